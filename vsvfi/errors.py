@@ -1,0 +1,134 @@
+"""Every error vsvfi raises on purpose; each class builds its own message.
+
+    VsvfiError
+    ├── ArgumentError (ValueError)     an argument breaks a rule: "scale=0, must be positive; use 1, 0.5 or 0.25"
+    │   ├── UnknownModelError          no such model; names the nearest ones
+    │   └── DeviceError                no such device here, or it cannot do what was asked
+    ├── ClipError (ValueError)         the clip cannot be interpolated as it is; names the remedy
+    ├── ModelSpecError                 a family's spec.py is broken (a fault of ours, never skipped)
+    ├── WeightsError
+    │   ├── MissingWeightsError        not on this machine, and may not be fetched
+    │   ├── DownloadError              every source failed; names each with its reason
+    │   ├── DamagedWeightsError        the file is not what was published (hash, size, truncated, not a checkpoint)
+    │   └── ForeignWeightsError        a readable checkpoint, but of another network (keys or shapes differ)
+    └── FrameError                     something failed at frame time; names the frame
+        └── DeviceMemoryError          the device ran out of memory; names what was held and the knobs
+
+This file knows nothing of torch, VapourSynth or any model. `clip.graph` prefixes "interpolate: " and raises `vapoursynth.Error`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+class VsvfiError(Exception):
+    """Root of everything vsvfi raises on purpose."""
+
+
+class ArgumentError(VsvfiError, ValueError):
+    """An argument breaks a rule.
+
+    Args:
+        argument: name of the argument as the caller wrote it.
+        value: what was given; shown with `repr` (long values are shortened).
+        rule: what must hold.
+        remedy: what to do instead.
+    """
+
+    def __init__(self, argument: str, value: object, rule: str, remedy: str) -> None:
+        shown = repr(value)
+        if len(shown) > 120:
+            shown = shown[:117] + "..."
+        super().__init__(f"{argument}={shown}, {rule}; {remedy}")
+        self.argument = argument
+
+
+class UnknownModelError(ArgumentError):
+    """No registered model has this name."""
+
+    def __init__(self, name: object, known: Sequence[str]) -> None:
+        near = difflib.get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
+        remedy = f"did you mean {' or '.join(near)}?" if near else f"known models: {', '.join(known)}"
+        super().__init__("model", name, "is not a known model", remedy)
+
+
+class DeviceError(ArgumentError):
+    """The requested device does not exist here or cannot run what was asked."""
+
+    def __init__(self, value: object, rule: str, remedy: str) -> None:
+        super().__init__("device", value, rule, remedy)
+
+
+class ClipError(VsvfiError, ValueError):
+    """The clip itself cannot be interpolated as it is."""
+
+    def __init__(self, fact: str, remedy: str) -> None:
+        super().__init__(f"{fact}; {remedy}")
+
+
+class ModelSpecError(VsvfiError):
+    """A family's specification is broken."""
+
+    def __init__(self, family: str, fault: str) -> None:
+        super().__init__(f"models.{family}.spec: {fault}")
+
+
+class WeightsError(VsvfiError):
+    """Something is wrong with a weight file."""
+
+
+class MissingWeightsError(WeightsError):
+    """The weights of a model are not on this machine and may not (or cannot) be fetched."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(
+            f"model={model!r}, its weights are not on this machine and {reason}; run 'vsvfi models fetch {model}' with network access, "
+            "pass weights=PATH, or use model='builtin', which needs no download"
+        )
+
+
+class DownloadError(WeightsError):
+    """Every source of a weight file failed."""
+
+    def __init__(self, model: str, attempts: Iterable[tuple[str, str]]) -> None:
+        listed = "; ".join(f"{source}: {reason}" for source, reason in attempts)
+        super().__init__(
+            f"model={model!r}, the weights could not be downloaded ({listed}); try again later, or download the file yourself and pass weights=PATH"
+        )
+
+
+class DamagedWeightsError(WeightsError):
+    """A file is not what was published: truncated, tampered with, or not a checkpoint at all."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"weights={str(path)!r}, {fault}; delete this file and fetch it again")
+        self.path = path
+
+
+class ForeignWeightsError(WeightsError):
+    """A readable checkpoint that belongs to another network."""
+
+    def __init__(self, origin: str, model: str, fault: str) -> None:
+        super().__init__(
+            f"weights={origin!r}, this is not a checkpoint of {model!r}: {fault}; pass the file published for {model!r}, or the model this file belongs to"
+        )
+
+
+class FrameError(VsvfiError):
+    """Something failed while a frame was being made."""
+
+    def __init__(self, frame: int, fault: str) -> None:
+        super().__init__(f"frame {frame}: {fault}")
+
+
+class DeviceMemoryError(FrameError):
+    """The device ran out of memory while a frame was being made."""
+
+    def __init__(self, frame: int, device: str, held: str) -> None:
+        super().__init__(
+            frame,
+            f"{device} ran out of memory (held: {held}); use a smaller scale= (0.5 or 0.25), precision='fp16', streams=1, a smaller cache=, or a smaller model",
+        )

@@ -1,0 +1,195 @@
+"""IFRNet, "Intermediate Feature Refine Network for Efficient Frame Interpolation" (CVPR 2022, arXiv 2205.14620).
+
+One coarse-to-fine encoder and decoder: at each of four levels a decoder refines two intermediate flows (t to 0, t to 1) together with an
+intermediate feature (paper section 3); the last one also yields a blending mask and an RGB residual. Attribute names are the published keys.
+The mean removed from both frames belongs to the PAIR, so the encoder runs per pair; only the resized image and its mean belong to a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.ops.warp import backward_warp, resize_bilinear
+
+_LEVELS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What depends on one image."""
+
+    image: Tensor  # [B, 3, H, W], padded
+    reduced: Tensor  # [B, 3, sH, sW]; the same tensor at scale 1
+    mean: Tensor  # [B, 1, 1, 1] float32, over channels and pixels of the padded image
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What depends on both images but not on t. Level l has c_l channels at 1/2^l of the reduced size."""
+
+    first: Tensor  # [B, 3, H, W], mean-free
+    second: Tensor  # [B, 3, H, W], mean-free
+    mean: Tensor  # [B, 1, 1, 1] float32
+    first_features: tuple[Tensor, Tensor, Tensor]  # levels 1, 2, 3
+    second_features: tuple[Tensor, Tensor, Tensor]
+    coarse: Tensor  # [B, d4, h/16, w/16]: decoder 4's first convolution without its time plane
+    time_response: Tensor  # [1, d4, h/16, w/16]: that convolution's response to a time plane of ones
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution and PReLU with one slope per channel."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), nn.PReLU(outputs))
+
+
+class Encoder(nn.Module):
+    """Four levels of features, each at half the size of the one before (section 3.1)."""
+
+    def __init__(self, widths: Sequence[int], first_kernel: int) -> None:
+        super().__init__()
+        inputs = (3, *widths)
+        for level in _LEVELS:
+            kernel = first_kernel if level == 1 else 3
+            stage = nn.Sequential(_conv(inputs[level - 1], widths[level - 1], kernel, 2), _conv(widths[level - 1], widths[level - 1]))
+            self.add_module(f"pyramid{level}", stage)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        features = []
+        for level in _LEVELS:
+            image = self.get_submodule(f"pyramid{level}")(image)
+            features.append(image)
+        return features
+
+
+class ResidualBlock(nn.Module):
+    """Residual block in which the last `side` channels get convolutions of their own (section 3.2, "side-window" channels)."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.conv1 = _conv(channels, channels)
+        self.conv2 = _conv(side, side)
+        self.conv3 = _conv(channels, channels)
+        self.conv4 = _conv(side, side)
+        self.conv5 = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.prelu = nn.PReLU(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self._refine_side(self.conv1(x), self.conv2)
+        features = self._refine_side(self.conv3(features), self.conv4)
+        refined: Tensor = self.prelu(x + self.conv5(features))
+        return refined
+
+    def _refine_side(self, x: Tensor, convolution: nn.Module) -> Tensor:
+        """Replace the last `side` channels of x [B, C, h, w] by their convolution."""
+        if torch.is_grad_enabled():
+            return torch.cat((x[:, : -self.side], convolution(x[:, -self.side :])), 1)
+        x[:, -self.side :] = convolution(x[:, -self.side :])  # saves a copy of all the other channels
+        return x
+
+
+class Decoder(nn.Module):
+    """One refinement step: convolution, residual block, and a transposed convolution to twice the size."""
+
+    def __init__(self, inputs: int, channels: int, outputs: int, side: int) -> None:
+        super().__init__()
+        self.convblock = nn.Sequential(_conv(inputs, channels), ResidualBlock(channels, side), nn.ConvTranspose2d(channels, outputs, 4, 2, 1))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        refined: Tensor = self.convblock(torch.cat(inputs, 1))
+        return refined
+
+
+class IFRNet(Interpolator[Frame, Pair]):
+    """The network in three phases.
+
+    Args:
+        widths: channels of encoder levels 1 to 4.
+        side: side channels of every residual block.
+        first_kernel: size of the very first kernel.
+        scale: resolution of the flow estimation relative to the images; sizes must be multiples of `SizeRule.divisor(scale)`.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int], side: int, first_kernel: int = 3, *, scale: Fraction = Fraction(1)) -> None:
+        super().__init__()
+        c1, c2, c3, c4 = widths
+        self.scale = scale
+        self.encoder = Encoder(widths, first_kernel)
+        self.decoder4 = Decoder(2 * c4 + 1, 2 * c4, 4 + c3, side)
+        self.decoder3 = Decoder(3 * c3 + 4, 3 * c3, 4 + c2, side)
+        self.decoder2 = Decoder(3 * c2 + 4, 3 * c2, 4 + c1, side)
+        self.decoder1 = Decoder(3 * c1 + 4, 3 * c1, 4 + 1 + 3, side)
+
+    def encode_frame(self, image: Tensor) -> Frame:
+        return Frame(image, resize_bilinear(image, self.scale), image.mean((1, 2, 3), keepdim=True, dtype=torch.float32))
+
+    def prepare_pair(self, first: Frame, second: Frame) -> Pair:
+        mean = (first.mean + second.mean) / 2
+        offset = mean.to(first.image.dtype)
+        batch = first.image.shape[0]
+        features = self.encoder(torch.cat((first.reduced - offset, second.reduced - offset)))
+        level1, level2, level3, level4 = features
+        convolution, _ = self._decoder4_input()
+        weight = convolution.weight
+        coarse = functional.conv2d(torch.cat((level4[:batch], level4[batch:]), 1), weight[:, :-1], convolution.bias, padding=1)
+        ones = torch.ones_like(level4[:1, :1])
+        time_response = functional.conv2d(ones, weight[:, -1:], padding=1)
+        return Pair(
+            first.image - offset,
+            second.image - offset,
+            mean,
+            (level1[:batch], level2[:batch], level3[:batch]),
+            (level1[batch:], level2[batch:], level3[batch:]),
+            coarse,
+            time_response,
+        )
+
+    def synthesise(self, pair: Pair, t: Tensor) -> Tensor:
+        flow, mask, residual = self.estimate(pair, t)[-1]
+        first = backward_warp(pair.first, flow[:, :2])
+        second = backward_warp(pair.second, flow[:, 2:])
+        blend = second + mask * (first - second)
+        return (blend + pair.mean.to(blend.dtype) + residual).clamp(0, 1)
+
+    def estimate(self, pair: Pair, t: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Flows of every level, coarse to fine (section 3.3), each with the mask and the residual (empty but for the last).
+
+        Args:
+            pair: of batch B or 1.
+            t: [B].
+
+        Returns:
+            Four entries (flow [B, 4, h, w]: to the first frame x, y, to the second x, y; mask [B, 1, H, W] in (0, 1); residual [B, 3, H, W]); the last at full size.
+        """
+        times = broadcast_times(t, pair.coarse.shape[0], pair.coarse)
+        batch = max(times.numel(), pair.coarse.shape[0])
+        _, activation = self._decoder4_input()
+        _, block, upsample = self.decoder4.convblock
+        entered = activation(pair.coarse + times.to(pair.coarse.dtype).reshape(-1, 1, 1, 1) * pair.time_response)
+        output = upsample(block(entered))
+        flow, hidden = output[:, :4].float(), output[:, 4:]
+        nothing = output[:, :0]
+        levels = [(flow, nothing, nothing)]
+        for level, decoder in ((3, self.decoder3), (2, self.decoder2), (1, self.decoder1)):
+            first, second = pair.first_features[level - 1], pair.second_features[level - 1]
+            first, second = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])
+            output = decoder(hidden.expand(batch, -1, -1, -1), first, second, flow.to(hidden.dtype))
+            flow = output[:, :4].float() + 2 * resize_bilinear(flow, Fraction(2))
+            hidden = output[:, 4:]
+            levels.append((flow, nothing, nothing))
+        enlarge = 1 / self.scale
+        mask = resize_bilinear(torch.sigmoid(hidden[:, :1]), enlarge)
+        levels[-1] = (resize_bilinear(flow, enlarge) * float(enlarge), mask, resize_bilinear(hidden[:, 1:], enlarge))
+        return levels
+
+    def _decoder4_input(self) -> tuple[nn.Conv2d, nn.PReLU]:
+        """Decoder 4's first convolution, whose last input channel is the time plane, and its activation."""
+        convolution, activation = self.decoder4.convblock.get_submodule("0")
+        assert isinstance(convolution, nn.Conv2d) and isinstance(activation, nn.PReLU)
+        return convolution, activation

@@ -1,0 +1,72 @@
+"""IFRNet: variants, where their weights are, and what sizes and times they take. Data only; no torch."""
+
+from __future__ import annotations
+
+from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
+from vsvfi.weights.source import Hub, Source, Url
+
+_RELEASE = "https://github.com/Fannovel16/ComfyUI-Frame-Interpolation/releases/download/models/"
+_GOPRO_SHA256 = "ca40c40e4a394d3158dd858528f3b404f99b6a2ae0848f02298d1730847b5161"
+_MIT = "MIT (published by the authors with their MIT code)"
+
+
+def _collection(folder: str, file: str) -> Hub:
+    return Hub(repo="eapiwork/saved_models", file=f"checkpoints/{folder}/{file}")
+
+
+def _pair(name: str, config: dict[str, object], parameters: int, vimeo: tuple[Source, ...], gopro: tuple[Source, ...], note: str) -> tuple[Variant, Variant]:
+    """The two published weight sets of one size: Vimeo90K knows t = 1/2 alone, GoPro every t."""
+    return (
+        Variant(
+            name=name,
+            config=config,
+            sources=vimeo,
+            licence=_MIT,
+            timesteps=Timesteps.HALF,
+            parameters=parameters,
+            note=f"{note}; trained on Vimeo90K, midpoints",
+        ),
+        Variant(
+            name=f"{name}_gopro", config=config, sources=gopro, licence=_MIT, parameters=parameters, note=f"{note}; trained on GoPro, any time, softer at 1/2"
+        ),
+    )
+
+
+def _config(encoder: tuple[int, int, int, int], side: int, first_kernel: int = 3) -> dict[str, object]:
+    return {"widths": encoder, "side": side, "first_kernel": first_kernel}
+
+
+FAMILY = Family(
+    name="ifrnet",
+    title="IFRNet",
+    paper="Kong et al., IFRNet: Intermediate Feature Refine Network for Efficient Frame Interpolation, CVPR 2022, https://arxiv.org/abs/2205.14620",
+    network="vsvfi.models.ifrnet.network:IFRNet",
+    size_rule=SizeRule(multiple=16),
+    code_licence="MIT",
+    variants=(
+        *_pair(
+            "ifrnet_s",
+            _config((24, 36, 54, 72), 24),
+            2_803_610,
+            (Url(url=_RELEASE + "IFRNet_S_Vimeo90K.pth"), _collection("IFRNet_small", "IFRNet_S_Vimeo90K.pth")),
+            (_collection("IFRNet_small", "IFRNet_S_GoPro.pth"),),
+            "small",
+        ),
+        *_pair(
+            "ifrnet",
+            _config((32, 48, 72, 96), 32),
+            4_959_692,
+            (Hub(repo="pavlichenko/ifrnet_vimeo", file="IFRNet_Vimeo90K.pth"), _collection("IFRNet", "IFRNet_Vimeo90K.pth")),
+            (Hub(repo="pavlichenko/ifrnet_gopro", file="IFRNet_GoPro.pth", sha256=_GOPRO_SHA256, size=19_860_576), _collection("IFRNet", "IFRNet_GoPro.pth")),
+            "base",
+        ),
+        *_pair(
+            "ifrnet_l",
+            _config((64, 96, 144, 192), 64, first_kernel=7),
+            19_699_460,
+            (Url(url=_RELEASE + "IFRNet_L_Vimeo90K.pth"), _collection("IFRNet_large", "IFRNet_L_Vimeo90K.pth")),
+            (_collection("IFRNet_large", "IFRNet_L_GoPro.pth"),),
+            "large",
+        ),
+    ),
+)

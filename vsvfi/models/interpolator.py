@@ -1,0 +1,64 @@
+"""The type every network implements: three phases, composed once. What may be cached is what a signature cannot see.
+
+Conventions, for all families:
+    image      [B, 3, H, W] RGB in [0, 1], padded to the family's size rule
+    t          [B] or a number; 0 is the first frame, 1 the second
+    flow_t0    [B, 2, H, W] displacement in pixels of its own resolution, x then y: where in frame 0 the pixel of frame t comes from
+Modules hold weights only; whatever is remembered between calls is a frozen dataclass of tensors, owned by a cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class Interpolator[Frame, Pair](nn.Module, ABC):
+    """A frame-interpolation network, split by what each part depends on."""
+
+    @abstractmethod
+    def encode_frame(self, image: Tensor) -> Frame:
+        """What depends on ONE image [B, 3, H, W]: computed once per source position."""
+
+    @abstractmethod
+    def prepare_pair(self, first: Frame, second: Frame) -> Pair:
+        """What depends on both frames but not on t: computed once per pair."""
+
+    @abstractmethod
+    def synthesise(self, pair: Pair, t: Tensor) -> Tensor:
+        """The frame at t: [B] -> [B, 3, H, W] in [0, 1]; several t of one pair (of batch 1) in one batch."""
+
+    def forward(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
+        """The three phases composed: images [B, 3, H, W], t [B] -> [B, 3, H, W]."""
+        return self.synthesise(self.prepare_pair(self.encode_frame(first), self.encode_frame(second)), t)
+
+
+def tensor_bytes(value: object) -> int:
+    """Bytes of all tensors inside tensors, tuples, lists, dicts and dataclasses; a storage shared by views counts once."""
+    seen: dict[int, int] = {}
+    _collect(value, seen)
+    return sum(seen.values())
+
+
+def _collect(value: object, seen: dict[int, int]) -> None:
+    if isinstance(value, Tensor):
+        storage = value.untyped_storage()
+        seen[storage.data_ptr()] = storage.nbytes()
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _collect(item, seen)
+    elif isinstance(value, dict):
+        for item in value.values():
+            _collect(item, seen)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for member in dataclasses.fields(value):
+            _collect(getattr(value, member.name), seen)
+
+
+def broadcast_times(t: Tensor | float, batch: int, like: Tensor) -> Tensor:
+    """t as a float32 vector [batch] on the device of `like`."""
+    times = torch.as_tensor(t, dtype=torch.float32, device=like.device).reshape(-1)
+    return times.expand(batch) if times.numel() == 1 else times

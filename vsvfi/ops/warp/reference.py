@@ -1,0 +1,79 @@
+"""Backward bilinear warping and factor-exact bilinear resizing, in plain torch.
+
+Positions are float32 under any image type: half-precision positions are off by up to half a pixel beyond column 1000, and torch's
+half-precision `grid_sample` on the CPU is unsafe. Knows nothing of any network.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def backward_warp(image: Tensor, flow: Tensor) -> Tensor:
+    """Sample `image` [B, C, H, W] at (x + flow_x, y + flow_y), in pixels, bilinearly; positions outside are clamped to the border.
+
+    Args:
+        image: [B, C, H, W] or [1, C, H, W] (shared by the whole batch), any floating type.
+        flow: [B, 2, H, W], x then y; used in float32. NaN counts as no motion, infinity as the border.
+
+    Returns:
+        [B, C, H, W] in the type of `image`.
+
+    Raises:
+        ValueError: the two sizes differ.
+    """
+    if image.shape[-2:] != flow.shape[-2:]:
+        raise ValueError(f"backward_warp: flow={tuple(flow.shape)}, must have the size of image={tuple(image.shape)}; resize the flow first")
+    height, width = image.shape[-2:]
+    columns = torch.arange(width, dtype=torch.float32, device=flow.device)
+    rows = torch.arange(height, dtype=torch.float32, device=flow.device)[:, None]
+    flow = torch.nan_to_num(flow.float(), nan=0.0, posinf=1e9, neginf=-1e9)
+    x = (flow[:, 0] + columns).mul(2 / max(width - 1, 1)) - 1
+    y = (flow[:, 1] + rows).mul(2 / max(height - 1, 1)) - 1
+    grid = torch.stack((x, y), dim=-1)
+    mode = "border"
+    if grid.device.type == "mps":  # no border mode there; clamped positions with zeros outside are the same thing
+        grid, mode = grid.clamp(-1, 1), "zeros"
+    source = image.float().expand(grid.shape[0], -1, -1, -1)
+    return functional.grid_sample(source, grid, mode="bilinear", padding_mode=mode, align_corners=True).to(image.dtype)
+
+
+def resized_length(length: int, factor: Fraction) -> int:
+    """`length * factor` to the nearest integer, halves up, in exact arithmetic."""
+    return floor(length * factor + Fraction(1, 2))
+
+
+def resize_bilinear(image: Tensor, factor: Fraction) -> Tensor:
+    """Resize [B, C, H, W] by `factor`: bilinear, half-pixel centres, no antialiasing, edges clamped.
+
+    Positions follow the factor itself, src = (dst + 0.5) / factor - 0.5, even where the output size had to be rounded. Factor 1 returns the input.
+    """
+    if factor == 1:
+        return image
+    height, width = (resized_length(size, factor) for size in image.shape[-2:])
+    if (height, width) == (image.shape[-2] * factor, image.shape[-1] * factor):
+        return functional.interpolate(image, size=(height, width), mode="bilinear", align_corners=False)
+    inverse = float(1 / factor)
+    rows = _axis_positions(height, inverse, image.shape[-2], image.device)
+    columns = _axis_positions(width, inverse, image.shape[-1], image.device)
+    return _interpolate_axis(_interpolate_axis(image, rows, -2), columns, -1)
+
+
+def _axis_positions(length: int, step: float, limit: int, device: torch.device) -> Tensor:
+    """Source positions of one resized axis, clamped to [0, limit - 1]."""
+    return ((torch.arange(length, dtype=torch.float32, device=device) + 0.5) * step - 0.5).clamp(0, limit - 1)
+
+
+def _interpolate_axis(image: Tensor, positions: Tensor, axis: int) -> Tensor:
+    """Linear interpolation along one axis at the given positions."""
+    lower = positions.floor().long()
+    upper = (lower + 1).clamp(max=image.shape[axis] - 1)
+    weight = (positions - lower).to(image.dtype)
+    if axis == -2:
+        weight = weight[:, None]
+    return torch.lerp(image.index_select(axis, lower), image.index_select(axis, upper), weight)
