@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-
 from vsvfi.weights.source import Source
 
 
@@ -23,7 +22,7 @@ class SizeRule:
     """Which sizes a network accepts, and how a frame is brought to one.
 
     The padded size is the next multiple of D, the smallest positive integer with D * scale a multiple of `multiple`.
-    Padding replicates the border and is split evenly between both sides (`centred`), the odd pixel going to right and bottom, or goes to right and bottom alone.
+    Padding replicates the border; it is split evenly between both sides, the odd pixel going to right and bottom (`centred`), or goes to right and bottom alone.
     """
 
     multiple: int

@@ -59,6 +59,6 @@ def _collect(value: object, seen: dict[int, int]) -> None:
 
 
 def broadcast_times(t: Tensor | float, batch: int, like: Tensor) -> Tensor:
-    """t as a float32 vector [batch] on the device of `like`."""
+    """`t` as a float32 vector [batch] on the device of `like`."""
     times = torch.as_tensor(t, dtype=torch.float32, device=like.device).reshape(-1)
     return times.expand(batch) if times.numel() == 1 else times

@@ -165,7 +165,8 @@ class IFRNet(Interpolator[Frame, Pair]):
             t: [B].
 
         Returns:
-            Four entries (flow [B, 4, h, w]: to the first frame x, y, to the second x, y; mask [B, 1, H, W] in (0, 1); residual [B, 3, H, W]); the last at full size.
+            Four entries (flow, mask, residual), the last at full size: flow [B, 4, h, w] (to the first frame x, y, to the second x, y),
+            mask [B, 1, H, W] in (0, 1), residual [B, 3, H, W].
         """
         times = broadcast_times(t, pair.coarse.shape[0], pair.coarse)
         batch = max(times.numel(), pair.coarse.shape[0])
@@ -191,5 +192,6 @@ class IFRNet(Interpolator[Frame, Pair]):
     def _decoder4_input(self) -> tuple[nn.Conv2d, nn.PReLU]:
         """Decoder 4's first convolution, whose last input channel is the time plane, and its activation."""
         convolution, activation = self.decoder4.convblock.get_submodule("0")
-        assert isinstance(convolution, nn.Conv2d) and isinstance(activation, nn.PReLU)
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(activation, nn.PReLU)
         return convolution, activation
