@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 from vsvfi.weights.source import Source
 
@@ -22,25 +23,47 @@ class SizeRule:
     """Which sizes a network accepts, and how a frame is brought to one.
 
     The padded size is the next multiple of D, the smallest positive integer with D * scale a multiple of `multiple`.
-    Padding replicates the border; it is split evenly between both sides, the odd pixel going to right and bottom (`centred`), or goes to right and bottom alone.
+
+    Attributes:
+        multiple: what the sizes at reduced resolution must be multiples of: one number, or (across, down).
+        centred: padding is split evenly between both sides, the odd pixel going to right and bottom; else it all goes to right and bottom.
+        minimum: smallest padded size.
+        border: what is added: the edge pixel again, the picture mirrored (edge not repeated), or `value`.
+        value: of a "constant" border.
     """
 
-    multiple: int
+    multiple: int | tuple[int, int]
     centred: bool = True
     minimum: int = 1
+    border: Literal["replicate", "reflect", "constant"] = "replicate"
+    value: float = 0.0
 
-    def divisor(self, scale: Fraction) -> int:
-        """D: 16 for multiple 16 at scale 1, 32 at 1/2, 20 at 4/5, 8 at 2."""
-        return (self.multiple / scale).numerator
+    def divisors(self, scale: Fraction) -> tuple[int, int]:
+        """D (across, down): 16 for multiple 16 at scale 1, 32 at 1/2, 20 at 4/5, 8 at 2."""
+        across, down = self.multiple if isinstance(self.multiple, tuple) else (self.multiple, self.multiple)
+        return (across / scale).numerator, (down / scale).numerator
 
     def padding(self, width: int, height: int, scale: Fraction) -> tuple[int, int, int, int]:
         """Pixels to add at (left, right, top, bottom)."""
-        divisor = self.divisor(scale)
-        smallest = -(-self.minimum // divisor) * divisor
-        across, down = (max(smallest, -(-size // divisor) * divisor) - size for size in (width, height))
+        across, down = (-(-max(size, self.minimum) // divisor) * divisor - size for size, divisor in zip((width, height), self.divisors(scale), strict=True))
         if not self.centred:
             return 0, across, 0, down
         return across // 2, across - across // 2, down // 2, down - down // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is fixed for one clip size: part of a built network, and of no cache key.
+
+    Attributes:
+        scale: resolution of the motion estimation; the network's `scale` argument.
+        size_rule: which sizes the network takes when built like this.
+        arguments: further keyword arguments of the network (its checked options, pyramid levels, ...).
+    """
+
+    scale: Fraction
+    size_rule: SizeRule
+    arguments: Mapping[str, object]
 
 
 type OptionCheck = Callable[[object], object]
@@ -89,11 +112,13 @@ class Family:
         title: how people call it.
         paper: citation with link.
         network: "module:Class" of the `Interpolator`, imported only when one is built. The class is called with
-            `**variant.config, scale=Fraction, **options`; extra facts of the clip are not passed.
+            `**variant.config, scale=setup.scale, **setup.arguments`.
         size_rule: which sizes it accepts.
         variants: its models.
         scales: the values of `scale` it takes, or None for any positive one.
         default_scale: (width, height) -> scale, for `scale=None`.
+        configure: (width, height, scale, options) -> `Setup`, where more than the scale depends on the size; else `size_rule` and the options are it.
+        inputs: names of further tensors that a call of a `Model` may pass to `synthesise` (a sampler's noise).
         options: what `options=` may hold: name -> check. `option_defaults` fills the rest.
         code_licence: licence of the published program (ours is MIT and independent of it).
         ignored_keys: published keys that carry nothing for us (prefixes); everything else must match exactly.
@@ -108,8 +133,16 @@ class Family:
     variants: tuple[Variant, ...]
     scales: tuple[Fraction, ...] | None = None
     default_scale: Callable[[int, int], Fraction] = common_scale
+    configure: Callable[[int, int, Fraction, Mapping[str, object]], Setup] | None = None
+    inputs: tuple[str, ...] = ()
     options: Mapping[str, OptionCheck] = field(default_factory=dict)
     option_defaults: Mapping[str, object] = field(default_factory=dict)
     code_licence: str = ""
     ignored_keys: tuple[str, ...] = ()
     renamed_keys: Mapping[str, str] = field(default_factory=dict)
+
+    def setup(self, width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
+        """What is fixed for clips of this size, from a checked scale and checked options."""
+        if self.configure is None:
+            return Setup(scale, self.size_rule, options)
+        return self.configure(width, height, scale, options)

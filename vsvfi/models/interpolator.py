@@ -1,7 +1,7 @@
 """The type every network implements: three phases, composed once. What may be cached is what a signature cannot see.
 
 Conventions, for all families:
-    image      [B, 3, H, W] RGB in [0, 1], padded to the family's size rule
+    image      [B, 3, H, W] float32 RGB in [0, 1], padded to the family's size rule; a network in half precision casts what it convolves
     t          [B] or a number; 0 is the first frame, 1 the second
     flow_t0    [B, 2, H, W] displacement in pixels of its own resolution, x then y: where in frame 0 the pixel of frame t comes from
 Modules hold weights only; whatever is remembered between calls is a frozen dataclass of tensors, owned by a cache.
@@ -28,12 +28,12 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
         """What depends on both frames but not on t: computed once per pair."""
 
     @abstractmethod
-    def synthesise(self, pair: Pair, t: Tensor) -> Tensor:
-        """The frame at t: [B] -> [B, 3, H, W] in [0, 1]; several t of one pair (of batch 1) in one batch."""
+    def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
+        """The frame at t: [B] -> [B, 3, H, W] float32 in [0, 1]; several t of one pair (of batch 1) in one batch."""
 
-    def forward(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
-        """The three phases composed: images [B, 3, H, W], t [B] -> [B, 3, H, W]."""
-        return self.synthesise(self.prepare_pair(self.encode_frame(first), self.encode_frame(second)), t)
+    def forward(self, first: Tensor, second: Tensor, t: Tensor, **inputs: Tensor) -> Tensor:
+        """The three phases composed: images [B, 3, H, W], t [B] -> [B, 3, H, W]. `inputs` are the family's own (`Family.inputs`), for `synthesise`."""
+        return self.synthesise(self.prepare_pair(self.encode_frame(first), self.encode_frame(second)), t, **inputs)
 
 
 def tensor_bytes(value: object) -> int:

@@ -131,18 +131,17 @@ class IFRNet(Interpolator[Frame, Pair]):
 
     def prepare_pair(self, first: Frame, second: Frame) -> Pair:
         mean = (first.mean + second.mean) / 2
-        offset = mean.to(first.image.dtype)
         batch = first.image.shape[0]
-        features = self.encoder(torch.cat((first.reduced - offset, second.reduced - offset)))
-        level1, level2, level3, level4 = features
         convolution, _ = self._decoder4_input()
         weight = convolution.weight
+        both = torch.cat((first.reduced - mean, second.reduced - mean)).to(weight.dtype)
+        level1, level2, level3, level4 = self.encoder(both)
         coarse = functional.conv2d(torch.cat((level4[:batch], level4[batch:]), 1), weight[:, :-1], convolution.bias, padding=1)
         ones = torch.ones_like(level4[:1, :1])
         time_response = functional.conv2d(ones, weight[:, -1:], padding=1)
         return Pair(
-            first.image - offset,
-            second.image - offset,
+            first.image - mean,
+            second.image - mean,
             mean,
             (level1[:batch], level2[:batch], level3[:batch]),
             (level1[batch:], level2[batch:], level3[batch:]),
@@ -150,12 +149,12 @@ class IFRNet(Interpolator[Frame, Pair]):
             time_response,
         )
 
-    def synthesise(self, pair: Pair, t: Tensor) -> Tensor:
+    def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         flow, mask, residual = self.estimate(pair, t)[-1]
         first = backward_warp(pair.first, flow[:, :2])
         second = backward_warp(pair.second, flow[:, 2:])
         blend = second + mask * (first - second)
-        return (blend + pair.mean.to(blend.dtype) + residual).clamp(0, 1)
+        return (blend + pair.mean + residual).clamp(0, 1)
 
     def estimate(self, pair: Pair, t: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Flows of every level, coarse to fine (section 3.3), each with the mask and the residual (empty but for the last).
@@ -171,7 +170,7 @@ class IFRNet(Interpolator[Frame, Pair]):
         times = broadcast_times(t, pair.coarse.shape[0], pair.coarse)
         batch = max(times.numel(), pair.coarse.shape[0])
         _, activation = self._decoder4_input()
-        _, block, upsample = self.decoder4.convblock
+        block, upsample = self.decoder4.convblock.get_submodule("1"), self.decoder4.convblock.get_submodule("2")
         entered = activation(pair.coarse + times.to(pair.coarse.dtype).reshape(-1, 1, 1, 1) * pair.time_response)
         output = upsample(block(entered))
         flow, hidden = output[:, :4].float(), output[:, 4:]
@@ -185,13 +184,14 @@ class IFRNet(Interpolator[Frame, Pair]):
             hidden = output[:, 4:]
             levels.append((flow, nothing, nothing))
         enlarge = 1 / self.scale
+        hidden = hidden.float()
         mask = resize_bilinear(torch.sigmoid(hidden[:, :1]), enlarge)
         levels[-1] = (resize_bilinear(flow, enlarge) * float(enlarge), mask, resize_bilinear(hidden[:, 1:], enlarge))
         return levels
 
     def _decoder4_input(self) -> tuple[nn.Conv2d, nn.PReLU]:
         """Decoder 4's first convolution, whose last input channel is the time plane, and its activation."""
-        convolution, activation = self.decoder4.convblock.get_submodule("0")
+        convolution, activation = self.decoder4.convblock.get_submodule("0.0"), self.decoder4.convblock.get_submodule("0.1")
         assert isinstance(convolution, nn.Conv2d)
         assert isinstance(activation, nn.PReLU)
         return convolution, activation

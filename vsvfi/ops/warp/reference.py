@@ -56,7 +56,7 @@ def resize_bilinear(image: Tensor, factor: Fraction) -> Tensor:
     if factor == 1:
         return image
     height, width = (resized_length(size, factor) for size in image.shape[-2:])
-    if (height, width) == (image.shape[-2] * factor, image.shape[-1] * factor):
+    if height == image.shape[-2] * factor and width == image.shape[-1] * factor:
         return functional.interpolate(image, size=(height, width), mode="bilinear", align_corners=False)
     inverse = float(1 / factor)
     rows = _axis_positions(height, inverse, image.shape[-2], image.device)

@@ -1,0 +1,205 @@
+"""From a model's name to a network that is ready to run: registry, weights, strict load, device, precision. And `Model`, the plain call.
+
+Knows no clip and keeps nothing between calls but what a `Model` holds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vsvfi.engine.device import inference, resolve_device, resolve_precision
+from vsvfi.engine.padding import Padding
+from vsvfi.errors import ArgumentError, ModelSpecError
+from vsvfi.models.family import Family, Setup, Variant
+from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.models.registry import check_options, check_scale, find
+from vsvfi.options import parse_devices, parse_model_options, parse_precision, parse_scale, parse_weights
+from vsvfi.weights.fetch import fetch
+from vsvfi.weights.load import load_state, match_state
+
+type AnyInterpolator = Interpolator[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A model with its weights read and checked; networks for any size, device and precision are built from it.
+
+    Attributes:
+        family, variant: what the registry says.
+        state: the weights, under the network's own keys, float32 on the CPU.
+    """
+
+    family: Family
+    variant: Variant
+    state: Mapping[str, Tensor]
+
+    def setup(self, width: int, height: int, scale: Fraction | None, options: Mapping[str, object]) -> Setup:
+        """What is fixed for clips of this size.
+
+        Raises:
+            ArgumentError: the family does not take this scale or these options.
+        """
+        return self.family.setup(width, height, check_scale(self.family, scale, width, height), check_options(self.family, dict(options)))
+
+    def network(self, setup: Setup, device: torch.device, dtype: torch.dtype) -> AnyInterpolator:
+        """A network for inference: channels last, no gradients."""
+        network = _construct(self.family, self.variant, setup)
+        network.load_state_dict(self.state, strict=True)
+        return network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) -> Blueprint:
+    """The named model with its weights, fetched first where they are not on this machine.
+
+    Args:
+        name: see `list_models()`.
+        weights: a checkpoint to use instead of the published one: a file, or a state dict under the published keys.
+
+    Raises:
+        UnknownModelError, MissingWeightsError, DownloadError, DamagedWeightsError, ForeignWeightsError: see `vsvfi.errors`.
+    """
+    family, variant = find(name)
+    if isinstance(weights, Mapping):
+        state, origin = dict(weights), "the given state dict"
+    else:
+        path = weights or fetch(name, variant.sources, licence=variant.licence, licence_notice=variant.licence_notice)
+        state, origin = load_state(path), str(path)
+    checked = check_options(family, {})
+    network = _construct(family, variant, family.setup(256, 256, family.default_scale(256, 256), checked))
+    expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    state = match_state(state, expected, origin=origin, model=name, ignored=family.ignored_keys, renamed=family.renamed_keys)
+    return Blueprint(family, variant, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()})
+
+
+def _construct(family: Family, variant: Variant, setup: Setup) -> AnyInterpolator:
+    """The network class called with its configuration, weights not yet loaded."""
+    module, _, attribute = family.network.partition(":")
+    try:
+        network_class = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ModelSpecError(family.name, f"network={family.network!r} cannot be imported ({error})") from error
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away; the caller's random numbers stay as they are
+        network = network_class(**variant.config, scale=setup.scale, **setup.arguments)
+    if not isinstance(network, Interpolator):
+        raise ModelSpecError(family.name, f"network={family.network!r} is not an Interpolator")
+    return network
+
+
+class Model:
+    """A model as a plain function of two images: `model(first, second, t)`. Pads and crops itself; remembers nothing between calls."""
+
+    def __init__(self, blueprint: Blueprint, device: torch.device, dtype: torch.dtype, scale: Fraction | None, options: Mapping[str, object]) -> None:
+        self.name = blueprint.variant.name
+        self.device = device
+        self.dtype = dtype
+        self._blueprint = blueprint
+        self._scale = scale
+        self._options = options
+        self._built: tuple[Setup, AnyInterpolator] | None = None
+        self._network(blueprint.setup(256, 256, scale, options))
+
+    def __call__(self, first: Tensor, second: Tensor, t: float | Tensor = 0.5, **inputs: Tensor) -> Tensor:
+        """The picture at time t between two images.
+
+        Args:
+            first: [B, 3, H, W] or [3, H, W] RGB in [0, 1], any size, any device, any floating type.
+            second: the same shape.
+            t: a number in [0, 1], or [B] of them; 0 is `first`, 1 is `second`. The network is asked at exactly this time, also where its weights
+                know only t = 1/2 (see `list_models()`); `interpolate()` reaches other times of such models by halving.
+            inputs: further tensors, where the family takes any.
+
+        Returns:
+            The shape, device and type of `first`, in [0, 1].
+
+        Raises:
+            ArgumentError: wrong shapes, a time outside [0, 1], or an unknown input.
+        """
+        single = isinstance(first, Tensor) and first.dim() == 3
+        if single and isinstance(second, Tensor):
+            first, second = first[None], second[None]
+        times = self._check(first, second, t, inputs)
+        height, width = first.shape[-2:]
+        setup = self._blueprint.setup(width, height, self._scale, self._options)
+        padding = Padding.of(setup, width, height)
+        with inference(self.device):
+            network = self._network(setup)
+            images = (padding.pad(image.to(self.device, torch.float32)).contiguous(memory_format=torch.channels_last) for image in (first, second))
+            moved = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+            result = padding.crop(network(*images, times.to(self.device), **moved))
+        result = result.to(first.device, first.dtype).clone(memory_format=torch.contiguous_format)
+        return result[0] if single else result
+
+    def _network(self, setup: Setup) -> AnyInterpolator:
+        """The network for a set-up; the last one is kept."""
+        if self._built is None or self._built[0] != setup:
+            self._built = (setup, self._blueprint.network(setup, self.device, self.dtype))
+        return self._built[1]
+
+    def _check(self, first: object, second: object, t: object, inputs: Mapping[str, object]) -> Tensor:
+        """The times as a vector, once every argument of a call is known to be good."""
+        for argument, image in (("first", first), ("second", second)):
+            if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[1] != 3 or not image.is_floating_point() or 0 in image.shape:
+                shown = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+                raise ArgumentError(
+                    argument, shown, "must be a floating-point tensor [B, 3, H, W] of RGB in [0, 1]", "stack the planes and divide by the peak value"
+                )
+        assert isinstance(first, Tensor)
+        assert isinstance(second, Tensor)
+        if first.shape != second.shape:
+            raise ArgumentError("second", tuple(second.shape), f"must have the shape of first, {tuple(first.shape)}", "resize one of them first")
+        try:
+            times = broadcast_times(torch.as_tensor(t, dtype=torch.float32), first.shape[0], torch.empty(0))
+        except (TypeError, ValueError, RuntimeError):
+            raise ArgumentError("t", t, "must be a number or a tensor of numbers", "use for example t=0.5") from None
+        if times.numel() != first.shape[0] or not bool(((times >= 0) & (times <= 1)).all()):
+            raise ArgumentError("t", t, f"must be one time in [0, 1], or {first.shape[0]} of them", "0 is the first frame, 1 the second")
+        for name in inputs:
+            if name not in self._blueprint.family.inputs:
+                raise ArgumentError(name, "...", f"{self._blueprint.family.title} takes no such input", "leave it out")
+        return times
+
+
+def load_model(
+    name: str,
+    weights: str | Path | Mapping[str, Tensor] | None = None,
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    scale: float | Fraction | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Model:
+    """A model as a plain function of tensors, without VapourSynth: `load_model("ifrnet")(first, second, 0.5)`.
+
+    Args:
+        name: see `list_models()`.
+        weights: a checkpoint file, or a state dict under the published checkpoint's own keys; None for the published (or packaged) weights,
+            which are fetched first if need be.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a torch.device.
+        precision: "auto" (fp16 on CUDA where the model allows it, else fp32), "fp32", "fp16" or "bf16".
+        scale: resolution of the motion estimation; None chooses by the family's rule for the size of each call.
+        options: what only one family has.
+
+    Raises:
+        ArgumentError and its kinds, WeightsError and its kinds: see `vsvfi.errors`.
+    """
+    if not isinstance(name, str):
+        raise ArgumentError("name", name, "must be the name of a model", "see vsvfi.list_models()")
+    names = parse_devices(device)
+    if len(names) > 1:
+        raise ArgumentError("device", device, "a Model runs on one device", "name one")
+    chosen = resolve_device(names[0])
+    parsed = parse_scale(scale)
+    checked = parse_model_options(options)
+    family, variant = find(name)
+    dtype = resolve_precision(parse_precision(precision), chosen, half=variant.half)
+    check_scale(family, parsed, 256, 256)
+    check_options(family, checked)
+    source = weights if isinstance(weights, Mapping) else parse_weights(weights)
+    return Model(read_model(name, source), chosen, dtype, parsed, checked)

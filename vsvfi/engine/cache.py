@@ -1,0 +1,121 @@
+"""A least-recently-used cache bounded by bytes, with one computation per key however many threads ask. Knows no model."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What a cache did so far."""
+
+    hits: int = 0
+    computed: int = 0
+    evicted: int = 0
+    bytes: int = 0
+    peak_bytes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Flight[V]:
+    """A computation under way; threads that want its value wait for `done`."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+    value: V | None = None
+    error: BaseException | None = None
+
+
+class Cache[K: Hashable, V]:
+    """Values by key, the least recently used dropped first.
+
+    Args:
+        capacity: bytes that may be held. A value larger than that is handed out but not held.
+        measure: bytes of a value.
+        entries: how many values may be held, or None for as many as fit.
+    """
+
+    def __init__(self, capacity: int, measure: Callable[[V], int], entries: int | None = None) -> None:
+        self._capacity = capacity
+        self._measure = measure
+        self._entries = entries
+        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._flights: dict[K, _Flight[V]] = {}
+        self._lock = threading.Lock()
+        self._statistics = Statistics()
+
+    def get(self, key: K, compute: Callable[[], V]) -> V:
+        """The value of `key`, computed by this thread if nobody holds or computes it. An error of `compute` reaches everyone who waits for it; nothing is held then."""
+        with self._lock:
+            held = self._values.get(key)
+            if held is not None:
+                self._values.move_to_end(key)
+                self._statistics.hits += 1
+                return held[0]
+            flight = self._flights.get(key)
+            mine = flight is None
+            if flight is None:
+                flight = self._flights[key] = _Flight()
+            else:
+                self._statistics.hits += 1
+        if not mine:
+            flight.done.wait()
+            if flight.error is not None:
+                raise flight.error
+            return flight.value  # type: ignore[return-value]  # set before `done` unless there was an error
+        try:
+            value = compute()
+        except BaseException as error:
+            flight.error = error
+            with self._lock:
+                self._forget(key, flight)
+            flight.done.set()
+            raise
+        flight.value = value
+        size = self._measure(value)
+        with self._lock:
+            self._statistics.computed += 1
+            if self._forget(key, flight):
+                self._hold(key, value, size)
+        flight.done.set()
+        return value
+
+    def peek(self, key: K) -> V | None:
+        """The value of `key` if it is held."""
+        with self._lock:
+            held = self._values.get(key)
+            return None if held is None else held[0]
+
+    def clear(self) -> None:
+        """Drop everything; what is being computed at this moment is handed out but not held."""
+        with self._lock:
+            self._values.clear()
+            self._flights.clear()
+            self._statistics.bytes = 0
+
+    def statistics(self) -> Statistics:
+        """A copy of the counters."""
+        with self._lock:
+            counted = self._statistics
+            return Statistics(counted.hits, counted.computed, counted.evicted, counted.bytes, counted.peak_bytes)
+
+    def _forget(self, key: K, flight: _Flight[V]) -> bool:
+        """Take a finished computation off the list; False if the cache was cleared meanwhile."""
+        if self._flights.get(key) is not flight:
+            return False
+        del self._flights[key]
+        return True
+
+    def _hold(self, key: K, value: V, size: int) -> None:
+        if size > self._capacity:
+            return
+        counted = self._statistics
+        while self._values and (counted.bytes + size > self._capacity or len(self._values) == self._entries):
+            _, (_, freed) = self._values.popitem(last=False)
+            counted.bytes -= freed
+            counted.evicted += 1
+        self._values[key] = (value, size)
+        counted.bytes += size
+        counted.peak_bytes = max(counted.peak_bytes, counted.bytes)

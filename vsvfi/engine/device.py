@@ -1,0 +1,132 @@
+"""Device names to devices, precision rules, memory figures, and torch flags that hold only while a network runs.
+
+Knows no network; torch's global state is as before whenever nothing of ours is running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from vsvfi.errors import ArgumentError, DeviceError
+from vsvfi.options import Precision
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_GIB = 1 << 30
+
+
+def resolve_device(name: str) -> torch.device:
+    """A device that exists here: "auto" is CUDA, else XPU, else MPS, else the CPU.
+
+    Raises:
+        DeviceError: there is no such device here.
+    """
+    if name == "auto":
+        name = next((kind for kind in ("cuda", "xpu", "mps") if _count(kind)), "cpu")
+    device = torch.device(name)
+    if device.type == "cpu":
+        return device
+    count = _count(device.type)
+    if not count:
+        raise DeviceError(
+            name, f"torch {torch.__version__} sees no {device.type} device here", "use device='cpu', or install a torch build and a driver for it"
+        )
+    index = device.index or 0
+    if index >= count:
+        raise DeviceError(name, f"there are {count} {device.type} devices, numbered from 0", f"use {device.type}:0 to {device.type}:{count - 1}")
+    return torch.device(device.type, index)
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind torch sees."""
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    module = getattr(torch, kind)
+    return int(module.device_count()) if module.is_available() else 0
+
+
+def resolve_precision(precision: Precision, device: torch.device, *, half: bool) -> torch.dtype:
+    """The type to compute in: "auto" is fp16 on CUDA and XPU where the model allows it (`half`), fp32 elsewhere.
+
+    Raises:
+        ArgumentError: fp16 on the CPU, which has no fast or complete half arithmetic, or on a model that does not hold its tolerance in it.
+    """
+    if precision == "auto":
+        return torch.float16 if half and device.type in ("cuda", "xpu") else torch.float32
+    if precision == "fp16" and device.type == "cpu":
+        raise ArgumentError("precision", precision, "the CPU computes half precision slowly and incompletely", "use 'bf16' or 'fp32' on the CPU")
+    if precision == "fp16" and not half:
+        raise ArgumentError("precision", precision, "this model does not hold its tolerance in fp16", "use 'fp32' or 'bf16'")
+    return _DTYPES[precision]
+
+
+def default_cache(device: torch.device) -> int:
+    """Bytes the caches may hold if nobody says otherwise: a third of a GPU's memory, an eighth of the machine's (at most 8 GiB) on the CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory) // 3
+    return min(8 * _GIB, _physical_memory() // 8)
+
+
+def _physical_memory() -> int:
+    """Bytes of RAM; 16 GiB where the system does not say."""
+    try:
+        words = Path("/proc/meminfo").read_text(encoding="ascii").split()
+        return int(words[words.index("MemTotal:") + 1]) * 1024
+    except (OSError, ValueError):
+        return 16 * _GIB
+
+
+def describe(device: torch.device) -> str:
+    """The device as people call it: "cpu", or "cuda:0 (name)"."""
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def release(device: torch.device) -> None:
+    """Give cached device memory back to the system."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type in ("xpu", "mps"):
+        getattr(torch, device.type).empty_cache()
+
+
+_flags_lock = threading.Lock()
+_flags_users = 0
+_flags_before: tuple[bool, bool, bool] = (False, False, False)
+
+
+@contextlib.contextmanager
+def inference(device: torch.device) -> Iterator[None]:
+    """No gradients, true fp32 (no TF32) and cuDNN's fastest kernels while inside; any number of threads may be inside."""
+    with torch.inference_mode():
+        if device.type != "cuda":
+            yield
+            return
+        _enter_flags()
+        try:
+            with torch.cuda.device(device):
+                yield
+        finally:
+            _leave_flags()
+
+
+def _enter_flags() -> None:
+    global _flags_users, _flags_before
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    with _flags_lock:
+        if _flags_users == 0:
+            _flags_before = (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark)
+            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = False, False, True
+        _flags_users += 1
+
+
+def _leave_flags() -> None:
+    global _flags_users
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    with _flags_lock:
+        _flags_users -= 1
+        if _flags_users == 0:
+            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = _flags_before

@@ -1,0 +1,64 @@
+"""Moves images between the host and a device beside the computation: staging buffers, upload and download streams. On the CPU nothing has to move.
+
+Knows no model. One object belongs to one worker thread; its buffers are reused from call to call.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Transfers:
+    """Host <-> device copies of one worker thread.
+
+    On CUDA: pinned staging buffers made once, an upload and a download stream of its own, ordered against the computation by events, so that
+    the copies of one frame overlap the computation of another thread's. Elsewhere: plain copies, and none at all on the CPU.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.device = device
+        self.dtype = dtype
+        self._staging: Tensor | None = None
+        self._staged: torch.cuda.Event | None = None
+        self._landing: Tensor | None = None
+        self._streams = (torch.cuda.Stream(device), torch.cuda.Stream(device)) if device.type == "cuda" else None
+
+    def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Where to write an image before `upload`: the reused pinned buffer on CUDA, a new tensor elsewhere (there it becomes the image itself)."""
+        if self._streams is None:
+            return torch.empty(shape, dtype=dtype)
+        if self._staged is not None:
+            self._staged.synchronize()  # the last upload has left the buffer
+        if self._staging is None or self._staging.shape != shape or self._staging.dtype != dtype:
+            self._staging = torch.empty(shape, dtype=dtype, pin_memory=True)
+        return self._staging
+
+    def upload(self, image: Tensor) -> Tensor:
+        """The image on the device, in the type of the computation, ready for the current stream."""
+        if self._streams is None:
+            return image.to(self.device, self.dtype)
+        current = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._streams[0]):
+            moved = image.to(self.device, non_blocking=True)
+            self._staged = torch.cuda.Event()
+            self._staged.record()
+        current.wait_stream(self._streams[0])
+        moved.record_stream(current)
+        return moved.to(self.dtype)
+
+    def download(self, image: Tensor, dtype: torch.dtype) -> Tensor:
+        """The image on the host in `dtype`; valid until the next download by the same thread."""
+        if self._streams is None:
+            return image.to("cpu", dtype)
+        image = image.to(dtype).contiguous()
+        self._streams[1].wait_stream(torch.cuda.current_stream(self.device))
+        if self._landing is None or self._landing.shape != image.shape or self._landing.dtype != dtype:
+            self._landing = torch.empty(image.shape, dtype=dtype, pin_memory=True)
+        with torch.cuda.stream(self._streams[1]):
+            self._landing.copy_(image, non_blocking=True)
+            image.record_stream(self._streams[1])
+            landed = torch.cuda.Event()
+            landed.record()
+        landed.synchronize()  # releases the GIL; other threads go on
+        return self._landing

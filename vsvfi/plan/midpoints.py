@@ -1,0 +1,37 @@
+"""Other times for a model that only knows t = 1/2: midpoints of midpoints.
+
+Knows no model; positions are exact fractions of the way from the first frame (0) to the second (1).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+
+DEPTH = 4
+"""Halvings at most: positions on a grid of 1/16, so at most 1/32 of a frame off the exact time."""
+
+
+def nearest(t: Fraction, depth: int = DEPTH) -> Fraction:
+    """The multiple of 2^-depth nearest to t; a time within half a step of 0 or 1 becomes 0 or 1, which is a source frame. Ties go up."""
+    return Fraction(floor(t * 2**depth + Fraction(1, 2)), 2**depth)
+
+
+def chain(t: Fraction) -> list[tuple[Fraction, Fraction]]:
+    """The halvings that lead to a dyadic t in (0, 1): pairs of positions, each pair's ends known before it, the last midpoint being t.
+
+    chain(3/8) is [(0, 1), (0, 1/2), (1/4, 1/2)].
+
+    Raises:
+        ValueError: t is not of the form k / 2^n inside (0, 1): it would never be reached.
+    """
+    if not 0 < t < 1 or t.denominator & (t.denominator - 1):
+        raise ValueError(f"chain: t={t}, must be k/2^n inside (0, 1); round it with nearest() first")
+    first, second = Fraction(0), Fraction(1)
+    pairs = []
+    while True:
+        pairs.append((first, second))
+        middle = (first + second) / 2
+        if middle == t:
+            return pairs
+        first, second = (first, middle) if t < middle else (middle, second)
