@@ -1,0 +1,1 @@
+"""The only package that imports vapoursynth: turns frame requests into work for the engine."""

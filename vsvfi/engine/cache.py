@@ -47,7 +47,10 @@ class Cache[K: Hashable, V]:
         self._statistics = Statistics()
 
     def get(self, key: K, compute: Callable[[], V]) -> V:
-        """The value of `key`, computed by this thread if nobody holds or computes it. An error of `compute` reaches everyone who waits for it; nothing is held then."""
+        """The value of `key`, computed by this thread if nobody holds or computes it.
+
+        An error of `compute` reaches everyone who waits for it; nothing is held then.
+        """
         with self._lock:
             held = self._values.get(key)
             if held is not None:

@@ -16,13 +16,12 @@ class Transfers:
     the copies of one frame overlap the computation of another thread's. Elsewhere: plain copies, and none at all on the CPU.
     """
 
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.dtype = dtype
         self._staging: Tensor | None = None
         self._staged: torch.cuda.Event | None = None
         self._landing: Tensor | None = None
-        self._streams = (torch.cuda.Stream(device), torch.cuda.Stream(device)) if device.type == "cuda" else None
+        self._streams = (_stream(device), _stream(device)) if device.type == "cuda" else None
 
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Where to write an image before `upload`: the reused pinned buffer on CUDA, a new tensor elsewhere (there it becomes the image itself)."""
@@ -35,17 +34,16 @@ class Transfers:
         return self._staging
 
     def upload(self, image: Tensor) -> Tensor:
-        """The image on the device, in the type of the computation, ready for the current stream."""
+        """The image on the device in float32, ready for the current stream."""
         if self._streams is None:
-            return image.to(self.device, self.dtype)
+            return image.to(self.device, torch.float32)
         current = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._streams[0]):
             moved = image.to(self.device, non_blocking=True)
-            self._staged = torch.cuda.Event()
-            self._staged.record()
+            self._staged = _record()
         current.wait_stream(self._streams[0])
         moved.record_stream(current)
-        return moved.to(self.dtype)
+        return moved.to(torch.float32)
 
     def download(self, image: Tensor, dtype: torch.dtype) -> Tensor:
         """The image on the host in `dtype`; valid until the next download by the same thread."""
@@ -58,7 +56,17 @@ class Transfers:
         with torch.cuda.stream(self._streams[1]):
             self._landing.copy_(image, non_blocking=True)
             image.record_stream(self._streams[1])
-            landed = torch.cuda.Event()
-            landed.record()
+            landed = _record()
         landed.synchronize()  # releases the GIL; other threads go on
         return self._landing
+
+
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _record() -> torch.cuda.Event:
+    """An event at this point of the current stream."""
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record()
+    return event

@@ -1,0 +1,96 @@
+"""The pool of nodes that blend: a session of the engine behind K ModifyFrame nodes. Imports torch, so it is imported only when a graph is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import vapoursynth as vs
+from torch import Tensor
+
+from vsvfi.clip import decisions
+from vsvfi.clip.lifetime import close_with_environment
+from vsvfi.clip.planes import planes_of, read_planes, write_planes
+from vsvfi.engine.build import read_model
+from vsvfi.engine.device import describe, resolve_device, resolve_precision
+from vsvfi.engine.session import Session
+from vsvfi.errors import ArgumentError, FrameError, VsvfiError
+from vsvfi.models.registry import find
+from vsvfi.options import Options
+
+type PoolOf = Callable[[vs.VideoNode, vs.VideoNode, vs.VideoNode], list[vs.VideoNode]]
+
+
+def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None]) -> tuple[int, PoolOf]:
+    """Load the model and open a session for clips like this one.
+
+    Args:
+        clip: the source; its size and format count.
+        options: checked.
+        log: takes one line about what was chosen.
+
+    Returns:
+        The RGB format that the pool works in, and a function that makes the pool from the first and second RGB frames and the plan, all
+        aligned to the output.
+    """
+    _, variant = find(options.model)
+    devices = [resolve_device(name) for name in options.devices]
+    if len(set(devices)) < len(devices):
+        raise ArgumentError("device", list(options.devices), "a list must name different devices", "list each device once")
+    dtypes = [resolve_precision(options.precision, device, half=variant.half) for device in devices]
+    # Half-precision frames halve the traffic; they have the 11 bits that 10-bit video needs, and no more.
+    narrow = all(dtype == torch.float16 for dtype in dtypes) and clip.format.bits_per_sample <= 10 and clip.format.sample_type == vs.INTEGER
+    rgb_format, io_dtype = (vs.RGBH, torch.float16) if narrow else (vs.RGBS, torch.float32)
+    on_cpu = all(device.type == "cpu" for device in devices)
+    workers = options.streams or (1 if on_cpu else 2)
+    session = Session(
+        read_model(options.model, options.weights),
+        devices=devices,
+        dtypes=dtypes,
+        size=(clip.width, clip.height),
+        scale=options.scale,
+        options=options.options,
+        workers=workers,
+        cache=options.cache,
+        io_dtype=io_dtype,
+    )
+    close_with_environment(session)
+    log(f"{options.model} on {', '.join(describe(device) for device in devices)} in {str(dtypes[0]).removeprefix('torch.')}, {workers} at a time")
+    # One node more than frames computed at a time: it reads and writes planes while the others compute.
+    size = (workers + 1) * len(devices)
+
+    def pool_of(first: vs.VideoNode, second: vs.VideoNode, plan: vs.VideoNode) -> list[vs.VideoNode]:
+        blend = _blend_callback(session, rgb_format)
+        return [first.std.BlankClip(length=plan.num_frames, keep=True).std.ModifyFrame([first, second, plan], blend) for _ in range(size)]
+
+    return int(rgb_format), pool_of
+
+
+def _blend_callback(session: Session, rgb_format: int) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:
+    """What a node of the pool does for output frame n."""
+    core = vs.core.core
+
+    def blend(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        first, second, plan = f
+        wanted = decisions.read(plan).blend
+        if wanted is None:
+            raise vs.Error(f"interpolate: {FrameError(n, 'was planned as a copy but requested as a blend')}")
+        inputs = {wanted.first: planes_of(first), wanted.second: planes_of(second)}
+        out = core.create_video_frame(core.get_video_format(rgb_format), first.width, first.height)
+        target = planes_of(out)
+
+        def load(index: int, into: Tensor) -> None:
+            read_planes(inputs[index], into)
+
+        def deliver(image: Tensor) -> None:
+            write_planes(image, target)
+
+        try:
+            session.blend(n, wanted, load, deliver)
+        except FrameError as error:
+            raise vs.Error(f"interpolate: {error}") from None
+        except VsvfiError as error:
+            raise vs.Error(f"interpolate: {FrameError(n, str(error))}") from None
+        return out
+
+    return blend

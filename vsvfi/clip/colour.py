@@ -1,0 +1,138 @@
+"""Any constant format to planar float RGB and back, by zimg, with what each frame says of its colours. Knows no model and no timeline.
+
+The transfer function is left alone (interpolation happens in the coded signal, HDR included), so primaries and transfer never matter and never shift.
+Where a frame carries no matrix one is assumed: the `matrix=` argument, else by height. Both ways use the same one, so nothing flickers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import vapoursynth as vs
+
+from vsvfi.errors import ClipError
+
+_FULL, _LIMITED = int(vs.RANGE_FULL), int(vs.RANGE_LIMITED)
+
+_LINEAR_MATRICES = frozenset({1, 4, 5, 6, 7, 8, 9})
+"""H.273 codes that are a plain matrix of the coded signal."""
+
+_SURROGATES = {10: 9, 11: 9, 12: 9, 13: 9, 14: 9}
+"""Constant-luminance, derived and ICtCp codes: taken through the BT.2020 matrix both ways, which is exact and needs no linear light."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How the samples of a frame are coded.
+
+    Attributes:
+        matrix: H.273 code; without meaning for RGB and Gray.
+        full_range: whether samples use the whole range of codes.
+        chroma_location: VapourSynth's code, for subsampled formats.
+    """
+
+    matrix: int
+    full_range: bool
+    chroma_location: int
+
+
+def guess_matrix(height: int) -> int:
+    """The matrix of material that does not say: BT.709 from 720 lines up, BT.470 BG for PAL's 576 lines, else SMPTE 170M."""
+    return 1 if height >= 720 else 5 if height == 576 else 6
+
+
+class Colour:
+    """Conversions of one clip.
+
+    Args:
+        clip: of constant format.
+        rgb_format: vs.RGBS or vs.RGBH.
+        matrix: H.273 code for frames without one, or None to guess.
+    """
+
+    def __init__(self, clip: vs.VideoNode, rgb_format: int, matrix: int | None) -> None:
+        self._format = clip.format
+        self._rgb_format = rgb_format
+        self._default_matrix = guess_matrix(clip.height) if matrix is None else matrix
+        self._core = vs.core.core
+
+    def coding(self, props: vs.FrameProps) -> Coding:
+        """How a frame with these props is coded."""
+        matrix = int(props.get("_Matrix", 2))  # type: ignore[call-overload]
+        matrix = _SURROGATES.get(matrix, matrix)
+        if matrix not in _LINEAR_MATRICES:
+            matrix = self._default_matrix
+        rgb = self._format.color_family == vs.RGB
+        given = props.get("_Range")
+        full = rgb if given is None else int(given) == _FULL  # type: ignore[call-overload]
+        location = int(props.get("_ChromaLocation", int(vs.CHROMA_LEFT)))  # type: ignore[call-overload]
+        return Coding(matrix, full, location if 0 <= location <= 5 else int(vs.CHROMA_LEFT))
+
+    def to_rgb(self, clip: vs.VideoNode) -> vs.VideoNode:
+        """The clip in the RGB format, frame by frame as its props say."""
+        if self._format.id == self._rgb_format:
+            return clip
+        template = clip.std.BlankClip(format=self._rgb_format, keep=True)
+        converted: dict[Coding, vs.VideoNode] = {}
+
+        def convert(n: int, f: vs.VideoFrame) -> vs.VideoNode:
+            coding = self.coding(f.props)
+            if coding not in converted:
+                converted[coding] = self._forward(clip, coding)
+            return converted[coding]
+
+        return template.std.FrameEval(convert, prop_src=clip, clip_src=clip)
+
+    def from_rgb(self, rgb: vs.VideoNode, props_source: vs.VideoNode) -> vs.VideoNode:
+        """RGB back to the clip's format, coded as the frame of `props_source` at the same index says. Its props are not restored here."""
+        if self._format.id == self._rgb_format:
+            return rgb
+        template = rgb.std.BlankClip(format=self._format.id, keep=True)
+        converted: dict[Coding, vs.VideoNode] = {}
+
+        def convert(n: int, f: vs.VideoFrame) -> vs.VideoNode:
+            coding = self.coding(f.props)
+            if coding not in converted:
+                converted[coding] = self._back(rgb, coding)
+            return converted[coding]
+
+        return template.std.FrameEval(convert, prop_src=props_source, clip_src=rgb)
+
+    def _forward(self, clip: vs.VideoNode, coding: Coding) -> vs.VideoNode:
+        # The props a frame carries would overrule or contradict the arguments (an unknown matrix, a chroma location on 4:4:4): they go first.
+        bare = clip.std.RemoveFrameProps(list(_COLOUR_PROPS))
+        range_in = vs.RANGE_FULL if coding.full_range else vs.RANGE_LIMITED
+        if self._format.color_family == vs.RGB:
+            return bare.resize.Point(format=self._rgb_format, range_in=range_in)
+        if self._format.color_family == vs.GRAY:
+            depth = vs.GRAYS if self._rgb_format == vs.RGBS else vs.GRAYH
+            grey = bare.resize.Point(format=depth, range_in=range_in, range=vs.RANGE_FULL) if self._format.id != depth else bare
+            return self._core.std.ShufflePlanes([grey, grey, grey], planes=[0, 0, 0], colorfamily=vs.RGB)
+        return bare.resize.Bicubic(format=self._rgb_format, matrix_in=coding.matrix, range_in=range_in, chromaloc_in=coding.chroma_location)
+
+    def _back(self, rgb: vs.VideoNode, coding: Coding) -> vs.VideoNode:
+        range_out = vs.RANGE_FULL if coding.full_range else vs.RANGE_LIMITED
+        bare = rgb.std.RemoveFrameProps(list(_COLOUR_PROPS))
+        if self._format.color_family == vs.RGB:
+            return bare.resize.Point(format=self._format.id, range=range_out)
+        if self._format.color_family == vs.GRAY:
+            planes = [self._core.std.ShufflePlanes(bare, planes=plane, colorfamily=vs.GRAY) for plane in range(3)]
+            grey = self._core.std.Expr(planes, "x y + z + 3 /")
+            return grey.resize.Point(format=self._format.id, range_in=vs.RANGE_FULL, range=range_out) if self._format.id != grey.format.id else grey
+        return bare.resize.Bicubic(format=self._format.id, matrix=coding.matrix, range=range_out, chromaloc=coding.chroma_location)
+
+
+_COLOUR_PROPS = ("_Matrix", "_Range", "_ColorRange", "_Transfer", "_Primaries", "_ChromaLocation", "_FieldBased")
+
+
+def check_progressive(props: vs.FrameProps) -> None:
+    """Refuse a frame made of two fields.
+
+    Raises:
+        ClipError: `_FieldBased` is 1 or 2.
+    """
+    if int(props.get("_FieldBased", 0)) in (1, 2):  # type: ignore[call-overload]
+        raise ClipError(
+            "the clip is interlaced (_FieldBased is 1 or 2)",
+            "deinterlace it first (for example with bwdif or QTGMC), or clear the flag with clip.std.SetFieldBased(0) if it is progressive",
+        )

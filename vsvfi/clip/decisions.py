@@ -1,0 +1,115 @@
+"""The plan as a clip: a 1x1 clip, aligned to the output, whose frame n says in props what output frame n shows and for how long.
+
+Knows neither pictures nor models: it turns facts about source frames (`scenes`) into decisions (`plan.policy`) at request time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import vapoursynth as vs
+
+from vsvfi.clip import scenes
+from vsvfi.clip.select import Selection
+from vsvfi.errors import ClipError
+from vsvfi.plan.policy import Facts, Policy, reach, scene_marks
+from vsvfi.plan.timeline import Blend, Timeline
+
+FIRST, SECOND = "_vsvfi_first", "_vsvfi_second"
+"""Props with the source frames of a decision; equal for a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What output frame n shows.
+
+    Attributes:
+        first, second: source frames; equal for a copy of one.
+        t: where between them.
+        duration: seconds, or None where the source does not say.
+        on_source: the frame begins exactly where a source frame begins.
+        scene_first, scene_last: it is the first, the last frame of a scene.
+    """
+
+    first: int
+    second: int
+    t: Fraction
+    duration: Fraction | None
+    on_source: bool
+    scene_first: bool
+    scene_last: bool
+
+    @property
+    def blend(self) -> Blend | None:
+        """What to compute, or None for a copy."""
+        return None if self.first == self.second else Blend(self.first, self.second, self.t)
+
+
+def decision_clip(source: vs.VideoNode, facts: vs.VideoNode, selection: Selection, timeline: Timeline, policy: Policy) -> vs.VideoNode:
+    """The plan of a clip, aligned to the output; decode its frames with `read`."""
+    before, after = reach(timeline, policy)
+    offsets = range(-before, after + 1)
+    facts_inputs = [selection.aligned(facts, offset) for offset in offsets]
+    variable = timeline.source_rate is None
+    source_inputs = [selection.aligned(source, 0), selection.aligned(source, 1)] if variable else []
+    blank = source.std.BlankClip(width=1, height=1, format=vs.GRAY8, length=timeline.length, keep=True)
+
+    def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        out, facts_frames, source_frames = f[0].copy(), f[1 : 1 + len(offsets)], f[1 + len(offsets) :]
+        facts_at = _facts_at(timeline.source_index(n), before, facts_frames)
+        step = policy.decide(timeline, n, facts_at)
+        duration = _variable_duration(timeline, n, source_frames) if variable else timeline.duration(n)
+        scene_first, scene_last = scene_marks(timeline, n, facts_at)
+        blend = step if isinstance(step, Blend) else None
+        first, second, t = (blend.first, blend.second, blend.t) if blend else (step.frame, step.frame, Fraction(0))  # type: ignore[union-attr]
+        out.props.update(
+            {
+                FIRST: first,
+                SECOND: second,
+                "_vsvfi_t": [t.numerator, t.denominator],
+                "_vsvfi_duration": [duration.numerator, duration.denominator] if duration is not None else [0, 0],
+                "_vsvfi_marks": [int(timeline.position(n).denominator == 1), int(scene_first), int(scene_last)],
+            }
+        )
+        return out
+
+    return blank.std.ModifyFrame([blank, *facts_inputs, *source_inputs], decide)
+
+
+def read(frame: vs.VideoFrame) -> Decision:
+    """The decision in a frame of `decision_clip`."""
+    props = frame.props
+    t, duration, marks = props["_vsvfi_t"], props["_vsvfi_duration"], props["_vsvfi_marks"]
+    return Decision(
+        int(props[FIRST]),  # type: ignore[call-overload]
+        int(props[SECOND]),  # type: ignore[call-overload]
+        Fraction(*t),  # type: ignore[misc]
+        Fraction(*duration) if duration[1] else None,  # type: ignore[misc, index]
+        *(bool(mark) for mark in marks),  # type: ignore[union-attr]
+    )
+
+
+def _facts_at(index: int, before: int, frames: list[vs.VideoFrame]) -> Callable[[int], Facts]:
+    """Facts by source index, from the frames around `index`; before the clip begins there are none."""
+
+    def at(source_index: int) -> Facts:
+        return scenes.read(frames[source_index - index + before]) if source_index >= 0 else Facts()
+
+    return at
+
+
+def _variable_duration(timeline: Timeline, n: int, frames: list[vs.VideoFrame]) -> Fraction | None:
+    """Seconds of output frame n where each source frame has its own duration; None where a frame does not say."""
+    index = timeline.source_index(n)
+    total = Fraction(0)
+    for source_index, share in timeline.shares(n):
+        props = frames[source_index - index].props
+        numerator, denominator = int(props.get("_DurationNum", 0)), int(props.get("_DurationDen", 0))  # type: ignore[call-overload]
+        if denominator <= 0:
+            return None
+        if numerator < 0:
+            raise ClipError(f"source frame {source_index} has a negative duration", "set its duration with std.SetFrameProps or std.AssumeFPS")
+        total += share * Fraction(numerator, denominator)
+    return total

@@ -1,0 +1,230 @@
+"""`interpolate()`: check, plan, wire the nodes. The concurrency choice lives here.
+
+One node never runs two of its callbacks at once, so a fixed pool of K blend nodes computes exactly K frames at a time, and all times of one pair
+go to the same node. Every frame a callback needs is declared as an input clip: no callback ever fetches or waits for a frame.
+
+    source ── facts ── decisions (1x1, aligned to the output)
+       │                  │
+       ├── chosen source frame ────────────────────────── finish ── copies ─┐
+       └── RGB ── first, second ── pool of K ── back ──── finish ── blends ─┴─ output
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from os import PathLike
+
+import vapoursynth as vs
+
+from vsvfi.clip import decisions, scenes
+from vsvfi.clip.colour import Colour, check_progressive
+from vsvfi.clip.select import Selection
+from vsvfi.clip.stdout import stdout_to_stderr
+from vsvfi.errors import ArgumentError, ClipError, FrameError, VsvfiError
+from vsvfi.models.family import Timesteps
+from vsvfi.models.registry import check_options, check_scale, find
+from vsvfi.options import DuplicateMode, Options, Precision, Rate, SceneMode, parse
+from vsvfi.plan.policy import Policy
+from vsvfi.plan.timeline import Timeline
+
+_PROBED_LENGTH = 10_000_000
+"""Clips longer than this are placeholders that players hand over before there are frames: they are not asked for one at construction."""
+
+
+def interpolate(
+    clip: vs.VideoNode,
+    model: str = "builtin",
+    multi: int | float | str | Fraction = 2,
+    scale: float | Fraction | None = None,
+    *,
+    fps: Rate | None = None,
+    weights: str | PathLike[str] | None = None,
+    device: str | Sequence[str] = "auto",
+    precision: Precision = "auto",
+    scene: SceneMode = "auto",
+    scene_threshold: float | None = None,
+    duplicates: DuplicateMode = "skip",
+    tile: int | None = None,
+    streams: int | None = None,
+    cache: int | None = None,
+    matrix: int | str | None = None,
+    options: Mapping[str, object] | None = None,
+) -> vs.VideoNode:
+    """Raise the frame rate of a clip by interpolating between its frames.
+
+    Source positions return the source frame bit for bit; the frames between are computed. Total duration is preserved exactly.
+
+    Args:
+        clip: constant format YUV, RGB or Gray, 8 to 16 bit, half or float; progressive; in RAM.
+        model: "builtin" (packaged, no download) or a name from `vsvfi.list_models()`.
+        multi: output frames per source frame, 1 or more: an int, a Fraction such as Fraction(5, 2), or "5/2".
+        scale: resolution of the motion estimation relative to the clip: 1, 0.5 (for 2K), 0.25 (for 4K); None chooses by size.
+        fps: target frame rate: 60, "60000/1001", (60000, 1001) or a Fraction; overrides `multi`. A decimal such as 59.94 means the NTSC rate.
+        weights: a checkpoint file to use instead of the published one.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a list of devices to spread the work over.
+        precision: "auto" (fp16 on CUDA where the model allows it, else fp32), "fp32", "fp16" or "bf16".
+        scene: where scene cuts come from: "auto" (existing `_SceneChangeNext`, else own detection), "props" (only existing), "off".
+            At a cut the frame before it is held.
+        scene_threshold: sensitivity of the own detection, above 0 and up to 1; smaller finds more cuts. None for the default.
+        duplicates: "skip" (between identical neighbours the first is repeated), "retime" (held drawings become even motion), "off".
+        tile: not available in this version.
+        streams: frames computed at the same time per device; None for 1 on the CPU and 2 on a GPU.
+        cache: MiB that remembered frames and pairs may take per device; None for the device's default.
+        matrix: matrix of frames that carry no `_Matrix`: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco"; None guesses by height.
+        options: what only one model family has, see its README.
+
+    Returns:
+        A clip of the same format and size with ceil(frames * factor) frames.
+
+    Raises:
+        vapoursynth.Error: "interpolate: ..." with the argument, its value, the rule and the remedy.
+    """
+    try:
+        options_given = parse(
+            model=model,
+            multi=multi,
+            scale=scale,
+            fps=fps,
+            weights=weights,
+            device=device,
+            precision=precision,
+            scene=scene,
+            scene_threshold=scene_threshold,
+            duplicates=duplicates,
+            tile=tile,
+            streams=streams,
+            cache=cache,
+            matrix=matrix,
+            options=options,
+        )
+        _check_clip(clip)
+        return _build(clip, options_given)
+    except VsvfiError as error:
+        raise vs.Error(f"interpolate: {error}") from None
+
+
+def _check_clip(clip: object) -> None:
+    """Refuse what can never work, before anything is built.
+
+    Raises:
+        ArgumentError, ClipError: with the remedy.
+    """
+    if not isinstance(clip, vs.VideoNode):
+        raise ArgumentError("clip", type(clip).__name__, "must be a VapourSynth video clip", "pass what a source filter returns")
+    if clip.format is None or clip.format.color_family == vs.UNDEFINED or clip.width == 0 or clip.height == 0:
+        raise ClipError(
+            "the clip's format or size varies", "bring it to one format and size first, for example clip.resize.Bicubic(width, height, format=vs.YUV420P8)"
+        )
+    if getattr(clip, "gpu_resident", False):
+        raise ClipError("the clip's frames are on the GPU", "add .std.GPUDownload() before interpolate")
+    if clip.num_frames <= _PROBED_LENGTH:
+        with clip.get_frame(0) as frame:
+            check_progressive(frame.props)
+
+
+def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
+    """The whole graph for a checked clip and checked options."""
+    timeline = _timeline(clip, options)
+    selection = Selection(timeline)
+    family, variant = find(options.model)
+    check_scale(family, options.scale, clip.width, clip.height)
+    check_options(family, dict(options.options))
+    if timeline.truncated:
+        vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"interpolate: the clip is so long that its end is cut off at frame {timeline.length} of the output")
+    with stdout_to_stderr():
+        # torch is imported here, not above: seconds that a script with a wrong argument need not wait.
+        from vsvfi.clip.blending import blend_pool
+
+        rgb_format, pool_of = blend_pool(clip, options, log=lambda text: vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: {text}"))
+
+    policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, halving=variant.timesteps is Timesteps.HALF)
+    facts = scenes.facts(clip, scene="props" if options.scene == "off" else options.scene, threshold=options.scene_threshold)
+    plan = decisions.decision_clip(clip, facts, selection, timeline, policy)
+    retime = options.duplicates == "retime"
+    copies_from = range(-policy.behind, policy.ahead + 2) if retime else range(2)
+    starts = range(-policy.behind, 1) if retime else range(1)
+    ends = range(1, policy.ahead + 2) if retime else range(1, 2)
+
+    colour = Colour(clip, rgb_format, options.matrix)
+    rgb = colour.to_rgb(clip)
+    first = selection.choose(rgb, starts, plan, decisions.FIRST)
+    second = selection.choose(rgb, ends, plan, decisions.SECOND)
+    pool = pool_of(first, second, plan)
+    template = first.std.BlankClip(length=timeline.length, keep=True)
+    blended = template.std.FrameEval(_by_pair(pool), prop_src=plan, clip_src=pool)
+
+    shown = selection.choose(clip, copies_from, plan, decisions.FIRST)
+    rate = timeline.rate or Fraction(0, 1)
+    output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
+    copies = _finished(shown, shown, plan, output)
+    blends = _finished(colour.from_rgb(blended, shown), shown, plan, output)
+
+    def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
+        return copies if f.props[decisions.FIRST] == f.props[decisions.SECOND] else blends
+
+    return output.std.FrameEval(choose, prop_src=plan, clip_src=[copies, blends])
+
+
+def _timeline(clip: vs.VideoNode, options: Options) -> Timeline:
+    """The clock of the output."""
+    rate = Fraction(clip.fps) if clip.fps else None
+    if options.fps is None:
+        return Timeline(options.multi, clip.num_frames, rate)
+    if rate is None:
+        raise ArgumentError(
+            "fps",
+            str(options.fps),
+            "needs a clip of constant frame rate",
+            "use multi=, or give the clip a rate first with clip.std.AssumeFPS(fpsnum=24000, fpsden=1001)",
+        )
+    factor = options.fps / rate
+    if not Fraction(1, 8) <= factor <= 1000:
+        raise ArgumentError(
+            "fps", str(options.fps), f"must be 1/8 to 1000 times the clip's rate of {rate}", "choose a nearer rate, or std.SelectEvery frames first"
+        )
+    return Timeline(factor, clip.num_frames, rate)
+
+
+def _by_pair(pool: Sequence[vs.VideoNode]) -> Callable[[int, vs.VideoFrame], vs.VideoNode]:
+    """All times of one pair on one node: they never race for it."""
+
+    def pick(n: int, f: vs.VideoFrame) -> vs.VideoNode:
+        return pool[int(f.props[decisions.FIRST]) % len(pool)]  # type: ignore[call-overload]
+
+    return pick
+
+
+def _finished(picture: vs.VideoNode, props_source: vs.VideoNode, plan: vs.VideoNode, output: vs.VideoNode) -> vs.VideoNode:
+    """Frames with all props of the source frame, but the output's own timing and scene marks. Planes are not copied."""
+
+    def finish(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        decision = decisions.read(f[2])
+        try:
+            check_progressive(f[1].props)
+        except ClipError as error:
+            raise vs.Error(f"interpolate: {FrameError(n, str(error))}") from None
+        out = f[0].copy()
+        props = out.props
+        if decision.blend is not None:
+            props.clear()
+            props.update(f[1].props)
+        if not decision.on_source or decision.blend is not None:
+            props.pop("_AbsoluteTime", None)
+        _mark_scene(props, decision, first=n == 0, last=n == output.num_frames - 1)
+        if decision.duration is None:
+            props.pop("_DurationNum", None)
+            props.pop("_DurationDen", None)
+        else:
+            props["_DurationNum"], props["_DurationDen"] = decision.duration.numerator, decision.duration.denominator
+        return out
+
+    template = picture.std.BlankClip(length=output.num_frames, keep=True)
+    return template.std.ModifyFrame([picture, props_source, plan], finish)
+
+
+def _mark_scene(props: vs.FrameProps, decision: decisions.Decision, *, first: bool, last: bool) -> None:
+    """One first and one last frame per scene; the source's own word stands at both ends of the clip, and frames without marks get none but real ones."""
+    for name, mark, keep in (("_SceneChangePrev", decision.scene_first, first), ("_SceneChangeNext", decision.scene_last, last)):
+        if not keep and (mark or name in props):
+            props[name] = int(mark)

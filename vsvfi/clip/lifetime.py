@@ -1,0 +1,33 @@
+"""Closes sessions when the core dies or a script is reloaded: memory of the device, caches and threads go with the script that made them.
+
+`atexit` never runs in vspipe, and the script's globals are gone when the callback runs: everything it needs is bound here.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+import vapoursynth as vs
+
+from vsvfi.engine.session import Session
+
+
+def close_with_environment(session: Session) -> None:
+    """Close `session` when the current VapourSynth environment is destroyed; a session whose nodes are gone earlier is not kept alive for it."""
+    reference = weakref.ref(session)
+
+    def close(reference: weakref.ref[Session] = reference) -> None:
+        alive = reference()
+        if alive is not None:
+            alive.close()
+
+    vs.register_on_destroy(close)
+    weakref.finalize(session, _forget, close)
+
+
+def _forget(close: object) -> None:
+    """Take the callback of a session that is gone off VapourSynth's list, if the environment is still there."""
+    try:
+        vs.unregister_on_destroy(close)  # type: ignore[arg-type]
+    except Exception:  # the environment is being destroyed, or another one is current: nothing is left to take off
+        return

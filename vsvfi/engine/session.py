@@ -1,0 +1,295 @@
+"""The thread-safe heart: source frames in, blended frames out, nothing computed twice. Three phases, two caches per device.
+
+Knows no clip and no format: whoever asks hands over a function that fills a buffer with source frame k, and one that takes the result.
+Results depend on the request alone, never on what was asked before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vsvfi.engine.build import AnyInterpolator, Blueprint
+from vsvfi.engine.cache import Cache, Statistics
+from vsvfi.engine.device import default_cache, describe, inference, release
+from vsvfi.engine.padding import Padding
+from vsvfi.engine.streams import Transfers
+from vsvfi.errors import DeviceMemoryError, VsvfiError
+from vsvfi.models.family import Timesteps
+from vsvfi.models.interpolator import tensor_bytes
+from vsvfi.plan.midpoints import chain
+from vsvfi.plan.timeline import Blend
+
+type Load = Callable[[int, Tensor], None]
+"""Fills a [1, 3, H, W] host tensor with source frame k, RGB; values outside [0, 1] are kept."""
+
+type Deliver = Callable[[Tensor], None]
+"""Takes the result, [3, H, W] on the host; it must be copied before returning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A picture on the source axis: source frame `first` (t = 0), or what was interpolated at t between two source frames."""
+
+    first: int
+    second: int
+    t: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What is remembered of one picture."""
+
+    frame: Any  # the family's own Frame
+    excess: Tensor | None  # [1, 3, H, W]: what lay outside [0, 1] (super-white, super-black, highlights), unpadded; None where nothing did
+    image: Tensor | None  # of an interpolated picture: the padded picture itself
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is remembered of one pair."""
+
+    pair: Any  # the family's own Pair
+    excess: tuple[Tensor | None, Tensor | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One blended frame: output frame n shows `blend`."""
+
+    n: int
+    blend: Blend
+    load: Load
+    deliver: Deliver
+
+
+class Lane:
+    """One device: a network, its two caches and the threads that run it."""
+
+    def __init__(
+        self,
+        network: AnyInterpolator,
+        device: torch.device,
+        padding: Padding,
+        *,
+        halving: bool,
+        io_dtype: torch.dtype,
+        workers: int,
+        budget: int,
+        entries: int | None,
+    ) -> None:
+        self.network = network
+        self.device = device
+        self.padding = padding
+        self.halving = halving
+        self.io_dtype = io_dtype
+        self.frames: Cache[Position, Encoded] = Cache(budget // 3, tensor_bytes, None if entries is None else 2 * entries)
+        self.pairs: Cache[tuple[Position, Position], Prepared] = Cache(budget - budget // 3, tensor_bytes, entries)
+        self.syntheses = 0
+        self._count = threading.Lock()
+        self._transfers = threading.local()
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix=f"vsvfi-{device}")
+
+    def run(self, request: Request) -> None:
+        """Make one frame on a thread of this lane and wait for it; waiting holds no lock and no GIL."""
+        self._workers.submit(self._make, request).result()
+
+    def close(self) -> None:
+        """Finish what runs, drop what waits and free everything."""
+        self._workers.shutdown(wait=True, cancel_futures=True)
+        self.frames.clear()
+        self.pairs.clear()
+        del self.network
+        self._transfers = threading.local()
+        release(self.device)
+
+    def held(self) -> str:
+        """What the caches hold, for people."""
+        frames, pairs = self.frames.statistics(), self.pairs.statistics()
+        return f"frames {frames.bytes / 2**20:.0f} MiB, pairs {pairs.bytes / 2**20:.0f} MiB"
+
+    def _make(self, request: Request) -> None:
+        failed = ""
+        for _ in range(2):
+            if failed:
+                self.frames.clear()
+                self.pairs.clear()
+                release(self.device)
+            held = self.held()
+            try:
+                with inference(self.device):
+                    request.deliver(self._blended(request))
+                return
+            except torch.OutOfMemoryError:
+                failed = held
+            except RuntimeError as error:  # the CPU's allocator raises a plain RuntimeError
+                if "can't allocate memory" not in str(error):
+                    raise
+                failed = held
+        raise DeviceMemoryError(request.n, describe(self.device), failed)
+
+    def _blended(self, request: Request) -> Tensor:
+        """The requested picture on the host, [3, H, W]."""
+        blend = request.blend
+        goal = Position(blend.first, blend.second, blend.t)
+        known = self.frames.peek(goal) if self.halving else None
+        image = known.image if known is not None else None
+        if image is None:
+            image = self._interpolate(goal, request.load)
+        result = self.padding.crop(image)
+        weights = (1 - float(blend.t), float(blend.t))
+        ends = (Position(blend.first, blend.first), Position(blend.second, blend.second))
+        for weight, excess in zip(weights, self._excess(ends, request.load), strict=True):
+            if excess is not None:
+                result = result + weight * excess
+        return self._transfer().download(result, self.io_dtype)[0]
+
+    def _interpolate(self, goal: Position, load: Load) -> Tensor:
+        """The padded picture at a position between two source frames, [1, 3, H, W]; a model that only halves gets there through midpoints."""
+        start, end, t = Position(goal.first, goal.first), Position(goal.second, goal.second), goal.t
+        if self.halving:
+            before, after = chain(goal.t)[-1]
+            start = start if before == 0 else Position(goal.first, goal.second, before)
+            end = end if after == 1 else Position(goal.first, goal.second, after)
+            t = Fraction(1, 2)
+        prepared = self._pair(start, end, load)
+        with self._count:
+            self.syntheses += 1
+        times = torch.full((1,), float(t), dtype=torch.float32, device=self.device)
+        picture: Tensor = self.network.synthesise(prepared.pair, times)
+        return picture
+
+    def _pair(self, first: Position, second: Position, load: Load) -> Prepared:
+        def prepare() -> Prepared:
+            before, after = self._encoded(first, load), self._encoded(second, load)
+            return Prepared(self.network.prepare_pair(before.frame, after.frame), (before.excess, after.excess))
+
+        return self.pairs.get((first, second), prepare)
+
+    def _encoded(self, position: Position, load: Load) -> Encoded:
+        def encode() -> Encoded:
+            if position.first != position.second:
+                image = self._interpolate(position, load)
+                return Encoded(self.network.encode_frame(image), None, image)
+            image, excess = self._read(position.first, load)
+            return Encoded(self.network.encode_frame(image), excess, None)
+
+        return self.frames.get(position, encode)
+
+    def _excess(self, ends: tuple[Position, Position], load: Load) -> tuple[Tensor | None, Tensor | None]:
+        """What the two source frames have outside [0, 1]."""
+        held = self.pairs.peek(ends)
+        if held is not None:
+            return held.excess
+        first, second = (self._encoded(end, load).excess for end in ends)
+        return first, second
+
+    def _read(self, index: int, load: Load) -> tuple[Tensor, Tensor | None]:
+        """Source frame `index` on the device: padded and clamped to [0, 1], float32; and what was clamped off."""
+        transfer = self._transfer()
+        staging = transfer.staging((1, 3, self.padding.height, self.padding.width), self.io_dtype)
+        load(index, staging)
+        low, high = (float(bound) for bound in staging.aminmax())
+        image = transfer.upload(staging)
+        excess = None
+        if not (low >= 0 and high <= 1):  # NaN compares false
+            image = torch.nan_to_num(image, nan=0.0, posinf=1.0, neginf=0.0)
+            clamped = image.clamp(0, 1)
+            excess, image = image - clamped, clamped
+        return self.padding.pad(image).contiguous(memory_format=torch.channels_last), excess
+
+    def _transfer(self) -> Transfers:
+        """This thread's copies and buffers."""
+        transfer = getattr(self._transfers, "own", None)
+        if not isinstance(transfer, Transfers):
+            transfer = self._transfers.own = Transfers(self.device)
+        return transfer
+
+
+class Session:
+    """Blends frames of one clip size with one model on one device or several.
+
+    Args:
+        blueprint: the model and its weights.
+        devices: each gets a network and caches of its own; pairs are spread over them by their first frame.
+        dtypes: what to compute in, per device.
+        size: (width, height) of the clip.
+        scale: resolution of the motion estimation, None for the family's choice.
+        options: the family's options.
+        workers: frames computed at the same time, per device.
+        cache: bytes for the caches of each device, or None for the device's default and no more entries than sequential playback needs.
+        io_dtype: type in which frames are loaded and delivered: float32 or float16.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        devices: Sequence[torch.device],
+        dtypes: Sequence[torch.dtype],
+        size: tuple[int, int],
+        scale: Fraction | None,
+        options: Mapping[str, object],
+        workers: int = 1,
+        cache: int | None = None,
+        io_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        width, height = size
+        setup = blueprint.setup(width, height, scale, options)
+        padding = Padding.of(setup, width, height)
+        halving = blueprint.variant.timesteps is Timesteps.HALF
+        entries = None if cache is not None else 2 + workers + (4 if halving else 0)
+        self._lanes = [
+            Lane(
+                blueprint.network(setup, device, dtype),
+                device,
+                padding,
+                halving=halving,
+                io_dtype=io_dtype,
+                workers=workers,
+                budget=default_cache(device) if cache is None else cache,
+                entries=entries,
+            )
+            for device, dtype in zip(devices, dtypes, strict=True)
+        ]
+        self._open = True
+        self._lock = threading.Lock()
+
+    def blend(self, n: int, blend: Blend, load: Load, deliver: Deliver) -> None:
+        """Make output frame n; returns when `deliver` has taken it. Any number of threads may ask at the same time.
+
+        Raises:
+            DeviceMemoryError: out of memory, also after the caches were emptied.
+            VsvfiError: the session is closed.
+        """
+        if not self._open:
+            raise VsvfiError("the session is closed: its script was unloaded")
+        self._lanes[blend.first % len(self._lanes)].run(Request(n, blend, load, deliver))
+
+    def statistics(self) -> dict[str, int]:
+        """Counters over all devices: frames encoded, pairs prepared, pictures synthesised, cache hits, and bytes held now and at most."""
+        frames, pairs = [lane.frames.statistics() for lane in self._lanes], [lane.pairs.statistics() for lane in self._lanes]
+        both: list[Statistics] = frames + pairs
+        return {
+            "frames_encoded": sum(counted.computed for counted in frames),
+            "pairs_prepared": sum(counted.computed for counted in pairs),
+            "syntheses": sum(lane.syntheses for lane in self._lanes),
+            "cache_hits": sum(counted.hits for counted in both),
+            "bytes": sum(counted.bytes for counted in both),
+            "peak_bytes": sum(counted.peak_bytes for counted in both),
+        }
+
+    def close(self) -> None:
+        """Free the networks, caches and threads; may be called more than once."""
+        with self._lock:
+            was_open, self._open = self._open, False
+        if was_open:
+            for lane in self._lanes:
+                lane.close()
