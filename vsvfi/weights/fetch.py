@@ -1,0 +1,261 @@
+"""A weight file on this machine: found where it already is, or else brought from its sources, and verified before its first use.
+
+Hub files live in the hub's own cache (HF_HOME), shared with other programs; the rest under `cache_directory()`. Each verified file has a record
+(its SHA-256, size and times), so that it is hashed again only when it was touched, and a file whose digest nobody has published is known again after its
+first use. Torch-free; what is inside the file is `load`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.resources
+import io
+import os
+import re
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from vsvfi.errors import DamagedWeightsError, DownloadError, MissingWeightsError
+from vsvfi.weights.download import PAUSES, TRANSIENT, SourceError, disk_reason, download
+from vsvfi.weights.integrity import Digests, Record, container, digests, mismatch, verify
+from vsvfi.weights.source import Builtin, Hub, Source, Url
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice: str = "") -> Path:
+    """The verified weight file of a model: the first source that is installed, or else the first that can be downloaded.
+
+    Args:
+        model: name for messages.
+        sources: best first; the others are mirrors.
+        licence: of the weights; shown on stderr before a download.
+        licence_notice: shown in full before a download, where there is one.
+
+    Raises:
+        MissingWeightsError: not here, and downloads are off (VSVFI_OFFLINE, HF_HUB_OFFLINE) or there is nowhere to download from.
+        DownloadError: every source failed; names each with its reason.
+        DamagedWeightsError: the installed file is not, or is no longer, the published one.
+    """
+    for source in sources:
+        path = _find(source)
+        if path is not None:
+            try:
+                _verify_installed(path, source)
+            except OSError as error:
+                raise DamagedWeightsError(path, f"it cannot be read ({error.strerror or error})") from error
+            return path
+    _check_reachable(model, sources)
+    attempts: list[tuple[str, str]] = []
+    for source in sources:
+        if isinstance(source, Builtin):
+            continue
+        if attempts:
+            _say(f"vsvfi: {attempts[-1][0]} failed ({attempts[-1][1]})")
+        _say(f"vsvfi: downloading the weights of {model!r} from {source}; licence: {licence}")
+        if licence_notice and not attempts:
+            _say(licence_notice)
+        try:
+            return _from_hub(source) if isinstance(source, Hub) else _from_url(source)
+        except SourceError as error:
+            attempts.append((str(source), str(error)))
+    raise DownloadError(model, attempts)
+
+
+def installed(sources: Sequence[Source]) -> Path | None:
+    """Where the weights are on this machine, or None. Looks only whether the file is there: no network, no hashing (`fetch` verifies)."""
+    return next((path for path in map(_find, sources) if path is not None), None)
+
+
+def cache_directory() -> Path:
+    """The folder for downloads and records: VSVFI_CACHE, or else the platform's cache folder of this user."""
+    chosen = os.environ.get("VSVFI_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "vsvfi" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "vsvfi"
+    shared = Path(os.environ.get("XDG_CACHE_HOME") or ".")
+    return (shared if shared.is_absolute() else Path.home() / ".cache") / "vsvfi"
+
+
+def _check_reachable(model: str, sources: Sequence[Source]) -> None:
+    """Whether there is anything to download, and leave to."""
+    if sources and all(isinstance(source, Builtin) for source in sources):
+        raise MissingWeightsError(model, f"the installed package lacks {sources[0].file} (install vsvfi again)")
+    if not sources:
+        raise MissingWeightsError(model, "they are published nowhere that vsvfi can fetch from")
+    for variable in ("VSVFI_OFFLINE", "HF_HUB_OFFLINE"):
+        if os.environ.get(variable, "").strip().lower() not in ("", "0", "no", "off", "false"):
+            raise MissingWeightsError(model, f"downloads are off ({variable}={os.environ[variable]})")
+
+
+def _find(source: Source) -> Path | None:
+    """Where a source's file is on this machine, whatever its state."""
+    match source:
+        case Builtin():
+            path = Path(str(importlib.resources.files("vsvfi.weights"))) / "builtin" / source.file
+            return path if path.is_file() else None
+        case Url():
+            path = _place(source)
+            return path if path.is_file() else None
+        case Hub():
+            from huggingface_hub import try_to_load_from_cache
+
+            cached = try_to_load_from_cache(source.repo, source.file, revision=source.revision)
+            return Path(cached) if isinstance(cached, str) else None
+
+
+def _place(source: Url) -> Path:
+    """The file of an address under the cache: its host and path, readable, so that two addresses never share one."""
+    parts = urllib.parse.urlsplit(source.url)
+    folders = [re.sub(r"[^\w.%+-]", "_", part) for part in (parts.netloc, *parts.path.split("/")) if part.strip(".")]
+    if parts.query:
+        folders.insert(-1, hashlib.sha256(parts.query.encode()).hexdigest()[:12])
+    return cache_directory().joinpath(*folders)
+
+
+def _record_place(path: Path) -> Path:
+    """Beside a file of our own cache; in our cache for one of the hub's, whose folders belong to its own tools."""
+    cache = cache_directory()
+    if path.is_relative_to(cache):
+        return path.with_name(path.name + ".json")
+    return cache / "records" / f"{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]}-{path.name}.json"
+
+
+def _verify_installed(path: Path, source: Source) -> None:
+    """Prove that an installed file is the published one and is still what it was; hashes it only if it was touched."""
+    if isinstance(source, Builtin):
+        _verify_packaged(path, source.sha256)
+        return
+    blob = Path(os.path.realpath(path))  # what the user has to delete; the hub's cache shows a link to it
+    place = _record_place(path)
+    record = Record.read(place)
+    if record is not None and record.is_fresh(path):
+        found, fault = record.found, None
+    else:
+        found = digests(path)
+        if record is not None:
+            fault = None if record.found == found else f"it has changed since it was verified: its SHA-256 is {found.sha256}, it was {record.found.sha256}"
+        else:
+            named = blob.name if isinstance(source, Hub) and _SHA256.fullmatch(blob.name) else None
+            fault = _content_fault(path, found, named)
+    fault = fault or _pinned_fault(found, source)
+    if fault is not None:
+        raise DamagedWeightsError(blob, fault)
+    if record is None or found is not record.found:
+        Record.of(path, found).write(place)
+
+
+@functools.cache
+def _verify_packaged(path: Path, sha256: str) -> None:
+    """Once per process."""
+    verify(path, sha256=sha256)
+
+
+def _pinned_fault(found: Digests, source: Hub | Url) -> str | None:
+    return mismatch(found, sha256=source.sha256, git_blob=source.git_blob if isinstance(source, Url) else None, size=source.size)
+
+
+def _content_fault(path: Path, found: Digests, sha256: str | None) -> str | None:
+    """What is wrong with a file by the sender's own digest, or by the look of it."""
+    fault = mismatch(found, sha256=sha256)
+    if fault is None:
+        kind = container(path)
+        fault = kind if isinstance(kind, str) else None
+    return fault
+
+
+def _check_arrived(path: Path, source: Hub | Url, sha256: str | None = None) -> Digests:
+    """The digests of a file that has just come, or SourceError if it is not the right one."""
+    found = digests(path)
+    fault = _pinned_fault(found, source) or _content_fault(path, found, sha256)
+    if fault is not None:
+        raise SourceError(f"what came is not the published file: {fault}")
+    return found
+
+
+def _from_url(source: Url) -> Path:
+    """Download to our cache; one process at a time, the others wait and use what it brought."""
+    target = _place(source)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if target.is_file():
+                _verify_installed(target, source)
+                return target
+            check: Callable[[Path], Digests] = functools.partial(_check_arrived, source=source)
+            found = download(source.url, target, check, size=source.size, pinned=bool(source.sha256 or source.git_blob))
+            Record.of(target, found).write(_record_place(target))
+    except OSError as error:
+        raise SourceError(disk_reason(error, target.parent)) from error
+    return target
+
+
+def _from_hub(source: Hub) -> Path:
+    """Download through huggingface_hub into its cache; its own check is of the size alone, so the content is checked here."""
+    published, path = _with_retries(lambda: _hub_download(source))
+    try:
+        found = _check_arrived(path, source, published)
+    except SourceError:
+        blob = Path(os.path.realpath(path))
+        path.unlink(missing_ok=True)
+        blob.unlink(missing_ok=True)
+        raise
+    Record.of(path, found).write(_record_place(path))
+    return path
+
+
+def _hub_download(source: Hub) -> tuple[str | None, Path]:
+    """The SHA-256 that the hub gives for the file, where it gives one, and the file in its cache."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    published = None
+    if source.sha256 is None:
+        etag = get_hf_file_metadata(hf_hub_url(source.repo, source.file, revision=source.revision)).etag
+        published = etag if etag is not None and _SHA256.fullmatch(etag) else None  # LFS files are tagged with their SHA-256, others with something else
+    with contextlib.redirect_stderr(io.StringIO()) if sys.stderr is None else contextlib.nullcontext():  # its progress bar cannot do without one
+        return published, Path(hf_hub_download(source.repo, source.file, revision=source.revision))
+
+
+def _with_retries[T](action: Callable[[], T]) -> T:
+    """`action`, tried again after pauses while its failure may pass."""
+    pauses = iter(PAUSES)
+    while True:
+        try:
+            return action()
+        except Exception as error:  # the hub's library, its HTTP client and its transfer engine each have an error tree of their own
+            reason, may_pass = _hub_reason(error)
+            pause = next(pauses, None)
+            if pause is None or not may_pass:
+                raise SourceError(reason) from error
+        time.sleep(pause)
+
+
+def _hub_reason(error: BaseException) -> tuple[str, bool]:
+    """What went wrong in one line, and whether another attempt may mend it."""
+    if type(error).__name__ == "LocalEntryNotFoundError" and error.__cause__ is not None:
+        error = error.__cause__  # it says only that the file is not in the cache; its cause says why it did not come
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    if isinstance(status, int):
+        return f"HTTP {status} {getattr(response, 'reason_phrase', '')}".strip(), status in TRANSIENT
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return disk_reason(error, Path(str(error.filename)).parent), False
+    text = str(error).strip()
+    return (text.splitlines()[0] if text else type(error).__name__), not isinstance(error, ValueError)
+
+
+def _say(text: str) -> None:
+    """A line for people; never to stdout, which may be carrying video."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,161 @@
+"""From a weight file, or a state dict of the user's, to the tensors of one network: strictly, and without ever running what a file asks for.
+
+Knows containers and keys; nothing of any network (the caller says what is expected) and nothing of where files come from.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from vsvfi.errors import ArgumentError, DamagedWeightsError, ForeignWeightsError
+from vsvfi.weights.integrity import Container, container
+from vsvfi.weights.integrity import verify as verify
+
+_NESTS = ("state_dict", "model", "params")
+_PREFIXES = ("module.", "state_dict.")  # left by data-parallel wrappers and by converters
+
+
+def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The named tensors of a checkpoint, on the CPU, under its own keys.
+
+    A file is read by its content, whatever its name: safetensors, or torch's zip and older containers with `weights_only=True`. A dict inside "state_dict",
+    "model" or "params" is taken out; a "module." that every key begins with is dropped.
+
+    Args:
+        weights: a file, or a state dict, which gets the same treatment.
+
+    Raises:
+        ArgumentError: there is no such file, it cannot be read, or the given dict is not one of names and tensors.
+        DamagedWeightsError: the file is truncated, is no checkpoint, or holds anything but named tensors; names the file.
+    """
+    if isinstance(weights, Mapping):
+        state = _named_tensors(weights)
+        if isinstance(state, str):
+            raise ArgumentError("weights", type(weights).__name__, f"must map names to tensors, but {state}", "pass model.state_dict(), or a path")
+        return state
+    path = Path(weights)
+    if not path.is_file():
+        raise ArgumentError("weights", str(path), "there is no such file", "check the path")
+    state = _named_tensors(_read(path))
+    if isinstance(state, str):
+        raise DamagedWeightsError(path, f"it is not a checkpoint of named tensors: {state}")
+    return state
+
+
+def match_state(
+    state: Mapping[str, Tensor],
+    expected: Mapping[str, Sequence[int]],
+    *,
+    origin: str,
+    model: str,
+    ignored: tuple[str, ...] = (),
+    renamed: Mapping[str, str] | None = None,
+) -> dict[str, Tensor]:
+    """The tensors a network asks for, in its order and under its names: every one of them, and nothing else.
+
+    Args:
+        state: tensors under the published keys.
+        expected: name here -> shape.
+        origin: where `state` is from, for messages.
+        model: whose weights these should be, for messages.
+        ignored: beginnings of published keys that carry nothing for us.
+        renamed: beginning of a published key -> what stands there in ours; the longest that fits is used.
+
+    Raises:
+        ForeignWeightsError: keys are missing, left over or claimed twice, shapes differ, or values are not finite; names the first few.
+    """
+    found: dict[str, Tensor] = {}
+    twice: list[str] = []
+    for key, tensor in state.items():
+        if key.startswith(ignored):
+            continue
+        name = _rename(key, renamed or {})
+        if name in found:
+            twice.append(f"{name!r} (again as {key!r})")
+        found[name] = tensor
+    missing = [f"{name!r} {list(shape)}" for name, shape in expected.items() if name not in found]
+    unexpected = [f"{name!r} {list(tensor.shape)}" for name, tensor in found.items() if name not in expected]
+    misshapen = [
+        f"{name!r} is {list(found[name].shape)}, must be {list(shape)}"
+        for name, shape in expected.items()
+        if name in found and tuple(found[name].shape) != tuple(shape)
+    ]
+    faults = [
+        *_listed("missing", missing, len(expected)),
+        *_listed("unexpected", unexpected, len(found)),
+        *_listed("of another shape", misshapen, len(expected)),
+        *_listed("there twice", twice, len(found)),
+    ]
+    if not faults:
+        faults = _listed("not finite (NaN or infinity)", [repr(name) for name in expected if not bool(torch.isfinite(found[name]).all())], len(expected))
+    if faults:
+        raise ForeignWeightsError(origin, model, "; ".join(faults))
+    return {name: found[name] for name in expected}
+
+
+def _read(path: Path) -> object:
+    """Whatever a file holds, as long as nothing in it has to be run."""
+    try:
+        kind = container(path)
+        if isinstance(kind, str):
+            raise DamagedWeightsError(path, kind)
+        if kind is Container.SAFETENSORS:
+            return safetensors.torch.load_file(path)
+        with path.open("rb") as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except DamagedWeightsError:
+        raise
+    except OSError as error:
+        raise ArgumentError("weights", str(path), f"cannot be read ({error.strerror or error})", "check its permissions and the disk") from error
+    except Exception as error:  # a broken pickle fails in whatever way its first wrong byte means
+        asked = re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error))
+        if asked is not None:
+            raise DamagedWeightsError(path, f"it asks for {asked[1]}, which is no part of a weight file, and was not opened") from error
+        text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()  # what torch says before that is advice to trust the file
+        raise DamagedWeightsError(path, f"it is truncated or altered ({type(error).__name__}: {text.split(chr(10))[0][:120]})") from error
+
+
+def _named_tensors(held: object) -> dict[str, Tensor] | str:
+    """The tensors in what a file held, or why it is no state dict."""
+    while isinstance(held, Mapping):
+        inner = next((held[nest] for nest in _NESTS if isinstance(held.get(nest), Mapping)), None)
+        if inner is None:
+            break
+        held = inner
+    if not isinstance(held, Mapping):
+        return f"it holds a {type(held).__name__}"
+    if not held:
+        return "it is empty"
+    for key, value in held.items():
+        if not isinstance(key, str):
+            return f"the key {key!r} is not a name"
+        if not isinstance(value, Tensor):
+            return f"{key!r} is a {type(value).__name__}"
+        if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+            return f"{key!r} is not a plain tensor"
+    state = {key: value.detach() for key, value in held.items()}
+    for prefix in _PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _rename(key: str, renamed: Mapping[str, str]) -> str:
+    prefix = max((prefix for prefix in renamed if key.startswith(prefix)), key=len, default=None)
+    return key if prefix is None else renamed[prefix] + key[len(prefix) :]
+
+
+def _listed(what: str, entries: Iterable[str], of: int, shown: int = 3) -> list[str]:
+    """["2 of 104 missing: 'a' [3], 'b' [4]"], or nothing."""
+    entries = list(entries)
+    if not entries:
+        return []
+    more = ", ..." if len(entries) > shown else ""
+    return [f"{len(entries)} of {of} {what}: {', '.join(entries[:shown])}{more}"]
