@@ -1,0 +1,29 @@
+"""What several tests share: the folder of reference data beside the repository, the throw-away family, clips made on the spot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import fakes
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches out by accident; those of downloads talk to a local server
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of goldens and clips beside the repository."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "goldens").is_dir():
+        pytest.skip("the shared folder with reference data is not beside this clone")
+    return folder
+
+
+@pytest.fixture
+def fake_family(tmp_path: Path) -> Iterator[fakes.Recorder]:
+    """The family `fake` as a user would add it: one folder on the path of `vsvfi.models`; yields the record of its calls."""
+    with fakes.installed(tmp_path / "families") as recorder:
+        yield recorder

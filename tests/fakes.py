@@ -1,0 +1,174 @@
+"""A throw-away family in a folder of its own, which proves that adding one changes nothing elsewhere; and clips with known content.
+
+Its network blends the two frames linearly and records every call of its phases.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import vapoursynth as vs
+
+import vsvfi.models
+from vsvfi.weights.source import Builtin
+
+SPEC = """
+from fractions import Fraction
+from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
+from tests.fakes import FAKE_SOURCE
+
+def _positive(value):
+    if not isinstance(value, int) or value < 1:
+        raise ValueError("must be a whole number from 1")
+    return value
+
+FAMILY = Family(
+    name="fake",
+    title="Fake",
+    paper="none",
+    network="vsvfi.models.fake.network:Blend",
+    size_rule=SizeRule(multiple=8),
+    scales=(Fraction(1), Fraction(1, 2)),
+    options={"levels": _positive},
+    option_defaults={"levels": 2},
+    variants=(
+        Variant(name="fake", config={}, sources=(FAKE_SOURCE,), licence="none"),
+        Variant(name="fake_half", config={}, sources=(FAKE_SOURCE,), licence="none", timesteps=Timesteps.HALF),
+    ),
+)
+"""
+
+NETWORK = """
+from dataclasses import dataclass
+import torch
+from torch import Tensor, nn
+from vsvfi.models.interpolator import Interpolator
+from tests import fakes
+
+print("a noisy library writes to stdout while it is imported")
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    image: Tensor
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    first: Tensor
+    second: Tensor
+
+class Blend(Interpolator[Frame, Pair]):
+    def __init__(self, *, scale, levels):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def encode_frame(self, image):
+        fakes.recorder.note("encode", float(image[0, 0, 0, 0]))
+        return Frame(image * self.gain)
+
+    def prepare_pair(self, first, second):
+        fakes.recorder.note("prepare", (float(first.image[0, 0, 0, 0]), float(second.image[0, 0, 0, 0])))
+        return Pair(first.image, second.image)
+
+    def synthesise(self, pair, t, **inputs):
+        fakes.recorder.note("synthesise", float(t[0]))
+        if fakes.recorder.hook is not None:
+            fakes.recorder.hook()
+        weight = t.reshape(-1, 1, 1, 1)
+        return (1 - weight) * pair.first + weight * pair.second
+"""
+
+FAKE_SOURCE = Builtin(file="fake.safetensors", sha256="0" * 64)
+
+
+class Recorder:
+    """Calls of the fake network's phases; `hook` runs inside every synthesis."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.calls: list[tuple[str, object]] = []
+        self.hook: Callable[[], None] | None = None
+        self.weights = Path()
+
+    def note(self, phase: str, detail: object) -> None:
+        with self._lock:
+            self.calls.append((phase, detail))
+
+    def counts(self) -> Counter[str]:
+        with self._lock:
+            return Counter(phase for phase, _ in self.calls)
+
+
+recorder = Recorder()
+
+
+def write_family(folder: Path) -> Path:
+    """Put the family and a weight file for it into `folder`; returns the weight file."""
+    import torch
+    from safetensors.torch import save_file
+
+    package = folder / "fake"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").write_text("")
+    (package / "spec.py").write_text(SPEC)
+    (package / "network.py").write_text(NETWORK)
+    weights = folder / "fake.safetensors"
+    save_file({"gain": torch.ones(1)}, weights)
+    return weights
+
+
+@contextlib.contextmanager
+def installed(folder: Path) -> Iterator[Recorder]:
+    """The family findable while inside."""
+    global recorder
+    weights = write_family(folder)
+    recorder = Recorder()
+    recorder.weights = weights
+    vsvfi.models.__path__.append(str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield recorder
+    finally:
+        vsvfi.models.__path__.remove(str(folder))
+        for name in [name for name in sys.modules if name.startswith("vsvfi.models.fake")]:
+            del sys.modules[name]
+        if hasattr(vsvfi.models, "fake"):
+            del vsvfi.models.fake
+
+
+def painted(paint: Callable[[int, int, np.ndarray], None], **blank: object) -> vs.VideoNode:
+    """A clip whose planes are filled by `paint(n, plane, array)`; the arguments are those of std.BlankClip."""
+    clip = vs.core.std.BlankClip(**blank)
+
+    def fill(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        for plane in range(clip.format.num_planes):
+            paint(n, plane, np.asarray(out[plane]))
+        return out
+
+    return clip.std.ModifyFrame(clip, fill)
+
+
+def numbered(length: int = 12, width: int = 32, height: int = 16, fpsnum: int = 24, fpsden: int = 1, step: float = 0.01) -> vs.VideoNode:
+    """A flat RGBS clip whose frame n has the value (n + 1) * step everywhere: linear blending of it is exact, and nothing in it is a cut."""
+
+    def paint(n: int, plane: int, array: np.ndarray) -> None:
+        array[:] = (n + 1) * step
+
+    return painted(paint, format=vs.RGBS, width=width, height=height, length=length, fpsnum=fpsnum, fpsden=fpsden)
+
+
+def value(frame: vs.VideoFrame) -> float:
+    """The first sample of a frame."""
+    return float(np.asarray(frame[0])[0, 0])
+
+
+def arrays(frame: vs.VideoFrame) -> list[np.ndarray]:
+    """Copies of all planes."""
+    return [np.array(frame[plane]) for plane in range(frame.format.num_planes)]

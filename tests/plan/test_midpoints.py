@@ -1,0 +1,43 @@
+"""Chains of halvings reach every dyadic time, and nothing else."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vsvfi.plan.midpoints import DEPTH, chain, nearest
+
+
+@given(depth=st.integers(1, 8), numerator=st.integers(1, 255))
+def test_every_pair_is_known_before_it_is_used(depth: int, numerator: int) -> None:
+    t = Fraction(numerator % (2**depth - 1) + 1, 2**depth)
+    if not 0 < t < 1:
+        return
+    known = {Fraction(0), Fraction(1)}
+    for first, second in chain(t):
+        assert first in known
+        assert second in known
+        assert first < second
+        known.add((first + second) / 2)
+    assert t in known
+    assert len(chain(t)) <= depth
+
+
+@given(st.fractions(min_value=0, max_value=1, max_denominator=5000))
+def test_nearest_is_near(t: Fraction) -> None:
+    rounded = nearest(t)
+    assert abs(rounded - t) <= Fraction(1, 2 ** (DEPTH + 1))
+    assert (rounded * 2**DEPTH).denominator == 1
+
+
+def test_example() -> None:
+    assert chain(Fraction(3, 8)) == [(0, 1), (0, Fraction(1, 2)), (Fraction(1, 4), Fraction(1, 2))]
+
+
+@pytest.mark.parametrize("t", [Fraction(0), Fraction(1), Fraction(1, 3)])
+def test_other_times_are_refused(t: Fraction) -> None:
+    with pytest.raises(ValueError, match=r"must be k/2\^n"):
+        chain(t)

@@ -1,0 +1,103 @@
+"""Cuts, duplicates, times near a source frame, held drawings, scene marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vsvfi.plan.policy import LONGEST_HOLD, Facts, Policy, reach, scene_marks
+from vsvfi.plan.timeline import Blend, Copy, Step, Timeline
+
+
+def facts(cuts: set[int] = frozenset(), duplicates: set[int] = frozenset()) -> Callable[[int], Facts]:  # type: ignore[assignment]
+    return lambda k: Facts(k in cuts, k in duplicates)
+
+
+def decided(policy: Policy, timeline: Timeline, at: Callable[[int], Facts]) -> list[Step]:
+    return [policy.decide(timeline, n, at) for n in range(timeline.length)]
+
+
+TWICE = Timeline(Fraction(2), 6, Fraction(24))
+
+
+def test_a_cut_holds_the_frame_before_it() -> None:
+    steps = decided(Policy(), TWICE, facts(cuts={2}))
+    assert steps[5] == Copy(2)
+    assert steps[3] == Blend(1, 2, Fraction(1, 2))
+    assert decided(Policy(hold_cuts=False), TWICE, facts(cuts={2}))[5] == Blend(2, 3, Fraction(1, 2))
+
+
+def test_duplicates_are_copied_or_not() -> None:
+    assert decided(Policy(), TWICE, facts(duplicates={2}))[5] == Copy(2)
+    assert decided(Policy(duplicates="off"), TWICE, facts(duplicates={2}))[5] == Blend(2, 3, Fraction(1, 2))
+
+
+def test_times_next_to_a_source_frame_show_it() -> None:
+    timeline = Timeline(Fraction(1000, 1001), 2000, Fraction(24))
+    steps = decided(Policy(), timeline, facts())
+    assert steps[1] == Copy(1)
+    assert steps[999] == Copy(1000)
+    assert isinstance(steps[500], Blend)
+
+
+def test_halving_models_get_times_on_the_grid() -> None:
+    steps = decided(Policy(halving=True), Timeline(Fraction(3), 2, None), facts())
+    assert steps[1] == Blend(0, 1, Fraction(5, 16))
+    assert steps[2] == Blend(0, 1, Fraction(11, 16))
+    assert decided(Policy(halving=True), Timeline(Fraction(40), 2, None), facts())[1] == Copy(0)
+
+
+def test_drawings_on_twos_become_even_motion() -> None:
+    steps = decided(Policy(duplicates="retime"), TWICE, facts(duplicates={0, 2, 4}))
+    quarter = Fraction(1, 4)
+    assert steps[:9] == [Copy(0), *(Blend(0, 2, k * quarter) for k in (1, 2, 3)), Copy(2), *(Blend(2, 4, k * quarter) for k in (1, 2, 3)), Copy(4)]
+    assert steps[9:] == [Copy(4), Copy(5), Copy(5)]  # the last drawing has nowhere to go
+
+
+def test_retiming_never_crosses_a_cut() -> None:
+    steps = decided(Policy(duplicates="retime"), TWICE, facts(cuts={3}, duplicates={2, 4}))
+    assert steps[4:8] == [Copy(2), Copy(2), Copy(3), Copy(3)]
+
+
+def test_still_pictures_stay_still() -> None:
+    length = 2 * LONGEST_HOLD + 4
+    steps = decided(Policy(duplicates="retime"), Timeline(Fraction(2), length, None), facts(duplicates=set(range(length - 2))))
+    moving = [step for step in steps if isinstance(step, Blend)]
+    assert moving == [Blend(length - 2, length - 1, Fraction(1, 2))]
+
+
+@given(st.integers(1, 2 * LONGEST_HOLD + 2), st.integers(0, 5), st.sampled_from([Fraction(2), Fraction(5, 2), Fraction(1), Fraction(3, 2)]))
+def test_retiming_looks_only_as_far_as_it_says(hold: int, lead: int, factor: Fraction) -> None:
+    """Decisions are the same when facts outside the window are unknown, and motion never goes back."""
+    timeline = Timeline(factor, lead + 3 * hold + 3, None)
+    duplicates = {k for k in range(timeline.source_length - 1) if k >= lead and (k - lead + 1) % hold != 0}
+    policy = Policy(duplicates="retime")
+    before, after = reach(timeline, policy)
+    shown = Fraction(-1)
+    for n in range(timeline.length):
+        index = timeline.source_index(n)
+
+        def at(k: int, index: int = index) -> Facts:
+            assert index - before <= k <= index + after
+            return Facts(duplicate=k in duplicates)
+
+        step = policy.decide(timeline, n, at)
+        place = Fraction(step.frame) if isinstance(step, Copy) else step.first + step.t * (step.second - step.first)
+        assert place >= shown
+        shown = place
+
+
+@pytest.mark.parametrize("factor", [Fraction(2), Fraction(5, 2), Fraction(2, 5), Fraction(1)])
+def test_one_first_and_one_last_frame_per_scene(factor: Fraction) -> None:
+    timeline = Timeline(factor, 40, None)
+    cuts = {9, 19, 22}
+    marks = [scene_marks(timeline, n, facts(cuts=cuts)) for n in range(timeline.length)]
+    assert sum(first for first, _ in marks) == sum(last for _, last in marks) == len(cuts)
+    for n in range(timeline.length - 1):
+        assert marks[n][1] == marks[n + 1][0]
+        crossed = any(timeline.source_index(n) <= cut < timeline.source_index(n + 1) for cut in cuts)
+        assert marks[n][1] == crossed
