@@ -1,0 +1,8 @@
+"""Procedural moving scenes with exact frames at ANY time and exact flow: food for the demo clip, tests, benchmarks and training. numpy only."""
+
+from __future__ import annotations
+
+from vsvfi.synthetic.evaluation import EvaluationClip, evaluation_clips
+from vsvfi.synthetic.scene import KINDS, Scene, scene
+
+__all__ = ["KINDS", "EvaluationClip", "Scene", "evaluation_clips", "scene"]
