@@ -51,6 +51,15 @@ def test_the_container_is_known_by_its_content(tmp_path: Path, container: str, n
 
 
 @CONTAINERS
+def test_tensors_do_not_change_with_the_file(tmp_path: Path, container: str) -> None:
+    length = len(save(state(), tmp_path / "w", container))
+    found = load_state(tmp_path / "w")
+    with (tmp_path / "w").open("r+b") as file:
+        file.write(bytes(length))
+    assert same(found)
+
+
+@CONTAINERS
 def test_a_prefix_that_all_keys_share_is_dropped(tmp_path: Path, container: str) -> None:
     save({f"module.{key}": value for key, value in state().items()}, tmp_path / "w", container)
     assert set(load_state(tmp_path / "w")) == set(state())

@@ -1,0 +1,194 @@
+"""Each source frame encoded once and each pair prepared once, bounded memory, results that depend on the request alone."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.fakes import Recorder
+from vsvfi.engine.build import read_model
+from vsvfi.engine.session import Session
+from vsvfi.errors import DeviceMemoryError, VsvfiError
+from vsvfi.plan.timeline import Blend
+
+WIDTH, HEIGHT = 30, 18
+
+
+def load(index: int, into: Tensor) -> None:
+    """Source frame k is a picture that depends on k alone."""
+    into.copy_(torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(index)))
+
+
+def source(index: int) -> Tensor:
+    image = torch.empty(1, 3, HEIGHT, WIDTH)
+    load(index, image)
+    return image[0]
+
+
+def ask(session: Session, first: int, t: Fraction, second: int | None = None) -> Tensor:
+    taken: list[Tensor] = []
+    session.blend(0, Blend(first, first + 1 if second is None else second, t), load, lambda image: taken.append(image.clone()))
+    return taken[0]
+
+
+@pytest.fixture
+def opened(fake_family: Recorder) -> Iterator[Callable[..., Session]]:
+    """Opens sessions of the fake model on the CPU, and closes them in the end."""
+    sessions: list[Session] = []
+
+    def open_session(model: str = "fake", devices: int = 1, **arguments: object) -> Session:
+        arguments = {"size": (WIDTH, HEIGHT), "scale": None, "options": {}, **arguments}
+        cpu = torch.device("cpu")
+        session = Session(read_model(model, fake_family.weights), devices=[cpu] * devices, dtypes=[torch.float32] * devices, **arguments)
+        sessions.append(session)
+        return session
+
+    yield open_session
+    for session in sessions:
+        session.close()
+
+
+@pytest.mark.parametrize("multi", [2, 3, 8])
+def test_sequential_playback_computes_everything_once(opened: Callable[..., Session], fake_family: Recorder, multi: int) -> None:
+    session = opened()
+    for first in range(10):
+        for step in range(1, multi):
+            ask(session, first, Fraction(step, multi))
+    counts = fake_family.counts()
+    assert counts == {"encode": 11, "prepare": 10, "synthesise": 10 * (multi - 1)}
+    statistics = session.statistics()
+    assert (statistics["frames_encoded"], statistics["pairs_prepared"], statistics["syntheses"]) == (11, 10, 10 * (multi - 1))
+
+
+def test_sequential_playback_with_a_halving_model(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    session = opened("fake_half")
+    for first in range(5):
+        for step in (1, 2, 3):
+            result = ask(session, first, Fraction(step, 4))
+            expected = source(first) * (1 - step / 4) + source(first + 1) * step / 4
+            assert torch.allclose(result, expected, atol=1e-6)
+    counts = fake_family.counts()
+    assert counts["synthesise"] == 15  # three pictures a pair, the middle one made once
+    assert {detail for phase, detail in fake_family.calls if phase == "synthesise"} == {0.5}
+    assert counts["encode"] == 6 + 5
+
+
+def test_random_and_repeated_requests_give_the_same_frames(opened: Callable[..., Session]) -> None:
+    requests = [(first, Fraction(step, 5)) for first in range(12) for step in range(1, 5)]
+    session, small = opened(), opened(cache=60_000)
+    expected = {request: ask(session, *request) for request in requests}
+    shuffled = requests * 2
+    random.Random(3).shuffle(shuffled)
+    for request in [*reversed(requests), *shuffled]:
+        assert torch.equal(ask(small, *request), expected[request])
+    assert 0 < small.statistics()["peak_bytes"] <= 60_000
+
+
+def test_no_cache_at_all_still_works(opened: Callable[..., Session]) -> None:
+    session = opened(cache=0)
+    result = ask(session, 0, Fraction(1, 4))
+    assert torch.allclose(result, 0.75 * source(0) + 0.25 * source(1), atol=1e-6)
+    assert session.statistics()["peak_bytes"] == 0
+
+
+def test_many_threads_and_devices_at_once(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    session = opened(devices=3, workers=3)
+    requests = [(first, Fraction(step, 4)) for first in range(16) for step in range(1, 4)] * 4
+    random.Random(7).shuffle(requests)
+    with ThreadPoolExecutor(16) as threads:
+        results = list(threads.map(lambda request: ask(session, *request), requests))
+    for (first, t), result in zip(requests, results, strict=True):
+        assert torch.allclose(result, (1 - float(t)) * source(first) + float(t) * source(first + 1), atol=1e-6)
+
+
+def test_the_same_pair_asked_by_many_threads_is_prepared_once(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    session = opened(workers=8)
+    barrier = threading.Barrier(8)
+
+    def together(step: int) -> None:
+        barrier.wait(10)
+        ask(session, 0, Fraction(step, 9))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(together, range(1, 9)))
+    assert fake_family.counts() == {"encode": 2, "prepare": 1, "synthesise": 8}
+
+
+def test_what_lies_outside_the_range_is_kept(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    session = opened()
+
+    def bright(index: int, into: Tensor) -> None:
+        into.fill_(1.25 if index == 0 else -0.25)
+
+    taken: list[Tensor] = []
+    session.blend(0, Blend(0, 1, Fraction(1, 4)), bright, lambda image: taken.append(image.clone()))
+    assert sorted(detail for phase, detail in fake_family.calls if phase == "encode") == [0, 1]  # the network sees its own range
+    assert torch.allclose(taken[0], torch.full((3, HEIGHT, WIDTH), 0.75 * 1.25 - 0.25 * 0.25), atol=1e-6)
+
+
+def test_broken_samples_do_not_spread(opened: Callable[..., Session]) -> None:
+    session = opened()
+
+    def broken(index: int, into: Tensor) -> None:
+        into.fill_(0.5)
+        into[0, 0, 0, 0] = float("nan")
+        into[0, 1, 0, 0] = float("inf")
+
+    taken: list[Tensor] = []
+    session.blend(0, Blend(0, 1, Fraction(1, 2)), broken, lambda image: taken.append(image.clone()))
+    assert torch.isfinite(taken[0][:, 1:, 1:]).all()
+    assert torch.equal(taken[0][:, 1:, 1:], torch.full((3, HEIGHT - 1, WIDTH - 1), 0.5))
+
+
+def test_pairs_across_a_hold(opened: Callable[..., Session]) -> None:
+    session = opened("fake_half")
+    result = ask(session, 4, Fraction(1, 2), second=6)
+    assert torch.allclose(result, (source(4) + source(6)) / 2, atol=1e-6)
+    assert torch.allclose(ask(session, 4, Fraction(1, 4), second=6), 0.75 * source(4) + 0.25 * source(6), atol=1e-6)
+    assert torch.allclose(ask(session, 5, Fraction(1, 2)), (source(5) + source(6)) / 2, atol=1e-6)  # source frame 5, not the midpoint of 4 and 6
+
+
+def test_memory_that_runs_out_once_is_retried_and_twice_is_reported(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    session = opened()
+    failures = [1]
+
+    def fail() -> None:
+        if failures:
+            failures.pop()
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    fake_family.hook = fail
+    assert torch.allclose(ask(session, 0, Fraction(1, 2)), (source(0) + source(1)) / 2, atol=1e-6)
+    failures.extend([1, 1])
+    with pytest.raises(DeviceMemoryError, match=r"frame 7: cpu ran out of memory \(held: frames .* MiB, pairs .* MiB\); use a smaller scale="):
+        session.blend(7, Blend(0, 1, Fraction(1, 2)), load, lambda image: None)
+    assert torch.allclose(ask(session, 0, Fraction(1, 2)), (source(0) + source(1)) / 2, atol=1e-6)
+
+
+def test_other_errors_pass_through(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    def fail() -> None:
+        raise RuntimeError("something else")
+
+    session = opened()
+    fake_family.hook = fail
+    with pytest.raises(RuntimeError, match="something else"):
+        ask(session, 0, Fraction(1, 2))
+
+
+def test_a_closed_session_says_so(opened: Callable[..., Session]) -> None:
+    session = opened()
+    ask(session, 0, Fraction(1, 2))
+    before = threading.active_count()
+    session.close()
+    session.close()
+    assert threading.active_count() < before
+    assert session.statistics()["bytes"] == 0
+    with pytest.raises(VsvfiError, match="closed"):
+        ask(session, 0, Fraction(1, 2))
