@@ -107,7 +107,7 @@ def _read(path: Path) -> object:
         if isinstance(kind, str):
             raise DamagedWeightsError(path, kind)
         if kind is Container.SAFETENSORS:
-            return safetensors.torch.load_file(path)
+            return {key: tensor.clone() for key, tensor in safetensors.torch.load_file(path).items()}  # else they stay tied to the file on disk
         with path.open("rb") as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
             return torch.load(file, map_location="cpu", weights_only=True)
     except DamagedWeightsError:
