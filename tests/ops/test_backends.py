@@ -1,0 +1,102 @@
+"""Which operator backends are said to be available, on machines made up for the purpose."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vsvfi.errors import ArgumentError
+from vsvfi.ops.backends import NAMES, backends, forced
+
+CUPY = "class cuda:\n  class runtime:\n    runtimeGetVersion = staticmethod(lambda: {})\n"
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for packages, on a machine with a CUDA device and nothing else."""
+    monkeypatch.delenv("VSVFI_OPS", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    for name in [name for name in sys.modules if name.split(".")[0] in ("cupy", "mamba_ssm")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def install(machine: Path, package: str, content: str, module: str = "__init__") -> None:
+    """A package that stands before any real one of its name."""
+    place = machine / package / f"{module.replace('.', '/')}.py"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (machine / package, place.parent):
+        (folder / "__init__.py").touch()
+    place.write_text(content)
+    importlib.invalidate_caches()
+
+
+def states() -> dict[str, tuple[bool, str]]:
+    return {backend.name: (backend.available, backend.reason) for backend in backends()}
+
+
+def test_the_reference_is_always_there(machine: Path) -> None:
+    assert [backend.name for backend in backends()] == list(NAMES)
+    assert states()["reference"] == (True, "plain torch, runs anywhere")
+
+
+def test_cupy_of_torchs_cuda_is_ready(machine: Path) -> None:
+    install(machine, "cupy", CUPY.format(13000))
+    assert states()["cupy"] == (True, "ready")
+
+
+def test_cupy_of_another_cuda_is_not(machine: Path) -> None:
+    install(machine, "cupy", CUPY.format(12090))
+    assert states()["cupy"] == (False, "CuPy is built for CUDA 12, torch for CUDA 13.2: install cupy-cuda13x")
+
+
+@pytest.mark.parametrize("package", ["cupy", "mamba_ssm"])
+def test_packages_without_a_device_or_broken(machine: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    module = "__init__" if package == "cupy" else "ops.selective_scan_interface"
+    install(machine, package, "raise OSError('libcudart.so: cannot open\\nmore')", module)
+    available, reason = states()[package]
+    assert not available
+    assert reason.endswith("cannot be imported (OSError: libcudart.so: cannot open)")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert states()[package] == (False, "torch sees no CUDA device")
+
+
+def test_mamba_is_ready(machine: Path) -> None:
+    install(machine, "mamba_ssm", "", "ops.selective_scan_interface")
+    assert states()["mamba_ssm"] == (True, "ready")
+
+
+def test_what_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert states()["cupy"] == (False, "cupy is not installed; install vsvfi[cuda13] or vsvfi[cuda12], whichever torch was built for")
+    assert states()["mamba_ssm"][1].startswith("mamba_ssm is not installed; install vsvfi[mamba]")
+
+
+def test_one_backend_can_be_forced(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(machine, "cupy", CUPY.format(13000))
+    assert forced() is None
+    monkeypatch.setenv("VSVFI_OPS", "reference")
+    assert forced() == "reference"
+    assert states()["cupy"] == (False, "VSVFI_OPS=reference")
+    assert states()["reference"][0]
+    monkeypatch.setenv("VSVFI_OPS", "cupy")
+    assert states()["cupy"][0]
+    assert states()["reference"] == (False, "VSVFI_OPS=cupy")
+
+
+def test_an_unknown_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSVFI_OPS", "triton")
+    with pytest.raises(ArgumentError, match="VSVFI_OPS='triton', is no operator backend; use reference, cupy or mamba_ssm"):
+        backends()
+
+
+def test_the_module_is_light() -> None:
+    script = "import sys, vsvfi.ops.backends; sys.exit(int(any(name in sys.modules for name in ('torch', 'cupy', 'mamba_ssm'))))"
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0

@@ -1,0 +1,93 @@
+"""Which implementations of the operators can run here, and why the others cannot. Knows no operator; imports nothing heavy before it is asked.
+
+    reference    plain torch: runs anywhere, and is what the others are tested against
+    cupy         CUDA kernels compiled at run time by CuPy
+    mamba_ssm    the scan kernel of the mamba_ssm package
+The environment variable VSVFI_OPS forces one of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from dataclasses import dataclass
+
+from vsvfi.errors import ArgumentError
+
+NAMES = ("reference", "cupy", "mamba_ssm")
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One implementation: whether it may be used here, and the reason either way."""
+
+    name: str
+    available: bool
+    reason: str
+
+
+def forced() -> str | None:
+    """The backend that VSVFI_OPS names, or None.
+
+    Raises:
+        ArgumentError: there is no backend of this name.
+    """
+    name = os.environ.get("VSVFI_OPS", "").strip()
+    if not name:
+        return None
+    if name not in NAMES:
+        raise ArgumentError("VSVFI_OPS", name, "is no operator backend", f"use {', '.join(NAMES[:-1])} or {NAMES[-1]}, or unset it")
+    return name
+
+
+def backends() -> list[Backend]:
+    """Every backend with its state here. Imports torch, and CuPy and mamba_ssm where they are installed.
+
+    Raises:
+        ArgumentError: VSVFI_OPS names no backend.
+    """
+    only = forced()
+    faults = {"reference": None, "cupy": _cupy_fault, "mamba_ssm": _mamba_fault}
+    found = []
+    for name in NAMES:
+        probe = faults[name]
+        fault = probe() if probe is not None else None
+        if fault is None and only not in (None, name):
+            fault = f"VSVFI_OPS={only}"
+        found.append(Backend(name, fault is None, fault or ("plain torch, runs anywhere" if name == "reference" else "ready")))
+    return found
+
+
+def _cupy_fault() -> str | None:
+    """Why CuPy's kernels cannot run here."""
+    fault = _import_fault("cupy", "install vsvfi[cuda13] or vsvfi[cuda12], whichever torch was built for")
+    if fault is not None:
+        return fault
+    import torch
+
+    runtime = int(importlib.import_module("cupy").cuda.runtime.runtimeGetVersion()) // 1000
+    if str(torch.version.cuda).split(".")[0] != str(runtime):
+        return f"CuPy is built for CUDA {runtime}, torch for CUDA {torch.version.cuda}: install cupy-cuda{str(torch.version.cuda).split('.')[0]}x"
+    return None
+
+
+def _mamba_fault() -> str | None:
+    """Why the scan kernel of mamba_ssm cannot run here."""
+    return _import_fault("mamba_ssm", "install vsvfi[mamba], which needs the CUDA compiler", "mamba_ssm.ops.selective_scan_interface")
+
+
+def _import_fault(package: str, remedy: str, module: str | None = None) -> str | None:
+    """Why a package for CUDA is of no use here: not installed, no device, or broken."""
+    if importlib.util.find_spec(package) is None:
+        return f"{package} is not installed; {remedy}"
+    import torch
+
+    if not torch.cuda.is_available():
+        return "torch sees no CUDA device"
+    try:
+        importlib.import_module(module or package)
+    except Exception as error:  # extension modules fail in their own ways: missing libraries, symbols, drivers
+        text = str(error).strip().split("\n")[0]
+        return f"{module or package} cannot be imported ({type(error).__name__}: {text})"
+    return None
