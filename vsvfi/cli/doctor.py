@@ -1,0 +1,151 @@
+"""`vsvfi doctor`: what is installed here, what it can use, and whether a model really runs. Exit code 1 if it does not.
+
+Everything it finds out is in one plain dict, `examine()`, which is the --json output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import platform
+import sys
+import time
+from typing import Any
+
+from vsvfi.errors import VsvfiError
+
+HELP = "show versions, devices and operator backends, and test a model"
+_IMPORTED = ("torch", "numpy", "vapoursynth")  # a broken installation of these shows only when they are imported
+_LISTED = ("huggingface_hub", "safetensors", "filelock", "cupy-cuda13x", "cupy-cuda12x", "cupy", "mamba-ssm", "causal-conv1d", "triton")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--model", default="builtin", metavar="NAME", help="the model to test (builtin)")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="the device to test it on (auto)")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    with contextlib.redirect_stdout(sys.stderr):  # packages that print when they are imported must not get into the report
+        report = examine(arguments.model, arguments.device)
+    print(json.dumps(report, indent=2) if arguments.json else _text(report))
+    return 0 if report["self_test"]["passed"] else 1
+
+
+def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
+    """Everything known about this installation, as JSON values.
+
+    Raises:
+        ArgumentError: VSVFI_OPS names no operator backend.
+    """
+    from vsvfi.ops.backends import backends
+    from vsvfi.weights.fetch import cache_directory
+
+    return {
+        "versions": _versions(),
+        "devices": _devices(),
+        "operators": [{"name": backend.name, "available": backend.available, "reason": backend.reason} for backend in backends()],
+        "cache": str(cache_directory()),
+        "self_test": self_test(model, device),
+    }
+
+
+def _versions() -> dict[str, str | None]:
+    """Version by package; None where it is not installed, the error where it is broken."""
+    from vsvfi import __version__
+
+    found: dict[str, str | None] = {"vsvfi": __version__, "python": platform.python_version(), "system": platform.platform()}
+    for package in (*_IMPORTED, *_LISTED):
+        try:
+            found[package] = importlib.metadata.version(package)
+            if package in _IMPORTED:
+                importlib.import_module(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+        except Exception as error:  # whatever a broken package raises is what the user needs to read
+            found[package] = f"{found[package]}, broken: {type(error).__name__}: {error}"
+    return found
+
+
+def _devices() -> list[dict[str, Any]]:
+    """What torch can compute on, with memory in bytes (None where it does not say); nothing where torch is broken, which its version tells."""
+    try:
+        import torch
+    except Exception:  # a broken torch fails with whatever its libraries fail with
+        return []
+    found: list[dict[str, Any]] = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        facts = torch.cuda.get_device_properties(index)
+        free, total = torch.cuda.mem_get_info(index)
+        found.append({"device": f"cuda:{index}", "name": facts.name, "memory": total, "free": free, "capability": f"{facts.major}.{facts.minor}"})
+    if torch.backends.mps.is_available():
+        found.append({"device": "mps", "name": "Apple GPU", "memory": torch.mps.recommended_max_memory(), "free": None})
+    return [*found, {"device": "cpu", "name": platform.processor() or platform.machine(), "memory": None, "free": None, "threads": torch.get_num_threads()}]
+
+
+def self_test(model: str, device: str) -> dict[str, Any]:
+    """Interpolate a moving wave of 96x64 pixels, whose middle frame is known, and look at what comes out.
+
+    "passed" needs finite values in [0, 1]; "seconds" is the second call's; "error" is the mean difference from the true middle frame, for information.
+    """
+    result: dict[str, Any] = {"model": model, "device": device, "passed": False, "fault": None, "seconds": None, "error": None}
+    try:
+        result.update(_run(model, device))
+    except VsvfiError as error:
+        result["fault"] = str(error)
+    except Exception as error:  # a doctor reports what breaks, whatever it is
+        result["fault"] = f"{type(error).__name__}: {error}"
+    result["passed"] = result["fault"] is None
+    return result
+
+
+def _run(model: str, device: str) -> dict[str, Any]:
+    """What the self-test found out."""
+    import torch
+
+    import vsvfi
+
+    first, middle, second = (_wave(shift) for shift in (0.0, 1.0, 2.0))
+    network = vsvfi.load_model(model, device=device)
+    network(first, second, 0.5)  # the first call also compiles and allocates
+    started = time.perf_counter()
+    frame = network(first, second, 0.5)
+    found = {"device": str(network.device), "seconds": round(time.perf_counter() - started, 4)}
+    if frame.shape != first.shape:
+        return {**found, "fault": f"the result has the shape {list(frame.shape)}, must be {list(first.shape)}"}
+    if not bool(torch.isfinite(frame).all()):
+        return {**found, "fault": "the result holds NaN or infinity"}
+    if float(frame.min()) < 0 or float(frame.max()) > 1:
+        return {**found, "fault": f"the result reaches from {float(frame.min()):.4f} to {float(frame.max()):.4f}, must stay in [0, 1]"}
+    return {**found, "error": round(float((frame - middle).abs().mean()), 4)}
+
+
+def _wave(shift: float) -> Any:
+    """[1, 3, 64, 96] in [0, 1]: crossed waves, moved `shift` pixels to the right."""
+    import torch
+
+    across, down = torch.arange(96.0) - shift, torch.arange(64.0)[:, None]
+    colours = [0.5 + 0.25 * torch.sin(across / period) + 0.25 * torch.sin(down / (period + 2)) for period in (4.0, 6.0, 9.0)]
+    return torch.stack(colours)[None]
+
+
+def _text(report: dict[str, Any]) -> str:
+    """The report for a person."""
+    lines = ["Versions"]
+    lines += [f"  {name:<16} {version or 'not installed'}" for name, version in report["versions"].items()]
+    lines += ["Devices"]
+    for device in report["devices"]:
+        memory = "" if device["memory"] is None else f", {device['memory'] / 2**30:.1f} GiB"
+        free = "" if device["free"] is None else f" ({device['free'] / 2**30:.1f} GiB free)"
+        threads = f", {device['threads']} threads" if "threads" in device else ""
+        lines.append(f"  {device['device']:<16} {device['name']}{memory}{free}{threads}")
+    lines += [] if report["devices"] else ["  none: torch does not work here"]
+    lines += ["Operators"]
+    lines += [f"  {backend['name']:<16} {'yes' if backend['available'] else 'no'}: {backend['reason']}" for backend in report["operators"]]
+    lines += ["Cache", f"  {report['cache']}", "Self-test"]
+    test = report["self_test"]
+    outcome = f"passed in {test['seconds']:.3f} s, mean error {test['error']:.4f}" if test["passed"] else f"FAILED: {test['fault']}"
+    return "\n".join([*lines, f"  {test['model']:<16} {outcome} (device {test['device']})"])
