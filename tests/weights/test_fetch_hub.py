@@ -8,14 +8,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from tests.fake_hub import COMMIT, FakeHub, Fault, running
+from tests.fake_hub import COMMIT, FakeHub, Fault
 from vsvfi.weights.source import Hub, Source, Url
 
 CONTENT = save({"weight": np.arange(30_000, dtype=np.float32)})
@@ -39,12 +38,6 @@ except VsvfiError as error:
 result["installed"] = str(fetch.installed(sources))
 outcome.write_text(json.dumps(result))
 """
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    with running() as server:
-        yield server
 
 
 class Place:
