@@ -6,6 +6,7 @@ Done by std.SelectEvery, so nothing runs in Python and clips of 2^31-1 frames co
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import floor
 
 import vapoursynth as vs
 
@@ -42,9 +43,9 @@ class Selection:
             shifted = clip.std.Trim(length=1).std.Loop(times=-offset) + shifted
         else:
             shifted = clip
-        needed = self._timeline.source_index(self._timeline.length - 1) + 1
-        if shifted.num_frames > needed:
-            shifted = shifted.std.Trim(length=needed)
+        fitting = floor(LARGEST_LENGTH / self._timeline.factor)
+        if shifted.num_frames > fitting:
+            shifted = shifted.std.Trim(length=fitting)
         return shifted.std.SelectEvery(cycle=self._cycle, offsets=self._offsets, modify_duration=False)
 
     def choose(self, clip: vs.VideoNode, offsets: range, plan: vs.VideoNode, prop: str) -> vs.VideoNode:
