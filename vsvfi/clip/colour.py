@@ -58,14 +58,14 @@ class Colour:
 
     def coding(self, props: vs.FrameProps) -> Coding:
         """How a frame with these props is coded."""
-        matrix = int(props.get("_Matrix", 2))  # type: ignore[call-overload]
+        matrix = int(props.get("_Matrix", 2))
         matrix = _SURROGATES.get(matrix, matrix)
         if matrix not in _LINEAR_MATRICES:
             matrix = self._default_matrix
         rgb = self._format.color_family == vs.RGB
         given = props.get("_Range")
-        full = rgb if given is None else int(given) == _FULL  # type: ignore[call-overload]
-        location = int(props.get("_ChromaLocation", int(vs.CHROMA_LEFT)))  # type: ignore[call-overload]
+        full = rgb if given is None else int(given) == _FULL
+        location = int(props.get("_ChromaLocation", int(vs.CHROMA_LEFT)))
         return Coding(matrix, full, location if 0 <= location <= 5 else int(vs.CHROMA_LEFT))
 
     def to_rgb(self, clip: vs.VideoNode) -> vs.VideoNode:
@@ -131,7 +131,7 @@ def check_progressive(props: vs.FrameProps) -> None:
     Raises:
         ClipError: `_FieldBased` is 1 or 2.
     """
-    if int(props.get("_FieldBased", 0)) in (1, 2):  # type: ignore[call-overload]
+    if int(props.get("_FieldBased", 0)) in (1, 2):
         raise ClipError(
             "the clip is interlaced (_FieldBased is 1 or 2)",
             "deinterlace it first (for example with bwdif or QTGMC), or clear the flag with clip.std.SetFieldBased(0) if it is progressive",

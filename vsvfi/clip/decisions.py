@@ -62,8 +62,7 @@ def decision_clip(source: vs.VideoNode, facts: vs.VideoNode, selection: Selectio
         step = policy.decide(timeline, n, facts_at)
         duration = _variable_duration(timeline, n, source_frames) if variable else timeline.duration(n)
         scene_first, scene_last = scene_marks(timeline, n, facts_at)
-        blend = step if isinstance(step, Blend) else None
-        first, second, t = (blend.first, blend.second, blend.t) if blend else (step.frame, step.frame, Fraction(0))  # type: ignore[union-attr]
+        first, second, t = (step.first, step.second, step.t) if isinstance(step, Blend) else (step.frame, step.frame, Fraction(0))
         out.props.update(
             {
                 FIRST: first,
@@ -83,11 +82,11 @@ def read(frame: vs.VideoFrame) -> Decision:
     props = frame.props
     t, duration, marks = props["_vsvfi_t"], props["_vsvfi_duration"], props["_vsvfi_marks"]
     return Decision(
-        int(props[FIRST]),  # type: ignore[call-overload]
-        int(props[SECOND]),  # type: ignore[call-overload]
-        Fraction(*t),  # type: ignore[misc]
-        Fraction(*duration) if duration[1] else None,  # type: ignore[misc, index]
-        *(bool(mark) for mark in marks),  # type: ignore[union-attr]
+        int(props[FIRST]),
+        int(props[SECOND]),
+        Fraction(*t),
+        Fraction(*duration) if duration[1] else None,
+        *(bool(mark) for mark in marks),
     )
 
 
@@ -106,7 +105,7 @@ def _variable_duration(timeline: Timeline, n: int, frames: list[vs.VideoFrame]) 
     total = Fraction(0)
     for source_index, share in timeline.shares(n):
         props = frames[source_index - index].props
-        numerator, denominator = int(props.get("_DurationNum", 0)), int(props.get("_DurationDen", 0))  # type: ignore[call-overload]
+        numerator, denominator = int(props.get("_DurationNum", 0)), int(props.get("_DurationDen", 0))
         if denominator <= 0:
             return None
         if numerator < 0:

@@ -190,7 +190,7 @@ def _by_pair(pool: Sequence[vs.VideoNode]) -> Callable[[int, vs.VideoFrame], vs.
     """All times of one pair on one node: they never race for it."""
 
     def pick(n: int, f: vs.VideoFrame) -> vs.VideoNode:
-        return pool[int(f.props[decisions.FIRST]) % len(pool)]  # type: ignore[call-overload]
+        return pool[int(f.props[decisions.FIRST]) % len(pool)]
 
     return pick
 

@@ -28,6 +28,6 @@ def close_with_environment(session: Session) -> None:
 def _forget(close: object) -> None:
     """Take the callback of a session that is gone off VapourSynth's list, if the environment is still there."""
     try:
-        vs.unregister_on_destroy(close)  # type: ignore[arg-type]
+        vs.unregister_on_destroy(close)
     except Exception:  # the environment is being destroyed, or another one is current: nothing is left to take off
         return

@@ -56,7 +56,7 @@ class Selection:
         timeline = self._timeline
 
         def pick(n: int, f: vs.VideoFrame, nodes: Mapping[int, vs.VideoNode] = nodes) -> vs.VideoNode:
-            return nodes[int(f.props[prop]) - timeline.source_index(n)]  # type: ignore[call-overload]
+            return nodes[int(f.props[prop]) - timeline.source_index(n)]
 
         template = clip.std.BlankClip(length=self._timeline.length, keep=True)
         return template.std.FrameEval(pick, prop_src=plan, clip_src=list(nodes.values()))

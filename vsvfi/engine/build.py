@@ -53,7 +53,7 @@ class Blueprint:
         """A network for inference: channels last, no gradients."""
         network = _construct(self.family, self.variant, setup)
         network.load_state_dict(self.state, strict=True)
-        return network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
 
 
 def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) -> Blueprint:
@@ -122,8 +122,8 @@ class Model:
         Raises:
             ArgumentError: wrong shapes, a time outside [0, 1], or an unknown input.
         """
-        single = isinstance(first, Tensor) and first.dim() == 3
-        if single and isinstance(second, Tensor):
+        single = getattr(first, "ndim", 0) == 3
+        if single and getattr(second, "ndim", 0) == 3:
             first, second = first[None], second[None]
         times = self._check(first, second, t, inputs)
         height, width = first.shape[-2:]

@@ -1,0 +1,73 @@
+"""Small reference outputs of our own, for clones without the shared reference data: seeded weights and procedural frames in, stored pictures out.
+
+`python -m tests.models.regression` writes them anew; do that only after the goldens were matched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import vsvfi
+from vsvfi.engine.build import _construct
+from vsvfi.models.family import Family
+from vsvfi.models.registry import families
+
+FOLDER = Path(__file__).with_name("regression")
+HEIGHT, WIDTH = 50, 70
+CASES = ((0.5, 1.0), (0.25, 1.0), (0.5, 0.5))
+"""(t, scale) of every stored picture."""
+
+
+def seeded(shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """Weights that depend on nothing but their names: uniform bits of SHAKE-256, scaled like a fresh network's."""
+    state = {}
+    for key, shape in shapes.items():
+        count = int(np.prod(shape, dtype=np.int64))
+        bits = np.frombuffer(hashlib.shake_256(key.encode()).digest(2 * count), dtype="<u2")
+        uniform = bits.astype(np.float32) / np.float32(32768) - np.float32(1)
+        fan_in = int(np.prod(shape[1:], dtype=np.int64)) if len(shape) > 1 else 0
+        scaled = (
+            uniform * np.float32((6 / fan_in) ** 0.5) if fan_in else uniform * np.float32(0.2) + np.float32(0.25 if "prelu" in key or ".1.weight" in key else 0)
+        )
+        state[key] = torch.from_numpy(scaled.reshape(tuple(shape)))
+    return state
+
+
+def frames() -> tuple[Tensor, Tensor]:
+    """Two pictures of a drifting interference pattern."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
+    pictures = []
+    for shift in (0.0, 3.0):
+        planes = [0.5 + 0.25 * np.sin((columns - shift) / (3 + plane)) + 0.2 * np.cos((rows + shift / 2) / (4 + plane)) for plane in range(3)]
+        pictures.append(torch.from_numpy(np.stack(planes).astype(np.float32))[None])
+    return pictures[0], pictures[1]
+
+
+def outputs(family: Family) -> dict[str, Tensor]:
+    """What every distinct network of a family makes of the frames."""
+    found: dict[str, Tensor] = {}
+    known: list[object] = []
+    first, second = frames()
+    for variant in family.variants:
+        if variant.config in known:
+            continue
+        known.append(variant.config)
+        network = _construct(family, variant, family.setup(WIDTH, HEIGHT, family.default_scale(WIDTH, HEIGHT), dict(family.option_defaults)))
+        state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()})
+        for t, scale in CASES:
+            model = vsvfi.load_model(variant.name, weights=state, device="cpu", scale=scale)
+            found[f"{variant.name}/t={t}/scale={scale}"] = model(first, second, t)
+    return found
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for known_family in families():
+        save_file(outputs(known_family), FOLDER / f"{known_family.name}.safetensors")
