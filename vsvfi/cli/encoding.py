@@ -1,0 +1,197 @@
+"""From the facts of a clip to ffmpeg's arguments: colour tags, aspect ratio, HDR metadata, the encoder, and the streams taken over from the source file.
+
+Pure: starts nothing and reads no file. The tags are set on the frames (`setparams`), never as output options that could make ffmpeg convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from vsvfi.cli.media import Media
+from vsvfi.errors import VsvfiError
+
+CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm", ".nut": "nut", ".avi": "avi"}
+
+_RANGE = {0: "limited", 1: "full"}
+_MATRIX = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc", 10: "bt2020c", 14: "ictcp"}
+_PRIMARIES = {
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432",
+    22: "jedec-p22",
+}  # fmt: skip
+_TRANSFER = {
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100", 10: "log316", 11: "iec61966-2-4",
+    13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67",
+}  # fmt: skip
+_CHROMA = {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: "bottom"}
+_TAGS = (
+    ("_Range", "range", _RANGE), ("_Matrix", "colorspace", _MATRIX), ("_Primaries", "color_primaries", _PRIMARIES), ("_Transfer", "color_trc", _TRANSFER),
+)  # fmt: skip
+
+_TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the script knows of the clip it hands over.
+
+    Attributes:
+        width, height, frames, rate: of the output.
+        source_frames, source_rate: of the clip before interpolation.
+        chroma_420: its chroma is subsampled in both directions.
+        props: properties of the first source frame.
+        device: what the model runs on, for people.
+    """
+
+    width: int
+    height: int
+    frames: int
+    rate: Fraction
+    source_frames: int
+    source_rate: Fraction
+    chroma_420: bool
+    props: Mapping[str, Any]
+    device: str
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Facts:
+        """From the JSON that `vsvfi.cli.scripting` leaves."""
+        return cls(**{**raw, "rate": Fraction(raw["rate"]), "source_rate": Fraction(raw["source_rate"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How to encode: the encoder's name, its constant rate factor and preset; None leaves a value to the encoder."""
+
+    encoder: str
+    crf: int | None = None
+    preset: str | None = None
+
+
+def container(target: Path) -> str:
+    """ffmpeg's name for the format that a file name asks for.
+
+    Raises:
+        VsvfiError: not one of `CONTAINERS`.
+    """
+    try:
+        return CONTAINERS[target.suffix.lower()]
+    except KeyError:
+        raise VsvfiError(f"output {str(target)!r}, its format is not known by the name; end it in one of {', '.join(CONTAINERS)}") from None
+
+
+def ffmpeg_arguments(facts: Facts, quality: Quality, media: Media | None, part: Part, target: Path, form: str) -> list[str]:
+    """Everything after the program's name: y4m on standard input, `target` as output.
+
+    Args:
+        media: where sound, subtitles and chapters come from; None for none.
+        part: which output frames come through the pipe.
+        target: file to write, whatever its name.
+        form: its container, see `container`.
+    """
+    video_input = ["-f", "yuv4mpegpipe", "-i", "-"]
+    file_input: list[str] = []
+    maps = ["-map", "0:v:0"]
+    if media is not None:
+        start = media.offset + part.first / facts.rate
+        if part.first == 0:
+            video_input = ["-itsoffset", _seconds(media.offset), *video_input]
+            length = start + part.count(facts.frames) / facts.rate
+        else:
+            file_input = ["-ss", _seconds(start)]
+            length = part.count(facts.frames) / facts.rate
+        if part.whole(facts.frames):
+            file_input += ["-i", str(media.path)]
+        else:
+            file_input += ["-t", _seconds(length), "-i", str(media.path)]
+        maps += [*_carried(media, form), "-map_metadata", "1", "-map_metadata:s:v:0", "1:s:v:0"]
+    return [
+        *("-hide_banner", "-loglevel", "error", "-nostats", "-y"), *video_input, *file_input, *maps,
+        *("-filter:v", ",".join(picture_filters(facts))), *_chroma_location(facts), *encoder_arguments(facts, quality),
+        *("-max_muxing_queue_size", "4096", "-f", form, str(target)),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Output frames `first` to `last`, both included; `last` None means to the end."""
+
+    first: int = 0
+    last: int | None = None
+
+    def count(self, frames: int) -> int:
+        """How many there are of a clip of this length."""
+        return (frames if self.last is None else min(self.last + 1, frames)) - self.first
+
+    def whole(self, frames: int) -> bool:
+        """Nothing is left out."""
+        return self.count(frames) == frames
+
+
+def picture_filters(facts: Facts) -> list[str]:
+    """ffmpeg filters that set tags, touching no pixel."""
+    tags = [f"{option}={names[int(facts.props[prop])]}" for prop, option, names in _TAGS if int(facts.props.get(prop, -1)) in names]
+    filters = ["setparams=" + ":".join(tags)] if tags else []
+    across, down = int(facts.props.get("_SARNum", 0)), int(facts.props.get("_SARDen", 0))
+    return [*filters, f"setsar={across}/{down}" if across > 0 and down > 0 else "null"]
+
+
+def _chroma_location(facts: Facts) -> list[str]:
+    """Where chroma samples lie; y4m says only roughly."""
+    name = _CHROMA.get(int(facts.props.get("_ChromaLocation", -1)))
+    return ["-chroma_sample_location", name] if facts.chroma_420 and name else []
+
+
+def encoder_arguments(facts: Facts, quality: Quality) -> list[str]:
+    """The encoder with its settings and, for libx265, the HDR metadata of the clip."""
+    arguments = ["-c:v", quality.encoder]
+    crf = quality.crf if quality.crf is not None else {"libx265": 18, "libx264": 16}.get(quality.encoder)
+    arguments += [] if crf is None else ["-crf", str(crf)]
+    arguments += ["-preset", quality.preset] if quality.preset else []
+    if quality.encoder == "libx265":
+        arguments += ["-x265-params", ":".join(["log-level=error", *x265_hdr(facts.props)])]
+    return arguments
+
+
+def x265_hdr(props: Mapping[str, Any]) -> list[str]:
+    """Mastering display and content light levels as x265 takes them: primaries in units of 0.00002, luminance of 0.0001 cd/m2."""
+    parameters = []
+    try:
+        xs, ys = _list(props["MasteringDisplayPrimariesX"]), _list(props["MasteringDisplayPrimariesY"])
+        points = dict(zip("RGB", zip(xs, ys, strict=True), strict=True))
+        points["W"] = (float(props["MasteringDisplayWhitePointX"]), float(props["MasteringDisplayWhitePointY"]))
+        low, high = float(props["MasteringDisplayMinLuminance"]), float(props["MasteringDisplayMaxLuminance"])
+    except (KeyError, ValueError):
+        pass
+    else:
+        named = "".join(f"{'WP' if name == 'W' else name}({round(points[name][0] * 50000)},{round(points[name][1] * 50000)})" for name in "GBRW")
+        parameters.append(f"master-display={named}L({round(high * 10000)},{round(low * 10000)})")
+    if "ContentLightLevelMax" in props:
+        parameters.append(f"max-cll={int(props['ContentLightLevelMax'])},{int(props.get('ContentLightLevelAverage', 0))}")
+    return [*parameters, "hdr10=1"] if parameters else []
+
+
+def _list(value: float | Sequence[float]) -> list[float]:
+    return [float(item) for item in value] if isinstance(value, Sequence) else [float(value)]
+
+
+def _carried(media: Media, form: str) -> list[str]:
+    """Maps and codecs for the streams taken over: all sound, the subtitles that the container can hold, attached fonts."""
+    arguments = ["-map", "1:a?", "-c:a", "copy"]
+    matroska = form == "matroska"
+    kept = 0
+    for index, codec in enumerate(media.subtitles):
+        text = codec in _TEXT_SUBTITLES
+        if not matroska and not (form in ("mp4", "mov") and text):
+            continue
+        fitting = ("srt" if codec == "mov_text" else "copy") if matroska else ("copy" if codec == "mov_text" else "mov_text")
+        arguments += ["-map", f"1:s:{index}", f"-c:s:{kept}", fitting]
+        kept += 1
+    return arguments + (["-map", "1:t?", "-c:t", "copy"] if matroska and media.attachments else [])
+
+
+def _seconds(time: Fraction) -> str:
+    return f"{float(time):.6f}"

@@ -1,0 +1,111 @@
+"""Finds the two programs of a render: vspipe, from the environment that runs this, and an ffmpeg that has the encoder. Knows neither clips nor jobs."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsvfi.errors import VsvfiError
+
+_SUFFIX = ".exe" if os.name == "nt" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """An ffmpeg and the encoder to use in it.
+
+    Attributes:
+        ffmpeg: path of the program.
+        name: ffmpeg's name of the encoder.
+        note: a line for people where this is not the encoder that was asked for, else "".
+    """
+
+    ffmpeg: str
+    name: str
+    note: str = ""
+
+
+def find_vspipe() -> str:
+    """The vspipe of this Python environment, so that the script finds the same packages; any other only where this one has none.
+
+    Raises:
+        VsvfiError: there is none.
+    """
+    found = importlib.util.find_spec("vapoursynth")
+    folders = [Path(found.origin).parent] if found is not None and found.origin else []
+    for folder in (*folders, Path(sys.executable).parent):
+        program = folder / f"vspipe{_SUFFIX}"
+        if program.is_file():
+            return str(program)
+    elsewhere = shutil.which("vspipe")
+    if elsewhere is None:
+        raise VsvfiError("vspipe was not found; install VapourSynth into this environment: pip install vapoursynth")
+    return elsewhere
+
+
+def vspipe_environment() -> dict[str, str]:
+    """Environment variables for vspipe: it looks for the `vapoursynth` command on PATH to learn which Python to load."""
+    folder = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": os.pathsep.join((folder, os.environ.get("PATH", "")))}
+
+
+def find_ffmpeg() -> str:
+    """The ffmpeg on PATH, else the one in the imageio-ffmpeg wheel.
+
+    Raises:
+        VsvfiError: there is none.
+    """
+    return next(_ffmpegs(), "") or _no_ffmpeg()
+
+
+def find_encoder(wanted: str) -> Encoder:
+    """An ffmpeg that has the wanted encoder; libx264 instead of libx265 where none has it.
+
+    Raises:
+        VsvfiError: no ffmpeg, or none with this encoder.
+    """
+    programs = list(_ffmpegs()) or [_no_ffmpeg()]
+    for name in (wanted, "libx264") if wanted == "libx265" else (wanted,):
+        for program in programs:
+            if name in encoders(program):
+                return Encoder(program, name, "" if name == wanted else f"ffmpeg at {program} lacks libx265; using {name} instead")
+    raise VsvfiError(
+        f"ffmpeg at {programs[0]} has no encoder {wanted!r}; choose one that 'ffmpeg -encoders' lists with --encoder, or install a fuller build: "
+        "pip install imageio-ffmpeg"
+    )
+
+
+@functools.cache
+def encoders(ffmpeg: str) -> frozenset[str]:
+    """Names of the encoders that an ffmpeg has; empty where it does not run."""
+    try:
+        listed = subprocess.run([ffmpeg, "-hide_banner", "-encoders"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
+    except OSError:
+        return frozenset()
+    rows = (line.split() for line in listed.stdout.splitlines())
+    return frozenset(row[1] for row in rows if len(row) > 2 and row[0][0] in "VAS")
+
+
+def _ffmpegs() -> Iterator[str]:
+    on_path = shutil.which("ffmpeg")
+    if on_path is not None:
+        yield on_path
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        return
+    try:
+        yield str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:  # the wheel of a platform without a binary
+        return
+
+
+def _no_ffmpeg() -> str:
+    raise VsvfiError("ffmpeg was not found; install it with your system's package manager, or: pip install imageio-ffmpeg")
