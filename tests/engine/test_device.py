@@ -1,0 +1,146 @@
+"""Devices, precision rules, flags that hold only inside, padding. What needs a GPU is marked and skipped where there is none."""
+
+from __future__ import annotations
+
+import threading
+from fractions import Fraction
+
+import pytest
+import torch
+
+from vsvfi.engine import device as devices
+from vsvfi.engine.device import default_cache, describe, inference, release, resolve_device, resolve_precision
+from vsvfi.engine.padding import Padding
+from vsvfi.engine.streams import Transfers
+from vsvfi.errors import ArgumentError, DeviceError
+from vsvfi.models.family import Setup, SizeRule
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+def test_auto_takes_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    present: dict[str, int] = {}
+    monkeypatch.setattr(devices, "_count", lambda kind: present.get(kind, 0))
+    assert resolve_device("auto") == torch.device("cpu")
+    present["mps"] = 1
+    assert resolve_device("auto") == torch.device("mps", 0)
+    present["cuda"] = 2
+    assert resolve_device("auto") == torch.device("cuda", 0)
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(DeviceError, match="device='cuda:2', there are 2 cuda devices, numbered from 0; use cuda:0 to cuda:1"):
+        resolve_device("cuda:2")
+    with pytest.raises(DeviceError, match=r"device='xpu', torch .* sees no xpu device here; use device='cpu'"):
+        resolve_device("xpu")
+
+
+def test_precision_rules() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
+    assert resolve_precision("auto", cpu, half=True) == torch.float32
+    assert resolve_precision("auto", cuda, half=True) == torch.float16
+    assert resolve_precision("auto", cuda, half=False) == torch.float32
+    assert resolve_precision("bf16", cpu, half=False) == torch.bfloat16
+    with pytest.raises(ArgumentError, match="precision='fp16', the CPU computes half precision slowly"):
+        resolve_precision("fp16", cpu, half=True)
+    with pytest.raises(ArgumentError, match="precision='fp16', this model does not hold its tolerance"):
+        resolve_precision("fp16", cuda, half=False)
+
+
+def test_flags_hold_only_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with threads that overlap in any order."""
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark)
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        devices._enter_flags()
+        inside.set()
+        leave.wait(10)
+        devices._leave_flags()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert inside.wait(10)
+    devices._enter_flags()
+    leave.set()
+    thread.join(10)
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark) == (False, False, True)
+    devices._leave_flags()
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark) == before
+
+
+def test_inference_records_no_gradients() -> None:
+    with inference(torch.device("cpu")):
+        assert torch.is_inference_mode_enabled()
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_facts_about_the_cpu() -> None:
+    cpu = torch.device("cpu")
+    assert 2**28 <= default_cache(cpu) <= 8 * 2**30
+    assert describe(cpu) == "cpu"
+    release(cpu)
+
+
+def test_copies_on_the_cpu_are_none() -> None:
+    transfer = Transfers(torch.device("cpu"))
+    staging = transfer.staging((1, 3, 4, 5), torch.float32)
+    assert transfer.upload(staging) is staging
+    assert transfer.download(staging, torch.float32) is staging
+    assert transfer.staging((1, 3, 4, 5), torch.float32) is not staging  # it became the image itself
+    assert transfer.upload(transfer.staging((1, 3, 4, 5), torch.float16)).dtype == torch.float32
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_copies_on_a_gpu_come_back() -> None:
+    device = torch.device("cuda", 0)
+    transfer = Transfers(device)
+    for seed in range(20):
+        staging = transfer.staging((1, 3, 64, 80), torch.float32)
+        staging.copy_(torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(seed)))
+        expected = staging.clone()
+        assert torch.equal(transfer.download(transfer.upload(staging) * 2, torch.float32), expected * 2)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_a_session_on_a_gpu_matches_the_cpu() -> None:
+    from tests.engine.test_session import HEIGHT, WIDTH, ask
+    from vsvfi.engine.build import read_model
+    from vsvfi.engine.session import Session
+
+    blueprint = read_model("builtin")
+    results = []
+    for device in (torch.device("cpu"), torch.device("cuda", 0)):
+        session = Session(blueprint, devices=[device], dtypes=[torch.float32], size=(WIDTH, HEIGHT), scale=None, options={}, workers=2)
+        results.append([ask(session, first, Fraction(step, 3)) for first in range(4) for step in (1, 2)])
+        session.close()
+    for cpu, cuda in zip(*results, strict=True):
+        assert torch.allclose(cpu, cuda, atol=1e-3)
+
+
+@pytest.mark.parametrize("border", ["replicate", "reflect", "constant"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5), (16, 16), (40, 9)])
+def test_padding_and_cropping(border: str, size: tuple[int, int]) -> None:
+    height, width = size
+    rule = SizeRule(16, border=border, value=0.5, minimum=32)  # type: ignore[arg-type]
+    padding = Padding.of(Setup(Fraction(1), rule, {}), width, height)
+    image = torch.rand(1, 2, height, width)
+    padded = padding.pad(image)
+    assert padded.shape[-2] % 16 == padded.shape[-1] % 16 == 0
+    assert min(padded.shape[-2:]) >= 32
+    assert torch.equal(padding.crop(padded), image)
+    if border == "constant":
+        assert float(padded[..., 0, 0].max()) == 0.5
+    elif border == "replicate":
+        assert torch.equal(padded[..., 0, 0], image[..., 0, 0])
+    else:  # mirrored as often as it takes, the edge never twice in a row
+        row = padded[0, 0, padding.top]
+        for offset in range(padding.left + 1):
+            folded = offset % max(2 * (width - 1), 1)
+            assert row[padding.left - offset] == image[0, 0, 0, min(folded, 2 * (width - 1) - folded)]
+
+
+def test_no_padding_is_no_copy() -> None:
+    image = torch.rand(1, 3, 32, 48)
+    assert Padding.of(Setup(Fraction(1), SizeRule(16), {}), 48, 32).pad(image) is image
