@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import vapoursynth as vs
 
 from vsvfi.errors import ClipError
+from vsvfi.options import MATRICES
 
 _FULL, _LIMITED = int(vs.RANGE_FULL), int(vs.RANGE_LIMITED)
 
@@ -55,6 +56,7 @@ class Colour:
         self._rgb_format = rgb_format
         self._default_matrix = guess_matrix(clip.height) if matrix is None else matrix
         self._core = vs.core.core
+        self._told = False
 
     def coding(self, props: vs.FrameProps) -> Coding:
         """How a frame with these props is coded."""
@@ -62,11 +64,20 @@ class Colour:
         matrix = _SURROGATES.get(matrix, matrix)
         if matrix not in _LINEAR_MATRICES:
             matrix = self._default_matrix
+            self._tell_once()
         rgb = self._format.color_family == vs.RGB
         given = props.get("_Range")
         full = rgb if given is None else int(given) == _FULL
         location = int(props.get("_ChromaLocation", int(vs.CHROMA_LEFT)))
         return Coding(matrix, full, location if 0 <= location <= 5 else int(vs.CHROMA_LEFT))
+
+    def _tell_once(self) -> None:
+        """Log that a matrix had to be assumed."""
+        if self._told or self._format.color_family != vs.YUV:
+            return
+        self._told = True
+        name = next(name for name, code in MATRICES.items() if code == self._default_matrix)
+        self._core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: frames do not say their matrix; {name} is assumed (matrix= chooses another)")
 
     def to_rgb(self, clip: vs.VideoNode) -> vs.VideoNode:
         """The clip in the RGB format, frame by frame as its props say."""
