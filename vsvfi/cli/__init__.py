@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from vsvfi.errors import ArgumentError, VsvfiError
 
-_COMMANDS = ("models", "doctor", "render")
+_COMMANDS = ("models", "doctor", "render", "bench")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,313 @@
+"""`vsvfi bench`: how fast a model is here, phase by phase and as `interpolate()`, and how much of the time is spent outside the network.
+
+The network is timed twice: alone, with tensors that already lie on the device; and inside a running `interpolate()`, where whatever is not spent in its
+three phases is ours: reading frames, colour, copies, VapourSynth. Knows no encoder; comparisons with other programs are in `scripts/benchmark`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsvfi import options
+from vsvfi.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import torch
+    import vapoursynth as vs
+
+    from vsvfi.engine.padding import Padding
+
+HELP = "measure speed on this machine"
+
+PHASES = ("encode_frame", "prepare_pair", "synthesise")
+_REPEATS = 3
+"""How often a round runs each phase."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="builtin", help="a name from 'vsvfi models' (default: builtin)")
+    parser.add_argument("--weights", help="a checkpoint file instead of the published one")
+    parser.add_argument("--random-weights", action="store_true", help="seeded random weights: the speed is the same, nothing is downloaded")
+    parser.add_argument("--size", default="640x360", help="WIDTHxHEIGHT (default: 640x360)")
+    parser.add_argument("--multi", type=int, default=2, help="frames per source frame (default: 2)")
+    parser.add_argument("--scale", type=float, help="resolution of the motion estimation")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, fp16, bf16 (default: auto)")
+    parser.add_argument("--streams", type=int, help="frames computed at the same time")
+    parser.add_argument("--threads", type=int, help="threads of torch and of VapourSynth")
+    parser.add_argument("--pairs", type=int, default=8, help="frame pairs per round (default: 8)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds, each measures everything once (default: 3; 9 for figures to publish)")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pass through `interpolate()`: seconds to the first blended frame, seconds for the rest, and those of them inside the network."""
+
+    first: float
+    wall: float
+    inside: float
+
+
+def main(arguments: argparse.Namespace) -> int:
+    checked = options.parse(
+        model=arguments.model,
+        multi=arguments.multi,
+        scale=arguments.scale,
+        weights=arguments.weights,
+        device=arguments.device,
+        precision=arguments.precision,
+        streams=arguments.streams,
+    )
+    size = _size(arguments.size)
+    for name in ("pairs", "rounds"):
+        if getattr(arguments, name) < 1:
+            raise ArgumentError(name, getattr(arguments, name), "must be 1 or more", "leave it out for the default")
+    if arguments.multi < 2:
+        raise ArgumentError("multi", arguments.multi, "must be 2 or more, or there is nothing to compute", "leave it out for the default")
+    with contextlib.ExitStack() as stack:
+        weights = checked.weights
+        if arguments.random_weights:
+            weights = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vsvfi-bench-"))) / "random.safetensors"
+            write_random_weights(checked.model, weights)
+        result = _measure(arguments, checked, size, weights)
+    for line in _report(result):
+        print(line)
+    print(json.dumps(result))
+    return 0
+
+
+def write_random_weights(model: str, path: Path, seed: int = 0) -> None:
+    """A checkpoint of the model's own shapes, drawn from a seed: good for timing, useless for pictures."""
+    import torch
+    from safetensors.torch import save_file
+
+    from vsvfi.models.registry import check_options, find
+
+    family, variant = find(model)
+    module, _, attribute = family.network.partition(":")
+    setup = family.setup(256, 256, Fraction(1), check_options(family, {}))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = getattr(importlib.import_module(module), attribute)(**variant.config, scale=setup.scale, **setup.arguments)
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+
+
+def _measure(arguments: argparse.Namespace, checked: options.Options, size: tuple[int, int], weights: Path | None) -> dict[str, Any]:
+    """Everything, in interleaved rounds."""
+    import torch
+    import vapoursynth as vs
+
+    from vsvfi.engine.build import read_model
+    from vsvfi.engine.device import describe, resolve_device, resolve_precision
+    from vsvfi.engine.padding import Padding
+    from vsvfi.models.family import Timesteps
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+        vs.core.num_threads = arguments.threads
+    device = resolve_device(checked.devices[0])
+    blueprint = read_model(checked.model, weights)
+    dtype = resolve_precision(checked.precision, device, half=blueprint.variant.half)
+    setup = blueprint.setup(*size, checked.scale, checked.options)
+    network = blueprint.network(setup, device, dtype)
+    padding = Padding.of(setup, *size)
+    phases = _phases(network, device, padding, size)
+    clip = moving_clip(*size, arguments.pairs + 3)
+    chosen = {
+        "model": checked.model, "weights": None if weights is None else str(weights), "multi": arguments.multi, "scale": arguments.scale,
+        "device": arguments.device, "precision": arguments.precision, "streams": arguments.streams, "duplicates": "off", "scene": "off",
+    }  # fmt: skip
+    times: dict[str, list[float]] = {name: [] for name in PHASES}
+    runs: list[Run] = []
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    for _ in range(arguments.rounds):
+        for name, call in phases.items():
+            times[name].extend(call() for _ in range(_REPEATS))
+        runs.append(_run_clip(clip, chosen, type(network), device, arguments.multi))
+    # Models that know t = 1/2 alone reach other times by halving, with further pairs in between: their phases do not add up to a pair so simply.
+    simple = arguments.multi == 2 or blueprint.variant.timesteps is not Timesteps.HALF
+    alone = [encode + prepare + (arguments.multi - 1) * synthesise for encode, prepare, synthesise in zip(*times.values(), strict=True)]
+    shares = [1 - run.inside / run.wall for run in runs]
+    return {
+        "model": checked.model,
+        "weights": "random" if arguments.random_weights else str(weights or "published"),
+        "size": list(size),
+        "multi": arguments.multi,
+        "device": describe(device),
+        "precision": str(dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "vapoursynth": str(vs.core.core_version),
+        "load_average_before": load,
+        "phases_ms": {name: _summary([1000 * second for second in seconds]) for name, seconds in times.items()},
+        "network_pairs_per_second": _summary([1 / seconds for seconds in alone]) if simple else None,
+        "interpolate_pairs_per_second": _summary([arguments.pairs / run.wall for run in runs]),
+        "interpolate_output_fps": _summary([arguments.pairs * arguments.multi / run.wall for run in runs]),
+        "seconds_to_first_frame": _summary([run.first for run in runs]),
+        "share_outside_network": _summary(shares),
+        "peak_device_memory_mib": torch.cuda.max_memory_allocated(device) >> 20 if device.type == "cuda" else None,
+    }
+
+
+def _phases(network: Any, device: torch.device, padding: Padding, size: tuple[int, int]) -> dict[str, Callable[[], float]]:
+    """Per phase a function that runs it once on resident tensors and returns seconds; each has run before."""
+    import torch
+
+    from vsvfi.engine.device import inference
+
+    generator = torch.Generator().manual_seed(0)
+    images = [padding.pad(torch.rand((1, 3, size[1], size[0]), generator=generator).to(device)) for _ in range(2)]
+    images = [image.contiguous(memory_format=torch.channels_last) for image in images]
+    t = torch.full((1,), 0.5, device=device)
+    with inference(device):
+        frames = [network.encode_frame(image) for image in images]
+        pair = network.prepare_pair(*frames)
+        network.synthesise(pair, t)
+
+    def timed(call: Callable[[], object]) -> Callable[[], float]:
+        def measure() -> float:
+            with inference(device):
+                _synchronise(device)
+                started = time.perf_counter()
+                call()
+                _synchronise(device)
+                return time.perf_counter() - started
+
+        return measure
+
+    return {
+        "encode_frame": timed(lambda: network.encode_frame(images[0])),
+        "prepare_pair": timed(lambda: network.prepare_pair(*frames)),
+        "synthesise": timed(lambda: network.synthesise(pair, t)),
+    }
+
+
+def _run_clip(clip: vs.VideoNode, chosen: dict[str, Any], network_class: type, device: torch.device, multi: int) -> Run:
+    """Ask a fresh `interpolate()` for every frame in order; the first two pairs and what follows the last one are not counted."""
+    import vsvfi
+
+    output = vsvfi.interpolate(clip, **chosen)
+    created = time.perf_counter()
+    first = begun = ended = created
+    with _inside(network_class, device) as spent:
+        for n, frame in enumerate(output.frames(close=True)):
+            del frame
+            if n == 1:
+                first = time.perf_counter()
+            if n == 2 * multi - 1:
+                begun = time.perf_counter()
+            if n == (clip.num_frames - 1) * multi - 1:
+                ended = time.perf_counter()
+        _synchronise(device)
+        inside = spent(begun, ended)
+    return Run(first - created, ended - begun, inside)
+
+
+@contextlib.contextmanager
+def _inside(network_class: type, device: torch.device) -> Iterator[Callable[[float, float], float]]:
+    """While inside, the three phases note when they run; what is given sums the seconds they took between two moments."""
+    import torch
+
+    noted: list[tuple[float, float, Any]] = []
+    before = {name: getattr(network_class, name) for name in PHASES}
+
+    def wrap(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            event: Any = torch.cuda.Event
+            events = [event(enable_timing=True) for _ in range(2)] if device.type == "cuda" else None
+            started = time.perf_counter()
+            if events:
+                events[0].record()
+            result = method(*arguments, **named)
+            if events:
+                events[1].record()
+            noted.append((started, time.perf_counter(), events))
+            return result
+
+        return call
+
+    def spent(begun: float, ended: float) -> float:
+        if device.type == "cuda":
+            return sum(events[0].elapsed_time(events[1]) / 1000 for started, _, events in list(noted) if begun <= started <= ended)
+        return sum(max(0.0, min(stopped, ended) - max(started, begun)) for started, stopped, _ in list(noted))
+
+    try:
+        for name, method in before.items():
+            setattr(network_class, name, wrap(method))
+        yield spent
+    finally:
+        for name, method in before.items():
+            setattr(network_class, name, method)
+
+
+def moving_clip(width: int, height: int, frames: int) -> vs.VideoNode:
+    """A textured picture that slides by, YUV420P8 at 24 fps; costs next to nothing to make, and no two neighbours are alike."""
+    import numpy as np
+    import vapoursynth as vs
+
+    core = vs.core.core
+    reach = 64
+
+    def draw(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        for plane, period in enumerate((9.0, 23.0, 31.0)):
+            pixels = np.asarray(out[plane])
+            y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+            pixels[:] = np.rint(128 + 50 * np.sin(x / period) * np.cos(y / (period + 4)) + 30 * np.sin((x + 2 * y) / (3 * period))).astype(np.uint8)
+        return out
+
+    still = core.std.BlankClip(width=width + reach, height=height + reach, format=vs.YUV420P8, length=1, fpsnum=24, fpsden=1)
+    still = still.std.SetFrameProps(_Matrix=1, _Primaries=1, _Transfer=1)
+    with still.std.ModifyFrame(still, draw).get_frame(0) as drawn:
+        keep = drawn.copy()
+    still = still.std.ModifyFrame(still, lambda n, f: keep)
+    offsets = [2 * abs(n % reach - reach // 2) for n in range(frames)]
+    return core.std.Splice([still.std.CropAbs(width=width, height=height, left=offset, top=offset // 4 * 2) for offset in offsets])
+
+
+def _synchronise(device: torch.device) -> None:
+    import torch
+
+    if device.type in ("cuda", "xpu", "mps"):
+        getattr(torch, device.type).synchronize()
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    """Smallest, median and largest."""
+    return {"min": round(min(values), 4), "median": round(statistics.median(values), 4), "max": round(max(values), 4)}
+
+
+def _report(result: dict[str, Any]) -> Iterator[str]:
+    """The result for people."""
+    width, height = result["size"]
+    yield (
+        f"{result['model']} ({result['weights']} weights), {width}x{height}, {result['multi']}x, {result['device']}, {result['precision']}, "
+        f"{result['threads']} threads"
+    )
+    for name, value in result["phases_ms"].items():
+        yield f"  {name:<14} {value['median']:9.2f} ms   (min {value['min']:.2f})"
+    for key, label in (("network_pairs_per_second", "network alone"), ("interpolate_pairs_per_second", "interpolate()")):
+        if result[key] is not None:
+            yield f"  {label:<14} {result[key]['median']:9.2f} pairs/s   (max {result[key]['max']:.2f})"
+    share = result["share_outside_network"]
+    yield f"  outside network {100 * share['median']:7.1f} % of the time of interpolate()   (min {100 * share['min']:.1f} %)"
+
+
+def _size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT, both even."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()) or int(width) < 16 or int(height) < 16 or int(width) % 2 or int(height) % 2:
+        raise ArgumentError("size", text, "must be WIDTHxHEIGHT, even numbers from 16", "use for example --size 1280x720")
+    return int(width), int(height)
