@@ -6,6 +6,7 @@ Where a frame carries no matrix one is assumed: the `matrix=` argument, else by 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import vapoursynth as vs
@@ -83,31 +84,28 @@ class Colour:
         """The clip in the RGB format, frame by frame as its props say."""
         if self._format.id == self._rgb_format:
             return clip
-        template = clip.std.BlankClip(format=self._rgb_format, keep=True)
-        converted: dict[Coding, vs.VideoNode] = {}
-
-        def convert(n: int, f: vs.VideoFrame) -> vs.VideoNode:
-            coding = self.coding(f.props)
-            if coding not in converted:
-                converted[coding] = self._forward(clip, coding)
-            return converted[coding]
-
-        return template.std.FrameEval(convert, prop_src=clip, clip_src=clip)
+        return self._by_coding(clip, clip, self._rgb_format, self._forward)
 
     def from_rgb(self, rgb: vs.VideoNode, props_source: vs.VideoNode) -> vs.VideoNode:
         """RGB back to the clip's format, coded as the frame of `props_source` at the same index says. Its props are not restored here."""
         if self._format.id == self._rgb_format:
             return rgb
-        template = rgb.std.BlankClip(format=self._format.id, keep=True)
+        return self._by_coding(rgb, props_source, self._format.id, self._back)
+
+    def _by_coding(
+        self, clip: vs.VideoNode, props_source: vs.VideoNode, format_id: int, conversion: Callable[[vs.VideoNode, Coding], vs.VideoNode]
+    ) -> vs.VideoNode:
+        """`clip` converted frame by frame as `props_source` says; one conversion per coding that occurs, made when it first does."""
+        template = clip.std.BlankClip(format=format_id, keep=True)
         converted: dict[Coding, vs.VideoNode] = {}
 
         def convert(n: int, f: vs.VideoFrame) -> vs.VideoNode:
             coding = self.coding(f.props)
             if coding not in converted:
-                converted[coding] = self._back(rgb, coding)
+                converted[coding] = conversion(clip, coding)
             return converted[coding]
 
-        return template.std.FrameEval(convert, prop_src=props_source, clip_src=rgb)
+        return template.std.FrameEval(convert, prop_src=props_source, clip_src=clip)
 
     def _forward(self, clip: vs.VideoNode, coding: Coding) -> vs.VideoNode:
         # The props a frame carries would overrule or contradict the arguments (an unknown matrix, a chroma location on 4:4:4): they go first.
