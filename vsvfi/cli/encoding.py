@@ -180,7 +180,7 @@ def _list(value: float | Sequence[float]) -> list[float]:
 
 def _carried(media: Media, form: str) -> list[str]:
     """Maps and codecs for the streams taken over: all sound, the subtitles that the container can hold, attached fonts."""
-    arguments = ["-map", "1:a?", "-c:a", "copy"]
+    arguments = ["-copypriorss", "0", "-map", "1:a?", "-c:a", "copy"]  # what lies before the part is left out, not shown before the first picture
     matroska = form == "matroska"
     kept = 0
     for index, codec in enumerate(media.subtitles):

@@ -53,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", metavar="VIDEO", type=Path, help="the file to interpolate")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help=f"the file to write: {' '.join(CONTAINERS)}")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    parser.add_argument("--json", action="store_true", help="print a summary for programs on stdout")
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that do not depend on what is rendered; the demo takes them too."""
     parser.add_argument("--model", help="builtin (default), or a name from 'vsvfi models'")
     parser.add_argument("--multi", help="frames per source frame: 2 (default), 5/2 ...")
     parser.add_argument("--fps", help="target frame rate instead: 60, 60000/1001 ...")
@@ -71,15 +77,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", default="libx265", help="any video encoder of ffmpeg (default: libx265, or libx264 where it is missing)")
     parser.add_argument("--crf", type=int, help="constant rate factor (default: 18 for libx265, 16 for libx264)")
     parser.add_argument("--preset", help="the encoder's preset")
-    parser.add_argument("--json", action="store_true", help="print a summary for programs on stdout")
+
+
+def interpolation(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments for `vsvfi.interpolate()` among the options."""
+    given = {name: getattr(arguments, name) for name in _NAMED if getattr(arguments, name) is not None}
+    return {**given, **_extra(arguments.arg)}
 
 
 def main(arguments: argparse.Namespace) -> int:
-    given = {name: getattr(arguments, name) for name in _NAMED if getattr(arguments, name) is not None}
     summary = render(
         arguments.video,
         arguments.output,
-        {**given, **_extra(arguments.arg)},
+        interpolation(arguments),
         part=Part(arguments.start, arguments.end),
         quality=Quality(arguments.encoder, arguments.crf, arguments.preset),
         requests=arguments.requests,
@@ -117,45 +127,53 @@ def render(
         VsvfiError: with the reason and the remedy.
     """
     checked = options.parse(**arguments)
-    form = _check_files(video, output, overwrite=overwrite)
+    check_files(video, output, overwrite=overwrite)
     encoder = find_encoder(quality.encoder)
-    if encoder.note:
-        print(encoder.note, file=sys.stderr)
     media = probe(video, encoder.ffmpeg)
     if not media.constant and checked.fps is None:
         raise ArgumentError(
             "fps", None, f"{video.name} has a variable frame rate, and a pipe of frames carries one constant rate", "give a target rate, for example --fps 60"
         )
-    quality = dataclasses.replace(quality, encoder=encoder.name)
     with tempfile.TemporaryDirectory(prefix="vsvfi-render-") as folder:
-        return _run(Path(folder), media, output, form, arguments, part, quality, encoder, requests)
+        work = {
+            "video": str(video.resolve()),
+            "index": str(Path(folder) / "index.lwi"),
+            "rate": str(media.rate) if media.constant else None,
+            "constant": None if media.constant else str(media.rate),
+        }
+        script = importlib.resources.files("vsvfi.cli").joinpath("render.vpy").read_text(encoding="utf-8")
+        return run_script(script, work, output, arguments, part=part, quality=quality, requests=requests, encoder=encoder, media=media, folder=Path(folder))
 
 
-def _run(
-    folder: Path,
-    media: Media,
+def run_script(
+    script: str,
+    work: Mapping[str, Any],
     output: Path,
-    form: str,
     arguments: Mapping[str, Any],
+    *,
     part: Part,
     quality: Quality,
-    encoder: Encoder,
     requests: int | None,
+    encoder: Encoder,
+    media: Media | None,
+    folder: Path,
 ) -> Summary:
-    """The job once everything is checked; `folder` holds what is thrown away afterwards."""
-    script, job, facts_file = folder / "render.vpy", folder / "job.json", folder / "facts.json"
-    script.write_text(importlib.resources.files("vsvfi.cli").joinpath("render.vpy").read_text(encoding="utf-8"), encoding="utf-8")
-    if "weights" in arguments:  # vspipe may run elsewhere
+    """Pipe a script that takes a job and leaves facts, as render.vpy does, through ffmpeg.
+
+    Args:
+        script: text of the .vpy.
+        work: what it must know; `arguments`, `depth` and `facts` are added.
+        media: where sound and subtitles come from, None for none.
+        folder: for what is thrown away afterwards.
+    """
+    if encoder.note:
+        print(encoder.note, file=sys.stderr)
+    quality = dataclasses.replace(quality, encoder=encoder.name)
+    path, job, facts_file = folder / "script.vpy", folder / "job.json", folder / "facts.json"
+    path.write_text(script, encoding="utf-8")
+    if "weights" in arguments:
         arguments = {**arguments, "weights": str(Path(arguments["weights"]).expanduser().resolve())}
-    work = {
-        "video": str(media.path.resolve()),
-        "index": str(folder / "index.lwi"),
-        "rate": str(media.rate) if media.constant else None,
-        "constant": None if media.constant else str(media.rate),
-        "arguments": arguments,
-        "depth": _DEPTHS.get(quality.encoder, 10),
-        "facts": str(facts_file),
-    }
+    work = {**work, "arguments": arguments, "depth": _DEPTHS.get(quality.encoder, 10), "facts": str(facts_file)}
     job.write_text(json.dumps(work), encoding="utf-8")
     seen: list[Facts] = []
 
@@ -164,11 +182,11 @@ def _run(
         seen.append(facts)
         if part.count(facts.frames) < 1:
             raise ArgumentError("start", part.first, f"the output has {facts.frames} frames, numbered from 0", "choose a part inside it")
-        return [encoder.ffmpeg, *ffmpeg_arguments(facts, quality, media, part, partial(output), form)]
+        return [encoder.ffmpeg, *ffmpeg_arguments(facts, quality, media, part, partial(output), container(output))]
 
     selected = ["-s", str(part.first)] + ([] if part.last is None else ["-e", str(part.last)])
     outcome = run_chain(
-        script,
+        path,
         {"job": str(job)},
         facts_file,
         command,
@@ -222,11 +240,15 @@ def progress_line() -> Any:
     return report
 
 
-def _check_files(video: Path, output: Path, *, overwrite: bool) -> str:
-    """Refuse before anything is started what cannot end well; returns the output's container."""
+def check_files(video: Path, output: Path, *, overwrite: bool) -> None:
+    """Refuse before anything is started what cannot end well.
+
+    Raises:
+        VsvfiError: with the remedy.
+    """
     if not video.is_file():
         raise VsvfiError(f"{video} is not a file; give the video to interpolate")
-    form = container(output)
+    container(output)
     if not output.parent.is_dir():
         raise VsvfiError(f"output {str(output)!r}, the folder {str(output.parent)!r} does not exist; create it first")
     if output.exists():
@@ -234,7 +256,6 @@ def _check_files(video: Path, output: Path, *, overwrite: bool) -> str:
             raise VsvfiError(f"output {str(output)!r} is the source itself; choose another name")
         if not overwrite:
             raise VsvfiError(f"output {str(output)!r} exists; choose another name or say --overwrite")
-    return form
 
 
 def _extra(pairs: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the scripts of `vsvfi render` and the demo need inside vspipe: open a video file, make a clip fit for a y4m pipe, leave facts for the encoder.
+"""What the scripts of `vsvfi render`, the demo and the examples need inside vspipe: a source, a clip fit for a y4m pipe, facts for the encoder.
 
 Knows no encoder and starts no process. Nothing here may write to stdout: in vspipe that is the stream.
 """
@@ -41,6 +41,27 @@ def open_video(path: str, index: str, rate: str | None = None, constant: str | N
         if not clip.fps or abs(clip.num_frames / Fraction(clip.fps) - clip.num_frames / known) * known > Fraction(1, 2):
             clip = clip.std.AssumeFPS(fpsnum=known.numerator, fpsden=known.denominator)
     return clip
+
+
+def sample_clip(width: int = 640, height: int = 360, length: int = 48, seed: int = 0) -> vs.VideoNode:
+    """A short clip that vsvfi draws itself, for trying things without a video at hand: YUV420P8, BT.709, 24 fps."""
+    import numpy as np
+
+    from vsvfi.synthetic import demo_clip
+
+    core = vs.core.core
+    drawn = demo_clip(width=width, height=height, length=length, seed=seed)
+    rgb = core.std.BlankClip(width=width, height=height, format=vs.RGBS, length=length, fpsnum=24, fpsden=1, keep=True)
+
+    def draw(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = core.create_video_frame(f.format, f.width, f.height)
+        out.props.update(f.props)
+        for plane, picture in enumerate(drawn.frame(n)):
+            np.copyto(np.asarray(out[plane]), picture)
+        return out
+
+    tagged = rgb.std.ModifyFrame(rgb, draw).std.SetFrameProps(_Matrix=vs.MATRIX_RGB, _Range=vs.RANGE_FULL, _Primaries=1, _Transfer=1)
+    return tagged.resize.Bicubic(format=vs.YUV420P8, matrix=vs.MATRIX_BT709, range=vs.RANGE_LIMITED, dither_type="none")
 
 
 def fit_y4m(clip: vs.VideoNode, depth: int) -> vs.VideoNode:

@@ -1,0 +1,195 @@
+"""The demo once everything is installed: a video (or a clip that vsvfi draws itself) through vspipe and ffmpeg to out/demo.mkv, and a strip of frames
+to out/demo.png. Started by scripts/demo; knows nothing of set-up. The strip and the figures are made from the encoded file: what a viewer gets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsvfi.cli import render
+from vsvfi.cli.encoding import Part, Quality
+from vsvfi.cli.programs import find_encoder, find_ffmpeg
+from vsvfi.errors import VsvfiError
+from vsvfi.synthetic import demo_clip
+
+type Picture = NDArray[np.uint8]  # [height, width, 3]
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+_ERROR_GAIN = 4
+_SEARCHED = 240
+"""The strip is taken from this many frames at the most, so that a long video need not be decoded to its middle."""
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    folder: Path = arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    output, strip = folder / "demo.mkv", folder / "demo.png"
+    part = Part(arguments.start, arguments.end)
+    quality = Quality(arguments.encoder, arguments.crf, arguments.preset)
+    try:
+        if arguments.video is None:
+            summary = _render_sample(output, arguments, part, quality)
+        else:
+            summary = render.render(
+                arguments.video, output, render.interpolation(arguments), part=part, quality=quality, requests=arguments.requests, overwrite=True
+            )
+        lines = _picture(summary, strip, part, arguments)
+    except VsvfiError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"in      {arguments.video or 'a clip that vsvfi drew'}: {summary.source_frames} frames at {summary.source_rate} fps")
+    print(f"out     {output}: {summary.frames} frames at {summary.rate} fps, {summary.encoder}, {output.stat().st_size / 1e6:.2f} MB")
+    print(f"model   {summary.model} on {summary.device}")
+    print(f"time    {summary.seconds:.1f} s, {summary.frames_per_second:.2f} frames/s once started")
+    for line in lines:
+        print(line)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__.partition("\n\n")[0] if __doc__ else None)
+    parser.add_argument("video", metavar="VIDEO", type=Path, nargs="?", help="the file to interpolate; without it a clip that vsvfi draws itself")
+    parser.add_argument("--folder", type=Path, default=_REPOSITORY / "out", help="where demo.mkv and demo.png go (default: out, in the repository)")
+    parser.add_argument("--size", default="640x360", help="of the drawn clip (default: 640x360)")
+    parser.add_argument("--length", type=int, default=48, help="frames of the drawn clip (default: 48)")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawn clip")
+    render.add_options(parser)
+    return parser
+
+
+def _render_sample(output: Path, arguments: argparse.Namespace, part: Part, quality: Quality) -> render.Summary:
+    """The drawn clip through the chain."""
+    width, height = _size(arguments)
+    work = {"width": width, "height": height, "length": arguments.length, "seed": arguments.seed}
+    script = Path(__file__).with_name("demo.vpy").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="vsvfi-demo-") as folder:
+        return render.run_script(
+            script,
+            work,
+            output,
+            render.interpolation(arguments),
+            part=part,
+            quality=quality,
+            requests=arguments.requests,
+            encoder=find_encoder(quality.encoder),
+            media=None,
+            folder=Path(folder),
+        )
+
+
+def _picture(summary: render.Summary, strip: Path, part: Part, arguments: argparse.Namespace) -> list[str]:
+    """Write the strip; returns lines that say what it shows."""
+    step = Fraction(summary.source_rate) / Fraction(summary.rate)
+    frames = _decode(Path(summary.output), min(summary.frames, _SEARCHED))
+    positions = [(part.first + n) * step for n in range(len(frames))]
+    between = [n for n, position in enumerate(positions) if position.denominator != 1 and 0 < n < len(frames) - 1]
+    if not between:
+        write_png(strip, frames[len(frames) // 2])
+        return [f"strip   {strip}: one frame; nothing was interpolated in this part"]
+    if arguments.video is not None:
+        middle = between[len(between) // 2]
+        _write_strip(strip, [frames[_source(positions, middle, -1)], frames[middle], frames[_source(positions, middle, 1)]])
+        return [f"strip   {strip}: source, interpolated, source"]
+    width, height = _size(arguments)
+    clip = demo_clip(width=width, height=height, length=arguments.length, seed=arguments.seed)
+    moving = [n for n in between if int(positions[n]) + 1 not in clip.cuts and int(positions[n]) + 1 not in clip.held and positions[n] < clip.length - 1]
+    if not moving:
+        return [*_picture_plain(strip, frames, positions, between[0]), "truth   nothing moves between the frames of this part"]
+    scores, blends = [], []
+    for n in moving:
+        truth = clip.truth(float(positions[n])).transpose(1, 2, 0) * 255
+        first, second = (frames[_source(positions, n, side)].astype(np.float32) for side in (-1, 1))
+        t = float(positions[n] - int(positions[n]))
+        scores.append(_psnr(frames[n], truth))
+        blends.append(_psnr(first * (1 - t) + second * t, truth))
+    chosen = sorted(range(len(moving)), key=lambda index: scores[index])[len(moving) // 2]
+    middle = moving[chosen]
+    truth = clip.truth(float(positions[middle])).transpose(1, 2, 0) * 255
+    error = np.clip(np.abs(frames[middle] - truth) * _ERROR_GAIN, 0, 255).astype(np.uint8)
+    _write_strip(strip, [frames[_source(positions, middle, -1)], frames[middle], frames[_source(positions, middle, 1)], error])
+    return [
+        f"strip   {strip}: source, interpolated, source, {_ERROR_GAIN} x the error against the truth (frame {part.first + middle}, {scores[chosen]:.2f} dB)",
+        f"truth   {np.mean(scores):.2f} dB on average over {len(scores)} interpolated frames, encoded; mixing the neighbours: {np.mean(blends):.2f} dB",
+    ]
+
+
+def _picture_plain(strip: Path, frames: Sequence[Picture], positions: Sequence[Fraction], middle: int) -> list[str]:
+    _write_strip(strip, [frames[_source(positions, middle, -1)], frames[middle], frames[_source(positions, middle, 1)]])
+    return [f"strip   {strip}: source, interpolated, source"]
+
+
+def _source(positions: Sequence[Fraction], n: int, direction: int) -> int:
+    """The nearest frame before (-1) or after (1) frame n that shows a source frame, or the next one where none does."""
+    m = n + direction
+    while 0 < m < len(positions) - 1 and positions[m].denominator != 1:
+        m += direction
+    return m
+
+
+def _decode(path: Path, count: int) -> list[Picture]:
+    """The first frames of a video as 8-bit RGB."""
+    options = ["-sws_flags", "bicubic+accurate_rnd+full_chroma_int", "-frames:v", str(count), "-pix_fmt", "rgb24", "-f", "image2pipe", "-c:v", "ppm"]
+    command = [find_ffmpeg(), "-v", "error", "-nostdin", "-i", str(path), "-map", "0:v:0", *options, "-"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise VsvfiError(f"{path} was written but cannot be decoded: {done.stderr.decode(errors='replace').strip()}")
+    frames: list[Picture] = []
+    rest = memoryview(done.stdout)
+    while rest:
+        header = bytes(rest[:64]).split(maxsplit=4)
+        width, height = int(header[1]), int(header[2])
+        start = len(b" ".join(header[:4])) + 1
+        frames.append(np.frombuffer(rest[start : start + width * height * 3], np.uint8).reshape(height, width, 3))
+        rest = rest[start + width * height * 3 :]
+    return frames
+
+
+def _psnr(picture: NDArray[np.generic], truth: NDArray[np.generic]) -> float:
+    """Peak signal-to-noise ratio of two pictures of values up to 255, in dB."""
+    return float(10 * np.log10(255**2 / max(float(np.mean((picture.astype(np.float64) - truth.astype(np.float64)) ** 2)), 1e-9)))
+
+
+def _write_strip(path: Path, pictures: Sequence[Picture]) -> None:
+    """Pictures side by side, a line of white between."""
+    line = np.full((pictures[0].shape[0], 4, 3), 255, np.uint8)
+    row: list[Picture] = []
+    for picture in pictures:
+        row += [picture, line]
+    write_png(path, np.concatenate(row[:-1], axis=1))
+
+
+def write_png(path: Path, picture: Picture) -> None:
+    """An 8-bit RGB PNG."""
+    height, width, _ = picture.shape
+    rows = np.concatenate([np.zeros((height, 1), np.uint8), picture.reshape(height, width * 3)], axis=1)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + chunk(b"IEND", b""))
+
+
+def _size(arguments: argparse.Namespace) -> tuple[int, int]:
+    width, _, height = arguments.size.partition("x")
+    if not (width.isdigit() and height.isdigit()) or int(width) % 2 or int(height) % 2:
+        raise VsvfiError(f"--size={arguments.size} must be WIDTHxHEIGHT, even numbers; use for example 640x360")
+    return int(width), int(height)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
