@@ -45,9 +45,8 @@ def test_precision_rules() -> None:
         resolve_precision("fp16", cuda, half=False)
 
 
-def test_flags_hold_only_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_hold_only_inside() -> None:
     """Also with threads that overlap in any order."""
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
     before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark)
     inside, leave = threading.Event(), threading.Event()
 

@@ -133,6 +133,17 @@ def test_what_lies_outside_the_range_is_kept(opened: Callable[..., Session], fak
     assert torch.allclose(taken[0], torch.full((3, HEIGHT, WIDTH), 0.75 * 1.25 - 0.25 * 0.25), atol=1e-6)
 
 
+@pytest.mark.parametrize("model", ["fake", "fake_half"])
+def test_between_identical_pictures_lies_the_same(opened: Callable[..., Session], fake_family: Recorder, model: str) -> None:
+    """Bit for bit, whatever the network would make of it: no flicker in still scenes, also where duplicates are not skipped."""
+    session = opened(model)
+    taken: list[Tensor] = []
+    for t in (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)):
+        session.blend(0, Blend(0, 1, t), lambda index, into: load(7, into), lambda image: taken.append(image.clone()))
+    assert all(torch.equal(image, source(7)) for image in taken)
+    assert fake_family.counts()["synthesise"] == fake_family.counts()["prepare"] == 0
+
+
 def test_broken_samples_do_not_spread(opened: Callable[..., Session]) -> None:
     session = opened()
 

@@ -49,14 +49,15 @@ class Encoded:
 
     frame: Any  # the family's own Frame
     excess: Tensor | None  # [1, 3, H, W]: what lay outside [0, 1] (super-white, super-black, highlights), unpadded; None where nothing did
-    image: Tensor | None  # of an interpolated picture: the padded picture itself
+    image: Tensor  # [1, 3, H, W] in [0, 1], padded
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What is remembered of one pair."""
 
-    pair: Any  # the family's own Pair
+    pair: Any  # the family's own Pair; None between identical pictures
+    still: Tensor | None  # the picture itself where both are identical: whatever lies between them is the same
     excess: tuple[Tensor | None, Tensor | None]
 
 
@@ -140,10 +141,7 @@ class Lane:
         blend = request.blend
         goal = Position(blend.first, blend.second, blend.t)
         known = self.frames.peek(goal) if self.halving else None
-        image = known.image if known is not None else None
-        if image is None:
-            image = self._interpolate(goal, request.load)
-        result = self.padding.crop(image)
+        result = self.padding.crop(self._interpolate(goal, request.load) if known is None else known.image)
         weights = (1 - float(blend.t), float(blend.t))
         ends = (Position(blend.first, blend.first), Position(blend.second, blend.second))
         for weight, excess in zip(weights, self._excess(ends, request.load), strict=True):
@@ -160,6 +158,8 @@ class Lane:
             end = end if after == 1 else Position(goal.first, goal.second, after)
             t = Fraction(1, 2)
         prepared = self._pair(start, end, load)
+        if prepared.still is not None:
+            return prepared.still
         with self._count:
             self.syntheses += 1
         times = torch.full((1,), float(t), dtype=torch.float32, device=self.device)
@@ -169,7 +169,10 @@ class Lane:
     def _pair(self, first: Position, second: Position, load: Load) -> Prepared:
         def prepare() -> Prepared:
             before, after = self._encoded(first, load), self._encoded(second, load)
-            return Prepared(self.network.prepare_pair(before.frame, after.frame), (before.excess, after.excess))
+            excess = (before.excess, after.excess)
+            if torch.equal(before.image, after.image):
+                return Prepared(None, before.image, excess)
+            return Prepared(self.network.prepare_pair(before.frame, after.frame), None, excess)
 
         return self.pairs.get((first, second), prepare)
 
@@ -179,7 +182,7 @@ class Lane:
                 image = self._interpolate(position, load)
                 return Encoded(self.network.encode_frame(image), None, image)
             image, excess = self._read(position.first, load)
-            return Encoded(self.network.encode_frame(image), excess, None)
+            return Encoded(self.network.encode_frame(image), excess, image)
 
         return self.frames.get(position, encode)
 
