@@ -139,7 +139,12 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
         rgb_format, pool_of = blend_pool(clip, options, log=lambda text: vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: {text}"))
 
     policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, halving=variant.timesteps is Timesteps.HALF)
-    facts = scenes.facts(clip, scene="props" if options.scene == "off" else options.scene, threshold=options.scene_threshold)
+    facts = scenes.facts(
+        clip,
+        scene="props" if options.scene == "off" else options.scene,  # marks on the output stay right also where cuts are blended across
+        threshold=options.scene_threshold,
+        duplicates=options.duplicates != "off",
+    )
     plan = decisions.decision_clip(clip, facts, selection, timeline, policy)
     retime = options.duplicates == "retime"
     copies_from = range(-policy.behind, policy.ahead + 2) if retime else range(2)
