@@ -1,0 +1,238 @@
+"""Where scenes are cut and frames repeated: facts about each step from one source frame to the next, as props of a 1x1 clip.
+
+Measured by VapourSynth's own filters on small copies of the frames; Python sees some numbers per frame. The facts about a step depend only on the
+frames from 4 before to 5 after it, never on what was asked earlier, so seeking gives the same answers. README.md explains the measures.
+Knows nothing of models, of time, or of what is done about a cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+from typing import cast
+
+import vapoursynth as vs
+
+from vsvfi.errors import ArgumentError
+from vsvfi.plan.policy import Facts
+
+__all__ = ["DEFAULT_THRESHOLD", "SCORE", "Facts", "facts", "read"]
+
+DEFAULT_THRESHOLD = 0.4
+"""Score, 0 to 1, above which a step is a cut. Tuned on procedural clips, see README.md."""
+
+CUT, DUPLICATE, SCORE = "_vsvfi_cut", "_vsvfi_duplicate", "_vsvfi_cut_score"
+
+BEFORE, AFTER = 4, 5
+"""The step from k to k + 1 is judged by frames k - BEFORE .. k + AFTER: a flash of up to 4 frames is seen to pass."""
+
+_NEXT, _PREVIOUS = "_SceneChangeNext", "_SceneChangePrev"
+_MEAN, _ENERGY, _CHANGE, _POOLED, _FULL = "_vsvfi_mean", "_vsvfi_energy", "_vsvfi_change", "_vsvfi_pooled", "_vsvfi_full"
+
+_WIDTH, _HEIGHT = 64, 24
+"""Cuts are measured on the middle two thirds of the height at this size: without the bars of wide films and without subtitles."""
+
+_CHROMA_GAIN = 2.0
+_CODE = 1 / 255
+"""One code of an 8-bit picture where the full scale is 1."""
+
+_WHITE_NOISE = {2: 0.31, 4: 0.17}
+"""What is left of the amplitude of white noise when a picture is made so many times smaller."""
+
+
+def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates: bool = True) -> vs.VideoNode:
+    """A 1x1 clip as long as `clip` with the facts about the step from frame k to k + 1 in frame k; decode its frames with `read`.
+
+    Args:
+        clip: constant format and size: Gray, YUV or RGB, 8 to 16 bit, half or float.
+        scene: "auto" (what the source's props say, own measure where they say nothing), "props" (only props), "off" (never a cut).
+        threshold: score above which a step is a cut; smaller finds more. None for DEFAULT_THRESHOLD.
+        duplicates: False spares the measure; no step is then a duplicate.
+
+    Raises:
+        ArgumentError: `scene` is another word.
+    """
+    if scene not in ("auto", "props", "off"):
+        raise ArgumentError("scene", scene, 'must be "auto", "props" or "off"', 'use "auto"')
+    limit = DEFAULT_THRESHOLD if threshold is None else threshold
+    last = clip.num_frames - 1
+    factor = 4 if min(clip.width, clip.height) >= 720 else 2
+    blank = clip.std.BlankClip(width=1, height=1, format=vs.GRAY8, keep=True)
+    said = blank.std.CopyFrameProps(clip, props=[_NEXT, _PREVIOUS])
+    pooled = _pooled(clip, factor)
+    statistics = blank.std.CopyFrameProps(_statistics(pooled))
+    differences = [blank.std.CopyFrameProps(_differences(clip, pooled))] if duplicates else []
+    window = range(-BEFORE, AFTER + 1) if scene == "auto" else range(2) if duplicates else range(0)
+    planes = pooled.format.num_planes
+
+    def judge(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:
+        frames = cast(list[vs.VideoFrame], f)
+        out = frames[0].copy()
+        stated = _stated(frames[1].props, frames[2].props) if scene != "off" else False
+        around = {n + offset: _Statistics.of(frame.props, planes) for offset, frame in zip(window, frames[3:]) if 0 <= n + offset <= last}
+        score = _score(around, n) if scene == "auto" and n < last else 0.0
+        cut = score > limit if stated is None else stated
+        duplicate = duplicates and n < last and _is_duplicate(frames[-1].props, around[n], around[n + 1], _WHITE_NOISE[factor])
+        out.props.update({SCORE: score, CUT: int(n < last and cut), DUPLICATE: int(duplicate)})
+        return out
+
+    return blank.std.ModifyFrame([blank, said, _shifted(said, 1), *(_shifted(statistics, offset) for offset in window), *differences], judge)
+
+
+def read(frame: vs.VideoFrame) -> Facts:
+    """The facts in a frame of `facts()`."""
+    return Facts(cut=bool(frame.props[CUT]), duplicate=bool(frame.props[DUPLICATE]))
+
+
+# --- the graph ------------------------------------------------------------------------------------------------------------------------------
+
+
+def _shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
+    """Frame n of the result is frame n + offset; outside of the clip it is the nearest frame (or a near one: judges ignore those)."""
+    if offset >= 0:
+        # Requests past the end are answered with the last frame.
+        return clip.std.Trim(first=min(offset, clip.num_frames - 1))
+    kept = clip.std.Trim(length=max(1, clip.num_frames + offset))
+    return clip.std.Trim(length=1).std.Loop(times=min(-offset, clip.num_frames)) + kept
+
+
+def _pooled(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    """The picture `factor` times smaller, in float, chroma as large as luma. Without props, so that none can confuse the resizer."""
+    family = clip.format.color_family
+    plain, width, height = clip.std.RemoveFrameProps(), max(1, clip.width // factor), max(1, clip.height // factor)
+    if family == vs.GRAY:
+        return plain.resize.Bilinear(width, height, format=vs.GRAYS)
+    if family == vs.RGB:
+        return plain.resize.Bilinear(width, height, format=vs.YUV444PS, matrix=vs.MATRIX_BT709)
+    return plain.resize.Bilinear(width, height, format=vs.YUV444PS)
+
+
+def _statistics(pooled: vs.VideoNode) -> vs.VideoNode:
+    """Props with the means of frame k's planes, its mean square, and the mean squared differences from frames k + 1 .. k + AFTER."""
+    small = pooled.resize.Bilinear(_WIDTH, _HEIGHT, src_top=pooled.height / 6, src_height=pooled.height * 2 / 3)
+    for plane in range(pooled.format.num_planes):
+        small = small.std.PlaneStats(plane=plane, prop=f"{_MEAN}{plane}")
+    if pooled.format.num_planes == 3:
+        small = small.std.Expr(["", f"x {_CHROMA_GAIN} *", f"x {_CHROMA_GAIN} *"])
+        small = vs.core.std.StackVertical(small.std.SplitPlanes())
+    measured = small.std.Expr("x dup *").std.PlaneStats(prop=_ENERGY)
+    for distance in range(1, AFTER + 1):
+        change = vs.core.std.Expr([small, _shifted(small, distance)], "x y - dup *").std.PlaneStats(prop=f"{_CHANGE}{distance}")
+        measured = measured.std.CopyFrameProps(change, props=[f"{_CHANGE}{distance}Average"])
+    return measured
+
+
+def _differences(clip: vs.VideoNode, pooled: vs.VideoNode) -> vs.VideoNode:
+    """Props with mean and peak of the difference between frames k and k + 1: of luma (green of RGB) at full size, of every plane pooled."""
+    pair = vs.core.std.Expr([pooled, _shifted(pooled, 1)], "x y - abs")
+    for plane in range(pooled.format.num_planes):
+        pair = pair.std.PlaneStats(plane=plane, prop=f"{_POOLED}{plane}")
+    full = clip.std.PlaneStats(_shifted(clip, 1), plane=1 if clip.format.color_family == vs.RGB else 0, prop=_FULL)
+    return pair.std.CopyFrameProps(full, props=[f"{_FULL}Diff"])
+
+
+# --- the judges -----------------------------------------------------------------------------------------------------------------------------
+
+
+def _stated(props: Mapping[str, object], following: Mapping[str, object]) -> bool | None:
+    """What the source says about the step between two frames, or None."""
+    if _NEXT in props:
+        return bool(props[_NEXT])
+    return True if following.get(_PREVIOUS) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Statistics:
+    """Numbers about one small frame: sums over its planes.
+
+    Attributes:
+        means: of each plane.
+        variance: of the picture around those means.
+        changes: mean squared difference from the frames 1, 2 .. AFTER later.
+    """
+
+    means: tuple[float, ...]
+    variance: float
+    changes: tuple[float, ...]
+
+    @classmethod
+    def of(cls, props: Mapping[str, object], planes: int) -> _Statistics:
+        def number(name: str) -> float:
+            return float(cast(float, props[f"{name}Average"]))
+
+        gains = (1.0, _CHROMA_GAIN, _CHROMA_GAIN)
+        means = tuple(number(f"{_MEAN}{plane}") * gains[plane] for plane in range(planes))
+        # The planes are stacked, an average over the stack is 1 / planes of the sum of their averages.
+        variance = number(_ENERGY) * planes - sum(mean * mean for mean in means)
+        return cls(means, max(variance, 0.0), tuple(number(f"{_CHANGE}{distance}") * planes for distance in range(1, AFTER + 1)))
+
+
+def _score(around: Mapping[int, _Statistics], k: int) -> float:
+    """How much the step from k to k + 1 looks like a cut, 0 to 1.
+
+    Args:
+        around: the frames k - BEFORE .. k + AFTER, as far as there are such frames.
+    """
+    strongest = max(around[i].variance for i in range(k - 3, k + 5) if i in around)
+
+    def apart(i: int, distance: int) -> tuple[float, float]:
+        """Squared difference of the means, and mean squared difference of what varies around them, of frames i and i + distance."""
+        first, second = around[i], around[i + distance]
+        level = sum((a - b) ** 2 for a, b in zip(first.means, second.means, strict=True))
+        return level, max(first.changes[distance - 1] - level, 0.0)
+
+    def step(i: int) -> float:
+        """How much of the picture changes from frame i to i + 1: 0 nothing, 1 unrelated pictures. -1 outside of the clip."""
+        if i not in around or i + 1 not in around:
+            return -1.0
+        level, varying = apart(i, 1)
+        # Against the strongest picture nearby: the last dark frames of a fade differ by much of their own little contrast.
+        whole = max(around[i].variance + around[i + 1].variance, strongest) + 0.05 * level + 1e-4
+        return min((varying + 0.05 * level) / whole, 1.0)
+
+    def unlike(i: int, distance: int) -> float:
+        """How little frame i + distance shows what frame i shows, whatever their contrast: 0 the same thing, 1 another. 1 outside of the clip."""
+        if i not in around or i + distance not in around:
+            return 1.0
+        level, varying = apart(i, distance)
+        first, second = around[i].variance, around[i + distance].variance
+        alike = (first + second - varying) / 2 / (sqrt(first * second) + 1e-5)
+        return 1 - alike * 0.5 / (level + 0.5)
+
+    changed = step(k)
+    if changed < 0.1:
+        return 0.0
+    # After a flash, or during one that ends here, the picture of before is seen again.
+    for distance in range(1, AFTER + 1):
+        changed = min(changed, unlike(k, distance), unlike(k + 1 - distance, distance))
+
+    # What moves fast moves on both sides of the step, or for several steps on one.
+    steps = {offset: step(k + offset) for offset in range(-3, 4)}
+
+    def both(distance: int) -> float:
+        before, after = steps[-distance], steps[distance]
+        return max(before, after) if min(before, after) < 0 else min(before, after)
+
+    usual = max(both(1), both(2), min(steps[1], steps[2]), min(steps[-1], steps[-2]), 0.0)
+    if max(steps[-2], steps[-1], steps[1], steps[2]) < 0.25 * both(3):  # drawings held for three frames
+        usual = max(usual, both(3))
+    return min(max((changed - usual) / (1.2 - usual), 0.0), 1.0)
+
+
+def _is_duplicate(props: Mapping[str, object], first: _Statistics, second: _Statistics, white_noise: float) -> bool:
+    """Whether two frames show the same but for noise.
+
+    Args:
+        props: of `_differences`.
+        white_noise: what pooling leaves of white noise.
+    """
+    planes = range(len(first.means))
+    means, peaks = ([float(cast(float, props[f"{_POOLED}{plane}{what}"])) for plane in planes] for what in ("Average", "Max"))
+    if max(means) <= 0.4 * _CODE and max(peaks) <= 2 * _CODE:
+        return True
+    # Noise: small everywhere and nowhere much more than elsewhere, of both signs, and mostly gone when pooled. Motion is none of these.
+    grainy = means[0] <= 1.5 * white_noise * float(cast(float, props[f"{_FULL}Diff"]))
+    even = all(peak <= max(2 * _CODE, min(8 * mean, 8 * _CODE)) for mean, peak in zip(means, peaks, strict=True))
+    balanced = all(abs(a - b) <= max(0.25 * mean, 0.1 * _CODE) for a, b, mean in zip(first.means, second.means, means, strict=True))
+    return grainy and even and balanced and max(means) <= 1.5 * _CODE
