@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from vsvfi.synthetic.demo import Clip, demo_clip
 from vsvfi.synthetic.evaluation import EvaluationClip, evaluation_clips
 from vsvfi.synthetic.scene import KINDS, Scene, scene
 
-__all__ = ["KINDS", "EvaluationClip", "Scene", "evaluation_clips", "scene"]
+__all__ = ["KINDS", "Clip", "EvaluationClip", "Scene", "demo_clip", "evaluation_clips", "scene"]

@@ -34,7 +34,8 @@ class Ellipse:
         x, y = (u - np.float32(self.centre[0])) / np.float32(self.across), (v - np.float32(self.centre[1])) / np.float32(self.down)
         radius = np.sqrt(x * x + y * y)
         slope = np.sqrt((x / np.float32(self.across)) ** 2 + (y / np.float32(self.down)) ** 2)
-        distance: Array = np.where(radius < 1e-3, np.float32(-min(self.across, self.down)), radius * (radius - 1) / np.maximum(slope, np.float32(1e-6)))
+        centre = np.float32(-min(self.across, self.down))
+        distance: Array = np.where(radius < 1e-3, centre, radius * (radius - 1) / np.maximum(slope, np.float32(1e-6))).astype(np.float32, copy=False)
         return distance
 
 
@@ -51,7 +52,8 @@ class Box:
         x = np.abs(u - np.float32(self.centre[0])) - np.float32(self.across - self.rounding)
         y = np.abs(v - np.float32(self.centre[1])) - np.float32(self.down - self.rounding)
         outside = np.sqrt(np.maximum(x, 0) ** 2 + np.maximum(y, 0) ** 2)
-        return outside + np.minimum(np.maximum(x, y), 0) - np.float32(self.rounding)
+        distance: Array = outside + np.minimum(np.maximum(x, y), 0) - np.float32(self.rounding)
+        return distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ class Blob:
         angle = np.arctan2(v, u)
         radius, slope = np.ones_like(angle), np.zeros_like(angle)
         for count, (share, phase) in enumerate(self.waves, 1):
-            radius += np.float32(share) * np.cos(angle * count + np.float32(phase))
-            slope -= np.float32(share * count) * np.sin(angle * count + np.float32(phase))
-        distance: Array = (np.hypot(u, v) - np.float32(self.radius) * radius) / np.sqrt(1 + (slope / radius) ** 2)
+            radius += np.float32(share) * np.cos(angle * np.float32(count) + np.float32(phase))
+            slope -= np.float32(share * count) * np.sin(angle * np.float32(count) + np.float32(phase))
+        distance: Array = ((np.hypot(u, v) - np.float32(self.radius) * radius) / np.hypot(np.float32(1), slope / radius)).astype(np.float32, copy=False)
         return distance
 
 
@@ -100,7 +102,7 @@ class Ridge:
             angle = u * np.float32(2 * np.pi / wavelength) + np.float32(phase)
             height += np.float32(size) * np.sin(angle)
             slope += np.float32(size * 2 * np.pi / wavelength) * np.cos(angle)
-        distance: Array = (height - v) / np.sqrt(1 + slope * slope)
+        distance: Array = ((height - v) / np.hypot(np.float32(1), slope)).astype(np.float32, copy=False)
         return distance
 
 
@@ -111,7 +113,14 @@ class Union:
     parts: tuple[Shape, ...]
 
     def __call__(self, u: Array, v: Array) -> Array:
-        return np.minimum.reduce([part(u, v) for part in self.parts])
+        distance: Array = np.minimum.reduce([part(u, v) for part in self.parts])
+        return distance
+
+
+def _ripple(along: Array, wavelength: float, phase: float) -> Array:
+    """A sine wave of size 1."""
+    wave: Array = np.sin(along * np.float32(2 * np.pi / wavelength) + np.float32(phase))
+    return wave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,16 +165,16 @@ class Motion:
         u, v = cosine * a + sine * b, cosine * b - sine * a
         size, wavelength, speed = self.wave
         if size:
-            v = v - np.float32(size) * np.sin(u * np.float32(2 * np.pi / wavelength) - np.float32(speed * t))
-            u = u - np.float32(size) * np.sin(v * np.float32(2 * np.pi / wavelength) + np.float32(speed * t))
+            v = v - np.float32(size) * _ripple(u, wavelength, -speed * t)
+            u = u - np.float32(size) * _ripple(v, wavelength, speed * t)
         return u, v
 
     def to_picture(self, u: Array, v: Array, t: float) -> tuple[Array, Array]:
         """Layer positions to picture positions at time t: the exact inverse of `to_layer`."""
         size, wavelength, speed = self.wave
         if size:
-            u = u + np.float32(size) * np.sin(v * np.float32(2 * np.pi / wavelength) + np.float32(speed * t))
-            v = v + np.float32(size) * np.sin(u * np.float32(2 * np.pi / wavelength) - np.float32(speed * t))
+            u = u + np.float32(size) * _ripple(v, wavelength, speed * t)
+            v = v + np.float32(size) * _ripple(u, wavelength, -speed * t)
         left, top = self.origin(t)
         turn, zoom = self.angle + self.spin * t, self.magnification(t)
         cosine, sine = np.float32(np.cos(turn) * zoom), np.float32(np.sin(turn) * zoom)

@@ -21,7 +21,8 @@ _PERIOD = 64  # lattice cells after which noise repeats; a power of two
 
 def smooth_step(distance: Array, width: float) -> Array:
     """0 where `distance` is below -width / 2, 1 above +width / 2, linear between: the coverage of a pixel by a straight edge."""
-    return np.clip(distance / np.float32(max(width, 1e-6)) + np.float32(0.5), 0, 1)
+    covered: Array = np.clip(distance / np.float32(max(width, 1e-6)) + np.float32(0.5), 0, 1)
+    return covered
 
 
 def mix(first: Array, second: Array, amount: Array) -> Array:

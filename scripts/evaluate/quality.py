@@ -1,0 +1,180 @@
+"""Scores a model against repeating and blending frames, on procedural scenes and on real frames.
+
+    python -m scripts.evaluate.quality --model builtin --video clip.mp4 --folder frames/
+
+Scenes are those of `vsvfi.synthetic.scene` with seeds that training never uses. A video's odd frames are predicted from their even neighbours; in a folder of
+PNG files every frame is predicted from the two beside it. PSNR is of RGB in decibels, averaged over frames. A table for people, then one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scripts.train.heldout import FIRST_SEED, psnr
+from scripts.train.picture import write_png
+from vsvfi.synthetic import scene
+
+type Predictor = Callable[[Tensor, Tensor, float], Tensor]
+"""(first, second [1, 3, H, W], t) -> [1, 3, H, W]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Predict `truth` at t between `first` and `second`, all [1, 3, H, W] in [0, 1]."""
+
+    group: str
+    first: Tensor
+    second: Tensor
+    truth: Tensor
+    t: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """PSNR of each method, one entry per question of a group."""
+
+    repeat: list[float] = field(default_factory=list)
+    blend: list[float] = field(default_factory=list)
+    model: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def means(self) -> dict[str, float]:
+        count = len(self.model)
+        values = {name: sum(getattr(self, name)) / count for name in ("repeat", "blend", "model")}
+        return {"frames": count, **{name: round(value, 3) for name, value in values.items()}, "seconds_per_frame": round(self.seconds / count, 3)}
+
+
+def synthetic_questions(count: int, width: int, height: int) -> Iterator[Question]:
+    """`count` scenes of each kind that moves in the light, each at t = 1/2 and one other time, a quarter of them two frames apart."""
+    for kind in ("mixed", "textured", "flat", "pan"):
+        for index in range(count):
+            shown = scene(FIRST_SEED + 100 + index, width, height, kind=kind)
+            step = 2.0 if index % 4 == 3 and kind != "pan" else 1.0
+            first, second = _tensor(shown.frame(3.0)), _tensor(shown.frame(3.0 + step))
+            for t in (0.5, (0.25, 0.75, 0.125)[index % 3]):
+                yield Question(kind, first, second, _tensor(shown.frame(3.0 + step * t)), t)
+
+
+def still_questions(width: int, height: int) -> Iterator[Question]:
+    """Pairs without motion: the answer is the picture itself."""
+    for kind in ("textured", "flat", "dark"):
+        image = _tensor(scene(FIRST_SEED + 200, width, height, kind=kind).frame(3.0))
+        yield Question("still", image, image, image, 0.5)
+
+
+def video_questions(path: Path, first: int, last: int) -> Iterator[Question]:
+    """Odd frames first..last of a video from their even neighbours; `last` beyond the end stops there."""
+    frames = decode(path)
+    for k in range(first | 1, min(last, len(frames) - 2) + 1, 2):
+        yield Question(path.name, _tensor(frames[k - 1]), _tensor(frames[k + 1]), _tensor(frames[k]), 0.5)
+
+
+def folder_questions(path: Path) -> Iterator[Question]:
+    """Each PNG file of a folder but the first and last from its two neighbours."""
+    frames = [decode(file)[0] for file in sorted(path.glob("*.png"))]
+    for k in range(1, len(frames) - 1):
+        yield Question(path.name, _tensor(frames[k - 1]), _tensor(frames[k + 1]), _tensor(frames[k]), 0.5)
+
+
+def decode(path: Path) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    """All frames of a file that ffmpeg reads: [3, H, W] float32 RGB in [0, 1]."""
+    import imageio_ffmpeg  # of the extra `video`; wanted only here
+
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    width, height = next(iter(imageio_ffmpeg.read_frames(str(path))))["size"]
+    raw = subprocess.run([program, "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
+    pictures = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
+    return [np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.float32) / 255 for picture in pictures]
+
+
+def _tensor(picture: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
+    return torch.from_numpy(picture)[None]
+
+
+def predictor(name: str, checkpoint: Path | None, device: str) -> Predictor:
+    """A registered model by name; with `checkpoint`, the averaged weights of a training run in its place."""
+    from vsvfi.engine.build import load_model
+
+    weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"] if checkpoint else None
+    model = load_model(name, weights=weights, device=device, precision="fp32")
+    return lambda first, second, t: model(first, second, t)
+
+
+def run(questions: Iterator[Question], predict: Predictor, pictures: Path | None = None) -> dict[str, Tally]:
+    """Answer every question; where `pictures` is given, write first | truth | blend | model | 4 x error of one question in eight there."""
+    tallies: dict[str, Tally] = {}
+    for number, question in enumerate(questions):
+        tally = tallies.setdefault(question.group, Tally())
+        began = time.perf_counter()
+        made = predict(question.first, question.second, question.t).float().cpu()
+        tally.seconds += time.perf_counter() - began
+        made = (made * 255).round() / 255
+        blend = question.first * (1 - question.t) + question.second * question.t
+        nearest = question.first if question.t <= 0.5 else question.second
+        for name, picture in (("repeat", nearest), ("blend", blend), ("model", made)):
+            getattr(tally, name).append(psnr(picture, question.truth))
+        if pictures is not None and number % 8 == 0:
+            strip = torch.cat((question.first, question.truth, blend, made, ((made - question.truth) * 4).abs()), 3)
+            write_png(pictures / f"{question.group}-{number:03d}.png", strip[0].numpy())
+    return tallies
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description="Score a model against repeating and blending frames.")
+    parser.add_argument("--model", default="builtin")
+    parser.add_argument("--checkpoint", type=Path, help="a checkpoint of scripts.train.train, instead of the model's own weights")
+    parser.add_argument("--scenes", type=int, default=8, help="procedural scenes of each kind; 0 for none")
+    parser.add_argument("--size", type=int, nargs=2, default=(320, 180), metavar=("WIDTH", "HEIGHT"), help="of the procedural scenes")
+    parser.add_argument("--video", type=Path, action="append", default=[], help="predict odd frames from even ones")
+    parser.add_argument("--range", type=int, nargs=2, default=(1, 117), metavar=("FIRST", "LAST"), help="odd frames of a video to predict")
+    parser.add_argument("--folder", type=Path, action="append", default=[], help="PNG files: predict each from its neighbours")
+    parser.add_argument("--pictures", type=Path, help="folder for comparison pictures")
+    parser.add_argument("--device", default="auto")
+    given = parser.parse_args(arguments)
+    predict = predictor(given.model, given.checkpoint, given.device)
+    if given.pictures:
+        given.pictures.mkdir(parents=True, exist_ok=True)
+    sets: list[Iterator[Question]] = []
+    if given.scenes:
+        sets += [synthetic_questions(given.scenes, *given.size), still_questions(*given.size)]
+    sets += [video_questions(path, *given.range) for path in given.video]
+    sets += [folder_questions(path) for path in given.folder]
+    groups: dict[str, dict[str, float]] = {}
+    moving = Tally()
+    print(f"{'':16}{'frames':>8}{'repeat':>10}{'blend':>10}{given.model:>16}{'gain':>8}")
+    for questions in sets:
+        for name, tally in run(questions, predict, given.pictures).items():
+            groups[name] = tally.means()
+            _row(name, groups[name])
+            if name in ("mixed", "textured", "flat", "pan"):
+                moving.repeat += tally.repeat
+                moving.blend += tally.blend
+                moving.model += tally.model
+                moving.seconds += tally.seconds
+    if moving.model:
+        groups["synthetic"] = moving.means()
+        _row("synthetic", groups["synthetic"])
+    sys.stdout.flush()
+    print(json.dumps({"model": given.model, "scores": groups}))
+    return 0
+
+
+def _row(name: str, means: dict[str, float]) -> None:
+    gain = means["model"] - means["blend"]
+    print(f"{name:16}{means['frames']:8}{means['repeat']:10.2f}{means['blend']:10.2f}{means['model']:16.2f}{gain:+8.2f}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

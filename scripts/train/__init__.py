@@ -1,0 +1,1 @@
+"""Training of the packaged model from procedural samples; see README.md."""

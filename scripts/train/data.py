@@ -1,0 +1,218 @@
+"""Batches of training samples, rendered with torch: two frames, the exact frame between them at a random t, and the exact flows from it.
+
+Each sample is a background and sprites of a `Bank`, each with an affine motion and a travelling wave that is invertible in closed form. Positions are
+pixels, times 0 (first), t and 1 (second). Knows nothing of any network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scripts.train.bank import SPRITES, Bank
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A batch: first, second, truth [B, 3, H, W] in [0, 1]; t [B]; flow [B, 4, H, W] from t to the first (x, y) and to the second; still [B] bool."""
+
+    first: Tensor
+    second: Tensor
+    truth: Tensor
+    t: Tensor
+    flow: Tensor
+    still: Tensor
+
+    def to(self, device: torch.device) -> Sample:
+        return Sample(*(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__))
+
+
+@dataclass(slots=True)
+class _Motion:
+    """Motions of one layer, one per sample; every member [B, 1, 1]."""
+
+    x: Tensor
+    y: Tensor
+    velocity_x: Tensor
+    velocity_y: Tensor
+    bend_x: Tensor
+    bend_y: Tensor
+    angle: Tensor
+    spin: Tensor
+    zoom: Tensor
+    growth: Tensor
+    wave: Tensor
+    frequency: Tensor
+    phase: Tensor
+    speed: Tensor
+
+    def _turn(self, time: Tensor | float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        bent = time * (time - 1)
+        x, y = self.x + self.velocity_x * time + self.bend_x * bent, self.y + self.velocity_y * time + self.bend_y * bent
+        angle, zoom = self.angle + self.spin * time, torch.exp(self.zoom + self.growth * time)
+        return x, y, torch.cos(angle), torch.sin(angle), zoom
+
+    def to_layer(self, x: Tensor, y: Tensor, time: Tensor | float) -> tuple[Tensor, Tensor]:
+        left, top, cosine, sine, zoom = self._turn(time)
+        a, b = (x - left) / zoom, (y - top) / zoom
+        u, v = cosine * a + sine * b, cosine * b - sine * a
+        v = v - self.wave * torch.sin(u * self.frequency + (self.phase + self.speed * time))
+        u = u - self.wave * torch.sin(v * self.frequency + (self.phase - self.speed * time))
+        return u, v
+
+    def to_picture(self, u: Tensor, v: Tensor, time: Tensor | float) -> tuple[Tensor, Tensor]:
+        u = u + self.wave * torch.sin(v * self.frequency + (self.phase - self.speed * time))
+        v = v + self.wave * torch.sin(u * self.frequency + (self.phase + self.speed * time))
+        left, top, cosine, sine, zoom = self._turn(time)
+        return (cosine * u - sine * v) * zoom + left, (sine * u + cosine * v) * zoom + top
+
+
+class Renderer:
+    """Draws batches from a bank; one seed gives one sequence of batches.
+
+    Args:
+        bank: what to draw; its device is where everything is rendered.
+        batch: samples per batch.
+        size: (width, height) of the pictures.
+        seed: of all choices.
+    """
+
+    def __init__(self, bank: Bank, batch: int, size: tuple[int, int], seed: int) -> None:
+        self._bank = bank
+        self._batch = batch
+        self._width, self._height = size
+        self._device = bank.backgrounds.device
+        self._seed = seed
+
+    def draw(self, step: int) -> Sample:
+        """The batch of a step: it depends on the seed and the step alone, so that a resumed run sees the same data."""
+        random = torch.Generator().manual_seed((self._seed << 32) + step)
+        return _Drawing(self._bank, self._batch, self._width, self._height, random, self._device).sample()
+
+
+class _Drawing:
+    """One batch in the making."""
+
+    def __init__(self, bank: Bank, batch: int, width: int, height: int, random: torch.Generator, device: torch.device) -> None:
+        self.bank, self.batch, self.width, self.height, self.random, self.device = bank, batch, width, height, random, device
+        rows = torch.arange(height, dtype=torch.float32, device=device)
+        columns = torch.arange(width, dtype=torch.float32, device=device)
+        self.y, self.x = (axis[None] for axis in torch.meshgrid(rows, columns, indexing="ij"))
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        return (torch.rand(self.batch, 1, 1, generator=self.random) * (high - low) + low).to(self.device)
+
+    def normal(self, deviation: float) -> Tensor:
+        return (torch.randn(self.batch, 1, 1, generator=self.random) * deviation).to(self.device)
+
+    def chance(self, probability: float) -> Tensor:
+        """1 or 0."""
+        return (torch.rand(self.batch, 1, 1, generator=self.random) < probability).float().to(self.device)
+
+    def displacement(self, still: float) -> tuple[Tensor, Tensor]:
+        """A shift between the two frames in pixels, from none over tiny to large."""
+        choice, amount = self.uniform(0, 1), self.uniform(1e-3, 1)
+        tiny, medium, large = 1.5 * amount, -5 * torch.log(amount), 10 + 24 * amount
+        size = torch.where(choice < 0.3, tiny, torch.where(choice < 0.78, medium, large)).clamp(max=36) * (1 - self.chance(still))
+        angle = self.uniform(0, 2 * math.pi)
+        return size * torch.cos(angle), 0.7 * size * torch.sin(angle)
+
+    def motion(self, place: tuple[Tensor, Tensor], camera: tuple[Tensor, Tensor], still: float, zoom: Tensor) -> _Motion:
+        """Motion around a place, which is reached at time 1/2."""
+        own_x, own_y = self.displacement(still)
+        velocity_x, velocity_y = camera[0] + own_x, camera[1] + own_y
+        bend, lively, wavy = self.chance(0.15), self.chance(0.5), self.chance(0.3)
+        wavelength = self.uniform(30, 120)
+        return _Motion(
+            x=place[0] - velocity_x / 2,
+            y=place[1] - velocity_y / 2,
+            velocity_x=velocity_x,
+            velocity_y=velocity_y,
+            bend_x=bend * 0.15 * self.normal(1) * velocity_x,
+            bend_y=bend * 0.15 * self.normal(1) * velocity_y,
+            angle=self.uniform(-math.pi, math.pi),
+            spin=lively * self.normal(0.05),
+            zoom=zoom,
+            growth=lively * self.normal(0.025),
+            wave=wavy * self.uniform(0, 0.05) * wavelength,
+            frequency=2 * math.pi / wavelength,
+            phase=self.uniform(-math.pi, math.pi),
+            speed=self.normal(0.5),
+        )
+
+    def recolour(self, textures: Tensor) -> Tensor:
+        """Another order of channels, contrast and offset for each sample; colour is premultiplied where a fourth channel tells coverage."""
+        order = torch.stack([torch.randperm(3, generator=self.random) for _ in range(self.batch)]).to(self.device)
+        colour = textures[:, :3].gather(1, order[:, :, None, None].expand(-1, -1, *textures.shape[2:]))
+        gain, offset = self.uniform(0.5, 1.1)[..., None], self.uniform(-0.1, 0.25)[..., None]
+        coverage = textures[:, 3:] if textures.shape[1] == 4 else torch.ones_like(colour[:, :1])
+        return torch.cat((colour * gain + offset * coverage, textures[:, 3:]), 1)
+
+    def sample(self) -> Sample:
+        t = self.uniform(0.02, 0.98)
+        t = torch.where(self.chance(0.35) > 0, torch.full_like(t, 0.5), t)
+        camera = self.displacement(0.15)
+        still = self.chance(0.06)
+        zoom = self.uniform(-0.1, 0.2)
+        middle = (self.width / 2 + self.uniform(-20, 20), self.height / 2 + self.uniform(-20, 20))
+        calm = self.motion(middle, camera, 1.0, zoom)
+        calm.spin, calm.growth = calm.spin * 0.5, calm.growth
+        times = [torch.zeros_like(t), t, torch.ones_like(t)]
+        times = [torch.where(still > 0, torch.full_like(t, 0.5), time) for time in times]
+
+        index = torch.randint(len(self.bank.backgrounds), (self.batch,), generator=self.random).to(self.device)
+        textures = self.recolour(self.bank.backgrounds[index])
+        half = textures.shape[-1] / 2 / self.uniform(1.3, 2.2)
+        places = [calm.to_layer(self.x, self.y, time) for time in times]
+        pictures = [
+            functional.grid_sample(textures, torch.stack((u / half, v / half), -1), mode="bilinear", padding_mode="reflection", align_corners=False)
+            for u, v in places
+        ]
+        flow = self.flow(calm, places[1], times)
+
+        for _ in range(int(torch.randint(0, 5, (1,), generator=self.random))):
+            level = int(torch.randint(0, len(SPRITES), (1,), generator=self.random))
+            radius = self.uniform(0.18, 0.42) * SPRITES[level]
+            place = (self.uniform(0, 1) * self.width, self.uniform(0, 1) * self.height)
+            motion = self.motion(place, camera, 0.3, torch.zeros_like(zoom))
+            index = torch.randint(len(self.bank.sprites[level]), (self.batch,), generator=self.random).to(self.device)
+            textures = self.recolour(self.bank.sprites[level][index])
+            places = [motion.to_layer(self.x, self.y, time) for time in times]
+            for which, (u, v) in enumerate(places):
+                drawn = functional.grid_sample(textures, torch.stack((u / radius, v / radius), -1), padding_mode="zeros", align_corners=False)
+                pictures[which] = pictures[which] * (1 - drawn[:, 3:]) + drawn[:, :3]
+                if which == 1:
+                    flow = torch.where(drawn[:, 3:] > 0.5, self.flow(motion, (u, v), times), flow)
+        return self.exposed(pictures, t, flow, still)
+
+    def flow(self, motion: _Motion, place: tuple[Tensor, Tensor], times: list[Tensor]) -> Tensor:
+        """Where points at layer positions `place` are in the first and second frame, less where they are now: [B, 4, H, W]."""
+        first, second = motion.to_picture(*place, times[0]), motion.to_picture(*place, times[2])
+        return torch.stack((first[0] - self.x, first[1] - self.y, second[0] - self.x, second[1] - self.y), 1)
+
+    def exposed(self, pictures: list[Tensor], t: Tensor, flow: Tensor, still: Tensor) -> Sample:
+        """Changing light and noise; still samples have the same noise everywhere, so that both inputs and the truth are one picture."""
+        still4, t4 = still[..., None], t[..., None]
+        change = (self.chance(0.15) * self.normal(0.12))[..., None] * (1 - still4)
+        dark = (1 - self.chance(0.12) * self.uniform(0.5, 0.85))[..., None]
+        first, truth, second = (
+            (picture * dark * (1 + change * (time - 0.5))).clamp(0, 1) for picture, time in zip(pictures, (torch.zeros_like(t4), t4, torch.ones_like(t4)))
+        )
+        strength = (self.chance(0.35) * self.uniform(0, 1) ** 2 * 0.04)[..., None]
+        coarse = (self.chance(0.4))[..., None]
+        noises = [self.grain(coarse) for _ in range(2)]
+        first, second = first + strength * noises[0], second + strength * torch.where(still4 > 0, noises[0], noises[1])
+        truth = torch.where(still4 > 0, first, truth)
+        first, second, truth = (((image * 255).round() / 255).clamp(0, 1) for image in (first, second, truth))
+        return Sample(first, second, truth, t.reshape(-1), flow, still.reshape(-1) > 0)
+
+    def grain(self, coarse: Tensor) -> Tensor:
+        """Unit noise [B, 3, H, W]: fine as from a sensor, or in blocks as from compression."""
+        fine = torch.randn(self.batch, 3, self.height, self.width, generator=self.random).to(self.device)
+        blocks = torch.randn(self.batch, 3, self.height // 4, self.width // 4, generator=self.random).to(self.device)
+        soft = functional.interpolate(blocks, size=(self.height, self.width), mode="bilinear", align_corners=False)
+        return torch.where(coarse > 0, 0.8 * soft + 0.4 * fine, fine)

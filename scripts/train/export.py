@@ -1,0 +1,74 @@
+"""Turns a checkpoint into the packaged weights: a safetensors file in half precision, and a JSON file that says where it comes from.
+
+    python -m scripts.train.export out/builtin/best.pt --command "python -m scripts.train.train ..." [--scores scores.json]
+
+Prints what `vsvfi/models/ifrnet/spec.py` must say about the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from scripts.train.heldout import score
+from scripts.train.train import fresh_network
+
+TARGET = Path("vsvfi/weights/builtin/ifrnet_builtin.safetensors")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and export."""
+    parser = argparse.ArgumentParser(description="Export a checkpoint as the packaged weights.")
+    parser.add_argument("checkpoint", type=Path, help="best.pt or last.pt of a training run; its averaged weights are taken")
+    parser.add_argument("--target", type=Path, default=TARGET)
+    parser.add_argument("--command", default="", help="how it was trained, for the record")
+    parser.add_argument("--scores", type=Path, help="JSON file of scores to copy into the record")
+    given = parser.parse_args(arguments)
+    checkpoint = torch.load(given.checkpoint, map_location="cpu", weights_only=True)
+    state = {key: value.half().contiguous() for key, value in checkpoint["average"].items()}
+    given.target.parent.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file(state, given.target)
+    content = given.target.read_bytes()
+    network = fresh_network(checkpoint["widths"], checkpoint["side"]).eval()
+    network.load_state_dict({key: value.float() for key, value in state.items()})
+    result = score(network)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    record = {
+        "file": given.target.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size": len(content),
+        "licence": "MIT",
+        "trained_by": "scripts/train/train.py",
+        "command": given.command,
+        "commit": commit,
+        "seed": checkpoint["seed"],
+        "steps": checkpoint["step"],
+        "data": "procedural samples of scripts/train/data.py alone; no photograph or video",
+        "widths": list(checkpoint["widths"]),
+        "side": checkpoint["side"],
+        "parameters": sum(weight.numel() for weight in network.parameters()),
+        "scores": {
+            "held_out_while_training": {
+                "psnr": round(result.psnr, 3),
+                "blend": round(result.blend, 3),
+                "gain_by_kind": {kind: round(gain, 3) for kind, gain in result.by_kind.items()},
+                "still_largest_error_of_255": round(result.still_error, 3),
+            },
+            **(json.loads(given.scores.read_text()) if given.scores else {}),
+        },
+    }
+    given.target.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    print(f'Builtin(file="{record["file"]}", sha256="{record["sha256"]}", size={record["size"]})  parameters={record["parameters"]}')
+    print(json.dumps(record["scores"]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,79 @@
+"""Scores a network on scenes that training never sees: `vsvfi.synthetic.scene` with fixed seeds, drawn by another program than the training samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsvfi.models.ifrnet.network import IFRNet
+from vsvfi.synthetic import scene
+
+FIRST_SEED = 900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question: first, second and truth [1, 3, H, W], t."""
+
+    name: str
+    first: Tensor
+    second: Tensor
+    truth: Tensor
+    t: float
+
+
+@cache
+def cases(count: int = 4, width: int = 256, height: int = 144) -> tuple[Case, ...]:
+    """`count` pairs of each kind of scene, times 1/2, 1/4, 1/2, 3/4 ... in turn, and one pair without any motion."""
+    found = []
+    for kind in ("mixed", "textured", "flat", "pan"):
+        for index in range(count):
+            shown = scene(FIRST_SEED + index, width, height, kind=kind)
+            t = (0.5, 0.25, 0.5, 0.75)[index % 4]
+            first, truth, second = (torch.from_numpy(np.ascontiguousarray(shown.frame(time)))[None] for time in (3.0, 3.0 + t, 4.0))
+            found.append(Case(kind, first, second, truth, t))
+    still = scene(FIRST_SEED, width, height, kind="textured").frame(3.0)
+    image = torch.from_numpy(still)[None]
+    found.append(Case("still", image, image, image, 0.5))
+    return tuple(found)
+
+
+def psnr(picture: Tensor, truth: Tensor) -> float:
+    """Peak signal to noise ratio in decibels over all channels, signals in [0, 1]; at most 99."""
+    error = float((picture.float() - truth.float()).square().mean())
+    return min(99.0, -10 * math.log10(max(error, 1e-12)))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Means over the cases that move: of the network and of frame blending, decibels; the still pair's largest error, in 1/255."""
+
+    psnr: float
+    blend: float
+    by_kind: dict[str, float]
+    still_error: float
+
+
+@torch.no_grad()
+def score(network: IFRNet, count: int = 4) -> Score:
+    """How a network in evaluation mode does on the held-out scenes."""
+    results: dict[str, list[tuple[float, float]]] = {}
+    still_error = 0.0
+    device = next(network.parameters()).device
+    for case in cases(count):
+        times = torch.tensor([case.t], device=device)
+        picture = network(case.first.to(device), case.second.to(device), times).cpu()
+        if case.name == "still":
+            still_error = float((picture - case.truth).abs().max()) * 255
+            continue
+        blend = case.first * (1 - case.t) + case.second * case.t
+        results.setdefault(case.name, []).append((psnr(picture, case.truth), psnr(blend, case.truth)))
+    pairs = [pair for kind in results.values() for pair in kind]
+    mean = [sum(values) / len(pairs) for values in zip(*pairs, strict=True)]
+    gains = {kind: sum(a - b for a, b in values) / len(values) for kind, values in results.items()}
+    return Score(mean[0], mean[1], gains, still_error)
