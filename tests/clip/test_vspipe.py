@@ -24,7 +24,7 @@ vsvfi.models.__path__.append({families!r})
 def paint(n, plane, array):
     array[:] = 40 + 4 * (n % 35) + 20 * plane
 
-clip = fakes.painted(paint, format=vs.YUV420P8, width=64, height=48, length={length}, fpsnum=24000, fpsden=1001)
+clip = fakes.painted(paint, format=vs.YUV420P8, width=64, height=64, length={length}, fpsnum=24000, fpsden=1001)
 vsvfi.interpolate(clip, model="fake", weights={weights!r}, device="cpu", multi=int(globals().get("multi", 2)), duplicates="off", scene="off").set_output()
 """
 
@@ -60,7 +60,7 @@ def test_the_stream_is_the_video_and_nothing_else(script: Path) -> None:
     for n in range(20):
         k, odd = divmod(n, 2)
         expected += b"FRAME\n"
-        for plane, size in enumerate((64 * 48, 32 * 24, 32 * 24)):
+        for plane, size in enumerate((64 * 64, 32 * 32, 32 * 32)):
             expected += bytes([40 + 4 * k + 20 * plane + (2 if odd and k < 9 else 0)]) * size
     assert body == expected
 
