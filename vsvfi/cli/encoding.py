@@ -107,7 +107,7 @@ def ffmpeg_arguments(facts: Facts, quality: Quality, media: Media | None, part: 
             file_input += ["-i", str(media.path)]
         else:
             file_input += ["-t", _seconds(length), "-i", str(media.path)]
-        maps += [*_carried(media, form), "-map_metadata", "1", "-map_metadata:s:v:0", "1:s:v:0"]
+        maps += [*_carried(media, form), "-map_metadata", "1"]
     return [
         *("-hide_banner", "-loglevel", "error", "-nostats", "-y"), *video_input, *file_input, *maps,
         *("-filter:v", ",".join(picture_filters(facts))), *_chroma_location(facts), *encoder_arguments(facts, quality),

@@ -1,0 +1,57 @@
+"""`vsvfi bench`: figures that are there and make sense; how fast anything is, is not tested."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vsvfi.cli import main
+from vsvfi.cli.bench import PHASES, moving_clip, write_random_weights
+
+
+def test_everything_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--model", "ifrnet_s", "--random-weights", "--size", "64x48", "--device", "cpu", "--pairs", "3", "--rounds", "1"]) == 0
+    *table, last = capsys.readouterr().out.splitlines()
+    result = json.loads(last)
+    assert set(result["phases_ms"]) == set(PHASES)
+    assert all(value["min"] > 0 for value in result["phases_ms"].values())
+    assert result["interpolate_pairs_per_second"]["median"] > 0
+    assert result["network_pairs_per_second"]["median"] > 0
+    assert 0 <= result["share_outside_network"]["median"] < 1
+    assert any("outside network" in line for line in table)
+
+
+def test_times_reached_by_halving_are_not_added_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["bench", "--model", "ifrnet_s", "--random-weights", "--size", "32x32", "--device", "cpu", "--pairs", "1", "--rounds", "1", "--multi", "4"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["network_pairs_per_second"] is None
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--size", "640", "must be WIDTHxHEIGHT"),
+        ("--pairs", "0", "must be 1 or more"),
+        ("--rounds", "0", "must be 1 or more"),
+        ("--multi", "1", "must be 2 or more"),
+    ],
+)
+def test_wrong_arguments(capsys: pytest.CaptureFixture[str], option: str, value: str, told: str) -> None:
+    assert main(["bench", option, value]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_random_weights_are_the_same_every_time(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_random_weights("ifrnet_s", tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_clip_never_repeats_a_frame() -> None:
+    clip = moving_clip(64, 48, 12)
+    pictures = [bytes(frame[0]) for frame in clip.frames(close=True)]
+    assert len(pictures) == 12
+    assert all(first != second for first, second in zip(pictures, pictures[1:]))  # noqa: RUF007 - a pair of neighbours

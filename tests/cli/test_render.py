@@ -1,0 +1,190 @@
+"""`vsvfi render` on small videos: what comes out is in sync, tagged and whole; what cannot work is refused in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.media_files import FLASH, flash_video, listing, luma, make, moving_video, packets, tone_start
+from vsvfi.cli import main
+from vsvfi.cli.bench import write_random_weights
+from vsvfi.cli.render import Summary, describe, progress_line
+
+MODEL = "ifrnet_s"
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the right shapes: these tests look at everything but the pictures between."""
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    write_random_weights(MODEL, path)
+    return path
+
+
+def render(weights: Path, video: Path, output: Path, *extra: object) -> Summary:
+    """Through the command line; libx264 because it starts faster."""
+    options = ("--model", MODEL, "--weights", weights, "--device", "cpu", "--encoder", "libx264", "--preset", "ultrafast", "--json", *extra)
+    done = subprocess.run([sys.executable, "-m", "vsvfi", "render", video, "-o", output, *map(str, options)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not output.with_name(output.name + ".partial").exists()
+    return Summary(**json.loads(done.stdout))
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line that `vsvfi render` says when it refuses."""
+    assert main(["render", *map(str, arguments)]) in (1, 2)
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    return seen.err.strip()
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.25])
+def test_sound_is_kept_and_in_sync(tmp_path: Path, weights: Path, offset: float) -> None:
+    video = flash_video(tmp_path / "in.mkv", offset=offset)
+    output = tmp_path / "out.mkv"
+    summary = render(weights, video, output)
+    assert (summary.source_frames, summary.source_rate, summary.frames, summary.rate) == (48, "24000/1001", 96, "48000/1001")
+    times = [time for time, _ in packets(output, "0:v:0")]
+    assert len(times) == 96
+    assert abs(times[0] - offset) < 0.01
+    picture, sound = times[int(np.argmax(luma(output) > 128))], tone_start(output)
+    assert abs(picture - sound) < 1 / 23
+    assert abs(sound - FLASH) < 0.03
+    last, duration = packets(output, "0:a:0")[-1]
+    last_before, duration_before = packets(video, "0:a:0")[-1]
+    assert abs(last + duration - last_before - duration_before) < 0.01
+    assert not list(tmp_path.glob("*.lwi"))
+
+
+def test_a_part_takes_its_own_sound(tmp_path: Path, weights: Path) -> None:
+    video = flash_video(tmp_path / "in.mkv", offset=0.25)
+    output = tmp_path / "out.mkv"
+    assert render(weights, video, output, "-s", 20, "-e", 67, "-r", 2).frames == 48
+    times = [time for time, _ in packets(output, "0:v:0")]
+    assert times[0] < 0.01
+    picture, sound = times[int(np.argmax(luma(output) > 128))], tone_start(output)
+    assert abs(picture - (FLASH - 0.25 - 20 * 1001 / 48000)) < 1 / 23
+    assert abs(picture - sound) < 1 / 23
+    begin, _ = packets(output, "0:a:0")[0]
+    end = sum(packets(output, "0:a:0")[-1])
+    assert 0 <= begin < 0.12
+    assert abs(end - 48 * 1001 / 48000) < 0.12
+
+
+def test_tags_aspect_depth_and_subtitles_survive(tmp_path: Path, weights: Path) -> None:
+    words = tmp_path / "a.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:00,200\nhello\n")
+    tags = ("-vf", "setsar=4/3", "-color_range", "tv", "-colorspace", "bt2020nc", "-color_primaries", "bt2020", "-color_trc", "smpte2084")
+    picture = moving_video(tmp_path / "a.mkv", *tags, "-c:v", "libx264", "-pix_fmt", "yuv420p10le", frames=4)
+    video = make(tmp_path / "in.mkv", "-i", picture, "-i", words, "-c", "copy", "-metadata:s:s:0", "language=deu")
+    output = tmp_path / "out.mkv"
+    assert render(weights, video, output).frames == 8
+    told = listing(output)
+    assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in told
+    assert "SAR 4:3" in told
+    assert "(ger): Subtitle: subrip" in told or "(deu): Subtitle: subrip" in told
+
+
+def test_source_frames_come_out_bit_for_bit(tmp_path: Path, weights: Path) -> None:
+    """Through a lossless encoder, tags and all filters included."""
+    video = moving_video(tmp_path / "in.mkv", "-c:v", "ffv1", "-pix_fmt", "yuv420p", "-colorspace", "smpte170m", "-color_range", "tv", frames=4)
+    output = tmp_path / "out.mkv"
+    options = ("--model", MODEL, "--weights", weights, "--encoder", "ffv1")
+    assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0
+    before, after = (_pictures(path) for path in (video, output))
+    assert len(after) == 8
+    for index, picture in enumerate(before):
+        assert after[2 * index] == picture
+
+
+def _pictures(path: Path) -> list[bytes]:
+    from tests.cli.media_files import run_ffmpeg
+
+    done = run_ffmpeg("-v", "error", "-i", path, "-map", "0:v:0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough", "-")
+    size = 96 * 64 * 3 // 2
+    return [done.stdout[start : start + size] for start in range(0, len(done.stdout), size)]
+
+
+def test_rgb_becomes_what_encoders_take(tmp_path: Path, weights: Path) -> None:
+    video = moving_video(tmp_path / "in.mkv", "-c:v", "ffv1", "-pix_fmt", "gbrp10le", frames=3)
+    output = tmp_path / "out.mkv"
+    assert render(weights, video, output, "-a", "streams=1", "-a", "scene=off").frames == 6
+    assert "yuv444p10le" in listing(output)
+
+
+def test_a_variable_rate_needs_a_target_rate(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = moving_video(
+        tmp_path / "in.mkv", "-vf", "select='lt(mod(n,10),6)'", "-fps_mode", "vfr", "-c:v", "libx264", "-pix_fmt", "yuv420p", frames=18, rate="25"
+    )
+    output = tmp_path / "out.mkv"
+    assert "in.mkv has a variable frame rate" in refused(capsys, video, "-o", output, "--model", MODEL, "--weights", weights)
+    summary = render(weights, video, output, "--fps", 50)
+    assert summary.source_rate == "25"
+    end = sum(packets(output, "0:v:0")[-1])
+    assert abs(end - sum(packets(video, "0:v:0")[-1])) < 0.09
+    assert Fraction(summary.rate) == 50
+
+
+def test_vspipes_word_is_passed_on(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = moving_video(tmp_path / "in.mkv", frames=3)
+    told = refused(capsys, video, "-o", tmp_path / "out.mkv", "--model", MODEL, "--weights", weights, "--device", "cuda:99")
+    assert "vsvfi: vspipe: interpolate: device='cuda:99'" in told
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mkv"}
+
+
+def test_a_part_outside_the_output(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = moving_video(tmp_path / "in.mkv", frames=3)
+    told = refused(capsys, video, "-o", tmp_path / "out.mkv", "--model", MODEL, "--weights", weights, "-s", 600)
+    assert "start" in told or "frame" in told
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mkv"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("absent.mkv", "-o", "out.mkv"), "absent.mkv is not a file; give the video to interpolate"),
+        (("in.mkv", "-o", "out.xyz"), "its format is not known by the name"),
+        (("in.mkv", "-o", "no/such/folder/out.mkv"), "does not exist; create it first"),
+        (("in.mkv", "-o", "in.mkv", "--overwrite"), "is the source itself; choose another name"),
+        (("in.mkv", "-o", "there.mkv"), "exists; choose another name or say --overwrite"),
+        (("in.mkv", "-o", "out.mkv"), "in.mkv cannot be read as video"),
+        (("in.mkv", "-o", "out.mkv", "--multi", "0"), "multi='0', must be a number from 1"),
+        (("in.mkv", "-o", "out.mkv", "-a", "colour=1"), "is not NAME=VALUE of an argument of interpolate()"),
+        (("in.mkv", "-o", "out.mkv", "-a", "streams=many"), "streams='many', must be a whole number"),
+        (("in.mkv", "-o", "out.mkv", "--encoder", "no_such"), "has no encoder 'no_such'"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("in.mkv", "there.mkv"):
+        (tmp_path / name).write_bytes(b"no video")
+    line = refused(capsys, *arguments)
+    assert told in line
+    assert "\n" not in line
+    assert (tmp_path / "there.mkv").read_bytes() == b"no video"
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "there.mkv"}
+
+
+def test_a_negative_frame_number_is_a_wrong_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["render", "a", "-o", "b", "-s", "-5"])
+    assert "-s" in capsys.readouterr().err
+
+
+def test_the_summary_and_the_progress_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Summary("o.mkv", "builtin", "cpu", "libx265", 10, "25", 20, "50", 4.0, 5.0)
+    assert describe(summary) == "o.mkv: 10 frames at 25 fps in, 20 frames at 50 fps out, 4.0 s (5.00 frames/s), builtin on cpu, libx265"
+    report = progress_line()
+    report(5, 20, 2.5)
+    report(20, 20, 2.5)
+    assert capsys.readouterr().err == "frame 20/20, 2.50 frames/s, 0 s left\n"
+    assert dataclasses.asdict(summary)["frames"] == 20
