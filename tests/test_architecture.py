@@ -65,6 +65,24 @@ def test_no_path_of_a_machine_is_committed() -> None:
             assert not found, f"{name}: {found[0]}"
 
 
+FAMILIES = sorted(path.parent for path in (PACKAGE / "models").glob("*/spec.py"))
+
+
+@pytest.mark.parametrize("folder", FAMILIES, ids=lambda folder: folder.name)
+def test_families_stand_on_their_own(folder: Path) -> None:
+    """They know the parts below them, never each other nor what is above; their specs are facts alone."""
+    own = f"vsvfi.models.{folder.name}"
+    allowed = ("vsvfi.models.blocks", "vsvfi.models.family", "vsvfi.models.interpolator", "vsvfi.ops", "vsvfi.weights.source", "vsvfi.plan", "vsvfi.errors")
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                if name.split(".")[0] == "vsvfi":
+                    assert name.startswith((own, *allowed)), f"{path.name} imports {name}"
+                if path.name == "spec.py":
+                    assert not name.startswith(("torch", "vsvfi.ops", own)), f"{path.name} imports {name}"
+
+
 def test_specs_need_no_torch() -> None:
     code = "import sys; from vsvfi.models.registry import families; assert families(); print('torch' in sys.modules, 'vapoursynth' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
