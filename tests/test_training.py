@@ -1,0 +1,110 @@
+"""Training on a tiny configuration: samples are true, the loss falls, and a resumed run goes on bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts.train.bank import Bank
+from scripts.train.data import Renderer, Sample
+from scripts.train.train import Settings, Trainer, fresh_network, train
+from vsvfi.ops.warp import backward_warp
+
+
+@pytest.fixture(scope="module")
+def bank() -> Bank:
+    return Bank.drawn(0, 6, 8)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        out=tmp_path,
+        steps=4,
+        batch=2,
+        size=64,
+        warmup=1,
+        decay_from=0.9,
+        backgrounds=2,
+        sprites=2,
+        every=2,
+        widths=(8, 8, 8, 8),
+        side=4,
+        heldout=1,
+        half=False,
+    )
+
+
+def drawn(bank: Bank, step: int) -> Sample:
+    return Renderer(bank, 4, (96, 96), 3).draw(step)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(bank: Bank) -> None:
+    renderer = Renderer(bank, 2, (64, 48), 5)
+    first = renderer.draw(7)
+    renderer.draw(8)
+    again = renderer.draw(7)
+    assert torch.equal(first.truth, again.truth)
+    assert torch.equal(first.flow, again.flow)
+    assert not torch.equal(first.truth, renderer.draw(9).truth)
+    assert first.truth.shape == (2, 3, 48, 64)
+    assert 0 <= float(first.first.min()) <= float(first.first.max()) <= 1
+
+
+def test_exact_flow_explains_the_frame_between(bank: Bank) -> None:
+    warped, blended = 0.0, 0.0
+    for step in range(8):
+        sample = drawn(bank, step)
+        for image, flow in ((sample.first, sample.flow[:, :2]), (sample.second, sample.flow[:, 2:])):
+            warped += float((backward_warp(image, flow) - sample.truth).abs().median())
+        blended += float(((sample.first + sample.second) - 2 * sample.truth).abs().median())
+    assert warped < 0.6 * blended
+
+
+def test_still_samples_are_one_picture(bank: Bank) -> None:
+    found = 0
+    for step in range(40):
+        sample = drawn(bank, step)
+        for index in torch.nonzero(sample.still)[:, 0].tolist():
+            found += 1
+            assert torch.equal(sample.first[index], sample.second[index])
+            assert torch.equal(sample.first[index], sample.truth[index])
+            assert float(sample.flow[index].abs().max()) < 1e-3
+    assert found
+
+
+def test_training_begins_as_blending(bank: Bank) -> None:
+    sample = drawn(bank, 0)
+    with torch.no_grad():
+        made = fresh_network((8, 8, 8, 8), 4)(sample.first, sample.second, sample.t)
+    assert torch.allclose(made, (sample.first + sample.second) / 2, atol=1e-5)
+
+
+def test_a_few_steps_lower_the_loss(settings: Settings) -> None:
+    trainer = Trainer(replace(settings, steps=1000))
+    sample = trainer.renderer.draw(0)
+    trainer.renderer.draw = lambda step: sample  # type: ignore[method-assign]
+    totals = [trainer.advance()[0]["total"] for _ in range(30)]
+    assert totals[-1] < 0.8 * totals[0]
+
+
+def test_resuming_goes_on_bit_for_bit(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = train(settings)
+    parted = replace(settings, out=tmp_path / "parted")
+    halfway = Trainer(parted)
+    for _ in range(2):
+        halfway.advance()
+    parted.out.mkdir()
+    halfway.save(parted.out / "last.pt")
+    resumed = train(parted, resume=True)
+    assert resumed.step == whole.step == 4
+    for name, weight in whole.network.state_dict().items():
+        assert torch.equal(weight, resumed.network.state_dict()[name])
+    for name, weight in whole.average.state_dict().items():
+        assert torch.equal(weight, resumed.average.state_dict()[name])
+    assert (settings.out / "curve.csv").read_text().count("\n") == 3
+    assert sorted(path.name for path in settings.out.glob("*.p[nt]*")) == ["best.pt", "last.pt", "sample-000002.png", "sample-000004.png"]
+    assert "held out" in capsys.readouterr().err
