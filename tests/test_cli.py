@@ -117,7 +117,7 @@ def test_wrong_usage_is_explained_on_stderr(arguments: list[str], capsys: pytest
 def test_every_command_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    listed = capsys.readouterr().out
+    listed = " ".join(capsys.readouterr().out.split())
     for name in cli._COMMANDS:
         assert importlib.import_module(f"vsvfi.cli.{name}").HELP in listed
         with pytest.raises(SystemExit) as caught:

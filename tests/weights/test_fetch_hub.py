@@ -142,10 +142,11 @@ def test_without_symbolic_links_and_without_stderr(hub: FakeHub, place: Place) -
     assert result["stderr"] == ""
 
 
-def test_an_unreachable_hub_is_named(hub: FakeHub, place: Place) -> None:
+@pytest.mark.parametrize("sha256", [SHA256, None])
+def test_an_unreachable_hub_is_named(hub: FakeHub, place: Place, sha256: str | None) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        result = place.fetch(TOY, HF_ENDPOINT=f"http://127.0.0.1:{closed.getsockname()[1]}")
+        result = place.fetch(Hub(repo=TOY.repo, file=TOY.file, sha256=sha256), HF_ENDPOINT=f"http://127.0.0.1:{closed.getsockname()[1]}")
     assert result["error"] == "DownloadError"
     assert "refused" in result["text"].lower()
     assert result["installed"] == "None"

@@ -131,7 +131,6 @@ def _receive(response: http.client.HTTPResponse, partial: Path, start: int, vali
         if not start:
             _remember(partial, tag)
         file.seek(start)
-        file.truncate()
         while chunk := response.read(_CHUNK):
             file.write(chunk)
             start += len(chunk)

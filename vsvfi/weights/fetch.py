@@ -207,9 +207,7 @@ def _from_hub(source: Hub) -> Path:
     try:
         found = _check_arrived(path, source, published)
     except SourceError:
-        blob = Path(os.path.realpath(path))
-        path.unlink(missing_ok=True)
-        blob.unlink(missing_ok=True)
+        Path(os.path.realpath(path)).unlink(missing_ok=True)
         raise
     Record.of(path, found).write(_record_place(path))
     return path
@@ -219,10 +217,9 @@ def _hub_download(source: Hub) -> tuple[str | None, Path]:
     """The SHA-256 that the hub gives for the file, where it gives one, and the file in its cache."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-    published = None
-    if source.sha256 is None:
-        etag = get_hf_file_metadata(hf_hub_url(source.repo, source.file, revision=source.revision)).etag
-        published = etag if etag is not None and _SHA256.fullmatch(etag) else None  # LFS files are tagged with their SHA-256, others with something else
+    # Asked first in every case: with nobody answering, hf_hub_download alone would try for more than a minute.
+    etag = get_hf_file_metadata(hf_hub_url(source.repo, source.file, revision=source.revision)).etag
+    published = etag if etag is not None and _SHA256.fullmatch(etag) else None  # LFS files are tagged with their SHA-256, others with something else
     with contextlib.redirect_stderr(io.StringIO()) if sys.stderr is None else contextlib.nullcontext():  # its progress bar cannot do without one
         return published, Path(hf_hub_download(source.repo, source.file, revision=source.revision))
 
@@ -243,8 +240,6 @@ def _with_retries[T](action: Callable[[], T]) -> T:
 
 def _hub_reason(error: BaseException) -> tuple[str, bool]:
     """What went wrong in one line, and whether another attempt may mend it."""
-    if type(error).__name__ == "LocalEntryNotFoundError" and error.__cause__ is not None:
-        error = error.__cause__  # it says only that the file is not in the cache; its cause says why it did not come
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     if isinstance(status, int):
