@@ -106,7 +106,9 @@ def _picture(summary: render.Summary, strip: Path, part: Part, arguments: argpar
         return [f"strip   {strip}: source, interpolated, source"]
     width, height = _size(arguments)
     clip = demo_clip(width=width, height=height, length=arguments.length, seed=arguments.seed)
-    moving = [n for n in between if int(positions[n]) + 1 not in clip.cuts and int(positions[n]) + 1 not in clip.held and positions[n] < clip.length - 1]
+    # Held drawings have no true motion between them, and nothing lies between the two sides of a cut.
+    still = {k for held in clip.held for k in held} | {k - 1 for k in clip.cuts} | {clip.length - 1}
+    moving = [n for n in between if int(positions[n]) not in still]
     if not moving:
         return [*_picture_plain(strip, frames, positions, between[0]), "truth   nothing moves between the frames of this part"]
     scores, blends = [], []

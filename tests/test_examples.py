@@ -1,0 +1,123 @@
+"""Every example through the real programs: vspipe, and where they are installed ffmpeg and x265."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests.cli.media_files import ffmpeg, moving_video
+from vsvfi.cli.programs import find_vspipe, vspipe_environment
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.vpy"))
+CLIP_FRAMES = 24
+FACTOR = {"target_fps.vpy": Fraction(60, 24)}
+
+
+def vspipe(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([find_vspipe(), *map(str, arguments)], env=vspipe_environment(), capture_output=True, check=False, timeout=120)
+
+
+def frames_in(stream: bytes) -> tuple[str, int]:
+    """Header and number of frames of a y4m stream whose frames are all of one size."""
+    header, _, rest = stream.partition(b"\n")
+    marks = [match.start() for match in re.finditer(rb"FRAME\n", rest)]
+    sizes = {later - earlier for earlier, later in zip(marks, [*marks[1:], len(rest)])}
+    assert len(sizes) == 1
+    return header.decode(), len(marks)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_length_and_rate(name: str) -> None:
+    """In this process, where torch is imported once for all."""
+    import vapoursynth as vs
+
+    runpy.run_path(str(EXAMPLES / name))
+    try:
+        clip = vs.get_output(0).clip
+        factor = FACTOR.get(name, Fraction(2))
+        assert clip.num_frames == CLIP_FRAMES * factor
+        assert clip.fps == 24 * factor
+    finally:
+        vs.clear_outputs()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_frames_come_out(name: str, tmp_path: Path) -> None:
+    props = tmp_path / "props.json"
+    done = vspipe("-c", "y4m", "-e", 2, "-j", props, EXAMPLES / name, "-")
+    assert done.returncode == 0, done.stderr.decode()
+    header, count = frames_in(done.stdout)
+    assert count == 3
+    assert f" F{24 * FACTOR.get(name, Fraction(2))}:1 " in header
+    assert "W320 H180" in header
+    colour = {"_Matrix": 9, "_Primaries": 9, "_Transfer": 16, "_ChromaLocation": 2} if name == "hdr_10bit.vpy" else {"_Matrix": 1, "_Primaries": 1}
+    for prop, value in colour.items():
+        assert len(re.findall(rf'"{prop}": {value}\b', props.read_text())) == 3, props.read_text()
+
+
+def test_a_video_is_opened(tmp_path: Path) -> None:
+    video = moving_video(tmp_path / "in.mkv", frames=3, rate="30000/1001")
+    done = vspipe("-c", "y4m", "-a", f"source={video}", "-a", "fps=60000/1001", EXAMPLES / "target_fps.vpy", "-")
+    assert done.returncode == 0, done.stderr.decode()
+    header, count = frames_in(done.stdout)
+    assert "F60000:1001" in header
+    assert count == 6
+
+
+def pipe(script: Path, encoder: list[object], last: int = 2) -> None:
+    """vspipe into an encoder, both of which must succeed."""
+    reader = subprocess.Popen(
+        [find_vspipe(), "-c", "y4m", "-e", str(last), str(script), "-"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=vspipe_environment()
+    )
+    writer = subprocess.run([str(part) for part in encoder], stdin=reader.stdout, capture_output=True, check=False, timeout=120)
+    assert reader.stdout is not None
+    reader.stdout.close()
+    assert reader.wait(timeout=30) == 0
+    assert writer.returncode == 0, writer.stderr.decode()
+
+
+def test_into_ffmpeg() -> None:
+    pipe(EXAMPLES / "minimal.vpy", [ffmpeg(), "-v", "error", "-i", "-", "-f", "null", "-"])
+
+
+@pytest.mark.skipif(shutil.which("x265") is None, reason="the x265 program is not installed")
+def test_hdr_into_x265(tmp_path: Path) -> None:
+    hdr = [
+        "--output-depth",
+        10,
+        "--hdr10",
+        "--range",
+        "limited",
+        "--colorprim",
+        "bt2020",
+        "--transfer",
+        "smpte2084",
+        "--colormatrix",
+        "bt2020nc",
+        "--chromaloc",
+        "2",
+    ]
+    output = tmp_path / "out.hevc"
+    pipe(EXAMPLES / "hdr_10bit.vpy", ["x265", "--y4m", "-", "--preset", "ultrafast", *hdr, "-o", output])
+    told = subprocess.run([ffmpeg(), "-hide_banner", "-i", output], capture_output=True, text=True, check=False).stderr
+    assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in told
+
+
+@pytest.mark.skipif(shutil.which("x265") is None or shutil.which("bash") is None, reason="the x265 program is not installed")
+def test_the_x265_script(tmp_path: Path) -> None:
+    video = moving_video(tmp_path / "in.mkv", frames=3)
+    output = tmp_path / "out.hevc"
+    environment = vspipe_environment()
+    environment["PATH"] = os.pathsep.join((str(Path(find_vspipe()).parent), environment["PATH"]))
+    command = ["bash", str(EXAMPLES / "x265_pipe.sh"), str(video), str(output), "--preset", "ultrafast"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    assert output.stat().st_size > 0
