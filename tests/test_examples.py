@@ -117,7 +117,7 @@ def test_the_x265_script(tmp_path: Path) -> None:
     output = tmp_path / "out.hevc"
     environment = vspipe_environment()
     environment["PATH"] = os.pathsep.join((str(Path(find_vspipe()).parent), environment["PATH"]))
-    command = ["bash", str(EXAMPLES / "x265_pipe.sh"), str(video), str(output), "--preset", "ultrafast"]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=120)
+    command = ["bash", str(EXAMPLES / "x265_pipe.sh"), video.name, output.name, "--preset", "ultrafast"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
     assert output.stat().st_size > 0
