@@ -187,8 +187,10 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
         if i not in around or i + 1 not in around:
             return -1.0
         level, varying = apart(i, 1)
-        # Against the strongest picture nearby: the last dark frames of a fade differ by much of their own little contrast.
-        whole = max(around[i].variance + around[i + 1].variance, strongest) + 0.05 * level + 1e-4
+        first, second = around[i].variance, around[i + 1].variance
+        # The last step of a fade changes all of what little is left: where one picture is nearly blank, compare with the strongest one nearby.
+        blank = 1 - min(first, second) / max(first, second, 1e-9)
+        whole = max(first + second, blank * strongest) + 0.05 * level + 1e-4
         return min((varying + 0.05 * level) / whole, 1.0)
 
     def unlike(i: int, distance: int) -> float:
@@ -217,6 +219,13 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
     usual = max(both(1), both(2), min(steps[1], steps[2]), min(steps[-1], steps[-2]), 0.0)
     if max(steps[-2], steps[-1], steps[1], steps[2]) < 0.25 * both(3):  # drawings held for three frames
         usual = max(usual, both(3))
+
+    # But motion changes the mean colours no faster at once than around: a jump of them is a cut even amid fast motion.
+    def level(i: int) -> float:
+        return apart(i, 1)[0] if i in around and i + 1 in around else 0.0
+
+    jump = level(k) - 2 * max(level(k + offset) for offset in (-2, -1, 1, 2))
+    usual *= 1 - max(jump, 0.0) / (level(k) + 0.3 * strongest + 1e-4)
     return min(max((changed - usual) / (1.2 - usual), 0.0), 1.0)
 
 
@@ -232,7 +241,10 @@ def _is_duplicate(props: Mapping[str, object], first: _Statistics, second: _Stat
     if max(means) <= 0.4 * _CODE and max(peaks) <= 2 * _CODE:
         return True
     # Noise: small everywhere and nowhere much more than elsewhere, of both signs, and mostly gone when pooled. Motion is none of these.
+    # Chroma that is stored smaller is pooled less, so more of its noise is left.
+    gains = (1.0, 0.5, 0.5)
     grainy = means[0] <= 1.5 * white_noise * float(cast(float, props[f"{_FULL}Diff"]))
-    even = all(peak <= max(2 * _CODE, min(8 * mean, 8 * _CODE)) for mean, peak in zip(means, peaks, strict=True))
+    small = max(mean * gain for mean, gain in zip(means, gains)) <= 1.5 * _CODE
+    even = all(peak * gain <= max(2 * _CODE, min(7 * mean * gain, 8 * _CODE)) for mean, peak, gain in zip(means, peaks, gains))
     balanced = all(abs(a - b) <= max(0.25 * mean, 0.1 * _CODE) for a, b, mean in zip(first.means, second.means, means, strict=True))
-    return grainy and even and balanced and max(means) <= 1.5 * _CODE
+    return grainy and small and even and balanced

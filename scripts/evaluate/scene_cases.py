@@ -1,0 +1,179 @@
+"""Procedural clips that are hard for a cut detector: real cuts of many kinds, and everything that only looks like one.
+
+Each clip knows the first frames of its scenes exactly. Knows nothing of VapourSynth or of any detector. Pictures are float32 [3,H,W], RGB in [0,1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+type Picture = npt.NDArray[np.float32]
+"""[3,H,W], RGB in [0,1]."""
+
+HEIGHT, WIDTH = 108, 192
+LENGTH = 48
+GRID = 256
+"""Side of a canvas; cameras wrap around its borders, so a pan never ends."""
+
+
+def noise(rng: np.random.Generator, roughness: float, side: int = GRID) -> Picture:
+    """Periodic random texture [side,side] in 0..1 whose spectrum falls with frequency ** -roughness."""
+    along = np.fft.fftfreq(side)
+    radius = np.hypot(along[:, None], along[None, :])
+    radius[0, 0] = 1
+    spectrum = np.fft.fft2(rng.standard_normal((side, side))) * radius**-roughness
+    spectrum[0, 0] = 0
+    field = np.real(np.fft.ifft2(spectrum))
+    return np.asarray(np.clip(0.5 + field / (5 * field.std()), 0, 1), dtype=np.float32)
+
+
+def natural(rng: np.random.Generator, palette: Picture) -> Picture:
+    """A canvas with textured regions between two colours, blobs of others, and light from above."""
+    side = np.arange(GRID)
+    mixed = noise(rng, 1.8)
+    canvas = palette[0][:, None, None] * mixed + palette[1][:, None, None] * (1 - mixed)
+    for index in range(int(rng.integers(6, 14))):
+        y, x = rng.integers(0, GRID, 2)
+        radius_y, radius_x = rng.uniform(8, 45, 2)
+        away_y = (side - y + GRID // 2) % GRID - GRID // 2
+        away_x = (side - x + GRID // 2) % GRID - GRID // 2
+        inside = (away_y[:, None] / radius_y) ** 2 + (away_x[None, :] / radius_x) ** 2 < 1
+        canvas[:, inside] = palette[2 + index % 3][:, None]
+    canvas = canvas * (0.55 + 0.9 * noise(rng, rng.uniform(0.9, 1.5)))
+    return np.asarray(np.clip(canvas, 0, 1), dtype=np.float32)
+
+
+def drawn(rng: np.random.Generator, palette: Picture) -> Picture:
+    """A canvas of flat regions with outlines, as in animation."""
+    levels = np.floor(noise(rng, 2.2) * 9).astype(int)
+    canvas = palette[levels % len(palette)].transpose(2, 0, 1).copy()
+    border = (levels != np.roll(levels, 1, 0)) | (levels != np.roll(levels, 1, 1))
+    canvas[:, border] *= 0.4
+    return np.asarray(canvas, dtype=np.float32)
+
+
+@dataclass(slots=True)
+class Shot:
+    """One camera on one canvas: `time` counts frames from the start of the clip.
+
+    Attributes:
+        velocity: pixels per frame, y then x.
+        shake: amplitude in pixels of a hand-held camera.
+        zoom: relative growth per frame.
+        shutter: fraction of a frame the shutter is open.
+        sprite: radius in pixels of a thing crossing the picture, 0 for none; `sprite_velocity` in pixels per frame.
+        hold: every picture is shown this many frames ("on twos").
+    """
+
+    canvas: Picture
+    start: tuple[float, float] = (0.0, 0.0)
+    velocity: tuple[float, float] = (0.0, 0.4)
+    shake: float = 0.0
+    zoom: float = 0.0
+    shutter: float = 0.0
+    sprite: float = 0.0
+    sprite_velocity: tuple[float, float] = (0.0, 6.0)
+    sprite_colour: tuple[float, float, float] = (0.8, 0.3, 0.2)
+    sprite_start: tuple[float, float] = (HEIGHT / 2, 0.0)
+    hold: int = 1
+    speed: Callable[[float], float] | None = None
+    """Distance travelled, in units of `velocity`, by a time; None is uniform motion."""
+
+    def picture(self, time: float) -> Picture:
+        time = time // self.hold * self.hold
+        if not self.shutter:
+            return self._instant(time)
+        return np.asarray(np.mean([self._instant(time + self.shutter * part / 5) for part in range(5)], axis=0), dtype=np.float32)
+
+    def _instant(self, time: float) -> Picture:
+        gone = self.speed(time) if self.speed else time
+        scale = np.exp(-self.zoom * time)
+        swing = self.shake * np.array([np.sin(time * 1.7 + 1), np.sin(time * 1.3)])
+        y = self.start[0] + self.velocity[0] * gone + swing[0] + (np.arange(HEIGHT) - HEIGHT / 2) * scale
+        x = self.start[1] + self.velocity[1] * gone + swing[1] + (np.arange(WIDTH) - WIDTH / 2) * scale
+        picture = sample(self.canvas, y, x)
+        if self.sprite:
+            centre_y = (self.sprite_start[0] + self.sprite_velocity[0] * time) % (HEIGHT + 2 * self.sprite) - self.sprite
+            centre_x = (self.sprite_start[1] + self.sprite_velocity[1] * time) % (WIDTH + 2 * self.sprite) - self.sprite
+            inside = (np.arange(HEIGHT)[:, None] - centre_y) ** 2 + (np.arange(WIDTH)[None, :] - centre_x) ** 2 < self.sprite**2
+            picture[:, inside] = 0.7 * np.array(self.sprite_colour, np.float32)[:, None] + 0.3 * picture[:, inside]
+        return picture
+
+
+def sample(canvas: Picture, y: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> Picture:
+    """The canvas at rows `y` and columns `x`, bilinear, wrapping around."""
+    top, left = np.floor(y).astype(int), np.floor(x).astype(int)
+    down, right = (y - top).astype(np.float32)[:, None], (x - left).astype(np.float32)
+    rows = canvas[:, top % GRID] * (1 - down) + canvas[:, (top + 1) % GRID] * down
+    return np.asarray(rows[:, :, left % GRID] * (1 - right) + rows[:, :, (left + 1) % GRID] * right, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A clip and its truth.
+
+    Attributes:
+        name: kind and number.
+        kind: the class it is scored under.
+        cuts: index of the first frame of each new scene.
+        grain: standard deviation of noise that is new in every frame.
+    """
+
+    name: str
+    kind: str
+    cuts: frozenset[int]
+    picture: Callable[[int], Picture]
+    grain: float = 0.0
+    seed: int = 0
+    length: int = LENGTH
+
+    def frame(self, index: int) -> Picture:
+        picture = self.picture(index)
+        if self.grain:
+            picture = picture + np.random.default_rng((self.seed, index)).standard_normal(picture.shape, dtype=np.float32) * self.grain
+        return np.asarray(np.clip(picture, 0, 1), dtype=np.float32)
+
+
+def palette_of(rng: np.random.Generator) -> Picture:
+    """Five colours that belong together."""
+    tint = float(rng.choice([0.03, 0.08, 0.2]))
+    base = rng.uniform(0.15, 0.85) + rng.normal(0, tint, 3)
+    return np.asarray(np.clip(base + rng.normal(0, 0.2, (5, 1)) + rng.normal(0, tint, (5, 3)), 0.03, 0.97), dtype=np.float32)
+
+
+def shot_of(rng: np.random.Generator, style: str = "any", palette: Picture | None = None, **changes: object) -> Shot:
+    """A random shot with calm motion; `changes` are attributes of Shot."""
+    style = str(rng.choice(["natural", "drawn"])) if style == "any" else style
+    paint = natural if style == "natural" else drawn
+    shot = Shot(
+        canvas=paint(rng, palette_of(rng) if palette is None else palette),
+        start=(float(rng.uniform(0, GRID)), float(rng.uniform(0, GRID))),
+        velocity=(float(rng.uniform(-1, 1)), float(rng.uniform(-2, 2))),
+        shake=float(rng.choice([0, 0, 1.0])),
+        zoom=float(rng.choice([0, 0, 0.004, -0.004])),
+        sprite=float(rng.choice([0, 10, 20])),
+        sprite_velocity=(float(rng.uniform(-2, 2)), float(rng.uniform(-5, 5))),
+        sprite_colour=(float(rng.uniform()), float(rng.uniform()), float(rng.uniform())),
+        sprite_start=(float(rng.uniform(0, HEIGHT)), float(rng.uniform(0, WIDTH))),
+    )
+    for name, value in changes.items():
+        setattr(shot, name, value)
+    return shot
+
+
+def joined(shots: list[Shot], cuts: list[int]) -> Callable[[int], Picture]:
+    """The shots one after the other with hard cuts."""
+    return lambda index: shots[int(np.searchsorted(cuts, index, side="right"))].picture(index)
+
+
+def cases(seed: int, kinds: tuple[str, ...] | None = None) -> Iterator[Case]:
+    """Every kind once (or those named), different for each seed."""
+    from scripts.evaluate import scene_kinds  # the catalogue is written in terms of this file
+
+    for position, (kind, make) in enumerate(scene_kinds.KINDS.items()):
+        if kinds is None or kind in kinds:
+            yield make(kind, np.random.default_rng((seed, position)), seed * 1000 + position)
