@@ -88,17 +88,17 @@ class Renderer:
         self._device = bank.backgrounds.device
         self._seed = seed
 
-    def draw(self, step: int) -> Sample:
-        """The batch of a step: it depends on the seed and the step alone, so that a resumed run sees the same data."""
+    def draw(self, step: int, reach: float = 1.0) -> Sample:
+        """The batch of a step, displacements multiplied by `reach`. Seed, step and reach alone decide it, so a resumed run sees the same data."""
         random = torch.Generator().manual_seed((self._seed << 32) + step)
-        return _Drawing(self._bank, self._batch, self._width, self._height, random, self._device).sample()
+        return _Drawing(self._bank, self._batch, self._width, self._height, random, self._device, reach).sample()
 
 
 class _Drawing:
     """One batch in the making."""
 
-    def __init__(self, bank: Bank, batch: int, width: int, height: int, random: torch.Generator, device: torch.device) -> None:
-        self.bank, self.batch, self.width, self.height, self.random, self.device = bank, batch, width, height, random, device
+    def __init__(self, bank: Bank, batch: int, width: int, height: int, random: torch.Generator, device: torch.device, reach: float) -> None:
+        self.bank, self.batch, self.width, self.height, self.random, self.device, self.reach = bank, batch, width, height, random, device, reach
         rows = torch.arange(height, dtype=torch.float32, device=device)
         columns = torch.arange(width, dtype=torch.float32, device=device)
         self.y, self.x = (axis[None] for axis in torch.meshgrid(rows, columns, indexing="ij"))
@@ -117,7 +117,7 @@ class _Drawing:
         """A shift between the two frames in pixels, from none over tiny to large."""
         choice, amount = self.uniform(0, 1), self.uniform(1e-3, 1)
         tiny, medium, large = 1.5 * amount, -5 * torch.log(amount), 10 + 24 * amount
-        size = torch.where(choice < 0.3, tiny, torch.where(choice < 0.78, medium, large)).clamp(max=36) * (1 - self.chance(still))
+        size = torch.where(choice < 0.3, tiny, torch.where(choice < 0.78, medium, large)).clamp(max=36) * (self.reach * (1 - self.chance(still)))
         angle = self.uniform(0, 2 * math.pi)
         return size * torch.cos(angle), 0.7 * size * torch.sin(angle)
 

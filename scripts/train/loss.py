@@ -28,12 +28,16 @@ def laplacian(error: Tensor, levels: int = 4) -> Tensor:
 
 
 def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
-    """Mean error of the flows [B, 4, h, w] of all levels, in pixels of the full size, against the exact one [B, 4, H, W]."""
+    """Mean error of the flows [B, 4, h, w] of all levels, in pixels of the full size, against the exact one [B, 4, H, W].
+
+    Relative to the mean motion of each sample: otherwise the few large motions, which are learnt last, drown the small ones, which are learnt first.
+    """
     total = truth.new_zeros(())
+    motion = truth.abs().mean((1, 2, 3), keepdim=True) + 0.3
     for flow in estimates:
         ratio = truth.shape[-1] // flow.shape[-1]
         exact = truth[..., ratio // 2 :: ratio, ratio // 2 :: ratio] if ratio > 1 else truth
-        total = total + charbonnier(flow * ratio - exact, 0.05)
+        total = total + charbonnier((flow * ratio - exact) / motion, 0.03)
     return total / len(estimates)
 
 
@@ -51,5 +55,8 @@ def losses(network: IFRNet, sample: Sample, flow_weight: float) -> tuple[Tensor,
         "flow": distillation([level[0].float() for level in levels], sample.flow),
         "still": (residual.abs().mean((1, 2, 3)) * sample.still).sum() / sample.still.sum().clamp(min=1),
     }
+    times = sample.t.reshape(-1, 1, 1, 1)
+    blended = sample.first + times * (sample.second - sample.first) - sample.truth
     total = parts["charbonnier"] + 0.5 * parts["laplacian"] + flow_weight * parts["flow"] + 0.2 * parts["still"]
-    return total, {name: float(part.detach()) for name, part in parts.items()}, picture
+    values = {name: float(part.detach()) for name, part in parts.items()}
+    return total, {**values, "blend": float(charbonnier(blended)), "still_flow": float(distillation([torch.zeros_like(sample.flow)], sample.flow))}, picture
