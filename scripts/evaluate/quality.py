@@ -95,7 +95,7 @@ def decode(path: Path) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]
     width, height = next(iter(imageio_ffmpeg.read_frames(str(path))))["size"]
     raw = subprocess.run([program, "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
     pictures = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
-    return [np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.float32) / 255 for picture in pictures]
+    return [np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.float32) / np.float32(255) for picture in pictures]
 
 
 def _tensor(picture: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = {key: value.half().contiguous() for key, value in checkpoint["average"].items()}
     given.target.parent.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(state, given.target)
+    given.target.chmod(0o644)  # safetensors keeps new files to their owner
     content = given.target.read_bytes()
     network = fresh_network(checkpoint["widths"], checkpoint["side"]).eval()
     network.load_state_dict({key: value.float() for key, value in state.items()})

@@ -21,7 +21,8 @@ def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
     for _ in range(iterations):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if transposed else x).to(matrix.dtype)
+    result: Tensor = (x.T if transposed else x).to(matrix.dtype)
+    return result
 
 
 class Muon(torch.optim.Optimizer):

@@ -201,7 +201,7 @@ class Trainer:
         flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), torch.tensor([elapsed], device=self.device)])
         distributed.all_reduce(flat)
         flat /= self.workers
-        for gradient, part in zip(gradients, flat[:-1].split([gradient.numel() for gradient in gradients]), strict=True):
+        for gradient, part in zip(gradients, torch.split(flat[:-1], [gradient.numel() for gradient in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
         return float(flat[-1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
-from vsvfi.weights.source import Hub, Source, Url
+from vsvfi.weights.source import Builtin, Hub, Source, Url
 
 _RELEASE = "https://github.com/Fannovel16/ComfyUI-Frame-Interpolation/releases/download/models/"
 _GOPRO_SHA256 = "ca40c40e4a394d3158dd858528f3b404f99b6a2ae0848f02298d1730847b5161"
@@ -44,6 +44,14 @@ FAMILY = Family(
     size_rule=SizeRule(multiple=16),
     code_licence="MIT",
     variants=(
+        Variant(
+            name="builtin",
+            config=_config((16, 32, 48, 64), 16),
+            sources=(Builtin(file="ifrnet_builtin.safetensors", sha256="ac2cf4eed83555c71c0c474def96724bc81384a9f12909a562bceee814b31f13", size=4_264_696),),
+            licence="MIT",
+            parameters=2_127_268,
+            note="packaged, no download; small, trained on procedural scenes alone (scripts/train), any time",
+        ),
         *_pair(
             "ifrnet_s",
             _config((24, 36, 54, 72), 24),
