@@ -156,7 +156,7 @@ class _Drawing:
         t = self.uniform(0.02, 0.98)
         t = torch.where(self.chance(0.35) > 0, torch.full_like(t, 0.5), t)
         camera = self.displacement(0.15)
-        still = self.chance(0.06)
+        still = self.chance(0.1)
         zoom = self.uniform(-0.1, 0.2)
         middle = (self.width / 2 + self.uniform(-20, 20), self.height / 2 + self.uniform(-20, 20))
         calm = self.motion(middle, camera, 1.0, zoom)

@@ -53,10 +53,10 @@ def losses(network: IFRNet, sample: Sample, flow_weight: float) -> tuple[Tensor,
         "charbonnier": charbonnier(error),
         "laplacian": laplacian(error),
         "flow": distillation([level[0].float() for level in levels], sample.flow),
-        "still": (residual.abs().mean((1, 2, 3)) * sample.still).sum() / sample.still.sum().clamp(min=1),
+        "still": ((error.abs() + residual.abs()).mean((1, 2, 3)) * sample.still).sum() / len(sample.still),
     }
     times = sample.t.reshape(-1, 1, 1, 1)
     blended = sample.first + times * (sample.second - sample.first) - sample.truth
-    total = parts["charbonnier"] + 0.5 * parts["laplacian"] + flow_weight * parts["flow"] + 0.2 * parts["still"]
+    total = parts["charbonnier"] + 0.5 * parts["laplacian"] + flow_weight * parts["flow"] + 4 * parts["still"]
     values = {name: float(part.detach()) for name, part in parts.items()}
     return total, {**values, "blend": float(charbonnier(blended)), "still_flow": float(distillation([torch.zeros_like(sample.flow)], sample.flow))}, picture
