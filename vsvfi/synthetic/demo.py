@@ -127,7 +127,8 @@ class _Clouds:
     def __call__(self, u: Array, v: Array, footprint: float) -> Array:
         cover = np.clip((self._noise(u * np.float32(0.55), v) + np.float32(0.02)) * np.float32(1.5), 0, 0.85)
         sky = self._sky(u, v, footprint)
-        return sky + cover * (np.float32(0.98) - sky)
+        clouded: Array = sky + cover * (np.float32(0.98) - sky)
+        return clouded
 
 
 def _hills(stage: _Stage) -> Scene:
