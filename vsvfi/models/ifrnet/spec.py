@@ -47,7 +47,7 @@ FAMILY = Family(
         Variant(
             name="builtin",
             config=_config((16, 32, 48, 64), 16),
-            sources=(Builtin(file="ifrnet_builtin.safetensors", sha256="ac2cf4eed83555c71c0c474def96724bc81384a9f12909a562bceee814b31f13", size=4_264_696),),
+            sources=(Builtin(file="ifrnet_builtin.safetensors", sha256="5a84cadc39a7859977cec4e8dd3f05d3c8f33b292bb55379c9efbc9983fd60c4", size=4_264_696),),
             licence="MIT",
             parameters=2_127_268,
             note="packaged, no download; small, trained on procedural scenes alone (scripts/train), any time",
