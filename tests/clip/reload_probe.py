@@ -76,7 +76,7 @@ def main() -> None:
         environment = policy.api.create_environment()
         policy.current = environment
         core = vs.core.core
-        clip = core.std.BlankClip(format=vs.YUV420P8, width=256, height=144, length=6, fpsnum=24)
+        clip = core.std.BlankClip(format=vs.YUV420P8, width=96, height=64, length=6, fpsnum=24)
         clip = core.std.Splice([clip, clip.std.Invert()])
         out = vsvfi.interpolate(clip, model="builtin", scene="off", duplicates="off", device="cpu")
         for n in (11, 3, 12, 13):
