@@ -47,7 +47,7 @@ FAMILY = Family(
         Variant(
             name="builtin",
             config=_config((16, 32, 48, 64), 16),
-            sources=(Builtin(file="ifrnet_builtin.safetensors", sha256="5a84cadc39a7859977cec4e8dd3f05d3c8f33b292bb55379c9efbc9983fd60c4", size=4_264_696),),
+            sources=(Builtin(file="ifrnet_builtin.safetensors", sha256="d30ba642d4d1d48f50ec3c13765f6eb357f7125299aa61376b2684ca2d9c40ca", size=4_264_696),),
             licence="MIT",
             parameters=2_127_268,
             note="packaged, no download; small, trained on procedural scenes alone (scripts/train), any time",
