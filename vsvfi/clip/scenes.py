@@ -190,8 +190,9 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
         first, second = around[i].variance, around[i + 1].variance
         # The last step of a fade changes all of what little is left: where one picture is nearly blank, compare with the strongest one nearby.
         blank = 1 - min(first, second) / max(first, second, 1e-9)
-        whole = max(first + second, blank * strongest) + 0.05 * level + 1e-4
-        return min((varying + 0.05 * level) / whole, 1.0)
+        # Brightness and colour of the whole picture count little, and small steps of them hardly at all.
+        shift = 0.05 * level * level / (level + 0.05)
+        return min((varying + shift) / (max(first + second, blank * strongest) + shift + 1e-4), 1.0)
 
     def unlike(i: int, distance: int) -> float:
         """How little frame i + distance shows what frame i shows, whatever their contrast: 0 the same thing, 1 another. 1 outside of the clip."""
