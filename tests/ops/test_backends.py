@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -17,15 +19,21 @@ CUPY = "class cuda:\n  class runtime:\n    runtimeGetVersion = staticmethod(lamb
 
 
 @pytest.fixture(autouse=True)
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for packages, on a machine with a CUDA device and nothing else."""
     monkeypatch.delenv("VSVFI_OPS", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.version, "cuda", "13.2")
-    for name in [name for name in sys.modules if name.split(".")[0] in ("cupy", "mamba_ssm")]:
-        monkeypatch.delitem(sys.modules, name)
+    kept = forget()
     monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+    yield tmp_path
+    forget()
+    sys.modules.update(kept)
+
+
+def forget() -> dict[str, ModuleType]:
+    """Take the packages in question out of the loaded modules; returns those that were there."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in ("cupy", "mamba_ssm")}
 
 
 def install(machine: Path, package: str, content: str, module: str = "__init__") -> None:
@@ -100,3 +108,9 @@ def test_an_unknown_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_module_is_light() -> None:
     script = "import sys, vsvfi.ops.backends; sys.exit(int(any(name in sys.modules for name in ('torch', 'cupy', 'mamba_ssm'))))"
     assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
+
+
+def test_a_broken_torch_is_a_reason_too(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(machine, "cupy", CUPY.format(13000))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert states()["cupy"] == (False, "torch does not work here (ModuleNotFoundError)")

@@ -81,8 +81,10 @@ def _import_fault(package: str, remedy: str, module: str | None = None) -> str |
     """Why a package for CUDA is of no use here: not installed, no device, or broken."""
     if importlib.util.find_spec(package) is None:
         return f"{package} is not installed; {remedy}"
-    import torch
-
+    try:
+        import torch
+    except Exception as error:  # a broken torch fails with whatever its libraries fail with
+        return f"torch does not work here ({type(error).__name__})"
     if not torch.cuda.is_available():
         return "torch sees no CUDA device"
     try:
