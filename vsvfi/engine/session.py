@@ -20,6 +20,7 @@ from vsvfi.engine.build import AnyInterpolator, Blueprint
 from vsvfi.engine.cache import Cache, Statistics
 from vsvfi.engine.device import default_cache, describe, inference, release
 from vsvfi.engine.padding import Padding
+from vsvfi.engine.still import Still, find_still
 from vsvfi.engine.streams import Transfers
 from vsvfi.errors import DeviceMemoryError, VsvfiError
 from vsvfi.models.family import Timesteps
@@ -57,7 +58,7 @@ class Prepared:
     """What is remembered of one pair."""
 
     pair: Any  # the family's own Pair; None between identical pictures
-    still: Tensor | None  # the picture itself where both are identical: whatever lies between them is the same
+    still: Still | None  # what both pictures share
     excess: tuple[Tensor | None, Tensor | None]
 
 
@@ -158,21 +159,21 @@ class Lane:
             end = end if after == 1 else Position(goal.first, goal.second, after)
             t = Fraction(1, 2)
         prepared = self._pair(start, end, load)
-        if prepared.still is not None:
-            return prepared.still
+        if prepared.pair is None and prepared.still is not None:
+            return prepared.still.image  # whatever lies between identical pictures is the same
         with self._count:
             self.syntheses += 1
         times = torch.full((1,), float(t), dtype=torch.float32, device=self.device)
         picture: Tensor = self.network.synthesise(prepared.pair, times)
-        return picture
+        return picture if prepared.still is None else prepared.still.steady(picture)
 
     def _pair(self, first: Position, second: Position, load: Load) -> Prepared:
         def prepare() -> Prepared:
             before, after = self._encoded(first, load), self._encoded(second, load)
-            excess = (before.excess, after.excess)
-            if torch.equal(before.image, after.image):
-                return Prepared(None, before.image, excess)
-            return Prepared(self.network.prepare_pair(before.frame, after.frame), None, excess)
+            still = find_still(before.image, after.image)
+            identical = still is not None and still.region is None
+            pair = None if identical else self.network.prepare_pair(before.frame, after.frame)
+            return Prepared(pair, still, (before.excess, after.excess))
 
         return self.pairs.get((first, second), prepare)
 
