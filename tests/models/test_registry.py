@@ -90,12 +90,17 @@ def test_a_network_that_is_none_raises(folder: Path, name: str, network: str, fa
     )
     (folder / name / "spec.py").write_text(spec)
     with pytest.raises(ModelSpecError, match=fault):
-        read_model(name, {})
+        read_model(name, {"gain": torch.ones(1)})
 
 
 def test_state_dicts_must_fit() -> None:
     with pytest.raises(ForeignWeightsError, match=r"weights='the given state dict', this is not a checkpoint of 'ifrnet_s'"):
         vsvfi.load_model("ifrnet_s", weights={"a": torch.zeros(1)}, device="cpu")
+
+
+def test_state_dicts_of_wrapped_networks_are_unwrapped(fake_family: Recorder) -> None:
+    model = vsvfi.load_model("fake", weights={"module.gain": torch.full((1,), 0.5)}, device="cpu")
+    assert torch.allclose(model(torch.ones(3, 8, 8), torch.ones(3, 8, 8)), torch.full((3, 8, 8), 0.5))
 
 
 def test_sizes_and_padding() -> None:

@@ -68,7 +68,7 @@ def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) ->
     """
     family, variant = find(name)
     if isinstance(weights, Mapping):
-        state, origin = dict(weights), "the given state dict"
+        state, origin = load_state(weights), "the given state dict"
     else:
         path = weights or fetch(name, variant.sources, licence=variant.licence, licence_notice=variant.licence_notice)
         state, origin = load_state(path), str(path)
