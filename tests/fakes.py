@@ -46,6 +46,8 @@ FAMILY = Family(
 """
 
 NETWORK = """
+import ctypes
+import sys
 from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
@@ -53,6 +55,8 @@ from vsvfi.models.interpolator import Interpolator
 from tests import fakes
 
 print("a noisy library writes to stdout while it is imported")
+if sys.platform != "win32":
+    ctypes.CDLL(None).printf(b"and so does a C library\\n")
 
 @dataclass(frozen=True, slots=True)
 class Frame:

@@ -171,8 +171,8 @@ def test_what_stands_still_beside_motion_does_not_flicker(multi: int) -> None:
 
     def paint(n: int, plane: int, array: np.ndarray) -> None:
         rows, columns = np.indices(array.shape)
-        array[:] = np.where((rows + columns) // 6 % 2, 60, 180)
-        array[:, :32] = np.random.default_rng(plane).integers(60, 180, (48, 32))
+        array[:] = np.where((rows + columns) // 6 % 2, *((60, 180) if plane == 0 else (115, 140)))
+        array[:, :32] = np.random.default_rng(plane).integers(*((60, 180) if plane == 0 else (120, 136)), (48, 32))
         array[:, 64:] = 128 + (60 if plane == 0 else 20) * np.sin((columns[:, 64:] - 3 * n) / 5) * np.cos(rows[:, 64:] / 7)
 
     clip = painted(paint, format=vs.YUV444P8, width=128, height=48, length=3, fpsnum=24)
@@ -327,6 +327,15 @@ def test_out_of_memory_names_the_frame_and_the_knobs(fake_family: Recorder) -> N
     assert value(result.get_frame(3)) == pytest.approx(0.025)
 
 
+def test_other_failures_name_the_frame_too(fake_family: Recorder) -> None:
+    def fail() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nsecond line")
+
+    fake_family.hook = fail
+    with pytest.raises(vs.Error, match="interpolate: frame 1: CUDA error: an illegal memory access was encountered"):
+        interpolated(fake_family, numbered(length=3)).get_frame(1)
+
+
 def test_interlaced_frames_are_refused(fake_family: Recorder) -> None:
     for field in (1, 2):
         with pytest.raises(vs.Error, match=r"interpolate: the clip is interlaced .*deinterlace it first"):
@@ -344,6 +353,8 @@ def test_variable_clips_and_other_things_are_refused(fake_family: Recorder) -> N
     small, large = numbered(width=32), numbered(width=64)
     with pytest.raises(vs.Error, match="interpolate: the clip's format or size varies; bring it to one"):
         interpolated(fake_family, vs.core.std.Splice([small, large], mismatch=True))
+    with pytest.raises(vs.Error, match="interpolate: the clip is Gray32, samples of 32 bits; convert it to 16 bits or float first"):
+        interpolated(fake_family, vs.core.std.BlankClip(format=vs.core.query_video_format(vs.GRAY, vs.INTEGER, 32).id))
     with pytest.raises(vs.Error, match="interpolate: clip='str', must be a VapourSynth video clip"):
         interpolated(fake_family, "clip")  # type: ignore[arg-type]
 
@@ -361,7 +372,8 @@ def test_variable_clips_and_other_things_are_refused(fake_family: Recorder) -> N
         ({"precision": "fp16"}, r"interpolate: precision='fp16', the CPU computes half precision"),
         ({"weights": "/nowhere/at/all.pth"}, r"interpolate: weights='.*all.pth', is not a file; check the path"),
         ({"fps": 1}, r"interpolate: fps='1', must be 1/8 to 1000 times the clip's rate of 24"),
-        ({"fps": Fraction(4_000_037, 100_003)}, r"interpolate: fps=.*too fine a ratio"),
+        ({"fps": Fraction(4_000_037, 100_003)}, r"interpolate: fps='4000037/100003', is .* times the clip's rate, too fine a ratio"),
+        ({"multi": "4000001/4000000"}, r"interpolate: multi='4000001/4000000', is .* too fine a ratio"),
     ],
 )
 def test_bad_arguments_are_refused_at_construction(fake_family: Recorder, arguments: dict[str, object], message: str) -> None:

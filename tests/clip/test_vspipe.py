@@ -53,6 +53,7 @@ def test_the_stream_is_the_video_and_nothing_else(script: Path) -> None:
     done = vspipe("-c", "y4m", script, "-")
     assert done.returncode == 0, done.stderr.decode()
     assert b"a noisy library writes to stdout while it is imported" in done.stderr
+    assert b"and so does a C library" in done.stderr
     header, _, body = done.stdout.partition(b"\n")
     assert header.startswith(b"YUV4MPEG2 ")
     assert b"F48000:1001" in header

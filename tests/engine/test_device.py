@@ -47,7 +47,8 @@ def test_precision_rules() -> None:
 
 def test_flags_hold_only_inside() -> None:
     """Also with threads that overlap in any order."""
-    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark)
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic)
     inside, leave = threading.Event(), threading.Event()
 
     def first() -> None:
@@ -62,9 +63,9 @@ def test_flags_hold_only_inside() -> None:
     devices._enter_flags()
     leave.set()
     thread.join(10)
-    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark) == (False, False, True)
+    assert (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic) == (False, False, False, True)
     devices._leave_flags()
-    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark) == before
+    assert (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic) == before
 
 
 def test_inference_records_no_gradients() -> None:

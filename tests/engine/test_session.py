@@ -91,11 +91,12 @@ def test_random_and_repeated_requests_give_the_same_frames(opened: Callable[...,
     assert 0 < small.statistics()["peak_bytes"] <= 60_000
 
 
-def test_no_cache_at_all_still_works(opened: Callable[..., Session]) -> None:
+def test_no_cache_at_all_still_works(opened: Callable[..., Session], fake_family: Recorder) -> None:
     session = opened(cache=0)
     result = ask(session, 0, Fraction(1, 4))
     assert torch.allclose(result, 0.75 * source(0) + 0.25 * source(1), atol=1e-6)
     assert session.statistics()["peak_bytes"] == 0
+    assert fake_family.counts() == {"encode": 2, "prepare": 1, "synthesise": 1}
 
 
 def test_many_threads_and_devices_at_once(opened: Callable[..., Session], fake_family: Recorder) -> None:
@@ -203,3 +204,30 @@ def test_a_closed_session_says_so(opened: Callable[..., Session]) -> None:
     assert session.statistics()["bytes"] == 0
     with pytest.raises(VsvfiError, match="closed"):
         ask(session, 0, Fraction(1, 2))
+
+
+def test_a_request_that_races_with_the_end_is_told_the_same(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    session = opened()
+    started, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        started.set()
+        release.wait(10)
+
+    fake_family.hook = hold
+    with ThreadPoolExecutor(3) as threads:
+        running = threads.submit(ask, session, 0, Fraction(1, 2))
+        assert started.wait(10)
+        waiting = threads.submit(ask, session, 4, Fraction(1, 2))
+        while not session._lanes[0]._workers._work_queue.qsize():
+            pass
+        closing = threads.submit(session.close)
+        with pytest.raises(VsvfiError, match="closed"):
+            waiting.result(10)
+        release.set()
+        running.result(10)
+        closing.result(10)
+    session._open = True
+    with pytest.raises(VsvfiError, match="closed"):
+        ask(session, 0, Fraction(1, 2))
+    session._open = False

@@ -91,6 +91,8 @@ def _blend_callback(session: Session, rgb_format: int) -> Callable[[int, list[vs
             raise vs.Error(f"interpolate: {error}") from None
         except VsvfiError as error:
             raise vs.Error(f"interpolate: {FrameError(n, str(error))}") from None
+        except RuntimeError as error:  # torch's word for whatever a device or a kernel did not like
+            raise vs.Error(f"interpolate: {FrameError(n, str(error).splitlines()[0] if str(error) else type(error).__name__)}") from error
         return out
 
     return blend

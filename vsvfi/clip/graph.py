@@ -26,6 +26,7 @@ from vsvfi.models.family import Timesteps
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import DuplicateMode, Options, Precision, Rate, SceneMode, parse
 from vsvfi.plan.policy import Policy
+from vsvfi.plan.spread import spread
 from vsvfi.plan.timeline import Timeline
 
 _PROBED_LENGTH = 10_000_000
@@ -116,6 +117,11 @@ def _check_clip(clip: object) -> None:
         raise ClipError(
             "the clip's format or size varies", "bring it to one format and size first, for example clip.resize.Bicubic(width, height, format=vs.YUV420P8)"
         )
+    if clip.format.sample_type == vs.INTEGER and clip.format.bits_per_sample > 16:
+        raise ClipError(
+            f"the clip is {clip.format.name}, samples of {clip.format.bits_per_sample} bits",
+            "convert it to 16 bits or float first with clip.resize.Point(format=...)",
+        )
     if getattr(clip, "gpu_resident", False):
         raise ClipError("the clip's frames are on the GPU", "add .std.GPUDownload() before interpolate")
     if clip.num_frames <= _PROBED_LENGTH:
@@ -126,7 +132,7 @@ def _check_clip(clip: object) -> None:
 def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
     """The whole graph for a checked clip and checked options."""
     timeline = _timeline(clip, options)
-    selection = Selection(timeline)
+    selection = Selection(timeline, "multi" if options.fps is None else "fps")
     family, variant = find(options.model)
     check_scale(family, options.scale, clip.width, clip.height)
     check_options(family, dict(options.options))
@@ -195,7 +201,7 @@ def _by_pair(pool: Sequence[vs.VideoNode]) -> Callable[[int, vs.VideoFrame], vs.
     """All times of one pair on one node: they never race for it."""
 
     def pick(n: int, f: vs.VideoFrame) -> vs.VideoNode:
-        return pool[int(f.props[decisions.FIRST]) % len(pool)]
+        return pool[spread(int(f.props[decisions.FIRST]), len(pool))]
 
     return pick
 

@@ -17,16 +17,19 @@ _LARGEST_CYCLE = 4_000_000
 
 
 class Selection:
-    """The mapping of one timeline.
+    """The mapping of one timeline; `argument` is the one that chose its factor.
 
     Raises:
         ArgumentError: the ratio is so fine that its cycle would not fit in memory.
     """
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline, argument: str = "multi") -> None:
         factor = timeline.factor
         if factor.numerator > _LARGEST_CYCLE:
-            raise ArgumentError("fps", str(timeline.rate), f"is {factor} of the clip's rate, too fine a ratio", "use a simpler rate such as 60000/1001")
+            given = timeline.rate if argument == "fps" else factor
+            raise ArgumentError(
+                argument, str(given), f"is {factor} times the clip's rate, too fine a ratio", "use a simpler one, such as fps=60000/1001 or multi=5/2"
+            )
         self._timeline = timeline
         cycles = 2 if factor.denominator == 1 else 1  # SelectEvery wants a cycle of two frames at least
         self._cycle = cycles * factor.denominator

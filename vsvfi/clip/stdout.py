@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ def stdout_to_stderr() -> Iterator[None]:
 
 
 def _flush() -> None:
-    """Python's own buffer must not cross the border."""
+    """Neither Python's buffer nor the C library's may cross the border: both are full when stdout is a pipe, and the host writes to the same one."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
+    with contextlib.suppress(OSError, AttributeError):
+        (ctypes.CDLL("ucrtbase") if sys.platform == "win32" else ctypes.CDLL(None)).fflush(None)

@@ -95,12 +95,12 @@ def release(device: torch.device) -> None:
 
 _flags_lock = threading.Lock()
 _flags_users = 0
-_flags_before: tuple[bool, bool, bool] = (False, False, False)
+_flags_before: tuple[bool, bool, bool, bool] = (False, False, False, False)
 
 
 @contextlib.contextmanager
 def inference(device: torch.device) -> Iterator[None]:
-    """No gradients, true fp32 (no TF32) and cuDNN's fastest kernels while inside; any number of threads may be inside."""
+    """No gradients, true fp32 (no TF32), and cuDNN kernels that give the same bits in every process, while inside; any number of threads may be inside."""
     with torch.inference_mode():
         if device.type != "cuda":
             yield
@@ -118,8 +118,8 @@ def _enter_flags() -> None:
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     with _flags_lock:
         if _flags_users == 0:
-            _flags_before = (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark)
-            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = False, False, True
+            _flags_before = (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic)
+            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic = False, False, False, True
         _flags_users += 1
 
 
@@ -129,4 +129,4 @@ def _leave_flags() -> None:
     with _flags_lock:
         _flags_users -= 1
         if _flags_users == 0:
-            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = _flags_before
+            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic = _flags_before

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -26,13 +26,20 @@ from vsvfi.errors import DeviceMemoryError, VsvfiError
 from vsvfi.models.family import Timesteps
 from vsvfi.models.interpolator import tensor_bytes
 from vsvfi.plan.midpoints import chain
+from vsvfi.plan.spread import spread
 from vsvfi.plan.timeline import Blend
+
+CLOSED = "the session is closed: its script was unloaded"
 
 type Load = Callable[[int, Tensor], None]
 """Fills a [1, 3, H, W] host tensor with source frame k, RGB; values outside [0, 1] are kept."""
 
 type Deliver = Callable[[Tensor], None]
 """Takes the result, [3, H, W] on the host; it must be copied before returning."""
+
+
+type Excess = tuple[Tensor | None, Tensor | None]
+"""What two pictures have outside [0, 1]; None for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Prepared:
 
     pair: Any  # the family's own Pair; None between identical pictures
     still: Still | None  # what both pictures share
-    excess: tuple[Tensor | None, Tensor | None]
+    excess: Excess
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,14 @@ class Lane:
 
     def run(self, request: Request) -> None:
         """Make one frame on a thread of this lane and wait for it; waiting holds no lock and no GIL."""
-        self._workers.submit(self._make, request).result()
+        try:
+            made = self._workers.submit(self._make, request)
+        except RuntimeError:  # shut down between the caller's look and now
+            raise VsvfiError(CLOSED) from None
+        try:
+            made.result()
+        except CancelledError:
+            raise VsvfiError(CLOSED) from None
 
     def close(self) -> None:
         """Finish what runs, drop what waits and free everything."""
@@ -131,8 +145,8 @@ class Lane:
                 return
             except torch.OutOfMemoryError:
                 failed = held
-            except RuntimeError as error:  # the CPU's allocator raises a plain RuntimeError
-                if "can't allocate memory" not in str(error):
+            except RuntimeError as error:  # what the CPU's allocator and the CUDA libraries raise
+                if not any(sign in str(error) for sign in ("can't allocate memory", "ALLOC_FAILED")):
                     raise
                 failed = held
         raise DeviceMemoryError(request.n, describe(self.device), failed)
@@ -142,16 +156,20 @@ class Lane:
         blend = request.blend
         goal = Position(blend.first, blend.second, blend.t)
         known = self.frames.peek(goal) if self.halving else None
-        result = self.padding.crop(self._interpolate(goal, request.load) if known is None else known.image)
-        weights = (1 - float(blend.t), float(blend.t))
-        ends = (Position(blend.first, blend.first), Position(blend.second, blend.second))
-        for weight, excess in zip(weights, self._excess(ends, request.load), strict=True):
-            if excess is not None:
-                result = result + weight * excess
+        picture, excess = self._interpolate(goal, request.load) if known is None else (known.image, (None, None))
+        if self.halving:  # its ends may have been midpoints
+            excess = self._excess((Position(blend.first, blend.first), Position(blend.second, blend.second)), request.load)
+        result = self.padding.crop(picture)
+        for weight, outside in zip((1 - float(blend.t), float(blend.t)), excess, strict=True):
+            if outside is not None:
+                result = result + weight * outside
         return self._transfer().download(result, self.io_dtype)[0]
 
-    def _interpolate(self, goal: Position, load: Load) -> Tensor:
-        """The padded picture at a position between two source frames, [1, 3, H, W]; a model that only halves gets there through midpoints."""
+    def _interpolate(self, goal: Position, load: Load) -> tuple[Tensor, Excess]:
+        """The padded picture at a position between two source frames, [1, 3, H, W], and the excess of the pair it was made from.
+
+        A model that only halves gets there through midpoints.
+        """
         start, end, t = Position(goal.first, goal.first), Position(goal.second, goal.second), goal.t
         if self.halving:
             before, after = chain(goal.t)[-1]
@@ -160,12 +178,12 @@ class Lane:
             t = Fraction(1, 2)
         prepared = self._pair(start, end, load)
         if prepared.pair is None and prepared.still is not None:
-            return prepared.still.image  # whatever lies between identical pictures is the same
+            return prepared.still.image, prepared.excess  # whatever lies between identical pictures is the same
         with self._count:
             self.syntheses += 1
         times = torch.full((1,), float(t), dtype=torch.float32, device=self.device)
         picture: Tensor = self.network.synthesise(prepared.pair, times)
-        return picture if prepared.still is None else prepared.still.steady(picture)
+        return (picture if prepared.still is None else prepared.still.steady(picture)), prepared.excess
 
     def _pair(self, first: Position, second: Position, load: Load) -> Prepared:
         def prepare() -> Prepared:
@@ -180,14 +198,14 @@ class Lane:
     def _encoded(self, position: Position, load: Load) -> Encoded:
         def encode() -> Encoded:
             if position.first != position.second:
-                image = self._interpolate(position, load)
+                image, _ = self._interpolate(position, load)
                 return Encoded(self.network.encode_frame(image), None, image)
             image, excess = self._read(position.first, load)
             return Encoded(self.network.encode_frame(image), excess, image)
 
         return self.frames.get(position, encode)
 
-    def _excess(self, ends: tuple[Position, Position], load: Load) -> tuple[Tensor | None, Tensor | None]:
+    def _excess(self, ends: tuple[Position, Position], load: Load) -> Excess:
         """What the two source frames have outside [0, 1]."""
         held = self.pairs.peek(ends)
         if held is not None:
@@ -222,7 +240,7 @@ class Session:
 
     Args:
         blueprint: the model and its weights.
-        devices: each gets a network and caches of its own; pairs are spread over them by their first frame.
+        devices: each gets a network and caches of its own; pairs are spread over them, so a frame between pairs of two devices is encoded on both.
         dtypes: what to compute in, per device.
         size: (width, height) of the clip.
         scale: resolution of the motion estimation, None for the family's choice.
@@ -274,8 +292,8 @@ class Session:
             VsvfiError: the session is closed.
         """
         if not self._open:
-            raise VsvfiError("the session is closed: its script was unloaded")
-        self._lanes[blend.first % len(self._lanes)].run(Request(n, blend, load, deliver))
+            raise VsvfiError(CLOSED)
+        self._lanes[spread(blend.first, len(self._lanes))].run(Request(n, blend, load, deliver))
 
     def statistics(self) -> dict[str, int]:
         """Counters over all devices: frames encoded, pairs prepared, pictures synthesised, cache hits, and bytes held now and at most."""
