@@ -47,7 +47,7 @@ FAMILY = Family(
         Variant(
             name="builtin",
             config=_config((16, 32, 48, 64), 16),
-            sources=(Builtin(file="ifrnet_builtin.safetensors", sha256="d30ba642d4d1d48f50ec3c13765f6eb357f7125299aa61376b2684ca2d9c40ca", size=4_264_696),),
+            sources=(Builtin(file="ifrnet_builtin.safetensors", sha256="7c326ef36cda4df61a16864166be4f747dc4a3f388b79d4537e99d61ca17ce21", size=4_264_696),),
             licence="MIT",
             parameters=2_127_268,
             note="packaged, no download; small, trained on procedural scenes alone (scripts/train), any time",
