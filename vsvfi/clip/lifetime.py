@@ -22,12 +22,3 @@ def close_with_environment(session: Session) -> None:
             alive.close()
 
     vs.register_on_destroy(close)
-    weakref.finalize(session, _forget, close)
-
-
-def _forget(close: object) -> None:
-    """Take the callback of a session that is gone off VapourSynth's list, if the environment is still there."""
-    try:
-        vs.unregister_on_destroy(close)
-    except Exception:  # the environment is being destroyed, or another one is current: nothing is left to take off
-        return

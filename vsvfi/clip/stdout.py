@@ -41,5 +41,9 @@ def _flush() -> None:
     """Neither Python's buffer nor the C library's may cross the border: both are full when stdout is a pipe, and the host writes to the same one."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
-    with contextlib.suppress(OSError, AttributeError):
-        (ctypes.CDLL("ucrtbase") if sys.platform == "win32" else ctypes.CDLL(None)).fflush(None)
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        if sys.platform == "win32":
+            ctypes.CDLL("ucrtbase").fflush(None)
+        else:  # that one stream alone: another thread may be holding a different one
+            library = ctypes.CDLL(None)
+            library.fflush(ctypes.c_void_p.in_dll(library, "__stdoutp" if sys.platform == "darwin" else "stdout"))
