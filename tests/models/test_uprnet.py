@@ -117,13 +117,13 @@ def intermediates(monkeypatch: pytest.MonkeyPatch, variant: str, state: dict[str
     for block in ("encoder_conv", "encoder_down1", "encoder_down2", "decoder_up1", "decoder_up2", "decoder_conv"):
         network.synthesis_network.get_submodule(block).register_forward_hook(lambda module, inputs, output: calls["blocks"].append(output.clone()))
     pictures: list[Tensor] = []
-    level_picture = network._synthesise_level
-    monkeypatch.setattr(network, "_synthesise_level", lambda *arguments: pictures.append(level_picture(*arguments)) or pictures[-1])
+    level_picture = network._picture
+    monkeypatch.setattr(network, "_picture", lambda *arguments: pictures.append(level_picture(*arguments)) or pictures[-1])
     with torch.inference_mode():
         frames = [network.encode_frame(image) for image in (first, second)]
         pair = network.prepare_pair(*frames)
         result = network.synthesise(pair, torch.tensor([0.5]))
-    assert torch.equal(pictures[-1].flip(1), result)
+    assert torch.equal(pictures[-1].clamp(0, 1).flip(1), result)
     found: dict[str, Tensor] = {}
     for index, level in enumerate(network.levels):
         entry: dict[str, Tensor] = {}
@@ -140,7 +140,7 @@ def intermediates(monkeypatch: pytest.MonkeyPatch, variant: str, state: dict[str
         for step, (warped_0, warped_1) in enumerate(features):
             entry[f"warped_c0_{step}"], entry[f"warped_c1_{step}"] = warped_0, warped_1
         entry |= dict(zip(("s0", "s1", "s2", "up1", "up2", "dec"), calls["blocks"][6 * index : 6 * index + 6], strict=True))
-        entry["pred"], entry["interp"] = output, pictures[index]
+        entry["pred"], entry["interp"] = output, pictures[index].clamp(0, 1)
         masks = torch.sigmoid(output[:, 3:])
         entry["merged"] = (entry["warped_img0"] * masks[:, :1] + entry["warped_img1"] * masks[:, 1:]) / masks.sum(1, keepdim=True)
         found |= {f"l{level}_{name}": tensor for name, tensor in entry.items()}

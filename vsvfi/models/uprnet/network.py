@@ -88,17 +88,21 @@ class UPRNet(Interpolator[Frame, Pair]):
         return Pair(first, second, tuple(pyramids))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        times = broadcast_times(t, pair.first.levels[0].image.shape[0], pair.flows[0][0]).reshape(-1, 1, 1, 1)
-        previous: Tensor | None = None
-        for index, (before, after, flows) in enumerate(zip(pair.first.levels, pair.second.levels, pair.flows, strict=True)):
-            if previous is not None:
-                previous = resize_bilinear(previous, Fraction(2 ** (self.levels[index - 1] - self.levels[index])))
-            previous = self._synthesise_level(before, after, flows, times, previous)
-        assert previous is not None
-        return previous.flip(1)
+        return self.pictures(pair, t)[-1].clamp(0, 1).flip(1)
 
-    def _synthesise_level(self, before: Level, after: Level, flows: tuple[Tensor, Tensor, Tensor], times: Tensor, previous: Tensor | None) -> Tensor:
-        """The frame of one level, [B, 3, h, w] BGR float32 in [0, 1]; `previous` is that of the level before at this size."""
+    def pictures(self, pair: Pair, t: Tensor) -> list[Tensor]:
+        """What every level makes of the frame at t, coarse to fine: [B, 3, h, w] BGR float32, not clamped (which would hide errors from a gradient)."""
+        times = broadcast_times(t, pair.first.levels[0].image.shape[0], pair.flows[0][0]).reshape(-1, 1, 1, 1)
+        made: list[Tensor] = []
+        for index, (before, after, flows) in enumerate(zip(pair.first.levels, pair.second.levels, pair.flows, strict=True)):
+            previous = None
+            if made:
+                previous = resize_bilinear(made[-1].clamp(0, 1), Fraction(2 ** (self.levels[index - 1] - self.levels[index])))
+            made.append(self._picture(before, after, flows, times, previous))
+        return made
+
+    def _picture(self, before: Level, after: Level, flows: tuple[Tensor, Tensor, Tensor], times: Tensor, previous: Tensor | None) -> Tensor:
+        """The frame of one level, [B, 3, h, w]; `previous` is that of the level before, clamped, at this size."""
         displacements = [(times * flow[:, :2], (1 - times) * flow[:, 2:]) for flow in flows]
         warped_features = []
         images = []
@@ -118,7 +122,8 @@ class UPRNet(Interpolator[Frame, Pair]):
         residual = 2 * torch.sigmoid(output[:, :3]) - 1
         weight_0, weight_1 = torch.sigmoid(output[:, 3:4]) * (1 - times), torch.sigmoid(output[:, 4:5]) * times
         merged = (images[0] * weight_0 + images[1] * weight_1) / (weight_0 + weight_1)
-        return (merged + residual).clamp(0, 1)
+        picture: Tensor = merged + residual
+        return picture
 
 
 def _flow_pyramid(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
