@@ -18,13 +18,22 @@ from scripts.train.bank import SPRITES, Bank
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A batch: first, second, truth [B, 3, H, W] in [0, 1]; t [B]; flow [B, 4, H, W] from t to the first (x, y) and to the second; still [B] bool."""
+    """A batch of pictures in [0, 1], times, and exact flows in pixels, x then y.
+
+    Attributes:
+        first, second, truth: [B, 3, H, W].
+        t: [B].
+        flow: [B, 4, H, W], from t to the first frame and to the second.
+        motion: [B, 4, H, W], from the first frame to the second and back.
+        still: [B] bool, where nothing moves.
+    """
 
     first: Tensor
     second: Tensor
     truth: Tensor
     t: Tensor
     flow: Tensor
+    motion: Tensor
     still: Tensor
 
     def to(self, device: torch.device) -> Sample:
@@ -172,7 +181,7 @@ class _Drawing:
             functional.grid_sample(textures, torch.stack((u / half, v / half), -1), mode="bilinear", padding_mode="reflection", align_corners=False)
             for u, v in places
         ]
-        flow = self.flow(calm, places[1], times)
+        flow, forth, back = self.flows(calm, places, times)
 
         for _ in range(int(torch.randint(0, 5, (1,), generator=self.random))):
             level = int(torch.randint(0, len(SPRITES), (1,), generator=self.random))
@@ -182,19 +191,28 @@ class _Drawing:
             index = torch.randint(len(self.bank.sprites[level]), (self.batch,), generator=self.random).to(self.device)
             textures = self.recolour(self.bank.sprites[level][index])
             places = [motion.to_layer(self.x, self.y, time) for time in times]
+            covered = []
             for which, (u, v) in enumerate(places):
                 drawn = functional.grid_sample(textures, torch.stack((u / radius, v / radius), -1), padding_mode="zeros", align_corners=False)
                 pictures[which] = pictures[which] * (1 - drawn[:, 3:]) + drawn[:, :3]
-                if which == 1:
-                    flow = torch.where(drawn[:, 3:] > 0.5, self.flow(motion, (u, v), times), flow)
-        return self.exposed(pictures, t, flow, still)
+                covered.append(drawn[:, 3:] > 0.5)
+            own = self.flows(motion, places, times)
+            forth, flow, back = (torch.where(cover, new, old) for cover, new, old in zip(covered, (own[1], own[0], own[2]), (forth, flow, back)))
+        return self.exposed(pictures, t, flow, torch.cat((forth, back), 1), still)
 
-    def flow(self, motion: _Motion, place: tuple[Tensor, Tensor], times: list[Tensor]) -> Tensor:
-        """Where points at layer positions `place` are in the first and second frame, less where they are now: [B, 4, H, W]."""
-        first, second = motion.to_picture(*place, times[0]), motion.to_picture(*place, times[2])
-        return torch.stack((first[0] - self.x, first[1] - self.y, second[0] - self.x, second[1] - self.y), 1)
+    def flows(self, motion: _Motion, places: list[tuple[Tensor, Tensor]], times: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Flows of one layer whose positions at the three times are `places`: from t to both frames [B, 4, H, W], from the first to the second
+        [B, 2, H, W], and back.
+        """
+        first, second = self.flow(motion, places[1], times[0]), self.flow(motion, places[1], times[2])
+        return torch.cat((first, second), 1), self.flow(motion, places[0], times[2]), self.flow(motion, places[2], times[0])
 
-    def exposed(self, pictures: list[Tensor], t: Tensor, flow: Tensor, still: Tensor) -> Sample:
+    def flow(self, motion: _Motion, place: tuple[Tensor, Tensor], time: Tensor) -> Tensor:
+        """Where points at layer positions `place` are at a time, less where they are now: [B, 2, H, W]."""
+        x, y = motion.to_picture(*place, time)
+        return torch.stack((x - self.x, y - self.y), 1)
+
+    def exposed(self, pictures: list[Tensor], t: Tensor, flow: Tensor, motion: Tensor, still: Tensor) -> Sample:
         """Changing light and noise; still samples have the same noise everywhere, so that both inputs and the truth are one picture."""
         still4, t4 = still[..., None], t[..., None]
         change = (self.chance(0.15) * self.normal(0.12))[..., None] * (1 - still4)
@@ -208,7 +226,7 @@ class _Drawing:
         first, second = first + strength * noises[0], second + strength * torch.where(still4 > 0, noises[0], noises[1])
         truth = torch.where(still4 > 0, first, truth)
         first, second, truth = (((image * 255).round() / 255).clamp(0, 1) for image in (first, second, truth))
-        return Sample(first, second, truth, t.reshape(-1), flow, still.reshape(-1) > 0)
+        return Sample(first, second, truth, t.reshape(-1), flow, motion, still.reshape(-1) > 0)
 
     def grain(self, coarse: Tensor) -> Tensor:
         """Unit noise [B, 3, H, W]: fine as from a sensor, or in blocks as from compression."""

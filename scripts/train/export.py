@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 
 from scripts.train.heldout import score
-from scripts.train.train import fresh_network
+from scripts.train.train import ARCHITECTURES
 
 TARGET = Path("vsvfi/weights/builtin/ifrnet_builtin.safetensors")
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     safetensors.torch.save_file(state, given.target)
     given.target.chmod(0o644)  # safetensors keeps new files to their owner
     content = given.target.read_bytes()
-    network = fresh_network(checkpoint["widths"], checkpoint["side"]).eval()
+    network = ARCHITECTURES[checkpoint["architecture"]].fresh(**checkpoint["config"]).eval()
     network.load_state_dict({key: value.float() for key, value in state.items()})
     result = score(network)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "seed": checkpoint["seed"],
         "steps": checkpoint["step"],
         "data": "procedural samples of scripts/train/data.py alone; no photograph or video",
-        "widths": list(checkpoint["widths"]),
-        "side": checkpoint["side"],
+        "architecture": checkpoint["architecture"],
+        "config": checkpoint["config"],
         "parameters": sum(weight.numel() for weight in network.parameters()),
         "scores": {
             "held_out_while_training": {

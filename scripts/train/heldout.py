@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsvfi.models.ifrnet.network import IFRNet
+from vsvfi.engine.build import AnyInterpolator
 from vsvfi.synthetic import scene
 
 FIRST_SEED = 900_000
@@ -60,7 +60,7 @@ class Score:
 
 
 @torch.no_grad()
-def score(network: IFRNet, count: int = 4) -> Score:
+def score(network: AnyInterpolator, count: int = 4) -> Score:
     """How a network in evaluation mode does on the held-out scenes."""
     results: dict[str, list[tuple[float, float]]] = {}
     still_error = 0.0

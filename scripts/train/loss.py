@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scripts.train.architecture import Estimate
 from scripts.train.data import Sample
-from vsvfi.models.ifrnet.network import IFRNet
-from vsvfi.ops.warp import backward_warp
 
 
 def charbonnier(error: Tensor, softness: float = 1e-3) -> Tensor:
@@ -41,22 +40,19 @@ def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
     return total / len(estimates)
 
 
-def losses(network: IFRNet, sample: Sample, flow_weight: float) -> tuple[Tensor, dict[str, float], Tensor]:
-    """The sum to minimise, its parts, and the picture [B, 3, H, W] (not clamped, which would hide errors from the gradient)."""
-    pair = network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second))
-    levels = network.estimate(pair, sample.t)
-    flow, mask, residual = (value.float() for value in levels[-1])
-    first, second = backward_warp(pair.first.float(), flow[:, :2]), backward_warp(pair.second.float(), flow[:, 2:])
-    picture = second + mask * (first - second) + pair.mean + residual
-    error = picture - sample.truth
+def losses(estimate: Estimate, sample: Sample, flow_weight: float) -> tuple[Tensor, dict[str, float]]:
+    """The sum to minimise, and its parts."""
+    error = estimate.pictures[-1] - sample.truth
     parts = {
         "charbonnier": charbonnier(error),
         "laplacian": laplacian(error),
-        "flow": distillation([level[0].float() for level in levels], sample.flow),
-        "still": ((error.abs() + residual.abs()).mean((1, 2, 3)) * sample.still).sum() / len(sample.still),
+        "flow": distillation(estimate.flows, estimate.exact),
+        "still": ((error.abs() + estimate.residual.abs()).mean((1, 2, 3)) * sample.still).sum() / len(sample.still),
     }
-    times = sample.t.reshape(-1, 1, 1, 1)
-    blended = sample.first + times * (sample.second - sample.first) - sample.truth
     total = parts["charbonnier"] + 0.5 * parts["laplacian"] + flow_weight * parts["flow"] + 4 * parts["still"]
+    for picture in estimate.pictures[:-1]:  # coarse pictures feed the next level
+        truth = functional.avg_pool2d(sample.truth, sample.truth.shape[-1] // picture.shape[-1])
+        total = total + 0.25 * charbonnier(picture - truth) / len(estimate.pictures)
+    blended = sample.first + sample.t.reshape(-1, 1, 1, 1) * (sample.second - sample.first) - sample.truth
     values = {name: float(part.detach()) for name, part in parts.items()}
-    return total, {**values, "blend": float(charbonnier(blended)), "still_flow": float(distillation([torch.zeros_like(sample.flow)], sample.flow))}, picture
+    return total, {**values, "blend": float(charbonnier(blended)), "no_flow": float(distillation([torch.zeros_like(estimate.exact)], estimate.exact))}

@@ -27,13 +27,14 @@ from torch import distributed, nn
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
 from scripts.train.heldout import Score, score
+from scripts.train.ifrnet import IFRNET
 from scripts.train.loss import losses
 from scripts.train.optimiser import Muon
 from scripts.train.picture import write_png
-from vsvfi.models.ifrnet.network import Decoder, IFRNet, ResidualBlock
+from scripts.train.uprnet import UPRNET
+from vsvfi.engine.build import AnyInterpolator
 
-WIDTHS = (16, 32, 48, 64)
-SIDE = 16
+ARCHITECTURES = {"ifrnet": IFRNET, "uprnet": UPRNET}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,68 +62,10 @@ class Settings:
     device: str = "cpu"
     half: bool = True
     muon: bool = True
-    widths: tuple[int, int, int, int] = WIDTHS
-    side: int = SIDE
+    architecture: str = "uprnet"
+    width: int = 0
+    flow_weight: float = 0.05
     heldout: int = 4
-
-
-def fresh_network(widths: tuple[int, int, int, int] = WIDTHS, side: int = SIDE) -> IFRNet:
-    """A network that begins as frame blending (no flow, mask about 1 - t, no residual) and whose features keep their size from layer to layer.
-
-    torch's own initial weights shrink features by about 0.6 in each layer, which delays the first useful flow by thousands of steps.
-    """
-    network = IFRNet(widths, side)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=0.25)
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
-                module.bias.zero_()
-            if isinstance(module, nn.PReLU):
-                # slopes of both signs: comparing two frames needs even functions, from which plain rectifiers are slow to build one
-                module.weight.uniform_(-0.7, 0.7)
-            if isinstance(module, ResidualBlock):
-                module.conv5.weight *= 0.3
-        for decoder in (network.decoder4, network.decoder3, network.decoder2, network.decoder1):
-            _compare_frames(decoder, coarsest=decoder is network.decoder4)
-            last = decoder.convblock.get_submodule("2")
-            assert isinstance(last, nn.ConvTranspose2d)
-            nn.init.normal_(last.weight, std=(last.in_channels * 4) ** -0.5)  # four taps of the kernel reach each output
-            last.weight[:, : 8 if decoder is network.decoder1 else 4] = 0
-            _carry_time(decoder, coarsest=decoder is network.decoder4, finest=decoder is network.decoder1)
-    return network
-
-
-def _compare_frames(decoder: Decoder, *, coarsest: bool) -> None:
-    """Let a third of the first convolution see the sum of both frames' features, a third their difference."""
-    first = decoder.convblock.get_submodule("0.0")
-    assert isinstance(first, nn.Conv2d)
-    width = (first.in_channels - 1) // 2 if coarsest else (first.in_channels - 4) // 3
-    start = 0 if coarsest else width
-    third = first.out_channels // 3
-    one, two = slice(start, start + width), slice(start + width, start + 2 * width)
-    first.weight[:third, two] = first.weight[:third, one]
-    first.weight[third : 2 * third, two] = -first.weight[third : 2 * third, one]
-
-
-def _carry_time(decoder: Decoder, *, coarsest: bool, finest: bool) -> None:
-    """Reserve one channel that brings t unchanged to every level, and to the mask, which so begins near 1 - t."""
-    first, block, last = decoder.convblock.get_submodule("0.0"), decoder.convblock.get_submodule("1"), decoder.convblock.get_submodule("2")
-    activation = decoder.convblock.get_submodule("0.1")
-    assert isinstance(first, nn.Conv2d)
-    assert isinstance(activation, nn.PReLU)
-    assert isinstance(block, ResidualBlock)
-    assert isinstance(last, nn.ConvTranspose2d)
-    assert last.bias is not None
-    first.weight[0] = 0
-    first.weight[0, -1 if coarsest else 0, 1, 1] = 1
-    block.conv5.weight[0] = 0
-    if finest:
-        last.weight[0, 4] = -4 / 4  # the logit of 1 - t is about 4 (1/2 - t)
-        last.bias[4] = 2
-    else:
-        last.weight[:, 4] = 0
-        last.weight[0, 4] = 1 / 4
 
 
 class Trainer:
@@ -132,9 +75,11 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.settings = settings
         self.device = torch.device(settings.device)
-        self.network = fresh_network(settings.widths, settings.side).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average: IFRNet = copy.deepcopy(self.network).eval()
-        outputs = {id(decoder.convblock.get_submodule("2").weight) for decoder in self.network.modules() if isinstance(decoder, Decoder)}
+        self.architecture = ARCHITECTURES[settings.architecture]
+        self.config = {**self.architecture.config, **({"width": settings.width} if settings.width else {})}
+        self.network = self.architecture.fresh(**self.config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average: AnyInterpolator = copy.deepcopy(self.network).eval()
+        outputs = {id(weight) for weight in self.architecture.outputs(self.network)}
         matrices = [weight for weight in self.network.parameters() if weight.ndim > 1 and id(weight) not in outputs and settings.muon]
         chosen = {id(weight) for weight in matrices}
         others = [weight for weight in self.network.parameters() if id(weight) not in chosen]
@@ -165,7 +110,7 @@ class Trainer:
 
     def flow_weight(self) -> float:
         """Flows lead at the start, the picture at the end."""
-        return 0.02 * max(0.1, 1 - self.progress() / 0.8)
+        return self.settings.flow_weight * max(0.1, 1 - self.progress() / 0.8)
 
     def advance(self) -> tuple[dict[str, float], Sample, torch.Tensor]:
         """One step: the parts of the loss, the batch, and the pictures made."""
@@ -177,7 +122,8 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = self.rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half):
-            total, parts, picture = losses(self.network, sample, self.flow_weight())
+            estimate = self.architecture.estimate(self.network, sample)
+        total, parts = losses(estimate, sample, self.flow_weight())
         self.network.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         elapsed = self._shared(self.elapsed + time.monotonic() - began)
@@ -191,7 +137,7 @@ class Trainer:
         with torch.no_grad():
             for slow, fast in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 slow.lerp_(fast, 1 - keep)
-        return {"total": float(total.detach()), **parts, "norm": norm}, sample, picture.detach()
+        return {"total": float(total.detach()), **parts, "norm": norm}, sample, estimate.pictures[-1].detach()
 
     def _shared(self, elapsed: float) -> float:
         """Average the gradients, and a clock, over all processes."""
@@ -215,8 +161,8 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "seed": self.settings.seed,
-            "widths": self.settings.widths,
-            "side": self.settings.side,
+            "architecture": self.settings.architecture,
+            "config": self.config,
         }
         beside = path.with_suffix(".part")
         torch.save(state, beside)
@@ -293,9 +239,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("decay-from", float),
         ("minutes", float),
         ("ease", float),
+        ("width", int),
+        ("warmup", int),
+        ("averaging", float),
+        ("flow-weight", float),
     ):
         default = Settings.__dataclass_fields__[name.replace("-", "_")].default
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"default {default}")
+    parser.add_argument("--architecture", choices=sorted(ARCHITECTURES), default="uprnet")
     parser.add_argument("--adam", action="store_true", help="AdamW for all weights instead of Muon for those of convolutions")
     parser.add_argument("--full-precision", action="store_true", help="no bfloat16")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")

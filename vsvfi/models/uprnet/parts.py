@@ -12,8 +12,8 @@ from torch.nn import functional
 from vsvfi.ops.correlation import local_correlation
 from vsvfi.ops.splat import splat
 
-_SLOPE = 0.1
-_RADIUS = 4
+SLOPE = 0.1
+RADIUS = 4
 
 
 class FeaturePyramid(nn.Module):
@@ -26,7 +26,7 @@ class FeaturePyramid(nn.Module):
             layers: list[nn.Module] = []
             channels = width << stage
             for layer in range(4):
-                layers += [_conv(channels if layer else entering, channels, stride=2 if stage and not layer else 1), nn.LeakyReLU(_SLOPE, inplace=True)]
+                layers += [_conv(channels if layer else entering, channels, stride=2 if stage and not layer else 1), nn.LeakyReLU(SLOPE, inplace=True)]
             self.add_module(f"conv_stage{stage}", nn.Sequential(*layers))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -43,11 +43,11 @@ class MotionEstimator(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         features = 4 * width
-        volume = (2 * _RADIUS + 1) ** 2
+        volume = (2 * RADIUS + 1) ** 2
         widths = (volume + 3 * features + 4, 10 * width, 8 * width, 7 * width, 6 * width, features, 4)
         for layer, (entering, leaving) in enumerate(itertools.pairwise(widths), 1):
             convolution = _conv(entering, leaving, kernel=1 if layer == 1 else 3)
-            activation = [] if layer == 6 else [nn.LeakyReLU(_SLOPE, inplace=True)]
+            activation = [] if layer == 6 else [nn.LeakyReLU(SLOPE, inplace=True)]
             self.add_module(f"conv_layer{layer}", nn.Sequential(convolution, *activation))
 
     def forward(self, first: Tensor, second: Tensor, flow: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ class MotionEstimator(nn.Module):
         """
         # A fourth for the grid and a half for the middle, whatever time is wanted later.
         middle_0, middle_1 = splat(first, flow[:, :2] * 0.125), splat(second, flow[:, 2:] * 0.125)
-        volume = functional.leaky_relu(local_correlation(middle_0, middle_1, _RADIUS), _SLOPE)
+        volume = functional.leaky_relu(local_correlation(middle_0, middle_1, RADIUS), SLOPE)
         x = torch.cat((volume, middle_0, middle_1, feature, flow.to(feature.dtype)), 1)
         for layer in range(1, 6):
             x = self.get_submodule(f"conv_layer{layer}")(x)

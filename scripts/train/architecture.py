@@ -1,0 +1,46 @@
+"""What training asks of an architecture. Knows no loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from scripts.train.data import Sample
+from vsvfi.engine.build import AnyInterpolator
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a network made of a batch.
+
+    Attributes:
+        pictures: RGB, coarse to fine, [B, 3, h, w] not clamped; the last one is the result at full size.
+        flows: of every level, [B, 4, h, w] in pixels of their own grid.
+        exact: what the flows should be, [B, 4, H, W].
+        residual: [B, 3, H, W], what was added to the warped pictures; zeros where it is not told apart.
+    """
+
+    pictures: list[Tensor]
+    flows: list[Tensor]
+    exact: Tensor
+    residual: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One way to build the packaged model.
+
+    Attributes:
+        config: keyword arguments of `fresh`, as the variant's config in the family's spec.
+        fresh: a network to start from.
+        outputs: the weights whose outputs are flows, masks and colours.
+        estimate: what a network makes of a batch.
+    """
+
+    config: dict[str, Any]
+    fresh: Callable[..., AnyInterpolator]
+    outputs: Callable[[Any], list[Tensor]]
+    estimate: Callable[[Any, Sample], Estimate]

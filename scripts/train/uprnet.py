@@ -1,0 +1,82 @@
+"""How a UPR-Net is trained: where it starts, and what it is asked for. See `scripts.train.architecture`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scripts.train.architecture import Architecture, Estimate
+from scripts.train.data import Sample
+from vsvfi.models.uprnet.network import UPRNet
+from vsvfi.models.uprnet.parts import SLOPE, FeaturePyramid, MotionEstimator
+
+LEVELS = 3
+
+
+def fresh_network(width: int) -> UPRNet:
+    """A network that begins as frame blending: no flow, equal masks, no residual. Its features keep their size from layer to layer."""
+    network = UPRNet(width, levels=LEVELS)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+            if isinstance(module, nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, std=(module.in_channels * 4 / 2) ** -0.5)  # four taps of the kernel reach each output
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+                module.bias.zero_()
+        _normalise(network.feat_pyramid)
+        for weight in output_weights(network):
+            weight.zero_()
+        _keep_the_flow(network.motion_estimator)
+    return network
+
+
+def _normalise(pyramid: FeaturePyramid) -> None:
+    """Give every layer's output a mean of 0 and a deviation of 1 on natural-looking noise: products of features that shrink from layer to layer vanish."""
+    x = sum(functional.interpolate(torch.randn(4, 3, 128 >> level, 128 >> level), size=(128, 128), mode="bilinear") * 2.0**level for level in range(6))
+    assert isinstance(x, Tensor)
+    x = 0.5 + 0.2 * x / x.std()
+    for stage in range(3):
+        for layer in pyramid.get_submodule(f"conv_stage{stage}").children():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight -= layer.weight.mean((1, 2, 3), keepdim=True)  # blind to brightness
+                made = layer(x)
+                mean, deviation = made.mean((0, 2, 3)), made.std((0, 2, 3))
+                layer.weight /= deviation[:, None, None, None]
+                assert layer.bias is not None
+                layer.bias.copy_(-mean / deviation)
+            x = layer(x)
+
+
+def _keep_the_flow(estimator: MotionEstimator) -> None:
+    """Let the estimator begin by passing on the flow so far, so that every level learns a correction.
+
+    The four components travel on channels of their own, each as a pair of opposite signs, from which a leaky rectifier can be undone:
+    x = (leaky(x) - leaky(-x)) / (1 + slope).
+    """
+    layers = [estimator.get_submodule(f"conv_layer{number}.0") for number in range(1, 7)]
+    first, *between, last = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    pair = torch.cat((torch.eye(4), -torch.eye(4)))  # [8, 4]
+    undo = pair.T / (1 + SLOPE)
+    first.weight[:8] = 0
+    first.weight[:8, -4:, 0, 0] = pair
+    for layer in between:
+        layer.weight[:8] = 0
+        layer.weight[:8, :8, 1, 1] = pair @ undo
+    last.weight[:, :8, 1, 1] = undo
+
+
+def output_weights(network: UPRNet) -> list[Tensor]:
+    """Weights whose outputs are flows, masks and colours."""
+    return [network.motion_estimator.get_parameter("conv_layer6.0.weight"), network.synthesis_network.pred.weight]
+
+
+def estimate(network: UPRNet, sample: Sample) -> Estimate:
+    """What the network makes of a batch: flows between the frames, a picture at every level."""
+    pair = network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second))
+    pictures = [picture.flip(1) for picture in network.pictures(pair, sample.t)]
+    return Estimate(pictures, [flows[0] for flows in pair.flows], sample.motion, torch.zeros_like(pictures[-1]))
+
+
+UPRNET = Architecture({"width": 8}, fresh_network, output_weights, estimate)
