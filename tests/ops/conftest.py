@@ -32,4 +32,6 @@ def emulated_cupy(emulation: None, monkeypatch: pytest.MonkeyPatch) -> CupyDoubl
     monkeypatch.setitem(sys.modules, "cupy", double)  # type: ignore[arg-type]
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=4321))
     monkeypatch.setattr(cupy_kernels, "_kernels", {})
+    raw = cupy_kernels._raw
+    monkeypatch.setattr(cupy_kernels, "_raw", lambda argument: double.remember(argument, raw(argument)))
     return double
