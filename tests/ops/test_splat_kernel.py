@@ -205,7 +205,7 @@ def test_nothing_to_do_is_nothing_done(emulated_cupy: CupyDouble) -> None:
 
 def test_offsets_beyond_32_bits(emulation: None) -> None:
     """One block of a picture too large to be filled, in memory that is there only where it is touched."""
-    width, height, channels, stride = 4, 2**23, 64, 2**31 + 5  # 2**31 sums
+    width, height, channels, stride = 4, 2**23 + 8, 64, 2**31 + 5  # a few more than 2**31 sums
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
     try:
         sparse = [mmap.mmap(-1, size * 4, flags=flags) for size in (width * height * channels, stride + 4)]
