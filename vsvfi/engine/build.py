@@ -93,6 +93,13 @@ def _construct(family: Family, variant: Variant, setup: Setup) -> AnyInterpolato
     return network
 
 
+def warm_up(network: AnyInterpolator, setup: Setup, device: torch.device) -> None:
+    """Run the smallest picture through all phases once, so that kernels are compiled and libraries loaded before the first frame."""
+    image = Padding.of(setup, 1, 1).pad(torch.zeros((1, 3, 1, 1), device=device)).contiguous(memory_format=torch.channels_last)
+    with inference(device):
+        network(image, image, torch.full((1,), 0.5, device=device))
+
+
 class Model:
     """A model as a plain function of two images: `model(first, second, t)`. Pads and crops itself; remembers nothing between calls."""
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsvfi.engine.build import AnyInterpolator, Blueprint
+from vsvfi.engine.build import AnyInterpolator, Blueprint, warm_up
 from vsvfi.engine.cache import Cache, Statistics
 from vsvfi.engine.device import default_cache, describe, inference, release
 from vsvfi.engine.padding import Padding
@@ -268,9 +268,13 @@ class Session:
         padding = Padding.of(setup, width, height)
         halving = blueprint.variant.timesteps is Timesteps.HALF
         entries = None if cache is not None else 2 + workers + (4 if halving else 0)
+        networks = [blueprint.network(setup, device, dtype) for device, dtype in zip(devices, dtypes, strict=True)]
+        for network, device in zip(networks, devices, strict=True):
+            if device.type != "cpu":
+                warm_up(network, setup, device)
         self._lanes = [
             Lane(
-                blueprint.network(setup, device, dtype),
+                network,
                 device,
                 padding,
                 halving=halving,
@@ -279,7 +283,7 @@ class Session:
                 budget=default_cache(device) if cache is None else cache,
                 entries=entries,
             )
-            for device, dtype in zip(devices, dtypes, strict=True)
+            for network, device in zip(networks, devices, strict=True)
         ]
         self._open = True
         self._lock = threading.Lock()

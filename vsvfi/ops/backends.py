@@ -11,10 +11,13 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import logging
 import os
 from dataclasses import dataclass
 
 from vsvfi.errors import ArgumentError
+
+_log = logging.getLogger(__name__)
 
 NAMES = ("reference", "cupy", "mamba_ssm")
 
@@ -83,7 +86,10 @@ def _choose(device: str, kernels: tuple[str, ...], only: str | None) -> Backend:
     for name in kernels:
         if found[name].available:
             return found[name]
-    return Backend("reference", True, "; ".join(f"{name}: {found[name].reason}" for name in kernels))
+    reason = "; ".join(f"{name}: {found[name].reason}" for name in kernels)
+    if only is None:  # said once, since the choice is remembered
+        _log.warning("no kernel for this GPU can be used, the slower reference runs instead (%s)", reason)
+    return Backend("reference", True, reason)
 
 
 def _cupy_fault() -> str | None:
