@@ -8,6 +8,7 @@ The environment variable VSVFI_OPS forces one of them.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -57,6 +58,30 @@ def backends() -> list[Backend]:
             fault = f"VSVFI_OPS={only}"
         found.append(Backend(name, fault is None, fault or ("plain torch, runs anywhere" if name == "reference" else "ready")))
     return found
+
+
+def choose(device: str, kernels: tuple[str, ...]) -> Backend:
+    """The backend that an operator uses on a kind of device: the first of its kernels that can run, else the reference.
+
+    Args:
+        device: "cuda", "cpu", ...
+        kernels: the backends that the operator has for it besides the reference, best first.
+
+    Raises:
+        ArgumentError: VSVFI_OPS names no backend, or one of these that cannot run here.
+    """
+    return _choose(device, kernels, forced())
+
+
+@functools.cache
+def _choose(device: str, kernels: tuple[str, ...], only: str | None) -> Backend:
+    found = {backend.name: backend for backend in backends()}
+    if only in kernels and not found[only].available:
+        raise ArgumentError("VSVFI_OPS", only, f"cannot run here: {found[only].reason}", "unset it")
+    for name in kernels:
+        if found[name].available:
+            return found[name]
+    return Backend("reference", True, "; ".join(f"{name}: {found[name].reason}" for name in kernels))
 
 
 def _cupy_fault() -> str | None:
