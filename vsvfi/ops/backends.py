@@ -1,6 +1,7 @@
 """Which implementations of the operators can run here, and why the others cannot. Knows no operator; imports nothing heavy before it is asked.
 
     reference    plain torch: runs anywhere, and is what the others are tested against
+    llvmlite     native code for the CPU, compiled at run time by LLVM
     cupy         CUDA kernels compiled at run time by CuPy
     mamba_ssm    the scan kernel of the mamba_ssm package
 The environment variable VSVFI_OPS forces one of them.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from vsvfi.errors import ArgumentError
 
-NAMES = ("reference", "cupy", "mamba_ssm")
+NAMES = ("reference", "llvmlite", "cupy", "mamba_ssm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def backends() -> list[Backend]:
         ArgumentError: VSVFI_OPS names no backend.
     """
     only = forced()
-    faults = {"reference": None, "cupy": _cupy_fault, "mamba_ssm": _mamba_fault}
+    faults = {"reference": None, "llvmlite": _llvmlite_fault, "cupy": _cupy_fault, "mamba_ssm": _mamba_fault}
     found = []
     for name in NAMES:
         probe = faults[name]
@@ -82,6 +83,17 @@ def _choose(device: str, kernels: tuple[str, ...], only: str | None) -> Backend:
         if found[name].available:
             return found[name]
     return Backend("reference", True, "; ".join(f"{name}: {found[name].reason}" for name in kernels))
+
+
+def _llvmlite_fault() -> str | None:
+    """Why native code cannot be compiled for the CPU here."""
+    if importlib.util.find_spec("llvmlite") is None:
+        return "llvmlite is not installed; install llvmlite"
+    try:
+        importlib.import_module("llvmlite.binding")
+    except Exception as error:  # a library that does not load fails in its own way
+        return f"llvmlite cannot be imported ({type(error).__name__}: {str(error).strip().split(chr(10))[0]})"
+    return None
 
 
 def _cupy_fault() -> str | None:

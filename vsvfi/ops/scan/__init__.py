@@ -1,6 +1,6 @@
 """Selective scan (S6, the recurrence of Mamba): a linear recurrence whose coefficients depend on the input.
 
-Checks the arguments and chooses the backend. `reference` is the definition. On the CPU native code compiled by numba takes its place where it can run;
+Checks the arguments and chooses the backend. `reference` is the definition. On the CPU native code compiled by LLVM takes its place where it can run;
 on CUDA the kernel of mamba_ssm where it is installed and agrees with the definition, else CuPy's. All of them keep the state in float32.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from vsvfi.ops import backends
 from vsvfi.ops.scan import reference
 
-_KERNELS = {"cuda": ("mamba_ssm", "cupy")}
+_KERNELS = {"cpu": ("llvmlite",), "cuda": ("mamba_ssm", "cupy")}
 """The backends besides the reference, best first."""
 
 
@@ -140,8 +140,8 @@ def _run(
     writes: Tensor,
 ) -> Tensor:
     """One of our own kernels."""
-    if kernel == "numba":
-        from vsvfi.ops.scan import kernel_numba as module
+    if kernel == "llvmlite":
+        from vsvfi.ops.scan import kernel_llvmlite as module
     else:
         from vsvfi.ops.scan import kernel_cupy as module  # type: ignore[no-redef]
     return module.scan_paths(u, delta, A, B, C, D, delta_bias, softplus, reads, writes)
