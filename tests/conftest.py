@@ -11,6 +11,7 @@ import pytest
 from tests import fakes
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches out by accident; those of downloads talk to a local server
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch is not loaded yet; threads that spin while they wait make a busy machine many times slower
 
 
 @pytest.fixture(scope="session")

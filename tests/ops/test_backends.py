@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from vsvfi.errors import ArgumentError
-from vsvfi.ops.backends import NAMES, backends, forced
+from vsvfi.ops import backends as backend_module
+from vsvfi.ops.backends import NAMES, backends, choose, forced
 
 CUPY = "class cuda:\n  class runtime:\n    runtimeGetVersion = staticmethod(lambda: {})\n"
 
@@ -114,3 +115,27 @@ def test_a_broken_torch_is_a_reason_too(machine: Path, monkeypatch: pytest.Monke
     install(machine, "cupy", CUPY.format(13000))
     monkeypatch.setitem(sys.modules, "torch", None)
     assert states()["cupy"] == (False, "torch does not work here (ModuleNotFoundError)")
+
+
+@pytest.fixture
+def fresh_choice() -> Iterator[None]:
+    """Choices are remembered; not those of machines made up for a test."""
+    backend_module._choose.cache_clear()
+    yield
+    backend_module._choose.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_choice")
+def test_an_operator_takes_its_first_kernel_that_runs(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose("cuda", ("mamba_ssm", "cupy")).name == "reference"
+    assert choose("cuda", ("mamba_ssm", "cupy")).reason.startswith("mamba_ssm: mamba_ssm is not installed")
+    backend_module._choose.cache_clear()
+    install(machine, "cupy", CUPY.format(13000))
+    assert choose("cuda", ("mamba_ssm", "cupy")).name == "cupy"
+    assert choose("cpu", ("cupy",)).name == "reference"
+    monkeypatch.setenv("VSVFI_OPS", "reference")
+    assert choose("cuda", ("cupy",)).name == "reference"
+    monkeypatch.setenv("VSVFI_OPS", "mamba_ssm")
+    assert choose("cuda", ("cupy",)).name == "reference"
+    with pytest.raises(ArgumentError, match=r"VSVFI_OPS='mamba_ssm', cannot run here: mamba_ssm is not installed; .*; unset it"):
+        choose("cuda", ("mamba_ssm", "cupy"))

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from vsvfi.errors import ArgumentError
 
 NAMES = ("reference", "llvmlite", "cupy", "mamba_ssm")
+_DEVICES = {"llvmlite": "cpu", "cupy": "cuda", "mamba_ssm": "cuda"}
+"""The kind of device that a backend's kernels run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def choose(device: str, kernels: tuple[str, ...]) -> Backend:
 
     Args:
         device: "cuda", "cpu", ...
-        kernels: the backends that the operator has for it besides the reference, best first.
+        kernels: the backends that the operator has besides the reference, best first; those for another kind of device are passed over.
 
     Raises:
         ArgumentError: VSVFI_OPS names no backend, or one of these that cannot run here.
@@ -77,18 +79,21 @@ def choose(device: str, kernels: tuple[str, ...]) -> Backend:
 @functools.cache
 def _choose(device: str, kernels: tuple[str, ...], only: str | None) -> Backend:
     found = {backend.name: backend for backend in backends()}
-    if only in kernels and not found[only].available:
+    fitting = [name for name in kernels if _DEVICES[name] == device]
+    if not fitting:
+        return Backend("reference", True, f"there is no kernel for {device}")
+    if only in fitting and not found[only].available:
         raise ArgumentError("VSVFI_OPS", only, f"cannot run here: {found[only].reason}", "unset it")
-    for name in kernels:
+    for name in fitting:
         if found[name].available:
             return found[name]
-    return Backend("reference", True, "; ".join(f"{name}: {found[name].reason}" for name in kernels))
+    return Backend("reference", True, "; ".join(f"{name}: {found[name].reason}" for name in fitting))
 
 
 def _llvmlite_fault() -> str | None:
     """Why native code cannot be compiled for the CPU here."""
     if importlib.util.find_spec("llvmlite") is None:
-        return "llvmlite is not installed; install llvmlite"
+        return "llvmlite is not installed; install it"
     try:
         importlib.import_module("llvmlite.binding")
     except Exception as error:  # a library that does not load fails in its own way

@@ -1,0 +1,174 @@
+"""What the caches save in playback, and where the time goes: python -m scripts.benchmark.playback --model uprnet_base --size 448x256
+
+Sequential playback encodes every source frame once, prepares every pair once and synthesises every time; a program without caches does all three for
+every output frame. Both are timed in turn in every round. On a CPU it also tells what each phase spends its time on, as share of the phase: torch's convolutions
+and concatenations, and the operators of `vsvfi.ops`, timed by the clock around their calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsvfi.cli.bench import write_random_weights
+from vsvfi.engine.build import Blueprint, read_model
+from vsvfi.engine.device import describe, inference, resolve_device, resolve_precision
+from vsvfi.engine.padding import Padding
+from vsvfi.options import parse_precision, parse_scale
+
+PHASES = ("encode_frame", "prepare_pair", "synthesise")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="uprnet_base")
+    parser.add_argument("--weights", type=Path, help="a checkpoint; without it seeded random weights, which cost the same time")
+    parser.add_argument("--size", default="448x256")
+    parser.add_argument("--scale", type=float)
+    parser.add_argument("--multi", type=int, nargs="+", default=[2, 8])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    width, height = (int(side) for side in arguments.size.split("x"))
+    device = resolve_device(arguments.device)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = arguments.weights
+        if weights is None:
+            weights = Path(folder) / "random.safetensors"
+            write_random_weights(arguments.model, weights)
+        blueprint = read_model(arguments.model, weights)
+    dtype = resolve_precision(parse_precision(arguments.precision), device, half=blueprint.variant.half)
+    setup = blueprint.setup(width, height, parse_scale(arguments.scale), {})
+    network = blueprint.network(setup, device, dtype)
+    images = moving_pair(width, height)
+    padding = Padding.of(setup, width, height)
+    first, second = (padding.pad(image.to(device)).contiguous(memory_format=torch.channels_last) for image in images)
+    times = torch.full((1,), 0.5, device=device)
+    with inference(device):
+        frames = [network.encode_frame(image) for image in (first, second)]
+        pair = network.prepare_pair(*frames)
+        calls: dict[str, Callable[[], object]] = {
+            "encode_frame": lambda: network.encode_frame(first),
+            "prepare_pair": lambda: network.prepare_pair(*frames),
+            "synthesise": lambda: network.synthesise(pair, times),
+            "afresh": lambda: network(first, second, times),
+        }
+        seconds = measure(calls, device, arguments.rounds)
+        shares = {name: where_it_goes(calls[name], network, blueprint) for name in PHASES} if device.type == "cpu" else {}
+    report(arguments, seconds, shares, describe(device))
+
+
+def moving_pair(width: int, height: int) -> tuple[Tensor, Tensor]:
+    """Two pictures a few pixels apart: smooth texture, so that flows are neither zero nor noise."""
+    noise = torch.rand((1, 3, height // 16 + 3, width // 16 + 3), generator=torch.Generator().manual_seed(0))
+    large = functional.interpolate(noise, scale_factor=16, mode="bicubic", align_corners=False).clamp(0, 1)
+    return large[..., :height, :width], large[..., 3 : height + 3, 5 : width + 5]
+
+
+def measure(calls: dict[str, Callable[[], object]], device: torch.device, rounds: int) -> dict[str, list[float]]:
+    """Seconds of every call, in interleaved rounds; each has run once before."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            started = time.perf_counter()
+            call()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def where_it_goes(call: Callable[[], object], network: nn.Module, blueprint: Blueprint, rounds: int = 5) -> dict[str, float]:
+    """Share of a phase's time in each kind of operation; what is in none of them is "the rest"."""
+    spent: dict[str, float] = defaultdict(float)
+    with watched(network, blueprint, spent):
+        call()
+        spent.clear()
+        started = time.perf_counter()
+        for _ in range(rounds):
+            call()
+        whole = time.perf_counter() - started
+    shares = {name: seconds / whole for name, seconds in sorted(spent.items(), key=lambda item: -item[1])}
+    return {**shares, "the rest": 1 - sum(shares.values())}
+
+
+@contextlib.contextmanager
+def watched(network: nn.Module, blueprint: Blueprint, spent: dict[str, float]) -> Iterator[None]:
+    """While inside, convolutions, linear layers, concatenations and the operators of `vsvfi.ops` that the family imports note the seconds they take."""
+    depth = 0
+
+    def wrap(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **named: Any) -> Any:
+            nonlocal depth
+            depth += 1
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                depth -= 1
+                if not depth:  # what an operator does inside counts as the operator's
+                    spent[name] += time.perf_counter() - started
+
+        return timed
+
+    with contextlib.ExitStack() as stack:
+
+        def replace(owner: ModuleType, attribute: str, name: str) -> None:
+            before = getattr(owner, attribute)
+            setattr(owner, attribute, wrap(name, before))
+            stack.callback(setattr, owner, attribute, before)
+
+        replace(torch, "cat", "concatenation")
+        replace(functional, "interpolate", "resizing")
+        family = importlib.import_module(f"vsvfi.models.{blueprint.family.name}").__name__
+        for module in [module for name, module in sys.modules.items() if name.startswith(f"{family}.")]:
+            for attribute, value in list(vars(module).items()):
+                if callable(value) and str(getattr(value, "__module__", "")).startswith("vsvfi.ops."):
+                    replace(module, attribute, attribute)
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                layer.forward = wrap("linear layers" if isinstance(layer, nn.Linear) else "convolutions", layer.forward)  # type: ignore[method-assign]
+                stack.callback(delattr, layer, "forward")
+        yield
+
+
+def report(arguments: argparse.Namespace, seconds: dict[str, list[float]], shares: dict[str, dict[str, float]], device: str) -> None:
+    """A table for people, and one line of JSON."""
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"{arguments.model}, {arguments.size}, {device}, {arguments.precision}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    for name, values in seconds.items():
+        print(f"  {name:<14} {1000 * median[name]:8.1f} ms (least {1000 * min(values):.1f})")
+    saved = {}
+    for multi in arguments.multi:
+        cached = (median["encode_frame"] + median["prepare_pair"] + (multi - 1) * median["synthesise"]) / (multi - 1)
+        saved[multi] = 1 - cached / median["afresh"]
+        print(f"  {multi}x: {1000 * cached:.1f} ms for each new frame in playback, {1000 * median['afresh']:.1f} ms afresh: {100 * saved[multi]:.1f} % saved")
+    for phase, parts in shares.items():
+        print(f"  {phase}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in parts.items()))
+    print(json.dumps({"model": arguments.model, "size": arguments.size, "seconds": median, "saved": saved, "shares": shares}))
+
+
+if __name__ == "__main__":
+    main()

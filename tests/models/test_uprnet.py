@@ -1,0 +1,317 @@
+"""UPR-Net against the stored outputs and check-points of the published program, and against what the specification says beyond them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import vsvfi
+from vsvfi.engine.padding import Padding
+from vsvfi.errors import ArgumentError
+from vsvfi.models.interpolator import tensor_bytes
+from vsvfi.models.registry import check_options
+from vsvfi.models.uprnet import network as network_module
+from vsvfi.models.uprnet import parts
+from vsvfi.models.uprnet.network import UPRNet
+from vsvfi.models.uprnet.spec import FAMILY, default_scale, levels_for
+
+SIZES = ("uprnet_base", "uprnet_large", "uprnet_llarge")
+CASES = ("base", "pad", "levels2", "levels4", "scale0.5", "scale0.25")
+NORM, PEAK = 2e-6, 1e-4  # mistakes in this network hardly show in the picture, and single pixels of tiny splatted weight may differ
+
+
+def golden(shared: Path, variant: str) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Tensor]]:
+    """Stored tensors, the facts of the cases, and weights under the published key names."""
+    folder = shared / "goldens"
+    sys.path.insert(0, str(folder))
+    try:
+        import seeded_weights
+    finally:
+        sys.path.pop(0)
+    state = {key: torch.from_numpy(array) for key, array in seeded_weights.load(folder / "uprnet" / f"{variant}.weights.json").items()}
+    return load_file(folder / "uprnet" / f"{variant}.safetensors"), json.loads((folder / "uprnet" / "cases.json").read_text())["variants"][variant], state
+
+
+def assert_close(name: str, result: Tensor, reference: Tensor) -> None:
+    """Relative errors as the specification defines them: in the L2 norm and in the maximum."""
+    assert result.shape == reference.shape, name
+    if float(reference.abs().max()) == 0:
+        assert float(result.abs().max()) == 0, name
+        return
+    difference = result - reference
+    assert float(difference.norm() / reference.norm()) < NORM, name
+    assert float(difference.abs().max() / reference.abs().max()) < PEAK, name
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("variant", SIZES)
+def test_outputs_match_the_published_program(shared: Path, variant: str, case: str) -> None:
+    tensors, cases, state = golden(shared, variant)
+    facts = cases[case]
+    model = vsvfi.load_model(variant, weights=state, device="cpu", scale=facts["scale"], options={"levels": facts["levels"]})
+    for t in facts["t"]:
+        assert_close(f"{case} t={t}", model(tensors[f"{case}/img0"], tensors[f"{case}/img1"], t), tensors[f"{case}/out_t{t}"])
+
+
+@pytest.mark.parametrize("variant", SIZES)
+def test_checkpoints_match_the_published_program(shared: Path, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors, _, state = golden(shared, variant)
+    found = intermediates(monkeypatch, variant, state, tensors["base/img0"], tensors["base/img1"])
+    stored = [name.removeprefix("base/") for name in tensors if name.startswith("base/l")]
+    assert len(stored) > 30
+    for name in stored:
+        assert_close(name, found[name], tensors[f"base/{name}"])
+
+
+@pytest.mark.parametrize("variant", SIZES)
+def test_the_flow_of_a_padded_picture_matches(shared: Path, variant: str) -> None:
+    tensors, _, state = golden(shared, variant)
+    network = build(variant, state)
+    first, second = tensors["pad/img0"], tensors["pad/img1"]
+    padding = Padding.of(FAMILY.setup(first.shape[-1], first.shape[-2], Fraction(1), {"levels": 3}), first.shape[-1], first.shape[-2])
+    with torch.inference_mode():
+        pair = network.prepare_pair(network.encode_frame(padding.pad(first)), network.encode_frame(padding.pad(second)))
+    assert_close("bi_flow", pair.flows[-1][0], tensors["pad/bi_flow"])
+
+
+def build(variant: str, state: dict[str, Tensor], scale: Fraction = Fraction(1), levels: int = 3) -> UPRNet:
+    config: dict[str, Any] = dict(next(known.config for known in FAMILY.variants if known.name == variant))
+    network = UPRNet(**config, scale=scale, levels=levels).eval()
+    network.load_state_dict(state, strict=True)
+    return network
+
+
+def intermediates(monkeypatch: pytest.MonkeyPatch, variant: str, state: dict[str, Tensor], first: Tensor, second: Tensor) -> dict[str, Tensor]:
+    """Every check-point of specification section 12 at t = 1/2, observed from outside."""
+    network = build(variant, state)
+    calls: dict[str, list[Any]] = {name: [] for name in ("motion", "volume", "synthesis", "splat", "layers", "blocks")}
+    kept = network_module.splat
+
+    def splat(values: Any, displacement: Tensor) -> Any:
+        result = kept(values, displacement)
+        calls["splat"].append((displacement, result))
+        return result
+
+    correlate = parts.local_correlation
+
+    def correlation(*arguments: Any) -> Tensor:
+        result = correlate(*arguments)
+        calls["volume"].append((arguments[0], arguments[1], torch.nn.functional.leaky_relu(result, 0.1)))
+        return result
+
+    monkeypatch.setattr(network_module, "splat", splat)
+    monkeypatch.setattr(parts, "local_correlation", correlation)
+    network.motion_estimator.register_forward_hook(lambda module, inputs, output: calls["motion"].append((inputs, output)))
+    network.synthesis_network.register_forward_hook(lambda module, inputs, output: calls["synthesis"].append((inputs, output)))
+    for layer in range(1, 6):
+        hook = lambda module, inputs, output: calls["layers"].append(output.clone())  # noqa: E731
+        network.motion_estimator.get_submodule(f"conv_layer{layer}").register_forward_hook(hook)
+    for block in ("encoder_conv", "encoder_down1", "encoder_down2", "decoder_up1", "decoder_up2", "decoder_conv"):
+        network.synthesis_network.get_submodule(block).register_forward_hook(lambda module, inputs, output: calls["blocks"].append(output.clone()))
+    pictures: list[Tensor] = []
+    level_picture = network._picture
+    monkeypatch.setattr(network, "_picture", lambda *arguments: pictures.append(level_picture(*arguments)) or pictures[-1])
+    with torch.inference_mode():
+        frames = [network.encode_frame(image) for image in (first, second)]
+        pair = network.prepare_pair(*frames)
+        result = network.synthesise(pair, torch.tensor([0.5]))
+    assert torch.equal(pictures[-1].clamp(0, 1).flip(1), result)
+    found: dict[str, Tensor] = {}
+    for index, level in enumerate(network.levels):
+        entry: dict[str, Tensor] = {}
+        for image, frame in enumerate(frames):
+            entry[f"img{image}"] = frame.levels[index].image
+            entry |= {f"feat{image}_{stage}": feature for stage, feature in enumerate(frame.levels[index].features)}
+        (_, _, entry["prev_flow"], entry["prev_feat"]), (entry["flow"], entry["motion_feat"]) = calls["motion"][index]
+        entry["mid_feat0"], entry["mid_feat1"], entry["volume"] = calls["volume"][index]
+        entry |= {f"me{layer + 1}": calls["layers"][5 * index + layer] for layer in range(5)}
+        entry |= {f"flow_pyr{step}": flow for step, flow in enumerate(pair.flows[index])}
+        (entering, features), output = calls["synthesis"][index]
+        entry["prev_interp"], entry["warped_img0"], entry["warped_img1"] = entering[:3]
+        entry["flow_t"] = torch.cat(entering[5:], 1)
+        for step, (warped_0, warped_1) in enumerate(features):
+            entry[f"warped_c0_{step}"], entry[f"warped_c1_{step}"] = warped_0, warped_1
+        entry |= dict(zip(("s0", "s1", "s2", "up1", "up2", "dec"), calls["blocks"][6 * index : 6 * index + 6], strict=True))
+        entry["pred"], entry["interp"] = output, pictures[index].clamp(0, 1)
+        masks = torch.sigmoid(output[:, 3:])
+        entry["merged"] = (entry["warped_img0"] * masks[:, :1] + entry["warped_img1"] * masks[:, 1:]) / masks.sum(1, keepdim=True)
+        found |= {f"l{level}_{name}": tensor for name, tensor in entry.items()}
+    assert len(calls["splat"]) == 6 * len(network.levels)
+    return found
+
+
+def random_network(seed: int = 0, scale: Fraction = Fraction(1), levels: int = 3) -> UPRNet:
+    """A small network whose flows move pixels, and whose slopes are also negative and above one."""
+    torch.manual_seed(seed)
+    network = UPRNet(4, scale=scale, levels=levels).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.PReLU):
+            torch.nn.init.uniform_(module.weight, -0.5, 1.5)
+    torch.nn.init.normal_(network.motion_estimator.get_submodule("conv_layer6.0").weight, std=0.5)
+    return network
+
+
+def test_the_pairs_state_is_the_same_whatever_time_is_asked_for() -> None:
+    """What is cached sees no t: the state is bit-identical before, between and after syntheses, and so are the syntheses."""
+    network = random_network()
+    first, second = torch.rand(2, 1, 3, 32, 48)
+    with torch.inference_mode():
+        frames = [network.encode_frame(image) for image in (first, second)]
+        pair = network.prepare_pair(*frames)
+        kept = [tensor.clone() for flows in pair.flows for tensor in flows]
+        images = [tensor.clone() for frame in frames for level in frame.levels for tensor in (level.image, *level.features)]
+        results = {t: network.synthesise(pair, torch.tensor([t])) for t in (0.5, 0.25, 0.8)}
+        again = network.prepare_pair(*frames)
+        for state in (pair, again):
+            assert all(torch.equal(tensor, before) for tensor, before in zip([tensor for flows in state.flows for tensor in flows], kept, strict=True))
+        assert all(
+            torch.equal(tensor, before)
+            for tensor, before in zip([tensor for frame in frames for level in frame.levels for tensor in (level.image, *level.features)], images, strict=True)
+        )
+        for t, result in results.items():
+            assert torch.equal(result, network(first, second, torch.tensor([t])))
+            assert torch.equal(result, network.synthesise(again, torch.tensor([t])))
+    assert not torch.equal(results[0.25], results[0.8])
+    assert max(float(flow.abs().max()) for flow in kept) > 0.5
+
+
+@pytest.mark.parametrize(("scale", "levels"), [(1, 1), (1, 2), (Fraction(1, 2), 3), (Fraction(1, 4), 4)])
+def test_a_batch_equals_single_calls(scale: Fraction, levels: int) -> None:
+    network = random_network(scale=Fraction(scale), levels=levels)
+    side = 2 ** (levels + 1)
+    first, second, t = torch.rand(3, 3, 32, 3 * side), torch.rand(3, 3, 32, 3 * side), torch.tensor([0.2, 0.5, 0.9])
+    with torch.inference_mode():
+        together = network(first, second, t)
+        for index in range(3):
+            alone = network(first[index : index + 1], second[index : index + 1], t[index : index + 1])
+            assert float((together[index : index + 1] - alone).norm() / alone.norm()) < 1e-5
+
+
+def test_several_times_of_one_pair_in_one_batch() -> None:
+    network = random_network()
+    first, second, t = torch.rand(1, 3, 32, 48), torch.rand(1, 3, 32, 48), torch.tensor([0.125, 0.5, 0.75])
+    with torch.inference_mode():
+        pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
+        together = network.synthesise(pair, t)
+        alone = torch.cat([network.synthesise(pair, t[index : index + 1]) for index in range(3)])
+    assert together.shape == (3, 3, 32, 48)
+    assert float((together - alone).norm() / alone.norm()) < 1e-5
+
+
+def test_training_reaches_every_weight() -> None:
+    network = random_network()
+    first, second = torch.rand(2, 1, 3, 32, 48)
+    with torch.no_grad():
+        expected = network(first, second, torch.tensor([0.4]))
+    result = network(first, second, torch.tensor([0.4]))
+    assert float((result.detach() - expected).norm() / expected.norm()) < 1e-5
+    result.sum().backward()
+    assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+
+
+def test_levels_follow_the_longer_side() -> None:
+    published = {448: 3, 450: 4, 896: 4, 1280: 5, 1792: 5, 1920: 6, 3584: 6, 4096: 7, 7168: 7}
+    for width, levels in published.items():
+        assert levels_for(width, width // 2) == levels, width
+        assert levels_for(width // 2, width) == levels, width
+    assert levels_for(33, 17) == 3
+    scales = {(1280, 720): 1, (720, 1280): 1, (1920, 1080): Fraction(1, 2), (2048, 1080): Fraction(1, 2), (4096, 2160): Fraction(1, 4)}
+    scales |= {(2160, 3840): Fraction(1, 4), (7680, 4320): Fraction(1, 4), (640, 480): 1}
+    for size, scale in scales.items():
+        assert default_scale(*size) == scale, size
+
+
+def test_the_published_setting_for_4k() -> None:
+    setup = FAMILY.setup(4096, 2160, default_scale(4096, 2160), check_options(FAMILY, {}))
+    assert setup.arguments == {"levels": 7}
+    assert setup.size_rule.padding(4096, 2160, setup.scale) == (0, 0, 0, 144)
+    assert UPRNet(2, scale=setup.scale, levels=7).levels == (6, 5, 4, 3, 2, 0)
+    assert (setup.size_rule.border, setup.size_rule.value) == ("constant", 0.5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.25])
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (33, 250), (130, 66)])
+def test_any_size(size: tuple[int, int], scale: float) -> None:
+    model = vsvfi.load_model("uprnet_base", weights=random_state("uprnet_base"), device="cpu", scale=scale)
+    result = model(torch.rand(3, *size), torch.rand(3, *size), 0.3)
+    assert result.shape == (3, *size)
+    assert torch.isfinite(result).all()
+    assert 0 <= float(result.min()) <= float(result.max()) <= 1
+
+
+def random_state(variant: str) -> dict[str, Tensor]:
+    config: dict[str, Any] = dict(next(known.config for known in FAMILY.variants if known.name == variant))
+    torch.manual_seed(0)
+    return UPRNet(**config).state_dict()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"scale": 0.125}, "scale=0.125, is not a scale that UPR-Net takes; use one of 1.0, 0.5, 0.25, or None"),
+        ({"options": {"levels": 0}}, r"options\['levels'\]=0, must be a whole number from 1 to 9"),
+        ({"options": {"levels": True}}, r"options\['levels'\]=True, must be a whole number"),
+        ({"options": {"levels": 2}, "scale": 0.25}, r"options\['levels'\]=2, must be more than the 2 levels that scale=0.25 skips; use 3 or more"),
+        ({"options": {"steps": 2}}, "UPR-Net has no option 'steps'; it takes levels"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ArgumentError, match=fault):
+        vsvfi.load_model("uprnet_base", weights=random_state("uprnet_base"), device="cpu", **arguments)
+
+
+@pytest.mark.parametrize(("variant", "parameters"), [("uprnet_base", 1_653_961), ("uprnet_large", 3_701_865), ("uprnet_llarge", 6_563_721)])
+def test_parameters_and_keys(shared: Path, variant: str, parameters: int) -> None:
+    state = random_state(variant)
+    manifest = json.loads((shared / "goldens" / "uprnet" / f"{variant}.weights.json").read_text())
+    assert {key: list(tensor.shape) for key, tensor in state.items()} == {key: entry["shape"] for key, entry in manifest.items()}
+    assert sum(tensor.numel() for tensor in state.values()) == parameters == next(known.parameters for known in FAMILY.variants if known.name == variant)
+
+
+def test_a_wrapped_published_file_loads_strictly(tmp_path: Path) -> None:
+    state = {f"module.{key}": tensor for key, tensor in random_state("uprnet_base").items()}
+    torch.save(state, tmp_path / "upr-base.pkl")
+    vsvfi.load_model("uprnet_base", weights=tmp_path / "upr-base.pkl", device="cpu")
+    state.popitem()
+    torch.save(state, tmp_path / "short.pkl")
+    with pytest.raises(vsvfi.errors.ForeignWeightsError, match="1 of 80 missing"):
+        vsvfi.load_model("uprnet_base", weights=tmp_path / "short.pkl", device="cpu")
+    with pytest.raises(vsvfi.errors.ForeignWeightsError, match="of another shape"):
+        vsvfi.load_model("uprnet_large", weights=tmp_path / "upr-base.pkl", device="cpu")
+
+
+def test_a_frame_takes_the_memory_that_is_documented() -> None:
+    network = UPRNet(16, levels=3)
+    with torch.inference_mode():
+        frame = network.encode_frame(torch.rand(1, 3, 64, 64))
+    per_pixel = tensor_bytes(frame) / 4 / 64**2
+    assert per_pixel == pytest.approx((16 + 32 / 4 + 64 / 16 + 3) * (1 + 1 / 4 + 1 / 16))
+
+
+def test_half_precision_on_the_cpu_is_near() -> None:
+    state = random_state("uprnet_base")
+    first, second = (torch.nn.functional.interpolate(torch.rand(1, 3, 8, 12), size=(64, 96), mode="bilinear") for _ in range(2))
+    exact = vsvfi.load_model("uprnet_base", weights=state, device="cpu", precision="fp32")(first, second, 0.5)
+    near = vsvfi.load_model("uprnet_base", weights=state, device="cpu", precision="bf16")(first, second, 0.5)
+    assert float((exact - near).abs().mean()) < 3e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("variant", SIZES)
+def test_cuda_matches_too(shared: Path, variant: str) -> None:
+    tensors, _, state = golden(shared, variant)
+    images = (tensors["base/img0"].cuda(), tensors["base/img1"].cuda())
+    reference = tensors["base/out_t0.5"]
+    exact = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp32", options={"levels": 3})(*images, 0.5).cpu()
+    assert float((exact - reference).norm() / reference.norm()) < 1e-4
+    half = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp16", options={"levels": 3})(*images, 0.5).cpu()
+    assert float((half - reference).abs().mean()) < 5e-3

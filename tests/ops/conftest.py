@@ -1,0 +1,37 @@
+"""What the tests of operators share: CUDA kernels on the CPU."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.ops import cuda_emulation
+from tests.ops.cuda_emulation.cupy_double import CupyDouble
+from vsvfi.ops import cupy_kernels
+
+
+@pytest.fixture(scope="session")
+def emulation() -> Iterator[None]:
+    """Leave to compile kernels for the CPU."""
+    if sys.platform == "win32":
+        pytest.skip("the emulation switches threads by ucontext, which Windows lacks")
+    if cuda_emulation.compiler() is None:
+        pytest.skip("no C++ compiler (g++ or clang++) on PATH")
+    yield
+    cuda_emulation.remove_builds()
+
+
+@pytest.fixture
+def emulated_cupy(emulation: None, monkeypatch: pytest.MonkeyPatch) -> CupyDouble:
+    """CuPy's stand-in, in place: the launching code of operators runs their kernels on CPU tensors."""
+    double = CupyDouble()
+    monkeypatch.setitem(sys.modules, "cupy", double)  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=4321))
+    monkeypatch.setattr(cupy_kernels, "_kernels", {})
+    raw = cupy_kernels._raw
+    monkeypatch.setattr(cupy_kernels, "_raw", lambda argument: double.remember(argument, raw(argument)))
+    return double

@@ -1,0 +1,133 @@
+"""UPR-Net, "A Unified Pyramid Recurrent Network for Video Frame Interpolation" (CVPR 2023, arXiv 2211.03456).
+
+One small network runs at every level of an image pyramid, coarse to fine: it estimates both flows between the two frames, splats images and features
+to the wanted time, and synthesises the frame from them and from the frame of the level before (paper section 3). Flow depends on flow alone, so motion
+is one coarse-to-fine pass per pair and synthesis another one per time. Attribute names are the published keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.models.uprnet.parts import FeaturePyramid, MotionEstimator, SynthesisNetwork
+from vsvfi.ops.splat import splat
+from vsvfi.ops.warp import resize_bilinear
+
+_QUARTER, _HALF, _TWICE, _FOURFOLD = Fraction(1, 4), Fraction(1, 2), Fraction(2), Fraction(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One image at one level of the pyramid. h, w are the level's size; c is the base width."""
+
+    image: Tensor  # [B, 3, h, w] BGR, float32
+    features: tuple[Tensor, Tensor, Tensor]  # [B, c, h, w], [B, 2c, h/2, w/2], [B, 4c, h/4, w/4]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What depends on one image: the levels that are computed, coarse to fine."""
+
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What depends on both images but not on t."""
+
+    first: Frame
+    second: Frame
+    flows: tuple[tuple[Tensor, Tensor, Tensor], ...]
+    """Per level, coarse to fine: flow 0->1 and 1->0, [B, 4, ...] float32 in pixels of its own grid, at the level's full, half and quarter size."""
+
+
+class UPRNet(Interpolator[Frame, Pair]):
+    """The network in three phases.
+
+    Args:
+        width: channels of the finest features; every other width follows from it.
+        scale: 1, 1/2 or 1/4: at how much of the resolution the finest motion is estimated. The levels between are left out.
+        levels: of the image pyramid, the coarsest at 1/2^(levels-1) of the size; sizes must be multiples of 2^(levels+1).
+    """
+
+    def __init__(self, width: int, *, scale: Fraction = Fraction(1), levels: int = 3) -> None:
+        super().__init__()
+        self.feat_pyramid = FeaturePyramid(width)
+        self.motion_estimator = MotionEstimator(width)
+        self.synthesis_network = SynthesisNetwork(width)
+        skipped = scale.denominator.bit_length() - 1
+        self.levels = tuple(level for level in reversed(range(levels)) if level >= skipped or level == 0)
+        """Which levels are computed, coarse to fine."""
+        self._motion_levels = levels - skipped
+
+    def encode_frame(self, image: Tensor) -> Frame:
+        image = image.flip(1)  # the network sees BGR
+        return Frame(tuple(self._level(resize_bilinear(image, Fraction(1, 2**level))) for level in self.levels))
+
+    def _level(self, image: Tensor) -> Level:
+        return Level(image, self.feat_pyramid(image))
+
+    def prepare_pair(self, first: Frame, second: Frame) -> Pair:
+        coarsest = first.levels[0].features[2]
+        flow = coarsest.new_zeros((coarsest.shape[0], 4, *coarsest.shape[2:]), dtype=torch.float32)
+        feature = torch.zeros_like(coarsest)
+        pyramids = []
+        for index, (before, after) in enumerate(zip(first.levels[: self._motion_levels], second.levels[: self._motion_levels], strict=True)):
+            if index:
+                flow, feature = 2 * resize_bilinear(flow, _TWICE), 2 * resize_bilinear(feature, _TWICE)
+            flow, feature = self.motion_estimator(before.features[2], after.features[2], flow, feature)
+            pyramids.append(_flow_pyramid(flow))
+        if len(self.levels) > self._motion_levels:  # the finest level takes its flow from the last estimate, in one step
+            factor = 2 ** self.levels[-2]
+            pyramids.append(_flow_pyramid(factor * resize_bilinear(flow, Fraction(factor))))
+        return Pair(first, second, tuple(pyramids))
+
+    def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
+        return self.pictures(pair, t)[-1].clamp(0, 1).flip(1)
+
+    def pictures(self, pair: Pair, t: Tensor) -> list[Tensor]:
+        """What every level makes of the frame at t, coarse to fine: [B, 3, h, w] BGR float32, not clamped (which would hide errors from a gradient)."""
+        times = broadcast_times(t, pair.first.levels[0].image.shape[0], pair.flows[0][0]).reshape(-1, 1, 1, 1)
+        made: list[Tensor] = []
+        for index, (before, after, flows) in enumerate(zip(pair.first.levels, pair.second.levels, pair.flows, strict=True)):
+            previous = None
+            if made:
+                previous = resize_bilinear(made[-1].clamp(0, 1), Fraction(2 ** (self.levels[index - 1] - self.levels[index])))
+            made.append(self._picture(before, after, flows, times, previous))
+        return made
+
+    def _picture(self, before: Level, after: Level, flows: tuple[Tensor, Tensor, Tensor], times: Tensor, previous: Tensor | None) -> Tensor:
+        """The frame of one level, [B, 3, h, w]; `previous` is that of the level before, clamped, at this size."""
+        displacements = [(times * flow[:, :2], (1 - times) * flow[:, 2:]) for flow in flows]
+        warped_features = []
+        images = []
+        for step, (forth, back) in enumerate(displacements):
+            if step == 0:  # image and finest features share a displacement
+                image_0, feature_0 = splat((before.image, before.features[0]), forth)
+                image_1, feature_1 = splat((after.image, after.features[0]), back)
+                images = [image_0, image_1]
+            else:
+                feature_0, feature_1 = splat(before.features[step], forth), splat(after.features[step], back)
+            warped_features.append((feature_0, feature_1))
+        if previous is None:
+            previous = torch.lerp(images[0], images[1], times)
+        batch = previous.shape[0]
+        originals = [level.image.expand(batch, -1, -1, -1) for level in (before, after)]
+        output = self.synthesis_network([previous, *images, *originals, *displacements[0]], warped_features).float()
+        residual = 2 * torch.sigmoid(output[:, :3]) - 1
+        weight_0, weight_1 = torch.sigmoid(output[:, 3:4]) * (1 - times), torch.sigmoid(output[:, 4:5]) * times
+        merged = (images[0] * weight_0 + images[1] * weight_1) / (weight_0 + weight_1)
+        picture: Tensor = merged + residual
+        return picture
+
+
+def _flow_pyramid(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From flow [B, 4, h/4, w/4] in pixels of the level to full, half and quarter size, each in pixels of its own grid (a smoothed fourth at the end)."""
+    full = resize_bilinear(flow, _FOURFOLD)
+    half = 0.5 * resize_bilinear(full, _HALF)
+    return full, half, 0.5 * resize_bilinear(half, _HALF)

@@ -1,0 +1,91 @@
+"""Forward warping ("splatting"): carry every source pixel to where a displacement points, and average what meets there.
+
+Checks the arguments and chooses the backend: CuPy's kernel on a CUDA device where it can run, else plain torch (`reference`), which is the definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, overload
+
+import torch
+from torch import Tensor
+
+from vsvfi.ops import backends
+from vsvfi.ops.splat import reference
+
+type Kind = Literal["average", "linear", "softmax"]
+
+
+@overload
+def splat(values: Tensor, displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None, deterministic: bool = False) -> Tensor: ...
+@overload
+def splat(
+    values: Sequence[Tensor], displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None, deterministic: bool = False
+) -> list[Tensor]: ...
+def splat(
+    values: Tensor | Sequence[Tensor], displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None, deterministic: bool = False
+) -> Tensor | list[Tensor]:
+    """Forward warp: A / D, with A = sum of b * w * value and D = sum of b * w over all source pixels that reach a target.
+
+    The source pixel at (x, y) reaches the four neighbours of (x + displacement_x, y + displacement_y) with bilinear weights b; neighbours outside the
+    frame are dropped one by one. w is 1 ("average"), the importance ("linear"), or exp(importance) ("softmax"). Where D is exactly 0 the result is 0;
+    there is no epsilon: however small D is, the division restores the full value.
+    Source pixels with a displacement or an importance that is not finite are left out. Coordinates and both sums are float32 under any type.
+
+    Args:
+        values: [B, C, H, W], or [1, C, H, W] shared by the whole batch; several that share the displacement are splatted in one pass. Any floating type.
+        displacement: [B, 2, H, W] in pixels, x then y.
+        kind: what the importance means; see above.
+        importance: [B, 1, H, W] or [1, 1, H, W]; for "linear" and "softmax" alone. For "softmax" the largest of a picture counts as 0, so a source more than
+            103 below it has no weight left.
+        deterministic: sum in a fixed order on CUDA too (through the reference, slower); the CPU always does.
+
+    Returns:
+        For each of `values` a tensor [B, C, H, W] of its own type.
+
+    Raises:
+        ValueError: shapes that do not fit, an unknown kind, an importance that is missing or not wanted.
+    """
+    parts = [values] if isinstance(values, Tensor) else list(values)
+    _check(parts, displacement, kind, importance)
+    weight = reference.weights(kind, importance)
+    if _kernel(displacement, [*parts, displacement, *([] if weight is None else [weight])], deterministic):
+        from vsvfi.ops.splat import kernel_cupy  # noqa: F401  (registers the operators)
+
+        total = torch.ops.vsvfi.splat_total(displacement, weight)
+        results = [torch.ops.vsvfi.splat_values(part, displacement, weight, total) for part in parts]
+    else:
+        results = reference.splat_values(parts, displacement, weight)
+    return results[0] if isinstance(values, Tensor) else results
+
+
+def _kernel(displacement: Tensor, tensors: Sequence[Tensor], deterministic: bool) -> bool:
+    """Whether the CUDA kernel takes this call: it keeps no order of summation and knows no gradients."""
+    if deterministic or displacement.device.type != "cuda" or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+        return False
+    return backends.choose("cuda", ("cupy",)).name == "cupy"
+
+
+def _check(values: Sequence[Tensor], displacement: Tensor, kind: str, importance: Tensor | None) -> None:
+    """Refuse what cannot be splatted.
+
+    Raises:
+        ValueError: see `splat`.
+    """
+    if kind not in ("average", "linear", "softmax"):
+        raise ValueError(f"splat: kind={kind!r}, must be 'average', 'linear' or 'softmax'")
+    if (importance is None) != (kind == "average"):
+        raise ValueError(
+            f"splat: importance={'None' if importance is None else tuple(importance.shape)}, kind={kind!r} takes {'none' if importance is not None else 'one'}"
+        )
+    if displacement.dim() != 4 or displacement.shape[1] != 2:
+        raise ValueError(f"splat: displacement={tuple(displacement.shape)}, must be [B, 2, H, W]")
+    if not values:
+        raise ValueError("splat: values=[], must hold at least one tensor")
+    batch, _, height, width = displacement.shape
+    for value in values:
+        if value.dim() != 4 or value.shape[0] not in (1, batch) or value.shape[2:] != displacement.shape[2:]:
+            raise ValueError(f"splat: values={tuple(value.shape)}, must be [{batch} or 1, C, {height}, {width}] like the displacement")
+    if importance is not None and (importance.dim() != 4 or importance.shape[0] not in (1, batch) or importance.shape[1:] != (1, height, width)):
+        raise ValueError(f"splat: importance={tuple(importance.shape)}, must be [{batch} or 1, 1, {height}, {width}]")
