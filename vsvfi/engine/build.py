@@ -140,7 +140,10 @@ class Model:
     def _network(self, setup: Setup) -> AnyInterpolator:
         """The network for a set-up; the last one is kept."""
         if self._built is None or self._built[0] != setup:
-            self._built = (setup, self._blueprint.network(setup, self.device, self.dtype))
+            network = self._blueprint.network(setup, self.device, self.dtype)
+            with inference(self.device):
+                network.warm_up()
+            self._built = (setup, network)
         return self._built[1]
 
     def _check(self, first: object, second: object, t: object, inputs: Mapping[str, object]) -> Tensor:

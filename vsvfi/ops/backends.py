@@ -1,4 +1,4 @@
-"""Which implementations of the operators can run here, and why the others cannot. Knows no operator; imports nothing heavy before it is asked.
+"""Which implementations of the operators can run here, and why the others cannot. Knows no operator but the one of mamba_ssm; imports nothing heavy before it is asked.
 
     reference    plain torch: runs anywhere, and is what the others are tested against
     llvmlite     native code for the CPU, compiled at run time by LLVM
@@ -116,7 +116,8 @@ def _cupy_fault() -> str | None:
 
 def _mamba_fault() -> str | None:
     """Why the scan kernel of mamba_ssm cannot run here."""
-    return _import_fault("mamba_ssm", "install vsvfi[mamba], which needs the CUDA compiler", "mamba_ssm.ops.selective_scan_interface")
+    fault = _import_fault("mamba_ssm", "install vsvfi[mamba], which needs the CUDA compiler", "mamba_ssm.ops.selective_scan_interface")
+    return fault or importlib.import_module("vsvfi.ops.scan.kernel_mamba").fault()
 
 
 def _import_fault(package: str, remedy: str, module: str | None = None) -> str | None:

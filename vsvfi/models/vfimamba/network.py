@@ -17,6 +17,7 @@ from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.vfimamba.backbone import Backbone, Embedded
 from vsvfi.models.vfimamba.motion import Head, LocalBlock, motion_map
 from vsvfi.models.vfimamba.synthesis import UNet, warped_pyramid
+from vsvfi.ops.scan import warm_up
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
 
@@ -70,6 +71,10 @@ class VFIMamba(Interpolator[Frame, Pair]):
         self.local_block = nn.ModuleList((LocalBlock(4 * width, 2), LocalBlock(4 * width, 1)))
         self.unet = UNet(width)
 
+    def warm_up(self) -> list[str]:
+        weight = self.unet.conv.weight
+        return warm_up(weight.device, weight.dtype)
+
     def encode_frame(self, image: Tensor) -> Frame:
         bgr = image.flip(1)
         return tuple(self._view(view) for view in ((bgr, bgr.flip(2, 3)) if self.tta else (bgr,)))
@@ -78,16 +83,16 @@ class VFIMamba(Interpolator[Frame, Pair]):
         return tuple(self._meet(*views) for views in zip(first, second, strict=True))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        pictures = [self.predict(view, t) for view in pair]
-        if self.tta:
-            pictures[1] = pictures[1].flip(2, 3)
-        return torch.stack(pictures).mean(0).flip(1) if self.tta else pictures[0].flip(1)
+        picture, *rotated = [self.predict(view, t) for view in pair]
+        if rotated:
+            picture = (picture + rotated[0].flip(2, 3)) / 2
+        return picture.flip(1)
 
     def predict(self, view: PairView, t: Tensor) -> Tensor:
         """The picture at t [T] of one view, BGR [T, 3, H, W] in [0, 1] (section 3.4)."""
         flow, mask = self.estimate(view, t)
         pictures = _pictures(view.first, view.second, flow)
-        refined = self.unet(torch.cat((pictures, mask, flow), 1), warped_pyramid(view.features, flow))
+        refined: Tensor = self.unet(torch.cat((pictures, mask, flow), 1), warped_pyramid(view.features, flow))
         weight = torch.sigmoid(mask)
         return (pictures[:, 6:9] * weight + pictures[:, 9:] * (1 - weight) + 2 * refined - 1).clamp(0, 1)
 

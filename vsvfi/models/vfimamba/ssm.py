@@ -71,31 +71,33 @@ class SS2D(nn.Module):
         """Everything per pixel, for pictures x [M, h, w, C]."""
         u, gate = self.in_proj(x).chunk(2, -1)
         u = functional.silu(self.conv2d(u.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).flatten(1, 2)
-        projected = functional.linear(u, self.x_proj_weight.flatten(0, 1)).unflatten(2, (DIRECTIONS, -1))
+        projected = functional.linear(u, self.x_proj_weight.flatten(0, 1)).reshape(*u.shape[:2], DIRECTIONS, -1)
         return Tokens(u, gate.flatten(1, 2), projected)
 
     def mix(self, tokens: Tokens, paths: Paths) -> Tensor:
         """The scan through both frames of B pairs: tokens of 2B pictures (first frames, then second ones) -> [2B, n, C]."""
         u, projected = _side_by_side(tokens.u), _side_by_side(tokens.projected).transpose(1, 2)  # [B, 2n, D], [B, K, 2n, R + 2N]
-        low, entering, leaving = projected.split((self.rank, STATES, STATES), 3)
+        low, entering, leaving = projected[..., : self.rank], projected[..., self.rank : -STATES], projected[..., -STATES:]
         merged = scan_paths(
             u,
             low @ self.dt_projs_weight.transpose(1, 2),
-            -torch.exp(self.A_logs.float()).unflatten(0, (DIRECTIONS, -1)),
+            -torch.exp(self.A_logs.float()).reshape(DIRECTIONS, -1, STATES),
             entering,
             leaving,
-            self.Ds.unflatten(0, (DIRECTIONS, -1)),
+            self.Ds.reshape(DIRECTIONS, -1),
             self.dt_projs_bias,
             paths,
         )
-        merged = merged.unflatten(1, (2, -1)).transpose(0, 1).flatten(0, 1)  # [2B, n, D]
+        batch, both, inner = merged.shape
+        merged = merged.reshape(batch, 2, both // 2, inner).transpose(0, 1).reshape(tokens.u.shape)
         mixed: Tensor = self.out_proj(self.out_norm(merged) * functional.silu(tokens.gate))
         return mixed
 
 
 def _side_by_side(stacked: Tensor) -> Tensor:
     """[2B, n, ...] -> [B, 2n, ...]; a view for B = 1."""
-    return stacked.unflatten(0, (2, -1)).transpose(0, 1).flatten(1, 2)
+    batch = stacked.shape[0] // 2
+    return stacked.reshape(2, batch, *stacked.shape[1:]).transpose(0, 1).flatten(1, 2)
 
 
 class ChannelAttention(nn.Module):
@@ -145,5 +147,5 @@ class MixedBlock(nn.Module):
     def close(self, x: Tensor, tokens: Tokens, paths: Paths) -> Tensor:
         """The rest, which sees both: x [2B, h, w, C], first frames, then second ones, and its tokens."""
         x = self.skip_scale * x + self.self_attention.mix(tokens, paths).view_as(x)
-        refined = self.conv_blk(self.ln_2(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        refined: Tensor = self.conv_blk(self.ln_2(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return self.skip_scale2 * x + refined

@@ -15,8 +15,11 @@ from torch import Tensor
 from vsvfi.ops import backends
 from vsvfi.ops.scan import reference
 
-_KERNELS = {"cpu": ("llvmlite",), "cuda": ("mamba_ssm", "cupy")}
+_KERNELS = ("llvmlite", "mamba_ssm", "cupy")
 """The backends besides the reference, best first."""
+
+_STATES = 16
+"""N that our CUDA kernel has room for."""
 
 
 class Paths(NamedTuple):
@@ -118,12 +121,18 @@ def scan_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Ten
     return _run(kernel, u, delta, A, B, C, D, delta_bias, True, *paths)
 
 
-def warm_up(device: torch.device, dtype: torch.dtype) -> None:
-    """Load and compile what a scan on this device needs, so that no frame has to wait for it."""
+def warm_up(device: torch.device, dtype: torch.dtype) -> list[str]:
+    """Load and compile what a scan on this device needs, so that no frame has to wait for it.
+
+    Returns:
+        Why the scan runs in plain torch here, in one line; nothing where it does not.
+    """
+    chosen = backends.choose(device.type, _KERNELS)
     u, order = torch.zeros(1, 2, 32, device=device, dtype=dtype), torch.arange(2, dtype=torch.int32, device=device)[None]
-    shared, rates, skip = u[:, None, :, :16], torch.zeros(1, 32, 16, device=device), torch.zeros(1, 32, device=device)
+    shared, rates, skip = u[:, None, :, :_STATES], torch.zeros(1, 32, _STATES, device=device), torch.zeros(1, 32, device=device)
     with torch.no_grad():
         scan_paths(u, u[:, None], rates, shared, shared, skip, skip, Paths(order, order))
+    return [f"the selective scan runs in plain torch, which is many times slower: {chosen.reason}"] if chosen.name == "reference" else []
 
 
 def _run(
@@ -144,15 +153,17 @@ def _run(
         from vsvfi.ops.scan import kernel_llvmlite as module
     else:
         from vsvfi.ops.scan import kernel_cupy as module  # type: ignore[no-redef]
-    return module.scan_paths(u, delta, A, B, C, D, delta_bias, softplus, reads, writes)
+    y: Tensor = module.scan_paths(u, delta, A, B, C, D, delta_bias, softplus, reads, writes)
+    return y
 
 
 def _backend(tensors: Sequence[Tensor]) -> str:
-    """What takes this call: the kernels know no gradients and no float64."""
+    """What takes this call of u, delta, A and others: the kernels know no gradients and no float64."""
     if any(tensor.dtype == torch.float64 for tensor in tensors) or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
         return "reference"
     device = tensors[0].device.type
-    return backends.choose(device, _KERNELS.get(device, ())).name
+    chosen = backends.choose(device, _KERNELS).name
+    return "reference" if chosen == "cupy" and tensors[2].shape[-1] > _STATES else chosen
 
 
 def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None) -> None:

@@ -1,7 +1,7 @@
 """The selective scan on the CPU: splits it into blocks of channels and runs the code of `native` for them on all cores.
 
 The code runs without the GIL on threads of its own call: any number of threads may call at once, and none is left behind. Imported only where llvmlite
-works (see `vsvfi.ops.backends`).
+works (see `vsvfi.ops.backends`); the import registers the operator `vsvfi::scan_paths_llvmlite`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from vsvfi.ops.scan import native
 _LOG2E = 1.4426950408889634
 
 
-@torch.library.custom_op("vsvfi::scan_paths_llvmlite", mutates_args=(), device_types="cpu")
-def scan_paths(
+def run(
     u: Tensor,
     delta: Tensor,
     A: Tensor,
@@ -42,7 +41,8 @@ def scan_paths(
 
     def blocked(tensor: Tensor) -> Tensor:
         """[K, ..., channels] -> [K, blocks, ..., WIDTH]: what a task needs lies together."""
-        return padded(tensor).unflatten(-1, (-1, native.WIDTH)).movedim(-2, 1).contiguous()
+        tensor = padded(tensor)
+        return tensor.reshape(*tensor.shape[:-1], -1, native.WIDTH).movedim(-2, 1).contiguous()
 
     values, steps = padded(u), padded(delta)
     rates, skip, bias = blocked(A.detach().float().transpose(1, 2) * _LOG2E), blocked(D), blocked(delta_bias)
@@ -81,8 +81,7 @@ def scan_paths(
     return y[..., :channels].to(u.dtype, copy=missing > 0)
 
 
-@scan_paths.register_fake
-def _(
+def _shape(
     u: Tensor,
     delta: Tensor,
     A: Tensor,
@@ -94,4 +93,9 @@ def _(
     reads: Tensor,
     writes: Tensor,
 ) -> Tensor:
+    """What `run` returns, without its content."""
     return torch.empty_like(u, memory_format=torch.contiguous_format)
+
+
+scan_paths = torch.library.custom_op("vsvfi::scan_paths_llvmlite", run, mutates_args=(), device_types="cpu")
+scan_paths.register_fake(_shape)

@@ -5,9 +5,13 @@ Works through blocks of positions, so that no tensor is ever positions x channel
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+type Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None, bool], Tensor]
 
 _BLOCK = 64
 """Positions whose decays are held at a time: small enough for a core's cache, large enough that Python's share is small."""
@@ -41,19 +45,27 @@ def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | 
     return y.to(u.dtype)
 
 
-def scan_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, reads: Tensor, writes: Tensor) -> Tensor:
-    """The sum of scans along several orders of the same tokens, from `scan` and copies; see `vsvfi.ops.scan.scan_paths` for shapes."""
-    batch, tokens, width = u.shape
-    paths, length = reads.shape
-    order, places = reads.long(), writes.long()
-    along = order[:, :, None].expand(batch, -1, -1, -1)
+def scan_paths(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    reads: Tensor,
+    writes: Tensor,
+    along: Scan = scan,
+) -> Tensor:
+    """The sum of scans along several orders of the same tokens, from `along` and copies; see `vsvfi.ops.scan.scan_paths` for shapes."""
+    (batch, _, width), (paths, length) = u.shape, reads.shape
+    order, places = reads.long()[:, :, None].expand(batch, -1, -1, -1), writes.long()
     flat = (batch, paths * width, length)
-    values = u[:, order].permute(0, 1, 3, 2).reshape(flat)
-    steps = delta.gather(2, along.expand(-1, -1, -1, width)).permute(0, 1, 3, 2).reshape(flat)
-    entering, leaving = (tensor.gather(2, along.expand(-1, -1, -1, A.shape[2])).permute(0, 1, 3, 2) for tensor in (B, C))
-    y = scan(values, steps, A.flatten(0, 1), entering, leaving, D.flatten(), delta_bias.flatten(), True)
-    y = y.reshape(batch, paths, width, length)
-    total = u.new_zeros(batch, tokens, width, dtype=torch.promote_types(u.dtype, torch.float32))
+    values = u[:, reads.long()].transpose(2, 3).reshape(flat)
+    steps = delta.gather(2, order.expand(-1, -1, -1, width)).transpose(2, 3).reshape(flat)
+    entering, leaving = (tensor.gather(2, order.expand(-1, -1, -1, A.shape[2])).transpose(2, 3) for tensor in (B, C))
+    y = along(values, steps, A.flatten(0, 1), entering, leaving, D.flatten(), delta_bias.flatten(), True).reshape(batch, paths, width, length)
+    total = u.new_zeros(u.shape, dtype=torch.promote_types(u.dtype, torch.float32))
     for path in range(paths):
         total = total.index_add(1, places[path], y[:, path].transpose(1, 2).to(total.dtype))
     return total.to(u.dtype)
