@@ -1,4 +1,4 @@
-"""Which implementations of the operators can run here, and why the others cannot. Knows no operator but the one of mamba_ssm; imports nothing heavy before it is asked.
+"""Which implementations of the operators can run here, and why the others cannot. Knows no operator but mamba_ssm's; imports nothing heavy before it is asked.
 
     reference    plain torch: runs anywhere, and is what the others are tested against
     llvmlite     native code for the CPU, compiled at run time by LLVM

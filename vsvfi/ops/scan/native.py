@@ -32,7 +32,9 @@ _FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
 
 _LOG2E = float(np.log2(np.e))
-_LOG2E_HIGH = float(np.float32(_LOG2E))
+_LN2_HIGH = 0.693359375
+"""So few digits that whole multiples of it are exact."""
+_LN2_LOW = float(np.log(2.0)) - _LN2_HIGH
 _ROUND = 1.5 * 2**23
 """Added to a float32 of moderate size, it leaves the nearest whole number in the low bits."""
 
@@ -96,8 +98,9 @@ class Lanes:
     def softplus(self) -> Lanes:
         """log(1 + exp(v)) to float32 precision relative to its own size, however small."""
         x = self.where_negative(self, self * -1.0).at_least(-86.0)
-        rounded = x * _LOG2E_HIGH + _ROUND
-        f = (x * _LOG2E_HIGH - (rounded - _ROUND)) + x * (_LOG2E - _LOG2E_HIGH)
+        rounded = x * _LOG2E + _ROUND
+        k = rounded - _ROUND
+        f = (x - k * _LN2_HIGH - k * _LN2_LOW) * _LOG2E
         z = (f * f.horner(_EXP2) + 1.0).scaled(rounded)
         return self.where_negative(0.0, self) + z * z.horner(_LOG1P)
 
