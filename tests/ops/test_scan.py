@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
+from scripts.benchmark import scan as benchmark
 from vsvfi.ops import backends
 from vsvfi.ops.scan import Paths, kernel_mamba, reference, scan, scan_paths, warm_up
 
@@ -262,6 +263,12 @@ def test_without_native_code_the_reason_is_told(monkeypatch: pytest.MonkeyPatch)
 
 def test_with_it_there_is_nothing_to_tell(backend: str) -> None:
     assert bool(warm_up(torch.device("cpu"), torch.bfloat16)) == (backend == "reference")
+
+
+def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["scan", "--size", "32x40", "--rounds", "1"])
+    benchmark.main()
+    assert "stage 4 reference" in capsys.readouterr().out
 
 
 def test_importing_the_operator_loads_no_kernel() -> None:

@@ -26,7 +26,7 @@ class Tokens:
     """What the scan is given, per pixel; M pictures of n pixels."""
 
     u: Tensor  # [M, n, D] the branch that is scanned
-    gate: Tensor  # [M, n, D]
+    gate: Tensor  # [M, n, D] what the result is multiplied by
     projected: Tensor  # [M, n, K, R + 2N]: low-rank step, B, C
 
 
@@ -72,7 +72,7 @@ class SS2D(nn.Module):
         u, gate = self.in_proj(x).chunk(2, -1)
         u = functional.silu(self.conv2d(u.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).flatten(1, 2)
         projected = functional.linear(u, self.x_proj_weight.flatten(0, 1)).reshape(*u.shape[:2], DIRECTIONS, -1)
-        return Tokens(u, gate.flatten(1, 2), projected)
+        return Tokens(u, functional.silu(gate).flatten(1, 2), projected)
 
     def mix(self, tokens: Tokens, paths: Paths) -> Tensor:
         """The scan through both frames of B pairs: tokens of 2B pictures (first frames, then second ones) -> [2B, n, C]."""
@@ -90,7 +90,7 @@ class SS2D(nn.Module):
         )
         batch, both, inner = merged.shape
         merged = merged.reshape(batch, 2, both // 2, inner).transpose(0, 1).reshape(tokens.u.shape)
-        mixed: Tensor = self.out_proj(self.out_norm(merged) * functional.silu(tokens.gate))
+        mixed: Tensor = self.out_proj(self.out_norm(merged) * tokens.gate)
         return mixed
 
 
