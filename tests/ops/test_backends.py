@@ -15,7 +15,7 @@ import torch
 from vsvfi.errors import ArgumentError
 from vsvfi.ops import backends as backend_module
 from vsvfi.ops.backends import NAMES, Backend, backends, choose, forced
-from vsvfi.ops.scan import kernel_mamba
+from vsvfi.ops.scan import kernel_llvmlite, kernel_mamba
 
 CUPY = "class cuda:\n  class runtime:\n    runtimeGetVersion = staticmethod(lambda: {})\n"
 
@@ -91,17 +91,20 @@ def test_mamba_is_ready_once_its_kernel_was_tried(machine: Path, monkeypatch: py
     install(machine, "mamba_ssm", "", "ops.selective_scan_interface")
     monkeypatch.setattr(kernel_mamba, "fault", lambda: None)
     assert states()["mamba_ssm"] == (True, "ready")
-    monkeypatch.setattr(kernel_mamba, "fault", lambda: "its kernel does not compute the definition here")
-    assert states()["mamba_ssm"] == (False, "its kernel does not compute the definition here")
+    monkeypatch.setattr(kernel_mamba, "fault", lambda: "its scan does not compute the definition here")
+    assert states()["mamba_ssm"] == (False, "its scan does not compute the definition here")
 
 
 @pytest.mark.usefixtures("no_llvmlite")
-def test_native_code_for_the_cpu(machine: Path) -> None:
+def test_native_code_for_the_cpu(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(machine, "llvmlite", "", "binding")
+    monkeypatch.setattr(kernel_llvmlite, "fault", lambda: None)
     assert states()["llvmlite"] == (True, "ready")
+    monkeypatch.setattr(kernel_llvmlite, "fault", lambda: "its scan fails here (RuntimeError: no code for this CPU)")
+    assert states()["llvmlite"] == (False, "its scan fails here (RuntimeError: no code for this CPU)")
     forget("llvmlite")
     install(machine, "llvmlite", "raise OSError('libllvmlite.so: cannot open\\nmore')", "binding")
-    assert states()["llvmlite"] == (False, "llvmlite cannot be imported (OSError: libllvmlite.so: cannot open)")
+    assert states()["llvmlite"] == (False, "llvmlite.binding cannot be imported (OSError: libllvmlite.so: cannot open)")
 
 
 def test_what_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

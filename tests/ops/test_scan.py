@@ -334,13 +334,13 @@ def test_mambas_kernel_gets_what_it_wants(mamba: ModuleType) -> None:
 
 def test_mambas_kernel_is_tried_before_it_is_used(mamba: ModuleType) -> None:
     mamba.selective_scan_fn = lambda u, *rest, **named: torch.zeros_like(u)  # type: ignore[attr-defined]
-    assert kernel_mamba.fault("cpu") == "its kernel does not compute the definition here"
+    assert kernel_mamba.fault("cpu") == "its scan does not compute the definition here"
 
     def broken(*given_inputs: object, **named: object) -> Tensor:
         raise RuntimeError("no kernel image is available\nfor this device")
 
     mamba.selective_scan_fn = broken  # type: ignore[attr-defined]
-    assert kernel_mamba.fault("cpu") == "its kernel fails here (RuntimeError: no kernel image is available)"
+    assert kernel_mamba.fault("cpu") == "its scan fails here (RuntimeError: no kernel image is available)"
 
 
 @pytest.mark.usefixtures("fresh_choice")

@@ -1,4 +1,4 @@
-"""Which implementations of the operators can run here, and why the others cannot. Knows no operator but mamba_ssm's; imports nothing heavy before it is asked.
+"""Which implementations of the operators can run here, and why the others cannot. Knows no operator but the scan; imports nothing heavy before it is asked.
 
     reference    plain torch: runs anywhere, and is what the others are tested against
     llvmlite     native code for the CPU, compiled at run time by LLVM
@@ -91,14 +91,15 @@ def _choose(device: str, kernels: tuple[str, ...], only: str | None) -> Backend:
 
 
 def _llvmlite_fault() -> str | None:
-    """Why native code cannot be compiled for the CPU here."""
+    """Why native code cannot be made for the CPU here."""
     if importlib.util.find_spec("llvmlite") is None:
         return "llvmlite is not installed; install it"
-    try:
-        importlib.import_module("llvmlite.binding")
-    except Exception as error:  # a library that does not load fails in its own way
-        return f"llvmlite cannot be imported ({type(error).__name__}: {str(error).strip().split(chr(10))[0]})"
-    return None
+    for module in ("torch", "llvmlite.binding"):
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # libraries that do not load fail in their own ways
+            return f"{module} cannot be imported ({type(error).__name__}: {str(error).strip().split(chr(10))[0]})"
+    return _trial("llvmlite")
 
 
 def _cupy_fault() -> str | None:
@@ -117,7 +118,13 @@ def _cupy_fault() -> str | None:
 def _mamba_fault() -> str | None:
     """Why the scan kernel of mamba_ssm cannot run here."""
     fault = _import_fault("mamba_ssm", "install vsvfi[mamba], which needs the CUDA compiler", "mamba_ssm.ops.selective_scan_interface")
-    return fault or importlib.import_module("vsvfi.ops.scan.kernel_mamba").fault()
+    return fault or _trial("mamba")
+
+
+def _trial(kernel: str) -> str | None:
+    """What is wrong with a form of the scan that this machine has."""
+    fault: str | None = importlib.import_module(f"vsvfi.ops.scan.kernel_{kernel}").fault()
+    return fault
 
 
 def _import_fault(package: str, remedy: str, module: str | None = None) -> str | None:

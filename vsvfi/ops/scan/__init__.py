@@ -6,6 +6,7 @@ on CUDA the kernel of mamba_ssm where it is installed and agrees with the defini
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from vsvfi.ops import backends
 from vsvfi.ops.scan import reference
+from vsvfi.ops.scan.grouped import by_group
 
 _KERNELS = ("llvmlite", "mamba_ssm", "cupy")
 """The backends besides the reference, best first."""
@@ -74,19 +76,7 @@ def scan(
         return kernel_mamba.scan(u, delta, A, B, C, D, delta_bias, softplus)
     if kernel == "reference" or u.numel() == 0:
         return reference.scan(u, delta, A, B, C, D, delta_bias, softplus)
-    groups, channels = B.shape[1], u.shape[1]
-    width = channels // groups
-    order = torch.arange(u.shape[2], dtype=torch.int32, device=u.device)[None]
-    skip = A.new_zeros(channels) if D is None else D
-    bias = A.new_zeros(channels) if delta_bias is None else delta_bias
-    parts = []
-    for group in range(groups):  # each has inputs of its own, which the kernels' paths do not
-        part = slice(group * width, (group + 1) * width)
-        along = [tensor[:, part].transpose(1, 2) for tensor in (u, delta)]
-        shared = [tensor[:, group].transpose(1, 2)[:, None] for tensor in (B, C)]
-        y = _run(kernel, along[0], along[1][:, None], A[None, part], shared[0], shared[1], skip[None, part], bias[None, part], softplus, order, order)
-        parts.append(y.transpose(1, 2))
-    return torch.cat(parts, 1)
+    return by_group(functools.partial(_run, kernel), u, delta, A, B, C, D, delta_bias, softplus)
 
 
 def scan_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths) -> Tensor:

@@ -6,13 +6,15 @@ works (see `vsvfi.ops.backends`); the import registers the operator `vsvfi::scan
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsvfi.ops.scan import native
+from vsvfi.ops.scan import native, trial
+from vsvfi.ops.scan.grouped import by_group
 
 _LOG2E = 1.4426950408889634
 
@@ -79,6 +81,11 @@ def run(
             ended.result()
     y = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
     return y[..., :channels].to(u.dtype, copy=missing > 0)
+
+
+def fault() -> str | None:
+    """Why this code is not to be used here, or None."""
+    return trial.fault(functools.partial(by_group, run), "cpu")
 
 
 def _shape(
