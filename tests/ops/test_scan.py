@@ -306,6 +306,15 @@ def test_paths_that_do_not_fit_are_refused(which: int) -> None:
         scan_paths(*given_inputs[:7], Paths(*given_inputs[7:]))
 
 
+@pytest.mark.parametrize(("which", "token"), [("reads", -1), ("reads", 6), ("writes", 6), ("writes", -7)])
+def test_paths_to_nowhere_are_refused(which: str, token: int) -> None:
+    """Native code would follow them."""
+    paths = paths_for(6, 2)
+    getattr(paths, which)[1, 2] = token
+    with pytest.raises(ValueError, match=rf"scan_paths: paths.{which} holds {token}, must hold tokens from 0 to 5"):
+        scan_paths(*path_inputs(1, 6, 4, 2), paths)
+
+
 @pytest.fixture
 def mamba(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A package like mamba_ssm, whose kernel is the definition."""

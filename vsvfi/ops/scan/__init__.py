@@ -98,7 +98,7 @@ def scan_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Ten
         [batch, L, channels] in the type of u; states and sums are float32.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, or (on the CPU) a path to a token that is not there.
     """
     _check_paths(u, delta, A, B, C, D, delta_bias, paths)
     kernel = _backend((u, delta, A, B, C, D, delta_bias))
@@ -188,3 +188,8 @@ def _check_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: T
     for name, (tensor, shape) in wanted.items():
         if tensor.shape != shape:
             raise ValueError(f"scan_paths: {name}={tuple(tensor.shape)}, must be {list(shape)} to fit u={tuple(u.shape)} and A={tuple(A.shape)}")
+    for name, order in zip(("paths.reads", "paths.writes"), paths, strict=True):
+        if order.device.type == "cpu" and order.numel():  # a GPU would have to be waited for
+            low, high = (int(bound) for bound in order.aminmax())
+            if low < 0 or high >= length:
+                raise ValueError(f"scan_paths: {name} holds {low if low < 0 else high}, must hold tokens from 0 to {length - 1}")
