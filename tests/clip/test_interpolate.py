@@ -35,6 +35,17 @@ def times(clip: vs.VideoNode) -> list[Fraction]:
 # --- timeline -------------------------------------------------------------------------------------------------------------------------------
 
 
+def test_what_a_network_has_to_do_without_is_logged(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsvfi.models.interpolator.Interpolator.warm_up", lambda network: ["it is slow, because"])
+    logged: list[str] = []
+    handle = vs.core.add_log_handler(lambda level, text: logged.append(text))
+    try:
+        interpolated(fake_family, numbered())
+    finally:
+        vs.core.remove_log_handler(handle)
+    assert "interpolate: it is slow, because" in logged
+
+
 @pytest.mark.parametrize(
     "arguments", [{"multi": 2}, {"multi": 3}, {"multi": Fraction(5, 2)}, {"multi": "3/2"}, {"fps": 60}, {"fps": (60000, 1001)}, {"fps": "119.88"}]
 )
@@ -52,6 +63,16 @@ def test_every_frame_shows_its_time(fake_family: Recorder, arguments: dict[str, 
         assert value(frame) == pytest.approx(float(position + 1) * 0.01, abs=1e-6)
         if n < result.num_frames - 1:
             assert Fraction(int(frame.props["_DurationNum"]), int(frame.props["_DurationDen"])) == 1 / Fraction(result.fps)
+
+
+def test_halving_by_option_reaches_the_grid_of_halvings(fake_family: Recorder) -> None:
+    """A third becomes 5/16, as for a model that knows the middle alone."""
+    shown = []
+    for arguments in ({"options": {"times": "halving"}}, {"model": "fake_half"}, {}):
+        result = interpolated(fake_family, numbered(length=2), multi=3, **arguments)
+        with result.get_frame(1) as frame:
+            shown.append(value(frame))
+    assert shown == pytest.approx([0.01 * 21 / 16, 0.01 * 21 / 16, 0.01 * 4 / 3], abs=1e-7)
 
 
 def test_a_lower_rate_than_the_source(fake_family: Recorder) -> None:

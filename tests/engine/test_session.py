@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.fakes import Recorder
-from vsvfi.engine.build import read_model, warm_up
+from vsvfi.engine.build import read_model
 from vsvfi.engine.session import Session
 from vsvfi.errors import DeviceMemoryError, VsvfiError
 from vsvfi.plan.timeline import Blend
@@ -65,6 +65,16 @@ def test_sequential_playback_computes_everything_once(opened: Callable[..., Sess
     assert counts == {"encode": 11, "prepare": 10, "synthesise": 10 * (multi - 1)}
     statistics = session.statistics()
     assert (statistics["frames_encoded"], statistics["pairs_prepared"], statistics["syntheses"]) == (11, 10, 10 * (multi - 1))
+
+
+def test_halving_by_option_is_what_a_halving_model_does(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    results = []
+    for session in (opened("fake_half"), opened(options={"times": "halving"})):
+        fake_family.calls.clear()
+        results.append(([ask(session, 0, Fraction(n, 4)) for n in (1, 2, 3)], fake_family.counts()))
+    (by_weights, counts), (by_option, same_counts) = results
+    assert counts == same_counts == {"encode": 3, "prepare": 3, "synthesise": 3}
+    assert all(torch.equal(one, other) for one, other in zip(by_weights, by_option, strict=True))
 
 
 def test_sequential_playback_with_a_halving_model(opened: Callable[..., Session], fake_family: Recorder) -> None:
@@ -231,11 +241,3 @@ def test_a_request_that_races_with_the_end_is_told_the_same(opened: Callable[...
     with pytest.raises(VsvfiError, match="closed"):
         ask(session, 0, Fraction(1, 2))
     session._open = False
-
-
-def test_warming_up_runs_every_phase_on_the_smallest_picture(fake_family: Recorder) -> None:
-    blueprint = read_model("fake", fake_family.weights)
-    setup = blueprint.setup(WIDTH, HEIGHT, None, {})
-    cpu = torch.device("cpu")
-    warm_up(blueprint.network(setup, cpu, torch.float32), setup, cpu)
-    assert fake_family.counts() == {"encode": 2, "prepare": 1, "synthesise": 1}

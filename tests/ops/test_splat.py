@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vsvfi.ops import backends
-from vsvfi.ops.splat import Kind, reference, splat
+from vsvfi.ops.splat import Kind, reference, splat, warm_up
 
 SIZES = [(1, 1), (1, 7), (5, 1), (6, 9), (17, 33)]
 
@@ -225,3 +225,16 @@ def test_weights_of_a_picture_without_any_finite_importance() -> None:
     assert found is not None
     assert bool(found.isnan().all())
     assert float(splat(torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), kind="softmax", importance=torch.full((1, 1, 2, 2), nan)).abs().max()) == 0
+
+
+def test_what_a_gpu_has_to_do_without_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert warm_up(cpu, torch.bfloat16) == []
+
+    class Gpu:
+        type = "cuda"
+
+    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("reference", True, "cupy: cupy is not installed"))
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device, dtype=torch.float32: torch.ones(*shape, dtype=dtype) * 0)
+    told = warm_up(Gpu(), torch.float16)  # type: ignore[arg-type]
+    assert told == ["splatting runs in plain torch, which is slower: cupy: cupy is not installed"]

@@ -93,13 +93,6 @@ def _construct(family: Family, variant: Variant, setup: Setup) -> AnyInterpolato
     return network
 
 
-def warm_up(network: AnyInterpolator, setup: Setup, device: torch.device) -> None:
-    """Run the smallest picture through all phases once, so that kernels are compiled and libraries loaded before the first frame."""
-    image = Padding.of(setup, 1, 1).pad(torch.zeros((1, 3, 1, 1), device=device)).contiguous(memory_format=torch.channels_last)
-    with inference(device):
-        network(image, image, torch.full((1,), 0.5, device=device))
-
-
 class Model:
     """A model as a plain function of two images: `model(first, second, t)`. Pads and crops itself; remembers nothing between calls."""
 
@@ -147,7 +140,10 @@ class Model:
     def _network(self, setup: Setup) -> AnyInterpolator:
         """The network for a set-up; the last one is kept."""
         if self._built is None or self._built[0] != setup:
-            self._built = (setup, self._blueprint.network(setup, self.device, self.dtype))
+            network = self._blueprint.network(setup, self.device, self.dtype)
+            with inference(self.device):
+                network.warm_up()
+            self._built = (setup, network)
         return self._built[1]
 
     def _check(self, first: object, second: object, t: object, inputs: Mapping[str, object]) -> Tensor:

@@ -16,14 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsvfi.engine.build import AnyInterpolator, Blueprint, warm_up
+from vsvfi.engine.build import AnyInterpolator, Blueprint
 from vsvfi.engine.cache import Cache, Statistics
 from vsvfi.engine.device import default_cache, describe, inference, release
 from vsvfi.engine.padding import Padding
 from vsvfi.engine.still import Still, find_still
 from vsvfi.engine.streams import Transfers
 from vsvfi.errors import DeviceMemoryError, VsvfiError
-from vsvfi.models.family import Timesteps
 from vsvfi.models.interpolator import tensor_bytes
 from vsvfi.plan.midpoints import chain
 from vsvfi.plan.spread import spread
@@ -101,6 +100,8 @@ class Lane:
         self.io_dtype = io_dtype
         self.frames: Cache[Position, Encoded] = Cache(budget // 3, tensor_bytes, None if entries is None else 2 * entries)
         self.pairs: Cache[tuple[Position, Position], Prepared] = Cache(budget - budget // 3, tensor_bytes, entries)
+        with inference(device):
+            self.notes = network.warm_up()
         self.syntheses = 0
         self._count = threading.Lock()
         self._transfers = threading.local()
@@ -266,15 +267,11 @@ class Session:
         width, height = size
         setup = blueprint.setup(width, height, scale, options)
         padding = Padding.of(setup, width, height)
-        halving = blueprint.variant.timesteps is Timesteps.HALF
+        halving = blueprint.variant.halves(setup)
         entries = None if cache is not None else 2 + workers + (4 if halving else 0)
-        networks = [blueprint.network(setup, device, dtype) for device, dtype in zip(devices, dtypes, strict=True)]
-        for network, device in zip(networks, devices, strict=True):
-            if device.type != "cpu":
-                warm_up(network, setup, device)
         self._lanes = [
             Lane(
-                network,
+                blueprint.network(setup, device, dtype),
                 device,
                 padding,
                 halving=halving,
@@ -283,8 +280,10 @@ class Session:
                 budget=default_cache(device) if cache is None else cache,
                 entries=entries,
             )
-            for network, device in zip(networks, devices, strict=True)
+            for device, dtype in zip(devices, dtypes, strict=True)
         ]
+        self.notes = sorted({note for lane in self._lanes for note in lane.notes})
+        """What the network has to do without here, and why."""
         self._open = True
         self._lock = threading.Lock()
 
