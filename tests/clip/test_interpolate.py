@@ -35,17 +35,6 @@ def times(clip: vs.VideoNode) -> list[Fraction]:
 # --- timeline -------------------------------------------------------------------------------------------------------------------------------
 
 
-def test_what_a_network_has_to_do_without_is_logged(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsvfi.models.interpolator.Interpolator.warm_up", lambda network: ["it is slow, because"])
-    logged: list[str] = []
-    handle = vs.core.add_log_handler(lambda level, text: logged.append(text))
-    try:
-        interpolated(fake_family, numbered())
-    finally:
-        vs.core.remove_log_handler(handle)
-    assert "interpolate: it is slow, because" in logged
-
-
 @pytest.mark.parametrize(
     "arguments", [{"multi": 2}, {"multi": 3}, {"multi": Fraction(5, 2)}, {"multi": "3/2"}, {"fps": 60}, {"fps": (60000, 1001)}, {"fps": "119.88"}]
 )

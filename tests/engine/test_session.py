@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.fakes import Recorder
-from vsvfi.engine.build import read_model
+from vsvfi.engine.build import read_model, warm_up
 from vsvfi.engine.session import Session
 from vsvfi.errors import DeviceMemoryError, VsvfiError
 from vsvfi.plan.timeline import Blend
@@ -241,3 +241,11 @@ def test_a_request_that_races_with_the_end_is_told_the_same(opened: Callable[...
     with pytest.raises(VsvfiError, match="closed"):
         ask(session, 0, Fraction(1, 2))
     session._open = False
+
+
+def test_warming_up_runs_every_phase_on_the_smallest_picture(fake_family: Recorder) -> None:
+    blueprint = read_model("fake", fake_family.weights)
+    setup = blueprint.setup(WIDTH, HEIGHT, None, {})
+    cpu = torch.device("cpu")
+    warm_up(blueprint.network(setup, cpu, torch.float32), setup, cpu)
+    assert fake_family.counts() == {"encode": 2, "prepare": 1, "synthesise": 1}

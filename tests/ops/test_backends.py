@@ -144,8 +144,11 @@ def test_a_broken_torch_is_a_reason_too(machine: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("fresh_choice")
-def test_an_operator_takes_its_first_kernel_that_runs(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operator_takes_its_first_kernel_that_runs(machine: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     assert choose("cuda", ("mamba_ssm", "cupy")).name == "reference"
+    assert choose("cuda", ("mamba_ssm", "cupy")).name == "reference"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "the slower reference runs instead (mamba_ssm: mamba_ssm is not installed" in caplog.text
     assert choose("cuda", ("mamba_ssm", "cupy")).reason.startswith("mamba_ssm: mamba_ssm is not installed")
     backend_module._choose.cache_clear()
     install(machine, "cupy", CUPY.format(13000))

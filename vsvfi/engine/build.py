@@ -50,10 +50,13 @@ class Blueprint:
         return self.family.setup(width, height, check_scale(self.family, scale, width, height), check_options(self.family, dict(options)))
 
     def network(self, setup: Setup, device: torch.device, dtype: torch.dtype) -> AnyInterpolator:
-        """A network for inference: channels last, no gradients."""
+        """A network for inference: channels last, no gradients, its operators loaded and compiled."""
         network = _construct(self.family, self.variant, setup)
         network.load_state_dict(self.state, strict=True)
-        return network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        network = network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        with inference(device):
+            network.prepare_operators()
+        return network
 
 
 def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) -> Blueprint:
@@ -91,6 +94,13 @@ def _construct(family: Family, variant: Variant, setup: Setup) -> AnyInterpolato
     if not isinstance(network, Interpolator):
         raise ModelSpecError(family.name, f"network={family.network!r} is not an Interpolator")
     return network
+
+
+def warm_up(network: AnyInterpolator, setup: Setup, device: torch.device) -> None:
+    """Run the smallest picture through all phases once, so that kernels are compiled and libraries loaded before the first frame."""
+    image = Padding.of(setup, 1, 1).pad(torch.zeros((1, 3, 1, 1), device=device)).contiguous(memory_format=torch.channels_last)
+    with inference(device):
+        network(image, image, torch.full((1,), 0.5, device=device))
 
 
 class Model:
@@ -140,10 +150,7 @@ class Model:
     def _network(self, setup: Setup) -> AnyInterpolator:
         """The network for a set-up; the last one is kept."""
         if self._built is None or self._built[0] != setup:
-            network = self._blueprint.network(setup, self.device, self.dtype)
-            with inference(self.device):
-                network.warm_up()
-            self._built = (setup, network)
+            self._built = (setup, self._blueprint.network(setup, self.device, self.dtype))
         return self._built[1]
 
     def _check(self, first: object, second: object, t: object, inputs: Mapping[str, object]) -> Tensor:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsvfi.engine.build import AnyInterpolator, Blueprint
+from vsvfi.engine.build import AnyInterpolator, Blueprint, warm_up
 from vsvfi.engine.cache import Cache, Statistics
 from vsvfi.engine.device import default_cache, describe, inference, release
 from vsvfi.engine.padding import Padding
@@ -100,8 +100,6 @@ class Lane:
         self.io_dtype = io_dtype
         self.frames: Cache[Position, Encoded] = Cache(budget // 3, tensor_bytes, None if entries is None else 2 * entries)
         self.pairs: Cache[tuple[Position, Position], Prepared] = Cache(budget - budget // 3, tensor_bytes, entries)
-        with inference(device):
-            self.notes = network.warm_up()
         self.syntheses = 0
         self._count = threading.Lock()
         self._transfers = threading.local()
@@ -269,9 +267,13 @@ class Session:
         padding = Padding.of(setup, width, height)
         halving = blueprint.variant.halves(setup)
         entries = None if cache is not None else 2 + workers + (4 if halving else 0)
+        networks = [blueprint.network(setup, device, dtype) for device, dtype in zip(devices, dtypes, strict=True)]
+        for network, device in zip(networks, devices, strict=True):
+            if device.type != "cpu":
+                warm_up(network, setup, device)
         self._lanes = [
             Lane(
-                blueprint.network(setup, device, dtype),
+                network,
                 device,
                 padding,
                 halving=halving,
@@ -280,10 +282,8 @@ class Session:
                 budget=default_cache(device) if cache is None else cache,
                 entries=entries,
             )
-            for device, dtype in zip(devices, dtypes, strict=True)
+            for network, device in zip(networks, devices, strict=True)
         ]
-        self.notes = sorted({note for lane in self._lanes for note in lane.notes})
-        """What the network has to do without here, and why."""
         self._open = True
         self._lock = threading.Lock()
 
