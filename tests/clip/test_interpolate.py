@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import vapoursynth as vs
 
 import vsvfi
 from tests.fakes import Recorder, arrays, numbered, painted, value
+from vsvfi.clip import blending
 
 NTSC_FILM = Fraction(24000, 1001)
 
@@ -33,17 +36,6 @@ def times(clip: vs.VideoNode) -> list[Fraction]:
 
 
 # --- timeline -------------------------------------------------------------------------------------------------------------------------------
-
-
-def test_what_a_network_has_to_do_without_is_logged(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsvfi.models.interpolator.Interpolator.warm_up", lambda network: ["it is slow, because"])
-    logged: list[str] = []
-    handle = vs.core.add_log_handler(lambda level, text: logged.append(text))
-    try:
-        interpolated(fake_family, numbered())
-    finally:
-        vs.core.remove_log_handler(handle)
-    assert "interpolate: it is slow, because" in logged
 
 
 @pytest.mark.parametrize(
@@ -408,3 +400,21 @@ def test_bad_arguments_are_refused_at_construction(fake_family: Recorder, argume
 def test_weights_of_another_network_are_refused(fake_family: Recorder) -> None:
     with pytest.raises(vs.Error, match=r"interpolate: weights='.*', this is not a checkpoint of 'ifrnet_s'"):
         interpolated(fake_family, numbered(), model="ifrnet_s")
+
+
+def test_what_the_library_warns_of_is_in_vapoursynths_log(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a graph is built, and not a moment longer."""
+    heard: list[tuple[int, str]] = []
+    handle = vs.core.add_log_handler(lambda level, text: heard.append((int(level), text)))
+    read = blending.read_model
+
+    def warn(*arguments: Any) -> Any:
+        logging.getLogger("vsvfi.ops").warning("a kernel is missing")
+        return read(*arguments)
+
+    monkeypatch.setattr(blending, "read_model", warn)
+    interpolated(fake_family, numbered(length=2))
+    logging.getLogger("vsvfi.ops").warning("afterwards")
+    vs.core.remove_log_handler(handle)
+    assert (int(vs.MESSAGE_TYPE_WARNING), "interpolate: a kernel is missing") in heard
+    assert not any("afterwards" in text for _, text in heard)

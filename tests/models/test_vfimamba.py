@@ -408,13 +408,11 @@ def test_the_warp_is_the_published_one() -> None:
     assert torch.allclose(backward_warp(image, flow), expected, atol=1e-5)
 
 
-def test_what_a_scan_has_to_do_without_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_module, "warm_up", lambda device, dtype: [f"slow on {device} in {dtype}"])
-    cpu = torch.device("cpu")
-    blueprint = read_model("vfimamba_s", _small_state())
-    session = Session(blueprint, devices=[cpu], dtypes=[torch.float32], size=(32, 32), scale=None, options={})
-    session.close()
-    assert session.notes == ["slow on cpu in torch.float32"]
+def test_the_scan_is_ready_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[tuple[torch.device, torch.dtype]] = []
+    monkeypatch.setattr(network_module, "warm_up", lambda device, dtype: warmed.append((device, dtype)))
+    vsvfi.load_model("vfimamba_s", weights=_small_state(), device="cpu", precision="bf16")
+    assert warmed == [(torch.device("cpu"), torch.bfloat16)]
 
 
 @pytest.mark.gpu

@@ -112,5 +112,5 @@ def test_a_gpu_computes_the_same(shape: tuple[int, int, int, int], dtype: torch.
     y = kernel_cupy.scan_paths(*on_device, True, *(order.cuda() for order in paths))
     assert error(y.cpu().float(), expected) < ROUNDING[dtype]
     assert torch.equal(y, kernel_cupy.scan_paths(*on_device, True, *(order.cuda() for order in paths)))
-    assert warm_up(torch.device("cuda"), dtype) == []
+    warm_up(torch.device("cuda"), dtype)
     assert error(scan_paths(*on_device, Paths(*(order.cuda() for order in paths))).cpu().float(), expected) < ROUNDING[dtype]

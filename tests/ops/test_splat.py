@@ -227,14 +227,9 @@ def test_weights_of_a_picture_without_any_finite_importance() -> None:
     assert float(splat(torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), kind="softmax", importance=torch.full((1, 1, 2, 2), nan)).abs().max()) == 0
 
 
-def test_what_a_gpu_has_to_do_without_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    assert warm_up(cpu, torch.bfloat16) == []
-
-    class Gpu:
-        type = "cuda"
-
-    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("reference", True, "cupy: cupy is not installed"))
-    monkeypatch.setattr(torch, "zeros", lambda *shape, device, dtype=torch.float32: torch.ones(*shape, dtype=dtype) * 0)
-    told = warm_up(Gpu(), torch.float16)  # type: ignore[arg-type]
-    assert told == ["splatting runs in plain torch, which is slower: cupy: cupy is not installed"]
+def test_warming_up_splats_every_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[torch.dtype]] = []
+    kept = reference.splat_values
+    monkeypatch.setattr(reference, "splat_values", lambda parts, *others: seen.append({part.dtype for part in parts}) or kept(parts, *others))
+    warm_up(torch.device("cpu"), torch.bfloat16)
+    assert seen == [{torch.bfloat16, torch.float32}]

@@ -56,8 +56,6 @@ def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None])
     )
     close_with_environment(session)
     log(f"{options.model} on {', '.join(describe(device) for device in devices)} in {str(dtypes[0]).removeprefix('torch.')}, {workers} at a time")
-    for note in session.notes:
-        log(note)
     # One node more than frames computed at a time: it reads and writes planes while the others compute.
     size = (workers + 1) * len(devices)
 

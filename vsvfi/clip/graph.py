@@ -19,6 +19,7 @@ import vapoursynth as vs
 
 from vsvfi.clip import decisions, scenes
 from vsvfi.clip.colour import Colour, check_progressive
+from vsvfi.clip.log import library_log_to_core
 from vsvfi.clip.select import Selection
 from vsvfi.clip.stdout import stdout_to_stderr
 from vsvfi.errors import ArgumentError, ClipError, FrameError, VsvfiError
@@ -137,7 +138,7 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
     setup = family.setup(clip.width, clip.height, scale, check_options(family, dict(options.options)))
     if timeline.truncated:
         vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"interpolate: the clip is so long that its end is cut off at frame {timeline.length} of the output")
-    with stdout_to_stderr():
+    with stdout_to_stderr(), library_log_to_core():
         # torch is imported here, not above: seconds that a script with a wrong argument need not wait.
         from vsvfi.clip.blending import blend_pool
 

@@ -50,10 +50,13 @@ class Blueprint:
         return self.family.setup(width, height, check_scale(self.family, scale, width, height), check_options(self.family, dict(options)))
 
     def network(self, setup: Setup, device: torch.device, dtype: torch.dtype) -> AnyInterpolator:
-        """A network for inference: channels last, no gradients."""
+        """A network for inference: channels last, no gradients, its operators loaded and compiled."""
         network = _construct(self.family, self.variant, setup)
         network.load_state_dict(self.state, strict=True)
-        return network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        network = network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        with inference(device):
+            network.prepare_operators()
+        return network
 
 
 def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) -> Blueprint:
@@ -140,10 +143,7 @@ class Model:
     def _network(self, setup: Setup) -> AnyInterpolator:
         """The network for a set-up; the last one is kept."""
         if self._built is None or self._built[0] != setup:
-            network = self._blueprint.network(setup, self.device, self.dtype)
-            with inference(self.device):
-                network.warm_up()
-            self._built = (setup, network)
+            self._built = (setup, self._blueprint.network(setup, self.device, self.dtype))
         return self._built[1]
 
     def _check(self, first: object, second: object, t: object, inputs: Mapping[str, object]) -> Tensor:

@@ -100,8 +100,6 @@ class Lane:
         self.io_dtype = io_dtype
         self.frames: Cache[Position, Encoded] = Cache(budget // 3, tensor_bytes, None if entries is None else 2 * entries)
         self.pairs: Cache[tuple[Position, Position], Prepared] = Cache(budget - budget // 3, tensor_bytes, entries)
-        with inference(device):
-            self.notes = network.warm_up()
         self.syntheses = 0
         self._count = threading.Lock()
         self._transfers = threading.local()
@@ -282,8 +280,6 @@ class Session:
             )
             for device, dtype in zip(devices, dtypes, strict=True)
         ]
-        self.notes = sorted({note for lane in self._lanes for note in lane.notes})
-        """What the network has to do without here, and why."""
         self._open = True
         self._lock = threading.Lock()
 

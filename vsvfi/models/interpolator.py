@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,13 +31,8 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         """The frame at t: [B] -> [B, 3, H, W] float32 in [0, 1]; several t of one pair (of batch 1) in one batch."""
 
-    def warm_up(self) -> Sequence[str]:
-        """Load and compile what the operators need where the weights are, so that no frame has to wait for it. Nothing, unless a family has such operators.
-
-        Returns:
-            Where an operator has to do without its fast form, what and why: a line each.
-        """
-        return ()
+    def prepare_operators(self) -> None:
+        """Load and compile what takes long the first time, for the device and type of the weights. Called once they are there, before the first frame."""
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor, **inputs: Tensor) -> Tensor:
         """The three phases composed: images [B, 3, H, W], t [B] -> [B, 3, H, W]. `inputs` are the family's own (`Family.inputs`), for `synthesise`."""

@@ -12,10 +12,13 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import logging
 import os
 from dataclasses import dataclass
 
 from vsvfi.errors import ArgumentError
+
+_log = logging.getLogger(__name__)
 
 NAMES = ("reference", "llvmlite", "cupy", "mamba_ssm")
 _DEVICES = {"llvmlite": "cpu", "cupy": "cuda", "mamba_ssm": "cuda"}
@@ -87,7 +90,10 @@ def _choose(device: str, kernels: tuple[str, ...], only: str | None) -> Backend:
     for name in fitting:
         if found[name].available:
             return found[name]
-    return Backend("reference", True, "; ".join(f"{name}: {found[name].reason}" for name in fitting))
+    reason = "; ".join(f"{name}: {found[name].reason}" for name in fitting)
+    if only is None:  # said once, since the choice is remembered
+        _log.warning("no kernel for this %s can be used, the slower reference runs instead (%s)", "CPU" if device == "cpu" else "GPU", reason)
+    return Backend("reference", True, reason)
 
 
 def _llvmlite_fault() -> str | None:

@@ -65,9 +65,9 @@ class UPRNet(Interpolator[Frame, Pair]):
         """Which levels are computed, coarse to fine."""
         self._motion_levels = levels - skipped
 
-    def warm_up(self) -> list[str]:
+    def prepare_operators(self) -> None:
         weight = self.synthesis_network.pred.weight
-        return warm_up(weight.device, weight.dtype)
+        warm_up(weight.device, weight.dtype)
 
     def encode_frame(self, image: Tensor) -> Frame:
         image = image.flip(1)  # the network sees BGR

@@ -71,9 +71,9 @@ class VFIMamba(Interpolator[Frame, Pair]):
         self.local_block = nn.ModuleList((LocalBlock(4 * width, 2), LocalBlock(4 * width, 1)))
         self.unet = UNet(width)
 
-    def warm_up(self) -> list[str]:
+    def prepare_operators(self) -> None:
         weight = self.unet.conv.weight
-        return warm_up(weight.device, weight.dtype)
+        warm_up(weight.device, weight.dtype)
 
     def encode_frame(self, image: Tensor) -> Frame:
         bgr = image.flip(1)

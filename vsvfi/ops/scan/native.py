@@ -89,7 +89,7 @@ class Lanes:
         return Lanes(self.builder, self.builder.bitcast(bits, _FLOATS))
 
     def exp2(self) -> Lanes:
-        """2^x for x <= 0; below 2^-125 it stays at that, which is nothing to a float32 state."""
+        """2^x for x up to 127; below 2^-125 it stays at that, which is nothing to a float32 state."""
         x = self.at_least(-125.0)
         rounded = x + _ROUND
         f = x - (rounded - _ROUND)
