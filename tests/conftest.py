@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import fakes
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches out by accident; those of downloads talk to a local server
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch is not loaded yet; threads that spin while they wait make a busy machine many times slower
+
+settings.register_profile("vsvfi", deadline=None)  # no test times anything
+settings.load_profile("vsvfi")
 
 
 @pytest.fixture(scope="session")

@@ -21,13 +21,16 @@ from vsvfi.weights.source import Builtin
 
 SPEC = """
 from fractions import Fraction
-from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
+from vsvfi.models.family import Family, Setup, SizeRule, Timesteps, Variant
 from tests.fakes import FAKE_SOURCE
 
 def _positive(value):
     if not isinstance(value, int) or value < 1:
         raise ValueError("must be a whole number from 1")
     return value
+
+def _configure(width, height, scale, options):
+    return Setup(scale, SizeRule(multiple=8), {"levels": options["levels"]}, halving=options["times"] == "halving")
 
 FAMILY = Family(
     name="fake",
@@ -36,8 +39,9 @@ FAMILY = Family(
     network="vsvfi.models.fake.network:Blend",
     size_rule=SizeRule(multiple=8),
     scales=(Fraction(1), Fraction(1, 2)),
-    options={"levels": _positive},
-    option_defaults={"levels": 2},
+    configure=_configure,
+    options={"levels": _positive, "times": str},
+    option_defaults={"levels": 2, "times": "direct"},
     variants=(
         Variant(name="fake", config={}, sources=(FAKE_SOURCE,), licence="none"),
         Variant(name="fake_half", config={}, sources=(FAKE_SOURCE,), licence="none", timesteps=Timesteps.HALF),

@@ -168,7 +168,7 @@ def test_doctor_runs_a_real_model(fake_family: fakes.Recorder, monkeypatch: pyte
     assert fake_family.counts()["synthesise"] == 2
     assert report["versions"]["torch"] == torch.__version__.split("+")[0] or report["versions"]["torch"] == torch.__version__
     assert report["devices"][-1]["device"] == "cpu"
-    assert [backend["name"] for backend in report["operators"]] == ["reference", "cupy", "mamba_ssm"]
+    assert [backend["name"] for backend in report["operators"]] == ["reference", "llvmlite", "cupy", "mamba_ssm"]
 
 
 def test_doctor_for_a_person(fake_family: fakes.Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,4 +232,4 @@ def test_doctor_refuses_an_unknown_backend(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv("VSVFI_OPS", "cuda")
     code, out, err = run(capsys, "doctor")
     assert (code, out) == (2, "")
-    assert err == "vsvfi: VSVFI_OPS='cuda', is no operator backend; use reference, cupy or mamba_ssm, or unset it\n"
+    assert err == "vsvfi: VSVFI_OPS='cuda', is no operator backend; use reference, llvmlite, cupy or mamba_ssm, or unset it\n"

@@ -13,12 +13,27 @@ from pathlib import Path
 import pytest
 
 from tests.cli.media_files import ffmpeg, moving_video
+from vsvfi.cli.bench import write_random_weights
 from vsvfi.cli.programs import find_vspipe, vspipe_environment
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.vpy"))
 CLIP_FRAMES = 24
 FACTOR = {"target_fps.vpy": Fraction(60, 24)}
+
+
+NEEDS_WEIGHTS = {"large_motion_4k.vpy": "uprnet_base"}
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """What a script is given with `-a`: random weights where it would fetch published ones."""
+    found: dict[str, dict[str, str]] = {}
+    for name, model in NEEDS_WEIGHTS.items():
+        path = tmp_path_factory.mktemp("weights") / f"{model}.safetensors"
+        write_random_weights(model, path)
+        found[name] = {"weights": str(path)}
+    return found
 
 
 def vspipe(*arguments: object) -> subprocess.CompletedProcess[bytes]:
@@ -35,11 +50,11 @@ def frames_in(stream: bytes) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_length_and_rate(name: str) -> None:
+def test_length_and_rate(name: str, given: dict[str, dict[str, str]]) -> None:
     """In this process, where torch is imported once for all."""
     import vapoursynth as vs
 
-    runpy.run_path(str(EXAMPLES / name))
+    runpy.run_path(str(EXAMPLES / name), init_globals=given.get(name))
     try:
         clip = vs.get_output(0).clip
         factor = FACTOR.get(name, Fraction(2))
@@ -50,9 +65,10 @@ def test_length_and_rate(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_frames_come_out(name: str, tmp_path: Path) -> None:
+def test_frames_come_out(name: str, tmp_path: Path, given: dict[str, dict[str, str]]) -> None:
     props = tmp_path / "props.json"
-    done = vspipe("-c", "y4m", "-e", 2, "-j", props, EXAMPLES / name, "-")
+    arguments = [part for key, value in given.get(name, {}).items() for part in ("-a", f"{key}={value}")]
+    done = vspipe("-c", "y4m", "-e", 2, "-j", props, *arguments, EXAMPLES / name, "-")
     assert done.returncode == 0, done.stderr.decode()
     header, count = frames_in(done.stdout)
     assert count == 3

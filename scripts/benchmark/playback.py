@@ -1,8 +1,8 @@
 """What the caches save in playback, and where the time goes: python -m scripts.benchmark.playback --model uprnet_base --size 448x256
 
 Sequential playback encodes every source frame once, prepares every pair once and synthesises every time; a program without caches does all three for
-every output frame. Both are timed in turn in every round. On a CPU it also tells what each phase spends its time on, as share of the phase: torch's convolutions
-and concatenations, and the operators of `vsvfi.ops`, timed by the clock around their calls.
+every output frame. Both are timed in turn in every round. On a CPU it also tells what each phase spends its time on, as share of the phase: torch's
+convolutions and concatenations, and the operators of `vsvfi.ops`, timed by the clock around their calls.
 """
 
 from __future__ import annotations

@@ -42,6 +42,13 @@ def test_vspipe_is_that_of_this_environment() -> None:
     assert "VapourSynth" in done.stdout
 
 
+def test_torchs_threads_leave_the_cores_to_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert programs.vspipe_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert programs.vspipe_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 def test_vspipe_elsewhere_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))

@@ -67,6 +67,16 @@ def test_sequential_playback_computes_everything_once(opened: Callable[..., Sess
     assert (statistics["frames_encoded"], statistics["pairs_prepared"], statistics["syntheses"]) == (11, 10, 10 * (multi - 1))
 
 
+def test_halving_by_option_is_what_a_halving_model_does(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    results = []
+    for session in (opened("fake_half"), opened(options={"times": "halving"})):
+        fake_family.calls.clear()
+        results.append(([ask(session, 0, Fraction(n, 4)) for n in (1, 2, 3)], fake_family.counts()))
+    (by_weights, counts), (by_option, same_counts) = results
+    assert counts == same_counts == {"encode": 3, "prepare": 3, "synthesise": 3}
+    assert all(torch.equal(one, other) for one, other in zip(by_weights, by_option, strict=True))
+
+
 def test_sequential_playback_with_a_halving_model(opened: Callable[..., Session], fake_family: Recorder) -> None:
     session = opened("fake_half")
     for first in range(5):

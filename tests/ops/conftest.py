@@ -11,7 +11,7 @@ import torch
 
 from tests.ops import cuda_emulation
 from tests.ops.cuda_emulation.cupy_double import CupyDouble
-from vsvfi.ops import cupy_kernels
+from vsvfi.ops import backends, cupy_kernels
 
 
 @pytest.fixture(scope="session")
@@ -32,4 +32,14 @@ def emulated_cupy(emulation: None, monkeypatch: pytest.MonkeyPatch) -> CupyDoubl
     monkeypatch.setitem(sys.modules, "cupy", double)  # type: ignore[arg-type]
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=4321))
     monkeypatch.setattr(cupy_kernels, "_kernels", {})
+    raw = cupy_kernels._raw
+    monkeypatch.setattr(cupy_kernels, "_raw", lambda argument: double.remember(argument, raw(argument)))
     return double
+
+
+@pytest.fixture
+def fresh_choice() -> Iterator[None]:
+    """Choices are remembered; not those of machines made up for a test."""
+    backends._choose.cache_clear()
+    yield
+    backends._choose.cache_clear()

@@ -14,7 +14,8 @@ import torch
 
 from vsvfi.errors import ArgumentError
 from vsvfi.ops import backends as backend_module
-from vsvfi.ops.backends import NAMES, backends, choose, forced
+from vsvfi.ops.backends import NAMES, Backend, backends, choose, forced
+from vsvfi.ops.scan import kernel_llvmlite, kernel_mamba
 
 CUPY = "class cuda:\n  class runtime:\n    runtimeGetVersion = staticmethod(lambda: {})\n"
 
@@ -25,16 +26,25 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("VSVFI_OPS", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.version, "cuda", "13.2")
-    kept = forget()
+    kept = forget("cupy", "mamba_ssm")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
-    forget()
+    forget("cupy", "mamba_ssm")
     sys.modules.update(kept)
 
 
-def forget() -> dict[str, ModuleType]:
-    """Take the packages in question out of the loaded modules; returns those that were there."""
-    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in ("cupy", "mamba_ssm")}
+def forget(*packages: str) -> dict[str, ModuleType]:
+    """Take packages out of the loaded modules; returns those that were there."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in packages}
+
+
+@pytest.fixture
+def no_llvmlite() -> Iterator[None]:
+    """Nothing of llvmlite is loaded, for tests that put another in its place."""
+    kept = forget("llvmlite")
+    yield
+    forget("llvmlite")
+    sys.modules.update(kept)
 
 
 def install(machine: Path, package: str, content: str, module: str = "__init__") -> None:
@@ -77,14 +87,30 @@ def test_packages_without_a_device_or_broken(machine: Path, monkeypatch: pytest.
     assert states()[package] == (False, "torch sees no CUDA device")
 
 
-def test_mamba_is_ready(machine: Path) -> None:
+def test_mamba_is_ready_once_its_kernel_was_tried(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(machine, "mamba_ssm", "", "ops.selective_scan_interface")
+    monkeypatch.setattr(kernel_mamba, "fault", lambda: None)
     assert states()["mamba_ssm"] == (True, "ready")
+    monkeypatch.setattr(kernel_mamba, "fault", lambda: "its scan does not compute the definition here")
+    assert states()["mamba_ssm"] == (False, "its scan does not compute the definition here")
+
+
+@pytest.mark.usefixtures("no_llvmlite")
+def test_native_code_for_the_cpu(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(machine, "llvmlite", "", "binding")
+    monkeypatch.setattr(kernel_llvmlite, "fault", lambda: None)
+    assert states()["llvmlite"] == (True, "ready")
+    monkeypatch.setattr(kernel_llvmlite, "fault", lambda: "its scan fails here (RuntimeError: no code for this CPU)")
+    assert states()["llvmlite"] == (False, "its scan fails here (RuntimeError: no code for this CPU)")
+    forget("llvmlite")
+    install(machine, "llvmlite", "raise OSError('libllvmlite.so: cannot open\\nmore')", "binding")
+    assert states()["llvmlite"] == (False, "llvmlite.binding cannot be imported (OSError: libllvmlite.so: cannot open)")
 
 
 def test_what_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert states()["cupy"] == (False, "cupy is not installed; install vsvfi[cuda13] or vsvfi[cuda12], whichever torch was built for")
+    assert states()["llvmlite"] == (False, "llvmlite is not installed; install it")
     assert states()["mamba_ssm"][1].startswith("mamba_ssm is not installed; install vsvfi[mamba]")
 
 
@@ -102,12 +128,12 @@ def test_one_backend_can_be_forced(machine: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_an_unknown_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSVFI_OPS", "triton")
-    with pytest.raises(ArgumentError, match="VSVFI_OPS='triton', is no operator backend; use reference, cupy or mamba_ssm"):
+    with pytest.raises(ArgumentError, match="VSVFI_OPS='triton', is no operator backend; use reference, llvmlite, cupy or mamba_ssm"):
         backends()
 
 
 def test_the_module_is_light() -> None:
-    script = "import sys, vsvfi.ops.backends; sys.exit(int(any(name in sys.modules for name in ('torch', 'cupy', 'mamba_ssm'))))"
+    script = "import sys, vsvfi.ops.backends; sys.exit(int(any(name in sys.modules for name in ('torch', 'cupy', 'llvmlite', 'mamba_ssm'))))"
     assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
 
 
@@ -117,22 +143,15 @@ def test_a_broken_torch_is_a_reason_too(machine: Path, monkeypatch: pytest.Monke
     assert states()["cupy"] == (False, "torch does not work here (ModuleNotFoundError)")
 
 
-@pytest.fixture
-def fresh_choice() -> Iterator[None]:
-    """Choices are remembered; not those of machines made up for a test."""
-    backend_module._choose.cache_clear()
-    yield
-    backend_module._choose.cache_clear()
-
-
 @pytest.mark.usefixtures("fresh_choice")
 def test_an_operator_takes_its_first_kernel_that_runs(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose("cuda", ("mamba_ssm", "cupy")).name == "reference"
     assert choose("cuda", ("mamba_ssm", "cupy")).name == "reference"
     assert choose("cuda", ("mamba_ssm", "cupy")).reason.startswith("mamba_ssm: mamba_ssm is not installed")
     backend_module._choose.cache_clear()
     install(machine, "cupy", CUPY.format(13000))
     assert choose("cuda", ("mamba_ssm", "cupy")).name == "cupy"
-    assert choose("cpu", ("cupy",)).name == "reference"
+    assert choose("cpu", ("cupy",)) == Backend("reference", True, "there is no kernel for cpu")
     monkeypatch.setenv("VSVFI_OPS", "reference")
     assert choose("cuda", ("cupy",)).name == "reference"
     monkeypatch.setenv("VSVFI_OPS", "mamba_ssm")

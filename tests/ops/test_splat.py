@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vsvfi.ops import backends
-from vsvfi.ops.splat import Kind, reference, splat
+from vsvfi.ops.splat import Kind, reference, splat, warm_up
 
 SIZES = [(1, 1), (1, 7), (5, 1), (6, 9), (17, 33)]
 
@@ -225,3 +225,11 @@ def test_weights_of_a_picture_without_any_finite_importance() -> None:
     assert found is not None
     assert bool(found.isnan().all())
     assert float(splat(torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), kind="softmax", importance=torch.full((1, 1, 2, 2), nan)).abs().max()) == 0
+
+
+def test_warming_up_splats_every_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[torch.dtype]] = []
+    kept = reference.splat_values
+    monkeypatch.setattr(reference, "splat_values", lambda parts, *others: seen.append({part.dtype for part in parts}) or kept(parts, *others))
+    warm_up(torch.device("cpu"), torch.bfloat16)
+    assert seen == [{torch.bfloat16, torch.float32}]

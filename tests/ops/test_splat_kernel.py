@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from math import floor, inf, isfinite, nan
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.ops.cuda_emulation import Module
 from tests.ops.cuda_emulation.cupy_double import CupyDouble
 from vsvfi.ops import backends
+from vsvfi.ops.cupy_kernels import compile_options
 from vsvfi.ops.splat import kernel_cupy, splat
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
@@ -106,6 +109,13 @@ def test_every_type_of_displacement(emulated_cupy: CupyDouble, dtype: torch.dtyp
     agree(value, displacement.to(dtype), weight)
 
 
+def test_a_weight_counts_in_float_whatever_its_type(emulated_cupy: CupyDouble) -> None:
+    value, displacement, weight = scene((6, 9), 2, 3, seed=6)
+    weight = weight.half()
+    for ours, expected in zip(run(value, displacement, weight), run(value, displacement, weight.float()), strict=True):
+        assert torch.equal(ours, expected)
+
+
 def test_double_values_are_summed_in_float(emulated_cupy: CupyDouble) -> None:
     value, displacement, weight = scene((6, 9), 1, 3, seed=3)
     result, _ = run(value.double(), displacement, weight)
@@ -193,23 +203,30 @@ def test_nothing_to_do_is_nothing_done(emulated_cupy: CupyDouble) -> None:
         assert (result.shape, total.shape) == ((batch, channels, height, width), (batch, 1, height, width))
 
 
-def test_nothing_is_written_beside_the_result(emulated_cupy: CupyDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    padding = 4096
-    memories = []
-
-    def guarded(*shape: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        size = int(np.prod(shape))
-        memory = torch.full((size + 2 * padding,), 123.0, dtype=dtype, device=device)
-        memories.append((memory, size))
-        return memory[padding : padding + size].zero_().reshape(shape)
-
-    monkeypatch.setattr(torch, "zeros", guarded)
-    value, displacement, weight = scene((17, 33), 2, 5)
-    run(value, displacement, weight)
-    assert len(memories) == 2
-    for memory, size in memories:
-        assert (memory[:padding] == 123).all()
-        assert (memory[padding + size :] == 123).all()
+def test_offsets_beyond_32_bits(emulation: None) -> None:
+    """One block of a picture too large to be filled, in memory that is there only where it is touched."""
+    width, height, channels, stride = 4, 2**23 + 8, 64, 2**31 + 5  # a few more than 2**31 sums
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    try:
+        sparse = [mmap.mmap(-1, size * 4, flags=flags) for size in (width * height * channels, stride + 4)]
+    except OSError:
+        pytest.skip("no room for sparse memory of 8 GiB each")
+    sums, value = (np.frombuffer(memory, np.float32) for memory in sparse)
+    zero, one = np.int64(0), np.int64(1)
+    value[:4], value[stride:] = (1, 2, 3, 4), (5, 6, 7, 8)
+    down = torch.zeros(2, width)
+    down[1] = height - 1
+    shape = [np.int32(number) for number in (height, width, channels, 2, 1)]
+    module = Module(kernel_cupy.KERNELS.source(), compile_options({"ELEMENT": torch.float32}))
+    pointer = {name: np.uint64(array.ctypes.data) for name, array in (("sums", sums), ("value", value))}
+    from_value = [pointer["value"], zero, np.int64(stride), zero, one]
+    module.launch("splat_sums", (1, 1, 1), (256, 1, 1), [*from_value, down, zero, np.int64(width), zero, one, None, zero, zero, zero, pointer["sums"], *shape])
+    last = sums[-width * channels :].reshape(width, channels)
+    assert last[:, :2].tolist() == [[1, 5], [2, 6], [3, 7], [4, 8]]
+    assert not last[:, 2:].any()
+    sums[: width * channels].reshape(width, channels)[:, :2] = last[:, :2]
+    module.launch("splat_divide", (1, 1, 1), (256, 1, 1), [pointer["sums"], torch.full((width,), 2.0), *from_value, *shape])
+    assert (value[:4].tolist(), value[stride:].tolist()) == ([0.5, 1, 1.5, 2], [2.5, 3, 3.5, 4])
 
 
 def test_the_kernel_is_the_reference(emulated_cupy: CupyDouble) -> None:

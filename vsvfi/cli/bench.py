@@ -112,7 +112,6 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
     from vsvfi.engine.build import read_model
     from vsvfi.engine.device import describe, resolve_device, resolve_precision
     from vsvfi.engine.padding import Padding
-    from vsvfi.models.family import Timesteps
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -137,7 +136,7 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
             times[name].extend(call() for _ in range(_REPEATS))
         runs.append(_run_clip(clip, chosen, type(network), device, arguments.multi))
     # Models that know t = 1/2 alone reach other times by halving, with further pairs in between: their phases do not add up to a pair so simply.
-    simple = arguments.multi == 2 or blueprint.variant.timesteps is not Timesteps.HALF
+    simple = arguments.multi == 2 or not blueprint.variant.halves(setup)
     alone = [encode + prepare + (arguments.multi - 1) * synthesise for encode, prepare, synthesise in zip(*times.values(), strict=True)]
     shares = [1 - run.inside / run.wall for run in runs]
     return {

@@ -51,9 +51,12 @@ def find_vspipe() -> str:
 
 
 def vspipe_environment() -> dict[str, str]:
-    """Environment variables for vspipe: it looks for the `vapoursynth` command on PATH to learn which Python to load."""
+    """Environment variables for vspipe: it looks for the `vapoursynth` command on PATH to learn which Python to load.
+
+    Threads of torch that spin while they wait take the cores from the encoder, and then wait for each other: they are told to sleep instead.
+    """
     folder = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": os.pathsep.join((folder, os.environ.get("PATH", "")))}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PATH": os.pathsep.join((folder, os.environ.get("PATH", "")))}
 
 
 def find_ffmpeg() -> str:

@@ -19,10 +19,10 @@ import vapoursynth as vs
 
 from vsvfi.clip import decisions, scenes
 from vsvfi.clip.colour import Colour, check_progressive
+from vsvfi.clip.log import library_log_to_core
 from vsvfi.clip.select import Selection
 from vsvfi.clip.stdout import stdout_to_stderr
 from vsvfi.errors import ArgumentError, ClipError, FrameError, VsvfiError
-from vsvfi.models.family import Timesteps
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import DuplicateMode, Options, Precision, Rate, SceneMode, parse
 from vsvfi.plan.policy import Policy
@@ -134,17 +134,17 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
     timeline = _timeline(clip, options)
     selection = Selection(timeline, "multi" if options.fps is None else "fps")
     family, variant = find(options.model)
-    check_scale(family, options.scale, clip.width, clip.height)
-    check_options(family, dict(options.options))
+    scale = check_scale(family, options.scale, clip.width, clip.height)
+    setup = family.setup(clip.width, clip.height, scale, check_options(family, dict(options.options)))
     if timeline.truncated:
         vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"interpolate: the clip is so long that its end is cut off at frame {timeline.length} of the output")
-    with stdout_to_stderr():
+    with stdout_to_stderr(), library_log_to_core():
         # torch is imported here, not above: seconds that a script with a wrong argument need not wait.
         from vsvfi.clip.blending import blend_pool
 
         rgb_format, pool_of = blend_pool(clip, options, log=lambda text: vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: {text}"))
 
-    policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, halving=variant.timesteps is Timesteps.HALF)
+    policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, halving=variant.halves(setup))
     facts = scenes.facts(
         clip,
         scene="props" if options.scene == "off" else options.scene,  # marks on the output stay right also where cuts are blended across

@@ -50,10 +50,13 @@ class Blueprint:
         return self.family.setup(width, height, check_scale(self.family, scale, width, height), check_options(self.family, dict(options)))
 
     def network(self, setup: Setup, device: torch.device, dtype: torch.dtype) -> AnyInterpolator:
-        """A network for inference: channels last, no gradients."""
+        """A network for inference: channels last, no gradients, its operators loaded and compiled."""
         network = _construct(self.family, self.variant, setup)
         network.load_state_dict(self.state, strict=True)
-        return network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        network = network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        with inference(device):
+            network.prepare_operators()
+        return network
 
 
 def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) -> Blueprint:

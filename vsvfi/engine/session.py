@@ -23,7 +23,6 @@ from vsvfi.engine.padding import Padding
 from vsvfi.engine.still import Still, find_still
 from vsvfi.engine.streams import Transfers
 from vsvfi.errors import DeviceMemoryError, VsvfiError
-from vsvfi.models.family import Timesteps
 from vsvfi.models.interpolator import tensor_bytes
 from vsvfi.plan.midpoints import chain
 from vsvfi.plan.spread import spread
@@ -266,7 +265,7 @@ class Session:
         width, height = size
         setup = blueprint.setup(width, height, scale, options)
         padding = Padding.of(setup, width, height)
-        halving = blueprint.variant.timesteps is Timesteps.HALF
+        halving = blueprint.variant.halves(setup)
         entries = None if cache is not None else 2 + workers + (4 if halving else 0)
         self._lanes = [
             Lane(

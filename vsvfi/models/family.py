@@ -59,11 +59,13 @@ class Setup:
         scale: resolution of the motion estimation; the network's `scale` argument.
         size_rule: which sizes the network takes when built like this.
         arguments: further keyword arguments of the network (its checked options, pyramid levels, ...).
+        halving: the options ask for times other than 1/2 by halving, though the weights know every t (see `Variant.halves`).
     """
 
     scale: Fraction
     size_rule: SizeRule
     arguments: Mapping[str, object]
+    halving: bool = False
 
 
 type OptionCheck = Callable[[object], object]
@@ -95,6 +97,10 @@ class Variant:
     half: bool = True
     note: str = ""
     licence_notice: str = ""
+
+    def halves(self, setup: Setup) -> bool:
+        """Whether times other than 1/2 are reached by halving (plan.midpoints): these weights know no other, or the user's options ask for it."""
+        return self.timesteps is Timesteps.HALF or setup.halving
 
 
 def common_scale(width: int, height: int) -> Fraction:

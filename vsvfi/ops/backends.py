@@ -1,6 +1,7 @@
-"""Which implementations of the operators can run here, and why the others cannot. Knows no operator; imports nothing heavy before it is asked.
+"""Which implementations of the operators can run here, and why the others cannot. Knows no operator but the scan; imports nothing heavy before it is asked.
 
     reference    plain torch: runs anywhere, and is what the others are tested against
+    llvmlite     native code for the CPU, compiled at run time by LLVM
     cupy         CUDA kernels compiled at run time by CuPy
     mamba_ssm    the scan kernel of the mamba_ssm package
 The environment variable VSVFI_OPS forces one of them.
@@ -11,12 +12,17 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import logging
 import os
 from dataclasses import dataclass
 
 from vsvfi.errors import ArgumentError
 
-NAMES = ("reference", "cupy", "mamba_ssm")
+_log = logging.getLogger(__name__)
+
+NAMES = ("reference", "llvmlite", "cupy", "mamba_ssm")
+_DEVICES = {"llvmlite": "cpu", "cupy": "cuda", "mamba_ssm": "cuda"}
+"""The kind of device that a backend's kernels run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ def backends() -> list[Backend]:
         ArgumentError: VSVFI_OPS names no backend.
     """
     only = forced()
-    faults = {"reference": None, "cupy": _cupy_fault, "mamba_ssm": _mamba_fault}
+    faults = {"reference": None, "llvmlite": _llvmlite_fault, "cupy": _cupy_fault, "mamba_ssm": _mamba_fault}
     found = []
     for name in NAMES:
         probe = faults[name]
@@ -64,8 +70,8 @@ def choose(device: str, kernels: tuple[str, ...]) -> Backend:
     """The backend that an operator uses on a kind of device: the first of its kernels that can run, else the reference.
 
     Args:
-        device: "cuda", "cpu", ...; kernels run on "cuda" alone.
-        kernels: the backends that the operator has besides the reference, best first.
+        device: "cuda", "cpu", ...
+        kernels: the backends that the operator has besides the reference, best first; those for another kind of device are passed over.
 
     Raises:
         ArgumentError: VSVFI_OPS names no backend, or one of these that cannot run here.
@@ -76,14 +82,30 @@ def choose(device: str, kernels: tuple[str, ...]) -> Backend:
 @functools.cache
 def _choose(device: str, kernels: tuple[str, ...], only: str | None) -> Backend:
     found = {backend.name: backend for backend in backends()}
-    if device != "cuda":
-        return Backend("reference", True, "kernels need a CUDA device")
-    if only in kernels and not found[only].available:
+    fitting = [name for name in kernels if _DEVICES[name] == device]
+    if not fitting:
+        return Backend("reference", True, f"there is no kernel for {device}")
+    if only in fitting and not found[only].available:
         raise ArgumentError("VSVFI_OPS", only, f"cannot run here: {found[only].reason}", "unset it")
-    for name in kernels:
+    for name in fitting:
         if found[name].available:
             return found[name]
-    return Backend("reference", True, "; ".join(f"{name}: {found[name].reason}" for name in kernels))
+    reason = "; ".join(f"{name}: {found[name].reason}" for name in fitting)
+    if only is None:  # said once, since the choice is remembered
+        _log.warning("no kernel for this %s can be used, the slower reference runs instead (%s)", "CPU" if device == "cpu" else "GPU", reason)
+    return Backend("reference", True, reason)
+
+
+def _llvmlite_fault() -> str | None:
+    """Why native code cannot be made for the CPU here."""
+    if importlib.util.find_spec("llvmlite") is None:
+        return "llvmlite is not installed; install it"
+    for module in ("torch", "llvmlite.binding"):
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # libraries that do not load fail in their own ways
+            return f"{module} cannot be imported ({type(error).__name__}: {str(error).strip().split(chr(10))[0]})"
+    return _trial("llvmlite")
 
 
 def _cupy_fault() -> str | None:
@@ -101,7 +123,14 @@ def _cupy_fault() -> str | None:
 
 def _mamba_fault() -> str | None:
     """Why the scan kernel of mamba_ssm cannot run here."""
-    return _import_fault("mamba_ssm", "install vsvfi[mamba], which needs the CUDA compiler", "mamba_ssm.ops.selective_scan_interface")
+    fault = _import_fault("mamba_ssm", "install vsvfi[mamba], which needs the CUDA compiler", "mamba_ssm.ops.selective_scan_interface")
+    return fault or _trial("mamba")
+
+
+def _trial(kernel: str) -> str | None:
+    """What is wrong with a form of the scan that this machine has."""
+    fault: str | None = importlib.import_module(f"vsvfi.ops.scan.kernel_{kernel}").fault()
+    return fault
 
 
 def _import_fault(package: str, remedy: str, module: str | None = None) -> str | None:

@@ -2,7 +2,8 @@
 
 Two ways in. The fixture `emulated_cupy` (tests/ops/conftest.py) puts a stand-in for CuPy in place, so that an operator's own launching code runs on CPU
 tensors: shapes, strides, grids and kernels are tested together. `Module` launches one kernel by hand. Every kernel runs on request with its threads in the
-opposite order, which finds missing barriers. What it cannot show: speed, races between blocks, and the order of floating-point atomics.
+opposite order, which finds missing barriers; what it reads or writes beside its tensors is an error. What it cannot show: speed, races between blocks, and
+the order of floating-point atomics.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class CompileError(Exception):
 
 
 class LaunchError(Exception):
-    """A kernel was launched wrongly, or its threads wait for one another for ever."""
+    """A kernel was launched wrongly, touched what is not its own, or waits for ever."""
 
 
 def compiler() -> str | None:
@@ -73,12 +74,44 @@ def _library(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
     text = f'#include "{Path(__file__).with_name("device.hpp").as_posix()}"\n{source}\n{arrays}\n{launchers}\n'
     place = _folder() / hashlib.sha256(repr((text, options)).encode()).hexdigest()[:16]
     place.with_suffix(".cpp").write_text(text, encoding="utf-8")
-    flags = ("-O1", "-w", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off")
+    flags = ("-O1", "-w", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off", "-U_FORTIFY_SOURCE")
     command = [program, *flags, *options, "-o", str(place.with_suffix(".so")), str(place.with_suffix(".cpp"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
         raise CompileError(done.stderr)
     return ctypes.CDLL(str(place.with_suffix(".so")))
+
+
+class Memory:
+    """Copies of the memory behind tensors, one for each storage, so that what is shared stays shared."""
+
+    def __init__(self, library: ctypes.CDLL, tensors: Sequence[torch.Tensor], *, at_end: bool) -> None:
+        self._library = library
+        library.emulation_guarded.restype = ctypes.c_void_p
+        self._copies: dict[int, tuple[int, torch.UntypedStorage, ctypes.Array[ctypes.c_size_t]]] = {}
+        for storage in (tensor.untyped_storage() for tensor in tensors):
+            if storage.data_ptr() not in self._copies:
+                mapping = (ctypes.c_size_t * 2)()
+                place = library.emulation_guarded(ctypes.c_size_t(storage.nbytes()), int(at_end), mapping)
+                self._copies[storage.data_ptr()] = place, storage, mapping
+                ctypes.memmove(place, storage.data_ptr(), storage.nbytes())
+
+    def address(self, tensor: torch.Tensor | None) -> np.uint64:
+        """Where a tensor's first element lies now."""
+        if tensor is None:
+            return np.uint64(0)
+        start = tensor.untyped_storage().data_ptr()
+        return np.uint64(self._copies[start][0] + tensor.storage_offset() * tensor.itemsize)
+
+    def write_back(self) -> None:
+        """Bring what the kernel wrote to the tensors."""
+        for place, storage, _ in self._copies.values():
+            ctypes.memmove(storage.data_ptr(), place, storage.nbytes())
+
+    def release(self) -> None:
+        """Give the copies up."""
+        for _, _, mapping in self._copies.values():
+            self._library.emulation_release(mapping)
 
 
 class Module:
@@ -101,7 +134,7 @@ class Module:
         *,
         backwards: bool = False,
     ) -> None:
-        """Run a kernel to its end.
+        """Run a kernel to its end, on copies of its tensors that lie between forbidden pages: close to the one behind, or before if `backwards`.
 
         Args:
             name: the kernel.
@@ -111,9 +144,17 @@ class Module:
             backwards: the last block and thread first.
 
         Raises:
-            LaunchError: arguments that do not fit, an impossible grid, or a barrier that not all threads reach.
+            LaunchError: arguments that do not fit, an impossible grid, a barrier that not all threads reach, or memory beside the tensors touched.
         """
-        values = [np.uint64(0 if a is None else a.data_ptr()) if a is None or isinstance(a, torch.Tensor) else a for a in arguments]
+        memory = Memory(self._library, [a for a in arguments if isinstance(a, torch.Tensor)], at_end=not backwards)
+        try:
+            self._launch(name, grid, block, [memory.address(a) if a is None or isinstance(a, torch.Tensor) else a for a in arguments], backwards)
+            memory.write_back()
+        finally:
+            memory.release()
+
+    def _launch(self, name: str, grid: tuple[int, int, int], block: tuple[int, int, int], values: Sequence[np.generic], backwards: bool) -> None:
+        """Run a kernel on raw arguments."""
         kept = [np.array(value) for value in values]
         count = len(kept)
         places = (ctypes.c_void_p * max(count, 1))(*(array.ctypes.data for array in kept))

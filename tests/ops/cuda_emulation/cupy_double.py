@@ -10,8 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 
 from tests.ops.cuda_emulation import Module
+from vsvfi.ops.cupy_kernels import Argument
 
 
 @dataclass
@@ -28,6 +30,7 @@ class CupyDouble:
 
     def __post_init__(self) -> None:
         self._now = threading.local()
+        self._tensors: dict[int, torch.Tensor] = {}
         self.cuda = SimpleNamespace(Device=self._device, Stream=SimpleNamespace(from_external=self._stream))
 
     @contextmanager
@@ -42,6 +45,12 @@ class CupyDouble:
         assert version == 0
         yield
         del self._now.stream
+
+    def remember(self, argument: Argument, raw: np.generic) -> np.generic:
+        """Know again the tensor behind a pointer: its memory can then be guarded."""
+        if isinstance(argument, torch.Tensor) and raw:
+            self._tensors[int(raw)] = argument
+        return raw
 
     def RawModule(self, *, code: str, options: tuple[str, ...]) -> SimpleNamespace:  # noqa: N802  (CuPy's own name)
         """A text compiled."""
@@ -66,4 +75,7 @@ class Kernel:
     def __call__(self, grid: tuple[int, int, int], block: tuple[int, int, int], arguments: tuple[np.generic, ...]) -> None:
         now = self.cupy._now
         self.cupy.launches.append(SimpleNamespace(name=self.name, grid=grid, block=block, arguments=arguments, device=now.device, stream=now.stream))
-        self.module.launch(self.name, grid, block, arguments, backwards=self.cupy.backwards)
+        tensors = self.cupy._tensors
+        known = [tensors[int(argument)] if isinstance(argument, np.uint64) and argument else argument for argument in arguments]
+        self.module.launch(self.name, grid, block, known, backwards=self.cupy.backwards)
+        tensors.clear()

@@ -1,198 +1,17 @@
-// What a CUDA kernel expects of its device, on a CPU: put before a kernel file, it compiles as C++17. Knows no kernel.
+// What a CUDA kernel expects of its device, under CUDA's names: put before a kernel file, it compiles as C++17 for a CPU. Knows no kernel.
 //
-// The threads of a block are fibers (ucontext) of one system thread. A fiber runs until it meets a barrier, then the next one does; real threads would
-// spend a kernel's whole time in the scheduler, and would find a missing barrier only by luck. Here a second run with the threads in the opposite order finds
-// it. Blocks run one after another, so atomic operations need no more than to be done. A barrier that not all running threads of the block reach, or that they
-// reach on different lines, is an error, as is a launch whose arguments do not fit the kernel's in number, size or kind.
-// Shared memory is one array per declaration for all blocks; it keeps what the block before wrote, as the hardware's may.
+// Added to as kernels need more; what is missing does not compile. Fast approximations (__expf and the like) are exact here.
 
-#include <ucontext.h>
+#pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <type_traits>
 #include <utility>
-#include <vector>
 
-using std::max;
-using std::min;
-
-struct uint3 {
-    unsigned int x, y, z;
-};
-
-struct dim3 {
-    unsigned int x = 1, y = 1, z = 1;
-};
+#include "fibers.hpp"
 
 namespace emulation {
-
-constexpr size_t STACK = 128 * 1024;
-constexpr int WARP = 32;
-enum class State { ready, at_block_barrier, at_warp_barrier, done };
-
-struct Fiber {
-    ucontext_t context;
-    std::unique_ptr<char[]> stack{new char[STACK]};
-    uint3 index;
-    State state;
-    int line;           // of the barrier it waits at
-    unsigned int mask;  // of the warp barrier it waits at
-    uint64_t slot;      // what it shows its warp
-};
-
-inline std::vector<std::unique_ptr<Fiber>> fibers;  // of the block that runs, in the order of their numbers
-inline Fiber* current;
-inline ucontext_t scheduler;
-inline dim3 grid, block;
-inline uint3 block_index;
-inline void (*body)(void**);
-inline void** body_arguments;
-inline char message[256];
-
-inline void run_body() {
-    body(body_arguments);
-    current->state = State::done;
-    swapcontext(&current->context, &scheduler);
-}
-
-inline void wait(State state, int line, unsigned int mask) {
-    current->state = state;
-    current->line = line;
-    current->mask = mask;
-    swapcontext(&current->context, &scheduler);
-}
-
-inline int number() { return (current->index.z * block.y + current->index.y) * block.x + current->index.x; }
-inline int lane() { return number() % WARP; }
-inline Fiber* neighbour(int lane) {
-    const size_t other = number() / WARP * WARP + lane;
-    return other < fibers.size() ? fibers[other].get() : nullptr;
-}
-
-// Lets go who waits at a barrier that all it concerns have reached; says whether there was one.
-inline bool release() {
-    bool released = false;
-    int waiting = 0, running = 0, line = -1;
-    bool same = true;
-    for (auto& fiber : fibers) {
-        running += fiber->state != State::done;
-        if (fiber->state != State::at_block_barrier) continue;
-        same = same && (line == -1 || line == fiber->line);
-        line = fiber->line;
-        ++waiting;
-    }
-    if (waiting && waiting == running && same) {
-        for (auto& fiber : fibers)
-            if (fiber->state == State::at_block_barrier) fiber->state = State::ready;
-        released = true;
-    }
-    for (size_t first = 0; first < fibers.size(); first += WARP)
-        for (size_t i = first; i < std::min(first + WARP, fibers.size()); ++i) {
-            if (fibers[i]->state != State::at_warp_barrier) continue;
-            const unsigned int mask = fibers[i]->mask;
-            const int at = fibers[i]->line;
-            bool all = mask >> (i - first) & 1;  // a thread must name itself
-            for (size_t j = first; j < std::min(first + WARP, fibers.size()); ++j) {
-                const Fiber& other = *fibers[j];
-                if (!(mask >> (j - first) & 1) || other.state == State::done) continue;
-                all = all && other.state == State::at_warp_barrier && other.mask == mask && other.line == at;
-            }
-            if (!all) continue;
-            for (size_t j = first; j < std::min(first + WARP, fibers.size()); ++j)
-                if ((mask >> (j - first) & 1) && fibers[j]->state == State::at_warp_barrier) fibers[j]->state = State::ready;
-            released = true;
-        }
-    return released;
-}
-
-inline bool run_block(bool backwards) {
-    const int count = block.x * block.y * block.z;
-    while ((int)fibers.size() > count) fibers.pop_back();
-    while ((int)fibers.size() < count) fibers.push_back(std::make_unique<Fiber>());
-    for (int i = 0; i < count; ++i) {
-        Fiber& fiber = *fibers[i];
-        fiber.index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
-        fiber.state = State::ready;
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
-        fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = nullptr;
-        makecontext(&fiber.context, run_body, 0);
-    }
-    do {
-        for (int i = 0; i < count; ++i) {
-            current = fibers[backwards ? count - 1 - i : i].get();
-            if (current->state == State::ready) swapcontext(&scheduler, &current->context);
-        }
-    } while (release());
-    for (auto& fiber : fibers)
-        if (fiber->state != State::done) {
-            std::snprintf(message, sizeof message, "threads wait for ever at the barrier of line %d: others are elsewhere", fiber->line);
-            return false;
-        }
-    return true;
-}
-
-template <typename T>
-constexpr char kind_of() {
-    return std::is_pointer_v<T> ? 'u' : std::is_floating_point_v<T> ? 'f' : 'i';
-}
-
-template <typename... A>
-struct Signature {
-    static const char* check(int count, const int* sizes, const char* kinds) {
-        constexpr int size_of[] = {(int)sizeof(A)..., 0};
-        constexpr char kinds_of[] = {kind_of<A>()..., 0};
-        if (count != (int)sizeof...(A)) {
-            std::snprintf(message, sizeof message, "%d arguments given, the kernel takes %d", count, (int)sizeof...(A));
-            return message;
-        }
-        for (int i = 0; i < count; ++i)
-            if (sizes[i] != size_of[i] || kinds[i] != kinds_of[i]) {
-                std::snprintf(message, sizeof message, "argument %d is %c%d, the kernel takes %c%d", i, kinds[i], sizes[i], kinds_of[i], size_of[i]);
-                return message;
-            }
-        return nullptr;
-    }
-    template <auto kernel, size_t... I>
-    static void call(void** arguments, std::index_sequence<I...>) {
-        kernel(*static_cast<std::remove_cv_t<A>*>(arguments[I])...);
-    }
-};
-
-template <auto kernel>
-struct Launcher;
-
-template <typename... A, void (*kernel)(A...)>
-struct Launcher<kernel> {
-    static void invoke(void** arguments) { Signature<A...>::template call<kernel>(arguments, std::index_sequence_for<A...>()); }
-
-    static const char* launch(const unsigned int* shape, int count, const int* sizes, const char* kinds, void** arguments, int backwards) {
-        if (const char* fault = Signature<A...>::check(count, sizes, kinds)) return fault;
-        grid = {shape[0], shape[1], shape[2]};
-        block = {shape[3], shape[4], shape[5]};
-        const unsigned long long threads = 1ull * block.x * block.y * block.z, blocks = 1ull * grid.x * grid.y * grid.z;
-        if (!threads || threads > 1024 || block.z > 64 || !blocks || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
-            return "invalid configuration argument";
-        body = invoke;
-        body_arguments = arguments;
-        for (unsigned long long step = 0; step < blocks; ++step) {
-            const unsigned long long i = backwards ? blocks - 1 - step : step;
-            block_index = {(unsigned int)(i % grid.x), (unsigned int)(i / grid.x % grid.y), (unsigned int)(i / grid.x / grid.y)};
-            if (!run_block(backwards)) {
-                fibers.clear();
-                return message;
-            }
-        }
-        return nullptr;
-    }
-};
 
 template <typename T>
 uint64_t pack(T value) {
@@ -236,14 +55,6 @@ inline int within(int from, int to, int width) { return from / width == to / wid
 
 }  // namespace emulation
 
-// The way in from outside; everything else stays hidden, since inline variables of several loaded kernels would otherwise be one.
-#define EMULATE(kernel)                                                                                                               \
-    extern "C" __attribute__((visibility("default"))) const char* emulate_##kernel(const unsigned int* shape, int count,              \
-                                                                                   const int* sizes, const char* kinds,               \
-                                                                                   void** arguments, int backwards) {                 \
-        return emulation::Launcher<&kernel>::launch(shape, count, sizes, kinds, arguments, backwards);                                \
-    }
-
 #define __global__
 #define __device__
 #define __host__
@@ -260,17 +71,18 @@ inline int within(int from, int to, int width) { return from / width == to / wid
 #define warpSize (::emulation::WARP)
 
 #define __syncthreads() ::emulation::wait(::emulation::State::at_block_barrier, __LINE__, 0)
-#define EMULATION_FULL 0xffffffffu
-#define __syncwarp(...) ::emulation::wait(::emulation::State::at_warp_barrier, __LINE__, (EMULATION_FULL, ##__VA_ARGS__))
-#define __shfl_sync(mask, value, from, ...) ::emulation::shuffle(__LINE__, mask, value, from, ##__VA_ARGS__)
-#define __shfl_down_sync(mask, value, delta, ...) ::emulation::shuffle_down(__LINE__, mask, value, delta, ##__VA_ARGS__)
-#define __shfl_up_sync(mask, value, delta, ...) ::emulation::shuffle_up(__LINE__, mask, value, delta, ##__VA_ARGS__)
-#define __shfl_xor_sync(mask, value, bits, ...) ::emulation::shuffle_xor(__LINE__, mask, value, bits, ##__VA_ARGS__)
+#define __syncwarp(...) ::emulation::sync_warp(__LINE__ __VA_OPT__(,) __VA_ARGS__)
+#define __shfl_sync(mask, value, from, ...) ::emulation::shuffle(__LINE__, mask, value, from __VA_OPT__(,) __VA_ARGS__)
+#define __shfl_down_sync(mask, value, delta, ...) ::emulation::shuffle_down(__LINE__, mask, value, delta __VA_OPT__(,) __VA_ARGS__)
+#define __shfl_up_sync(mask, value, delta, ...) ::emulation::shuffle_up(__LINE__, mask, value, delta __VA_OPT__(,) __VA_ARGS__)
+#define __shfl_xor_sync(mask, value, bits, ...) ::emulation::shuffle_xor(__LINE__, mask, value, bits __VA_OPT__(,) __VA_ARGS__)
 #define __ballot_sync(mask, vote) ::emulation::ballot(mask, vote, __LINE__)
 #define __any_sync(mask, vote) (::emulation::ballot(mask, vote, __LINE__) != 0)
 #define __all_sync(mask, vote) (::emulation::ballot(mask, !(vote), __LINE__) == 0)
 
 namespace emulation {
+inline void sync_warp(int line, unsigned int mask = 0xffffffff) { wait(State::at_warp_barrier, line, mask); }
+
 template <typename T>
 T shuffle(int line, unsigned int mask, T value, int from, int width = WARP) {
     return exchange(mask, value, lane() / width * width + (from & (width - 1)), line);

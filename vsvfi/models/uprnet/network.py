@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.uprnet.parts import FeaturePyramid, MotionEstimator, SynthesisNetwork
-from vsvfi.ops.splat import splat
+from vsvfi.ops.splat import splat, warm_up
 from vsvfi.ops.warp import resize_bilinear
 
 _QUARTER, _HALF, _TWICE, _FOURFOLD = Fraction(1, 4), Fraction(1, 2), Fraction(2), Fraction(4)
@@ -64,6 +64,10 @@ class UPRNet(Interpolator[Frame, Pair]):
         self.levels = tuple(level for level in reversed(range(levels)) if level >= skipped or level == 0)
         """Which levels are computed, coarse to fine."""
         self._motion_levels = levels - skipped
+
+    def prepare_operators(self) -> None:
+        weight = self.synthesis_network.pred.weight
+        warm_up(weight.device, weight.dtype)
 
     def encode_frame(self, image: Tensor) -> Frame:
         image = image.flip(1)  # the network sees BGR

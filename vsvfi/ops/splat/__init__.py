@@ -14,6 +14,9 @@ from torch import Tensor
 from vsvfi.ops import backends
 from vsvfi.ops.splat import reference
 
+_KERNELS = ("cupy",)
+"""The backends besides the reference."""
+
 type Kind = Literal["average", "linear", "softmax"]
 
 
@@ -60,11 +63,17 @@ def splat(
     return results[0] if isinstance(values, Tensor) else results
 
 
+def warm_up(device: torch.device, dtype: torch.dtype) -> None:
+    """Load and compile what splatting on this device needs for values of this type and float32, so that no frame has to wait for it."""
+    with torch.no_grad():
+        splat([torch.zeros(1, 1, 2, 2, device=device, dtype=entry) for entry in {dtype, torch.float32}], torch.zeros(1, 2, 2, 2, device=device))
+
+
 def _kernel(displacement: Tensor, tensors: Sequence[Tensor], deterministic: bool) -> bool:
     """Whether the CUDA kernel takes this call: it keeps no order of summation and knows no gradients."""
     if deterministic or displacement.device.type != "cuda" or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
         return False
-    return backends.choose("cuda", ("cupy",)).name == "cupy"
+    return backends.choose("cuda", _KERNELS).name == "cupy"
 
 
 def _check(values: Sequence[Tensor], displacement: Tensor, kind: str, importance: Tensor | None) -> None:

@@ -4,12 +4,12 @@
 // count elements and may be 0 (shared by the batch). Sums are float and unordered: the last bits differ from run to run. Sums below 1.2e-38 may count as 0,
 // since the memory's float addition flushes subnormal numbers.
 //
-// Splatting is bound by the atomic additions, of which every value needs four. The sums therefore lie channels last: the channels of one target are
-// neighbours in memory, and a warp whose threads take consecutive channels touches 128 bytes, that is 4 transactions instead of the 32 that scattered
-// additions would be (measured by the rules of memory alone, and true of every architecture from 7.5 on). The values may lie either way: where pixels are
-// neighbours they are read along pixels, turned in shared memory, and added along channels; the result is written the same way back.
-// A block takes 64 pixels of one row and up to 32 channels. Where a source pixel goes is worked out once a block rather than once a channel; 256 threads
-// and 10 KiB of shared memory fill a multiprocessor of 7.5 as of 12.0, and threads number pixel and channel together, so 20 channels waste none.
+// Splatting is bound by the atomic additions, four for every value: 1.06 thousand million for 64 channels of two 1080p pictures. The sums therefore lie
+// channels last. The channels of one target are neighbours in memory, and a warp whose threads take consecutive channels adds to 128 consecutive bytes, 4
+// transactions instead of up to 32. That holds on every architecture from 7.5 to 12.0. The values may lie either way: where pixels are neighbours they are
+// read along pixels, turned in shared memory and added along channels; the result is written the same way back.
+// A block takes 64 pixels of one row and up to 32 channels. Where a source pixel goes is worked out once a block rather than once a channel. Threads number
+// pixel and channel together, so 20 channels waste none, and 256 threads with 10 KiB of shared memory and at most 42 registers fill a multiprocessor.
 
 #ifndef ELEMENT
 #define ELEMENT float

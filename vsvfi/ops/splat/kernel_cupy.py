@@ -23,7 +23,7 @@ def total(displacement: Tensor, weight: Tensor | None) -> Tensor:
 
     Args:
         displacement: [B, 2, H, W], any floating type and strides; used in float32.
-        weight: [B or 1, 1, H, W] float32, or None for 1.
+        weight: [B or 1, 1, H, W], used in float32; None for 1.
 
     Returns:
         [B, 1, H, W] float32.
@@ -48,8 +48,8 @@ def values(value: Tensor, displacement: Tensor, weight: Tensor | None, total: Te
     Args:
         value: [B or 1, C, H, W], any floating type and strides.
         displacement: [B, 2, H, W], any floating type and strides; used in float32.
-        weight: [B or 1, 1, H, W] float32, or None for 1.
-        total: D for the same displacement and weight, contiguous.
+        weight: [B or 1, 1, H, W], used in float32; None for 1.
+        total: D for the same displacement and weight, float32.
 
     Returns:
         [B, C, H, W] in the type of `value`; channels last in memory where `value` is, else contiguous.
@@ -66,7 +66,7 @@ def values(value: Tensor, displacement: Tensor, weight: Tensor | None, total: Te
     types = {"ELEMENT": value.dtype, "DISPLACEMENT": displacement.dtype}
     scattered: tuple[Argument, ...] = (value, *_strides(value), displacement, *_strides(displacement), *_weight(weight), sums, *shape)
     KERNELS.launch("splat_sums", scattered, device=value.device, grid=grid, block=(THREADS, 1, 1), types=types)
-    divided: tuple[Argument, ...] = (sums, total, result, *_strides(result), *shape)
+    divided: tuple[Argument, ...] = (sums, total.contiguous(), result, *_strides(result), *shape)
     KERNELS.launch("splat_divide", divided, device=value.device, grid=grid, block=(THREADS, 1, 1), types=types)
     return result.to(given.dtype)
 
@@ -86,6 +86,7 @@ def _weight(weight: Tensor | None) -> tuple[Argument, ...]:
     """The weight's arguments: pointer, strides of batch, row and column."""
     if weight is None:
         return None, np.int64(0), np.int64(0), np.int64(0)
+    weight = weight.float()
     batch, _, row, column = _strides(weight)
     return weight, batch, row, column
 

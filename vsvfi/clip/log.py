@@ -1,0 +1,30 @@
+"""Passes what the library's parts log on to VapourSynth's log, which editors and vspipe show. Knows nothing of what is said."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+import vapoursynth as vs
+
+_LEVELS = ((logging.ERROR, vs.MESSAGE_TYPE_CRITICAL), (logging.WARNING, vs.MESSAGE_TYPE_WARNING), (0, vs.MESSAGE_TYPE_INFORMATION))
+
+
+class _ToCore(logging.Handler):
+    """One line of VapourSynth's log for each record."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = next(core_level for threshold, core_level in _LEVELS if record.levelno >= threshold)
+        vs.core.log_message(level, f"interpolate: {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def library_log_to_core() -> Iterator[None]:
+    """While inside, warnings of the library are VapourSynth's (as well as those of who set up Python's logging)."""
+    logger, handler = logging.getLogger("vsvfi"), _ToCore(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

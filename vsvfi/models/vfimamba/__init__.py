@@ -1,0 +1,1 @@
+"""VFIMamba: frame interpolation with a selective scan over both frames at once."""

@@ -1,0 +1,166 @@
+"""VFIMamba, "Video Frame Interpolation with State Space Models" (NeurIPS 2024, arXiv 2407.02315): the three phases.
+
+Features of both frames are mixed by selective scans (backbone, ssm), give a flow and a mask (motion), and a U-net corrects the blend of the warped images
+(synthesis). Nothing before the flow knows the time. Attribute names are the published keys; inside, pictures are BGR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.models.vfimamba.backbone import Backbone, Embedded
+from vsvfi.models.vfimamba.motion import Head, LocalBlock, motion_map
+from vsvfi.models.vfimamba.synthesis import UNet, warped_pyramid
+from vsvfi.ops.scan import warm_up
+from vsvfi.ops.warp import backward_warp, resize_bilinear
+
+
+@dataclass(frozen=True, slots=True)
+class FrameView:
+    """What depends on one image, as it is or rotated."""
+
+    image: Tensor  # [B, 3, H, W] BGR
+    features: tuple[Tensor, Tensor, Tensor]  # stages 0, 1, 2 at full size
+    embedded: Embedded  # the beginning of stage 3 at full size
+    reduced: Tensor  # [B, 3, sH, sW]; the image itself at scale 1
+    reduced_embedded: Embedded  # the beginning of stage 3 at reduced size; the same object at scale 1
+
+
+@dataclass(frozen=True, slots=True)
+class PairView:
+    """What depends on both images but not on t."""
+
+    first: Tensor  # [B, 3, H, W]
+    second: Tensor  # [B, 3, H, W]
+    first_reduced: Tensor  # [B, 3, sH, sW]
+    second_reduced: Tensor  # [B, 3, sH, sW]
+    features: tuple[tuple[Tensor, Tensor], ...]  # (first, second) of stages 0 to 4 at full size
+    coarse: Tensor  # [B, 4F, sH/4, sW/4]: head 0's first convolution without its time plane
+    time_response: Tensor  # [1, 4F, sH/4, sW/4]: that convolution's response to a time plane of ones
+    motion: Tensor  # [B, F, sH/2, sW/2]: head 1's features
+
+
+type Frame = tuple[FrameView, ...]
+"""One view, or with test-time augmentation two: the frame, and the frame rotated by 180 degrees."""
+
+type Pair = tuple[PairView, ...]
+
+
+class VFIMamba(Interpolator[Frame, Pair]):
+    """The network in three phases.
+
+    Args:
+        width: F, channels of the first stage.
+        scale: resolution of the features that the flow is estimated from, relative to the images.
+        local: refine the flow by the local blocks.
+        hr: with a scale below 1, run the local blocks at reduced size too.
+        tta: average with the prediction for both frames rotated by 180 degrees; takes twice the time.
+    """
+
+    def __init__(self, width: int, *, scale: Fraction = Fraction(1), local: bool = True, hr: bool = False, tta: bool = False) -> None:
+        super().__init__()
+        self.scale, self.local, self.hr, self.tta = scale, local, hr, tta
+        self.feature_bone = Backbone(width)
+        self.block = nn.ModuleList((Head(2 * width + 7, 4 * width, 16), Head(width + 18, 4 * width, 8)))
+        self.local_block = nn.ModuleList((LocalBlock(4 * width, 2), LocalBlock(4 * width, 1)))
+        self.unet = UNet(width)
+
+    def prepare_operators(self) -> None:
+        weight = self.unet.conv.weight
+        warm_up(weight.device, weight.dtype)
+
+    def encode_frame(self, image: Tensor) -> Frame:
+        bgr = image.flip(1)
+        return tuple(self._view(view) for view in ((bgr, bgr.flip(2, 3)) if self.tta else (bgr,)))
+
+    def prepare_pair(self, first: Frame, second: Frame) -> Pair:
+        return tuple(self._meet(*views) for views in zip(first, second, strict=True))
+
+    def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
+        picture, *rotated = [self.predict(view, t) for view in pair]
+        if rotated:
+            picture = (picture + rotated[0].flip(2, 3)) / 2
+        return picture.flip(1)
+
+    def predict(self, view: PairView, t: Tensor) -> Tensor:
+        """The picture at t [T] of one view, BGR [T, 3, H, W] in [0, 1] (section 3.4)."""
+        flow, mask = self.estimate(view, t)
+        pictures = _pictures(view.first, view.second, flow)
+        refined: Tensor = self.unet(torch.cat((pictures, mask, flow), 1), warped_pyramid(view.features, flow))
+        weight = torch.sigmoid(mask)
+        return (pictures[:, 6:9] * weight + pictures[:, 9:] * (1 - weight) + 2 * refined - 1).clamp(0, 1)
+
+    def estimate(self, view: PairView, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Flow [T, 4, H, W] and mask logit [T, 1, H, W] at full size (section 3.3)."""
+        head0, head1 = self._heads()
+        times = broadcast_times(t, view.coarse.shape[0], view.coarse).reshape(-1, 1, 1, 1)
+        flow, mask = head0(view.coarse + times.to(view.coarse.dtype) * view.time_response)
+
+        pictures = _pictures(view.first_reduced, view.second_reduced, flow)
+        plane = times.expand(flow.shape[0], 1, *flow.shape[2:])
+        shown = resize_bilinear(torch.cat((pictures, mask, plane), 1), head1.shrink)
+        small = resize_bilinear(flow, head1.shrink) * float(head1.shrink)
+        motion = view.motion.expand(flow.shape[0], -1, -1, -1)
+        flow_step, mask_step = head1(head1.entrance(torch.cat((motion, shown.to(motion.dtype), small.to(motion.dtype)), 1)))
+        flow, mask = flow + flow_step, mask + mask_step
+
+        if self.local and self.hr:
+            flow, mask = self._refine(view.first_reduced, view.second_reduced, flow, mask)
+        flow = resize_bilinear(flow, 1 / self.scale) * float(1 / self.scale)
+        mask = resize_bilinear(mask, 1 / self.scale)
+        if self.local and not self.hr:
+            flow, mask = self._refine(view.first, view.second, flow, mask)
+        return flow, mask
+
+    def _refine(self, first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Both local blocks, one after the other; the time does not enter."""
+        for block in self.local_block:
+            flow_step, mask_step = block(torch.cat((_pictures(first, second, flow), mask), 1), flow)
+            flow, mask = flow + flow_step, mask + mask_step
+        return flow, mask
+
+    def _view(self, image: Tensor) -> FrameView:
+        dtype = self.unet.conv.weight.dtype
+        features, embedded = self.feature_bone.single(image.to(dtype))
+        if self.scale == 1:
+            return FrameView(image, features, embedded, image, embedded)
+        reduced = resize_bilinear(image, self.scale)
+        return FrameView(image, features, embedded, reduced, self.feature_bone.single(reduced.to(dtype))[1])
+
+    def _meet(self, first: FrameView, second: FrameView) -> PairView:
+        f3, f4 = self.feature_bone.both(first.embedded, second.embedded)
+        r3, r4 = (f3, f4) if self.scale == 1 else self.feature_bone.both(first.reduced_embedded, second.reduced_embedded)
+        head0, _ = self._heads()
+        entrance = head0.entrance
+        shown = resize_bilinear(torch.cat((first.reduced, second.reduced), 1), head0.shrink)
+        entering = torch.cat((motion_map(r4), shown.to(r4.dtype)), 1)
+        batch = first.image.shape[0]
+        return PairView(
+            first.image,
+            second.image,
+            first.reduced,
+            second.reduced,
+            (*zip(first.features, second.features, strict=True), (f3[:batch], f3[batch:]), (f4[:batch], f4[batch:])),
+            functional.conv2d(entering, entrance.weight[:, :-1], entrance.bias, padding=1),
+            functional.conv2d(torch.ones_like(entering[:1, :1]), entrance.weight[:, -1:], padding=1),
+            motion_map(r3),
+        )
+
+    def _heads(self) -> tuple[Head, Head]:
+        head0, head1 = self.block
+        assert isinstance(head0, Head)
+        assert isinstance(head1, Head)
+        return head0, head1
+
+
+def _pictures(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
+    """Both images, and both warped by the flow: [T, 12, H, W]."""
+    batch = flow.shape[0]
+    warped = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])
+    return torch.cat((first.expand(batch, -1, -1, -1), second.expand(batch, -1, -1, -1), *warped), 1)

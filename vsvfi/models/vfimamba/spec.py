@@ -1,0 +1,67 @@
+"""VFIMamba: variants, where their weights are, what sizes and times they take, and its options. Data only; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.weights.source import Hub
+
+_APACHE = "Apache-2.0 (stated on the authors' model cards)"
+
+_SCALES = (Fraction(1), Fraction(1, 2), Fraction(1, 4))
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be True or False")
+    return value
+
+
+def _times(value: object) -> str:
+    if value not in ("halving", "direct"):
+        raise ValueError("must be 'halving' or 'direct'")
+    return str(value)
+
+
+def _scale(width: int, height: int) -> Fraction:
+    """The authors' advice: 1/2 for 2K (full HD counts as that), 1/4 for 4K."""
+    longer = max(width, height)
+    return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
+
+
+def _configure(width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
+    """Padded sizes are multiples of 32, as published, and of 16 at the reduced size, which the network needs."""
+    arguments = {name: value for name, value in options.items() if name != "times"}
+    return Setup(scale, SizeRule(multiple=32 if scale == 1 else 16), arguments, halving=options["times"] == "halving")
+
+
+def _variant(name: str, published: str, width: int, parameters: int, note: str) -> Variant:
+    return Variant(
+        name=name,
+        config={"width": width},
+        sources=(Hub(repo=f"MCG-NJU/{published}", file="model.pkl"), Hub(repo="MCG-NJU/VFIMamba_ckpts", file=f"ckpt/{published}.pkl")),
+        licence=_APACHE,
+        parameters=parameters,
+        note=f"{note}; large motion; any time, other than 1/2 by halving unless options={{'times': 'direct'}}",
+    )
+
+
+FAMILY = Family(
+    name="vfimamba",
+    title="VFIMamba",
+    paper="Zhang et al., VFIMamba: Video Frame Interpolation with State Space Models, NeurIPS 2024, https://arxiv.org/abs/2407.02315",
+    network="vsvfi.models.vfimamba.network:VFIMamba",
+    size_rule=SizeRule(multiple=32),
+    scales=_SCALES,
+    default_scale=_scale,
+    configure=_configure,
+    options={"tta": _flag, "local": _flag, "hr": _flag, "times": _times},
+    option_defaults={"tta": False, "local": True, "hr": False, "times": "halving"},
+    code_licence="Apache-2.0",
+    variants=(
+        _variant("vfimamba_s", "VFIMamba_S", 16, 16_792_786, "small"),
+        _variant("vfimamba", "VFIMamba", 32, 66_070_921, "full size"),
+    ),
+)

@@ -1,0 +1,151 @@
+"""The mixed-SSM block of VFIMamba (paper section 3.2): a selective scan through both frames at once, and a convolution with channel attention.
+
+Tokens are the pixels of both frames, stored frame after frame, each frame row by row. Whatever is done per pixel, up to the scan, sees one frame alone;
+the scan visits the two frames' pixels in turn. Attribute names are the published keys. All LayerNorms have torch's epsilon, 1e-5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsvfi.ops.scan import Paths, scan_paths
+
+STATES = 16
+"""N: states per channel."""
+
+DIRECTIONS = 4
+"""K: rows, columns, and both backwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What the scan is given, per pixel; M pictures of n pixels."""
+
+    u: Tensor  # [M, n, D] the branch that is scanned
+    gate: Tensor  # [M, n, D] what the result is multiplied by
+    projected: Tensor  # [M, n, K, R + 2N]: low-rank step, B, C
+
+
+def interleaved_paths(height: int, width: int, device: torch.device) -> Paths:
+    """The four orders in which the scan visits both frames' pixels, and where its results go.
+
+    Rows: pixel after pixel, of each first frame 0, then frame 1; columns likewise; then both backwards. Results of the rows go where they came from. Those
+    of the columns go where the published program puts them: it turns the sequence back as if it were two whole planes one behind the other, though the
+    frames are interleaved. The weights were trained with that.
+    """
+    pixels = height * width
+    grid = torch.arange(pixels, dtype=torch.int32, device=device).reshape(height, width)
+
+    def interleaved(order: Tensor) -> Tensor:
+        return torch.stack((order, order + pixels), 1).flatten()
+
+    rows, columns = interleaved(grid.flatten()), interleaved(grid.T.flatten())
+    turned_back = grid.T.flatten().repeat(2)  # place in its half of the row sequence, for every place of the column sequence
+    turned_back[pixels:] += pixels
+    written = rows[turned_back.long()]
+    return Paths(torch.stack((rows, columns, rows.flip(0), columns.flip(0))), torch.stack((rows, written, rows.flip(0), written.flip(0))))
+
+
+class SS2D(nn.Module):
+    """Interleaved four-direction selective scan."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner, rank = 2 * channels, -(-channels // 16)
+        self.inner, self.rank = inner, rank
+        self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
+        self.conv2d = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner)
+        self.x_proj_weight = nn.Parameter(torch.randn(DIRECTIONS, rank + 2 * STATES, inner) * inner**-0.5)
+        self.dt_projs_weight = nn.Parameter(torch.randn(DIRECTIONS, inner, rank) * rank**-0.5)
+        self.dt_projs_bias = nn.Parameter(torch.full((DIRECTIONS, inner), -4.6))
+        self.A_logs = nn.Parameter(torch.log(torch.arange(1.0, STATES + 1)).repeat(DIRECTIONS * inner, 1))
+        self.Ds = nn.Parameter(torch.ones(DIRECTIONS * inner))
+        self.out_norm = nn.LayerNorm(inner)
+        self.out_proj = nn.Linear(inner, channels, bias=False)
+
+    def project(self, x: Tensor) -> Tokens:
+        """Everything per pixel, for pictures x [M, h, w, C]."""
+        u, gate = self.in_proj(x).chunk(2, -1)
+        u = functional.silu(self.conv2d(u.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).flatten(1, 2)
+        projected = functional.linear(u, self.x_proj_weight.flatten(0, 1)).reshape(*u.shape[:2], DIRECTIONS, -1)
+        return Tokens(u, functional.silu(gate).flatten(1, 2), projected)
+
+    def mix(self, tokens: Tokens, paths: Paths) -> Tensor:
+        """The scan through both frames of B pairs: tokens of 2B pictures (first frames, then second ones) -> [2B, n, C]."""
+        u, projected = _side_by_side(tokens.u), _side_by_side(tokens.projected).transpose(1, 2)  # [B, 2n, D], [B, K, 2n, R + 2N]
+        low, entering, leaving = projected[..., : self.rank], projected[..., self.rank : -STATES], projected[..., -STATES:]
+        merged = scan_paths(
+            u,
+            low @ self.dt_projs_weight.transpose(1, 2),
+            -torch.exp(self.A_logs.float()).reshape(DIRECTIONS, -1, STATES),
+            entering,
+            leaving,
+            self.Ds.reshape(DIRECTIONS, -1),
+            self.dt_projs_bias,
+            paths,
+        )
+        batch, both, inner = merged.shape
+        merged = merged.reshape(batch, 2, both // 2, inner).transpose(0, 1).reshape(tokens.u.shape)
+        mixed: Tensor = self.out_proj(self.out_norm(merged) * tokens.gate)
+        return mixed
+
+
+def _side_by_side(stacked: Tensor) -> Tensor:
+    """[2B, n, ...] -> [B, 2n, ...]; a view for B = 1."""
+    batch = stacked.shape[0] // 2
+    return stacked.reshape(2, batch, *stacked.shape[1:]).transpose(0, 1).flatten(1, 2)
+
+
+class ChannelAttention(nn.Module):
+    """Channels weighed by what the whole picture of a frame holds on average."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = channels // 30
+        self.attention = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, squeezed, 1), nn.ReLU(inplace=True), nn.Conv2d(squeezed, channels, 1), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        weighed: Tensor = x * self.attention(x)
+        return weighed
+
+
+class CAB(nn.Module):
+    """Two convolutions and channel attention."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = channels // 3
+        self.cab = nn.Sequential(nn.Conv2d(channels, squeezed, 3, 1, 1), nn.GELU(), nn.Conv2d(squeezed, channels, 3, 1, 1), ChannelAttention(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.cab(x)
+        return result
+
+
+class MixedBlock(nn.Module):
+    """Scan, then convolution, each beside a scaled skip."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(channels)
+        self.self_attention = SS2D(channels)
+        self.skip_scale = nn.Parameter(torch.ones(channels))
+        self.conv_blk = CAB(channels)
+        self.ln_2 = nn.LayerNorm(channels)
+        self.skip_scale2 = nn.Parameter(torch.ones(channels))
+
+    def open(self, x: Tensor) -> Tokens:
+        """What sees one picture at a time: x [M, h, w, C]."""
+        return self.self_attention.project(self.ln_1(x))
+
+    def close(self, x: Tensor, tokens: Tokens, paths: Paths) -> Tensor:
+        """The rest, which sees both: x [2B, h, w, C], first frames, then second ones, and its tokens."""
+        x = self.skip_scale * x + self.self_attention.mix(tokens, paths).view_as(x)
+        refined: Tensor = self.conv_blk(self.ln_2(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.skip_scale2 * x + refined

@@ -1,0 +1,74 @@
+"""The U-net of VFIMamba (paper section 3.4): what blending the warped images leaves to be corrected. Attribute names are the published keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from vsvfi.models.vfimamba.backbone import conv
+from vsvfi.ops.warp import backward_warp, resize_bilinear
+
+
+class Down(nn.Module):
+    """To half the size."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = conv(inputs, outputs, 2)
+        self.conv2 = conv(outputs, outputs)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        features: Tensor = self.conv2(self.conv1(torch.cat(inputs, 1)))
+        return features
+
+
+def up(inputs: int, outputs: int) -> nn.Sequential:
+    """To twice the size."""
+    return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.PReLU(outputs))
+
+
+def warped_pyramid(features: Sequence[tuple[Tensor, Tensor]], flow: Tensor) -> list[Tensor]:
+    """Features of (frame 0, frame 1), one pair per level, each level half the size of the one before, warped by the flow at its size and joined."""
+    levels = []
+    for level, (first, second) in enumerate(features):
+        if level:
+            flow = resize_bilinear(flow, Fraction(1, 2)) * 0.5
+        levels.append(torch.cat((backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])), 1))
+    return levels
+
+
+class UNet(nn.Module):
+    """Four steps down, joined by the warped features of each size, and four up.
+
+    Args:
+        width: F; the paper's c is 2F.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        c = 2 * width
+        self.down0 = Down(17 + c, 2 * c)
+        self.down1 = Down(4 * c, 4 * c)
+        self.down2 = Down(8 * c, 8 * c)
+        self.down3 = Down(16 * c, 16 * c)
+        self.up0 = up(32 * c, 8 * c)
+        self.up1 = up(16 * c, 4 * c)
+        self.up2 = up(8 * c, 2 * c)
+        self.up3 = up(4 * c, c)
+        self.conv = nn.Conv2d(c, 3, 3, 1, 1)
+
+    def forward(self, pictures: Tensor, levels: Sequence[Tensor]) -> Tensor:
+        """Images, warped images, mask and flow [B, 17, H, W], and five levels of warped features -> [B, 3, H, W] in (0, 1), 1/2 for no correction."""
+        g0, g1, g2, g3, g4 = levels
+        s0 = self.down0(pictures.to(g0.dtype), g0)
+        s1 = self.down1(s0, g1)
+        s2 = self.down2(s1, g2)
+        s3 = self.down3(s2, g3)
+        x = self.up0(torch.cat((s3, g4), 1))
+        x = self.up1(torch.cat((x, s2), 1))
+        x = self.up2(torch.cat((x, s1), 1))
+        x = self.up3(torch.cat((x, s0), 1))
+        return torch.sigmoid(self.conv(x).float())
