@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
-from scripts.train.train import Settings, Trainer, fresh_network, train
+from scripts.train.train import ARCHITECTURES, Settings, Trainer, train
 from vsvfi.ops.warp import backward_warp
 
 
@@ -31,8 +32,7 @@ def settings(tmp_path: Path) -> Settings:
         backgrounds=2,
         sprites=2,
         every=2,
-        widths=(8, 8, 8, 8),
-        side=4,
+        width=2,
         heldout=1,
         half=False,
     )
@@ -76,21 +76,35 @@ def test_still_samples_are_one_picture(bank: Bank) -> None:
     assert found
 
 
-def test_training_begins_as_blending(bank: Bank) -> None:
+def test_exact_motion_explains_each_frame_from_the_other(bank: Bank) -> None:
+    warped, apart = 0.0, 0.0
+    for step in range(8):
+        sample = drawn(bank, step)
+        for image, other, flow in ((sample.second, sample.first, sample.motion[:, :2]), (sample.first, sample.second, sample.motion[:, 2:])):
+            warped += float((backward_warp(image, flow) - other).abs().median())
+            apart += float((image - other).abs().median())
+    assert warped < 0.6 * apart
+
+
+@pytest.mark.parametrize(("name", "config"), [("ifrnet", {"widths": (8, 8, 8, 8), "side": 4}), ("uprnet", {"width": 4})])
+def test_training_begins_as_blending(bank: Bank, name: str, config: dict[str, Any]) -> None:
     sample = drawn(bank, 0)
     t = sample.t.reshape(-1, 1, 1, 1)
     with torch.no_grad():
-        made = fresh_network((8, 8, 8, 8), 4)(sample.first, sample.second, sample.t)
+        made = ARCHITECTURES[name].fresh(**config)(sample.first, sample.second, sample.t)
     change = sample.second - sample.first
     off = (made - (sample.first + t * change)).abs() - 0.1 * change.abs()
     assert float(off[..., 16:-16, 16:-16].max()) < 1e-3
 
 
-def test_a_few_steps_lower_the_loss(settings: Settings) -> None:
-    trainer = Trainer(replace(settings, steps=1000, rate=5e-3))
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_a_few_steps_lower_the_loss(settings: Settings, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(ARCHITECTURES["ifrnet"], config={"widths": (8, 8, 8, 8), "side": 4})
+    monkeypatch.setitem(ARCHITECTURES, "ifrnet", small)
+    trainer = Trainer(replace(settings, architecture=architecture, width=4 if architecture == "uprnet" else 0, steps=1000, rate=5e-3))
     sample = trainer.renderer.draw(1)
     trainer.easy.draw = lambda step, reach=1.0: sample  # type: ignore[method-assign]
-    totals = [trainer.advance()[0]["total"] for _ in range(40)]
+    totals = [trainer.advance()[0]["total"] for _ in range(20 if architecture == "uprnet" else 40)]
     assert min(totals[-5:]) < 0.9 * totals[0]
 
 

@@ -2,7 +2,7 @@
 
     python -m scripts.train.export out/builtin/best.pt --command "python -m scripts.train.train ..." [--scores scores.json]
 
-Prints what `vsvfi/models/ifrnet/spec.py` must say about the file.
+Prints what `vsvfi/models/uprnet/spec.py` must say about the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from scripts.train.heldout import score
 from scripts.train.train import ARCHITECTURES
 
-TARGET = Path("vsvfi/weights/builtin/ifrnet_builtin.safetensors")
+TARGET = Path("vsvfi/weights/builtin/uprnet_builtin.safetensors")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
-from vsvfi.weights.source import Builtin, Hub, Source, Url
+from vsvfi.weights.source import Hub, Source, Url
 
 _RELEASE = "https://github.com/Fannovel16/ComfyUI-Frame-Interpolation/releases/download/models/"
 _GOPRO_SHA256 = "ca40c40e4a394d3158dd858528f3b404f99b6a2ae0848f02298d1730847b5161"
@@ -44,14 +44,6 @@ FAMILY = Family(
     size_rule=SizeRule(multiple=16),
     code_licence="MIT",
     variants=(
-        Variant(
-            name="builtin",
-            config=_config((16, 32, 48, 64), 16),
-            sources=(Builtin(file="ifrnet_builtin.safetensors", sha256="7c326ef36cda4df61a16864166be4f747dc4a3f388b79d4537e99d61ca17ce21", size=4_264_696),),
-            licence="MIT",
-            parameters=2_127_268,
-            note="packaged, no download; small, trained on procedural scenes alone (scripts/train), any time",
-        ),
         *_pair(
             "ifrnet_s",
             _config((24, 36, 54, 72), 24),

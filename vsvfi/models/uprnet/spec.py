@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Family, Setup, SizeRule, Variant
-from vsvfi.weights.source import Url
+from vsvfi.weights.source import Builtin, Url
 
 _TRAINED_WIDTH = 448
 _TRAINED_LEVELS = 3
@@ -94,6 +94,14 @@ FAMILY = Family(
     option_defaults={"levels": None},
     code_licence="CC BY-NC-ND 4.0",
     variants=(
+        Variant(
+            name="builtin",
+            config={"width": 8},
+            sources=(Builtin(file="uprnet_builtin.safetensors", sha256="06d9d01d55e6980c5b13e656e50081f95ea6a946d72947b0a8c2a7888e325a0c", size=848_074),),
+            licence="MIT",
+            parameters=420_009,
+            note="packaged, no download; small, trained on procedural scenes alone (scripts/train), any time",
+        ),
         _variant("base", 16, 1_653_961, "c455803adf797887e0e0a0ebc862816f0912ce7a", "small; large motion, any time"),
         _variant("large", 24, 3_701_865, "6313f56c679c9cf5558335dc469d42327b488647", "larger; large motion, any time"),
         _variant("llarge", 32, 6_563_721, "c94cafbd7101aa4c51e5d3ed34fdcd145c5bad73", "largest and best; large motion, any time"),
