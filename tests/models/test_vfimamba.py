@@ -374,6 +374,10 @@ def test_the_published_pickle_and_a_safetensors_copy_load(tmp_path: Path) -> Non
         assert torch.equal(vsvfi.load_model("vfimamba_s", weights=tmp_path / file, device="cpu")(*images), expected)
 
 
+def test_left_overs_of_a_sister_project_are_passed_over() -> None:
+    read_model("vfimamba_s", {"feature_bone.block3.attn_mask": torch.zeros(1), "feature_bone.HW": torch.zeros(2), **_small_state()})
+
+
 def test_keys_that_are_not_published_are_refused() -> None:
     with pytest.raises(ForeignWeightsError, match=r"1 of 303 unexpected: 'feature_bone\.strange'"):
         read_model("vfimamba_s", {"feature_bone.strange": torch.zeros(1), **_small_state()})

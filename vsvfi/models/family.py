@@ -127,7 +127,7 @@ class Family:
         inputs: names of further tensors that a call of a `Model` may pass to `synthesise` (a sampler's noise).
         options: what `options=` may hold: name -> check. `option_defaults` fills the rest.
         code_licence: licence of the published program (ours is MIT and independent of it).
-        ignored_keys: published keys that carry nothing for us (prefixes); everything else must match exactly.
+        ignored_keys: regular expressions, matched from the beginning, for published keys that carry nothing for us; everything else must match exactly.
         renamed_keys: published prefix -> attribute path here.
     """
 

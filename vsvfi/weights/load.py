@@ -65,7 +65,7 @@ def match_state(
         expected: name here -> shape.
         origin: where `state` is from, for messages.
         model: whose weights these should be, for messages.
-        ignored: beginnings of published keys that carry nothing for us.
+        ignored: regular expressions, matched from the beginning, for published keys that carry nothing for us.
         renamed: beginning of a published key -> what stands there in ours; the longest that fits is used.
 
     Raises:
@@ -74,7 +74,7 @@ def match_state(
     found: dict[str, Tensor] = {}
     twice: list[str] = []
     for key, tensor in state.items():
-        if key.startswith(ignored):
+        if any(re.match(pattern, key) for pattern in ignored):
             continue
         name = _rename(key, renamed or {})
         if name in found:

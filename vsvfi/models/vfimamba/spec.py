@@ -60,6 +60,7 @@ FAMILY = Family(
     options={"tta": _flag, "local": _flag, "hr": _flag, "times": _times},
     option_defaults={"tta": False, "local": True, "hr": False, "times": "halving"},
     code_licence="Apache-2.0",
+    ignored_keys=(".*attn_mask", ".*HW"),  # left over from a sister project, where they occur at all
     variants=(
         _variant("vfimamba_s", "VFIMamba_S", 16, 16_792_786, "small"),
         _variant("vfimamba", "VFIMamba", 32, 66_070_921, "full size"),
