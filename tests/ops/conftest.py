@@ -1,4 +1,4 @@
-"""What the tests of operators share: CUDA kernels on the CPU."""
+"""What the tests of operators share: their forms on the CPU, and CUDA kernels on the CPU."""
 
 from __future__ import annotations
 
@@ -43,3 +43,13 @@ def fresh_choice() -> Iterator[None]:
     backends._choose.cache_clear()
     yield
     backends._choose.cache_clear()
+
+
+@pytest.fixture(params=["reference", "llvmlite"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Operators through one of their forms on the CPU."""
+    backends._choose.cache_clear()
+    if request.param == "llvmlite" and not next(found for found in backends.backends() if found.name == "llvmlite").available:
+        pytest.skip("llvmlite does not work here")
+    monkeypatch.setenv("VSVFI_OPS", request.param)
+    return str(request.param)
