@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 
 import pytest
@@ -29,6 +30,7 @@ def emulation() -> Iterator[None]:
 def emulated_cupy(emulation: None, monkeypatch: pytest.MonkeyPatch) -> CupyDouble:
     """CuPy's stand-in, in place: the launching code of operators runs their kernels on CPU tensors."""
     double = CupyDouble()
+    double.__spec__ = ModuleSpec("cupy", None)  # type: ignore[attr-defined]  # looked for wherever a backend is chosen
     monkeypatch.setitem(sys.modules, "cupy", double)  # type: ignore[arg-type]
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=4321))
     monkeypatch.setattr(cupy_kernels, "_kernels", {})
