@@ -1,8 +1,8 @@
 """Speed of the operators that have more than one way: python -m scripts.benchmark.operators --device cuda
 
 Splatting of one image and its features by one displacement field, both directions as a batch of two, at the shapes that UPR-Net has on its three feature
-levels. "atomic torch" is what most programs do (four `scatter_add_` calls); "reference" is ours in plain torch, which keeps an order; "kernel" is ours for
-CUDA devices. All are compared with the reference first, then timed in turn in every round.
+levels. "atomic torch" is what most programs do (four `scatter_add_` calls); "reference" is ours in plain torch, which keeps an order; "native" is ours for
+the CPU, which keeps one too; "kernel" is ours for CUDA devices. All are compared with the reference first, then timed in turn in every round.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from vsvfi.engine.device import describe, inference, resolve_device
 from vsvfi.ops import backends
-from vsvfi.ops.splat import splat
+from vsvfi.ops.splat import reference, splat
 
 
 def main() -> None:
@@ -36,16 +36,18 @@ def main() -> None:
     device = resolve_device(arguments.device)
     width, height = (int(side) for side in arguments.size.split("x"))
     found = []
-    print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, cupy: {backends.choose(device.type, ('cupy',)).reason}")
+    chosen = backends.choose(device.type, ("llvmlite", "cupy"))
+    print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: {chosen.reason}")
     with inference(device):
         for level, channels in ((0, 3 + arguments.width), (1, 2 * arguments.width), (2, 4 * arguments.width)):
             value, displacement = case(channels, height >> level, width >> level, device, torch.float16 if arguments.half else torch.float32)
             ways: dict[str, Callable[[], Tensor]] = {
-                "reference": lambda value=value, displacement=displacement: splat(value, displacement, deterministic=True),  # type: ignore[misc]
+                "reference": lambda value=value, displacement=displacement: reference.splat_values([value], displacement, None)[0],  # type: ignore[misc]
                 "atomic torch": lambda value=value, displacement=displacement: atomic(value, displacement),  # type: ignore[misc]
             }
-            if backends.choose(device.type, ("cupy",)).name == "cupy":
-                ways["kernel"] = lambda value=value, displacement=displacement: splat(value, displacement)  # type: ignore[misc]
+            if chosen.name != "reference":
+                name = {"llvmlite": "native", "cupy": "kernel"}[chosen.name]
+                ways[name] = lambda value=value, displacement=displacement: splat(value, displacement)  # type: ignore[misc]
             truth = ways["reference"]().float()
             seconds = measure(ways, device, arguments.rounds)
             for name, values in seconds.items():

@@ -1,9 +1,10 @@
-"""What the tests of operators share: CUDA kernels on the CPU."""
+"""What the tests of operators share: their forms on the CPU, and CUDA kernels on the CPU."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 
 import pytest
@@ -29,6 +30,7 @@ def emulation() -> Iterator[None]:
 def emulated_cupy(emulation: None, monkeypatch: pytest.MonkeyPatch) -> CupyDouble:
     """CuPy's stand-in, in place: the launching code of operators runs their kernels on CPU tensors."""
     double = CupyDouble()
+    double.__spec__ = ModuleSpec("cupy", None)  # type: ignore[attr-defined]  # looked for wherever a backend is chosen
     monkeypatch.setitem(sys.modules, "cupy", double)  # type: ignore[arg-type]
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=4321))
     monkeypatch.setattr(cupy_kernels, "_kernels", {})
@@ -43,3 +45,13 @@ def fresh_choice() -> Iterator[None]:
     backends._choose.cache_clear()
     yield
     backends._choose.cache_clear()
+
+
+@pytest.fixture(params=["reference", "llvmlite"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Operators through one of their forms on the CPU."""
+    backends._choose.cache_clear()
+    if request.param == "llvmlite" and not next(found for found in backends.backends() if found.name == "llvmlite").available:
+        pytest.skip("llvmlite does not work here")
+    monkeypatch.setenv("VSVFI_OPS", request.param)
+    return str(request.param)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import torch
 from vsvfi.errors import ArgumentError
 from vsvfi.ops import backends as backend_module
 from vsvfi.ops.backends import NAMES, Backend, backends, choose, forced
-from vsvfi.ops.scan import kernel_llvmlite, kernel_mamba
+from vsvfi.ops.scan import kernel_llvmlite as scan_kernel
+from vsvfi.ops.scan import kernel_mamba
+from vsvfi.ops.splat import kernel_llvmlite as splat_kernel
 
 CUPY = "class cuda:\n  class runtime:\n    runtimeGetVersion = staticmethod(lambda: {})\n"
 
@@ -98,10 +101,14 @@ def test_mamba_is_ready_once_its_kernel_was_tried(machine: Path, monkeypatch: py
 @pytest.mark.usefixtures("no_llvmlite")
 def test_native_code_for_the_cpu(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(machine, "llvmlite", "", "binding")
-    monkeypatch.setattr(kernel_llvmlite, "fault", lambda: None)
+    faults: dict[ModuleType, str | None] = dict.fromkeys((scan_kernel, splat_kernel))
+    for module in faults:
+        monkeypatch.setattr(module, "fault", functools.partial(faults.get, module))
     assert states()["llvmlite"] == (True, "ready")
-    monkeypatch.setattr(kernel_llvmlite, "fault", lambda: "its scan fails here (RuntimeError: no code for this CPU)")
-    assert states()["llvmlite"] == (False, "its scan fails here (RuntimeError: no code for this CPU)")
+    faults[splat_kernel] = "its splat does not compute the definition here"
+    assert states()["llvmlite"] == (False, "its splat does not compute the definition here")
+    faults[scan_kernel] = "its scan fails here (RuntimeError: no code for this CPU)"
+    assert states()["llvmlite"] == (False, "its scan fails here (RuntimeError: no code for this CPU), its splat does not compute the definition here")
     forget("llvmlite")
     install(machine, "llvmlite", "raise OSError('libllvmlite.so: cannot open\\nmore')", "binding")
     assert states()["llvmlite"] == (False, "llvmlite.binding cannot be imported (OSError: libllvmlite.so: cannot open)")

@@ -22,16 +22,6 @@ from vsvfi.ops.scan import Paths, kernel_mamba, reference, scan, scan_paths, war
 CASES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(params=["reference", "llvmlite"])
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The operator through one of its forms on the CPU."""
-    backends._choose.cache_clear()
-    if request.param == "llvmlite" and not next(found for found in backends.backends() if found.name == "llvmlite").available:
-        pytest.skip("llvmlite does not work here")
-    monkeypatch.setenv("VSVFI_OPS", request.param)
-    return str(request.param)
-
-
 def by_definition(
     u: Tensor,
     delta: Tensor,

@@ -6,12 +6,12 @@ from math import exp, floor, isfinite, nan
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from vsvfi.ops import backends
-from vsvfi.ops.splat import Kind, reference, splat, warm_up
+from vsvfi.ops.splat import Kind, _backend, reference, splat, warm_up
 
 SIZES = [(1, 1), (1, 7), (5, 1), (6, 9), (17, 33)]
 
@@ -55,6 +55,7 @@ def case(size: tuple[int, int], batch: int = 2, channels: int = 3, seed: int = 0
     return value, torch.randn(batch, 2, *size, generator=generator) * reach
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", ["average", "linear", "softmax"])
 def test_it_is_its_definition(size: tuple[int, int], kind: Kind) -> None:
@@ -67,6 +68,7 @@ def test_it_is_its_definition(size: tuple[int, int], kind: Kind) -> None:
     assert torch.allclose(result.double(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.usefixtures("backend")
 def test_holes_are_exactly_zero_and_no_motion_changes_nothing() -> None:
     value, _ = case((8, 12))
     assert torch.equal(splat(value, torch.zeros(2, 2, 8, 12)), value)
@@ -76,6 +78,7 @@ def test_holes_are_exactly_zero_and_no_motion_changes_nothing() -> None:
     assert float(moved[:, :, :, :3].abs().max()) == 0
 
 
+@pytest.mark.usefixtures("backend")
 def test_the_smallest_weight_restores_the_full_value() -> None:
     """No epsilon anywhere: one source pixel whose target lies a hair's breadth beyond an integer."""
     value = torch.zeros(1, 1, 1, 4)
@@ -85,6 +88,7 @@ def test_the_smallest_weight_restores_the_full_value() -> None:
     assert splat(value, displacement).flatten().tolist() == pytest.approx([0.75, 0.75, 0.0, 0.0], abs=1e-6)
 
 
+@pytest.mark.usefixtures("backend")
 def test_what_is_not_finite_spoils_nothing_else() -> None:
     value, displacement = case((6, 9), batch=1)
     displacement[0, 0, 1, 1], displacement[0, 1, 2, 2], displacement[0, 0, 3, 3] = nan, float("inf"), -float("inf")
@@ -98,6 +102,7 @@ def test_what_is_not_finite_spoils_nothing_else() -> None:
         assert torch.allclose(splat(value, displacement, kind=kind, importance=importance).double(), expected, atol=1e-5)
 
 
+@pytest.mark.usefixtures("backend")
 def test_a_spoilt_value_stays_where_it_is_carried() -> None:
     value, _ = case((6, 9), batch=1)
     displacement = torch.zeros(1, 2, 6, 9)
@@ -108,6 +113,7 @@ def test_a_spoilt_value_stays_where_it_is_carried() -> None:
     assert int(result.isnan().sum()) == 1
 
 
+@pytest.mark.usefixtures("backend")
 def test_large_importance_neither_overflows_nor_blackens() -> None:
     value, displacement = case((6, 9), reach=0.4)
     importance = torch.rand(2, 1, 6, 9) * 40 + 500
@@ -116,6 +122,7 @@ def test_large_importance_neither_overflows_nor_blackens() -> None:
     assert torch.allclose(result, splat(value, displacement, kind="softmax", importance=importance - 520), atol=1e-3)
 
 
+@pytest.mark.usefixtures("backend")
 def test_several_values_share_one_pass_and_keep_their_types() -> None:
     value, displacement = case((6, 9), channels=7)
     image, features = splat((value[:, :3], value[:, 3:].half()), displacement)
@@ -124,6 +131,7 @@ def test_several_values_share_one_pass_and_keep_their_types() -> None:
     assert torch.allclose(features.double(), by_definition(value[:, 3:].half(), displacement), atol=2e-3)
 
 
+@pytest.mark.usefixtures("backend")
 def test_sums_are_float32_under_half_precision() -> None:
     """3000 sources of 0.7 meet in one pixel; in half precision the sum itself would be off by a fifth."""
     value = torch.full((1, 1, 1, 3000), 0.7, dtype=torch.float16)
@@ -132,6 +140,7 @@ def test_sums_are_float32_under_half_precision() -> None:
     assert abs(float(splat(value, displacement)[0, 0, 0, 1500]) - float(value[0, 0, 0, 0])) < 1e-3
 
 
+@pytest.mark.usefixtures("backend")
 def test_a_batch_equals_single_calls_and_one_picture_serves_all() -> None:
     value, displacement = case((9, 14), batch=3)
     together = splat(value, displacement)
@@ -143,6 +152,7 @@ def test_a_batch_equals_single_calls_and_one_picture_serves_all() -> None:
     assert torch.equal(mixed, shared)
 
 
+@pytest.mark.usefixtures("backend")
 def test_memory_layout_does_not_matter_and_runs_agree() -> None:
     value, displacement = case((17, 33), channels=5)
     first = splat(value, displacement)
@@ -150,6 +160,7 @@ def test_memory_layout_does_not_matter_and_runs_agree() -> None:
     assert torch.equal(first, splat(value, displacement, deterministic=True))
 
 
+@pytest.mark.usefixtures("backend")
 def test_gradients() -> None:
     value, displacement = case((5, 6), batch=1, channels=2)
     value, displacement = value.double().requires_grad_(), (displacement * 0.3).requires_grad_()
@@ -167,6 +178,8 @@ def test_gradients() -> None:
         assert abs(float(tensor.grad[index]) - (values[0] - values[1]) / 2e-3) < 2e-2
 
 
+@pytest.mark.usefixtures("backend")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10_000), st.sampled_from([0.0, 0.01, 0.5, 4.0, 1e4]))
 def test_averages_stay_within_their_sources(height: int, width: int, seed: int, reach: float) -> None:
     value, displacement = case((height, width), batch=1, seed=seed, reach=reach)
@@ -196,30 +209,31 @@ def test_what_does_not_fit_is_refused(arguments: dict[str, object], fault: str) 
         splat(**{"values": V, "displacement": D, **arguments})  # type: ignore[call-overload]
 
 
-def test_the_kernel_takes_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a CUDA device the kernel is used unless an order of summation or gradients are asked for; everything else is the reference's."""
-    from vsvfi.ops.splat import _kernel
+class OnDevice:
+    """As much of a tensor as the choice looks at."""
 
-    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("cupy", True, "ready"))
-    cuda = torch.empty(1, 2, 1, 1, device="meta")
-    assert not _kernel(cuda, [cuda], deterministic=False)
+    def __init__(self, device: str, *, learns: bool = False, size: int = 8) -> None:
+        self.device, self.requires_grad, self.numel = torch.device(device), learns, lambda: size
 
-    class Cuda:
-        device = torch.device("cuda")
-        requires_grad = False
 
-    on_cuda: Tensor = Cuda()  # type: ignore[assignment]
-    assert _kernel(on_cuda, [on_cuda], deterministic=False)
-    assert not _kernel(on_cuda, [on_cuda], deterministic=True)
-    Cuda.requires_grad = True
-    assert not _kernel(on_cuda, [on_cuda], deterministic=False)
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_kernels_take_what_they_can(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    """A kernel is used unless gradients or, on a CUDA device, an order of summation are asked for; everything else is the reference's."""
+    name = {"cuda": "cupy", "cpu": "llvmlite"}[device]
+    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend(name, True, "ready"))
+    plain: list[Tensor] = [OnDevice(device)]  # type: ignore[list-item]
+    learning: list[Tensor] = [*plain, OnDevice(device, learns=True)]  # type: ignore[list-item]
+    assert _backend(plain, deterministic=False) == name
+    assert _backend(plain, deterministic=True) == ("reference" if device == "cuda" else name)
+    assert _backend(learning, deterministic=False) == "reference"
     with torch.no_grad():
-        assert _kernel(on_cuda, [on_cuda], deterministic=False)
-    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("reference", True, "no CuPy"))
-    Cuda.requires_grad = False
-    assert not _kernel(on_cuda, [on_cuda], deterministic=False)
+        assert _backend(learning, deterministic=False) == name
+    assert (_backend([OnDevice("cpu", size=0)], deterministic=False)) == "reference"  # type: ignore[list-item]
+    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("reference", True, "no kernel"))
+    assert _backend(plain, deterministic=False) == "reference"
 
 
+@pytest.mark.usefixtures("backend")
 def test_weights_of_a_picture_without_any_finite_importance() -> None:
     found = reference.weights("softmax", torch.full((1, 1, 2, 2), nan))
     assert found is not None
@@ -227,9 +241,15 @@ def test_weights_of_a_picture_without_any_finite_importance() -> None:
     assert float(splat(torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), kind="softmax", importance=torch.full((1, 1, 2, 2), nan)).abs().max()) == 0
 
 
+@pytest.mark.usefixtures("backend")
+def test_nothing_is_splatted_to_nothing() -> None:
+    assert splat(torch.zeros(2, 0, 3, 4), torch.zeros(2, 2, 3, 4)).shape == (2, 0, 3, 4)
+
+
 def test_warming_up_splats_every_type(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[torch.dtype]] = []
     kept = reference.splat_values
+    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("reference", True, "no kernel"))
     monkeypatch.setattr(reference, "splat_values", lambda parts, *others: seen.append({part.dtype for part in parts}) or kept(parts, *others))
     warm_up(torch.device("cpu"), torch.bfloat16)
-    assert seen == [{torch.bfloat16, torch.float32}]
+    assert seen == [{torch.bfloat16, torch.float32}] * 2

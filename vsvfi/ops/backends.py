@@ -1,4 +1,4 @@
-"""Which implementations of the operators can run here, and why the others cannot. Knows no operator but the scan; imports nothing heavy before it is asked.
+"""Which implementations of the operators can run here, and why the others cannot. Of the operators it knows only which to try; imports nothing heavy at first.
 
     reference    plain torch: runs anywhere, and is what the others are tested against
     llvmlite     native code for the CPU, compiled at run time by LLVM
@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 NAMES = ("reference", "llvmlite", "cupy", "mamba_ssm")
 _DEVICES = {"llvmlite": "cpu", "cupy": "cuda", "mamba_ssm": "cuda"}
 """The kind of device that a backend's kernels run on."""
+
+_TRIED = {"llvmlite": ("scan", "splat"), "mamba": ("scan",)}
+"""The operators whose kernels are tried on a few numbers before a backend is used: kernel_NAME of each has a `fault()`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +131,9 @@ def _mamba_fault() -> str | None:
 
 
 def _trial(kernel: str) -> str | None:
-    """What is wrong with a form of the scan that this machine has."""
-    fault: str | None = importlib.import_module(f"vsvfi.ops.scan.kernel_{kernel}").fault()
-    return fault
+    """What is wrong with a backend's kernels on this machine. One that fails stops them all, which is told; none is used in silence beside it."""
+    found = [importlib.import_module(f"vsvfi.ops.{operator}.kernel_{kernel}").fault() for operator in _TRIED[kernel]]
+    return ", ".join(fault for fault in found if fault is not None) or None
 
 
 def _import_fault(package: str, remedy: str, module: str | None = None) -> str | None:

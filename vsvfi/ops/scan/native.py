@@ -6,15 +6,14 @@ tensor; `kernel_llvmlite` does.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
+
+from vsvfi.ops.llvm import FLOAT, INT, LONG, loop, machine_code
 
 LANES = 16
 """Channels of one vector."""
@@ -28,8 +27,7 @@ WIDTH = LANES * VECTORS
 AHEAD = 2
 """How many positions early a token is asked for."""
 
-_FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
+_FLOATS, _INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT, LANES)
 
 _LOG2E = float(np.log2(np.e))
 _LN2_HIGH = 0.693359375
@@ -84,7 +82,7 @@ class Lanes:
 
     def scaled(self, rounded: Lanes) -> Lanes:
         """This times 2^k, where `rounded` is k + _ROUND: k is added to the exponent. Both must stay in the normal range."""
-        exponent = self.builder.shl(self.builder.bitcast(rounded.value, _INTS), _constants(_INT, 23))
+        exponent = self.builder.shl(self.builder.bitcast(rounded.value, _INTS), _constants(INT, 23))
         bits = self.builder.add(self.builder.bitcast(self.value, _INTS), exponent)
         return Lanes(self.builder, self.builder.bitcast(bits, _FLOATS))
 
@@ -105,35 +103,11 @@ class Lanes:
         return self.where_negative(0.0, self) + z * z.horner(_LOG1P)
 
     def _like(self, other: Lanes | float) -> Any:
-        return other.value if isinstance(other, Lanes) else _constants(_FLOAT, float(np.float32(other)))
+        return other.value if isinstance(other, Lanes) else _constants(FLOAT, float(np.float32(other)))
 
 
 def _constants(kind: Any, value: float) -> Any:
     return ir.Constant(ir.VectorType(kind, LANES), [value] * LANES)
-
-
-@contextlib.contextmanager
-def _loop(builder: Any, count: Any, carried: Sequence[Any] = ()) -> Iterator[tuple[Any, list[Any], list[Any]]]:
-    """A loop of `count` >= 1 rounds: yields the index, the carried values of this round, and a list to put those of the next into.
-
-    After the loop that list is what the last round put there.
-    """
-    before, body, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
-    builder.branch(body)
-    builder.position_at_end(body)
-    index = builder.phi(_LONG)
-    index.add_incoming(_LONG(0), before)
-    entering = [builder.phi(value.type) for value in carried]
-    for phi, value in zip(entering, carried, strict=True):
-        phi.add_incoming(value, before)
-    leaving: list[Any] = []
-    yield index, entering, leaving
-    following = builder.add(index, _LONG(1))
-    index.add_incoming(following, builder.block)
-    for phi, value in zip(entering, leaving, strict=True):
-        phi.add_incoming(value, builder.block)
-    builder.cbranch(builder.icmp_unsigned("<", following, count), body, after)
-    builder.position_at_end(after)
 
 
 _POINTERS = ("u", "delta", "rates", "entering", "leaving", "skip", "bias", "reads", "writes", "state", "y")
@@ -143,8 +117,8 @@ _NUMBERS = ("length", "stride", "states")
 def _build(softplus: bool) -> str:
     """Assembly of one function: one path, one block of channels. All strides but that of tokens are fixed; see `kernel_llvmlite` for the layouts."""
     module = ir.Module(name="vsvfi_scan")
-    pointers = [ir.PointerType(_INT if name in ("reads", "writes") else _FLOAT) for name in _POINTERS]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [*pointers, *[_LONG] * len(_NUMBERS)]), name="scan")
+    pointers = [ir.PointerType(INT if name in ("reads", "writes") else FLOAT) for name in _POINTERS]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [*pointers, *[LONG] * len(_NUMBERS)]), name="scan")
     given = dict(zip((*_POINTERS, *_NUMBERS), function.args, strict=True))
     builder = ir.IRBuilder(function.append_basic_block())
 
@@ -159,29 +133,29 @@ def _build(softplus: bool) -> str:
 
     def spread(name: str, offset: Any) -> Lanes:
         """One number in all lanes."""
-        single = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), builder.load(place(name, offset)), _INT(0))
+        single = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), builder.load(place(name, offset)), INT(0))
         return Lanes(builder, builder.shuffle_vector(single, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(_INTS, [0] * LANES)))
 
     def token(name: str, position: Any) -> Any:
-        return builder.sext(builder.load(place(name, position)), _LONG)
+        return builder.sext(builder.load(place(name, position)), LONG)
 
-    prefetch = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.PointerType(ir.IntType(8)), _INT, _INT, _INT]), name="llvm.prefetch.p0")
+    prefetch = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.PointerType(ir.IntType(8)), INT, INT, INT]), name="llvm.prefetch.p0")
 
     def announce(name: str, offset: Any, write: int) -> None:
         """Bring this block's part of a token into the cache; tokens of a column lie too far apart for the CPU to guess."""
         for vector in range(VECTORS):
-            start = builder.bitcast(place(name, builder.add(offset, _LONG(LANES * vector))), ir.PointerType(ir.IntType(8)))
-            builder.call(prefetch, [start, _INT(write), _INT(3), _INT(1)])
+            start = builder.bitcast(place(name, builder.add(offset, LONG(LANES * vector))), ir.PointerType(ir.IntType(8)))
+            builder.call(prefetch, [start, INT(write), INT(3), INT(1)])
 
-    lanes = [_LONG(LANES * vector) for vector in range(VECTORS)]
-    zero = Lanes(builder, _constants(_FLOAT, 0.0))
-    with _loop(builder, given["states"]) as (n, _, _):
+    lanes = [LONG(LANES * vector) for vector in range(VECTORS)]
+    zero = Lanes(builder, _constants(FLOAT, 0.0))
+    with loop(builder, given["states"]) as (n, _, _):
         for lane in lanes:
-            store(zero, "state", builder.add(builder.mul(n, _LONG(WIDTH)), lane))
-    with _loop(builder, given["length"]) as (position, _, _):
+            store(zero, "state", builder.add(builder.mul(n, LONG(WIDTH)), lane))
+    with loop(builder, given["length"]) as (position, _, _):
         source = token("reads", position)
         row = builder.mul(source, given["stride"])
-        later = builder.add(position, _LONG(AHEAD))
+        later = builder.add(position, LONG(AHEAD))
         later = builder.select(builder.icmp_unsigned("<", later, given["length"]), later, position)
         for name, order in (("u", "reads"), ("delta", "reads"), ("y", "writes")):
             announce(name, builder.mul(token(order, later), given["stride"]), int(name == "y"))
@@ -191,9 +165,9 @@ def _build(softplus: bool) -> str:
         gains = [step * value for step, value in zip(steps, values, strict=True)]
         totals = [load("skip", lane) * value for lane, value in zip(lanes, values, strict=True)]
         shared = builder.mul(source, given["states"])
-        with _loop(builder, given["states"], [total.value for total in totals]) as (n, sums, next_sums):
+        with loop(builder, given["states"], [total.value for total in totals]) as (n, sums, next_sums):
             entering, leaving = (spread(name, builder.add(shared, n)) for name in ("entering", "leaving"))
-            first = builder.mul(n, _LONG(WIDTH))
+            first = builder.mul(n, LONG(WIDTH))
             for lane, step, gain, total in zip(lanes, steps, gains, sums, strict=True):
                 offset = builder.add(first, lane)
                 state = (step * load("rates", offset)).exp2() * load("state", offset) + gain * entering
@@ -214,19 +188,4 @@ def compiled(softplus: bool) -> Callable[..., None]:
     Raises:
         RuntimeError: LLVM cannot make code for this machine.
     """
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True)
-    module = llvm.parse_assembly(_build(softplus))
-    module.verify()
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(_POINTERS), *[ctypes.c_int64] * len(_NUMBERS))
-    function = prototype(engine.get_function_address("scan"))
-
-    def call(*arguments: int, engine: Any = engine) -> None:
-        """Holds the engine: the code lives as long as it does."""
-        function(*arguments)
-
-    return call
+    return machine_code(_build(softplus), "scan", len(_POINTERS), len(_NUMBERS))

@@ -1,6 +1,7 @@
 """Forward warping ("splatting"): carry every source pixel to where a displacement points, and average what meets there.
 
-Checks the arguments and chooses the backend: CuPy's kernel on a CUDA device where it can run, else plain torch (`reference`), which is the definition.
+Checks the arguments and chooses the backend: native code compiled by LLVM on the CPU and CuPy's kernel on a CUDA device where they can run, else plain
+torch (`reference`), which is the definition.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 from vsvfi.ops import backends
 from vsvfi.ops.splat import reference
 
-_KERNELS = ("cupy",)
+_KERNELS = ("llvmlite", "cupy")
 """The backends besides the reference."""
 
 type Kind = Literal["average", "linear", "softmax"]
@@ -42,7 +43,7 @@ def splat(
         kind: what the importance means; see above.
         importance: [B, 1, H, W] or [1, 1, H, W]; for "linear" and "softmax" alone. For "softmax" the largest of a picture counts as 0, so a source more than
             103 below it has no weight left.
-        deterministic: sum in a fixed order on CUDA too (through the reference, slower); the CPU always does.
+        deterministic: sum in a fixed order on CUDA too (through the reference, slower); the CPU always does, in native code as well.
 
     Returns:
         For each of `values` a tensor [B, C, H, W] of its own type.
@@ -53,11 +54,16 @@ def splat(
     parts = [values] if isinstance(values, Tensor) else list(values)
     _check(parts, displacement, kind, importance)
     weight = reference.weights(kind, importance)
-    if _kernel(displacement, [*parts, displacement, *([] if weight is None else [weight])], deterministic):
+    kernel = _backend([displacement, *parts, *([] if weight is None else [weight])], deterministic)
+    if kernel == "cupy":
         from vsvfi.ops.splat import kernel_cupy  # noqa: F401  (registers the operators)
 
         total = torch.ops.vsvfi.splat_total(displacement, weight)
         results = [torch.ops.vsvfi.splat_values(part, displacement, weight, total) for part in parts]
+    elif kernel == "llvmlite":
+        from vsvfi.ops.splat import kernel_llvmlite
+
+        results = kernel_llvmlite.splat_values(parts, displacement, weight)
     else:
         results = reference.splat_values(parts, displacement, weight)
     return results[0] if isinstance(values, Tensor) else results
@@ -65,15 +71,22 @@ def splat(
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
     """Load and compile what splatting on this device needs for values of this type and float32, so that no frame has to wait for it."""
+    displacement = torch.zeros(1, 2, 2, 2, device=device)
+    values, importance = [torch.zeros(1, 1, 2, 2, device=device, dtype=entry) for entry in {dtype, torch.float32}], displacement[:, :1]
     with torch.no_grad():
-        splat([torch.zeros(1, 1, 2, 2, device=device, dtype=entry) for entry in {dtype, torch.float32}], torch.zeros(1, 2, 2, 2, device=device))
+        splat(values, displacement)
+        if device.type == "cpu":  # code with weights is another there
+            splat(values, displacement, kind="linear", importance=importance)
 
 
-def _kernel(displacement: Tensor, tensors: Sequence[Tensor], deterministic: bool) -> bool:
-    """Whether the CUDA kernel takes this call: it keeps no order of summation and knows no gradients."""
-    if deterministic or displacement.device.type != "cuda" or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
-        return False
-    return backends.choose("cuda", _KERNELS).name == "cupy"
+def _backend(tensors: Sequence[Tensor], deterministic: bool) -> str:
+    """What takes this call of a displacement and others: kernels know no gradients and nothing empty, that for CUDA keeps no order of summation."""
+    device = tensors[0].device.type
+    if (deterministic and device == "cuda") or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+        return "reference"
+    if device == "cpu" and any(tensor.numel() == 0 for tensor in tensors):
+        return "reference"
+    return backends.choose(device, _KERNELS).name
 
 
 def _check(values: Sequence[Tensor], displacement: Tensor, kind: str, importance: Tensor | None) -> None:

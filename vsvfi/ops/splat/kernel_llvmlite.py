@@ -1,0 +1,102 @@
+"""Splatting on the CPU: splits pictures into bands of target rows and runs the code of `native` for them on all cores.
+
+The code runs without the GIL on threads of its own call: any number of threads may call at once, and none is left behind. Sums have one order, that of
+the source pixels, whatever the number of threads. Checks no arguments. Imported only where llvmlite works (see `vsvfi.ops.backends`); the import registers
+the operator `vsvfi::splat_llvmlite`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from vsvfi.ops.splat import native, trial
+
+_WORTHWHILE = 1 << 19
+"""Numbers in the results for which one more thread is worth its start, which takes a third of a millisecond."""
+
+
+def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
+    """A / D for each of `values`; see `vsvfi.ops.splat.reference.splat_values`, which has the same arguments. None may be empty.
+
+    Results are dense and channels last in memory. Values in float32 whose channels lie side by side are read where they are, others are copied first.
+    """
+    function = native.compiled(weight is not None)
+    displacement = displacement.detach().float()
+    batch, _, height, width = displacement.shape
+    low, high = displacement[:, 1].aminmax(dim=2)
+    pictures = [_readable(value) for value in values]
+    results = [torch.empty(batch, height, width, value.shape[1]) for value in values]
+    total = torch.empty(batch, height, width)
+    weights = None if weight is None else weight.detach().float()[:, 0]
+
+    def task(index: int, begin: int, end: int) -> None:
+        fields: list[int] = []
+        for picture, result in zip(pictures, results, strict=True):
+            fields += (_of(picture, index), picture.stride(2), picture.stride(3), result[index].data_ptr(), picture.shape[1])
+        table = (ctypes.c_int64 * len(fields))(*fields)
+        function(
+            ctypes.addressof(table),
+            *(displacement[index, axis].data_ptr() for axis in range(2)),
+            *(bound[index].data_ptr() for bound in (low, high)),
+            0 if weights is None else _of(weights, index),
+            total[index].data_ptr(),
+            len(pictures),
+            *displacement.stride()[2:],
+            *((0, 0) if weights is None else weights.stride()[1:]),
+            height,
+            width,
+            begin,
+            end,
+        )
+
+    threads = min(torch.get_num_threads(), 1 + sum(result.numel() for result in results) // _WORTHWHILE)
+    bands = min(height, threads // math.gcd(batch, threads))  # so that every thread has as many
+    tasks = [(index, height * band // bands, height * (band + 1) // bands) for index in range(batch) for band in range(bands)]
+
+    def work(first: int) -> None:
+        for given in tasks[first::threads]:
+            task(*given)
+
+    if threads == 1:
+        work(0)
+    else:
+        with ThreadPoolExecutor(threads - 1, thread_name_prefix="vsvfi-splat") as pool:
+            others = [pool.submit(work, first) for first in range(1, threads)]
+            work(0)
+            for other in others:
+                other.result()
+    return [result.permute(0, 3, 1, 2).to(value.dtype) for result, value in zip(results, values, strict=True)]
+
+
+def fault() -> str | None:
+    """Why this code is not to be used here, or None."""
+    return trial.fault(run)
+
+
+def _readable(value: Tensor) -> Tensor:
+    """The value in float32, its channels side by side; any strides of rows and columns will do."""
+    value = value.detach().float()
+    if value.shape[1] == 1 or value.stride(1) == 1:
+        return value
+    return value.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def _of(pictures: Tensor, index: int) -> int:
+    """The address of a picture; one serves a whole batch."""
+    return pictures[index if pictures.shape[0] > 1 else 0].data_ptr()
+
+
+def _shape(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
+    """What `run` returns, without its content."""
+    batch, _, height, width = displacement.shape
+    return [value.new_empty(batch, height, width, value.shape[1]).permute(0, 3, 1, 2) for value in values]
+
+
+splat_values = torch.library.custom_op("vsvfi::splat_llvmlite", run, mutates_args=(), device_types="cpu")
+splat_values.register_fake(_shape)
