@@ -97,7 +97,7 @@ FAMILY = Family(
         Variant(
             name="builtin",
             config={"width": 8},
-            sources=(Builtin(file="uprnet_builtin.safetensors", sha256="06d9d01d55e6980c5b13e656e50081f95ea6a946d72947b0a8c2a7888e325a0c", size=848_074),),
+            sources=(Builtin(file="uprnet_builtin.safetensors", sha256="03f0e3e04d8b531adc9a31a92922c98ba92c56f7c946daa599590b577650d230", size=848_074),),
             licence="MIT",
             parameters=420_009,
             note="packaged, no download; small, trained on procedural scenes alone (scripts/train), any time",
