@@ -22,6 +22,7 @@ from vsvfi.models.uprnet import network as network_module
 from vsvfi.models.uprnet import parts
 from vsvfi.models.uprnet.network import UPRNet
 from vsvfi.models.uprnet.spec import FAMILY, default_scale, levels_for
+from vsvfi.weights.source import Url
 
 SIZES = ("uprnet_base", "uprnet_large", "uprnet_llarge")
 CASES = ("base", "pad", "levels2", "levels4", "scale0.5", "scale0.25")
@@ -315,3 +316,18 @@ def test_cuda_matches_too(shared: Path, variant: str) -> None:
     assert float((exact - reference).norm() / reference.norm()) < 1e-4
     half = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp16", options={"levels": 3})(*images, 0.5).cpu()
     assert float((half - reference).abs().mean()) < 5e-3
+
+
+def test_published_weights_are_pinned_and_their_licence_is_told() -> None:
+    """The object ids of the files in the authors' repository; whoever fetches them reads first what they may be used for."""
+    pins = {"uprnet_base": "c455803a", "uprnet_large": "6313f56c", "uprnet_llarge": "c94cafbd"}
+    for variant in FAMILY.variants:
+        if variant.name in pins:
+            (source,) = variant.sources
+            assert isinstance(source, Url)
+            assert source.url == f"https://github.com/srcn-ivl/UPR-Net/raw/master/checkpoints/upr-{variant.name.removeprefix('uprnet_')}.pkl"
+            assert source.git_blob is not None
+            assert source.git_blob.startswith(pins[variant.name])
+            assert len(source.git_blob) == 40
+            assert "CC BY-NC-ND 4.0" in variant.licence
+            assert "may not be used commercially" in variant.licence_notice
