@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scripts.benchmark.playback import measure
 from vsvfi.engine.device import describe, inference, resolve_device
 from vsvfi.ops import backends
 from vsvfi.ops.splat import reference, splat
@@ -88,22 +88,6 @@ def atomic(value: Tensor, displacement: Tensor) -> Tensor:
     total = sums[:, :-1, -1:]
     result = sums[:, :-1, :-1] / torch.where(total == 0, 1.0, total)
     return result.reshape(batch, height, width, channels).permute(0, 3, 1, 2).to(value.dtype)
-
-
-def measure(ways: dict[str, Callable[[], Tensor]], device: torch.device, rounds: int) -> dict[str, list[float]]:
-    """Seconds of every way, in interleaved rounds after one that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, way in ways.items():
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            started = time.perf_counter()
-            way()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if number:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
 
 
 if __name__ == "__main__":
