@@ -11,7 +11,7 @@ import torch
 
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
-from scripts.train.train import ARCHITECTURES, Settings, Trainer, train
+from scripts.train.train import ARCHITECTURES, Settings, Trainer, main, train
 from vsvfi.ops.warp import backward_warp
 
 
@@ -125,3 +125,9 @@ def test_resuming_goes_on_bit_for_bit(settings: Settings, tmp_path: Path, capsys
     assert (settings.out / "curve.csv").read_text().count("\n") == 3
     assert sorted(path.name for path in settings.out.glob("*.p[nt]*")) == ["best.pt", "last.pt", "sample-000002.png", "sample-000004.png"]
     assert "held out" in capsys.readouterr().err
+
+
+def test_a_width_is_for_uprnet_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--architecture", "ifrnet", "--width", "8"])
+    assert "--width 8 is for --architecture uprnet; leave it out" in capsys.readouterr().err

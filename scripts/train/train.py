@@ -252,6 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
     given = vars(parser.parse_args(arguments))
+    if given["width"] and given["architecture"] != "uprnet":
+        parser.error(f"--width {given['width']} is for --architecture uprnet; leave it out")
     resume, threads, half, muon = given.pop("resume"), given.pop("threads"), not given.pop("full_precision"), not given.pop("adam")
     if threads:
         torch.set_num_threads(threads)
