@@ -94,8 +94,17 @@ def _shape(random: np.random.Generator, radius: float) -> Shape:
     return Blob(radius * 0.6, waves)
 
 
-def _stamp(random: np.random.Generator, picture: Array, shape: Shape, fill: Texture | Array, place: tuple[float, float], radius: float, outline: float) -> None:
-    """Draw a turned shape into picture [C, H, W]; a fourth channel gathers coverage."""
+def _stamp(
+    random: np.random.Generator,
+    picture: Array,
+    shape: Shape,
+    fill: Texture | Array,
+    place: tuple[float, float],
+    radius: float,
+    outline: float,
+    turn: float | None = None,
+) -> None:
+    """Draw a shape, turned at random where `turn` is None, into picture [C, H, W]; a fourth channel gathers coverage."""
     height, width = picture.shape[1:]
     left, right = max(0, int(place[0] - radius)), min(width, int(place[0] + radius) + 2)
     top, bottom = max(0, int(place[1] - radius)), min(height, int(place[1] + radius) + 2)
@@ -103,7 +112,7 @@ def _stamp(random: np.random.Generator, picture: Array, shape: Shape, fill: Text
         return
     rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
     x, y = columns - np.float32(place[0]), rows - np.float32(place[1])
-    turn = random.uniform(0, 2 * np.pi)
+    turn = random.uniform(0, 2 * np.pi) if turn is None else turn
     cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     u, v = cosine * x + sine * y, cosine * y - sine * x
     distance = shape(u, v)
@@ -155,17 +164,48 @@ def _blurred(picture: Array, sigma: float) -> Array:
     return result
 
 
+def _strokes(random: np.random.Generator, side: int) -> Array:
+    """[4, side, side]: lines of glyphs, or a bundle of hair: thin strokes of one colour on nothing, colour already multiplied by coverage."""
+    sprite = np.zeros((4, side, side), np.float32)
+    colour = _colour(random)
+    if random.random() < 0.5:
+        height = float(random.uniform(14, 40))
+        thickness = height * float(random.uniform(0.05, 0.12))
+        for top in np.arange(0.2 * side, 0.8 * side, 1.5 * height):
+            for left in np.arange(0.1 * side, 0.88 * side, 0.8 * height):
+                if random.random() < 0.15:
+                    continue  # between words
+                nodes = random.choice(6, int(random.integers(2, 5)), replace=False)
+                points = [((node % 2 - 0.5) * 0.5 * height, (node // 2 - 1) * 0.5 * height) for node in nodes]
+                for start, end in pairwise(points):
+                    _stamp(random, sprite, Capsule(start, end, thickness), colour, (float(left), float(top)), height, 0.0, turn=0.0)
+        return sprite
+    root = random.uniform(0.3, 0.7, 2) * side
+    for _ in range(int(random.integers(8, 40))):
+        place, angle = root + random.normal(0, 12, 2), random.uniform(0, 2 * np.pi)
+        bend, thickness = random.normal(0, 0.15), float(random.uniform(0.7, 2.0))
+        for _ in range(int(random.integers(4, 9))):
+            step = 12 * np.array([np.cos(angle), np.sin(angle)])
+            stroke = Capsule((0.0, 0.0), (float(step[0]), float(step[1])), thickness)
+            _stamp(random, sprite, stroke, colour, (float(place[0]), float(place[1])), 16.0, 0.0, turn=0.0)
+            place, angle = place + step, angle + bend
+    return sprite
+
+
 def _sprite(random: np.random.Generator, pictures: Array) -> Array:
     """[4, 256, 256], nothing along the border."""
     side = SPRITES[0]
     picture = pictures[random.integers(len(pictures))]
     top, left = (int(value) for value in random.integers(0, BACKGROUND - side, 2))
+    axis = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
+    u, v = np.meshgrid(axis, axis)
+    edge = np.clip((np.float32(side / 2 - 3) - np.maximum(np.abs(u), np.abs(v))) / 2, 0, 1)
+    if random.random() < 0.2:
+        return _strokes(random, side) * edge
     sprite = np.zeros((4, side, side), np.float32)
     sprite[:3] = picture[:, top : top + side, left : left + side]
     if random.random() < 0.4:
         sprite[:3] = _colour(random)[:, None, None]
-    axis = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
-    u, v = np.meshgrid(axis, axis)
     distance = _shape(random, 0.93 * side / 2)(u, v)
     sprite[3] = np.clip(np.float32(0.5) - distance / np.float32(random.choice([2, 2, 2, 6, 14])), 0, 1)
     inside = sprite[3].copy()
@@ -175,7 +215,6 @@ def _sprite(random: np.random.Generator, pictures: Array) -> Array:
         _stamp(random, sprite[:3], _shape(random, radius), _fill(random, radius), place, radius, 0.0)
     if random.random() < 0.25:
         sprite[:3] *= 1 - np.clip(distance + np.float32(random.uniform(3, 8)), 0, 1) * np.float32(0.9)
-    edge = np.clip((np.float32(side / 2 - 3) - np.maximum(np.abs(u), np.abs(v))) / 2, 0, 1)
     sprite[3] = inside * edge
     sprite[:3] *= sprite[3]
     return np.clip(sprite, 0, 1)

@@ -1,7 +1,7 @@
 """Batches of training samples, rendered with torch: two frames, the exact frame between them at a random t, and the exact flows from it.
 
 Each sample is a background and sprites of a `Bank`, each with an affine motion and a travelling wave that is invertible in closed form. Positions are
-pixels, times 0 (first), t and 1 (second). Knows nothing of any network.
+pixels, times 0 (first), t and 1 (second). Knows nothing of any network; what a camera and a codec add is in `recording`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scripts.train.bank import SPRITES, Bank
+from scripts.train.recording import halved_colour, quantised
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,21 @@ class _Motion:
         return (cosine * u - sine * v) * zoom + left, (sine * u + cosine * v) * zoom + top
 
 
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Textures [B, 3 or 4, s, s] with their motions; `extent` [B, 1, 1] is the distance from the middle of a texture to its border, in pixels."""
+
+    textures: Tensor
+    motion: _Motion
+    extent: Tensor
+
+    def drawn(self, places: tuple[Tensor, Tensor]) -> Tensor:
+        """The texture at layer positions; a background goes on beyond its border, a sprite ends there."""
+        grid = torch.stack((places[0] / self.extent, places[1] / self.extent), -1)
+        beyond = "zeros" if self.textures.shape[1] == 4 else "reflection"
+        return functional.grid_sample(self.textures, grid, mode="bilinear", padding_mode=beyond, align_corners=False)
+
+
 class Renderer:
     """Draws batches from a bank; one seed gives one sequence of batches.
 
@@ -130,11 +146,12 @@ class _Drawing:
         angle = self.uniform(0, 2 * math.pi)
         return size * torch.cos(angle), 0.7 * size * torch.sin(angle)
 
-    def motion(self, place: tuple[Tensor, Tensor], camera: tuple[Tensor, Tensor], still: float, zoom: Tensor) -> _Motion:
-        """Motion around a place, which is reached at time 1/2."""
+    def motion(self, place: tuple[Tensor, Tensor], camera: tuple[Tensor, Tensor], still: float, zoom: Tensor, gentle: Tensor) -> _Motion:
+        """Motion around a place, which is reached at time 1/2; a tenth of it where `gentle` is 1."""
         own_x, own_y = self.displacement(still)
-        velocity_x, velocity_y = camera[0] + own_x, camera[1] + own_y
-        bend, lively, wavy = self.chance(0.15), self.chance(0.5), self.chance(0.3)
+        slow = 1 - 0.9 * gentle
+        velocity_x, velocity_y = camera[0] + slow * own_x, camera[1] + slow * own_y
+        bend, lively, wavy = self.chance(0.15), slow * self.chance(0.5), self.chance(0.3)
         wavelength = self.uniform(30, 120)
         return _Motion(
             x=place[0] - velocity_x / 2,
@@ -150,7 +167,7 @@ class _Drawing:
             wave=wavy * self.uniform(0, 0.05) * wavelength,
             frequency=2 * math.pi / wavelength,
             phase=self.uniform(-math.pi, math.pi),
-            speed=self.normal(0.5),
+            speed=slow * self.normal(0.5),
         )
 
     def recolour(self, textures: Tensor) -> Tensor:
@@ -164,41 +181,63 @@ class _Drawing:
     def sample(self) -> Sample:
         t = self.uniform(0.02, 0.98)
         t = torch.where(self.chance(0.35) > 0, torch.full_like(t, 0.5), t)
-        camera = self.displacement(0.15)
         still = self.chance(0.1)
-        zoom = self.uniform(-0.1, 0.2)
-        middle = (self.width / 2 + self.uniform(-20, 20), self.height / 2 + self.uniform(-20, 20))
-        calm = self.motion(middle, camera, 1.0, zoom)
-        calm.spin, calm.growth = calm.spin * 0.5, calm.growth
         times = [torch.zeros_like(t), t, torch.ones_like(t)]
         times = [torch.where(still > 0, torch.full_like(t, 0.5), time) for time in times]
+        camera, layers = self.layers()
+        places = [[layer.motion.to_layer(self.x, self.y, time) for time in times] for layer in layers]
+        pictures, covers = zip(*(self.picture(layers, [place[which] for place in places]) for which in range(3)), strict=True)
+        if float(torch.rand(1, generator=self.random)) < 0.12:
+            pictures = self.smeared(layers, times, camera, list(pictures))
+        flow, forth, back = self.flows(layers[0].motion, places[0], times)
+        for number, layer in enumerate(layers[1:]):
+            own = self.flows(layer.motion, places[1 + number], times)
+            covered = [cover[number] for cover in covers]
+            forth, flow, back = (torch.where(cover, new, old) for cover, new, old in zip(covered, (own[1], own[0], own[2]), (forth, flow, back)))
+        return self.exposed(list(pictures), t, flow, torch.cat((forth, back), 1), still)
 
+    def layers(self) -> tuple[tuple[Tensor, Tensor], list[_Layer]]:
+        """The camera's shift, a background that follows it, and sprites that also move on their own. A quarter of the samples barely move at all."""
+        gentle = self.chance(0.25)
+        angle, size = self.uniform(0, 2 * math.pi), self.uniform(0.1, 2.5)
+        wild = self.displacement(0.15)
+        camera = (torch.where(gentle > 0, size * torch.cos(angle), wild[0]), torch.where(gentle > 0, size * torch.sin(angle), wild[1]))
+        zoom = self.uniform(-0.1, 0.2)
+        middle = (self.width / 2 + self.uniform(-20, 20), self.height / 2 + self.uniform(-20, 20))
+        motion = self.motion(middle, camera, 1.0, zoom, gentle)
+        motion.spin = motion.spin * 0.5
         index = torch.randint(len(self.bank.backgrounds), (self.batch,), generator=self.random).to(self.device)
         textures = self.recolour(self.bank.backgrounds[index])
-        half = textures.shape[-1] / 2 / self.uniform(1.3, 2.2)
-        places = [calm.to_layer(self.x, self.y, time) for time in times]
-        pictures = [
-            functional.grid_sample(textures, torch.stack((u / half, v / half), -1), mode="bilinear", padding_mode="reflection", align_corners=False)
-            for u, v in places
-        ]
-        flow, forth, back = self.flows(calm, places, times)
-
+        found = [_Layer(textures, motion, textures.shape[-1] / 2 / self.uniform(1.3, 2.2))]
         for _ in range(int(torch.randint(0, 5, (1,), generator=self.random))):
             level = int(torch.randint(0, len(SPRITES), (1,), generator=self.random))
-            radius = self.uniform(0.18, 0.42) * SPRITES[level]
+            extent = self.uniform(0.18, 0.42) * SPRITES[level]
             place = (self.uniform(0, 1) * self.width, self.uniform(0, 1) * self.height)
-            motion = self.motion(place, camera, 0.3, torch.zeros_like(zoom))
+            motion = self.motion(place, camera, 0.3, torch.zeros_like(zoom), gentle)
             index = torch.randint(len(self.bank.sprites[level]), (self.batch,), generator=self.random).to(self.device)
-            textures = self.recolour(self.bank.sprites[level][index])
-            places = [motion.to_layer(self.x, self.y, time) for time in times]
-            covered = []
-            for which, (u, v) in enumerate(places):
-                drawn = functional.grid_sample(textures, torch.stack((u / radius, v / radius), -1), padding_mode="zeros", align_corners=False)
-                pictures[which] = pictures[which] * (1 - drawn[:, 3:]) + drawn[:, :3]
-                covered.append(drawn[:, 3:] > 0.5)
-            own = self.flows(motion, places, times)
-            forth, flow, back = (torch.where(cover, new, old) for cover, new, old in zip(covered, (own[1], own[0], own[2]), (forth, flow, back)))
-        return self.exposed(pictures, t, flow, torch.cat((forth, back), 1), still)
+            found.append(_Layer(self.recolour(self.bank.sprites[level][index]), motion, extent))
+        return camera, found
+
+    def picture(self, layers: list[_Layer], places: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
+        """All layers at their places, [B, 3, H, W], and where each sprite covers what is behind it, [B, 1, H, W] bool."""
+        picture, covers = layers[0].drawn(places[0]), []
+        for layer, place in zip(layers[1:], places[1:], strict=True):
+            drawn = layer.drawn(place)
+            picture = picture * (1 - drawn[:, 3:]) + drawn[:, :3]
+            covers.append(drawn[:, 3:] > 0.5)
+        return picture, covers
+
+    def smeared(self, layers: list[_Layer], times: list[Tensor], camera: tuple[Tensor, Tensor], pictures: list[Tensor]) -> list[Tensor]:
+        """The pictures as a shutter sees them that stays open around each time, for at most 6 pixels of the camera's motion."""
+        span = torch.minimum(self.uniform(0, 0.5), 6 / (torch.hypot(*camera) + 1e-3))
+        result = []
+        for picture, time in zip(pictures, times, strict=True):
+            parts = [picture]
+            for offset in (-0.4, 0.4):
+                places = [layer.motion.to_layer(self.x, self.y, time + offset * span) for layer in layers]
+                parts.append(self.picture(layers, places)[0])
+            result.append(torch.stack(parts).mean(0))
+        return result
 
     def flows(self, motion: _Motion, places: list[tuple[Tensor, Tensor]], times: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Flows of one layer whose positions at the three times are `places`: from t to both frames [B, 4, H, W], from the first to the second
@@ -220,10 +259,15 @@ class _Drawing:
         first, truth, second = (
             (picture * dark * (1 + change * (time - 0.5))).clamp(0, 1) for picture, time in zip(pictures, (torch.zeros_like(t4), t4, torch.ones_like(t4)))
         )
+        plain = [halved_colour(picture) for picture in (first, truth, second)]  # as nearly all video is stored
+        often = self.chance(0.5)[..., None]
+        first, truth, second = (torch.where(often > 0, halved, picture) for halved, picture in zip(plain, (first, truth, second), strict=True))
         strength = (self.chance(0.35) * self.uniform(0, 1) ** 2 * 0.04)[..., None]
         coarse = (self.chance(0.4))[..., None]
         noises = [self.grain(coarse) for _ in range(2)]
         first, second = first + strength * noises[0], second + strength * torch.where(still4 > 0, noises[0], noises[1])
+        coded, step = self.chance(0.3)[..., None], 2 ** self.uniform(1, 4.3)[..., None] / 255
+        first, second = (torch.where(coded > 0, quantised(image, step), image) for image in (first, second))
         truth = torch.where(still4 > 0, first, truth)
         first, second, truth = (((image * 255).round() / 255).clamp(0, 1) for image in (first, second, truth))
         return Sample(first, second, truth, t.reshape(-1), flow, motion, still.reshape(-1) > 0)

@@ -32,7 +32,7 @@ def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
     Relative to the mean motion of each sample: otherwise the few large motions, which are learnt last, drown the small ones, which are learnt first.
     """
     total = truth.new_zeros(())
-    motion = truth.abs().mean((1, 2, 3), keepdim=True) + 0.3
+    motion = truth.abs().mean((1, 2, 3), keepdim=True) + 0.1
     for flow in estimates:
         ratio = truth.shape[-1] // flow.shape[-1]
         exact = truth[..., ratio // 2 :: ratio, ratio // 2 :: ratio] if ratio > 1 else truth

@@ -2,6 +2,7 @@
 
     python -m scripts.train.train --out out/builtin --steps 6000
     python -m scripts.train.train --out out/builtin --steps 6000 --resume
+    python -m scripts.train.train --out out/builtin --steps 6000 --start vsvfi/weights/builtin/uprnet_builtin.safetensors --ease 0     # goes on from weights
 
     torchrun --nproc-per-node 2 -m scripts.train.train --out out/builtin --threads 1      # two single-threaded processes use two cores best
 
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import distributed, nn
 
 from scripts.train.bank import Bank
@@ -66,6 +68,9 @@ class Settings:
     width: int = 0
     flow_weight: float = 0.05
     heldout: int = 4
+    far: float = 0.25
+    until: int = 0
+    start: Path | None = None
 
 
 class Trainer:
@@ -78,6 +83,8 @@ class Trainer:
         self.architecture = ARCHITECTURES[settings.architecture]
         self.config = {**self.architecture.config, **({"width": settings.width} if settings.width else {})}
         self.network = self.architecture.fresh(**self.config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if settings.start is not None:
+            self.network.load_state_dict(load_file(settings.start))
         self.average: AnyInterpolator = copy.deepcopy(self.network).eval()
         outputs = {id(weight) for weight in self.architecture.outputs(self.network)}
         matrices = [weight for weight in self.network.parameters() if weight.ndim > 1 and id(weight) not in outputs and settings.muon]
@@ -94,6 +101,7 @@ class Trainer:
         batch = max(1, settings.batch // self.workers)
         self.renderer = Renderer(bank, batch, (settings.size, settings.size), settings.seed)
         self.easy = Renderer(bank, 2 * batch, (settings.size // 2, settings.size // 2), settings.seed)
+        self.distant = Renderer(bank, max(1, batch // 4), (2 * settings.size, 2 * settings.size), settings.seed)
         self.elapsed = 0.0  # seconds of training, over all resumed parts
 
     def progress(self) -> float:
@@ -112,12 +120,21 @@ class Trainer:
         """Flows lead at the start, the picture at the end."""
         return self.settings.flow_weight * max(0.1, 1 - self.progress() / 0.8)
 
+    def draw(self) -> Sample:
+        """The samples of this step."""
+        progress, ease = self.progress(), self.settings.ease
+        number = self.step * self.workers + self.worker
+        if progress < ease:
+            return self.easy.draw(number, 0.3 + 0.7 * progress / ease)
+        # Every worker must take the same turn, or one would wait for another.
+        if (self.step * 0.618034) % 1 < self.settings.far:
+            return self.distant.draw(number, 2.0)
+        return self.renderer.draw(number)
+
     def advance(self) -> tuple[dict[str, float], Sample, torch.Tensor]:
         """One step: the parts of the loss, the batch, and the pictures made."""
         began = time.monotonic()
-        progress, ease = self.progress(), self.settings.ease
-        reach = min(1.0, 0.3 + 0.7 * progress / ease) if ease else 1.0
-        sample = (self.easy if progress < ease else self.renderer).draw(self.step * self.workers + self.worker, reach)
+        sample = self.draw()
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = self.rate()
@@ -163,6 +180,7 @@ class Trainer:
             "seed": self.settings.seed,
             "architecture": self.settings.architecture,
             "config": self.config,
+            "start": str(self.settings.start or ""),
         }
         beside = path.with_suffix(".part")
         torch.save(state, beside)
@@ -186,7 +204,7 @@ def train(settings: Settings, *, resume: bool = False) -> Trainer:
         trainer.restore(settings.out / "last.pt")
     sums: dict[str, float] = {}
     began, since = time.monotonic(), trainer.step
-    while trainer.progress() < 1:
+    while trainer.progress() < 1 and not (settings.until and trainer.step >= settings.until):
         parts, sample, picture = trainer.advance()
         for name, value in parts.items():
             sums[name] = sums.get(name, 0.0) + value
@@ -243,9 +261,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("warmup", int),
         ("averaging", float),
         ("flow-weight", float),
+        ("far", float),
+        ("until", int),
     ):
         default = Settings.__dataclass_fields__[name.replace("-", "_")].default
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"default {default}")
+    parser.add_argument("--start", type=Path, help="a safetensors file of weights to begin with")
     parser.add_argument("--architecture", choices=sorted(ARCHITECTURES), default="uprnet")
     parser.add_argument("--adam", action="store_true", help="AdamW for all weights instead of Muon for those of convolutions")
     parser.add_argument("--full-precision", action="store_true", help="no bfloat16")

@@ -12,6 +12,7 @@ from vsvfi.models.uprnet.network import UPRNet
 from vsvfi.models.uprnet.parts import SLOPE, FeaturePyramid, MotionEstimator
 
 LEVELS = 3
+"""Of samples up to 128 pixels; larger ones take one more for every doubling, and one for their larger motion."""
 
 
 def fresh_network(width: int) -> UPRNet:
@@ -74,9 +75,16 @@ def output_weights(network: UPRNet) -> list[Tensor]:
 
 def estimate(network: UPRNet, sample: Sample) -> Estimate:
     """What the network makes of a batch: flows between the frames, a picture at every level."""
+    network = _deep_enough(network, max(sample.first.shape[-2:]))
     pair = network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second))
     pictures = [picture.flip(1) for picture in network.pictures(pair, sample.t)]
     return Estimate(pictures, [flows[0] for flows in pair.flows], sample.motion, torch.zeros_like(pictures[-1]))
+
+
+def _deep_enough(network: UPRNet, side: int) -> UPRNet:
+    """The same weights, with the pyramid that samples of this size are trained with."""
+    levels = LEVELS if side <= 128 else LEVELS + 1 + (side - 1).bit_length() - 7
+    return network if levels == len(network.levels) else network.of_levels(levels)
 
 
 UPRNET = Architecture({"width": 8}, fresh_network, output_weights, estimate)

@@ -7,6 +7,7 @@ is one coarse-to-fine pass per pair and synthesis another one per time. Attribut
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -64,6 +65,13 @@ class UPRNet(Interpolator[Frame, Pair]):
         self.levels = tuple(level for level in reversed(range(levels)) if level >= skipped or level == 0)
         """Which levels are computed, coarse to fine."""
         self._motion_levels = levels - skipped
+
+    def of_levels(self, levels: int) -> UPRNet:
+        """The same weights with another number of pyramid levels, all computed. The two share their modules, as training on several sizes needs."""
+        other = copy.copy(self)
+        other.levels = tuple(reversed(range(levels)))
+        other._motion_levels = levels
+        return other
 
     def prepare_operators(self) -> None:
         weight = self.synthesis_network.pred.weight

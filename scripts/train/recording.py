@@ -1,0 +1,60 @@
+"""What storing a picture as video does to it: colour at half the resolution, and coefficients of blocks rounded to steps. Knows no sample."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SIDE = 8
+"""Of a block, in pixels."""
+
+_TO_YUV = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+
+
+def halved_colour(picture: Tensor) -> Tensor:
+    """[B, 3, H, W] RGB with its colour differences at half the resolution and back (4:2:0); brightness stays. H and W must be even."""
+    yuv = _converted(picture, _matrix(picture.device))
+    small = functional.avg_pool2d(yuv[:, 1:], 2)
+    colour = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
+    return _converted(torch.cat((yuv[:, :1], colour), 1), torch.linalg.inv(_matrix(picture.device)))
+
+
+def quantised(picture: Tensor, step: Tensor) -> Tensor:
+    """[B, 3, H, W] RGB as a codec keeps it: the cosine transform of every block, rounded to multiples of a step that grows with the frequency.
+
+    Args:
+        picture: sides must be multiples of 8.
+        step: [B, 1, 1, 1], of the lowest frequency, in units of the picture.
+    """
+    batch, _, height, width = picture.shape
+    transform = _cosines(picture.device)
+    yuv = _converted(picture, _matrix(picture.device)).reshape(batch, 3, height // SIDE, SIDE, width // SIDE, SIDE)
+    spectrum = torch.einsum("ki,bchiwj,lj->bchkwl", transform, yuv, transform)
+    axis = torch.arange(SIDE, device=picture.device, dtype=picture.dtype)
+    coarseness = 1 + (axis[:, None] + axis) / 4
+    steps = step[..., None, None] * coarseness[:, None, :]  # [B, 1, 1, 8, 1, 8]
+    spectrum = (spectrum / steps).round() * steps
+    blocks = torch.einsum("ki,bchkwl,lj->bchiwj", transform, spectrum, transform)
+    return _converted(blocks.reshape(batch, 3, height, width), torch.linalg.inv(_matrix(picture.device)))
+
+
+def _converted(picture: Tensor, matrix: Tensor) -> Tensor:
+    return torch.einsum("dc,bchw->bdhw", matrix, picture)
+
+
+@functools.cache
+def _matrix(device: torch.device) -> Tensor:
+    return torch.tensor(_TO_YUV, device=device)
+
+
+@functools.cache
+def _cosines(device: torch.device) -> Tensor:
+    """The orthonormal cosine transform [frequency, place]."""
+    index = torch.arange(SIDE, dtype=torch.float64)
+    transform = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * SIDE)) * (2 / SIDE) ** 0.5
+    transform[0] *= 0.5**0.5
+    return transform.float().to(device)
