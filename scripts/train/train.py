@@ -2,7 +2,7 @@
 
     python -m scripts.train.train --out out/builtin --steps 6000
     python -m scripts.train.train --out out/builtin --steps 6000 --resume
-    python -m scripts.train.train --out out/builtin --steps 6000 --start vsvfi/weights/builtin/uprnet_builtin.safetensors --ease 0     # goes on from weights
+    python -m scripts.train.train --out out/builtin --steps 6000 --weights vsvfi/weights/builtin/uprnet_builtin.safetensors --ease 0     # goes on from weights
 
     torchrun --nproc-per-node 2 -m scripts.train.train --out out/builtin --threads 1      # two single-threaded processes use two cores best
 
@@ -70,7 +70,7 @@ class Settings:
     heldout: int = 4
     far: float = 0.25
     until: int = 0
-    start: Path | None = None
+    weights: Path | None = None
 
 
 class Trainer:
@@ -83,8 +83,8 @@ class Trainer:
         self.architecture = ARCHITECTURES[settings.architecture]
         self.config = {**self.architecture.config, **({"width": settings.width} if settings.width else {})}
         self.network = self.architecture.fresh(**self.config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if settings.start is not None:
-            self.network.load_state_dict(load_file(settings.start))
+        if settings.weights is not None:
+            self.network.load_state_dict(load_file(settings.weights))
         self.average: AnyInterpolator = copy.deepcopy(self.network).eval()
         outputs = {id(weight) for weight in self.architecture.outputs(self.network)}
         matrices = [weight for weight in self.network.parameters() if weight.ndim > 1 and id(weight) not in outputs and settings.muon]
@@ -180,7 +180,7 @@ class Trainer:
             "seed": self.settings.seed,
             "architecture": self.settings.architecture,
             "config": self.config,
-            "start": str(self.settings.start or ""),
+            "weights": str(self.settings.weights or ""),
         }
         beside = path.with_suffix(".part")
         torch.save(state, beside)
@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         default = Settings.__dataclass_fields__[name.replace("-", "_")].default
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"default {default}")
-    parser.add_argument("--start", type=Path, help="a safetensors file of weights to begin with")
+    parser.add_argument("--weights", type=Path, help="a safetensors file of weights to begin with")
     parser.add_argument("--architecture", choices=sorted(ARCHITECTURES), default="uprnet")
     parser.add_argument("--adam", action="store_true", help="AdamW for all weights instead of Muon for those of convolutions")
     parser.add_argument("--full-precision", action="store_true", help="no bfloat16")
