@@ -263,6 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("flow-weight", float),
         ("far", float),
         ("until", int),
+        ("backgrounds", int),
+        ("sprites", int),
     ):
         default = Settings.__dataclass_fields__[name.replace("-", "_")].default
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"default {default}")
