@@ -102,7 +102,7 @@ def test_a_few_steps_lower_the_loss(settings: Settings, architecture: str, monke
     small = replace(ARCHITECTURES["ifrnet"], config={"widths": (8, 8, 8, 8), "side": 4})
     monkeypatch.setitem(ARCHITECTURES, "ifrnet", small)
     trainer = Trainer(replace(settings, architecture=architecture, width=4 if architecture == "uprnet" else 0, steps=1000, rate=5e-3))
-    sample = trainer.renderer.draw(1)
+    sample = trainer.renderer.draw(2)
     trainer.easy.draw = lambda step, reach=1.0: sample  # type: ignore[method-assign]
     totals = [trainer.advance()[0]["total"] for _ in range(20 if architecture == "uprnet" else 40)]
     assert min(totals[-5:]) < 0.9 * totals[0]

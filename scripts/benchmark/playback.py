@@ -56,7 +56,7 @@ def main() -> None:
             weights = Path(folder) / "random.safetensors"
             write_random_weights(arguments.model, weights)
         blueprint = read_model(arguments.model, weights)
-    dtype = resolve_precision(parse_precision(arguments.precision), device, half=blueprint.variant.half)
+    dtype = resolve_precision(parse_precision(arguments.precision), device, half=blueprint.variant.half, bfloat=blueprint.variant.bfloat)
     setup = blueprint.setup(width, height, parse_scale(arguments.scale), {})
     network = blueprint.network(setup, device, dtype)
     images = moving_pair(width, height)

@@ -93,7 +93,7 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     device = resolve_device(arguments.device)
     family, variant = find(arguments.model)
-    dtype = resolve_precision(parse_precision(arguments.precision), device, half=variant.half)
+    dtype = resolve_precision(parse_precision(arguments.precision), device, half=variant.half, bfloat=variant.bfloat)
     across, down = (-(-int(side) // 32) * 32 for side in arguments.size.split("x"))
     width = int(str(variant.config["width"]))
     print(f"{arguments.model}, {across}x{down}, {describe(device)}, {arguments.precision}, {torch.get_num_threads()} threads, torch {torch.__version__}")

@@ -102,12 +102,12 @@ def _tensor(picture: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tenso
     return torch.from_numpy(picture)[None]
 
 
-def predictor(name: str, checkpoint: Path | None, device: str) -> Predictor:
+def predictor(name: str, checkpoint: Path | None, device: str, precision: str) -> Predictor:
     """A registered model by name; with `checkpoint`, the averaged weights of a training run in its place."""
     from vsvfi.engine.build import load_model
 
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"] if checkpoint else None
-    model = load_model(name, weights=weights, device=device, precision="fp32")
+    model = load_model(name, weights=weights, device=device, precision=precision)
     return lambda first, second, t: model(first, second, t)
 
 
@@ -142,8 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, action="append", default=[], help="PNG files: predict each from its neighbours")
     parser.add_argument("--pictures", type=Path, help="folder for comparison pictures")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32")
     given = parser.parse_args(arguments)
-    predict = predictor(given.model, given.checkpoint, given.device)
+    predict = predictor(given.model, given.checkpoint, given.device, given.precision)
     if given.pictures:
         given.pictures.mkdir(parents=True, exist_ok=True)
     sets: list[Iterator[Question]] = []

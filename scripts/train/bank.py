@@ -201,7 +201,8 @@ def _sprite(random: np.random.Generator, pictures: Array) -> Array:
     u, v = np.meshgrid(axis, axis)
     edge = np.clip((np.float32(side / 2 - 3) - np.maximum(np.abs(u), np.abs(v))) / 2, 0, 1)
     if random.random() < 0.2:
-        return _strokes(random, side) * edge
+        strokes: Array = _strokes(random, side) * edge
+        return strokes
     sprite = np.zeros((4, side, side), np.float32)
     sprite[:3] = picture[:, top : top + side, left : left + side]
     if random.random() < 0.4:

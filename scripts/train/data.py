@@ -186,15 +186,16 @@ class _Drawing:
         times = [torch.where(still > 0, torch.full_like(t, 0.5), time) for time in times]
         camera, layers = self.layers()
         places = [[layer.motion.to_layer(self.x, self.y, time) for time in times] for layer in layers]
-        pictures, covers = zip(*(self.picture(layers, [place[which] for place in places]) for which in range(3)), strict=True)
+        composed = [self.picture(layers, [place[which] for place in places]) for which in range(3)]
+        pictures = [picture for picture, _ in composed]
         if float(torch.rand(1, generator=self.random)) < 0.12:
-            pictures = self.smeared(layers, times, camera, list(pictures))
+            pictures = self.smeared(layers, times, camera, pictures)
         flow, forth, back = self.flows(layers[0].motion, places[0], times)
         for number, layer in enumerate(layers[1:]):
             own = self.flows(layer.motion, places[1 + number], times)
-            covered = [cover[number] for cover in covers]
+            covered = [covers[number] for _, covers in composed]
             forth, flow, back = (torch.where(cover, new, old) for cover, new, old in zip(covered, (own[1], own[0], own[2]), (forth, flow, back)))
-        return self.exposed(list(pictures), t, flow, torch.cat((forth, back), 1), still)
+        return self.exposed(pictures, t, flow, torch.cat((forth, back), 1), still)
 
     def layers(self) -> tuple[tuple[Tensor, Tensor], list[_Layer]]:
         """The camera's shift, a background that follows it, and sprites that also move on their own. A quarter of the samples barely move at all."""

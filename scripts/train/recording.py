@@ -43,7 +43,8 @@ def quantised(picture: Tensor, step: Tensor) -> Tensor:
 
 
 def _converted(picture: Tensor, matrix: Tensor) -> Tensor:
-    return torch.einsum("dc,bchw->bdhw", matrix, picture)
+    converted: Tensor = torch.einsum("dc,bchw->bdhw", matrix, picture)
+    return converted
 
 
 @functools.cache
@@ -55,6 +56,6 @@ def _matrix(device: torch.device) -> Tensor:
 def _cosines(device: torch.device) -> Tensor:
     """The orthonormal cosine transform [frequency, place]."""
     index = torch.arange(SIDE, dtype=torch.float64)
-    transform = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * SIDE)) * (2 / SIDE) ** 0.5
+    transform: Tensor = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * SIDE)) * (2 / SIDE) ** 0.5
     transform[0] *= 0.5**0.5
-    return transform.float().to(device)
+    return transform.to(device, torch.float32)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vsvfi.engine import device as devices
-from vsvfi.engine.device import default_cache, describe, inference, release, resolve_device, resolve_precision
+from vsvfi.engine.device import default_cache, describe, inference, multiplies_bfloat16, release, resolve_device, resolve_precision
 from vsvfi.engine.padding import Padding
 from vsvfi.engine.streams import Transfers
 from vsvfi.errors import ArgumentError, DeviceError
@@ -33,11 +33,21 @@ def test_auto_takes_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve_device("xpu")
 
 
+@pytest.mark.parametrize(("capabilities", "expected"), [({"amx_bf16": True}, True), ({"avx512_bf16": True}, True), ({"avx512_f": True}, False), ({}, False)])
+def test_bf16_is_automatic_only_where_the_cpu_and_the_model_allow_it(monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    cpu = torch.device("cpu")
+    assert multiplies_bfloat16() is expected
+    assert resolve_precision("auto", cpu, half=True, bfloat=True) == (torch.bfloat16 if expected else torch.float32)
+    assert resolve_precision("auto", cpu, half=True) == torch.float32
+    assert resolve_precision("fp32", cpu, half=True, bfloat=True) == torch.float32
+
+
 def test_precision_rules() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
     assert resolve_precision("auto", cpu, half=True) == torch.float32
     assert resolve_precision("auto", cuda, half=True) == torch.float16
-    assert resolve_precision("auto", cuda, half=False) == torch.float32
+    assert resolve_precision("auto", cuda, half=False, bfloat=True) == torch.float32
     assert resolve_precision("bf16", cpu, half=False) == torch.bfloat16
     with pytest.raises(ArgumentError, match="precision='fp16', the CPU computes half precision slowly"):
         resolve_precision("fp16", cpu, half=True)

@@ -118,7 +118,7 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
         vs.core.num_threads = arguments.threads
     device = resolve_device(checked.devices[0])
     blueprint = read_model(checked.model, weights)
-    dtype = resolve_precision(checked.precision, device, half=blueprint.variant.half)
+    dtype = resolve_precision(checked.precision, device, half=blueprint.variant.half, bfloat=blueprint.variant.bfloat)
     setup = blueprint.setup(*size, checked.scale, checked.options)
     network = blueprint.network(setup, device, dtype)
     padding = Padding.of(setup, *size)

@@ -37,7 +37,7 @@ def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None])
     devices = [resolve_device(name) for name in options.devices]
     if len(set(devices)) < len(devices):
         raise ArgumentError("device", list(options.devices), "a list must name different devices", "list each device once")
-    dtypes = [resolve_precision(options.precision, device, half=variant.half) for device in devices]
+    dtypes = [resolve_precision(options.precision, device, half=variant.half, bfloat=variant.bfloat) for device in devices]
     # Half-precision frames halve the traffic; they have the 11 bits that 10-bit video needs, and no more.
     narrow = all(dtype == torch.float16 for dtype in dtypes) and clip.format.bits_per_sample <= 10 and clip.format.sample_type == vs.INTEGER
     rgb_format, io_dtype = (vs.RGBH, torch.float16) if narrow else (vs.RGBS, torch.float32)

@@ -49,19 +49,28 @@ def _count(kind: str) -> int:
     return int(module.device_count()) if module.is_available() else 0
 
 
-def resolve_precision(precision: Precision, device: torch.device, *, half: bool) -> torch.dtype:
-    """The type to compute in: "auto" is fp16 on CUDA and XPU where the model allows it (`half`), fp32 elsewhere.
+def resolve_precision(precision: Precision, device: torch.device, *, half: bool, bfloat: bool = False) -> torch.dtype:
+    """The type to compute in: "auto" is fp16 on CUDA and XPU where the model allows it (`half`), bf16 on a CPU that multiplies it where the model's
+    pictures are as good in it (`bfloat`), fp32 elsewhere.
 
     Raises:
         ArgumentError: fp16 on the CPU, which has no fast or complete half arithmetic, or on a model that does not hold its tolerance in it.
     """
     if precision == "auto":
+        if device.type == "cpu":
+            return torch.bfloat16 if bfloat and multiplies_bfloat16() else torch.float32
         return torch.float16 if half and device.type in ("cuda", "xpu") else torch.float32
     if precision == "fp16" and device.type == "cpu":
         raise ArgumentError("precision", precision, "the CPU computes half precision slowly and incompletely", "use 'bf16' or 'fp32' on the CPU")
     if precision == "fp16" and not half:
         raise ArgumentError("precision", precision, "this model does not hold its tolerance in fp16", "use 'fp32' or 'bf16'")
     return _DTYPES[precision]
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for products of bfloat16 (AMX, or AVX-512 BF16), without which it is slower than fp32."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def default_cache(device: torch.device) -> int:

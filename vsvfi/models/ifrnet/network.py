@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
@@ -45,7 +46,7 @@ class Pair:
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution and PReLU with one slope per channel."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), nn.PReLU(outputs))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), PReLU(outputs))
 
 
 class Encoder(nn.Module):
@@ -78,7 +79,7 @@ class ResidualBlock(nn.Module):
         self.conv3 = _conv(channels, channels)
         self.conv4 = _conv(side, side)
         self.conv5 = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.prelu = nn.PReLU(channels)
+        self.prelu = PReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self._refine_side(self.conv1(x), self.conv2)

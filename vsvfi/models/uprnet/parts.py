@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.ops.correlation import local_correlation
 from vsvfi.ops.splat import splat
 
@@ -107,10 +108,10 @@ def _block(*widths: int, stride: int = 1) -> nn.Sequential:
     """Convolutions from width to width, each with a PReLU of one slope per channel; the first one has the stride."""
     layers: list[nn.Module] = []
     for index, (entering, leaving) in enumerate(itertools.pairwise(widths)):
-        layers += [_conv(entering, leaving, stride=1 if index else stride), nn.PReLU(leaving)]
+        layers += [_conv(entering, leaving, stride=1 if index else stride), PReLU(leaving)]
     return nn.Sequential(*layers)
 
 
 def _upsampling_block(inputs: int, outputs: int) -> nn.Sequential:
     """A transposed convolution to twice the size and a convolution, each with PReLU."""
-    return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.PReLU(outputs), _conv(outputs, outputs), nn.PReLU(outputs))
+    return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), PReLU(outputs), _conv(outputs, outputs), PReLU(outputs))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.vfimamba.ssm import MixedBlock, Tokens, interleaved_paths
 
 
@@ -23,7 +24,7 @@ class Embedded:
 
 def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """3x3 convolution and PReLU with one slope per channel."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.PReLU(outputs))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), PReLU(outputs))
 
 
 class ConvBlock(nn.Module):

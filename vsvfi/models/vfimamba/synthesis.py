@@ -8,6 +8,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
+from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.vfimamba.backbone import conv
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
@@ -27,7 +28,7 @@ class Down(nn.Module):
 
 def up(inputs: int, outputs: int) -> nn.Sequential:
     """To twice the size."""
-    return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.PReLU(outputs))
+    return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), PReLU(outputs))
 
 
 def warped_pyramid(features: Sequence[tuple[Tensor, Tensor]], flow: Tensor) -> list[Tensor]:
