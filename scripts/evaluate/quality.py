@@ -1,6 +1,6 @@
-"""Scores a model against repeating and blending frames, on procedural scenes and on real frames.
+"""Scores a model against repeating and blending frames, and ffmpeg's minterpolate where asked, on procedural scenes and on real frames.
 
-    python -m scripts.evaluate.quality --model builtin --video clip.mp4 --folder frames/
+    python -m scripts.evaluate.quality --model builtin --video clip.mp4 --folder frames/ --minterpolate
 
 Scenes are those of `vsvfi.synthetic.scene` with seeds that training never uses. A video's odd frames are predicted from their even neighbours; in a folder of
 PNG files every frame is predicted from the two beside it. PSNR is of RGB in decibels, averaged over frames. A table for people, then one line of JSON.
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scripts.evaluate.minterpolate import minterpolate
 from scripts.train.heldout import FIRST_SEED, psnr
 from scripts.train.picture import write_png
 from vsvfi.synthetic import scene
@@ -31,13 +32,17 @@ type Predictor = Callable[[Tensor, Tensor, float], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Predict `truth` at t between `first` and `second`, all [1, 3, H, W] in [0, 1]."""
+    """Predict `truth` at t between `first` and `second`, all [1, 3, H, W] in [0, 1]. `minterpolate` is that filter's answer, where it was asked."""
 
     group: str
     first: Tensor
     second: Tensor
     truth: Tensor
     t: float
+    minterpolate: Tensor | None = None
+
+
+METHODS = ("repeat", "blend", "minterpolate", "model")
 
 
 @dataclass(slots=True)
@@ -46,24 +51,30 @@ class Tally:
 
     repeat: list[float] = field(default_factory=list)
     blend: list[float] = field(default_factory=list)
+    minterpolate: list[float] = field(default_factory=list)
     model: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
     def means(self) -> dict[str, float]:
         count = len(self.model)
-        values = {name: sum(getattr(self, name)) / count for name in ("repeat", "blend", "model")}
+        values = {name: sum(scores) / count for name in METHODS if (scores := getattr(self, name))}
         return {"frames": count, **{name: round(value, 3) for name, value in values.items()}, "seconds_per_frame": round(self.seconds / count, 3)}
 
 
-def synthetic_questions(count: int, width: int, height: int) -> Iterator[Question]:
-    """`count` scenes of each kind that moves in the light, each at t = 1/2 and one other time, a quarter of them two frames apart."""
+def synthetic_questions(count: int, width: int, height: int, *, compare: bool = False) -> Iterator[Question]:
+    """`count` scenes of each kind that moves in the light, each at t = 1/2 and one other time, a quarter of them two frames apart.
+
+    With `compare` minterpolate is given two frames before and after as well, which its search looks at.
+    """
     for kind in ("mixed", "textured", "flat", "pan"):
         for index in range(count):
             shown = scene(FIRST_SEED + 100 + index, width, height, kind=kind)
             step = 2.0 if index % 4 == 3 and kind != "pan" else 1.0
             first, second = _tensor(shown.frame(3.0)), _tensor(shown.frame(3.0 + step))
+            around = minterpolate([shown.frame(3.0 + step * place) for place in range(-1, 4)], 8)[8:17] if compare else None
             for t in (0.5, (0.25, 0.75, 0.125)[index % 3]):
-                yield Question(kind, first, second, _tensor(shown.frame(3.0 + step * t)), t)
+                other = _tensor(around[round(8 * t)]) if around else None
+                yield Question(kind, first, second, _tensor(shown.frame(3.0 + step * t)), t, other)
 
 
 def still_questions(width: int, height: int) -> Iterator[Question]:
@@ -73,18 +84,22 @@ def still_questions(width: int, height: int) -> Iterator[Question]:
         yield Question("still", image, image, image, 0.5)
 
 
-def video_questions(path: Path, first: int, last: int) -> Iterator[Question]:
+def video_questions(path: Path, first: int, last: int, *, compare: bool = False) -> Iterator[Question]:
     """Odd frames first..last of a video from their even neighbours; `last` beyond the end stops there."""
     frames = decode(path)
+    others = minterpolate(frames[::2], 2) if compare else None
     for k in range(first | 1, min(last, len(frames) - 2) + 1, 2):
-        yield Question(path.name, _tensor(frames[k - 1]), _tensor(frames[k + 1]), _tensor(frames[k]), 0.5)
+        yield Question(path.name, _tensor(frames[k - 1]), _tensor(frames[k + 1]), _tensor(frames[k]), 0.5, _tensor(others[k]) if others else None)
 
 
-def folder_questions(path: Path) -> Iterator[Question]:
+def folder_questions(path: Path, *, compare: bool = False) -> Iterator[Question]:
     """Each PNG file of a folder but the first and last from its two neighbours."""
     frames = [decode(file)[0] for file in sorted(path.glob("*.png"))]
+    # minterpolate makes the odd frames from all even ones, and the other way round
+    others = (minterpolate(frames[::2], 2), [frames[0], *minterpolate(frames[1::2], 2)]) if compare else None
     for k in range(1, len(frames) - 1):
-        yield Question(path.name, _tensor(frames[k - 1]), _tensor(frames[k + 1]), _tensor(frames[k]), 0.5)
+        other = _tensor(others[1 - k % 2][k]) if others else None
+        yield Question(path.name, _tensor(frames[k - 1]), _tensor(frames[k + 1]), _tensor(frames[k]), 0.5, other)
 
 
 def decode(path: Path) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
@@ -124,6 +139,8 @@ def run(questions: Iterator[Question], predict: Predictor, pictures: Path | None
         nearest = question.first if question.t <= 0.5 else question.second
         for name, picture in (("repeat", nearest), ("blend", blend), ("model", made)):
             getattr(tally, name).append(psnr(picture, question.truth))
+        if question.minterpolate is not None:
+            tally.minterpolate.append(psnr(question.minterpolate, question.truth))
         if pictures is not None and number % 8 == 0:
             strip = torch.cat((question.first, question.truth, blend, made, ((made - question.truth) * 4).abs()), 3)
             write_png(pictures / f"{question.group}-{number:03d}.png", strip[0].numpy())
@@ -140,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--video", type=Path, action="append", default=[], help="predict odd frames from even ones")
     parser.add_argument("--range", type=int, nargs=2, default=(1, 117), metavar=("FIRST", "LAST"), help="odd frames of a video to predict")
     parser.add_argument("--folder", type=Path, action="append", default=[], help="PNG files: predict each from its neighbours")
+    parser.add_argument("--minterpolate", action="store_true", help="compare with ffmpeg's filter too")
     parser.add_argument("--pictures", type=Path, help="folder for comparison pictures")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")
@@ -149,20 +167,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.pictures.mkdir(parents=True, exist_ok=True)
     sets: list[Iterator[Question]] = []
     if given.scenes:
-        sets += [synthetic_questions(given.scenes, *given.size), still_questions(*given.size)]
-    sets += [video_questions(path, *given.range) for path in given.video]
-    sets += [folder_questions(path) for path in given.folder]
+        sets += [synthetic_questions(given.scenes, *given.size, compare=given.minterpolate), still_questions(*given.size)]
+    sets += [video_questions(path, *given.range, compare=given.minterpolate) for path in given.video]
+    sets += [folder_questions(path, compare=given.minterpolate) for path in given.folder]
     groups: dict[str, dict[str, float]] = {}
     moving = Tally()
-    print(f"{'':16}{'frames':>8}{'repeat':>10}{'blend':>10}{given.model:>16}{'gain':>8}")
+    print(f"{'':16}{'frames':>8}{'repeat':>10}{'blend':>10}{'minterpolate':>14}{given.model:>16}{'gain':>8}")
     for questions in sets:
         for name, tally in run(questions, predict, given.pictures).items():
             groups[name] = tally.means()
             _row(name, groups[name])
             if name in ("mixed", "textured", "flat", "pan"):
-                moving.repeat += tally.repeat
-                moving.blend += tally.blend
-                moving.model += tally.model
+                for method in METHODS:
+                    getattr(moving, method).extend(getattr(tally, method))
                 moving.seconds += tally.seconds
     if moving.model:
         groups["synthetic"] = moving.means()
@@ -174,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _row(name: str, means: dict[str, float]) -> None:
     gain = means["model"] - means["blend"]
-    print(f"{name:16}{means['frames']:8}{means['repeat']:10.2f}{means['blend']:10.2f}{means['model']:16.2f}{gain:+8.2f}")
+    other = f"{means['minterpolate']:14.2f}" if "minterpolate" in means else " " * 14
+    print(f"{name:16}{means['frames']:8}{means['repeat']:10.2f}{means['blend']:10.2f}{other}{means['model']:16.2f}{gain:+8.2f}")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def resolve_precision(precision: Precision, device: torch.device, *, half: bool,
 
 def multiplies_bfloat16() -> bool:
     """Whether this CPU has instructions for products of bfloat16 (AMX, or AVX-512 BF16), without which it is slower than fp32."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 

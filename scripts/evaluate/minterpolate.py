@@ -1,0 +1,32 @@
+"""ffmpeg's minterpolate, the block matching that everyone has, as something to compare with. Knows no model."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+import numpy as np
+
+type Picture = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
+"""Its best: overlapped blocks of variable size, motion searched in both directions."""
+_BEYOND = 3
+"""Copies of the last picture behind the sequence: the filter keeps back as many as it looks ahead."""
+
+
+def minterpolate(pictures: Sequence[Picture], factor: int, settings: str = SETTINGS) -> list[Picture]:
+    """[3, H, W] RGB in [0, 1] at `factor` times the rate: (len(pictures) - 1) * factor + 1 pictures, the first and the last being those given.
+
+    Computed in YUV 4:4:4 at 8 bits, which the filter offers nothing beyond.
+    """
+    import imageio_ffmpeg  # of the extra `video`; wanted only here
+
+    height, width = pictures[0].shape[1:]
+    raw = b"".join((picture.transpose(1, 2, 0) * 255).round().astype(np.uint8).tobytes() for picture in [*pictures, *[pictures[-1]] * _BEYOND])
+    form = ["-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *form, "-s", f"{width}x{height}", "-r", "10", "-i", "-"]
+    command += ["-vf", f"format=yuv444p,minterpolate=fps={10 * factor}:{settings}:scd=none,format=rgb24", *form, "-"]
+    output = subprocess.run(command, input=raw, capture_output=True, check=True).stdout
+    made = np.frombuffer(output, np.uint8).reshape(-1, height, width, 3)[: (len(pictures) - 1) * factor + 1]
+    return [np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.float32) / np.float32(255) for picture in made]

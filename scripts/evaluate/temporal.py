@@ -1,0 +1,121 @@
+"""How a model does over time: PSNR at every t of 8x, flicker and the error of motion, against exact procedural scenes.
+
+    python -m scripts.evaluate.temporal --model builtin
+
+Flicker is the mean absolute error of the change from one output frame to the next, in 1/255. tOF is the mean difference in pixels between the optical flow
+from frame to frame of the output and that of the truth (Chu et al., TecoGAN, section 4), by the same plain Lucas-Kanade for every method. Tables for
+people, then one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scripts.evaluate.minterpolate import Picture, minterpolate
+from scripts.evaluate.quality import Predictor, predictor
+from scripts.train.heldout import FIRST_SEED, psnr
+from vsvfi.ops.warp import backward_warp
+from vsvfi.synthetic import scene
+
+FACTOR = 8
+KINDS = ("mixed", "textured", "flat")
+
+
+def optical_flow(first: Tensor, second: Tensor, levels: int = 4, rounds: int = 4, window: int = 9) -> Tensor:
+    """Flow [B, 2, H, W] in pixels from the first grey pictures [B, 1, H, W] to the second: iterative Lucas-Kanade over a pyramid."""
+    pyramid = [(first, second)]
+    for _ in range(levels - 1):
+        pyramid.append((functional.avg_pool2d(pyramid[-1][0], 2, ceil_mode=True), functional.avg_pool2d(pyramid[-1][1], 2, ceil_mode=True)))
+    flow = torch.zeros(first.shape[0], 2, *pyramid[-1][0].shape[2:])
+    for level, (before, after) in enumerate(reversed(pyramid)):
+        if level:
+            flow = 2 * functional.interpolate(flow, size=before.shape[2:], mode="bilinear", align_corners=False)
+        around = functional.pad(before, (1, 1, 1, 1), mode="replicate")
+        x, y = (around[..., 1:-1, 2:] - around[..., 1:-1, :-2]) / 2, (around[..., 2:, 1:-1] - around[..., :-2, 1:-1]) / 2
+        xx, xy, yy = (_mean(product, window) for product in (x * x, x * y, y * y))
+        xx, yy = xx + 1e-4, yy + 1e-4
+        for _ in range(rounds):
+            off = backward_warp(after, flow) - before
+            a, b = _mean(x * off, window), _mean(y * off, window)
+            flow = flow - (torch.cat((yy * a - xy * b, xx * b - xy * a), 1) / (xx * yy - xy * xy)).clamp(-2, 2)
+    return flow
+
+
+def _mean(picture: Tensor, window: int) -> Tensor:
+    return functional.avg_pool2d(picture, window, 1, window // 2, count_include_pad=False)
+
+
+def outputs(pictures: list[Picture], predict: Predictor) -> dict[str, list[Tensor]]:
+    """What every method makes of a sequence at 8x, sources included: [1, 3, H, W] each."""
+    made: dict[str, list[Tensor]] = {"repeat": [], "blend": [], "model": []}
+    sources = [torch.from_numpy(picture)[None] for picture in pictures]
+    for first, second in pairwise(sources):
+        for step in range(FACTOR):
+            t = step / FACTOR
+            made["repeat"].append(first if t < 0.5 else second)
+            made["blend"].append(first + t * (second - first))
+            made["model"].append(predict(first, second, t).float().cpu() if step else first)
+    made["minterpolate"] = [torch.from_numpy(picture)[None] for picture in minterpolate(pictures, FACTOR)][:-1]
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description="Score a model over time against exact procedural scenes.")
+    parser.add_argument("--model", default="builtin")
+    parser.add_argument("--scenes", type=int, default=2, help="of each kind")
+    parser.add_argument("--sources", type=int, default=4, help="source frames of each scene")
+    parser.add_argument("--size", type=int, nargs=2, default=(320, 180), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32")
+    given = parser.parse_args(arguments)
+    predict = predictor(given.model, None, given.device, given.precision)
+    by_t: dict[str, list[list[float]]] = {}
+    flicker: dict[str, list[float]] = {}
+    motion: dict[str, list[float]] = {}
+    for kind in KINDS:
+        for index in range(given.scenes):
+            shown = scene(FIRST_SEED + 300 + index, *given.size, kind=kind)
+            drawn = [np.ascontiguousarray(shown.frame(3.0 + step / FACTOR)) for step in range((given.sources - 1) * FACTOR)]
+            truths = [torch.from_numpy(picture)[None] for picture in drawn]
+            sources = [*drawn[::FACTOR], np.ascontiguousarray(shown.frame(3.0 + given.sources - 1))]
+            true_flows = _flows(truths)
+            for method, pictures in outputs(sources, predict).items():
+                scores = by_t.setdefault(method, [[] for _ in range(FACTOR)])
+                for step, (picture, truth) in enumerate(zip(pictures, truths, strict=True)):
+                    scores[step % FACTOR].append(psnr(picture, truth))
+                changes = [((b - a) - (d - c)).abs().mean() for (a, b), (c, d) in zip(pairwise(pictures), pairwise(truths), strict=True)]
+                flicker.setdefault(method, []).append(255 * float(torch.stack(changes).mean()))
+                motion.setdefault(method, []).append(float((_flows(pictures) - true_flows).square().sum(1).sqrt().mean()))
+    print(f"{'':14}" + "".join(f"{step}/{FACTOR}".rjust(8) for step in range(1, FACTOR)) + f"{'flicker':>10}{'tOF':>8}")
+    found = {}
+    for method in ("repeat", "blend", "minterpolate", "model"):
+        times = [round(sum(values) / len(values), 2) for values in by_t[method][1:]]
+        found[method] = {"psnr": times, "flicker": round(_average(flicker[method]), 3), "tof": round(_average(motion[method]), 3)}
+        shown_as = given.model if method == "model" else method
+        print(f"{shown_as:14}" + "".join(f"{value:8.2f}" for value in times) + f"{_average(flicker[method]):10.3f}{_average(motion[method]):8.3f}")
+    sys.stdout.flush()
+    print(json.dumps({"model": given.model, "scenes": given.scenes * len(KINDS), "frames": given.sources, "size": list(given.size), "methods": found}))
+    return 0
+
+
+def _flows(pictures: list[Tensor]) -> Tensor:
+    grey = torch.cat(pictures).mean(1, keepdim=True)
+    return optical_flow(grey[:-1], grey[1:])
+
+
+def _average(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
