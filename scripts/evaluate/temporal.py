@@ -30,7 +30,7 @@ FACTOR = 8
 KINDS = ("mixed", "textured", "flat")
 
 
-def optical_flow(first: Tensor, second: Tensor, levels: int = 4, rounds: int = 4, window: int = 9) -> Tensor:
+def optical_flow(first: Tensor, second: Tensor, levels: int = 3, rounds: int = 5, window: int = 9) -> Tensor:
     """Flow [B, 2, H, W] in pixels from the first grey pictures [B, 1, H, W] to the second: iterative Lucas-Kanade over a pyramid."""
     pyramid = [(first, second)]
     for _ in range(levels - 1):
@@ -46,7 +46,8 @@ def optical_flow(first: Tensor, second: Tensor, levels: int = 4, rounds: int = 4
         for _ in range(rounds):
             off = backward_warp(after, flow) - before
             a, b = _mean(x * off, window), _mean(y * off, window)
-            flow = flow - (torch.cat((yy * a - xy * b, xx * b - xy * a), 1) / (xx * yy - xy * xy)).clamp(-2, 2)
+            change = torch.cat((yy * a - xy * b, xx * b - xy * a), 1) / (xx * yy - xy * xy)
+            flow = _mean(flow - change.clamp(-1, 1), 5)  # smoothed, so that places without texture follow those around them
     return flow
 
 
