@@ -1,0 +1,1 @@
+"""FlowFormer: optical flow by attention over cost volumes."""
