@@ -25,6 +25,7 @@ MAP_BUDGET = 1 << 30
 _RADIUS = 4
 _WINDOW = (2 * _RADIUS + 1) ** 2
 _QUERY = 64
+_ROWS = 1024
 _HEADS = 8
 
 
@@ -111,12 +112,10 @@ class Attention(nn.Module):
         batch, sources = q.shape[:2]
         if batch * sources**2 * q.element_size() > budget:
             return GlobalAttention(q, k, None)
-        return GlobalAttention(q, k, torch.stack([_map(*pair) for pair in zip(q * HIDDEN**-0.5, k, strict=True)]))
-
-
-def _map(q: Tensor, k: Tensor) -> Tensor:
-    """The attention of [N, 128] to [N, 128]; the softmax of half-precision products is summed in float32 inside."""
-    return (q @ k.T).softmax(-1)
+        scaled, shares = q * HIDDEN**-0.5, q.new_empty(batch, sources, sources)
+        for start in range(0, sources, _ROWS):  # a product of all rows at once would be as large as the map again
+            shares[:, start : start + _ROWS] = torch.bmm(scaled[:, start : start + _ROWS], k.transpose(1, 2)).softmax(-1)
+        return GlobalAttention(q, k, shares)
 
 
 class Aggregator(nn.Module):
