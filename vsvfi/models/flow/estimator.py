@@ -26,6 +26,9 @@ class FlowFeatures:
 class FlowEstimator[Features: FlowFeatures](nn.Module, ABC):
     """Estimates motion in both directions between two images whose sizes are multiples of 8 and 64 at the least."""
 
+    def prepare_operators(self) -> None:
+        """Load and compile what takes long the first time, for the device and type of the weights."""
+
     @abstractmethod
     def encode(self, image: Tensor) -> Features:
         """What depends on ONE image: [B, 3, H, W] RGB in [-1, 1]."""

@@ -110,5 +110,13 @@ def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
     return reference.on_demand(correlation.source, correlation.targets, centres, radius)
 
 
+def warm_up(device: torch.device, dtype: torch.dtype) -> None:
+    """Load and compile what look-ups on this device need for features of this type, so that no frame has to wait for it."""
+    features = torch.zeros(1, 1, 2, 2, device=device, dtype=dtype)
+    with torch.no_grad():
+        for budget in (BUDGET, 0):
+            lookup(correlate(features, features, levels=1, budget=budget), torch.zeros(1, 2, 2, 2, device=device), 4)
+
+
 def _facts(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {tensor.dtype}"
