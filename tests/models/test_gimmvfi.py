@@ -15,7 +15,7 @@ from torch import Tensor
 
 import vsvfi
 
-VARIANTS = ("gimmvfi_r",)
+VARIANTS = ("gimmvfi_r", "gimmvfi_f")
 PEAK = 1e-4
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vsvfi.models.flow.estimator import FlowEstimator, FlowFeatures
+from vsvfi.models.flow.flowformer import FlowFormer
 from vsvfi.models.flow.raft import RAFT
 from vsvfi.models.flow.recurrence import pixel_grid
 from vsvfi.models.gimmvfi.motion import (
@@ -52,7 +53,10 @@ class Estimator:
     projected: tuple[int, int] | None
 
 
-ESTIMATORS: Mapping[str, Estimator] = {"raft": Estimator(lambda budget: RAFT(budget=budget), (96, 128))}
+ESTIMATORS: Mapping[str, Estimator] = {
+    "raft": Estimator(lambda budget: RAFT(budget=budget), (96, 128)),
+    "flowformer": Estimator(lambda budget: FlowFormer(volume_budget=budget, map_budget=budget), None),
+}
 
 
 @dataclass(frozen=True, slots=True)

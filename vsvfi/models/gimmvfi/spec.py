@@ -64,8 +64,8 @@ def _variant(name: str, estimator: str, parameters: int, sources: tuple[Source, 
     )
 
 
-def _published(file: str) -> Hub:
-    return Hub(repo="GSean/GIMM-VFI", file=file)
+def _published(file: str, sha256: str | None = None) -> Hub:
+    return Hub(repo="GSean/GIMM-VFI", file=file, sha256=sha256)
 
 
 def _converted(file: str) -> Hub:
@@ -84,7 +84,14 @@ FAMILY = Family(
     option_defaults={"memory": 4096},
     code_licence=_LICENCE,
     # A constant, counters, and a second copy of RAFT's projection norms; the copy that counts is `downsample.1`.
-    ignored_keys=("g_filter$", r".*\.num_batches_tracked$", r"flow_estimator\.cnet\.layer[23]\.0\.norm3\."),
+    # FlowFormer's norm of stages that are left out, and the position embedding of a global attention that uses none.
+    ignored_keys=(
+        "g_filter$",
+        r".*\.num_batches_tracked$",
+        r"flow_estimator\.cnet\.layer[23]\.0\.norm3\.",
+        r"flow_estimator\..*\.svt\.norm\.",
+        r"flow_estimator\.memory_decoder\.att\.pos_emb\.",
+    ),
     variants=(
         _variant("r", "raft", 19_787_904, (_published("gimmvfi_r_arb.pt"),), "RAFT flow; any time, best for 8x and above; sharp in PSNR"),
         _variant(
@@ -93,6 +100,23 @@ FAMILY = Family(
             19_787_904,
             (_published("gimmvfi_r_arb_lpips.pt"), _converted("gimmvfi_r_arb_lpips_fp32.safetensors")),
             "RAFT flow, trained for perception: sharper to the eye",
+        ),
+        _variant(
+            "f",
+            "flowformer",
+            30_499_761,
+            (_published("gimmvfi_f_arb.pt", "e0ad627ea021b4234cd8ce33341d27abd505310b7d380e4c6cfbc8909f993a2e"),),
+            "FlowFormer flow, a little better than with RAFT; any time",
+        ),
+        _variant(
+            "f_p",
+            "flowformer",
+            30_499_761,
+            (
+                _published("gimmvfi_f_arb_lpips.pt", "f2d52a1424d857a921e56fb82d9312ec27d58bbcbd58a7c3534593b9e6157858"),
+                _converted("gimmvfi_f_arb_lpips_fp32.safetensors"),
+            ),
+            "FlowFormer flow, trained for perception: sharper to the eye",
         ),
     ),
 )

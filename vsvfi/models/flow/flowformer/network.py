@@ -14,10 +14,7 @@ from vsvfi.models.flow.estimator import FlowEstimator, FlowFeatures
 from vsvfi.models.flow.flowformer.cost_encoder import CostPerceiverEncoder
 from vsvfi.models.flow.flowformer.decoder import MemoryDecoder
 from vsvfi.models.flow.flowformer.twins import Backbone
-from vsvfi.ops.lookup import BUDGET, Correlation, Volume, correlate
-
-IGNORED_KEYS = (r".*svt\.norm\.", r".*memory_decoder\.att\.pos_emb\.")
-"""Published keys that nothing is computed from: a norm of stages left out, and GMA's position embedding, which FlowFormer does not use."""
+from vsvfi.ops.lookup import BUDGET, Correlation, Volume, correlate, warm_up
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,10 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
         self.memory_encoder = MemoryEncoder()
         self.memory_decoder = MemoryDecoder()
         self.context_encoder = Backbone()
+
+    def prepare_operators(self) -> None:
+        """Load and compile what the look-up needs; costs are float32."""
+        warm_up(self.memory_decoder.proj.weight.device, torch.float32)
 
     def encode(self, image: Tensor) -> FlowFormerFeatures:
         image = image.to(self.memory_decoder.proj.weight.dtype)
