@@ -1,4 +1,4 @@
-"""The recurrent decoder of FlowFormer (paper section 3.3): 32 times, ask the cost memory about the present flow and correct the flow.
+"""The recurrent decoder of FlowFormer (paper section 3.3): many times, ask the cost memory about the present flow and correct the flow.
 
 Both directions of a pair are one batch here. Global motion aggregation is that of GMA (Jiang et al., ICCV 2021, arXiv 2104.02409). Attribute names are the
 published keys. Flow, positions and costs are float32 whatever the type of the weights.
@@ -16,11 +16,6 @@ from vsvfi.models.flow.flowformer.attention import position_code
 from vsvfi.models.flow.flowformer.cost_encoder import LATENT, TOKENS
 from vsvfi.models.flow.recurrence import HIDDEN, FlowHead, MaskHead, MotionEncoder, SeparableGRU, convex_upsample, pixel_grid
 from vsvfi.ops.lookup import Correlation, lookup
-
-ITERATIONS = 32
-
-MAP_BUDGET = 1 << 30
-"""Bytes that the maps of global attention may take; beyond it the attention is computed anew in each iteration, which needs next to none."""
 
 _RADIUS = 4
 _WINDOW = (2 * _RADIUS + 1) ** 2
@@ -159,14 +154,15 @@ class MemoryDecoder(nn.Module):
         state, context = self.proj(eighth).chunk(2, 1)
         return state.tanh(), context.relu()
 
-    def forward(self, costs: Correlation, memory: Tensor, state: Tensor, context: Tensor, *, map_budget: int = MAP_BUDGET) -> Tensor:
+    def forward(self, costs: Correlation, memory: Tensor, state: Tensor, context: Tensor, iterations: int, map_budget: int) -> Tensor:
         """Flow.
 
         Args:
             costs: of every source pixel, one level.
             memory: [B, 8, h, w, 128].
             state, context: of the images that the flow starts from.
-            map_budget: see `MAP_BUDGET`.
+            iterations: how often the flow is corrected.
+            map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in each iteration.
 
         Returns:
             [B, 2, 8h, 8w] float32, in pixels.
@@ -177,7 +173,7 @@ class MemoryDecoder(nn.Module):
         recurrent = self.update_block.gru.prepare(context)
         start = pixel_grid(state.shape[2], state.shape[3], state.device)
         target = start.expand(state.shape[0], -1, -1, -1)
-        for _ in range(ITERATIONS):
+        for _ in range(iterations):
             near = lookup(costs, target, _RADIUS).to(state.dtype)
             query = self.flow_token_encoder(near).permute(0, 2, 3, 1)
             code = position_code(target[:, 0], target[:, 1], _QUERY).to(state.dtype)

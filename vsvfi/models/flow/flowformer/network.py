@@ -46,13 +46,14 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
     """The estimator.
 
     Args:
+        iterations: of the recurrence.
         volume_budget: bytes that the cost maps of both directions may take; beyond it costs are computed when they are asked for.
         map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in each iteration.
     """
 
-    def __init__(self, *, volume_budget: int = BUDGET, map_budget: int = BUDGET) -> None:
+    def __init__(self, iterations: int = 32, *, volume_budget: int = BUDGET, map_budget: int = BUDGET) -> None:
         super().__init__()
-        self.volume_budget, self.map_budget = volume_budget, map_budget
+        self.iterations, self.volume_budget, self.map_budget = iterations, volume_budget, map_budget
         self.memory_encoder = MemoryEncoder()
         self.memory_decoder = MemoryDecoder()
         self.context_encoder = Backbone()
@@ -79,7 +80,7 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
         encoder = self.memory_encoder.cost_perceiver_encoder
         # One direction of one pair after another: each has enough source pixels to be busy with, and its own context.
         memory = torch.stack([encoder(lambda part, index=index: _maps(costs, index, part), own) for index, own in enumerate(projected)])
-        flow: Tensor = self.memory_decoder(costs, memory, state, context, map_budget=self.map_budget)
+        flow: Tensor = self.memory_decoder(costs, memory, state, context, self.iterations, self.map_budget)
         there, again = flow.chunk(2)
         return there, again
 
