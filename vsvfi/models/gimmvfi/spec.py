@@ -86,11 +86,11 @@ FAMILY = Family(
     # A constant, counters, and a second copy of RAFT's projection norms; the copy that counts is `downsample.1`.
     ignored_keys=("g_filter$", r".*\.num_batches_tracked$", r"flow_estimator\.cnet\.layer[23]\.0\.norm3\."),
     variants=(
-        _variant("r", "raft", 19_787_904, (_published("gimmvfi_r_arb.pt"),), "RAFT flow; any time, best for 8x and above; sharp in PSNR"),
+        _variant("r", "raft", 19_785_792, (_published("gimmvfi_r_arb.pt"),), "RAFT flow; any time, best for 8x and above; sharp in PSNR"),
         _variant(
             "r_p",
             "raft",
-            19_787_904,
+            19_785_792,
             (_published("gimmvfi_r_arb_lpips.pt"), _converted("gimmvfi_r_arb_lpips_fp32.safetensors")),
             "RAFT flow, trained for perception: sharper to the eye",
         ),
