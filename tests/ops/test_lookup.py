@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsvfi.ops.lookup import Correlation, OnDemand, Volume, correlate, lookup, volume_bytes
+from vsvfi.ops.lookup import Correlation, OnDemand, Volume, correlate, lookup, reference, trial, volume_bytes, warm_up
 
+pytestmark = pytest.mark.usefixtures("backend")
 FORMS = [pytest.param(1 << 40, id="volume"), pytest.param(0, id="on demand")]
 
 
@@ -105,6 +106,27 @@ def test_volumes_are_used_as_far_as_the_budget_reaches() -> None:
     assert [tuple(target.shape) for target in features.targets] == [(2, 5, 8, 4), (2, 5, 4, 2)]
 
 
+def test_volumes_are_made_where_they_pay(backend: str) -> None:
+    features = torch.ones(1, 1, 20, 30)  # 600 + 150 pixels
+    kinds = [type(correlate(features, features, levels=2, lookups=lookups)) for lookups in (7, 8)]
+    assert kinds == ([OnDemand, Volume] if backend == "llvmlite" else [Volume, Volume])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("budget", FORMS)
+def test_threads_change_no_bit(backend: str, budget: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if backend == "llvmlite":
+        monkeypatch.setattr("vsvfi.ops.lookup.kernel_llvmlite._WORTHWHILE", {False: 1, True: 1})
+    first, second, centres = scene((5, 7), (9, 14), channels=70)
+    correlation, before = correlate(first, second, levels=2, budget=budget), torch.get_num_threads()
+    expected = lookup(correlation, centres, 4)
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(lookup(correlation, centres, 4), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("budget", FORMS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_other_types_round_their_values_alone(dtype: torch.dtype, budget: int) -> None:
@@ -150,3 +172,35 @@ def volume() -> Correlation:
 def test_what_does_not_fit_is_refused(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+def test_a_form_that_fails_or_is_wrong_is_told() -> None:
+    def wrong(*arguments: object) -> Tensor:
+        return torch.zeros(2, 162, 5, 7)
+
+    def failing(*arguments: object) -> Tensor:
+        raise RuntimeError("no code for this CPU\nmore")
+
+    assert trial.fault(reference.from_volume, reference.on_demand) is None
+    assert trial.fault(wrong, reference.on_demand) == "its lookup does not compute the definition here"
+    assert trial.fault(reference.from_volume, wrong) == "its lookup does not compute the definition here"
+    assert trial.fault(failing, reference.on_demand) == "its lookup fails here (RuntimeError: no code for this CPU)"
+
+
+@pytest.mark.parametrize("name", ["kernel_llvmlite", "kernel_cupy"])
+@pytest.mark.parametrize("budget", FORMS)
+def test_operators_know_their_shapes_without_running(name: str, budget: int) -> None:
+    kernel = pytest.importorskip(f"vsvfi.ops.lookup.{name}")
+    first, second, centres = scene((6, 5), (6, 7))
+    correlation = correlate(first, second, levels=2, budget=budget)
+    expected = lookup(correlation, centres, 4)
+    if isinstance(correlation, Volume):
+        guessed = kernel._volume_shape(correlation.levels, centres, 4)
+    else:
+        guessed = kernel._on_demand_shape(correlation.source, correlation.targets, centres, 4)
+    assert (guessed.shape, guessed.stride(), guessed.dtype) == (expected.shape, expected.stride(), expected.dtype)
+
+
+def test_warming_up_takes_any_type() -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        warm_up(torch.device("cpu"), dtype)

@@ -55,6 +55,7 @@ def build(state: dict[str, Tensor], **arguments: Any) -> RAFT:
 
 @pytest.mark.parametrize("budget", [1 << 30, 0], ids=["volume", "on demand"])
 def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> None:
+    """With either form of correlation."""
     tensors, state = golden(shared)
     network = build(state, budget=budget)
     calls: dict[str, list[tuple[Any, Any]]] = {name: [] for name in ("encoder", "gru", "flow_head", "mask")}

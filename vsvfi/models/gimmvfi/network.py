@@ -132,7 +132,7 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         latents = encode_flows(self.cnn_encoder, (normalised + 1) / 2, self.activations).chunk(2)
         weights = [splat_weights(flow, partner, self.alpha_fe, self.alpha_v) for flow, partner in ((forth, back), (back, forth))]
         compared = [
-            correlate(source.matching, target.matching, levels=LEVELS, factor=1 / 16, budget=self.volumes // 2)
+            correlate(source.matching, target.matching, levels=LEVELS, factor=1 / 16, budget=self.volumes // 2, lookups=1)
             for source, target in ((first, second), (second, first))
         ]
         return Pair(first, second, (forth, back), scale, (latents[0], latents[1]), (weights[0], weights[1]), compared[0], compared[1])

@@ -93,11 +93,11 @@ FAMILY = Family(
         r"flow_estimator\.memory_decoder\.att\.pos_emb\.",
     ),
     variants=(
-        _variant("r", "raft", 19_787_904, (_published("gimmvfi_r_arb.pt"),), "RAFT flow; any time, best for 8x and above; sharp in PSNR"),
+        _variant("r", "raft", 19_785_792, (_published("gimmvfi_r_arb.pt"),), "RAFT flow; any time, best for 8x and above; sharp in PSNR"),
         _variant(
             "r_p",
             "raft",
-            19_787_904,
+            19_785_792,
             (_published("gimmvfi_r_arb_lpips.pt"), _converted("gimmvfi_r_arb_lpips_fp32.safetensors")),
             "RAFT flow, trained for perception: sharper to the eye",
         ),

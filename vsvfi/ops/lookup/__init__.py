@@ -5,14 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsvfi.ops import backends, cupy_kernels
 from vsvfi.ops.lookup import reference
+
+_KERNELS = ("llvmlite", "cupy")
+"""The backends besides the reference."""
+
+_LARGEST_RADIUS = 7
+"""Of the windows that kernels have memory for."""
+
+_PATCH = 100
+"""Target pixels that the usual window of 9x9 touches."""
+
+_WORTH = {"cpu": 0.5}
+"""What a product computed on demand costs against one of a matrix product, by device. Measured on a CPU, where large volumes miss all caches; elsewhere it
+is a guess that favours volumes.
+"""
 
 BUDGET = 1 << 30
 """Bytes that the volumes of one `correlate` may take unless the caller says otherwise."""
@@ -45,7 +60,7 @@ class OnDemand:
 type Correlation = Volume | OnDemand
 
 
-def correlate(source: Tensor, target: Tensor, *, levels: int, factor: float = 1.0, budget: int = BUDGET) -> Correlation:
+def correlate(source: Tensor, target: Tensor, *, levels: int, factor: float = 1.0, budget: int = BUDGET, lookups: int | None = None) -> Correlation:
     """Compare every pixel of `source` with every pixel of `target`: C[p, q] = factor * <source[p], target[q]>.
 
     Level l compares with the target averaged over 2^l x 2^l pixels (odd sizes drop their last row or column at every halving). Averaging the features is
@@ -57,6 +72,7 @@ def correlate(source: Tensor, target: Tensor, *, levels: int, factor: float = 1.
         levels: how many; 1 is the target's own size alone.
         factor: see above.
         budget: bytes that volumes may take; beyond it products are computed when they are asked for.
+        lookups: how often windows of the usual size will be asked for, where known: volumes are then made only if they pay.
 
     Raises:
         ValueError: shapes or types that differ, or a target that cannot be halved so often.
@@ -69,10 +85,18 @@ def correlate(source: Tensor, target: Tensor, *, levels: int, factor: float = 1.
     targets = [target.contiguous(memory_format=torch.channels_last)]
     while len(targets) < levels:
         targets.append(functional.avg_pool2d(targets[-1], 2))
-    if volume_bytes(source, targets) > budget:
+    if volume_bytes(source, targets) > budget or not (lookups is None or _volumes_pay(targets, lookups)):
         return OnDemand(source, tuple(targets))
     rows = source.flatten(2).transpose(1, 2)
     return Volume(tuple(torch.bmm(rows, level.flatten(2)).reshape(*rows.shape[:2], *level.shape[2:]) for level in targets))
+
+
+def _volumes_pay(targets: Sequence[Tensor], lookups: int) -> bool:
+    """Whether all products at once are cheaper than those that so many look-ups ask for, which the reference computes at a tenth of the speed."""
+    device = targets[0].device.type
+    if backends.choose(device, _KERNELS).name == "reference":
+        return True
+    return sum(target.shape[2] * target.shape[3] for target in targets) <= _WORTH.get(device, 8.0) * lookups * len(targets) * _PATCH
 
 
 def volume_bytes(source: Tensor, targets: Sequence[Tensor]) -> int:
@@ -106,8 +130,47 @@ def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
         raise ValueError(f"lookup: radius={radius}, must be 0 or more")
     centres = centres.float()
     if isinstance(correlation, Volume):
-        return reference.from_volume(correlation.levels, centres, radius)
-    return reference.on_demand(correlation.source, correlation.targets, centres, radius)
+        return _volume_form(correlation.levels[0], centres, radius)(correlation.levels, centres, radius)
+    return _on_demand_form(correlation.source, centres, radius)(correlation.source, correlation.targets, centres, radius)
+
+
+def _volume_form(element: Tensor, centres: Tensor, radius: int) -> Callable[[Sequence[Tensor], Tensor, int], Tensor]:
+    """What takes a look-up in volumes."""
+    match _form(element, centres, radius):
+        case "cupy":
+            from vsvfi.ops.lookup import kernel_cupy
+
+            return kernel_cupy.lookup_volume
+        case "llvmlite":
+            from vsvfi.ops.lookup import kernel_llvmlite
+
+            return kernel_llvmlite.lookup_volume
+        case _:
+            return reference.from_volume
+
+
+def _on_demand_form(element: Tensor, centres: Tensor, radius: int) -> Callable[[Tensor, Sequence[Tensor], Tensor, int], Tensor]:
+    """What takes a look-up on demand."""
+    match _form(element, centres, radius):
+        case "cupy":
+            from vsvfi.ops.lookup import kernel_cupy
+
+            return kernel_cupy.lookup_on_demand
+        case "llvmlite":
+            from vsvfi.ops.lookup import kernel_llvmlite
+
+            return kernel_llvmlite.lookup_on_demand
+        case _:
+            return reference.on_demand
+
+
+def _form(element: Tensor, centres: Tensor, radius: int) -> str:
+    """What takes this call: kernels know no gradients, no type but those of pictures, and no window beyond their memory."""
+    if torch.is_grad_enabled() and (element.requires_grad or centres.requires_grad):
+        return "reference"
+    if element.dtype not in cupy_kernels.TYPES or radius > _LARGEST_RADIUS or centres.numel() == 0:
+        return "reference"
+    return backends.choose(element.device.type, _KERNELS).name
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:

@@ -7,6 +7,7 @@ each place of the window by itself would fetch four neighbours for every one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -87,18 +88,34 @@ def _window(fetch: Fetch, level: Tensor, number: int, centres: Tensor, radius: i
     reach = 2 * radius + 1
     if height == 1 or width == 1:  # the published kernel divides by size - 1 there and samples nothing
         return level.new_zeros(batch, count, reach * reach)
-    x, y = (_inside(centres[:, axis] / 2**number, length, radius) for axis, length in enumerate((width, height)))
-    left, top = x.floor(), y.floor()
-    steps = torch.arange(-radius, radius + 2, device=centres.device)
-    columns, rows = (corner.long()[..., None] + steps for corner in (left, top))  # [B, N, reach + 1]
+    at = corners(centres, number, height, width, radius)
+    steps = torch.arange(reach + 1, device=centres.device)
+    columns, rows = at.columns[..., None] + steps, at.rows[..., None] + steps  # [B, N, reach + 1]
     seen = ((columns >= 0) & (columns < width))[..., :, None] & ((rows >= 0) & (rows < height))[..., None, :]
     places = columns.clamp(0, width - 1)[..., :, None] + width * rows.clamp(0, height - 1)[..., None, :]
     patch = fetch(places.flatten(2)).float().reshape(batch, count, reach + 1, reach + 1)
     patch = torch.where(seen, patch, 0.0)
-    right, below = (x - left)[..., None, None], (y - top)[..., None, None]
+    right, below = at.right[..., None, None], at.below[..., None, None]
     patch = patch[..., :-1, :] * (1 - right) + patch[..., 1:, :] * right
     patch = patch[..., :-1] * (1 - below) + patch[..., 1:] * below
     return patch.flatten(2).to(level.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Corners:
+    """Where the patches of one level lie, [B, N] each: their first column and row, int64, and how far the centre is to the right of a pixel and below."""
+
+    columns: Tensor
+    rows: Tensor
+    right: Tensor
+    below: Tensor
+
+
+def corners(centres: Tensor, number: int, height: int, width: int, radius: int) -> Corners:
+    """The patches around centres [B, 2, N] in level `number`. Patches that reach no pixel lie just outside, as do those of what is not finite."""
+    x, y = (_inside(centres[:, axis] / 2**number, length, radius) for axis, length in enumerate((width, height)))
+    left, top = x.floor(), y.floor()
+    return Corners(left.long() - radius, top.long() - radius, (x - left).contiguous(), (y - top).contiguous())
 
 
 def _inside(coordinate: Tensor, length: int, radius: int) -> Tensor:

@@ -74,7 +74,8 @@ class RAFT(FlowEstimator[RaftFeatures]):
         both = [torch.cat((getattr(first, name), getattr(second, name))) for name in ("matching", "state", "context")]
         matching, state, context = both
         batch, _, height, width = first.matching.shape
-        correlation = correlate(matching, matching.roll(batch, 0), levels=LEVELS, factor=matching.shape[1] ** -0.5, budget=self.budget)
+        factor = matching.shape[1] ** -0.5
+        correlation = correlate(matching, matching.roll(batch, 0), levels=LEVELS, factor=factor, budget=self.budget, lookups=self.iterations)
         block = self.update_block
         constant = block.gru.prepare(context)
         start = pixel_grid(height, width, matching.device)
