@@ -35,8 +35,8 @@ from vsvfi.plan.timeline import Blend
 
 VARIANTS = ("gimmvfi_r", "gimmvfi_f")
 PEAK = 1e-4
-NOT_USED = re.compile(r"flow_estimator\.(cnet\.layer[23]\.0\.norm3\.)")
-ESTIMATOR = re.compile(r"base/(raft_|img)")
+NOT_USED = re.compile(r"flow_estimator\.(cnet\.layer[23]\.0\.norm3\.|.*\.svt\.norm\.|memory_decoder\.att\.pos_emb\.)")
+ESTIMATOR = re.compile(r"base/(raft_|ctx_|ff_|img)")
 
 
 @functools.cache

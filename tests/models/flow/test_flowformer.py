@@ -329,9 +329,9 @@ def test_training_and_inference_agree() -> None:
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize(("dtype", "pixels"), [(torch.float16, 0.01), (torch.bfloat16, 0.06)], ids=["fp16", "bf16"])
+@pytest.mark.parametrize(("dtype", "pixels"), [(torch.float16, 0.002), (torch.bfloat16, 0.015)], ids=["fp16", "bf16"])
 def test_half_precision_keeps_costs_and_positions_exact(shared: Path, dtype: torch.dtype, pixels: float) -> None:
-    """Mean error of the flow in pixels after four iterations."""
+    """Mean error of the flow in pixels after four iterations; 0.0007 and 0.005 are reached, of flow up to 1.1."""
     pictures = [2 * golden(shared)[0][name] - 1 for name in ("img0", "img1")]
     network = published(shared, iterations=4)
     with torch.inference_mode():
@@ -340,7 +340,6 @@ def test_half_precision_keeps_costs_and_positions_exact(shared: Path, dtype: tor
         near, _ = network.estimate(*(network.encode(picture) for picture in pictures))
     (seen, flow), motion = heard[0]
     assert (seen.dtype, flow.dtype, motion.dtype, near.dtype) == (dtype, torch.float32, dtype, torch.float32)
-    print(float((near - exact).abs().mean()), float(exact.abs().max()))
     assert float((near - exact).abs().mean()) < pixels
 
 

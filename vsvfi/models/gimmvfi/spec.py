@@ -104,14 +104,14 @@ FAMILY = Family(
         _variant(
             "f",
             "flowformer",
-            30_499_761,
+            30_499_377,
             (_published("gimmvfi_f_arb.pt", "e0ad627ea021b4234cd8ce33341d27abd505310b7d380e4c6cfbc8909f993a2e"),),
             "FlowFormer flow, a little better than with RAFT; any time",
         ),
         _variant(
             "f_p",
             "flowformer",
-            30_499_761,
+            30_499_377,
             (
                 _published("gimmvfi_f_arb_lpips.pt", "f2d52a1424d857a921e56fb82d9312ec27d58bbcbd58a7c3534593b9e6157858"),
                 _converted("gimmvfi_f_arb_lpips_fp32.safetensors"),
