@@ -212,6 +212,16 @@ def test_patches_are_what_the_specification_says() -> None:
         assert relative(layer(costs), expected) < 1e-5
 
 
+def test_patches_of_large_costs_stay_in_the_range_of_half_precision() -> None:
+    """Up to 200000 here, where half precision ends at 65504; hundreds are normal, thousands after the first sums."""
+    torch.manual_seed(0)
+    layer, costs = PatchEmbed().eval(), 40000 * torch.randn(4, 16, 16)
+    with torch.inference_mode():
+        exact, near = layer(costs), layer.half()(costs)
+    assert float(costs.abs().max()) > 65504
+    assert relative(near.float(), exact) < 5e-3
+
+
 def test_the_position_code_has_the_published_constant() -> None:
     """3.14, not pi: sines of x, cosines of x, then of y."""
     code = position_code(torch.tensor([100.0]), torch.tensor([7.5]), 12)[0].double()
@@ -276,10 +286,11 @@ def test_pieces_do_not_change_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
         network = drawn()
         expected = network.estimate(network.encode(first), network.encode(second))
         monkeypatch.setattr(cost_encoder, "_CHUNK", 8000)
-        heard = listen(network.memory_encoder.cost_perceiver_encoder.patch_embed)
+        heard, taken = (listen(network.memory_encoder.cost_perceiver_encoder.get_submodule(name)) for name in ("patch_embed", "encoder_layers.0"))
         network.volume_budget, network.map_budget = 0, 0
         found = network.estimate(network.encode(first), network.encode(second))
-        assert len(heard) == 2 * 12  # of 72 source pixels, six at a time
+        assert len(heard) == 2 * 12  # 72 source pixels, six at a time
+        assert len(taken) == 2 * 72
         for flow, reference in zip(found, expected, strict=True):
             assert float(reference.abs().max()) > 1e-3
             assert relative(flow, reference) < 1e-4

@@ -32,6 +32,11 @@ _CHUNK = 1 << 25
 """Bytes of the largest tensor that is made of some of the source pixels, or of some of the token indices."""
 
 
+_SHRINK = 2.0**-6
+"""What costs are multiplied with before the patch embedding, and all its biases. It has no activation but ReLU and ends in a normalisation, so this changes
+nothing, but keeps costs of hundreds and what is summed from them inside the range of half precision."""
+
+
 class PatchEmbed(nn.Module):
     """Cost maps as tokens of 8x8 patches, which know their place in the map."""
 
@@ -44,21 +49,19 @@ class PatchEmbed(nn.Module):
     def forward(self, costs: Tensor) -> Tensor:
         """[S, h, w] -> [S, P, 128], P = ceil(h/8) ceil(w/8)."""
         rows, columns = costs.shape[1:]
-        weight = self.norm.weight
-        costs = functional.pad(costs[:, None], (0, -columns % _PATCH, 0, -rows % _PATCH)).to(weight.dtype)
-        picture: Tensor = self.proj(costs)
-        patches = picture.flatten(2).transpose(1, 2)
-        first, _, second = self.ffn_with_coord
-        assert isinstance(first, nn.Conv2d)
-        assert isinstance(second, nn.Conv2d)
-        # The layer sees patch and place side by side. What it makes of the place is the same for every source pixel, so that is computed once.
-        channels, height, width = picture.shape[1:]
-        seen, placed = first.weight.flatten(1).tensor_split((channels,), 1)
+        weight, bias = zip(*((layer.weight, _SHRINK * layer.bias) for layer in (*self.proj[::2], *self.ffn_with_coord[::2])), strict=True)
+        x = functional.pad(_SHRINK * costs[:, None], (0, -columns % _PATCH, 0, -rows % _PATCH)).to(self.norm.weight.dtype)
+        for index in range(3):
+            x = functional.conv2d(x.relu() if index else x, weight[index], bias[index], 2, 2)
+        patches = x.flatten(2).transpose(1, 2)
+        # The next layer sees patch and place side by side. What it makes of the place is the same for every source pixel, so that is computed once.
+        channels, height, width = x.shape[1:]
+        seen, placed = weight[3].flatten(1).tensor_split((channels,), 1)
         code = grid_code(height, width, LATENT - channels, costs.device, _PATCH, _PATCH // 2).flatten(0, 1)
-        place = functional.linear(code.to(weight.dtype), placed, first.bias)
+        place = functional.linear((_SHRINK * code).to(x.dtype), placed, bias[3])
         hidden = (functional.linear(patches, seen) + place).relu()
-        tokens: Tensor = self.norm(functional.linear(hidden, second.weight.flatten(1), second.bias))
-        return tokens
+        tokens = functional.linear(hidden, weight[4].flatten(1), bias[4])
+        return functional.layer_norm(tokens, tokens.shape[-1:], self.norm.weight, self.norm.bias, self.norm.eps * _SHRINK**2)
 
 
 class LatentLayer(nn.Module):
@@ -205,12 +208,13 @@ class CostPerceiverEncoder(nn.Module):
         rows, columns = context.shape[:2]
         entered = self._read(costs, rows, columns)
         tokens = entered
+        some = max(1, _CHUNK // (TOKENS * LATENT * tokens.element_size()))  # source pixels at a time; fused attention takes 65535 at most
+        together = max(1, _CHUNK // (rows * columns * 4 * LATENT * tokens.element_size()))  # token indices at a time
         contexts = torch.split(context, CONTEXT, -1)
         for round_, (layer, vertical) in enumerate(zip(self.encoder_layers, self._vertical(), strict=True)):
-            by_source = tokens.flatten(1, 2).transpose(0, 1)  # [N, 8, 128]
-            tokens = _picture(layer(by_source), rows, columns)
-            # Token indices do not see one another here; large pictures take them a few at a time.
-            together = max(1, _CHUNK // (rows * columns * 4 * LATENT * tokens.element_size()))
+            by_source = torch.split(tokens.flatten(1, 2).transpose(0, 1), some)  # [<= some, 8, 128] each
+            tokens = _picture(torch.cat([layer(part) for part in by_source]), rows, columns)
+            # From here on token indices do not see one another.
             tokens = torch.cat([vertical(part, *contexts[2 * round_ : 2 * round_ + 2]) for part in torch.split(tokens, together)])
         return tokens + entered
 
