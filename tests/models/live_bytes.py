@@ -1,6 +1,6 @@
-"""Counts the bytes of all tensors alive while something runs, on the meta device: shapes are computed, numbers are not, so any size can be tried anywhere.
+"""How much memory tensors take while something runs, without that memory: sizes are followed on fake tensors. Knows no network.
 
-What a kernel takes for itself (a convolution's workspace) is not seen.
+What it cannot count: workspaces of libraries, and what an allocator keeps or cannot use.
 """
 
 from __future__ import annotations
@@ -11,60 +11,58 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """Bytes of tensors that were made inside and are still referred to.
-
-    Attributes:
-        now: at this moment.
-        peak: the most so far.
-        at: the operator that brought the peak.
-    """
+    """Bytes of all storages that tensors made inside hold: now, and at most since `peak` was last set."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now, self.peak, self.at = 0, 0, ""
-        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.now = self.peak = 0
+        self._storages: dict[int, list[int]] = {}  # number of living tensors, bytes
 
-    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = operator(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self._add(tensor.untyped_storage(), str(operator))
+    def count(self, tensor: Tensor) -> None:
+        """Take a tensor into account for as long as it lives."""
+        storage = tensor.untyped_storage()
+        entry = self._storages.setdefault(storage._cdata, [0, 0])
+        if not entry[0]:
+            entry[1] = storage.nbytes()
+            self.now += entry[1]
+        entry[0] += 1
+        weakref.finalize(tensor, self._forget, storage._cdata)
+        self.peak = max(self.peak, self.now)
+
+    def _forget(self, key: int) -> None:
+        entry = self._storages[key]
+        entry[0] -= 1
+        if not entry[0]:
+            self.now -= self._storages.pop(key)[1]
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        result = function(*arguments, **(keywords or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self.count(leaf)
         return result
-
-    def _add(self, storage: Any, operator: str) -> None:
-        if storage in self._known:
-            return
-        self._known.add(storage)
-        size = storage.nbytes()
-        weakref.finalize(storage, self._free, size)
-        self.now += size
-        if self.now > self.peak:
-            self.peak, self.at = self.now, operator
-
-    def _free(self, size: int) -> None:
-        self.now -= size
-
-
-class _FusedAttention(TorchFunctionMode):
-    """Attention allocates its result alone, as the fused kernels of CPUs and GPUs do; on the meta device torch would take its unfused form."""
-
-    def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is functional.scaled_dot_product_attention:
-            query, _, value = args
-            return query.new_empty(*query.shape[:-1], value.shape[-1])
-        return function(*args, **(kwargs or {}))
 
 
 @contextmanager
-def live_bytes() -> Iterator[LiveBytes]:
-    """Counts what is done inside; tensors have to be on the device "meta"."""
-    with torch.inference_mode(), _FusedAttention(), LiveBytes() as counter:
-        yield counter
+def pretending() -> Iterator[LiveBytes]:
+    """Tensors made inside have sizes alone, also those of devices that are not here; none needs a gradient."""
+    with FakeTensorMode(), torch.no_grad():
+        yield LiveBytes()
+
+
+def pretend_weights(network: nn.Module, dtype: Callable[[str], torch.dtype], device: str) -> None:
+    """Give a network on the meta device weights that pretend to be on another, channels last."""
+    for place, module in network.named_modules():
+        for group in (module._parameters, module._buffers):
+            for name, tensor in group.items():
+                if tensor is not None:
+                    made = torch.empty(tensor.shape, dtype=dtype(place), device=device)
+                    made = made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
+                    group[name] = nn.Parameter(made, requires_grad=False) if group is module._parameters else made  # type: ignore[assignment]

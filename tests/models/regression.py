@@ -33,9 +33,10 @@ def seeded(shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
         bits = np.frombuffer(hashlib.shake_256(key.encode()).digest(2 * count), dtype="<u2")
         uniform = bits.astype(np.float32) / np.float32(32768) - np.float32(1)
         fan_in = int(np.prod(shape[1:], dtype=np.int64)) if len(shape) > 1 else 0
-        scaled = (
-            uniform * np.float32((6 / fan_in) ** 0.5) if fan_in else uniform * np.float32(0.2) + np.float32(0.25 if "prelu" in key or ".1.weight" in key else 0)
-        )
+        stem, _, last = key.rpartition(".")
+        stored_norm = f"{stem}.running_var" in shapes and last in ("weight", "running_var")  # variances are positive, and gains near one
+        centre = 1.0 if stored_norm else 0.25 if "prelu" in key or ".1.weight" in key else 0.0
+        scaled = uniform * np.float32((6 / fan_in) ** 0.5) if fan_in else uniform * np.float32(0.2) + np.float32(centre)
         state[key] = torch.from_numpy(scaled.reshape(tuple(shape)))
     return state
 

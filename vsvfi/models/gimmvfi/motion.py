@@ -1,6 +1,6 @@
 """Motion over time as an implicit function: latents of both flows, splatted to a time, refined, and asked for the flow there (paper, section 3.2).
 
-Attribute names are the published keys. Knows no images and no flow estimator.
+Attribute names are the published keys. All of it is float32. Knows no images and no flow estimator.
 """
 
 from __future__ import annotations
@@ -55,10 +55,9 @@ def motion_encoder() -> nn.Sequential:
 
 def encode_flows(encoder: nn.Sequential, flows: Tensor, budget: int) -> Tensor:
     """The latents of normalised flows, computed in strips where the budget asks for them."""
-    dtype = next(encoder.parameters()).dtype
     batch, _, height, width = flows.shape
-    cut = strips(height, halo=_ENCODER_REACH, row_bytes=4 * 32 * width * batch * dtype.itemsize, budget=budget)
-    return torch.cat([strip.crop(encoder(strip.halo(flows).to(dtype))) for strip in cut], 2)
+    cut = strips(height, halo=_ENCODER_REACH, row_bytes=4 * 32 * width * batch * flows.element_size(), budget=budget)
+    return torch.cat([strip.crop(encoder(strip.halo(flows))) for strip in cut], 2)
 
 
 def latent_refinement() -> nn.Sequential:
@@ -80,10 +79,9 @@ def used_latents(refinement: nn.Sequential, latents: Sequence[Tensor], splatted:
     batch, _, height, width = splatted[0].shape
     *layers, last = refinement
     assert isinstance(last, nn.Conv2d)
-    dtype = last.weight.dtype
     found = []
-    for strip in strips(height, halo=_REFINEMENT_REACH, row_bytes=6 * 64 * width * batch * dtype.itemsize, budget=budget):
-        inputs = torch.cat([strip.halo(part).to(dtype).expand(batch, -1, -1, -1) for part in (*latents, *splatted)], 1)
+    for strip in strips(height, halo=_REFINEMENT_REACH, row_bytes=6 * 64 * width * batch * splatted[0].element_size(), budget=budget):
+        inputs = torch.cat([strip.halo(part).expand(batch, -1, -1, -1) for part in (*latents, *splatted)], 1)
         deep = inputs
         for layer in layers:
             deep = layer(deep)
@@ -101,7 +99,7 @@ def used_latents(refinement: nn.Sequential, latents: Sequence[Tensor], splatted:
 class ImplicitNetwork(nn.Module):
     """The flow as a function of latent, time and place: five layers with sines between them (paper, section 3.2).
 
-    Every column of a weight is divided by its norm; that is 66 thousand numbers, so it is done when they are used. In float32 under any type of the weights.
+    Every column of a weight is divided by its norm; that is 66 thousand numbers, so it is done when they are used.
     """
 
     def __init__(self) -> None:
@@ -113,7 +111,7 @@ class ImplicitNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalised flow [..., 2] from [latent, t, y, x] [..., 35]; y and x run from -1 to 1 between the picture's edges."""
         for index in range(len(_LAYERS) - 1):
-            given = self.params_dict[f"linear_wb{index}"].float()
+            given = self.params_dict[f"linear_wb{index}"]
             weight, bias = functional.normalize(given[:-1], dim=0), given[-1]
             x = functional.linear(x, weight.T, bias)
             x = torch.sin(x) if index < len(_LAYERS) - 2 else x + 0.5
@@ -130,12 +128,12 @@ class ImplicitNetwork(nn.Module):
             [B, 2, H/4, W/4] float32.
         """
         batch, _, _, height, width = latents.shape
-        total = latents.new_zeros(batch, height, width, 2, dtype=torch.float32)
+        total = latents.new_zeros(batch, height, width, 2)
         for index in range(latents.shape[1]):
             rows, columns = (_used_centres(length, _USED[part], latents.device) for length, part in ((height, index // 2), (width, index % 2)))
             place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).expand(batch, -1, -1, -1)
             time = times[:, None, None, None].expand(-1, height, width, 1)
-            total = total + self(torch.cat((latents[:, index].permute(0, 2, 3, 1).float(), time, place), -1))
+            total = total + self(torch.cat((latents[:, index].permute(0, 2, 3, 1), time, place), -1))
         return total.permute(0, 3, 1, 2) / latents.shape[1]
 
 
@@ -165,7 +163,7 @@ def splat_weights(flow: Tensor, partner: Tensor, error_weight: Tensor, variance_
     """
     error = (-backward_warp(partner, flow) - flow).abs().mean(1, keepdim=True)
     variance = (_smooth(flow * flow) - _smooth(flow) ** 2).clamp(min=1e-9).sqrt().mean(1, keepdim=True)
-    return 1 / (1 + error_weight.float() * error) + 1 / (1 + variance_weight.float() * variance)
+    return 1 / (1 + error_weight * error) + 1 / (1 + variance_weight * variance)
 
 
 def _smooth(flow: Tensor) -> Tensor:

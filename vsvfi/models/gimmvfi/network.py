@@ -37,6 +37,9 @@ from vsvfi.ops.warp import resize_bilinear
 LEVELS, RADIUS = 4, 4
 """Of the correlation pyramids, and of the window looked up in each level."""
 
+_EXACT = ("cnn_encoder", "res_conv", "hyponet")
+"""The parts that compute in float32 under any precision: the model of motion."""
+
 _QUARTER, _HALF, _TWICE = Fraction(1, 4), Fraction(1, 2), Fraction(2)
 
 
@@ -79,7 +82,7 @@ class Pair:
     second: Frame
     flows: tuple[Tensor, Tensor]  # [B, 2, H, W] float32 each: first -> second, second -> first
     scale: Tensor  # [B, 1, 1, 1] float32: what flows were divided by
-    latents: tuple[Tensor, Tensor]  # [B, 16, H, W] each
+    latents: tuple[Tensor, Tensor]  # [B, 16, H, W] float32 each
     weights: tuple[Tensor, Tensor]  # [B, 1, H, W] float32 each, for splatting
     forth: Correlation  # images over the second frame, one for each pixel of the first
     back: Correlation  # the other way round
@@ -111,10 +114,15 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         self.amt_update4_low, self.amt_update4_high = Update(), Update()
         self.amt_comb_block = combination()
 
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """All but the model of motion: flows are divided by their largest displacement there, of which half precision would keep a 2000th."""
+        for name, part in self.named_children():
+            if name not in _EXACT:
+                part.to(dtype)
+
     def prepare_operators(self) -> None:
         self.flow_estimator.prepare_operators()
-        weight = self.alpha_v
-        splat.warm_up(weight.device, weight.dtype)
+        splat.warm_up(self.alpha_v.device, torch.float32)
 
     def encode_frame(self, image: Tensor) -> Frame:
         reduced = resize_bilinear(image, self.scale)
