@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vsvfi.models.flow.raft import RAFT
+from vsvfi.models.flow.recurrence import SeparableGRU, convex_upsample
 
 PREFIX = "flow_estimator."
 
@@ -88,3 +89,64 @@ def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> N
     for name, tensor in found.items():
         recurrent = "_it20_" in name or name.startswith("flow")
         assert_close(name, tensor[:1], stored(tensors, name), 1e-4 if recurrent else 1e-5)
+
+
+def random_raft(**arguments: Any) -> RAFT:
+    """Small weights, so that twenty rounds of a random network stay calm."""
+    torch.manual_seed(0)
+    network = RAFT(**arguments).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        if parameter.dim() > 1:
+            parameter.mul_(0.8)
+    return network
+
+
+def test_a_batch_equals_single_calls_and_exchanged_frames_exchange_the_flows() -> None:
+    network = random_raft(iterations=3)
+    images = 2 * torch.rand(3, 3, 64, 72, generator=torch.Generator().manual_seed(1)) - 1
+    with torch.inference_mode():
+        forth, back = network.estimate(network.encode(images[:2]), network.encode(images[1:]))
+        for index in range(2):
+            alone = network.estimate(*(network.encode(images[place : place + 1]) for place in (index, index + 1)))
+            torch.testing.assert_close(torch.cat((forth[index : index + 1], back[index : index + 1])), torch.cat(alone), rtol=1e-3, atol=1e-4)
+        exchanged = network.estimate(*(network.encode(images[place : place + 1]) for place in (1, 0)))
+    torch.testing.assert_close(torch.cat(exchanged), torch.cat((back[:1], forth[:1])), rtol=1e-3, atol=1e-4)
+    assert forth.shape == (2, 2, 64, 72)
+    assert float(forth.abs().max()) > 0.01
+
+
+def test_the_prepared_context_is_the_published_recurrence() -> None:
+    """z, r and q of [state, context, motion], written out; for RAFT's and FlowFormer's numbers of channels."""
+    torch.manual_seed(0)
+    for motion in (128, 256):
+        gru = SeparableGRU(motion).requires_grad_(False)
+        state, context, moved = torch.randn(2, 128, 6, 7), torch.randn(2, 128, 6, 7), torch.randn(2, motion, 6, 7)
+        found = gru(state, moved, gru.prepare(context))
+        for number in (1, 2):
+            convz, convr, convq = (gru.get_submodule(f"conv{gate}{number}") for gate in "zrq")
+            update, reset = (torch.sigmoid(conv(torch.cat((state, context, moved), 1))) for conv in (convz, convr))
+            candidate = torch.tanh(convq(torch.cat((reset * state, context, moved), 1)))
+            state = (1 - update) * state + update * candidate
+        torch.testing.assert_close(found, state, rtol=1e-5, atol=1e-5)
+
+
+def test_convex_upsampling_is_its_definition() -> None:
+    generator = torch.Generator().manual_seed(0)
+    flow, mask = torch.randn(1, 2, 3, 4, generator=generator), torch.randn(1, 576, 3, 4, generator=generator)
+    found, shares = convex_upsample(flow, mask), torch.softmax(mask.reshape(9, 8, 8, 3, 4), 0)
+    padded = torch.nn.functional.pad(8 * flow[0], (1, 1, 1, 1))
+    for y, x, a, b in ((0, 0, 0, 0), (2, 3, 7, 7), (1, 2, 3, 5), (0, 3, 6, 1)):
+        expected = sum(shares[k, a, b, y, x] * padded[:, y + k // 3, x + k % 3] for k in range(9))
+        torch.testing.assert_close(found[0, :, 8 * y + a, 8 * x + b], expected)
+
+
+def test_training_and_inference_agree() -> None:
+    network = random_raft(iterations=2)
+    images = 2 * torch.rand(2, 3, 64, 64) - 1
+    with torch.inference_mode():
+        expected = torch.cat(network.estimate(network.encode(images[:1]), network.encode(images[1:])))
+    network.requires_grad_(True)
+    found = torch.cat(network.estimate(network.encode(images[:1]), network.encode(images[1:])))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    found.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is not None for parameter in network.parameters())
