@@ -31,7 +31,7 @@ from vsvfi.models.gimmvfi.motion import (
 from vsvfi.models.gimmvfi.synthesis import FinalDecoder, InitialDecoder, Update, combination, merge
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.ops import splat
-from vsvfi.ops.lookup import Correlation, correlate, lookup
+from vsvfi.ops.lookup import Correlation, correlate, lookup, warm_up
 from vsvfi.ops.warp import resize_bilinear
 
 LEVELS, RADIUS = 4, 4
@@ -123,6 +123,7 @@ class GIMMVFI(Interpolator[Frame, Pair]):
     def prepare_operators(self) -> None:
         self.flow_estimator.prepare_operators()
         splat.warm_up(self.alpha_v.device, torch.float32)
+        warm_up(self.alpha_v.device, self.amt_update4_low.convc1.weight.dtype)
 
     def encode_frame(self, image: Tensor) -> Frame:
         reduced = resize_bilinear(image, self.scale)
