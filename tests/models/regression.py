@@ -29,6 +29,10 @@ GAINS = {"gimmvfi": 0.6}
 """Of families whose recurrences make chaos of a fresh network's weights: what those of convolutions are multiplied by."""
 
 
+FAINT = {"flow_estimator.memory_decoder.update_block.flow_head.conv2.weight": 0.02}
+"""Weights that need less still: with those of a fresh network FlowFormer's 32 corrections drive the flow out of the picture."""
+
+
 def seeded(shapes: Mapping[str, torch.Size], gain: float = 1.0) -> dict[str, Tensor]:
     """Weights that depend on nothing but their names: uniform bits of SHAKE-256, scaled like a fresh network's."""
     state = {}
@@ -40,7 +44,7 @@ def seeded(shapes: Mapping[str, torch.Size], gain: float = 1.0) -> dict[str, Ten
         stem, _, last = key.rpartition(".")
         stored_norm = f"{stem}.running_var" in shapes and last in ("weight", "running_var")  # variances are positive, and gains near one
         centre = 1.0 if stored_norm else 0.25 if "prelu" in key or ".1.weight" in key else 0.0
-        scaled = uniform * np.float32(gain * (6 / fan_in) ** 0.5) if fan_in else uniform * np.float32(0.2) + np.float32(centre)
+        scaled = uniform * np.float32(FAINT.get(key, 1.0) * gain * (6 / fan_in) ** 0.5) if fan_in else uniform * np.float32(0.2) + np.float32(centre)
         state[key] = torch.from_numpy(scaled.reshape(tuple(shape)))
     return state
 
