@@ -90,3 +90,16 @@ def test_resize_is_its_definition(factor: Fraction, size: tuple[int, int]) -> No
 def test_factor_one_is_the_input_itself() -> None:
     image = torch.rand(1, 3, 5, 7)
     assert resize_bilinear(image, Fraction(1)) is image
+
+
+def test_a_strip_of_the_flow_makes_a_strip_of_the_result() -> None:
+    image, flow = torch.rand(2, 3, 12, 9), 4 * torch.randn(2, 2, 12, 9)
+    whole = backward_warp(image, flow)
+    for top, bottom in ((0, 5), (4, 12), (0, 12)):
+        torch.testing.assert_close(backward_warp(image, flow[:, :, top:bottom], top), whole[:, :, top:bottom])
+
+
+@pytest.mark.parametrize("top", [-1, 8])
+def test_a_strip_beside_the_image_is_an_error(top: int) -> None:
+    with pytest.raises(ValueError, match=rf"backward_warp: flow=\(1, 2, 5, 9\) at top={top}, must have the size of image=\(1, 3, 12, 9\)"):
+        backward_warp(torch.rand(1, 3, 12, 9), torch.zeros(1, 2, 5, 9), top)

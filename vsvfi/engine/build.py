@@ -53,7 +53,9 @@ class Blueprint:
         """A network for inference: channels last, no gradients, its operators loaded and compiled."""
         network = _construct(self.family, self.variant, setup)
         network.load_state_dict(self.state, strict=True)
-        network = network.requires_grad_(False).eval().to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        network = network.requires_grad_(False).eval().to(device=device)
+        network.set_precision(dtype)
+        network = network.to(memory_format=torch.channels_last)
         with inference(device):
             network.prepare_operators()
         return network

@@ -31,6 +31,10 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         """The frame at t: [B] -> [B, 3, H, W] float32 in [0, 1]; several t of one pair (of batch 1) in one batch."""
 
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Bring the weights to the type to compute in. A family may leave parts of it in float32, where rounding would show."""
+        self.to(dtype)
+
     def prepare_operators(self) -> None:
         """Load and compile what takes long the first time, for the device and type of the weights. Called once they are there, before the first frame."""
 

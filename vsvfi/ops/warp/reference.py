@@ -14,24 +14,27 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def backward_warp(image: Tensor, flow: Tensor) -> Tensor:
+def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor:
     """Sample `image` [B, C, H, W] at (x + flow_x, y + flow_y), in pixels, bilinearly; positions outside are clamped to the border.
 
     Args:
         image: [B, C, H, W] or [1, C, H, W] (shared by the whole batch), any floating type.
         flow: [B, 2, H, W], x then y; used in float32. NaN counts as no motion, infinity as the border.
+        top: given where the flow is a strip of rows alone: the row of the image that it begins at.
 
     Returns:
-        [B, C, H, W] in the type of `image`.
+        [B, C, H, W] in the type of `image`; as many rows as the flow has.
 
     Raises:
-        ValueError: the two sizes differ.
+        ValueError: the two sizes differ, or the strip does not lie within the image.
     """
-    if image.shape[-2:] != flow.shape[-2:]:
-        raise ValueError(f"backward_warp: flow={tuple(flow.shape)}, must have the size of image={tuple(image.shape)}; resize the flow first")
     height, width = image.shape[-2:]
+    first, count = (0, height) if top is None else (top, flow.shape[-2])
+    if flow.shape[-2:] != (count, width) or first < 0 or first + count > height:
+        strip = "" if top is None else f" at top={top}"
+        raise ValueError(f"backward_warp: flow={tuple(flow.shape)}{strip}, must have the size of image={tuple(image.shape)}; resize the flow first")
     columns = torch.arange(width, dtype=torch.float32, device=flow.device)
-    rows = torch.arange(height, dtype=torch.float32, device=flow.device)[:, None]
+    rows = torch.arange(first, first + count, dtype=torch.float32, device=flow.device)[:, None]
     flow = torch.nan_to_num(flow.float(), nan=0.0, posinf=1e9, neginf=-1e9)
     x = (flow[:, 0] + columns).mul(2 / max(width - 1, 1)) - 1
     y = (flow[:, 1] + rows).mul(2 / max(height - 1, 1)) - 1

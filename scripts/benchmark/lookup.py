@@ -1,0 +1,70 @@
+"""How fast each form of the correlation look-up is: python -m scripts.benchmark.lookup --size 448x256 --threads 2
+
+Both directions as a batch of two, 256 channels at an eighth of the size, four levels, radius 4, as in RAFT. In turn in every round: making the volumes, looking
+up in them and computing on demand, through the backend that is chosen here and through the reference. Half precision with --half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from scripts.benchmark.playback import measure
+from vsvfi.engine.device import describe, inference, resolve_device
+from vsvfi.models.flow.recurrence import pixel_grid
+from vsvfi.ops import backends
+from vsvfi.ops.lookup import OnDemand, Volume, correlate, lookup, reference
+
+LEVELS, RADIUS, EVERYTHING = 4, 4, 1 << 50
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--size", default="448x256")
+    parser.add_argument("--half", action="store_true", help="features in float16")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    device = resolve_device(arguments.device)
+    width, height = (int(side) // 8 for side in arguments.size.split("x"))
+    chosen = backends.choose(device.type, ("llvmlite", "cupy"))
+    print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: {chosen.reason}")
+    with inference(device):
+        ways = forms(width, height, device, torch.float16 if arguments.half else torch.float32)
+        seconds = measure(ways, device, arguments.rounds)
+    medians = {name: 1000 * statistics.median(values) for name, values in seconds.items()}
+    for name, values in seconds.items():
+        print(f"  {name:<24} {medians[name]:9.2f} ms (least {1000 * min(values):.2f})")
+    print(json.dumps({"size": [8 * width, 8 * height], "device": describe(device), "backend": chosen.name, "milliseconds": medians}))
+
+
+def forms(width: int, height: int, device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[], Tensor]]:
+    """Every form, on random features and centres a few pixels from their sources."""
+    generator = torch.Generator().manual_seed(0)
+    source, target = torch.randn(2, 2, 256, height, width, generator=generator).to(device, dtype)
+    centres = pixel_grid(height, width, device) + 4 * torch.randn(2, 2, height, width, generator=generator).to(device)
+
+    def compare(budget: int) -> Volume | OnDemand:
+        return correlate(source, target, levels=LEVELS, factor=1 / 16, budget=budget)
+
+    volume, features = cast(Volume, compare(EVERYTHING)), cast(OnDemand, compare(0))
+    return {
+        "making volumes": lambda: cast(Volume, compare(EVERYTHING)).levels[0],
+        "in volumes": lambda: lookup(volume, centres, RADIUS),
+        "in volumes, reference": lambda: reference.from_volume(volume.levels, centres, RADIUS),
+        "on demand": lambda: lookup(features, centres, RADIUS),
+        "on demand, reference": lambda: reference.on_demand(features.source, features.targets, centres, RADIUS),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,404 @@
+"""FlowFormer by itself: against the stored check-points of the published program, and against what its specification says of the parts."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from tests.models.live_bytes import LiveBytes
+from vsvfi.models.flow.flowformer import FlowFormer, FlowFormerFeatures, cost_encoder, decoder
+from vsvfi.models.flow.flowformer.attention import attend, position_code, unwindowed, windows
+from vsvfi.models.flow.flowformer.cost_encoder import GlobalAttention, LocalAttention, PatchEmbed
+from vsvfi.models.flow.flowformer.decoder import Attention, CrossAttention
+from vsvfi.models.flow.flowformer.twins import Twins
+from vsvfi.models.gimmvfi.spec import FAMILY
+
+PREFIX = "flow_estimator."
+EXACT = 1e-5
+"""What everything before the recurrence has to reach; a right program is below 1e-6."""
+
+
+@functools.cache
+def golden(shared: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Stored tensors of the case `base`, and the estimator's weights under their published names."""
+    folder = shared / "goldens"
+    sys.path.insert(0, str(folder))
+    try:
+        import seeded_weights
+    finally:
+        sys.path.pop(0)
+    state = {key: torch.from_numpy(array) for key, array in seeded_weights.load(folder / "gimmvfi" / "gimmvfi_f.weights.json").items()}
+    own = {
+        key.removeprefix(PREFIX): tensor
+        for key, tensor in state.items()
+        if key.startswith(PREFIX) and not any(re.match(pattern, key) for pattern in FAMILY.ignored_keys)
+    }
+    tensors = {key.removeprefix("base/"): tensor for key, tensor in load_file(folder / "gimmvfi" / "gimmvfi_f.safetensors").items() if key.startswith("base/")}
+    return tensors, own
+
+
+def published(shared: Path, **arguments: Any) -> FlowFormer:
+    """The estimator with the stored weights."""
+    network = FlowFormer(**arguments).eval()
+    network.load_state_dict(golden(shared)[1], strict=True)
+    return network.to(memory_format=torch.channels_last)
+
+
+def drawn(seed: int = 0, **arguments: Any) -> FlowFormer:
+    """A network of random weights whose parts all matter; three iterations unless said otherwise."""
+    torch.manual_seed(seed)
+    network = FlowFormer(**{"iterations": 3, **arguments}).eval()
+    nn.init.constant_(network.memory_decoder.update_block.aggregator.gamma, 0.5)
+    return network
+
+
+def images(count: int, height: int = 64, width: int = 72) -> Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def relative(result: Tensor, reference: Tensor) -> float:
+    assert result.shape == reference.shape
+    return float((result - reference).norm() / reference.norm())
+
+
+def listen(module: nn.Module) -> list[tuple[Any, Any]]:
+    """Inputs and output of every call of a module from now on."""
+    calls: list[tuple[Any, Any]] = []
+    module.register_forward_hook(lambda module, inputs, output: calls.append((inputs, output)))
+    return calls
+
+
+def test_the_weights_are_the_published_ones(shared: Path) -> None:
+    with torch.device("meta"):
+        own = FlowFormer().state_dict()
+    assert {key: tensor.shape for key, tensor in own.items()} == {key: tensor.shape for key, tensor in golden(shared)[1].items()}
+
+
+@pytest.mark.parametrize("budget", [1 << 30, 0], ids=["kept", "on demand"])
+def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> None:
+    tensors, _ = golden(shared)
+    network = published(shared, volume_budget=budget, map_budget=budget)
+    encoder, recurrent, backbone = network.memory_encoder.cost_perceiver_encoder, network.memory_decoder, network.context_encoder.svt
+    vertical, update = encoder.vertical_encoder_layers[0], recurrent.update_block
+    places: dict[str, nn.Module] = {
+        "ctx_embed1_tokens": backbone.patch_embeds[0],
+        "ctx_block00_tokens": backbone.blocks[0].get_submodule("0"),
+        "ff_cost_patches": encoder.patch_embed,
+        "ff_tokens_in": encoder.input_layer,
+        "ff_tokens_self0": encoder.encoder_layers[0],
+        "ff_tokens_local0": vertical.get_submodule("local_block"),
+        "ff_tokens_global0": vertical.get_submodule("global_block"),
+        "memory": encoder,
+        "attention": recurrent.att,
+        "motion": update.encoder,
+        "gru": update.gru,
+        "head": update.flow_head,
+        "mask": update.mask,
+        "keys": recurrent.decoder_layer.cross_attend.k,
+    }
+    heard = {name: listen(module) for name, module in places.items()}
+    with torch.inference_mode():
+        first, second = (network.encode(2 * tensors[name] - 1) for name in ("img0", "img1"))
+        flows = network.estimate(first, second)
+        mask = update.mask(heard["gru"][0][1])
+    assert [len(heard[name]) for name in ("gru", "mask", "keys", "attention", "memory")] == [32, 2, 1, 1, 2]  # a mask by the network, one by this test
+
+    before = {name: heard[name][0][1].flatten(1, 2) for name in ("ctx_embed1_tokens", "ctx_block00_tokens", "ff_tokens_local0", "ff_tokens_global0")}
+    before |= {name: heard[name][0][1] for name in ("ff_cost_patches", "ff_tokens_in", "ff_tokens_self0")}
+    before |= {"ctx_stage1": first.quarter, "ctx_stage2": first.eighth, "ff_feat01": torch.cat((first.matching, second.matching))}
+    before["ff_cost_memory"] = heard["memory"][0][1].flatten(1, 2).transpose(0, 1)
+    shares = heard["attention"][0][1]
+    before["ff_gma_attention"] = torch.softmax(shares.q[:1] @ shares.k[:1].transpose(1, 2) * 128**-0.5, -1)[:, None] if budget == 0 else shares.map[:1, None]
+    assert (shares.map is None) == (budget == 0)
+    after = {
+        "ff_it1_corr": heard["motion"][0][0][0],
+        "ff_it1_net": heard["gru"][0][1],
+        "ff_it1_mask": mask,
+        "ff_it1_dflow": heard["head"][0][1],
+        "ff_it32_flow_in": heard["motion"][31][0][1],
+        "ff_it32_net": heard["gru"][31][1],
+        "ff_it32_dflow": heard["head"][31][1],
+        "flow01": flows[0],
+        "flow10": flows[1],
+    }
+    known = {key.partition("_first")[0]: key for key in tensors if key.startswith(("ff_", "ctx_", "flow01", "flow10"))}
+    assert known.keys() == before.keys() | after.keys()
+    for name, result in (before | after).items():
+        reference = tensors[known[name]]
+        result = result[tuple(slice(size) for size in reference.shape)]
+        bound = EXACT if name in before else 1e-4
+        assert relative(result, reference) < min(bound, EXACT), name
+        assert float((result - reference).abs().max() / reference.abs().max()) < (1e-3 if name.endswith("_net") else bound), name
+
+
+def literal(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+    """Attention as written: [L, C], [M, C] -> [L, C]."""
+    parts = [(a @ b.T * a.shape[1] ** -0.5).softmax(1) @ c for a, b, c in zip(*(x.chunk(heads, 1) for x in (q, k, v)), strict=True)]
+    return torch.cat(parts, 1)
+
+
+def coded(rows: int, columns: int, width: int, step: int = 1) -> Tensor:
+    """The position code of a grid, one position after the other."""
+    frequencies = [f * 3.14 / 200 for f in range(width // 4)]
+    table = [[wave(step * place * f) for place in (x, y) for wave in (math.sin, math.cos) for f in frequencies] for y in range(rows) for x in range(columns)]
+    return torch.tensor(table).reshape(rows, columns, width)
+
+
+def grown(x: Tensor, multiple: int) -> Tensor:
+    return functional.pad(x, (0, 0, 0, -x.shape[1] % multiple, 0, -x.shape[0] % multiple))
+
+
+def literal_local(layer: LocalAttention, x: Tensor, context: Tensor) -> Tensor:
+    """The specification's words for one token index: [h, w, 128] and [h, w, 64]."""
+    rows, columns = x.shape[:2]
+    x, u = grown(x, 7), grown(torch.cat((x, context), 2), 7)
+    result = torch.zeros_like(x)
+    code = coded(7, 7, 192)
+    for top in range(0, x.shape[0], 7):
+        for left in range(0, x.shape[1], 7):
+            window = (slice(top, top + 7), slice(left, left + 7))
+            place, seen = (u[window] + code).flatten(0, 1), x[window].flatten(0, 1)
+            result[window] = literal(layer.q(place), layer.k(place), layer.v(seen), 8).reshape(7, 7, 128)
+    return layer.proj(result[:rows, :columns])  # type: ignore[no-any-return]
+
+
+def literal_global(layer: GlobalAttention, x: Tensor, context: Tensor) -> Tensor:
+    rows, columns = x.shape[:2]
+    x, u = grown(x, 4), grown(torch.cat((x, context), 2), 4)
+    q = layer.q((u + coded(*u.shape[:2], 192)).flatten(0, 1))
+    keys, values = (convolve(picture.permute(2, 0, 1)[None])[0].permute(1, 2, 0) for convolve, picture in ((layer.sr_key, u), (layer.sr_value, x)))
+    k = layer.k((layer.norm(keys) + coded(*keys.shape[:2], 128, 4)).flatten(0, 1))
+    v = layer.v(layer.norm(values).flatten(0, 1))
+    return layer.proj(literal(q, k, v, 8).reshape(x.shape)[:rows, :columns])  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("size", [(8, 9), (7, 12), (13, 15)], ids=str)
+@pytest.mark.parametrize(("attention", "definition"), [(LocalAttention, literal_local), (GlobalAttention, literal_global)])
+def test_vertical_attention_is_what_the_specification_says(
+    attention: type[LocalAttention | GlobalAttention], definition: Callable[[Any, Tensor, Tensor], Tensor], size: tuple[int, int]
+) -> None:
+    """Split layers and shared codes against tokens, context and codes put side by side and padded, at sizes that fill neither windows nor reductions."""
+    torch.manual_seed(0)
+    layer, tokens, context = attention().eval(), torch.randn(3, *size, 128), torch.randn(*size, 64)
+    for module in layer.modules():
+        if isinstance(module, nn.LayerNorm):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+    with torch.inference_mode():
+        expected = torch.stack([definition(layer, x, context) for x in tokens])
+        assert relative(layer(tokens, context), expected) < 1e-5
+
+
+def test_patches_are_what_the_specification_says() -> None:
+    torch.manual_seed(0)
+    layer, costs = PatchEmbed().eval(), 10 * torch.randn(4, 9, 18)
+    with torch.inference_mode():
+        picture = layer.proj(functional.pad(costs[:, None], (0, 6, 0, 7)))
+        assert picture.shape[2:] == (2, 3)
+        x, y = (8.0 * torch.arange(3) + 4).expand(2, 3), (8.0 * torch.arange(2) + 4)[:, None].expand(2, 3)
+        code = position_code(x, y, 64).permute(2, 0, 1).expand(4, -1, -1, -1)
+        expected = layer.norm(layer.ffn_with_coord(torch.cat((picture, code), 1)).flatten(2).transpose(1, 2))
+        assert relative(layer(costs), expected) < 1e-5
+
+
+def test_patches_of_large_costs_stay_in_the_range_of_half_precision() -> None:
+    """Up to 200000 here, where half precision ends at 65504; hundreds are normal, thousands after the first sums."""
+    torch.manual_seed(0)
+    layer, costs = PatchEmbed().eval(), 40000 * torch.randn(4, 16, 16)
+    with torch.inference_mode():
+        exact, near = layer(costs), layer.half()(costs)
+    assert float(costs.abs().max()) > 65504
+    assert relative(near.float(), exact) < 5e-3
+
+
+def test_the_position_code_has_the_published_constant() -> None:
+    """3.14, not pi: sines of x, cosines of x, then of y."""
+    code = position_code(torch.tensor([100.0]), torch.tensor([7.5]), 12)[0].double()
+    angles = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64) * 3.14 / 200
+    expected = torch.cat([wave(place * angles) for place in (100.0, 7.5) for wave in (torch.sin, torch.cos)])
+    assert torch.allclose(code, expected, atol=1e-6)
+
+
+def test_cross_attention_is_attention() -> None:
+    """Written out over planes of pixels, with the token keys computed once."""
+    torch.manual_seed(0)
+    layer, memory, query, code = CrossAttention().eval(), torch.randn(2, 8, 3, 5, 128), torch.randn(2, 3, 5, 64), torch.randn(2, 3, 5, 64)
+    with torch.inference_mode():
+        tokens = memory.permute(0, 2, 3, 1, 4).flatten(0, 2)
+        asked = layer.q(layer.norm1(query) + code).flatten(0, 2)[:, None]
+        attended = attend(asked, layer.k(tokens), layer.v(tokens), 8)[:, 0].reshape(query.shape)
+        y = query + layer.proj(torch.cat((attended, query), -1))
+        expected = y + layer.ffn(layer.norm2(y))
+        assert relative(layer(query, code, layer.prepare(memory)), expected) < 1e-5
+
+
+@pytest.mark.parametrize("size", [(7, 14), (8, 9), (1, 20)])
+def test_windows_and_back(size: tuple[int, int]) -> None:
+    x = torch.randn(2, *size, 3)
+    cut = windows(x)
+    assert cut.shape[1:] == (-(-size[0] // 7) * -(-size[1] // 7), 49, 3)
+    assert torch.equal(unwindowed(cut, *size), x)
+    assert torch.equal(cut[0, 0, :7], functional.pad(x[0, 0, :7], (0, 0, 0, 7 - min(7, size[1]))))
+
+
+def test_attention_to_the_reduced_picture_drops_what_does_not_fill_a_kernel() -> None:
+    """Of 9x10 tokens with reduction 4, the last row and the last two columns are no keys."""
+    torch.manual_seed(0)
+    attention = Twins().blocks[1].get_submodule("1.attn")
+    x = torch.randn(1, 9, 10, 256)
+    changed = x.clone()
+    changed[:, 8:], changed[:, :, 8:] = 5.0, -5.0
+    with torch.inference_mode():
+        before, after = attention(x), attention(changed)
+    assert torch.allclose(before[:, :8, :8], after[:, :8, :8], atol=1e-6)
+    assert not torch.allclose(before[:, 8:], after[:, 8:], atol=1e-2)
+
+
+@pytest.mark.parametrize("rows", [1024, 50])
+def test_the_map_of_global_attention_and_attention_anew_agree(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "_ROWS", rows)
+    torch.manual_seed(0)
+    layer, context, v = Attention().eval(), torch.randn(2, 128, 9, 11), torch.randn(2, 99, 128)
+    with torch.inference_mode():
+        nn.init.normal_(layer.to_qk.weight, std=0.3)
+        kept, anew = layer(context, 2 * 99 * 99 * 4), layer(context, 2 * 99 * 99 * 4 - 1)
+        assert kept.map is not None
+        assert anew.map is None
+        assert relative(anew(v), kept(v)) < 1e-5
+        assert torch.allclose(kept.map.sum(2), torch.ones(2, 99))
+
+
+def test_pieces_do_not_change_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither how many source pixels or token indices are taken at a time, nor whether costs and maps are kept."""
+    first, second = images(2).split(1)
+    with torch.inference_mode():
+        network = drawn()
+        expected = network.estimate(network.encode(first), network.encode(second))
+        monkeypatch.setattr(cost_encoder, "_CHUNK", 8000)
+        heard, taken = (listen(network.memory_encoder.cost_perceiver_encoder.get_submodule(name)) for name in ("patch_embed", "encoder_layers.0"))
+        network.volume_budget, network.map_budget = 0, 0
+        found = network.estimate(network.encode(first), network.encode(second))
+        assert len(heard) == 2 * 12  # 72 source pixels, six at a time
+        assert len(taken) == 2 * 72
+        for flow, reference in zip(found, expected, strict=True):
+            assert float(reference.abs().max()) > 1e-3
+            assert relative(flow, reference) < 1e-4
+
+
+def test_each_direction_sees_its_own_context_in_a_batch() -> None:
+    """Two pairs at once are the two pairs; exchanging the images exchanges the flows. The published program's batches mix contexts up."""
+    network, pictures = drawn(), images(4)
+    with torch.inference_mode():
+        features = [network.encode(pictures[index : index + 1]) for index in range(4)]
+        together = network.estimate(network.encode(pictures[:2]), network.encode(pictures[2:]))
+        for index in range(2):
+            alone = network.estimate(features[index], features[index + 2])
+            reverse = network.estimate(features[index + 2], features[index])
+            for direction in range(2):
+                assert relative(together[direction][index : index + 1], alone[direction]) < 1e-4
+                assert relative(reverse[1 - direction], alone[direction]) < 1e-4
+            assert relative(alone[0], alone[1]) > 1e-2
+
+
+def test_what_sees_one_image_is_computed_once() -> None:
+    """A pair runs neither backbone nor projection of the context; the same features give the same flow."""
+    network, pictures = drawn(), images(2)
+    once = [network.memory_encoder.feat_encoder, network.memory_encoder.channel_convertor, network.context_encoder, network.memory_decoder.proj]
+    encoder = network.memory_encoder.cost_perceiver_encoder
+    once += [module for name, module in encoder.named_modules() if name.endswith("context_proj")]
+    assert len(once) == 4 + 6
+    heard = [listen(module) for module in once]
+    with torch.inference_mode():
+        first, second = network.encode(pictures[:1]), network.encode(pictures[1:])
+        assert [len(calls) for calls in heard] == [2] * 10
+        flow = network.estimate(first, second)
+        again = network.estimate(first, second)
+        assert [len(calls) for calls in heard] == [2] * 10
+    assert all(torch.equal(*both) for both in zip(flow, again, strict=True))
+    assert isinstance(first, FlowFormerFeatures)
+    assert [tuple(part.shape) for part in (first.quarter, first.eighth, first.matching)] == [(1, 128, 16, 18), (1, 256, 8, 9), (1, 256, 8, 9)]
+
+
+def test_training_and_inference_agree() -> None:
+    network, pictures = drawn(iterations=2), images(2)
+    with torch.no_grad():
+        expected = network.estimate(network.encode(pictures[:1]), network.encode(pictures[1:]))
+    flow = network.estimate(network.encode(pictures[:1]), network.encode(pictures[1:]))
+    assert relative(flow[0].detach(), expected[0]) < 1e-5
+    (flow[0].sum() + flow[1].sum()).backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize(("dtype", "pixels"), [(torch.float16, 0.002), (torch.bfloat16, 0.015)], ids=["fp16", "bf16"])
+def test_half_precision_keeps_costs_and_positions_exact(shared: Path, dtype: torch.dtype, pixels: float) -> None:
+    """Mean error of the flow in pixels after four iterations; 0.0007 and 0.005 are reached, of flow up to 1.1."""
+    pictures = [2 * golden(shared)[0][name] - 1 for name in ("img0", "img1")]
+    network = published(shared, iterations=4)
+    with torch.inference_mode():
+        exact, _ = network.estimate(*(network.encode(picture) for picture in pictures))
+        heard = listen(network.to(dtype).memory_decoder.update_block.encoder)
+        near, _ = network.estimate(*(network.encode(picture) for picture in pictures))
+    (seen, flow), motion = heard[0]
+    assert (seen.dtype, flow.dtype, motion.dtype, near.dtype) == (dtype, torch.float32, dtype, torch.float32)
+    assert float((near - exact).abs().mean()) < pixels
+
+
+class FusedAttention(TorchFunctionMode):
+    """Attention allocates its result alone, as the fused kernels of CPUs and GPUs do; on the meta device torch would take its unfused form."""
+
+    def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is functional.scaled_dot_product_attention:
+            query, _, value = args
+            return query.new_empty(*query.shape[:-1], value.shape[-1])
+        return function(*args, **(kwargs or {}))
+
+
+def peak(network: FlowFormer, width: int, height: int) -> int:
+    """Bytes alive at most while both flows between two images are estimated, features included, weights not. All on the meta device, where only sizes exist."""
+    pictures = torch.empty(2, 1, 3, height, width, device="meta")
+    with torch.no_grad(), FusedAttention(), LiveBytes() as live:
+        flows = network.estimate(network.encode(pictures[0]), network.encode(pictures[1]))
+    assert flows[0].shape == (1, 2, height, width)
+    return live.peak
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1800), (torch.float16, 1300)], ids=["fp32", "fp16"])
+def test_memory_of_a_2k_pair_at_half_size(dtype: torch.dtype, limit: int) -> None:
+    """In MiB: 1704 and 1206, of which the costs of both directions take 578 and the maps as much, or half of it. A frame of 4K at a quarter is as large."""
+    with torch.device("meta"):
+        network = FlowFormer(1).to(dtype).to(memory_format=torch.channels_last)
+    assert 2 * (68 * 128) ** 2 * 4 < peak(network, 1024, 544) < limit << 20
+
+
+def test_memory_does_not_grow_with_the_square_of_the_size() -> None:
+    """Without budgets, a picture of twice the pixels takes about twice the bytes."""
+    with torch.device("meta"):
+        network = FlowFormer(1, volume_budget=0, map_budget=0)
+    smaller, larger = peak(network, 384, 256), peak(network, 768, 256)
+    assert larger < 2.2 * smaller
+    assert larger < 300 << 20
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize(("dtype", "pixels"), [(torch.float32, 1e-3), (torch.float16, 0.02)], ids=["fp32", "fp16"])
+@pytest.mark.parametrize("budget", [1 << 30, 0], ids=["kept", "on demand"])
+def test_cuda_matches_too(shared: Path, dtype: torch.dtype, pixels: float, budget: int) -> None:
+    tensors, _ = golden(shared)
+    network = published(shared, volume_budget=budget, map_budget=budget).to("cuda", dtype)
+    with torch.inference_mode():
+        first, second = (network.encode(2 * tensors[name].cuda() - 1) for name in ("img0", "img1"))
+        for name, flow in zip(("flow01", "flow10"), network.estimate(first, second), strict=True):
+            assert float((flow.cpu() - tensors[name]).abs().mean()) < pixels

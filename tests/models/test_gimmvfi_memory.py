@@ -1,0 +1,74 @@
+"""Peak memory of GIMM-VFI, counted on tensors that have sizes alone: below what was published, and what the README says."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models.live_bytes import LiveBytes, pretend_weights, pretending
+from vsvfi.models.gimmvfi import network as network_module
+from vsvfi.models.gimmvfi.network import GIMMVFI
+from vsvfi.models.gimmvfi.spec import FAMILY
+from vsvfi.ops import backends
+
+MIB = 1 << 20
+PUBLISHED = {"2048x1080": 7932, "4096x2160": 10922}
+"""MiB that the published program takes in fp32, at 1/2 and 1/4."""
+
+README = Path(network_module.__file__).with_name("README.md")
+
+
+def test_bytes_are_counted_while_they_live() -> None:
+    with pretending() as live, live:
+        first = torch.empty(MIB, dtype=torch.uint8)
+        view = first[10:]
+        assert live.now == MIB
+        del first
+        second = view + 1
+        assert live.now == live.peak == 2 * MIB - 10
+        del view, second
+        assert (live.now, live.peak) == (0, 2 * MIB - 10)
+
+
+def peak(estimator: str, size: str, scale: Fraction, dtype: torch.dtype) -> int:
+    """MiB at most while two frames are encoded and one is made between them, frames and weights included."""
+    setup = FAMILY.setup(*map(int, size.split("x")), scale, FAMILY.option_defaults)  # type: ignore[call-arg]
+    width, height = map(int, size.split("x"))
+    left, right, top, bottom = setup.size_rule.padding(width, height, scale)
+    shape = (1, 3, height + top + bottom, width + left + right)
+    with torch.device("meta"):
+        network = GIMMVFI(estimator, scale=scale).eval()
+    with pretending() as live:
+        exact = network_module._EXACT
+        pretend_weights(network, lambda place: torch.float32 if place.startswith(exact) or not place else dtype, "cuda:0")
+        images = [torch.empty(shape, device="cuda:0").contiguous(memory_format=torch.channels_last) for _ in range(2)]
+        return (measured(live, network, images) + sum(tensor.nbytes for tensor in network.state_dict().values())) // MIB
+
+
+def measured(live: LiveBytes, network: GIMMVFI, images: list[torch.Tensor]) -> int:
+    with live:
+        for image in images:
+            live.count(image)
+        pair = network.prepare_pair(*(network.encode_frame(image) for image in images))
+        network.synthesise(pair, torch.full((1,), 0.5, device="cuda:0"))
+    return live.peak
+
+
+def documented() -> dict[tuple[str, str], list[int]]:
+    """The README's table: size and scale -> MiB of fp32 and fp16 for RAFT."""
+    rows = re.findall(r"^\| (\d+x\d+) \| ([\d./]+) \| ([\d,]+) \| ([\d,]+) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    return {(size, scale): [int(number.replace(",", "")) for number in numbers] for size, scale, *numbers in rows}
+
+
+@pytest.mark.parametrize(("size", "scale"), [("2048x1080", "0.5"), ("4096x2160", "0.25")])
+@pytest.mark.parametrize("precision", [torch.float32, torch.float16])
+def test_peak_memory_is_what_the_readme_says_and_below_the_published(size: str, scale: str, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("cupy", True, "as on a GPU"))
+    found = peak("raft", size, Fraction(scale), precision)
+    half = precision == torch.float16
+    assert found < PUBLISHED[size] / (2 if half else 1)
+    assert found == pytest.approx(documented()[size, scale][half], rel=0.02)

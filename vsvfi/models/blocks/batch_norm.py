@@ -1,0 +1,30 @@
+"""Batch normalisation by stored statistics: what a published network's batch norms do at inference, and never anything else. Knows no network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class StoredBatchNorm(nn.Module):
+    """Keys and values of `nn.BatchNorm2d` in inference mode, without its counter of batches, which means nothing there.
+
+    Args:
+        channels: of the input [B, C, H, W].
+        eps: added to the variance.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)

@@ -1,0 +1,1 @@
+"""Optical flow between two frames: estimators that are parts of a family and usable by themselves."""

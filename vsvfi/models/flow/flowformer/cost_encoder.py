@@ -1,0 +1,237 @@
+"""The cost-volume encoder of FlowFormer (paper section 3.2): what each source pixel's cost map says, in eight latent tokens.
+
+A cost map is cut into patches, the latent tokens attend to these, to one another, and (each token index for itself) to the tokens of other source pixels.
+Everything here is one direction of one pair: h x w source pixels, N = h w of them. Tokens are [8, h, w, 128]. Attribute names are the published keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsvfi.models.flow.flowformer.attention import WINDOW, Perceptron, attend, grid_code, padded, unwindowed, windows
+
+LATENT = 128
+"""Channels of a latent token and of a patch."""
+
+TOKENS = 8
+"""Latent tokens of a source pixel."""
+
+CONTEXT = 64
+"""Channels that a block takes of the context."""
+
+_HEADS = 8
+_REDUCTION = 4
+_PATCH = 8
+"""Side of a patch, in pixels of the cost map."""
+
+_CHUNK = 1 << 25
+"""Bytes of the largest tensor that is made of some of the source pixels, or of some of the token indices."""
+
+
+_SHRINK = 2.0**-6
+"""What costs are multiplied with before the patch embedding, and all its biases. It has no activation but ReLU and ends in a normalisation, so this changes
+nothing, but keeps costs of hundreds and what is summed from them inside the range of half precision."""
+
+
+class PatchEmbed(nn.Module):
+    """Cost maps as tokens of 8x8 patches, which know their place in the map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(nn.Conv2d(1, 16, 6, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 6, 2, 2), nn.ReLU(), nn.Conv2d(32, 64, 6, 2, 2))
+        self.ffn_with_coord = nn.Sequential(nn.Conv2d(LATENT, LATENT, 1), nn.ReLU(), nn.Conv2d(LATENT, LATENT, 1))
+        self.norm = nn.LayerNorm(LATENT)
+
+    def forward(self, costs: Tensor) -> Tensor:
+        """[S, h, w] -> [S, P, 128], P = ceil(h/8) ceil(w/8)."""
+        rows, columns = costs.shape[1:]
+        weight, bias = zip(*((layer.weight, _SHRINK * layer.bias) for layer in (*self.proj[::2], *self.ffn_with_coord[::2])), strict=True)
+        x = functional.pad(_SHRINK * costs[:, None], (0, -columns % _PATCH, 0, -rows % _PATCH)).to(self.norm.weight.dtype)
+        for index in range(3):
+            x = functional.conv2d(x.relu() if index else x, weight[index], bias[index], 2, 2)
+        patches = x.flatten(2).transpose(1, 2)
+        # The next layer sees patch and place side by side. What it makes of the place is the same for every source pixel, so that is computed once.
+        channels, height, width = x.shape[1:]
+        seen, placed = weight[3].flatten(1).tensor_split((channels,), 1)
+        code = grid_code(height, width, LATENT - channels, costs.device, _PATCH, _PATCH // 2).flatten(0, 1)
+        place = functional.linear((_SHRINK * code).to(x.dtype), placed, bias[3])
+        hidden = (functional.linear(patches, seen) + place).relu()
+        tokens = functional.linear(hidden, weight[4].flatten(1), bias[4])
+        return functional.layer_norm(tokens, tokens.shape[-1:], self.norm.weight, self.norm.bias, self.norm.eps * _SHRINK**2)
+
+
+class LatentLayer(nn.Module):
+    """The latent tokens of a source pixel attend to its patches, or to one another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(LATENT)
+        self.norm2 = nn.LayerNorm(LATENT)
+        self.q = nn.Linear(LATENT, LATENT)
+        self.k = nn.Linear(LATENT, LATENT)
+        self.v = nn.Linear(LATENT, LATENT)
+        self.proj = nn.Linear(LATENT, LATENT)
+        self.ffn = nn.Sequential(nn.Linear(LATENT, LATENT), nn.GELU(), nn.Identity(), nn.Linear(LATENT, LATENT))
+
+    def forward(self, latent: Tensor, patches: Tensor | None = None) -> Tensor:
+        """Tokens [S or 1, 8, 128] and patches [S, P, 128], or None -> [S, 8, 128]."""
+        normed = self.norm1(latent)
+        seen = normed if patches is None else patches
+        q = self.q(normed).expand(seen.shape[0], -1, -1)
+        latent = latent + self.proj(attend(q, self.k(seen), self.v(seen), _HEADS))
+        result: Tensor = latent + self.ffn(self.norm2(latent))
+        return result
+
+
+class LocalAttention(nn.Module):
+    """Attention inside windows of 7x7 source pixels; queries and keys see the context. What fills up the last windows takes part, as in the published program.
+
+    Layers that see tokens, context and position side by side are split: only the tokens' part differs between the eight token indices.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.context_proj = nn.Linear(2 * LATENT, CONTEXT)
+        self.q = nn.Linear(LATENT + CONTEXT, LATENT)
+        self.k = nn.Linear(LATENT + CONTEXT, LATENT)
+        self.v = nn.Linear(LATENT, LATENT)
+        self.proj = nn.Linear(LATENT, LATENT)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Normalised tokens [T, h, w, 128] and the projected context [h, w, 64]."""
+        rows, columns = x.shape[1:3]
+        queries_keys = torch.cat((self.q.weight, self.k.weight))  # [256, 192]
+        code = grid_code(WINDOW, WINDOW, LATENT + CONTEXT, x.device).flatten(0, 1).to(x.dtype)
+        shared = functional.linear(code, queries_keys, torch.cat((self.q.bias, self.k.bias)))  # [49, 256]
+        shared = shared + functional.linear(windows(context[None])[0], queries_keys[:, LATENT:])  # [W, 49, 256]
+        shared = torch.cat((shared, self.v.bias.expand(*shared.shape[:2], -1)), -1)
+        tokens = functional.linear(windows(x), torch.cat((queries_keys[:, :LATENT], self.v.weight))) + shared  # [T, W, 49, 384]
+        q, k, v = tokens.flatten(0, 1).chunk(3, -1)
+        attended = attend(q, k, v, _HEADS).view(*tokens.shape[:3], LATENT)
+        result: Tensor = self.proj(unwindowed(attended, rows, columns))
+        return result
+
+
+class GlobalAttention(nn.Module):
+    """Attention of every source pixel to the picture of all, reduced by a convolution; queries and keys see the context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.context_proj = nn.Linear(2 * LATENT, CONTEXT)
+        self.q = nn.Linear(LATENT + CONTEXT, LATENT)
+        self.k = nn.Linear(LATENT, LATENT)
+        self.v = nn.Linear(LATENT, LATENT)
+        self.proj = nn.Linear(LATENT, LATENT)
+        self.sr_key = nn.Conv2d(LATENT + CONTEXT, LATENT, _REDUCTION, _REDUCTION)
+        self.sr_value = nn.Conv2d(LATENT, LATENT, _REDUCTION, _REDUCTION)
+        self.norm = nn.LayerNorm(LATENT)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Normalised tokens [T, h, w, 128] and the projected context [h, w, 64]. Split like `LocalAttention`."""
+        rows, columns = x.shape[1:3]
+        code = grid_code(rows, columns, LATENT + CONTEXT, x.device).to(x.dtype)
+        shared = functional.linear(code, self.q.weight, self.q.bias) + functional.linear(context, self.q.weight[:, LATENT:])  # [h, w, 128]
+        q = (functional.linear(x, self.q.weight[:, :LATENT]) + shared).flatten(1, 2)
+
+        picture, beside = padded(x, _REDUCTION).permute(0, 3, 1, 2), padded(context[None], _REDUCTION).permute(0, 3, 1, 2)
+        keys_values = torch.cat((self.sr_key.weight[:, :LATENT], self.sr_value.weight))
+        biases = torch.cat([layer.bias for layer in (self.sr_key, self.sr_value) if layer.bias is not None])
+        reduced = functional.conv2d(picture, keys_values, biases, _REDUCTION).permute(0, 2, 3, 1)
+        keys, values = reduced.chunk(2, -1)  # [T, h/4, w/4, 128] each
+        keys = keys + functional.conv2d(beside, self.sr_key.weight[:, LATENT:], None, _REDUCTION).permute(0, 2, 3, 1)
+        places = grid_code(keys.shape[1], keys.shape[2], LATENT, x.device, _REDUCTION).to(x.dtype)
+        k = self.k(self.norm(keys) + places).flatten(1, 2)
+        v = self.v(self.norm(values)).flatten(1, 2)
+        result: Tensor = self.proj(attend(q, k, v, _HEADS).view_as(x))
+        return result
+
+
+class VerticalBlock(nn.Module):
+    """Attention among source pixels and a perceptron, each beside a skip."""
+
+    def __init__(self, attention: LocalAttention | GlobalAttention) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(LATENT)
+        self.attn = attention
+        self.norm2 = nn.LayerNorm(LATENT)
+        self.mlp = Perceptron(LATENT)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x), context)
+        result: Tensor = x + self.mlp(self.norm2(x))
+        return result
+
+
+class VerticalLayer(nn.Module):
+    """A block of local attention, then one of global attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.local_block = VerticalBlock(LocalAttention())
+        self.global_block = VerticalBlock(GlobalAttention())
+
+    def forward(self, x: Tensor, local_context: Tensor, global_context: Tensor) -> Tensor:
+        result: Tensor = self.global_block(self.local_block(x, local_context), global_context)
+        return result
+
+
+class CostPerceiverEncoder(nn.Module):
+    """The whole encoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latent_tokens = nn.Parameter(torch.randn(1, TOKENS, LATENT))
+        self.patch_embed = PatchEmbed()
+        self.input_layer = LatentLayer()
+        self.encoder_layers = nn.ModuleList(LatentLayer() for _ in range(3))
+        self.vertical_encoder_layers = nn.ModuleList(VerticalLayer() for _ in range(3))
+
+    def project_context(self, context: Tensor) -> Tensor:
+        """What the blocks take of the context [B, h, w, 256], one after the other -> [B, h, w, 6 * 64]."""
+        attentions = [block.attn for layer in self._vertical() for block in (layer.local_block, layer.global_block)]
+        return torch.cat([attention.context_proj(context) for attention in attentions], -1)
+
+    def forward(self, costs: Callable[[slice], Tensor], context: Tensor) -> Tensor:
+        """The cost memory.
+
+        Args:
+            costs: gives the cost maps [S, h, w] of some source pixels, float32.
+            context: `project_context` of one picture, [h, w, 6 * 64].
+
+        Returns:
+            [8, h, w, 128].
+        """
+        rows, columns = context.shape[:2]
+        entered = self._read(costs, rows, columns)
+        tokens = entered
+        some = max(1, _CHUNK // (TOKENS * LATENT * tokens.element_size()))  # source pixels at a time; fused attention takes 65535 at most
+        together = max(1, _CHUNK // (rows * columns * 4 * LATENT * tokens.element_size()))  # token indices at a time
+        contexts = torch.split(context, CONTEXT, -1)
+        for round_, (layer, vertical) in enumerate(zip(self.encoder_layers, self._vertical(), strict=True)):
+            by_source = torch.split(tokens.flatten(1, 2).transpose(0, 1), some)  # [<= some, 8, 128] each
+            tokens = _picture(torch.cat([layer(part) for part in by_source]), rows, columns)
+            # From here on token indices do not see one another.
+            tokens = torch.cat([vertical(part, *contexts[2 * round_ : 2 * round_ + 2]) for part in torch.split(tokens, together)])
+        return tokens + entered
+
+    def _read(self, costs: Callable[[slice], Tensor], rows: int, columns: int) -> Tensor:
+        """The latent tokens after they have seen the patches, some source pixels at a time: the first layer's picture of all would be 4 N^2 numbers."""
+        sources = rows * columns
+        chunk = max(1, _CHUNK // (4 * sources * self.latent_tokens.element_size()))
+        parts = []
+        for start in range(0, sources, chunk):
+            patches = self.patch_embed(costs(slice(start, min(start + chunk, sources))))
+            parts.append(self.input_layer(self.latent_tokens, patches))
+        return _picture(torch.cat(parts), rows, columns)
+
+    def _vertical(self) -> list[VerticalLayer]:
+        return [layer for layer in self.vertical_encoder_layers if isinstance(layer, VerticalLayer)]
+
+
+def _picture(tokens: Tensor, rows: int, columns: int) -> Tensor:
+    """[N, 8, 128] -> [8, h, w, 128], contiguous."""
+    return tokens.transpose(0, 1).contiguous().view(TOKENS, rows, columns, LATENT)

@@ -1,0 +1,1 @@
+"""GIMM-VFI: frame interpolation by an implicit model of motion over time."""

@@ -1,0 +1,182 @@
+"""Motion over time as an implicit function: latents of both flows, splatted to a time, refined, and asked for the flow there (paper, section 3.2).
+
+Attribute names are the published keys. All of it is float32. Knows no images and no flow estimator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsvfi.models.gimmvfi.strips import strips
+from vsvfi.ops.splat import splat
+from vsvfi.ops.warp import backward_warp
+
+SLOPE = 0.1
+LATENT = 16
+"""Channels of the latent of one flow."""
+
+_LAYERS = (2 * LATENT + 3, 128, 128, 128, 128, 2)
+"""Widths of the implicit network, from latent, time and place to the flow."""
+
+_ENCODER_REACH, _REFINEMENT_REACH = 9, 4
+"""Rows that a latent depends on above and below its own; for the refinement without its last convolution, which is never evaluated beside a cut."""
+
+_USED = (1, 2)
+"""The rows and columns, of every four, that a resize to a quarter reads."""
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, *, reflect: bool = False) -> nn.Conv2d:
+    """A convolution that keeps the size."""
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect" if reflect else "zeros")
+
+
+class LateralBlock(nn.Module):
+    """x + convolution(LReLU(convolution(x)))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(conv(channels, channels), nn.LeakyReLU(SLOPE, inplace=True), conv(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = x + self.layers(x)
+        return result
+
+
+def motion_encoder() -> nn.Sequential:
+    """From a normalised flow [B, 2, H, W] to its latent [B, 16, H, W]."""
+    laterals = (LateralBlock(32) for _ in range(3))
+    return nn.Sequential(conv(2, 16), conv(16, 32), nn.LeakyReLU(SLOPE), *laterals, nn.LeakyReLU(SLOPE), conv(32, LATENT, reflect=True))
+
+
+def encode_flows(encoder: nn.Sequential, flows: Tensor, budget: int) -> Tensor:
+    """The latents of normalised flows, computed in strips where the budget asks for them."""
+    batch, _, height, width = flows.shape
+    cut = strips(height, halo=_ENCODER_REACH, row_bytes=4 * 32 * width * batch * flows.element_size(), budget=budget)
+    return torch.cat([strip.crop(encoder(strip.halo(flows))) for strip in cut], 2)
+
+
+def latent_refinement() -> nn.Sequential:
+    """From both latents, as they are and as splatted to a time, [B, 64, H, W], to what is added to the splatted ones, [B, 32, H, W]."""
+    return nn.Sequential(conv(4 * LATENT, 32), conv(32, 64), nn.LeakyReLU(SLOPE), LateralBlock(64), nn.LeakyReLU(SLOPE), conv(64, 2 * LATENT, reflect=True))
+
+
+def used_latents(refinement: nn.Sequential, latents: Sequence[Tensor], splatted: Sequence[Tensor], budget: int) -> Tensor:
+    """The latents at t, refined, at the pixels that are used: [B, 4, 32, H/4, W/4], by row and column of `_USED`.
+
+    The last convolution is evaluated there alone. The picture's border is not among them, so its padding does not matter.
+
+    Args:
+        refinement: from `latent_refinement`.
+        latents: of both flows, [B or 1, 16, H, W] each.
+        splatted: the same at t, [B, 16, H, W] each.
+        budget: bytes that this may take.
+    """
+    batch, _, height, width = splatted[0].shape
+    *layers, last = refinement
+    assert isinstance(last, nn.Conv2d)
+    found = []
+    for strip in strips(height, halo=_REFINEMENT_REACH, row_bytes=6 * 64 * width * batch * splatted[0].element_size(), budget=budget):
+        inputs = torch.cat([strip.halo(part).expand(batch, -1, -1, -1) for part in (*latents, *splatted)], 1)
+        deep = inputs
+        for layer in layers:
+            deep = layer(deep)
+        deep, own = strip.crop(deep), strip.crop(inputs[:, 2 * LATENT :])
+        # The 3x3 neighbourhoods of rows 4i + 1 and 4i + 2 begin at 4i and 4i + 1.
+        refined = [
+            functional.conv2d(deep[..., row - 1 :, column - 1 :], last.weight, last.bias, stride=4) + own[..., row::4, column::4]
+            for row in _USED
+            for column in _USED
+        ]
+        found.append(torch.stack(refined, 1))
+    return torch.cat(found, 3)
+
+
+class ImplicitNetwork(nn.Module):
+    """The flow as a function of latent, time and place: five layers with sines between them (paper, section 3.2).
+
+    Every column of a weight is divided by its norm; that is 66 thousand numbers, so it is done when they are used.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.params_dict = nn.ParameterDict(
+            {f"linear_wb{index}": nn.Parameter(torch.randn(inputs + 1, outputs) / inputs**0.5) for index, (inputs, outputs) in enumerate(pairwise(_LAYERS))}
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised flow [..., 2] from [latent, t, y, x] [..., 35]; y and x run from -1 to 1 between the picture's edges."""
+        for index in range(len(_LAYERS) - 1):
+            given = self.params_dict[f"linear_wb{index}"]
+            weight, bias = functional.normalize(given[:-1], dim=0), given[-1]
+            x = functional.linear(x, weight.T, bias)
+            x = torch.sin(x) if index < len(_LAYERS) - 2 else x + 0.5
+        return x
+
+    def at_used_pixels(self, latents: Tensor, times: Tensor) -> Tensor:
+        """Normalised flow averaged over the used pixels of each 4x4 block.
+
+        Args:
+            latents: [B, 4, 32, H/4, W/4] by row and column of `_USED`.
+            times: [B] float32.
+
+        Returns:
+            [B, 2, H/4, W/4] float32.
+        """
+        batch, _, _, height, width = latents.shape
+        total = latents.new_zeros(batch, height, width, 2)
+        for index in range(latents.shape[1]):
+            rows, columns = (_used_centres(length, _USED[part], latents.device) for length, part in ((height, index // 2), (width, index % 2)))
+            place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).expand(batch, -1, -1, -1)
+            time = times[:, None, None, None].expand(-1, height, width, 1)
+            total = total + self(torch.cat((latents[:, index].permute(0, 2, 3, 1), time, place), -1))
+        return total.permute(0, 3, 1, 2) / latents.shape[1]
+
+
+def _used_centres(blocks: int, offset: int, device: torch.device) -> Tensor:
+    """Where pixel `offset` of every block of four lies along an axis that runs from -1 to 1: [blocks]."""
+    pixels = 4 * torch.arange(blocks, dtype=torch.float32, device=device) + offset
+    return -1 + 2 * (pixels + 0.5) / (4 * blocks)
+
+
+def flow_scale(forth: Tensor, back: Tensor) -> Tensor:
+    """The largest displacement along an axis in either flow, [B, 1, 1, 1], which flows are divided by; never 0."""
+    return torch.maximum(forth.abs().amax((1, 2, 3), keepdim=True), back.abs().amax((1, 2, 3), keepdim=True)).clamp(min=1e-8)
+
+
+def splat_weights(flow: Tensor, partner: Tensor, error_weight: Tensor, variance_weight: Tensor) -> Tensor:
+    """How far a pixel's flow can be trusted: consistent with the flow back, and like its neighbours' (paper, section 3.2; in float32, since the
+    variance is a difference of large numbers).
+
+    Args:
+        flow: [B, 2, H, W] float32.
+        partner: the flow of the other direction.
+        error_weight: learned, [1].
+        variance_weight: learned, [1].
+
+    Returns:
+        [B, 1, H, W] float32.
+    """
+    error = (-backward_warp(partner, flow) - flow).abs().mean(1, keepdim=True)
+    variance = (_smooth(flow * flow) - _smooth(flow) ** 2).clamp(min=1e-9).sqrt().mean(1, keepdim=True)
+    return 1 / (1 + error_weight * error) + 1 / (1 + variance_weight * variance)
+
+
+def _smooth(flow: Tensor) -> Tensor:
+    """Each component under the binomial kernel [1 2 1; 2 4 2; 1 2 1] / 16, mirrored at the border."""
+    kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], device=flow.device) / 16
+    padded = functional.pad(flow, (1, 1, 1, 1), mode="reflect")
+    return functional.conv2d(padded.flatten(0, 1)[:, None], kernel[None, None]).reshape(flow.shape)
+
+
+def splatted(latents: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], times: Tensor) -> tuple[Tensor, Tensor]:
+    """Both latents carried to t by the part of their flow that leads there; times [B, 1, 1, 1]."""
+    moved = times * flows[0], (1 - times) * flows[1]
+    first, second = (
+        splat(latent, displacement, kind="linear", importance=weight) for latent, displacement, weight in zip(latents, moved, weights, strict=True)
+    )
+    return first, second

@@ -1,0 +1,189 @@
+"""GIMM-VFI, "Generalizable Implicit Motion Modeling for Video Frame Interpolation" (NeurIPS 2024, arXiv 2407.08680): the three phases.
+
+A flow estimator sees the two frames; an implicit network turns both flows into the flow at any time (motion); decoders synthesise the frame from it
+(synthesis). Only splatting, implicit network and synthesis know the time. Attribute names are the published keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vsvfi.models.flow.estimator import FlowEstimator, FlowFeatures
+from vsvfi.models.flow.flowformer import FlowFormer
+from vsvfi.models.flow.raft import RAFT
+from vsvfi.models.flow.recurrence import pixel_grid
+from vsvfi.models.gimmvfi.motion import (
+    ImplicitNetwork,
+    encode_flows,
+    flow_scale,
+    latent_refinement,
+    motion_encoder,
+    splat_weights,
+    splatted,
+    used_latents,
+)
+from vsvfi.models.gimmvfi.synthesis import FinalDecoder, InitialDecoder, Update, combination, merge
+from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.ops import splat
+from vsvfi.ops.lookup import Correlation, correlate, lookup, warm_up
+from vsvfi.ops.warp import resize_bilinear
+
+LEVELS, RADIUS = 4, 4
+"""Of the correlation pyramids, and of the window looked up in each level."""
+
+_EXACT = ("cnn_encoder", "res_conv", "hyponet")
+"""The parts that compute in float32 under any precision: the model of motion."""
+
+_QUARTER, _HALF, _TWICE = Fraction(1, 4), Fraction(1, 2), Fraction(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """A flow estimator that the network can have.
+
+    Attributes:
+        build: from the bytes that its correlation may take.
+        projected: channels of its features at a quarter and an eighth, where they must be brought to 128 and 256; None where they have these.
+    """
+
+    build: Callable[[int], FlowEstimator[Any]]
+    projected: tuple[int, int] | None
+
+
+ESTIMATORS: Mapping[str, Estimator] = {
+    "raft": Estimator(lambda budget: RAFT(budget=budget), (96, 128)),
+    "flowformer": Estimator(lambda budget: FlowFormer(volume_budget=budget, map_budget=budget), None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What depends on one image. H, W are the sizes after scaling."""
+
+    image: Tensor  # [B, 3, H', W'] in [0, 1], as given
+    reduced: Tensor  # [B, 3, H, W] in [0, 1]; the image itself at scale 1
+    flow: FlowFeatures
+    matching: Tensor  # [B, 256, H/8, W/8]
+    quarter: Tensor  # [B, 128, H/4, W/4]
+    full: Tensor  # [B, 64, H, W]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What depends on both images but not on t."""
+
+    first: Frame
+    second: Frame
+    flows: tuple[Tensor, Tensor]  # [B, 2, H, W] float32 each: first -> second, second -> first
+    scale: Tensor  # [B, 1, 1, 1] float32: what flows were divided by
+    latents: tuple[Tensor, Tensor]  # [B, 16, H, W] float32 each
+    weights: tuple[Tensor, Tensor]  # [B, 1, H, W] float32 each, for splatting
+    forth: Correlation  # images over the second frame, one for each pixel of the first
+    back: Correlation  # the other way round
+
+
+class GIMMVFI(Interpolator[Frame, Pair]):
+    """The network in three phases.
+
+    Args:
+        estimator: name of its flow estimator.
+        scale: everything but the last merging runs at this part of the size (the published DS_SCALE); above 0, at most 1.
+        memory: MiB that correlation volumes (a quarter of it) and full-size activations (the rest) may take. Correlation that would take more is computed
+            on demand, and full-size convolutions that would take more run in strips; neither changes the result.
+    """
+
+    def __init__(self, estimator: str, *, scale: Fraction = Fraction(1), memory: int = 4096) -> None:
+        super().__init__()
+        self.scale = scale
+        self.volumes, self.activations = memory << 18, 3 * memory << 18
+        kind = ESTIMATORS[estimator]
+        self.flow_estimator = kind.build(self.volumes)
+        self.alpha_fe, self.alpha_v = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+        if kind.projected is not None:
+            self.amt_second_last_cproj, self.amt_last_cproj = nn.Conv2d(kind.projected[0], 128, 1), nn.Conv2d(kind.projected[1], 256, 1)
+            self.amt_fproj = nn.Conv2d(256, 256, 1)
+        self._projected = kind.projected is not None
+        self.cnn_encoder, self.res_conv, self.hyponet = motion_encoder(), latent_refinement(), ImplicitNetwork()
+        self.amt_init_decoder, self.amt_final_decoder = InitialDecoder(), FinalDecoder()
+        self.amt_update4_low, self.amt_update4_high = Update(), Update()
+        self.amt_comb_block = combination()
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """All but the model of motion: flows are divided by their largest displacement there, of which half precision would keep a 2000th."""
+        for name, part in self.named_children():
+            if name not in _EXACT:
+                part.to(dtype)
+
+    def prepare_operators(self) -> None:
+        self.flow_estimator.prepare_operators()
+        splat.warm_up(self.alpha_v.device, torch.float32)
+        warm_up(self.alpha_v.device, self.amt_update4_low.convc1.weight.dtype)
+
+    def encode_frame(self, image: Tensor) -> Frame:
+        reduced = resize_bilinear(image, self.scale)
+        flow = self.flow_estimator.encode(2 * reduced - 1)
+        quarter, eighth, matching = flow.quarter, flow.eighth, flow.matching
+        if self._projected:
+            quarter, eighth, matching = self.amt_second_last_cproj(quarter), self.amt_last_cproj(eighth), self.amt_fproj(matching)
+        full = self.amt_final_decoder.features(quarter, self.activations)
+        return Frame(image, reduced, flow, matching, self.amt_init_decoder.upsample(eighth), full)
+
+    def prepare_pair(self, first: Frame, second: Frame) -> Pair:
+        forth, back = self.flow_estimator.estimate(first.flow, second.flow)
+        scale = flow_scale(forth, back)
+        normalised = torch.cat((forth / scale, -back / scale))
+        latents = encode_flows(self.cnn_encoder, (normalised + 1) / 2, self.activations).chunk(2)
+        weights = [splat_weights(flow, partner, self.alpha_fe, self.alpha_v) for flow, partner in ((forth, back), (back, forth))]
+        compared = [
+            correlate(source.matching, target.matching, levels=LEVELS, factor=1 / 16, budget=self.volumes // 2, lookups=1)
+            for source, target in ((first, second), (second, first))
+        ]
+        return Pair(first, second, (forth, back), scale, (latents[0], latents[1]), (weights[0], weights[1]), compared[0], compared[1])
+
+    def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
+        times = broadcast_times(t, pair.scale.shape[0], pair.scale).reshape(-1, 1, 1, 1)
+        flow, mask, feature = self.update(pair, times, *self.start(pair, times))
+        frames = pair.first, pair.second
+        pictures = 2 * pair.first.reduced - 1, 2 * pair.second.reduced - 1
+        branches = self.amt_final_decoder((frames[0].full, frames[1].full), pictures, flow, mask, feature, self.activations)
+        if self.scale != 1:
+            pictures = 2 * pair.first.image - 1, 2 * pair.second.image - 1
+        merged = merge(branches, pictures, self.amt_comb_block)
+        # At 0 and 1 the look-up divides by zero; what is asked for is known there.
+        return torch.where(times == 0, pair.first.image, torch.where(times == 1, pair.second.image, merged))
+
+    def motion(self, pair: Pair, times: Tensor) -> Tensor:
+        """The flow at t in pixels of the full grid, averaged over the used pixels of each 4x4 block: [T, 2, H/4, W/4] float32; times [T, 1, 1, 1]."""
+        carried = splatted(pair.latents, pair.flows, pair.weights, times)
+        refined = used_latents(self.res_conv, pair.latents, carried, self.activations)
+        return (2 * self.hyponet.at_used_pixels(refined, times.flatten()) - 1) * pair.scale
+
+    def start(self, pair: Pair, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The initial decoder's flows [T, 4, H/4, W/4], mask logit and feature."""
+        motion = self.motion(pair, times) / 4
+        pictures = [resize_bilinear(2 * frame.reduced - 1, _QUARTER) for frame in (pair.first, pair.second)]
+        features = pair.first.quarter, pair.second.quarter
+        decoded: tuple[Tensor, Tensor, Tensor] = self.amt_init_decoder(features, (-times * motion, (1 - times) * motion), (pictures[0], pictures[1]))
+        return decoded
+
+    def update(self, pair: Pair, times: Tensor, flow: Tensor, mask: Tensor, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Flows and feature corrected by correlation; the mask as it was."""
+        low_flow = resize_bilinear(flow, _HALF) / 2
+        seen = self.correlated(pair, times, low_flow)
+        low, high = self.amt_update4_low, self.amt_update4_high
+        feature_step, flow_step = low(resize_bilinear(feature, _HALF), low_flow, low.convc1(seen))
+        feature, flow = feature + resize_bilinear(feature_step, _TWICE), flow + 2 * resize_bilinear(flow_step, _TWICE)
+        feature_step, flow_step = high(feature, flow, resize_bilinear(high.convc1(seen), _TWICE))
+        return flow + flow_step, mask, feature + feature_step
+
+    def correlated(self, pair: Pair, times: Tensor, flow: Tensor) -> Tensor:
+        """Correlation where linear motion through the pixels at t would lead, [T, 648, H/8, W/8]; flow [T, 4, H/8, W/8] to both frames."""
+        grid = pixel_grid(flow.shape[2], flow.shape[3], flow.device)
+        first, second = flow[:, :2], flow[:, 2:]
+        return torch.cat((lookup(pair.forth, grid + second / (1 - times), RADIUS), lookup(pair.back, grid + first / times, RADIUS)), 1)

@@ -1,0 +1,122 @@
+"""GIMM-VFI: variants, where their weights are, and how sizes follow from the scale. Data, and the size rule; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import ceil
+
+from vsvfi.errors import ArgumentError
+from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.weights.source import Hub, Source
+
+_LICENCE = "S-Lab License 1.0 (non-commercial)"
+_NOTICE = (
+    "The weights of GIMM-VFI are published under the S-Lab License 1.0 (https://github.com/GSeanCDAT/GIMM-VFI): redistribution and use are for "
+    "non-commercial purposes alone; commercial use needs the authors' permission. They are fetched from the hub to this machine and are no part of vsvfi."
+)
+
+_GRID = 8
+"""Of which sizes must be multiples once they are reduced."""
+
+_PUBLISHED_GRID = 32
+"""Of which the published program makes sizes multiples before they are reduced."""
+
+_SMALLEST = 64
+"""Below this reduced size the correlation pyramid has no top level."""
+
+
+def default_scale(width: int, height: int) -> Fraction:
+    """The authors' settings: 1/2 for 2K (full HD counts as that), 1/4 for 4K."""
+    longer = max(width, height)
+    return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
+
+
+def configure(width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
+    """The padding that follows from the scale: to multiples of 32 as published where that suits the scale, else to the smallest multiples that do.
+
+    Raises:
+        ArgumentError: the scale is above 1.
+    """
+    if scale > 1:
+        raise ArgumentError("scale", float(scale), "must be above 0 and at most 1 for GIMM-VFI", "use 1, 0.5 for 2K, 0.25 for 4K, or None for its own choice")
+    reduced = _PUBLISHED_GRID * scale
+    multiple = int(reduced) if reduced % _GRID == 0 else _GRID
+    return Setup(scale, SizeRule(multiple=multiple, minimum=ceil(_SMALLEST / scale)), options)
+
+
+def _check_memory(value: object) -> int:
+    """`options={"memory": ...}`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("must be a whole number of MiB, 0 or more")
+    return value
+
+
+def _variant(name: str, estimator: str, parameters: int, sources: tuple[Source, ...], note: str) -> Variant:
+    return Variant(
+        name=f"gimmvfi_{name}",
+        config={"estimator": estimator},
+        sources=sources,
+        licence=_LICENCE,
+        licence_notice=_NOTICE,
+        parameters=parameters,
+        note=note,
+    )
+
+
+def _published(file: str, sha256: str | None = None) -> Hub:
+    return Hub(repo="GSean/GIMM-VFI", file=file, sha256=sha256)
+
+
+def _converted(file: str) -> Hub:
+    return Hub(repo="Kijai/GIMM-VFI_safetensors", file=file)
+
+
+FAMILY = Family(
+    name="gimmvfi",
+    title="GIMM-VFI",
+    paper="Guo, Li and Loy, Generalizable Implicit Motion Modeling for Video Frame Interpolation, NeurIPS 2024, https://arxiv.org/abs/2407.08680",
+    network="vsvfi.models.gimmvfi.network:GIMMVFI",
+    size_rule=SizeRule(multiple=_PUBLISHED_GRID, minimum=_SMALLEST),
+    default_scale=default_scale,
+    configure=configure,
+    options={"memory": _check_memory},
+    option_defaults={"memory": 4096},
+    code_licence=_LICENCE,
+    # A constant, counters, and a second copy of RAFT's projection norms; the copy that counts is `downsample.1`.
+    # FlowFormer's norm of stages that are left out, and the position embedding of a global attention that uses none.
+    ignored_keys=(
+        "g_filter$",
+        r".*\.num_batches_tracked$",
+        r"flow_estimator\.cnet\.layer[23]\.0\.norm3\.",
+        r"flow_estimator\..*\.svt\.norm\.",
+        r"flow_estimator\.memory_decoder\.att\.pos_emb\.",
+    ),
+    variants=(
+        _variant("r", "raft", 19_785_792, (_published("gimmvfi_r_arb.pt"),), "RAFT flow; any time, best for 8x and above; sharp in PSNR"),
+        _variant(
+            "r_p",
+            "raft",
+            19_785_792,
+            (_published("gimmvfi_r_arb_lpips.pt"), _converted("gimmvfi_r_arb_lpips_fp32.safetensors")),
+            "RAFT flow, trained for perception: sharper to the eye",
+        ),
+        _variant(
+            "f",
+            "flowformer",
+            30_499_377,
+            (_published("gimmvfi_f_arb.pt", "e0ad627ea021b4234cd8ce33341d27abd505310b7d380e4c6cfbc8909f993a2e"),),
+            "FlowFormer flow, a little better than with RAFT; any time",
+        ),
+        _variant(
+            "f_p",
+            "flowformer",
+            30_499_377,
+            (
+                _published("gimmvfi_f_arb_lpips.pt", "f2d52a1424d857a921e56fb82d9312ec27d58bbcbd58a7c3534593b9e6157858"),
+                _converted("gimmvfi_f_arb_lpips_fp32.safetensors"),
+            ),
+            "FlowFormer flow, trained for perception: sharper to the eye",
+        ),
+    ),
+)

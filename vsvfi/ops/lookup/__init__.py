@@ -1,0 +1,185 @@
+"""Correlation look-up: how alike a pixel is to the pixels around where a flow says it went (RAFT, section 3.2), from volumes or computed on demand.
+
+`correlate` compares two feature maps and `lookup` reads windows from the comparison. Checks the arguments and chooses the backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vsvfi.ops import backends, cupy_kernels
+from vsvfi.ops.lookup import reference
+
+_KERNELS = ("llvmlite", "cupy")
+"""The backends besides the reference."""
+
+_LARGEST_RADIUS = 7
+"""Of the windows that kernels have memory for."""
+
+_PATCH = 100
+"""Target pixels that the usual window of 9x9 touches."""
+
+_WORTH = {"cpu": 0.5}
+"""What a product computed on demand costs against one of a matrix product, by device. Measured on a CPU, where large volumes miss all caches; elsewhere it
+is a guess that favours volumes.
+"""
+
+BUDGET = 1 << 30
+"""Bytes that the volumes of one `correlate` may take unless the caller says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """All pairs, compared beforehand: for every source pixel an image over the target's pixels, at every level of the target.
+
+    Attributes:
+        levels: [B, H * W, h, w] each, the first at the target's own size.
+    """
+
+    levels: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnDemand:
+    """The features themselves; what is asked for is compared then.
+
+    Attributes:
+        source: [B, C, H, W], the factor included.
+        targets: [B, C, h, w] each, the first at the target's own size.
+    """
+
+    source: Tensor
+    targets: tuple[Tensor, ...]
+
+
+type Correlation = Volume | OnDemand
+
+
+def correlate(source: Tensor, target: Tensor, *, levels: int, factor: float = 1.0, budget: int = BUDGET, lookups: int | None = None) -> Correlation:
+    """Compare every pixel of `source` with every pixel of `target`: C[p, q] = factor * <source[p], target[q]>.
+
+    Level l compares with the target averaged over 2^l x 2^l pixels (odd sizes drop their last row or column at every halving). Averaging the features is
+    averaging the products, so both forms have the same values up to rounding.
+
+    Args:
+        source: [B, C, H, W], any floating type; volumes have it too.
+        target: [B, C, h, w], the same type.
+        levels: how many; 1 is the target's own size alone.
+        factor: see above.
+        budget: bytes that volumes may take; beyond it products are computed when they are asked for.
+        lookups: how often windows of the usual size will be asked for, where known: volumes are then made only if they pay.
+
+    Raises:
+        ValueError: shapes or types that differ, or a target that cannot be halved so often.
+    """
+    if source.dim() != 4 or target.dim() != 4 or source.shape[:2] != target.shape[:2] or source.dtype != target.dtype:
+        raise ValueError(f"correlate: target={_facts(target)}, must be [B, C, h, w] with batch, channels and type of source={_facts(source)}")
+    if levels < 1 or min(target.shape[2:]) < 1 << (levels - 1):
+        raise ValueError(f"correlate: levels={levels}, must be 1 or more and halve target={tuple(target.shape)} to 1 pixel at the least")
+    source = (source * factor).contiguous(memory_format=torch.channels_last)
+    targets = [target.contiguous(memory_format=torch.channels_last)]
+    while len(targets) < levels:
+        targets.append(functional.avg_pool2d(targets[-1], 2))
+    if volume_bytes(source, targets) > budget or not (lookups is None or _volumes_pay(targets, lookups)):
+        return OnDemand(source, tuple(targets))
+    rows = source.flatten(2).transpose(1, 2)
+    return Volume(tuple(torch.bmm(rows, level.flatten(2)).reshape(*rows.shape[:2], *level.shape[2:]) for level in targets))
+
+
+def _volumes_pay(targets: Sequence[Tensor], lookups: int) -> bool:
+    """Whether all products at once are cheaper than those that so many look-ups ask for, which the reference computes at a tenth of the speed."""
+    device = targets[0].device.type
+    if backends.choose(device, _KERNELS).name == "reference":
+        return True
+    return sum(target.shape[2] * target.shape[3] for target in targets) <= _WORTH.get(device, 8.0) * lookups * len(targets) * _PATCH
+
+
+def volume_bytes(source: Tensor, targets: Sequence[Tensor]) -> int:
+    """What the volumes of these features take."""
+    batch, _, height, width = source.shape
+    return batch * height * width * sum(target.shape[2] * target.shape[3] for target in targets) * source.element_size()
+
+
+def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
+    """Windows of every level around a centre for each source pixel.
+
+    Channel d * d * l + d * i + j, with d = 2 * radius + 1, samples level l at (x / 2^l + i - radius, y / 2^l + j - radius), bilinearly: the slow index
+    of the window moves x. Pixels outside count as zero; so does a level that is one pixel wide or high, and what is asked for at a centre that is not
+    finite.
+
+    Args:
+        correlation: from `correlate`; of batch 1 it serves any batch of centres.
+        centres: [B, 2, H, W] in pixels of the target, x then y; used in float32.
+        radius: reach of the window, 0 or more.
+
+    Returns:
+        [B, L * d * d, H, W] in the type of the correlation, channels last in memory.
+
+    Raises:
+        ValueError: centres that do not fit, or a negative radius.
+    """
+    given = correlation.levels[0].shape[:2] if isinstance(correlation, Volume) else (correlation.source.shape[0], correlation.source[0, 0].numel())
+    if centres.dim() != 4 or centres.shape[1] != 2 or given[0] not in (1, centres.shape[0]) or given[1] != centres[0, 0].numel():
+        raise ValueError(f"lookup: centres={tuple(centres.shape)}, must be [B, 2, H, W] with B={given[0]} (1 serves any) and H * W={given[1]}")
+    if radius < 0:
+        raise ValueError(f"lookup: radius={radius}, must be 0 or more")
+    centres = centres.float()
+    if isinstance(correlation, Volume):
+        return _volume_form(correlation.levels[0], centres, radius)(correlation.levels, centres, radius)
+    return _on_demand_form(correlation.source, centres, radius)(correlation.source, correlation.targets, centres, radius)
+
+
+def _volume_form(element: Tensor, centres: Tensor, radius: int) -> Callable[[Sequence[Tensor], Tensor, int], Tensor]:
+    """What takes a look-up in volumes."""
+    match _form(element, centres, radius):
+        case "cupy":
+            from vsvfi.ops.lookup import kernel_cupy
+
+            return kernel_cupy.lookup_volume
+        case "llvmlite":
+            from vsvfi.ops.lookup import kernel_llvmlite
+
+            return kernel_llvmlite.lookup_volume
+        case _:
+            return reference.from_volume
+
+
+def _on_demand_form(element: Tensor, centres: Tensor, radius: int) -> Callable[[Tensor, Sequence[Tensor], Tensor, int], Tensor]:
+    """What takes a look-up on demand."""
+    match _form(element, centres, radius):
+        case "cupy":
+            from vsvfi.ops.lookup import kernel_cupy
+
+            return kernel_cupy.lookup_on_demand
+        case "llvmlite":
+            from vsvfi.ops.lookup import kernel_llvmlite
+
+            return kernel_llvmlite.lookup_on_demand
+        case _:
+            return reference.on_demand
+
+
+def _form(element: Tensor, centres: Tensor, radius: int) -> str:
+    """What takes this call: kernels know no gradients, no type but those of pictures, and no window beyond their memory."""
+    if torch.is_grad_enabled() and (element.requires_grad or centres.requires_grad):
+        return "reference"
+    if element.dtype not in cupy_kernels.TYPES or radius > _LARGEST_RADIUS or centres.numel() == 0:
+        return "reference"
+    return backends.choose(element.device.type, _KERNELS).name
+
+
+def warm_up(device: torch.device, dtype: torch.dtype) -> None:
+    """Load and compile what look-ups on this device need for features of this type, so that no frame has to wait for it."""
+    features = torch.zeros(1, 1, 2, 2, device=device, dtype=dtype)
+    with torch.no_grad():
+        for budget in (BUDGET, 0):
+            lookup(correlate(features, features, levels=1, budget=budget), torch.zeros(1, 2, 2, 2, device=device), 4)
+
+
+def _facts(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {tensor.dtype}"
