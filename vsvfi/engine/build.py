@@ -61,8 +61,9 @@ class Blueprint:
         needed, there = weights + pictures * self.family.memory(width, height, dtype.itemsize), memory(device)
         if needed > there:
             together = f"{pictures} pictures of {width}x{height} at a time take" if pictures > 1 else f"{width}x{height} takes"
+            takes, has = (f"{size / 2**30:.1f} GiB" for size in (needed, there))
             raise ClipError(
-                f"{together} {self.family.title} about {needed / 2**30:.1f} GiB in {str(dtype).removeprefix('torch.')}, {describe(device)} has {there / 2**30:.1f} GiB",
+                f"{together} {self.family.title} about {takes} in {str(dtype).removeprefix('torch.')}, {describe(device)} has {has}",
                 "use a smaller picture, fewer at a time (streams=1), precision='fp16' on a GPU, or another model",
             )
 

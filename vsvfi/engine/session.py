@@ -181,8 +181,8 @@ class Lane:
     def _interpolate(self, goal: Position, load: Load) -> tuple[Tensor, Excess]:
         """The padded picture at a position between two source frames, [1, 3, H, W], and the excess of the pair it was made from.
 
-        A model that only halves gets there through midpoints; it may make all of a level at once. Which are made together depends on the factor of the clip alone,
-        not on what happens to be asked at the same time: a batch of another size can have other last bits.
+        A model that only halves gets there through midpoints; it may make all of a level at once. Which are made together depends on the factor of the clip
+        alone, not on what happens to be asked at the same time: a batch of another size can have other last bits.
         """
         steps = goal.t.denominator
         if not self.halving or not 2 < steps <= 2**self.together:

@@ -40,8 +40,8 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
     def random_inputs(self, pair: Pair, position: Fraction) -> dict[str, Tensor]:
         """What `synthesise` would draw at random, by its names in `Family.inputs`: for the picture at this position of the source axis, and always the same.
 
-        The position is no argument of `synthesise`, since networks that draw nothing have no use for it; and noise that followed from the time t alone would be the
-        same for every pair of a clip.
+        The position is no argument of `synthesise`, since networks that draw nothing have no use for it; and noise that followed from the time t alone would
+        be the same for every pair of a clip.
         """
         return {}
 

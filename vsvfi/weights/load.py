@@ -145,7 +145,7 @@ def _empty_dict(*arguments: object) -> dict[object, object]:
     return {}
 
 
-def _stand_ins(file: BinaryIO) -> list[tuple[Callable[..., object], str]]:
+def _stand_ins(file: BinaryIO) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
     """Stand-ins for the names of training frameworks that a checkpoint asks for (call-backs and settings of PyTorch Lightning). No other name is let in."""
     asked = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     file.seek(0)

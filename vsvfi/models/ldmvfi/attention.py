@@ -29,7 +29,8 @@ class PositionBias(nn.Module):
         place = torch.arange(self.window, device=self.weight.device)
         distance = place[:, None] - place + self.window - 1
         index = distance[:, None, :, None] * (2 * self.window - 1) + distance[None, :, None, :]  # [row, column, row', column']
-        return self.weight[index.flatten()].reshape(self.window**2, self.window**2, -1).permute(2, 0, 1)
+        gathered: Tensor = self.weight[index.flatten()]
+        return gathered.reshape(self.window**2, self.window**2, -1).permute(2, 0, 1)
 
 
 class WindowAttention(nn.Module):
@@ -136,5 +137,5 @@ class MaxViT(nn.Module):
         x = image.permute(0, 2, 3, 1)
         seen = None if context is None else context.permute(0, 2, 3, 1)
         x = self.ff_block(self.attn_block(x, seen))
-        x = self.ff_grid(self.attn_grid(x, seen))
-        return x.permute(0, 3, 1, 2)
+        result: Tensor = self.ff_grid(self.attn_grid(x, seen)).permute(0, 3, 1, 2)
+        return result

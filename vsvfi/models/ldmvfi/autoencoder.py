@@ -5,6 +5,7 @@ Knows nothing of diffusion, of padding or of times. Pictures are RGB in [-1, 1],
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -101,7 +102,7 @@ def _head(outputs: int) -> nn.Sequential:
     """Four convolutions of the decoder's last features."""
     widths = (DECODED[0], 64, 32, outputs, outputs)
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:]):
+    for before, after in itertools.pairwise(widths):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -137,9 +138,7 @@ class Decoder(nn.Module):
             x = level(x, torch.cat((before, after), 1))
         return activated(self.norm_out(x))
 
-    def forward(
-        self, latent: Tensor, frames: tuple[Tensor, Tensor], pyramids: tuple[tuple[Tensor, ...], tuple[Tensor, ...]], shown: tuple[int, int]
-    ) -> Tensor:
+    def forward(self, latent: Tensor, frames: tuple[Tensor, Tensor], pyramids: tuple[tuple[Tensor, ...], tuple[Tensor, ...]], shown: tuple[int, int]) -> Tensor:
         """The frame between.
 
         Args:
@@ -168,12 +167,12 @@ class Decoder(nn.Module):
             result: Tensor = head(h)[:, :, rows, columns]
             return result
 
+        def sampled(frame: Tensor, vertical: nn.Sequential, horizontal: nn.Sequential, alpha: nn.Sequential, beta: nn.Sequential, mask: Tensor) -> Tensor:
+            return sepconv(frame, made(vertical), made(horizontal), made(alpha), made(beta), mask, origin=(window.top, 0))
+
         mask = torch.sigmoid(made(self.moduleMask).float())
-        origin = (window.top, 0)
-        kernels = (self.moduleKernelVertical1, self.moduleKernelHorizontal1, self.moduleAlpha1, self.moduleBeta1)
-        first = sepconv(frames[0], *map(made, kernels), mask, origin=origin)
-        kernels = (self.moduleKernelVertical2, self.moduleKernelHorizontal2, self.moduleAlpha2, self.moduleBeta2)
-        second = sepconv(frames[1], *map(made, kernels), 1 - mask, origin=origin)
+        first = sampled(frames[0], self.moduleKernelVertical1, self.moduleKernelHorizontal1, self.moduleAlpha1, self.moduleBeta1, mask)
+        second = sampled(frames[1], self.moduleKernelVertical2, self.moduleKernelHorizontal2, self.moduleAlpha2, self.moduleBeta2, 1 - mask)
         return first + second + made(self.moduleResidual)
 
 

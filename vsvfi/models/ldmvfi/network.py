@@ -3,8 +3,8 @@
 Each frame is encoded to a small latent and a pyramid of features; a diffusion, conditioned on both latents, samples the latent of the middle frame; the decoder
 turns it and both pyramids into kernels that resample the frames. The network knows t = 1/2 alone. Attribute names are the published keys.
 
-Unlike the other families this one pads and crops by itself. What is shown of the last layers (three quarters of all work but sampling) follows from the size before
-the padding, so only that part is computed; and a midpoint that is interpolated from again is padded anew, by its own content, as published.
+Unlike the other families this one pads and crops by itself. What is shown of the last layers (three quarters of the decoder's work) follows from the size
+before the padding, so only that part is computed; and a midpoint that is interpolated from again is padded anew, by its own content, as published.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
         Every picture of a batch gets the same, so that a batch is what its pictures are alone.
         """
         batch, _, height, width = pair.condition.shape
-        shapes = [(1, 3, height, width)]
+        shapes: list[tuple[int, ...]] = [(1, 3, height, width)]
         if any(update.fresh for update in self.updates):
             shapes.append((len(self.updates), 1, 3, height, width))
         noises = zip(("x_T", "step_noise"), drawn(self.seed, position, *shapes))
@@ -115,7 +115,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
         noises = [self._noises(pair, given) for pair, given in zip(pairs, inputs, strict=True)]
         fresh = None if noises[0][1] is None else torch.cat([noise for _, noise in noises if noise is not None], 1)
         latents = self.sample(torch.cat([pair.condition for pair in pairs]), torch.cat([x for x, _ in noises]), fresh)
-        made = latents.split([pair.condition.shape[0] for pair in pairs])
+        made = torch.split(latents, [pair.condition.shape[0] for pair in pairs])
         return [self.decode(pair, latent) for pair, latent in zip(pairs, made, strict=True)]
 
     def sample(self, condition: Tensor, x: Tensor, noises: Tensor | None) -> Tensor:

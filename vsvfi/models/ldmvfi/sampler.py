@@ -62,7 +62,8 @@ def schedule(steps: int, eta: float) -> list[Step]:
         now, then = kept[t], kept[following]  # the last step ends at the first training step, not at a clean latent
         fresh = np.float32(eta * math.sqrt((1 - float(then)) / (1 - float(now)) * (1 - float(now) / float(then))))
         left = max(1 - then - fresh * fresh, np.float32(0))
-        found.append(Step(t, *(float(np.sqrt(power)) for power in (now, 1 - now, then, left)), float(fresh)))
+        signal, noise_share, next_signal, next_noise = (float(np.sqrt(power)) for power in (now, 1 - now, then, left))
+        found.append(Step(t, signal, noise_share, next_signal, next_noise, float(fresh)))
     return found
 
 

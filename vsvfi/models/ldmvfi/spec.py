@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from fractions import Fraction
-from typing import TypeVar
 
 from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
 from vsvfi.weights.source import Manual
@@ -63,10 +62,7 @@ def _memory(width: int, height: int, number: int) -> int:
     return rows * columns * 320 * number
 
 
-Held = TypeVar("Held")
-
-
-def _averaged(state: Mapping[str, Held], names: Collection[str]) -> dict[str, Held]:
+def _averaged[Held](state: Mapping[str, Held], names: Collection[str]) -> dict[str, Held]:
     """The U-Net's weights from their running averages, which are what inference uses.
 
     An average is stored under the parameter's own name without any dot, which cannot be undone by looking at it: the names of our network say where the

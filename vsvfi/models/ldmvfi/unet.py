@@ -113,7 +113,7 @@ class UNet(nn.Module):
 
     def shifts(self, steps: Sequence[int]) -> list[dict[nn.Module, Tensor]]:
         """For every step: what each residual block adds, [channels]."""
-        embedding = self.time_embed(step_embedding(steps, self.time_embed[0].weight))
+        embedding = self.time_embed(step_embedding(steps).to(next(self.parameters())))
         blocks = [module for module in self.modules() if isinstance(module, ResidualBlock)]
         table = {block: block.emb_layers(embedding) for block in blocks}
         return [{block: rows[index] for block, rows in table.items()} for index in range(len(steps))]
@@ -131,9 +131,9 @@ class UNet(nn.Module):
         return noise
 
 
-def step_embedding(steps: Sequence[int], like: Tensor) -> Tensor:
-    """Cosines, then sines of the steps at WIDTH / 2 frequencies from 1 down to almost 1/10000: [steps, WIDTH] on the device and in the type of `like`."""
+def step_embedding(steps: Sequence[int]) -> Tensor:
+    """Cosines, then sines of the steps at WIDTH / 2 frequencies from 1 down to almost 1/10000: [steps, WIDTH] float32 on the CPU."""
     half = WIDTH // 2
     frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
     angles = torch.tensor(steps, dtype=torch.float32)[:, None] * frequencies
-    return torch.cat((angles.cos(), angles.sin()), 1).to(like)
+    return torch.cat((angles.cos(), angles.sin()), 1)

@@ -6,6 +6,8 @@ torch (`reference`), which is the definition.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -19,9 +21,7 @@ TAPS = 5
 """Taps along each axis."""
 
 
-def sepconv(
-    image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, *, origin: tuple[int, int] = (0, 0)
-) -> Tensor:
+def sepconv(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, *, origin: tuple[int, int] = (0, 0)) -> Tensor:
     """D(y, x) = sum over i, j in 0..4 of v_i u_j m_k S(alpha_k + y + i - 1, beta_k + x + j - 1) with k = 5 i + j, all maps taken at (y, x).
 
     S samples the picture bilinearly, in coordinates of the picture continued by two copies of its edge on every side: (2, 2) is its upper left pixel, so the
@@ -44,20 +44,18 @@ def sepconv(
     Raises:
         ValueError: shapes that do not fit.
     """
-    maps = {"vertical": vertical, "horizontal": horizontal, "alpha": alpha, "beta": beta, "mask": mask}
-    _check(image, maps)
-    arguments = (image, *maps.values(), *origin)
-    kernel = _backend(image, *maps.values())
+    _check(image, {"vertical": vertical, "horizontal": horizontal, "alpha": alpha, "beta": beta, "mask": mask})
+    kernel = _backend(image, vertical, horizontal, alpha, beta, mask)
+    form: Callable[..., Tensor] = reference.sepconv
     if kernel == "cupy":
         from vsvfi.ops.sepconv import kernel_cupy  # noqa: F401  (registers the operator)
 
-        result: Tensor = torch.ops.vsvfi.sepconv(*arguments)
-        return result
-    if kernel == "llvmlite":
+        form = torch.ops.vsvfi.sepconv
+    elif kernel == "llvmlite":
         from vsvfi.ops.sepconv import kernel_llvmlite
 
-        return kernel_llvmlite.sepconv(*arguments)
-    return reference.sepconv(*arguments)
+        form = kernel_llvmlite.sepconv
+    return form(image, vertical, horizontal, alpha, beta, mask, *origin)
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:

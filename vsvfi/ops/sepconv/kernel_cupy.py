@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsvfi.ops.cupy_kernels import TYPES, KernelFile
+from vsvfi.ops.cupy_kernels import TYPES, Argument, KernelFile
 
 KERNELS = KernelFile(Path(__file__).with_name("kernel.cu"))
 COLUMNS, ROWS = 32, 8
@@ -26,13 +26,12 @@ def run(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta
         maps = [values.float() for values in maps]
     batch, _, height, width = alpha.shape
     result = torch.empty(batch, image.shape[1], height, width, dtype=torch.float32, device=image.device)
+    arguments: list[Argument] = []
+    for tensor in (image, *maps):
+        arguments += (tensor, *_strides(tensor))
     KERNELS.launch(
         "sepconv",
-        (
-            *(argument for tensor in (image, *maps) for argument in (tensor, *_strides(tensor))),
-            result,
-            *(np.int32(number) for number in (*image.shape[1:], height, width, top, left)),
-        ),
+        [*arguments, result, *(np.int32(number) for number in (*image.shape[1:], height, width, top, left))],
         device=image.device,
         grid=(-(-width // COLUMNS), -(-height // ROWS), batch),
         block=(COLUMNS, ROWS, 1),

@@ -1,7 +1,8 @@
 """The deformable separable convolution on the CPU: splits pictures into bands of rows and runs the code of `native` for them on all cores.
 
-The code runs without the GIL on threads of its own call: any number of threads may call at once, and none is left behind. The bits are the same on any number of
-threads. Checks no arguments. Imported only where llvmlite works (see `vsvfi.ops.backends`); the import registers the operator `vsvfi::sepconv_llvmlite`.
+The code runs without the GIL on threads of its own call: any number of threads may call at once, and none is left behind. The bits are the same on any
+number of threads. Checks no arguments. Imported only where llvmlite works (see `vsvfi.ops.backends`); the import registers the operator
+`vsvfi::sepconv_llvmlite`.
 """
 
 from __future__ import annotations

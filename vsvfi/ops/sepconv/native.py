@@ -1,7 +1,7 @@
 """Machine code for the deformable separable convolution on this machine's CPU, through LLVM: a band of rows of one picture.
 
-All channels of a sample are one vector of four numbers, so the picture lies with four numbers a pixel, already continued by its border. Products and sums are rounded one
-by one, in the order of the taps, so results do not depend on how rows are split. Knows no tensor; `kernel_llvmlite` does.
+All channels of a sample are one vector of four numbers, so the picture lies with four numbers a pixel, already continued by its border. Products and sums
+are rounded one by one, in the order of the taps, so results do not depend on how rows are split. Knows no tensor; `kernel_llvmlite` does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ POINTERS = ("picture", "result", *MAPS)
 """Addresses: the continued picture [H, W, 4], the dense result [h, w, C], and the maps of one picture."""
 
 NUMBERS = ("height", "width", "columns", "top", "left", "begin", "end", *(f"{name}_{axis}" for name in MAPS for axis in ("channel", "row", "column")))
-"""Size of the continued picture, columns of the result, where the result begins in the picture, the band's first row and the one behind its last, strides of the maps."""
+"""Size of the continued picture, columns of the result, its place in the picture, the band's first row and the one behind its last, strides of the maps."""
 
 
 @functools.cache
@@ -78,13 +78,11 @@ class _Band:
                 weight = builder.fmul(builder.fmul(vertical, self._tap(maps, "horizontal", LONG(j))), self._tap(maps, "mask", k))
                 above, below, upper, lower = self._neighbours(self._place(self._tap(maps, "alpha", k), y, down), last["y"])
                 before, behind, nearer, farther = self._neighbours(self._place(self._tap(maps, "beta", k), x, FLOAT(float(j))), last["x"])
-                rows = []
+                columns, rows = ((before, nearer), (behind, farther)), []
                 for line in (above, below):
                     start = builder.mul(line, given["width"])
-                    parts = [
-                        builder.fmul(self._load(builder.add(start, place)), self._spread(share)) for place, share in ((before, nearer), (behind, farther))
-                    ]
-                    rows.append(builder.fadd(*parts))
+                    near, far = (builder.fmul(self._load(builder.add(start, place)), self._spread(share)) for place, share in columns)
+                    rows.append(builder.fadd(near, far))
                 sample = builder.fadd(builder.fmul(rows[0], self._spread(upper)), builder.fmul(rows[1], self._spread(lower)))
                 total = builder.fadd(total, builder.fmul(sample, self._spread(weight)))
             following.append(total)

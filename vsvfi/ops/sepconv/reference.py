@@ -48,4 +48,4 @@ def _pixels(image: Tensor, index: Tensor) -> Tensor:
     """The pixels [B, C, h, w] with the numbers `index` [B, h, w]."""
     batch, channels = index.shape[0], image.shape[1]
     flat = image.expand(batch, -1, -1, -1).flatten(2)
-    return flat.gather(2, index.flatten(1)[:, None].expand(-1, channels, -1)).unflatten(2, index.shape[1:])
+    return flat.gather(2, index.flatten(1)[:, None].expand(-1, channels, -1)).reshape(batch, channels, *index.shape[1:])
