@@ -106,7 +106,8 @@ class Lane:
         self.io_dtype = io_dtype
         self.frames: Cache[Position, Encoded] = Cache(budget // 3, tensor_bytes, None if entries is None else 2 * entries)
         # A level of midpoints that were made together is held until the last of them was asked for: below that they would all be made again for each.
-        level = 2**together * 3 * padding.height * padding.width * 4 // 2
+        height, width = padding.top + padding.height + padding.bottom, padding.left + padding.width + padding.right
+        level = 2**together // 2 * 3 * height * width * 4
         self.together = together if level * workers <= budget // 4 else 0
         held = level * workers if self.together else 0
         self.levels: Cache[tuple[int, int, int], list[Tensor]] = Cache(held, tensor_bytes, 2 * workers)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from vsvfi.models.ldmvfi.blocks import CrossAttention, Downsample, Middle, ResidualBlock, Upsample, activated, norm
 from vsvfi.ops.sepconv import TAPS, sepconv
 
-ENCODED = (64, 128, 128, 128, 256)
-"""Channels of the encoder's levels; each halves the size."""
+MULTIPLES = (1, 2, 2, 2, 4)
+"""Channels of the levels, finest first, in those of the finest; each is half the size of the one before."""
 
-DECODED = (64, 128, 128, 128, 256)
-"""Channels of the decoder's levels, finest first."""
+HEAD = 64
+"""Channels that a head begins with."""
 
 CODES = 8192
 
@@ -46,13 +46,14 @@ class DownLevel(nn.Module):
 class Encoder(nn.Module):
     """A picture -> its latent at 1/32 of the size, and its features on the way there."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(3, ENCODED[0], 3, padding=1)
-        self.down = nn.ModuleList(DownLevel(inputs, outputs) for inputs, outputs in zip((ENCODED[0], *ENCODED), ENCODED))
-        self.mid = Middle(ENCODED[-1])
-        self.norm_out = norm(ENCODED[-1])
-        self.conv_out = nn.Conv2d(ENCODED[-1], 3, 3, padding=1)
+        widths = [features * multiple for multiple in MULTIPLES]
+        self.conv_in = nn.Conv2d(3, features, 3, padding=1)
+        self.down = nn.ModuleList(DownLevel(inputs, outputs) for inputs, outputs in zip((features, *widths), widths))
+        self.mid = Middle(widths[-1])
+        self.norm_out = norm(widths[-1])
+        self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """[B, 3, H, W] -> [B, 3, H/32, W/32], and the features after every halving, finest first."""
@@ -98,9 +99,9 @@ class UpLevel(nn.Module):
         return doubled
 
 
-def _head(outputs: int) -> nn.Sequential:
+def _head(features: int, outputs: int) -> nn.Sequential:
     """Four convolutions of the decoder's last features."""
-    widths = (DECODED[0], 64, 32, outputs, outputs)
+    widths = (features, HEAD, HEAD // 2, outputs, outputs)
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
@@ -119,20 +120,21 @@ class Window:
 class Decoder(nn.Module):
     """A quantised latent and the features of both neighbours -> kernels for every pixel, and with them the frame between."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(3, DECODED[-1], 3, padding=1)
-        self.mid = Middle(DECODED[-1])
-        self.up = nn.ModuleList(UpLevel(inputs, outputs) for inputs, outputs in zip((*DECODED[1:], DECODED[-1]), DECODED))
-        self.norm_out = norm(DECODED[0])
-        self.conv_out = nn.Conv2d(DECODED[0], DECODED[0], 3, padding=1)
-        self.moduleAlpha1, self.moduleAlpha2, self.moduleBeta1, self.moduleBeta2, self.moduleMask = (_head(TAPS * TAPS) for _ in range(5))
-        self.moduleKernelVertical1, self.moduleKernelVertical2 = _head(TAPS), _head(TAPS)
-        self.moduleKernelHorizontal1, self.moduleKernelHorizontal2 = _head(TAPS), _head(TAPS)
-        self.moduleResidual = _head(3)
+        widths = [features * multiple for multiple in MULTIPLES]
+        self.conv_in = nn.Conv2d(3, widths[-1], 3, padding=1)
+        self.mid = Middle(widths[-1])
+        self.up = nn.ModuleList(UpLevel(inputs, outputs) for inputs, outputs in zip((*widths[1:], widths[-1]), widths))
+        self.norm_out = norm(features)
+        self.conv_out = nn.Conv2d(features, features, 3, padding=1)
+        self.moduleAlpha1, self.moduleAlpha2, self.moduleBeta1, self.moduleBeta2, self.moduleMask = (_head(features, TAPS * TAPS) for _ in range(5))
+        self.moduleKernelVertical1, self.moduleKernelVertical2 = _head(features, TAPS), _head(features, TAPS)
+        self.moduleKernelHorizontal1, self.moduleKernelHorizontal2 = _head(features, TAPS), _head(features, TAPS)
+        self.moduleResidual = _head(features, 3)
 
     def features(self, latent: Tensor, first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> Tensor:
-        """[B, 3, H/32, W/32] and both pyramids -> [B, 64, H, W], the part that sees the whole picture."""
+        """[B, 3, H/32, W/32] and both pyramids -> [B, features, H, W], the part that sees the whole picture."""
         x = self.mid(self.conv_in(latent))
         for level, before, after in reversed(list(zip(self.up, first, second, strict=True))):
             x = level(x, torch.cat((before, after), 1))
@@ -184,12 +186,16 @@ def strips(height: int, width: int) -> Iterator[Window]:
 
 
 class AutoEncoder(nn.Module):
-    """The published first stage: encoder, codebook, decoder, and the two projections beside the codebook."""
+    """The published first stage: encoder, codebook, decoder, and the two projections beside the codebook.
 
-    def __init__(self) -> None:
+    Args:
+        features: channels at full size; every other width follows from it.
+    """
+
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.encoder = Encoder()
-        self.decoder = Decoder()
+        self.encoder = Encoder(features)
+        self.decoder = Decoder(features)
         self.quantize = Codebook()
         self.quant_conv = nn.Conv2d(3, 3, 1)
         self.post_quant_conv = nn.Conv2d(3, 3, 1)

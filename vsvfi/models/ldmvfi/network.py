@@ -51,6 +51,8 @@ class LDMVFI(Interpolator[Frame, Pair]):
     """The network in three phases.
 
     Args:
+        width: channels of the U-Net at the latent's size.
+        features: channels of the auto-encoder at full size.
         scale: 1; the network has no other.
         steps: of the sampler.
         eta: how much fresh noise every step adds, 0 to 1.
@@ -59,13 +61,13 @@ class LDMVFI(Interpolator[Frame, Pair]):
 
     full_precision = ("first_stage_model.quantize.",)
 
-    def __init__(self, *, scale: Fraction = Fraction(1), steps: int = 200, eta: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, width: int, features: int, *, scale: Fraction = Fraction(1), steps: int = 200, eta: float = 1.0, seed: int = 0) -> None:
         super().__init__()
         assert scale == 1
         self.updates = schedule(steps, eta)
         self.seed = seed
-        self.model = nn.ModuleDict({"diffusion_model": UNet()})
-        self.first_stage_model = AutoEncoder()
+        self.model = nn.ModuleDict({"diffusion_model": UNet(width)})
+        self.first_stage_model = AutoEncoder(features)
 
     def prepare_operators(self) -> None:
         weight = self.first_stage_model.post_quant_conv.weight

@@ -10,7 +10,7 @@ from vsvfi.weights.source import Manual
 
 PUBLISHED_STEPS, PUBLISHED_ETA = 200, 1.0
 
-FAST_STEPS = 20
+FAST_STEPS = 50
 """What `steps="fast"` means; README.md has the measurements behind it."""
 
 _TRAINED_STEPS = 1000
@@ -83,7 +83,7 @@ FAMILY = Family(
     variants=(
         Variant(
             name="ldmvfi",
-            config={},
+            config={"width": 256, "features": 64},
             sources=(
                 Manual(
                     file="ldmvfi-vqflow-f32-c256-concat_max.ckpt",

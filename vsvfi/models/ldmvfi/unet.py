@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from vsvfi.models.ldmvfi.attention import MaxViT
 
-WIDTH = 256
 MULTIPLES = (1, 2, 4)
 BLOCKS = 2
 """Blocks of a level on the way down; one more on the way up."""
@@ -23,16 +22,14 @@ HEAD = 32
 WINDOW = 2
 """The attention's window. It comes from the latent size of the training (8, at the coarsest level 2) and stays when latents are larger."""
 
-EMBEDDED = 4 * WIDTH
-
 
 class ResidualBlock(nn.Module):
     """Two convolutions, between which the step's shift is added."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, embedded: int) -> None:
         super().__init__()
         self.in_layers = nn.Sequential(nn.GroupNorm(32, inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(EMBEDDED, outputs))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedded, outputs))
         self.out_layers = nn.Sequential(nn.GroupNorm(32, outputs), nn.SiLU(), nn.Identity(), nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
@@ -76,34 +73,40 @@ class Stage(nn.ModuleList):
         return x
 
 
-def _attended(inputs: int, outputs: int) -> list[nn.Module]:
-    return [ResidualBlock(inputs, outputs), MaxViT(outputs, outputs // HEAD, WINDOW)]
+def _attended(inputs: int, outputs: int, embedded: int) -> list[nn.Module]:
+    return [ResidualBlock(inputs, outputs, embedded), MaxViT(outputs, outputs // HEAD, WINDOW)]
 
 
 class UNet(nn.Module):
-    """The network of the diffusion: 9 channels (noisy latent, latents of the first and the second frame) -> 3 (the noise)."""
+    """The network of the diffusion: 9 channels (noisy latent, latents of the first and the second frame) -> 3 (the noise).
 
-    def __init__(self) -> None:
+    Args:
+        width: channels at the latent's size; every other width follows from it.
+    """
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.time_embed = nn.Sequential(nn.Linear(WIDTH, EMBEDDED), nn.SiLU(), nn.Linear(EMBEDDED, EMBEDDED))
-        widths = [WIDTH * multiple for multiple in MULTIPLES]
-        down: list[Stage] = [Stage([nn.Conv2d(9, WIDTH, 3, padding=1)])]
-        skips = [WIDTH]
-        channels = WIDTH
+        self.width = width
+        embedded = 4 * width
+        self.time_embed = nn.Sequential(nn.Linear(width, embedded), nn.SiLU(), nn.Linear(embedded, embedded))
+        widths = [width * multiple for multiple in MULTIPLES]
+        down: list[Stage] = [Stage([nn.Conv2d(9, width, 3, padding=1)])]
+        skips = [width]
+        channels = width
         for level, width in enumerate(widths):
             for _ in range(BLOCKS):
-                down.append(Stage(_attended(channels, width)))
+                down.append(Stage(_attended(channels, width, embedded)))
                 channels = width
                 skips.append(channels)
             if level < len(widths) - 1:
                 down.append(Stage([Downsample(channels)]))
                 skips.append(channels)
         self.input_blocks = nn.ModuleList(down)
-        self.middle_block = Stage([*_attended(channels, channels), ResidualBlock(channels, channels)])
+        self.middle_block = Stage([*_attended(channels, channels, embedded), ResidualBlock(channels, channels, embedded)])
         up: list[Stage] = []
         for level, width in reversed(list(enumerate(widths))):
             for block in range(BLOCKS + 1):
-                parts = _attended(channels + skips.pop(), width)
+                parts = _attended(channels + skips.pop(), width, embedded)
                 channels = width
                 if level and block == BLOCKS:
                     parts.append(Upsample(channels))
@@ -113,7 +116,7 @@ class UNet(nn.Module):
 
     def shifts(self, steps: Sequence[int]) -> list[dict[nn.Module, Tensor]]:
         """For every step: what each residual block adds, [channels]."""
-        embedding = self.time_embed(step_embedding(steps).to(next(self.parameters())))
+        embedding = self.time_embed(step_embedding(steps, self.width).to(next(self.parameters())))
         blocks = [module for module in self.modules() if isinstance(module, ResidualBlock)]
         table = {block: block.emb_layers(embedding) for block in blocks}
         return [{block: rows[index] for block, rows in table.items()} for index in range(len(steps))]
@@ -131,9 +134,9 @@ class UNet(nn.Module):
         return noise
 
 
-def step_embedding(steps: Sequence[int]) -> Tensor:
-    """Cosines, then sines of the steps at WIDTH / 2 frequencies from 1 down to almost 1/10000: [steps, WIDTH] float32 on the CPU."""
-    half = WIDTH // 2
+def step_embedding(steps: Sequence[int], width: int) -> Tensor:
+    """Cosines, then sines of the steps at width / 2 frequencies from 1 down to almost 1/10000: [steps, width] float32 on the CPU."""
+    half = width // 2
     frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
     angles = torch.tensor(steps, dtype=torch.float32)[:, None] * frequencies
     return torch.cat((angles.cos(), angles.sin()), 1)
