@@ -136,7 +136,6 @@ def test_every_check_point_and_the_output_of_the_base_case(stored: Stored, monke
         "enc_mid_prev": calls[f"{stage}.encoder.mid.block_2"][0],
         "latent_prev": first.latent,
         "latent_next": second.latent,
-        "cond": pair.condition,
         "temb_751": calls[f"{unet}.time_embed"][0][:1],  # of all steps at once, the noisiest first
         "unet_mid": calls[f"{unet}.middle_block"][0],
         **{f"unet_in{block}": calls[f"{unet}.input_blocks.{block}"][0] for block in (0, 1, 3, 5)},
