@@ -83,11 +83,9 @@ class WeightsError(VsvfiError):
 class MissingWeightsError(WeightsError):
     """The weights of a model are not on this machine and may not (or cannot) be fetched."""
 
-    def __init__(self, model: str, reason: str) -> None:
-        super().__init__(
-            f"model={model!r}, its weights are not on this machine and {reason}; run 'vsvfi models fetch {model}' with network access, "
-            "pass weights=PATH, or use model='builtin', which needs no download"
-        )
+    def __init__(self, model: str, reason: str, remedy: str = "") -> None:
+        remedy = remedy or f"run 'vsvfi models fetch {model}' with network access, pass weights=PATH,"
+        super().__init__(f"model={model!r}, its weights are not on this machine and {reason}; {remedy} or use model='builtin', which needs no download")
 
 
 class DownloadError(WeightsError):

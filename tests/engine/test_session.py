@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from torch import Tensor
 from tests.fakes import Recorder
 from vsvfi.engine.build import read_model
 from vsvfi.engine.session import Session
-from vsvfi.errors import DeviceMemoryError, VsvfiError
+from vsvfi.errors import ClipError, DeviceMemoryError, VsvfiError
+from vsvfi.models.family import Family, Variant
+from vsvfi.models.interpolator import Interpolator
 from vsvfi.plan.timeline import Blend
 
 WIDTH, HEIGHT = 30, 18
@@ -241,3 +244,82 @@ def test_a_request_that_races_with_the_end_is_told_the_same(opened: Callable[...
     with pytest.raises(VsvfiError, match="closed"):
         ask(session, 0, Fraction(1, 2))
     session._open = False
+
+
+@pytest.fixture
+def batching(monkeypatch: pytest.MonkeyPatch, fake_family: Recorder) -> list[int]:
+    """The fake family gains by batches; returns how many pictures each held."""
+    from vsvfi.engine import build
+
+    find, sizes = build.find, []
+
+    def found(name: str) -> tuple[Family, Variant]:
+        family, variant = find(name)
+        return dataclasses.replace(family, batches=True), variant
+
+    def together(self: object, pairs: list[object], t: Tensor, inputs: list[dict[str, Tensor]]) -> list[Tensor]:
+        sizes.append(len(pairs))
+        return [self.synthesise(pair, t, **given) for pair, given in zip(pairs, inputs, strict=True)]  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(build, "find", found)
+    monkeypatch.setattr(Interpolator, "synthesise_together", together)
+    return sizes
+
+
+def test_a_level_of_midpoints_is_made_at_once(opened: Callable[..., Session], fake_family: Recorder, batching: list[int]) -> None:
+    times = [Fraction(step, 8) for step in range(1, 8)]
+    for order in (times, times[::-1], random.Random(1).sample(times, 7)):
+        batching.clear()
+        fake_family.calls.clear()
+        session = opened("fake_half", together=3)
+        for t in order:
+            assert torch.allclose(ask(session, 0, t), (1 - float(t)) * source(0) + float(t) * source(1), atol=1e-6)
+        assert sorted(batching) == [1, 2, 4]
+        assert fake_family.counts() == {"encode": 5, "prepare": 7, "synthesise": 7}
+
+
+def test_a_level_is_not_made_at_once_where_it_cannot_be_held(opened: Callable[..., Session], batching: list[int]) -> None:
+    """All of it would be made again for each of its pictures."""
+    session = opened("fake_half", together=3, cache=10_000)
+    ask(session, 0, Fraction(1, 8))
+    assert set(batching) == {1}
+
+
+def test_a_level_is_not_made_at_once_without_the_familys_word(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    session = opened("fake_half", together=2)
+    ask(session, 0, Fraction(1, 4))
+    assert fake_family.counts()["synthesise"] == 2
+
+
+def test_held_levels_count_and_stay_in_the_budget(opened: Callable[..., Session], batching: list[int]) -> None:
+    session = opened("fake_half", together=2, cache=400_000)
+    for first in range(8):
+        for step in (1, 2, 3):
+            ask(session, first, Fraction(step, 4))
+    assert max(batching) == 2
+    assert 0 < session.statistics()["peak_bytes"] <= 400_000
+
+
+def test_noise_is_asked_for_by_position(opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the picture that is made, on the source axis: a midpoint has its own, and so has the same time of another pair."""
+    asked: list[Fraction] = []
+
+    def inputs(self: object, pair: object, position: Fraction) -> dict[str, Tensor]:
+        asked.append(position)
+        return {}
+
+    monkeypatch.setattr(Interpolator, "random_inputs", inputs)
+    session = opened("fake_half")
+    ask(session, 3, Fraction(1, 4))
+    ask(session, 4, Fraction(1, 2))
+    ask(session, 6, Fraction(1, 2), second=9)
+    assert asked == [Fraction(7, 2), Fraction(13, 4), Fraction(9, 2), Fraction(15, 2)]
+
+
+def test_a_size_that_cannot_fit_is_refused(opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
+    from vsvfi.engine import build
+
+    find = build.find
+    monkeypatch.setattr(build, "find", lambda name: (dataclasses.replace(find(name)[0], memory=lambda width, height, number: 1 << 60), find(name)[1]))
+    with pytest.raises(ClipError, match=r"2 pictures of 30x18 at a time take Fake about 2147483648\.0 GiB in float32, cpu has"):
+        opened(workers=2)

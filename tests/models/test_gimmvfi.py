@@ -409,9 +409,8 @@ def test_what_is_not_published_is_refused(change: Any, message: str) -> None:
 
 
 def test_the_model_of_motion_stays_in_float32() -> None:
-    with torch.device("meta"):
-        network = GIMMVFI("raft")
-    network.set_precision(torch.bfloat16)
+    blueprint = read_model("gimmvfi_r", dict(seeded_state()))
+    network = blueprint.network(blueprint.setup(128, 128, None, {}), torch.device("cpu"), torch.bfloat16)
     kinds = {key.partition(".")[0]: tensor.dtype for key, tensor in network.state_dict().items()}
     exact = {key for key, dtype in kinds.items() if dtype == torch.float32}
     assert exact == {"alpha_fe", "alpha_v", "cnn_encoder", "res_conv", "hyponet"}
@@ -422,7 +421,9 @@ def test_half_precision_is_near() -> None:
     """45 dB, the bound for half precisions."""
     network, pictures, t = random_network(), images(2), torch.tensor([0.4])
     rounded = copy.deepcopy(network)
-    rounded.set_precision(torch.bfloat16)
+    for name, weight in [*rounded.named_parameters(), *rounded.named_buffers()]:
+        if not name.startswith(rounded.full_precision):
+            weight.data = weight.data.bfloat16()
     with torch.inference_mode():
         assert float((rounded(*pictures, t) - network(*pictures, t)).square().mean()) < 10**-4.5
 

@@ -43,8 +43,7 @@ def peak(estimator: str, size: str, scale: Fraction, dtype: torch.dtype) -> int:
     with torch.device("meta"):
         network = GIMMVFI(estimator, scale=scale).eval()
     with pretending() as live:
-        exact = network_module._EXACT
-        pretend_weights(network, lambda place: torch.float32 if place.startswith(exact) or not place else dtype, "cuda:0")
+        pretend_weights(network, lambda place: torch.float32 if f"{place}.".startswith(network.full_precision) or not place else dtype, "cuda:0")
         images = [torch.empty(shape, device="cuda:0").contiguous(memory_format=torch.channels_last) for _ in range(2)]
         return (measured(live, network, images) + sum(tensor.nbytes for tensor in network.state_dict().values())) // MIB
 

@@ -163,3 +163,27 @@ def test_load_model_checks_its_arguments(fake_family: Recorder, arguments: dict[
 def test_families_with_a_set_up_of_their_own() -> None:
     family: Family = find("ifrnet")[0]
     assert family.setup(640, 360, Fraction(1, 2), {}).arguments == {}
+
+
+def test_building_draws_no_random_numbers_and_keeps_the_given_weights(fake_family: Recorder) -> None:
+    state = {"gain": torch.full((1,), 0.5)}
+    before = torch.random.get_rng_state()
+    model = vsvfi.load_model("fake", weights=state, device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    state["gain"].fill_(7)
+    assert torch.allclose(model(torch.ones(3, 8, 8), torch.ones(3, 8, 8)), torch.full((3, 8, 8), 0.5))
+
+
+def test_a_network_with_values_outside_its_state_dict_is_refused(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is built without values, and only those of its state dict are put in."""
+    vsvfi.load_model("fake", weights=fake_family.weights, device="cpu")
+    network = importlib.import_module("vsvfi.models.fake.network").Blend
+    made = network.__init__
+
+    def with_table(self: torch.nn.Module, **arguments: object) -> None:
+        made(self, **arguments)
+        self.register_buffer("table", torch.ones(3), persistent=False)
+
+    monkeypatch.setattr(network, "__init__", with_table)
+    with pytest.raises(ModelSpecError, match=r"models.fake.spec: the network keeps 'table' outside its state dict, must make it when it is needed"):
+        vsvfi.load_model("fake", weights=fake_family.weights, device="cpu")

@@ -19,6 +19,7 @@ from vsvfi.ops.backends import NAMES, Backend, backends, choose, forced
 from vsvfi.ops.lookup import kernel_llvmlite as lookup_kernel
 from vsvfi.ops.scan import kernel_llvmlite as scan_kernel
 from vsvfi.ops.scan import kernel_mamba
+from vsvfi.ops.sepconv import kernel_llvmlite as sepconv_kernel
 from vsvfi.ops.splat import kernel_llvmlite as splat_kernel
 
 CUPY = "class cuda:\n  class runtime:\n    runtimeGetVersion = staticmethod(lambda: {})\n"
@@ -102,7 +103,7 @@ def test_mamba_is_ready_once_its_kernel_was_tried(machine: Path, monkeypatch: py
 @pytest.mark.usefixtures("no_llvmlite")
 def test_native_code_for_the_cpu(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(machine, "llvmlite", "", "binding")
-    faults: dict[ModuleType, str | None] = dict.fromkeys((lookup_kernel, scan_kernel, splat_kernel))
+    faults: dict[ModuleType, str | None] = dict.fromkeys((lookup_kernel, scan_kernel, sepconv_kernel, splat_kernel))
     for module in faults:
         monkeypatch.setattr(module, "fault", functools.partial(faults.get, module))
     assert states()["llvmlite"] == (True, "ready")

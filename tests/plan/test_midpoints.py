@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsvfi.plan.midpoints import DEPTH, chain, nearest
+from vsvfi.plan.midpoints import DEPTH, chain, nearest, whole_levels
 
 
 @given(depth=st.integers(1, 8), numerator=st.integers(1, 255))
@@ -41,3 +41,8 @@ def test_example() -> None:
 def test_other_times_are_refused(t: Fraction) -> None:
     with pytest.raises(ValueError, match=r"must be k/2\^n"):
         chain(t)
+
+
+@pytest.mark.parametrize(("factor", "levels"), [("1", 0), ("2", 1), ("4", 2), ("8", 3), ("16", 4), ("64", 4), ("3", 0), ("6", 0), ("5/2", 0), ("1/2", 0)])
+def test_levels_of_which_every_midpoint_is_shown(factor: str, levels: int) -> None:
+    assert whole_levels(Fraction(factor)) == levels

@@ -21,9 +21,9 @@ import pytest
 from safetensors.numpy import save
 
 from tests.fake_hub import FakeHub, Fault
-from vsvfi.errors import DownloadError, MissingWeightsError
+from vsvfi.errors import DamagedWeightsError, DownloadError, MissingWeightsError
 from vsvfi.weights import download, fetch
-from vsvfi.weights.source import Source, Url
+from vsvfi.weights.source import Manual, Source, Url
 
 CONTENT = save({"weight": np.arange(30_000, dtype=np.float32)})
 OTHER = save({"weight": np.ones(30_000, dtype=np.float32)})
@@ -202,8 +202,32 @@ def test_offline_means_no_request(hub: FakeHub, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_model_without_sources_cannot_be_fetched() -> None:
-    with pytest.raises(MissingWeightsError, match="published nowhere"):
+    with pytest.raises(MissingWeightsError, match="published nowhere") as caught:
         get()
+    assert "; pass weights=PATH, or use model='builtin'" in str(caught.value)
+    assert "models fetch" not in str(caught.value)
+
+
+def test_a_file_that_only_a_person_can_fetch_says_so_and_is_found_where_it_belongs(hub: FakeHub, cache: Path) -> None:
+    by_hand = Manual(file="toy.ckpt", page="https://example.org/page", size=3_400_000_000)
+    with pytest.raises(MissingWeightsError) as caught:
+        get(by_hand)
+    place = cache / "by-hand" / "toy.ckpt"
+    expected = (
+        "model='toy', its weights are not on this machine and their authors publish them behind a web page alone, which vsvfi does not go through; "
+        f"download toy.ckpt (3.4 GB) from https://example.org/page and put it at {place}, or pass weights=PATH, or use model='builtin', which needs no download"
+    )
+    assert str(caught.value) == expected
+    assert fetch.installed([by_hand]) is None
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"<html>not the file</html>")
+    with pytest.raises(DamagedWeightsError):
+        get(by_hand)
+    place.write_bytes(CONTENT)
+    assert get(by_hand) == fetch.installed([by_hand]) == place
+    assert get(by_hand) == place  # by its record
+    other = Manual(file="other.ckpt", page="https://example.org/other", size=1)
+    assert get(other, Url(url=hub.add("/toy.pth", CONTENT))).read_bytes() == CONTENT  # a mirror that can be fetched is
 
 
 @pytest.mark.parametrize("early", [True, False])

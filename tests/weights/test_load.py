@@ -6,8 +6,10 @@ import collections
 import errno
 import hashlib
 import pickle
+import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -276,3 +278,42 @@ def test_published_keys_are_renamed_and_ignored() -> None:
 def test_two_keys_for_one_tensor_are_refused() -> None:
     with pytest.raises(ForeignWeightsError, match=r"there twice: 'encoder.bias' \(again as 'old.bias'\)"):
         match({**state(), "old.bias": torch.ones(5)}, renamed={"old.": "encoder."})
+
+
+def framework(path: Path, *, nested: object = None) -> None:
+    """A checkpoint as PyTorch Lightning writes it, with call-backs and settings of classes that are not there when it is read."""
+    names = {"pytorch_lightning.callbacks": "ModelCheckpoint", "omegaconf.dictconfig": "DictConfig"}
+    modules = {part: ModuleType(part) for module in names for part in (module.partition(".")[0], module)}
+    made = {name: type(name, (), {"__module__": module}) for module, name in names.items()}
+    for module, name in names.items():
+        setattr(modules[module], name, made[name])
+    settings = made["DictConfig"]()
+    vars(settings)["content"] = collections.defaultdict(dict, {"lr": 1e-6})
+    content = {"epoch": 3, "callbacks": {made["ModelCheckpoint"]: {"best": 0.1}}, "hyper_parameters": settings, "state_dict": state(), "nested": nested}
+    with pytest.MonkeyPatch.context() as patch:
+        for part, module_made in modules.items():
+            patch.setitem(sys.modules, part, module_made)
+        torch.save(content, path)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_what_a_training_framework_keeps_beside_the_weights_is_passed_over(tmp_path: Path, mapped: bool) -> None:
+    framework(tmp_path / "w.ckpt")
+    before, allowed = set(sys.modules), set(torch.serialization.get_safe_globals())
+    assert same(load_state(tmp_path / "w.ckpt", mapped=mapped))
+    assert not {name for name in set(sys.modules) - before if "lightning" in name or "omegaconf" in name}
+    assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_beside_it_nothing_else_is_let_in(tmp_path: Path, mapped: bool) -> None:
+    framework(tmp_path / "w.ckpt", nested=shutil.rmtree)
+    with pytest.raises(DamagedWeightsError, match=r"asks for shutil\.rmtree, which is no part of a weight file"):
+        load_state(tmp_path / "w.ckpt", mapped=mapped)
+
+
+@CONTAINERS
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_mapped_tensors_are_the_same(tmp_path: Path, container: str, name: str) -> None:
+    save(state(), tmp_path / name, container)
+    assert same(load_state(tmp_path / name, mapped=True))

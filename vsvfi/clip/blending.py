@@ -21,13 +21,14 @@ from vsvfi.options import Options
 type PoolOf = Callable[[vs.VideoNode, vs.VideoNode, vs.VideoNode], list[vs.VideoNode]]
 
 
-def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None]) -> tuple[int, PoolOf]:
+def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None], together: int = 0) -> tuple[int, PoolOf]:
     """Load the model and open a session for clips like this one.
 
     Args:
         clip: the source; its size and format count.
         options: checked.
         log: takes one line about what was chosen.
+        together: levels of halving whose midpoints are all wanted.
 
     Returns:
         The RGB format that the pool works in, and a function that makes the pool from the first and second RGB frames and the plan, all
@@ -53,6 +54,7 @@ def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None])
         workers=workers,
         cache=options.cache,
         io_dtype=io_dtype,
+        together=together,
     )
     close_with_environment(session)
     log(f"{options.model} on {', '.join(describe(device) for device in devices)} in {str(dtypes[0]).removeprefix('torch.')}, {workers} at a time")

@@ -25,6 +25,7 @@ from vsvfi.clip.stdout import stdout_to_stderr
 from vsvfi.errors import ArgumentError, ClipError, FrameError, VsvfiError
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import DuplicateMode, Options, Precision, Rate, SceneMode, parse
+from vsvfi.plan.midpoints import DEPTH, whole_levels
 from vsvfi.plan.policy import Policy
 from vsvfi.plan.spread import spread
 from vsvfi.plan.timeline import Timeline
@@ -142,9 +143,15 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
         # torch is imported here, not above: seconds that a script with a wrong argument need not wait.
         from vsvfi.clip.blending import blend_pool
 
-        rgb_format, pool_of = blend_pool(clip, options, log=lambda text: vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: {text}"))
+        rgb_format, pool_of = blend_pool(clip, options, log=_inform, together=whole_levels(timeline.factor))
 
-    policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, halving=variant.halves(setup))
+    halving = variant.halves(setup)
+    if halving and 2 ** whole_levels(timeline.factor) != timeline.factor:
+        _inform(
+            f"{options.model} makes other times than 1/2 of midpoints of midpoints: factor {timeline.factor} gets the nearest of {2**DEPTH} places between two "
+            "frames, each of which costs more frames than it shows; multi=2, 4, 8 and 16 are exact and cost none"
+        )
+    policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, halving=halving)
     facts = scenes.facts(
         clip,
         scene="props" if options.scene == "off" else options.scene,  # marks on the output stay right also where cuts are blended across
@@ -175,6 +182,11 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
         return copies if f.props[decisions.FIRST] == f.props[decisions.SECOND] else blends
 
     return output.std.FrameEval(choose, prop_src=plan, clip_src=[copies, blends])
+
+
+def _inform(text: str) -> None:
+    """A line in VapourSynth's log."""
+    vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: {text}")
 
 
 def _timeline(clip: vs.VideoNode, options: Options) -> Timeline:

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsvfi.engine.device import inference, resolve_device, resolve_precision
+from vsvfi.engine.device import describe, inference, memory, resolve_device, resolve_precision
 from vsvfi.engine.padding import Padding
-from vsvfi.errors import ArgumentError, ModelSpecError
+from vsvfi.errors import ArgumentError, ClipError, ModelSpecError
 from vsvfi.models.family import Family, Setup, Variant
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.registry import check_options, check_scale, find
@@ -49,13 +49,40 @@ class Blueprint:
         """
         return self.family.setup(width, height, check_scale(self.family, scale, width, height), check_options(self.family, dict(options)))
 
+    def check_memory(self, width: int, height: int, device: torch.device, dtype: torch.dtype, pictures: int = 1) -> None:
+        """Refuse what cannot fit on the device, before minutes of work end in a lack of memory.
+
+        Raises:
+            ClipError: so many pictures of this size at a time take more memory than the device has.
+        """
+        if self.family.memory is None:
+            return
+        weights = sum(tensor.numel() for tensor in self.state.values()) * dtype.itemsize
+        needed, there = weights + pictures * self.family.memory(width, height, dtype.itemsize), memory(device)
+        if needed > there:
+            together = f"{pictures} pictures of {width}x{height} at a time take" if pictures > 1 else f"{width}x{height} takes"
+            takes, has = (f"{size / 2**30:.1f} GiB" for size in (needed, there))
+            raise ClipError(
+                f"{together} {self.family.title} about {takes} in {str(dtype).removeprefix('torch.')}, {describe(device)} has {has}",
+                "use a smaller picture, fewer at a time (streams=1), precision='fp16' on a GPU, or another model",
+            )
+
     def network(self, setup: Setup, device: torch.device, dtype: torch.dtype) -> AnyInterpolator:
-        """A network for inference: channels last, no gradients, its operators loaded and compiled."""
+        """A network for inference: channels last, no gradients, its operators loaded and compiled.
+
+        Raises:
+            ModelSpecError: the network has values that its state dict lacks.
+        """
         network = _construct(self.family, self.variant, setup)
-        network.load_state_dict(self.state, strict=True)
-        network = network.requires_grad_(False).eval().to(device=device)
-        network.set_precision(dtype)
-        network = network.to(memory_format=torch.channels_last)
+        state = {}
+        for key, tensor in self.state.items():
+            kept = key.startswith(network.full_precision) or not tensor.is_floating_point()
+            state[key] = tensor.to(device, tensor.dtype if kept else dtype)
+        network.load_state_dict(state, strict=True, assign=True)  # in float32 on the CPU these are the very tensors of the blueprint
+        lost = [name for name, tensor in network.named_buffers() if tensor.is_meta]
+        if lost:
+            raise ModelSpecError(self.family.name, f"the network keeps {lost[0]!r} outside its state dict, must make it when it is needed")
+        network = network.requires_grad_(False).eval()
         with inference(device):
             network.prepare_operators()
         return network
@@ -76,22 +103,30 @@ def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) ->
         state, origin = load_state(weights), "the given state dict"
     else:
         path = weights or fetch(name, variant.sources, licence=variant.licence, licence_notice=variant.licence_notice)
-        state, origin = load_state(path), str(path)
+        state, origin = load_state(path, mapped=True), str(path)
     checked = check_options(family, {})
     network = _construct(family, variant, family.setup(256, 256, family.default_scale(256, 256), checked))
     expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    if family.adapt_state is not None:
+        state = family.adapt_state(state, expected)
     state = match_state(state, expected, origin=origin, model=name, ignored=family.ignored_keys, renamed=family.renamed_keys)
-    return Blueprint(family, variant, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()})
+    return Blueprint(family, variant, {key: _own(tensor) for key, tensor in state.items()})
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy that follows neither the file nor the caller's tensor: float32, channels last, as networks use it."""
+    layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+    return tensor.to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True, memory_format=layout)
 
 
 def _construct(family: Family, variant: Variant, setup: Setup) -> AnyInterpolator:
-    """The network class called with its configuration, weights not yet loaded."""
+    """The network class called with its configuration; its weights have shapes, and neither values nor memory."""
     module, _, attribute = family.network.partition(":")
     try:
         network_class = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ModelSpecError(family.name, f"network={family.network!r} cannot be imported ({error})") from error
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away; the caller's random numbers stay as they are
+    with torch.device("meta"):  # drawing initial weights, to throw them away, would take longer than anything else and change the caller's random numbers
         network = network_class(**variant.config, scale=setup.scale, **setup.arguments)
     if not isinstance(network, Interpolator):
         raise ModelSpecError(family.name, f"network={family.network!r} is not an Interpolator")
@@ -125,7 +160,8 @@ class Model:
             The shape, device and type of `first`, in [0, 1].
 
         Raises:
-            ArgumentError: wrong shapes, a time outside [0, 1], or an unknown input.
+            ArgumentError: wrong shapes, a time outside [0, 1], an unknown input, or a time that the network cannot be asked at.
+            ClipError: pictures so large that they cannot fit on the device.
         """
         single = getattr(first, "ndim", 0) == 3
         if single and getattr(second, "ndim", 0) == 3:
@@ -133,6 +169,7 @@ class Model:
         times = self._check(first, second, t, inputs)
         height, width = first.shape[-2:]
         setup = self._blueprint.setup(width, height, self._scale, self._options)
+        self._blueprint.check_memory(width, height, self.device, self.dtype, first.shape[0])
         padding = Padding.of(setup, width, height)
         with inference(self.device):
             network = self._network(setup)

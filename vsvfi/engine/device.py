@@ -75,9 +75,12 @@ def multiplies_bfloat16() -> bool:
 
 def default_cache(device: torch.device) -> int:
     """Bytes the caches may hold if nobody says otherwise: a third of a GPU's memory, an eighth of the machine's (at most 8 GiB) on the CPU."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory) // 3
-    return min(8 * _GIB, _physical_memory() // 8)
+    return memory(device) // 3 if device.type == "cuda" else min(8 * _GIB, _physical_memory() // 8)
+
+
+def memory(device: torch.device) -> int:
+    """Bytes of memory that a device has: a GPU's own, else the machine's."""
+    return int(torch.cuda.get_device_properties(device).total_memory) if device.type == "cuda" else _physical_memory()
 
 
 def _physical_memory() -> int:

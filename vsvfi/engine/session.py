@@ -49,6 +49,11 @@ class Position:
     second: int
     t: Fraction = Fraction(0)
 
+    @property
+    def place(self) -> Fraction:
+        """Where it is, in source frames."""
+        return self.first + (self.second - self.first) * self.t
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -92,6 +97,7 @@ class Lane:
         workers: int,
         budget: int,
         entries: int | None,
+        together: int = 0,
     ) -> None:
         self.network = network
         self.device = device
@@ -99,7 +105,13 @@ class Lane:
         self.halving = halving
         self.io_dtype = io_dtype
         self.frames: Cache[Position, Encoded] = Cache(budget // 3, tensor_bytes, None if entries is None else 2 * entries)
-        self.pairs: Cache[tuple[Position, Position], Prepared] = Cache(budget - budget // 3, tensor_bytes, entries)
+        # A level of midpoints that were made together is held until the last of them was asked for: below that they would all be made again for each.
+        height, width = padding.top + padding.height + padding.bottom, padding.left + padding.width + padding.right
+        level = 2**together // 2 * 3 * height * width * 4
+        self.together = together if level * workers <= budget // 4 else 0
+        held = level * workers if self.together else 0
+        self.levels: Cache[tuple[int, int, int], list[Tensor]] = Cache(held, tensor_bytes, 2 * workers)
+        self.pairs: Cache[tuple[Position, Position], Prepared] = Cache(budget - budget // 3 - held, tensor_bytes, entries)
         self.syntheses = 0
         self._count = threading.Lock()
         self._transfers = threading.local()
@@ -119,8 +131,7 @@ class Lane:
     def close(self) -> None:
         """Finish what runs, drop what waits and free everything."""
         self._workers.shutdown(wait=True, cancel_futures=True)
-        self.frames.clear()
-        self.pairs.clear()
+        self._forget()
         del self.network
         self._transfers = threading.local()
         release(self.device)
@@ -130,12 +141,16 @@ class Lane:
         frames, pairs = self.frames.statistics(), self.pairs.statistics()
         return f"frames {frames.bytes / 2**20:.0f} MiB, pairs {pairs.bytes / 2**20:.0f} MiB"
 
+    def _forget(self) -> None:
+        """Empty the caches."""
+        for cache in (self.frames, self.pairs, self.levels):
+            cache.clear()
+
     def _make(self, request: Request) -> None:
         failed = ""
         for _ in range(2):
             if failed:
-                self.frames.clear()
-                self.pairs.clear()
+                self._forget()
                 release(self.device)
             held = self.held()
             try:
@@ -167,22 +182,48 @@ class Lane:
     def _interpolate(self, goal: Position, load: Load) -> tuple[Tensor, Excess]:
         """The padded picture at a position between two source frames, [1, 3, H, W], and the excess of the pair it was made from.
 
-        A model that only halves gets there through midpoints.
+        A model that only halves gets there through midpoints; it may make all of a level at once. Which are made together depends on the factor of the clip
+        alone, not on what happens to be asked at the same time: a batch of another size can have other last bits.
         """
-        start, end, t = Position(goal.first, goal.first), Position(goal.second, goal.second), goal.t
-        if self.halving:
-            before, after = chain(goal.t)[-1]
-            start = start if before == 0 else Position(goal.first, goal.second, before)
-            end = end if after == 1 else Position(goal.first, goal.second, after)
-            t = Fraction(1, 2)
-        prepared = self._pair(start, end, load)
-        if prepared.pair is None and prepared.still is not None:
-            return prepared.still.image, prepared.excess  # whatever lies between identical pictures is the same
+        steps = goal.t.denominator
+        if not self.halving or not 2 < steps <= 2**self.together:
+            ((picture, excess),) = self._synthesised([goal], load)
+            return picture, excess
+        level = [Position(goal.first, goal.second, Fraction(step, steps)) for step in range(1, steps, 2)]
+        made = self.levels.get((goal.first, goal.second, steps), lambda: [picture for picture, _ in self._synthesised(level, load)])
+        return made[goal.t.numerator // 2], (None, None)
+
+    def _synthesised(self, goals: Sequence[Position], load: Load) -> list[tuple[Tensor, Excess]]:
+        """The pictures at several positions, each between two others, and the excess of their pairs."""
+        prepared = [self._pair(*self._ends(goal), load) for goal in goals]
+        # Whatever lies between identical pictures is the same: no pair was prepared there.
+        moving = [index for index, made in enumerate(prepared) if made.pair is not None]
         with self._count:
-            self.syntheses += 1
+            self.syntheses += len(moving)
+        t = Fraction(1, 2) if self.halving else goals[0].t
         times = torch.full((1,), float(t), dtype=torch.float32, device=self.device)
-        picture: Tensor = self.network.synthesise(prepared.pair, times)
-        return (picture if prepared.still is None else prepared.still.steady(picture)), prepared.excess
+        pairs = [prepared[index].pair for index in moving]
+        noises = [self.network.random_inputs(pair, goals[index].place) for pair, index in zip(pairs, moving)]
+        pictures = dict(zip(moving, self.network.synthesise_together(pairs, times, noises) if pairs else []))
+        found = []
+        for index, made in enumerate(prepared):
+            picture = pictures.get(index)
+            if made.still is not None:
+                picture = made.still.image if picture is None else made.still.steady(picture)
+            assert picture is not None
+            found.append((picture, made.excess))
+        return found
+
+    def _ends(self, goal: Position) -> tuple[Position, Position]:
+        """What a picture is interpolated between."""
+        start, end = Position(goal.first, goal.first), Position(goal.second, goal.second)
+        if not self.halving:
+            return start, end
+        before, after = chain(goal.t)[-1]
+        return (
+            start if before == 0 else Position(goal.first, goal.second, before),
+            end if after == 1 else Position(goal.first, goal.second, after),
+        )
 
     def _pair(self, first: Position, second: Position, load: Load) -> Prepared:
         def prepare() -> Prepared:
@@ -247,6 +288,10 @@ class Session:
         workers: frames computed at the same time, per device.
         cache: bytes for the caches of each device, or None for the device's default and no more entries than sequential playback needs.
         io_dtype: type in which frames are loaded and delivered: float32 or float16.
+        together: levels of halving whose midpoints are all wanted (`plan.midpoints.whole_levels`), for models that gain by making a level at once.
+
+    Raises:
+        ClipError: the device has too little memory for pictures of this size.
     """
 
     def __init__(
@@ -261,8 +306,11 @@ class Session:
         workers: int = 1,
         cache: int | None = None,
         io_dtype: torch.dtype = torch.float32,
+        together: int = 0,
     ) -> None:
         width, height = size
+        for device, dtype in zip(devices, dtypes, strict=True):
+            blueprint.check_memory(width, height, device, dtype, workers)
         setup = blueprint.setup(width, height, scale, options)
         padding = Padding.of(setup, width, height)
         halving = blueprint.variant.halves(setup)
@@ -277,6 +325,7 @@ class Session:
                 workers=workers,
                 budget=default_cache(device) if cache is None else cache,
                 entries=entries,
+                together=together if halving and blueprint.family.batches else 0,
             )
             for device, dtype in zip(devices, dtypes, strict=True)
         ]
@@ -297,7 +346,7 @@ class Session:
     def statistics(self) -> dict[str, int]:
         """Counters over all devices: frames encoded, pairs prepared, pictures synthesised, cache hits, and bytes held now and at most."""
         frames, pairs = [lane.frames.statistics() for lane in self._lanes], [lane.pairs.statistics() for lane in self._lanes]
-        both: list[Statistics] = frames + pairs
+        both: list[Statistics] = frames + pairs + [lane.levels.statistics() for lane in self._lanes]
         return {
             "frames_encoded": sum(counted.computed for counted in frames),
             "pairs_prepared": sum(counted.computed for counted in pairs),

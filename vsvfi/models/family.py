@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from vsvfi.weights.source import Source
 
@@ -132,6 +132,10 @@ class Family:
         code_licence: licence of the published program (ours is MIT and independent of it).
         ignored_keys: regular expressions, matched from the beginning, for published keys that carry nothing for us; everything else must match exactly.
         renamed_keys: published prefix -> attribute path here.
+        adapt_state: (published state dict, our names) -> state dict, before the keys are matched; where a table of names cannot say which tensors to take.
+        memory: (width, height, bytes of a number) -> bytes that making a frame takes at the most, beside the weights; None for families that fit wherever the
+            clip itself does.
+        batches: the midpoints of one level of halving go through the network together (`Interpolator.synthesise_together`) where all of them are wanted.
     """
 
     name: str
@@ -149,6 +153,9 @@ class Family:
     code_licence: str = ""
     ignored_keys: tuple[str, ...] = ()
     renamed_keys: Mapping[str, str] = field(default_factory=dict)
+    adapt_state: Callable[[Mapping[str, Any], Collection[str]], dict[str, Any]] | None = None
+    memory: Callable[[int, int, int], int] | None = None
+    batches: bool = False
 
     def setup(self, width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
         """What is fixed for clips of this size, from a checked scale and checked options."""

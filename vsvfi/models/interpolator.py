@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +21,9 @@ from torch import Tensor, nn
 
 class Interpolator[Frame, Pair](nn.Module, ABC):
     """A frame-interpolation network, split by what each part depends on."""
+
+    full_precision: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of the names of weights that stay float32 whatever the rest is computed in."""
 
     @abstractmethod
     def encode_frame(self, image: Tensor) -> Frame:
@@ -31,9 +37,17 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         """The frame at t: [B] -> [B, 3, H, W] float32 in [0, 1]; several t of one pair (of batch 1) in one batch."""
 
-    def set_precision(self, dtype: torch.dtype) -> None:
-        """Bring the weights to the type to compute in. A family may leave parts of it in float32, where rounding would show."""
-        self.to(dtype)
+    def random_inputs(self, pair: Pair, position: Fraction) -> dict[str, Tensor]:
+        """What `synthesise` would draw at random, by its names in `Family.inputs`: for the picture at this position of the source axis, and always the same.
+
+        The position is no argument of `synthesise`, since networks that draw nothing have no use for it; and noise that followed from the time t alone would
+        be the same for every pair of a clip.
+        """
+        return {}
+
+    def synthesise_together(self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
+        """The frames of several pairs at the same t, for networks that gain by a batch of them; each pair has inputs of its own."""
+        return [self.synthesise(pair, t, **given) for pair, given in zip(pairs, inputs, strict=True)]
 
     def prepare_operators(self) -> None:
         """Load and compile what takes long the first time, for the device and type of the weights. Called once they are there, before the first frame."""

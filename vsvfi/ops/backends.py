@@ -24,7 +24,7 @@ NAMES = ("reference", "llvmlite", "cupy", "mamba_ssm")
 _DEVICES = {"llvmlite": "cpu", "cupy": "cuda", "mamba_ssm": "cuda"}
 """The kind of device that a backend's kernels run on."""
 
-_TRIED = {"llvmlite": ("lookup", "scan", "splat"), "mamba": ("scan",)}
+_TRIED = {"llvmlite": ("lookup", "scan", "sepconv", "splat"), "mamba": ("scan",)}
 """The operators whose kernels are tried on a few numbers before a backend is used: kernel_NAME of each has a `fault()`."""
 
 

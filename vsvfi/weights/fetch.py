@@ -25,7 +25,7 @@ from filelock import FileLock
 from vsvfi.errors import DamagedWeightsError, DownloadError, MissingWeightsError
 from vsvfi.weights.download import PAUSES, TRANSIENT, SourceError, disk_reason, download
 from vsvfi.weights.integrity import Digests, Record, container, digests, mismatch, verify
-from vsvfi.weights.source import Builtin, Hub, Source, Url
+from vsvfi.weights.source import Builtin, Hub, Manual, Source, Url
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -55,7 +55,7 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
     _check_reachable(model, sources)
     attempts: list[tuple[str, str]] = []
     for source in sources:
-        if isinstance(source, Builtin):
+        if isinstance(source, Builtin | Manual):
             continue
         if attempts:
             _say(f"vsvfi: {attempts[-1][0]} failed ({attempts[-1][1]})")
@@ -93,7 +93,12 @@ def _check_reachable(model: str, sources: Sequence[Source]) -> None:
     if sources and all(isinstance(source, Builtin) for source in sources):
         raise MissingWeightsError(model, f"the installed package lacks {sources[0].file} (install vsvfi again)")
     if not sources:
-        raise MissingWeightsError(model, "they are published nowhere that vsvfi can fetch from")
+        raise MissingWeightsError(model, "they are published nowhere that vsvfi can fetch from", "pass weights=PATH,")
+    if all(isinstance(source, Manual) for source in sources):
+        (source, *_) = sources
+        assert isinstance(source, Manual)
+        remedy = f"download {source.file} ({source.size / 1e9:.1f} GB) from {source.page} and put it at {_by_hand(source)}, or pass weights=PATH,"
+        raise MissingWeightsError(model, "their authors publish them behind a web page alone, which vsvfi does not go through", remedy)
     for variable in ("VSVFI_OFFLINE", "HF_HUB_OFFLINE"):
         if os.environ.get(variable, "").strip().lower() not in ("", "0", "no", "off", "false"):
             raise MissingWeightsError(model, f"downloads are off ({variable}={os.environ[variable]})")
@@ -107,6 +112,9 @@ def _find(source: Source) -> Path | None:
             return path if path.is_file() else None
         case Url():
             path = _place(source)
+            return path if path.is_file() else None
+        case Manual():
+            path = _by_hand(source)
             return path if path.is_file() else None
         case Hub():
             from huggingface_hub import try_to_load_from_cache
@@ -122,6 +130,11 @@ def _place(source: Url) -> Path:
     if parts.query:
         folders.insert(-1, hashlib.sha256(parts.query.encode()).hexdigest()[:12])
     return cache_directory().joinpath(*folders)
+
+
+def _by_hand(source: Manual) -> Path:
+    """Where a file belongs that a person downloads."""
+    return cache_directory() / "by-hand" / source.file
 
 
 def _record_place(path: Path) -> Path:
@@ -162,7 +175,9 @@ def _verify_packaged(path: Path, sha256: str) -> None:
     verify(path, sha256=sha256)
 
 
-def _pinned_fault(found: Digests, source: Hub | Url) -> str | None:
+def _pinned_fault(found: Digests, source: Hub | Url | Manual) -> str | None:
+    if isinstance(source, Manual):
+        return None  # nobody has published a digest of it
     return mismatch(found, sha256=source.sha256, git_blob=source.git_blob if isinstance(source, Url) else None, size=source.size)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import safetensors.torch
 import torch
@@ -19,10 +20,12 @@ from vsvfi.weights.integrity import Container, container
 from vsvfi.weights.integrity import verify as verify
 
 _NESTS = ("state_dict", "model", "params")
+_FRAMEWORKS = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.")
+_OF_SETTINGS = ("typing.Any", "builtins.dict", "builtins.list", "builtins.int", "__builtin__.dict", "__builtin__.list", "__builtin__.int")
 _PREFIXES = ("module.", "state_dict.")  # left by data-parallel wrappers and by converters
 
 
-def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor]) -> dict[str, Tensor]:
+def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor], *, mapped: bool = False) -> dict[str, Tensor]:
     """The named tensors of a checkpoint, on the CPU, under its own keys.
 
     A file is read by its content, whatever its name: safetensors, or torch's zip and older containers with `weights_only=True`. A dict inside "state_dict",
@@ -30,6 +33,8 @@ def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor]) -> dict[s
 
     Args:
         weights: a file, or a state dict, which gets the same treatment.
+        mapped: where the container allows it, tensors are parts of the file that are read when they are looked at. Whoever keeps one makes a copy, since
+            it changes with the file; what nobody looks at costs nothing.
 
     Raises:
         ArgumentError: there is no such file, it cannot be read, or the given dict is not one of names and tensors.
@@ -43,7 +48,7 @@ def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor]) -> dict[s
     path = Path(weights)
     if not path.is_file():
         raise ArgumentError("weights", str(path), "there is no such file", "check the path")
-    state = _named_tensors(_read(path))
+    state = _named_tensors(_read(path, mapped))
     if isinstance(state, str):
         raise DamagedWeightsError(path, f"it is not a checkpoint of named tensors: {state}")
     return state
@@ -100,16 +105,21 @@ def match_state(
     return {name: found[name] for name in expected}
 
 
-def _read(path: Path) -> object:
+def _read(path: Path, mapped: bool) -> object:
     """Whatever a file holds, as long as nothing in it has to be run."""
     try:
         kind = container(path)
         if isinstance(kind, str):
             raise DamagedWeightsError(path, kind)
         if kind is Container.SAFETENSORS:
-            return {key: tensor.clone() for key, tensor in safetensors.torch.load_file(path).items()}  # else they stay tied to the file on disk
+            tensors = safetensors.torch.load_file(path)
+            return tensors if mapped else {key: tensor.clone() for key, tensor in tensors.items()}  # else they stay tied to the file on disk
         with path.open("rb") as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
-            return torch.load(file, map_location="cpu", weights_only=True)
+            if kind is Container.PICKLE:
+                return torch.load(file, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_stand_ins(file)):
+                by_name = mapped and path.suffix != ".safetensors"
+                return torch.load(path if by_name else file, map_location="cpu", weights_only=True, mmap=by_name)
     except DamagedWeightsError:
         raise
     except OSError as error:
@@ -120,6 +130,27 @@ def _read(path: Path) -> object:
             raise DamagedWeightsError(path, f"it asks for {asked[1]}, which is no part of a weight file, and was not opened") from error
         text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()  # what torch says before that is advice to trust the file
         raise DamagedWeightsError(path, f"it is truncated or altered ({type(error).__name__}: {text.split(chr(10))[0][:120]})") from error
+
+
+class _StandIn:
+    """What stands for an object of a training framework beside the weights: takes whatever the file says of it, and is thrown away."""
+
+    def __init__(self, *arguments: object, **named: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def _empty_dict(*arguments: object) -> dict[object, object]:
+    """What stands for a `defaultdict`, which settings are kept in; entries can be set in plain dicts alone."""
+    return {}
+
+
+def _stand_ins(file: BinaryIO) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
+    """Stand-ins for the names of training frameworks that a checkpoint asks for (call-backs and settings of PyTorch Lightning). No other name is let in."""
+    asked = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    file.seek(0)
+    classes = [(type(name.rpartition(".")[2], (_StandIn,), {}), name) for name in asked if name.startswith(_FRAMEWORKS) or name in _OF_SETTINGS]
+    return [*classes, (_empty_dict, "collections.defaultdict")]
 
 
 def _named_tensors(held: object) -> dict[str, Tensor] | str:

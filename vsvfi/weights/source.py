@@ -63,4 +63,22 @@ class Builtin:
         return f"packaged:{self.file}"
 
 
-type Source = Hub | Url | Builtin
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manual:
+    """A file that no program may count on fetching (a web page stands before it): a person downloads it.
+
+    Attributes:
+        file: the name it is published under; a file of this name in the folder for such files is found there.
+        page: where to download it.
+        size: roughly, in bytes.
+    """
+
+    file: str
+    page: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"by hand:{self.page}"
+
+
+type Source = Hub | Url | Builtin | Manual

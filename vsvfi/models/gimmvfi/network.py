@@ -37,9 +37,6 @@ from vsvfi.ops.warp import resize_bilinear
 LEVELS, RADIUS = 4, 4
 """Of the correlation pyramids, and of the window looked up in each level."""
 
-_EXACT = ("cnn_encoder", "res_conv", "hyponet")
-"""The parts that compute in float32 under any precision: the model of motion."""
-
 _QUARTER, _HALF, _TWICE = Fraction(1, 4), Fraction(1, 2), Fraction(2)
 
 
@@ -98,6 +95,9 @@ class GIMMVFI(Interpolator[Frame, Pair]):
             on demand, and full-size convolutions that would take more run in strips; neither changes the result.
     """
 
+    full_precision = ("alpha_", "cnn_encoder.", "res_conv.", "hyponet.")
+    # The model of motion: flows are divided by their largest displacement there, of which half precision would keep a 2000th.
+
     def __init__(self, estimator: str, *, scale: Fraction = Fraction(1), memory: int = 4096) -> None:
         super().__init__()
         self.scale = scale
@@ -113,12 +113,6 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         self.amt_init_decoder, self.amt_final_decoder = InitialDecoder(), FinalDecoder()
         self.amt_update4_low, self.amt_update4_high = Update(), Update()
         self.amt_comb_block = combination()
-
-    def set_precision(self, dtype: torch.dtype) -> None:
-        """All but the model of motion: flows are divided by their largest displacement there, of which half precision would keep a 2000th."""
-        for name, part in self.named_children():
-            if name not in _EXACT:
-                part.to(dtype)
 
     def prepare_operators(self) -> None:
         self.flow_estimator.prepare_operators()

@@ -1,0 +1,1 @@
+"""LDMVFI: see README.md."""

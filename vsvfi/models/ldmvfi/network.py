@@ -1,0 +1,167 @@
+"""LDMVFI, "Video Frame Interpolation with Latent Diffusion Models" (AAAI 2024, arXiv 2303.09508): the three phases.
+
+Each frame is encoded to a small latent and a pyramid of features; a diffusion, conditioned on both latents, samples the latent of the middle frame; the decoder
+turns it and both pyramids into kernels that resample the frames. The network knows t = 1/2 alone. Attribute names are the published keys.
+
+Unlike the other families this one pads and crops by itself. What is shown of the last layers (three quarters of the decoder's work) follows from the size
+before the padding, so only that part is computed; and a midpoint that is interpolated from again is padded anew, by its own content, as published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsvfi.errors import ArgumentError
+from vsvfi.models.interpolator import Interpolator
+from vsvfi.models.ldmvfi.autoencoder import AutoEncoder
+from vsvfi.models.ldmvfi.sampler import ddim, drawn, schedule
+from vsvfi.models.ldmvfi.spec import padded_size
+from vsvfi.models.ldmvfi.unet import UNet
+from vsvfi.ops.sepconv import warm_up
+
+_HALF = Fraction(1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What depends on one image."""
+
+    image: Tensor  # [B, 3, Hp, Wp] float32 in [-1, 1], padded
+    latent: Tensor  # [B, 3, Hp/32, Wp/32] float32, not quantised
+    pyramid: tuple[Tensor, ...]  # features at 1/2 to 1/32 of the padded size
+    shown: tuple[int, int]  # height and width before the padding
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What depends on both images."""
+
+    condition: Tensor  # [B, 6, Hp/32, Wp/32] float32: both latents
+    first: Frame
+    second: Frame
+
+
+class LDMVFI(Interpolator[Frame, Pair]):
+    """The network in three phases.
+
+    Args:
+        width: channels of the U-Net at the latent's size.
+        features: channels of the auto-encoder at full size.
+        scale: 1; the network has no other.
+        steps: of the sampler.
+        eta: how much fresh noise every step adds, 0 to 1.
+        seed: of all noise that is not given.
+    """
+
+    full_precision = ("first_stage_model.quantize.",)
+
+    def __init__(self, width: int, features: int, *, scale: Fraction = Fraction(1), steps: int = 200, eta: float = 1.0, seed: int = 0) -> None:
+        super().__init__()
+        assert scale == 1
+        self.updates = schedule(steps, eta)
+        self.seed = seed
+        self.model = nn.ModuleDict({"diffusion_model": UNet(width)})
+        self.first_stage_model = AutoEncoder(features)
+
+    def prepare_operators(self) -> None:
+        weight = self.first_stage_model.post_quant_conv.weight
+        warm_up(weight.device, weight.dtype)
+
+    def encode_frame(self, image: Tensor) -> Frame:
+        shown = (image.shape[2], image.shape[3])
+        image = padded(2 * image.float() - 1).contiguous(memory_format=torch.channels_last)
+        latent, pyramid = self.first_stage_model.encode(image.to(self.first_stage_model.post_quant_conv.weight.dtype))
+        return Frame(image, latent.float(), pyramid, shown)
+
+    def prepare_pair(self, first: Frame, second: Frame) -> Pair:
+        return Pair(torch.cat((first.latent, second.latent), 1), first, second)
+
+    def random_inputs(self, pair: Pair, position: Fraction) -> dict[str, Tensor]:
+        """The starting noise `x_T` [B, 3, h, w] of an output, and the fresh noise of every step `step_noise` [steps, B, 3, h, w] if there is any.
+
+        Every picture of a batch gets the same, so that a batch is what its pictures are alone.
+        """
+        batch, _, height, width = pair.condition.shape
+        shapes: list[tuple[int, ...]] = [(1, 3, height, width)]
+        if any(update.fresh for update in self.updates):
+            shapes.append((len(self.updates), 1, 3, height, width))
+        noises = zip(("x_T", "step_noise"), drawn(self.seed, position, *shapes))
+        return {name: noise.expand(*noise.shape[:-4], batch, -1, -1, -1).to(pair.condition.device) for name, noise in noises}
+
+    def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
+        """The frame at t = 1/2: [B, 3, H, W] in [0, 1], of the size before the padding.
+
+        Args:
+            pair: of B images.
+            t: 1/2.
+            inputs: `x_T` [B or 1, 3, h, w] and `step_noise` [evaluations, B or 1, 3, h, w] (in order of use) at 1/32 of the padded size; drawn for
+                position 1/2 where they are missing.
+
+        Raises:
+            ArgumentError: another time, or noise of another shape.
+        """
+        return self.synthesise_together([pair], t, [inputs])[0]
+
+    def synthesise_together(self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
+        """All pairs through the U-Net as one batch, since it is bound by reading its weights; then one by one through the decoder, which is bound by memory."""
+        if bool((t != 0.5).any()):
+            raise ArgumentError(
+                "t", [float(time) for time in t.reshape(-1)], "LDMVFI knows t=0.5 alone", "ask for midpoints of midpoints, or let interpolate() do it"
+            )
+        noises = [self._noises(pair, given) for pair, given in zip(pairs, inputs, strict=True)]
+        fresh = None if noises[0][1] is None else torch.cat([noise for _, noise in noises if noise is not None], 1)
+        latents = self.sample(torch.cat([pair.condition for pair in pairs]), torch.cat([x for x, _ in noises]), fresh)
+        made = torch.split(latents, [pair.condition.shape[0] for pair in pairs])
+        return [self.decode(pair, latent) for pair, latent in zip(pairs, made, strict=True)]
+
+    def sample(self, condition: Tensor, x: Tensor, noises: Tensor | None) -> Tensor:
+        """The latent of the middle frame [B, 3, h, w], not quantised, from both latents and all noise."""
+        unet = self.model["diffusion_model"]
+        assert isinstance(unet, UNet)
+        dtype = self.first_stage_model.post_quant_conv.weight.dtype
+        shifts = unet.shifts([update.t for update in self.updates])
+
+        def denoise(latent: Tensor, index: int) -> Tensor:
+            entering = torch.cat((latent, condition), 1).to(dtype).contiguous(memory_format=torch.channels_last)
+            noise: Tensor = unet(entering, shifts[index])
+            return noise
+
+        return ddim(self.updates, denoise, x, noises)
+
+    def decode(self, pair: Pair, latent: Tensor) -> Tensor:
+        """The frame that a sampled latent stands for, [B, 3, H, W] in [0, 1]."""
+        stage = self.first_stage_model
+        frames, pyramids = (pair.first.image, pair.second.image), (pair.first.pyramid, pair.second.pyramid)
+        picture: Tensor = stage.decoder(stage.entering(latent), frames, pyramids, pair.first.shown)
+        return (picture.clamp(-1, 1) + 1) / 2
+
+    def _noises(self, pair: Pair, given: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Starting and fresh noise for a pair: what was given, and drawn where nothing was."""
+        batch, _, height, width = pair.condition.shape
+        needed = {"x_T": (batch, 3, height, width), "step_noise": (len(self.updates), batch, 3, height, width)}
+        for name, noise in given.items():
+            shape = needed[name]
+            alone = (*shape[:-4], 1, *shape[-3:])
+            if tuple(noise.shape) not in (shape, alone):
+                raise ArgumentError(name, tuple(noise.shape), f"must be {shape} for pictures of this size", "leave it out to have it drawn")
+        noises = {**(self.random_inputs(pair, _HALF) if len(given) < len(needed) else {}), **given}
+        moved = [noises[name].to(pair.condition).expand(needed[name]) for name in needed if name in noises]
+        return moved[0], moved[1] if len(moved) > 1 else None
+
+
+def padded(image: Tensor) -> Tensor:
+    """[B, C, H, W] continued to the right and below by its mirror image, the edge not repeated, as often as it takes."""
+    height, width = padded_size(*image.shape[2:])
+    while image.shape[2] < height or image.shape[3] < width:
+        down, across = (min(goal - size, max(size - 1, 1)) for goal, size in zip((height, width), image.shape[2:]))
+        if across:
+            image = functional.pad(image, (0, across, 0, 0), mode="reflect" if image.shape[3] > 1 else "replicate")
+        if down:
+            image = functional.pad(image, (0, 0, 0, down), mode="reflect" if image.shape[2] > 1 else "replicate")
+    return image

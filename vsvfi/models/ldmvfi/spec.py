@@ -1,0 +1,118 @@
+"""LDMVFI: where its weights are, which sizes and times it takes, its options and what it needs of memory. Data, and small rules; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from fractions import Fraction
+
+from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
+from vsvfi.weights.source import Manual
+
+PUBLISHED_STEPS, PUBLISHED_ETA = 200, 1.0
+
+FAST_STEPS = 50
+"""What `steps="fast"` means; README.md has the measurements behind it."""
+
+_TRAINED_STEPS = 1000
+_UNIT = 256
+
+_RAW, _AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"
+
+
+def padded_size(height: int, width: int) -> tuple[int, int]:
+    """The size that a picture is padded to before anything else: multiples of 512, or of 256 where the height is at most 256.
+
+    The published rule, which looks at the height alone and leaves a side of exactly half the multiple as it is; results depend on the padding, so
+    smaller multiples would be other results. Sides below 256 pixels, which the published program cannot take under every condition, go to 256.
+    """
+    unit = _UNIT if height <= _UNIT else 2 * _UNIT
+    return _padded(height, unit), _padded(width, unit)
+
+
+def _padded(length: int, unit: int) -> int:
+    return _UNIT if length <= _UNIT else -(-length // unit) * unit
+
+
+def _steps(value: object) -> int:
+    """`options={"steps": ...}`."""
+    if value == "fast":
+        return FAST_STEPS
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _TRAINED_STEPS:
+        raise ValueError(f"must be a whole number from 1 to {_TRAINED_STEPS}, or 'fast' for {FAST_STEPS}")
+    return value
+
+
+def _eta(value: object) -> float:
+    """`options={"eta": ...}`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError("must be a number from 0 (no fresh noise) to 1 (as published)")
+    return float(value)
+
+
+def _seed(value: object) -> int:
+    """`options={"seed": ...}`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _memory(width: int, height: int, number: int) -> int:
+    """Bytes that a frame takes beside the weights at the most: the finest features of the encoder, of which there are five times 64 to a padded pixel."""
+    rows, columns = padded_size(height, width)
+    return rows * columns * 320 * number
+
+
+def _averaged[Held](state: Mapping[str, Held], names: Collection[str]) -> dict[str, Held]:
+    """The U-Net's weights from their running averages, which are what inference uses.
+
+    An average is stored under the parameter's own name without any dot, which cannot be undone by looking at it: the names of our network say where the
+    dots were. A checkpoint without averages keeps its weights as they are.
+    """
+    if not any(key.startswith(_AVERAGED) for key in state):
+        return dict(state)
+    ours = {"model_ema." + name.removeprefix("model.").replace(".", ""): name for name in names if name.startswith(_RAW)}
+    return {ours.get(key, key): value for key, value in state.items() if not key.startswith(_RAW)}
+
+
+FAMILY = Family(
+    name="ldmvfi",
+    title="LDMVFI",
+    paper="Danier, Zhang and Bull, LDMVFI: Video Frame Interpolation with Latent Diffusion Models, AAAI 2024, https://arxiv.org/abs/2303.09508",
+    network="vsvfi.models.ldmvfi.network:LDMVFI",
+    size_rule=SizeRule(multiple=1),
+    variants=(
+        Variant(
+            name="ldmvfi",
+            config={"width": 256, "features": 64},
+            sources=(
+                Manual(
+                    file="ldmvfi-vqflow-f32-c256-concat_max.ckpt",
+                    page="https://drive.google.com/file/d/1_Xx2fBYQT9O-6O3zjzX76O9XduGnCh_7",
+                    size=3_400_000_000,
+                ),
+            ),
+            licence="MIT (published by the authors with their MIT code)",
+            timesteps=Timesteps.HALF,
+            parameters=439_041_624,
+            note="diffusion: perceptual quality for minutes per second of video, on a large GPU; midpoints",
+        ),
+    ),
+    scales=(Fraction(1),),
+    default_scale=lambda width, height: Fraction(1),
+    inputs=("x_T", "step_noise"),
+    options={"steps": _steps, "eta": _eta, "seed": _seed},
+    option_defaults={"steps": PUBLISHED_STEPS, "eta": PUBLISHED_ETA, "seed": 0},
+    code_licence="MIT",
+    ignored_keys=(
+        # The schedule (here it is computed), the auto-encoder a second time, counters, and convolutions that the published program never calls.
+        r"(sqrt_|log_)?(one_minus_|recip_|recipm1_)?(betas|alphas_cumprod)(_prev)?$",
+        r"posterior_(variance|log_variance_clipped|mean_coef[12])$",
+        r"cond_stage_model\.",
+        r"model_ema\.(decay|num_updates)$",
+        r".*\.num_batches_tracked$",
+        r"first_stage_model\.decoder\.up\.\d\.cross_attn\.out_conv\.",
+    ),
+    adapt_state=_averaged,
+    memory=_memory,
+    batches=True,
+)
