@@ -59,8 +59,8 @@ def measured(live: LiveBytes, network: GIMMVFI, images: list[torch.Tensor]) -> i
 
 
 def documented() -> dict[tuple[str, str], list[int]]:
-    """The README's table: size and scale -> MiB of fp32 and fp16 for RAFT."""
-    rows = re.findall(r"^\| (\d+x\d+) \| ([\d./]+) \| ([\d,]+) \| ([\d,]+) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    """The README's table: size and scale -> MiB of fp32 and fp16 for RAFT, then for FlowFormer."""
+    rows = re.findall(r"^\| (\d+x\d+) \| ([\d./]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
     return {(size, scale): [int(number.replace(",", "")) for number in numbers] for size, scale, *numbers in rows}
 
 
