@@ -103,7 +103,7 @@ class Attention(nn.Module):
 
     def forward(self, context: Tensor, budget: int) -> GlobalAttention:
         """Context [B, 128, h, w]; the map is made if those of the batch take no more bytes than `budget`."""
-        q, k = self.to_qk(context).flatten(2).transpose(1, 2).chunk(2, -1)
+        q, k = _rows(self.to_qk(context)).chunk(2, -1)
         batch, sources = q.shape[:2]
         if batch * sources**2 * q.element_size() > budget:
             return GlobalAttention(q, k, None)
@@ -111,6 +111,11 @@ class Attention(nn.Module):
         for start in range(0, sources, _ROWS):  # a product of all rows at once would be as large as the map again
             shares[:, start : start + _ROWS] = torch.bmm(scaled[:, start : start + _ROWS], k.transpose(1, 2)).softmax(-1)
         return GlobalAttention(q, k, shares)
+
+
+def _rows(picture: Tensor) -> Tensor:
+    """[B, C, h, w] -> [B, N, C], contiguous: fused attention asks for that, and would silently make the map otherwise."""
+    return picture.flatten(2).transpose(1, 2).contiguous()
 
 
 class Aggregator(nn.Module):
@@ -122,8 +127,7 @@ class Aggregator(nn.Module):
         self.to_v = nn.Conv2d(HIDDEN, HIDDEN, 1, bias=False)
 
     def forward(self, motion: Tensor, attention: GlobalAttention) -> Tensor:
-        v = self.to_v(motion).flatten(2).transpose(1, 2)
-        return motion + self.gamma * attention(v).transpose(1, 2).reshape(motion.shape)
+        return motion + self.gamma * attention(_rows(self.to_v(motion))).transpose(1, 2).reshape(motion.shape)
 
 
 class UpdateBlock(nn.Module):
