@@ -15,12 +15,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import vapoursynth as vs
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tests.fakes import painted
 from tests.models.regression import SMALLER, seeded
+from vsvfi.clip import blending, graph
+from vsvfi.clip.graph import interpolate
 from vsvfi.engine import build
 from vsvfi.engine.build import Blueprint, Model, read_model
 from vsvfi.engine.session import Session
@@ -610,6 +615,38 @@ def test_the_operator_is_ready_before_the_first_frame(small: Blueprint, monkeypa
     monkeypatch.setattr(network_module, "warm_up", lambda device, dtype: warmed.append((device, dtype)))
     Model(small, CPU, torch.bfloat16, None, {})
     assert warmed == [(CPU, torch.bfloat16)]
+
+
+@pytest.mark.usefixtures("small_variant")
+def test_interpolate_gives_the_same_frames_whatever_is_asked(small: Blueprint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times the rate through VapourSynth: forwards, and backwards in another graph; both quarters of a pair go together."""
+    for module in (graph, blending):
+        monkeypatch.setattr(module, "find", lambda name: (FAMILY, SMALL.variant))
+    batches: list[int] = []
+    sample = LDMVFI.sample
+
+    def counted(self: LDMVFI, condition: Tensor, x: Tensor, noises: Tensor | None) -> Tensor:
+        batches.append(len(x))
+        return sample(self, condition, x, noises)
+
+    monkeypatch.setattr(LDMVFI, "sample", counted)
+    save_file({key: tensor.contiguous() for key, tensor in small.state.items()}, tmp_path / "small.safetensors")
+
+    def paint(n: int, plane: int, array: np.ndarray) -> None:
+        array[:] = np.roll(np.random.default_rng(plane).integers(0, 256, array.shape, np.uint8), 3 * n, 1)
+
+    clip = painted(paint, format=vs.RGB24, width=48, height=32, length=2, fpsnum=24, fpsden=1)
+    found: list[list[np.ndarray]] = []
+    for order in (range(5), range(4, -1, -1)):
+        result = interpolate(clip, model="ldmvfi", multi=4, weights=tmp_path / "small.safetensors", device="cpu", options={"steps": 1}, scene="off")
+        shown = {}
+        for n in order:
+            with result.get_frame(n) as frame:
+                shown[n] = np.stack([np.array(frame[plane]) for plane in range(3)])
+        found.append([shown[n] for n in range(5)])
+    assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
+    assert sorted(batches) == [1, 1, 2, 2]
+    assert all(not np.array_equal(found[0][n], found[0][n + 1]) for n in range(4))
 
 
 @pytest.mark.gpu
