@@ -172,18 +172,3 @@ def test_building_draws_no_random_numbers_and_keeps_the_given_weights(fake_famil
     assert torch.equal(torch.random.get_rng_state(), before)
     state["gain"].fill_(7)
     assert torch.allclose(model(torch.ones(3, 8, 8), torch.ones(3, 8, 8)), torch.full((3, 8, 8), 0.5))
-
-
-def test_a_network_with_values_outside_its_state_dict_is_refused(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is built without values, and only those of its state dict are put in."""
-    vsvfi.load_model("fake", weights=fake_family.weights, device="cpu")
-    network = importlib.import_module("vsvfi.models.fake.network").Blend
-    made = network.__init__
-
-    def with_table(self: torch.nn.Module, **arguments: object) -> None:
-        made(self, **arguments)
-        self.register_buffer("table", torch.ones(3), persistent=False)
-
-    monkeypatch.setattr(network, "__init__", with_table)
-    with pytest.raises(ModelSpecError, match=r"models.fake.spec: the network keeps 'table' outside its state dict, must make it when it is needed"):
-        vsvfi.load_model("fake", weights=fake_family.weights, device="cpu")

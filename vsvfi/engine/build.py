@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vsvfi.engine.device import describe, inference, memory, resolve_device, resolve_precision
 from vsvfi.engine.padding import Padding
@@ -26,6 +27,8 @@ from vsvfi.weights.fetch import fetch
 from vsvfi.weights.load import load_state, match_state
 
 type AnyInterpolator = Interpolator[Any, Any]
+
+_FILLS = (Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +71,14 @@ class Blueprint:
             )
 
     def network(self, setup: Setup, device: torch.device, dtype: torch.dtype) -> AnyInterpolator:
-        """A network for inference: channels last, no gradients, its operators loaded and compiled.
-
-        Raises:
-            ModelSpecError: the network has values that its state dict lacks.
-        """
+        """A network for inference: channels last, no gradients, its operators loaded and compiled."""
         network = _construct(self.family, self.variant, setup)
         state = {}
         for key, tensor in self.state.items():
             kept = key.startswith(network.full_precision) or not tensor.is_floating_point()
             state[key] = tensor.to(device, tensor.dtype if kept else dtype)
         network.load_state_dict(state, strict=True, assign=True)  # in float32 on the CPU these are the very tensors of the blueprint
-        lost = [name for name, tensor in network.named_buffers() if tensor.is_meta]
-        if lost:
-            raise ModelSpecError(self.family.name, f"the network keeps {lost[0]!r} outside its state dict, must make it when it is needed")
-        network = network.requires_grad_(False).eval()
+        network = network.requires_grad_(False).eval().to(device=device)
         with inference(device):
             network.prepare_operators()
         return network
@@ -120,17 +116,30 @@ def _own(tensor: Tensor) -> Tensor:
 
 
 def _construct(family: Family, variant: Variant, setup: Setup) -> AnyInterpolator:
-    """The network class called with its configuration; its weights have shapes, and neither values nor memory."""
+    """The network class called with its configuration; its weights have shapes, but no values yet."""
     module, _, attribute = family.network.partition(":")
     try:
         network_class = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ModelSpecError(family.name, f"network={family.network!r} cannot be imported ({error})") from error
-    with torch.device("meta"):  # drawing initial weights, to throw them away, would take longer than anything else and change the caller's random numbers
+    with torch.random.fork_rng(devices=[]), _Undrawn():
         network = network_class(**variant.config, scale=setup.scale, **setup.arguments)
     if not isinstance(network, Interpolator):
         raise ModelSpecError(family.name, f"network={family.network!r} is not an Interpolator")
     return network
+
+
+class _Undrawn(TorchFunctionMode):
+    """While inside, initial weights are not filled in: they are thrown away anyhow, and for hundreds of millions that would take longer than anything else.
+
+    Memory that nothing is written to costs nothing either. (The meta device would do the same, and costs seconds of imports of its own.)
+    """
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        tensor = arguments[0] if arguments else (named or {}).get("tensor")
+        if isinstance(tensor, nn.Parameter) and (function in _FILLS or getattr(function, "__module__", None) == nn.init.__name__):
+            return tensor
+        return function(*arguments, **(named or {}))
 
 
 class Model:

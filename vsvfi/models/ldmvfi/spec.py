@@ -57,9 +57,9 @@ def _seed(value: object) -> int:
 
 
 def _memory(width: int, height: int, number: int) -> int:
-    """Bytes that a frame takes beside the weights at the most: the finest features of the encoder, of which there are five times 64 to a padded pixel."""
+    """Bytes that a frame takes beside the weights at the most: the encoder's finest features, four times 64 to a padded pixel, and a strip of the heads."""
     rows, columns = padded_size(height, width)
-    return rows * columns * 320 * number
+    return rows * columns * 256 * number + (200 << 20)
 
 
 def _averaged[Held](state: Mapping[str, Held], names: Collection[str]) -> dict[str, Held]:
