@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
+from scripts.train.export import main as export
+from scripts.train.recording import halved_colour, quantised
 from scripts.train.train import ARCHITECTURES, Settings, Trainer, main, train
 from vsvfi.ops.warp import backward_warp
 
@@ -131,3 +134,53 @@ def test_a_width_is_for_uprnet_alone(tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main(["--out", str(tmp_path), "--architecture", "ifrnet", "--width", "8"])
     assert "--width 8 is for --architecture uprnet; leave it out" in capsys.readouterr().err
+
+
+def test_a_run_that_begins_with_weights_says_so(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (replace(settings, out=tmp_path / name, steps=1, every=1) for name in ("first", "second"))
+    begun = train(first)
+    target = tmp_path / "packaged.safetensors"
+    assert export([str(first.out / "last.pt"), "--target", str(target), "--command", "the first"]) == 0
+    following = Trainer(replace(second, weights=target))
+    for name, weight in following.network.state_dict().items():
+        assert torch.equal(weight, begun.average.state_dict()[name].half().float())
+    following.advance()
+    second.out.mkdir()
+    following.save(second.out / "last.pt")
+    assert export([str(second.out / "last.pt"), "--target", str(target), "--command", "the second"]) == 0
+    record = json.loads(target.with_suffix(".json").read_text())
+    assert record["command"] == "the second"
+    assert record["began_with"]["command"] == "the first"
+    assert record["sha256"] != record["began_with"]["sha256"]
+
+
+def test_a_run_ends_at_a_given_step_and_goes_on_from_there(settings: Settings, tmp_path: Path) -> None:
+    whole = train(settings)
+    parted = replace(settings, out=tmp_path / "parted")
+    assert train(replace(parted, until=2)).step == 2
+    resumed = train(parted, resume=True)
+    for ours, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_large_samples_come_in_turn_and_need_more_levels(settings: Settings) -> None:
+    trainer = Trainer(replace(settings, ease=0.0, far=0.25, size=128, batch=4))
+    sizes = []
+    for step in range(16):
+        trainer.step = step
+        sizes.append(tuple(trainer.draw().first.shape))
+    assert set(sizes) == {(4, 3, 128, 128), (1, 3, 256, 256)}
+    assert sizes.count((1, 3, 256, 256)) in (4, 5)
+    large = trainer.distant.draw(0, 2.0)
+    assert len(trainer.architecture.estimate(trainer.network, large).pictures) == 5
+
+
+def test_a_codec_rounds_and_keeps_what_is_smooth() -> None:
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij")
+    smooth = (0.5 + 0.3 * torch.sin(rows / 20 + columns / 25)).expand(1, 3, -1, -1)
+    noisy = (smooth + 0.1 * torch.randn(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    step = torch.full((1, 1, 1, 1), 16 / 255)
+    assert float((halved_colour(smooth) - smooth).abs().max()) < 1e-5  # grey has no colour to lose
+    assert float((quantised(smooth, step) - smooth).abs().max()) < 0.05
+    assert float((quantised(noisy, step) - noisy).abs().mean()) > 0.01
+    assert torch.allclose(quantised(noisy, step * 1e-4), noisy, atol=1e-4)

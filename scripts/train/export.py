@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scores", type=Path, help="JSON file of scores to copy into the record")
     given = parser.parse_args(arguments)
     checkpoint = torch.load(given.checkpoint, map_location="cpu", weights_only=True)
+    origin = _origin(checkpoint.get("weights", ""))  # before that file may be written over
     state = {key: value.half().contiguous() for key, value in checkpoint["average"].items()}
     given.target.parent.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(state, given.target)
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "commit": commit,
         "seed": checkpoint["seed"],
         "steps": checkpoint["step"],
+        **({"began_with": origin} if origin else {}),
         "data": "procedural samples of scripts/train/data.py alone; no photograph or video",
         "architecture": checkpoint["architecture"],
         "config": checkpoint["config"],
@@ -69,6 +71,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f'Builtin(file="{record["file"]}", sha256="{record["sha256"]}", size={record["size"]})  parameters={record["parameters"]}')
     print(json.dumps(record["scores"]))
     return 0
+
+
+def _origin(weights: str) -> dict[str, object] | None:
+    """Where the weights that a run began with came from: their record without its scores, and their digest."""
+    if not weights:
+        return None
+    path = Path(weights)
+    found: dict[str, object] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    record = path.with_suffix(".json")
+    if record.exists():
+        told = json.loads(record.read_text())
+        assert told["sha256"] == found["sha256"], f"{record} is not about {path}"
+        found |= {key: told[key] for key in ("command", "commit", "seed", "steps", "began_with") if key in told}
+    return found
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ def train(settings: Settings, *, resume: bool = False) -> Trainer:
             pace = (time.monotonic() - began) / max(1, trainer.step - since)
             shown = "  ".join(f"{name} {value / max(1, trainer.step % settings.every or settings.every):.4f}" for name, value in sums.items())
             print(f"step {trainer.step} ({trainer.progress():.0%})  {shown}  {pace:.2f} s/step", file=sys.stderr, flush=True)
-        if trainer.step % settings.every == 0 or trainer.progress() >= 1:
+        if trainer.step % settings.every == 0 or trainer.progress() >= 1 or trainer.step == settings.until:
             if trainer.worker == 0:
                 _report(trainer, {name: value / settings.every for name, value in sums.items()}, sample, picture)
             sums = {}
