@@ -104,6 +104,13 @@ def test_a_failure_is_one_line(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, ca
     assert err.splitlines()[-1].startswith(f"vsvfi: model='gone', the weights could not be downloaded ({hub.url}/gone.pth: HTTP 404 Not Found)")
 
 
+def test_a_model_that_is_fetched_by_hand_says_how(hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "models", "fetch", "ldmvfi")
+    assert (code, out) == (1, "")
+    assert "download ldmvfi-vqflow-f32-c256-concat_max.ckpt (3.4 GB) from https://drive.google.com/" in err
+    assert f"put it at {tmp_path / 'cache' / 'by-hand' / 'ldmvfi-vqflow-f32-c256-concat_max.ckpt'}, or pass weights=PATH" in err
+
+
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["models", "fetch"], ["models", "--nothing"]])
 def test_wrong_usage_is_explained_on_stderr(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

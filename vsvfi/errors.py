@@ -81,7 +81,13 @@ class WeightsError(VsvfiError):
 
 
 class MissingWeightsError(WeightsError):
-    """The weights of a model are not on this machine and may not (or cannot) be fetched."""
+    """The weights of a model are not on this machine and may not (or cannot) be fetched.
+
+    Args:
+        model: whose.
+        reason: why they are not fetched.
+        remedy: what to do, ending in a comma; by default to fetch them.
+    """
 
     def __init__(self, model: str, reason: str, remedy: str = "") -> None:
         remedy = remedy or f"run 'vsvfi models fetch {model}' with network access, pass weights=PATH,"

@@ -265,9 +265,8 @@ def model_of(blueprint: Blueprint, **options: object) -> Model:
     return Model(blueprint, CPU, torch.float32, None, {"steps": 1, **options})
 
 
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_phases_are_the_forward_pass_and_leave_no_trace(small: Blueprint, eta: float) -> None:
-    network = built(small, steps=2, eta=eta)
+def test_phases_are_the_forward_pass_and_leave_no_trace(small: Blueprint) -> None:
+    network = built(small, steps=2)
     a, b, c = pictures(count=3)
     half = torch.tensor([0.5])
     with torch.inference_mode():
@@ -331,7 +330,8 @@ def test_strips_do_not_change_the_picture(small: Blueprint, monkeypatch: pytest.
     network.first_stage_model.decoder.conv_out.register_forward_hook(lambda module, inputs, output: sizes.append(output))
     with torch.inference_mode():
         parted = network(*images, torch.tensor([0.5]))
-    assert [tuple(size.shape[2:]) for size in sizes] == [(41, 256), *[(47, 256)] * 4, (46, 256), (42, 256)] or len(sizes) == 7
+    assert len(sizes) == 7
+    assert max(size.shape[2] for size in sizes) < 50
     assert float((parted - whole).abs().max()) < 1e-5
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,7 @@ from vsvfi.weights.integrity import verify as verify
 _NESTS = ("state_dict", "model", "params")
 _FRAMEWORKS = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.")
 _OF_SETTINGS = ("typing.Any", "builtins.dict", "builtins.list", "builtins.int", "__builtin__.dict", "__builtin__.list", "__builtin__.int")
+_stand_ins_lock = threading.Lock()  # what torch lets in is one set for all threads
 _PREFIXES = ("module.", "state_dict.")  # left by data-parallel wrappers and by converters
 
 
@@ -117,7 +119,7 @@ def _read(path: Path, mapped: bool) -> object:
         with path.open("rb") as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
             if kind is Container.PICKLE:
                 return torch.load(file, map_location="cpu", weights_only=True)
-            with torch.serialization.safe_globals(_stand_ins(file)):
+            with _stand_ins_lock, torch.serialization.safe_globals(_stand_ins(file)):
                 by_name = mapped and path.suffix != ".safetensors"
                 return torch.load(path if by_name else file, map_location="cpu", weights_only=True, mmap=by_name)
     except DamagedWeightsError:
