@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.batch_norm import StoredBatchNorm
 from vsvfi.models.ldmvfi.attention import MaxViT
 
 WINDOW = 8
@@ -77,23 +78,6 @@ class Upsample(nn.Module):
         return doubled
 
 
-class BatchNorm(nn.Module):
-    """Batch normalisation by the stored statistics. The published count of batches means nothing for inference, so it is no part of this one."""
-
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=1e-5)
-
-
 class SqueezeExcitation(nn.Module):
     """Every channel times a factor that follows from the means of all of them over the whole picture."""
 
@@ -120,14 +104,14 @@ class CrossAttention(MaxViT):
         wide = 4 * channels
         self.proj_in = nn.Sequential(
             nn.Conv2d(2 * channels, wide, 1),
-            BatchNorm(wide),
+            StoredBatchNorm(wide),
             nn.GELU(),
             nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
-            BatchNorm(wide),
+            StoredBatchNorm(wide),
             nn.GELU(),
             SqueezeExcitation(wide),
             nn.Conv2d(wide, channels, 1),
-            BatchNorm(channels),
+            StoredBatchNorm(channels),
         )
 
     def forward(self, image: Tensor, neighbours: Tensor | None = None) -> Tensor:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vsvfi.models.ldmvfi.attention import MaxViT
+from vsvfi.models.ldmvfi.blocks import Upsample
 
 MULTIPLES = (1, 2, 4)
 BLOCKS = 2
@@ -50,18 +50,6 @@ class Downsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         halved: Tensor = self.op(x)
         return halved
-
-
-class Upsample(nn.Module):
-    """Twice the size: every pixel four times, then a convolution."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        doubled: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return doubled
 
 
 class Stage(nn.ModuleList):

@@ -8,13 +8,13 @@ way whatever the number of threads. Checks no arguments. Imported only where llv
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vsvfi.ops.lookup import native, reference, trial
+from vsvfi.ops.threads import in_parts
 
 _WORTHWHILE = {False: 1 << 18, True: 1 << 12}
 """Numbers in a result for which one more thread is worth its start, which takes a third of a millisecond: from volumes, and on demand."""
@@ -56,14 +56,7 @@ def _run(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radiu
             for task in tasks:
                 task(bounds[part], bounds[part + 1])
 
-    if threads == 1:
-        work(0)
-    else:
-        with ThreadPoolExecutor(threads - 1, thread_name_prefix="vsvfi-lookup") as pool:
-            others = [pool.submit(work, part) for part in range(1, threads)]
-            work(0)
-            for other in others:
-                other.result()
+    in_parts(work, threads, "lookup")
     return result.permute(0, 3, 1, 2)
 
 

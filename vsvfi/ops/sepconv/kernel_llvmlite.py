@@ -7,14 +7,13 @@ number of threads. Checks no arguments. Imported only where llvmlite works (see 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vsvfi.ops.sepconv import native, trial
 from vsvfi.ops.sepconv.reference import BORDER
+from vsvfi.ops.threads import in_parts
 
 _WORTHWHILE = 1 << 11
 """Pixels of the result for which one more thread is worth its start, which takes a third of a millisecond."""
@@ -55,14 +54,7 @@ def run(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta
         for given in tasks[first::threads]:
             task(*given)
 
-    if threads == 1:
-        work(0)
-    else:
-        with ThreadPoolExecutor(threads - 1, thread_name_prefix="vsvfi-sepconv") as pool:
-            others = [pool.submit(work, first) for first in range(1, threads)]
-            work(0)
-            for other in others:
-                other.result()
+    in_parts(work, threads, "sepconv")
     return result.permute(0, 3, 1, 2)
 
 

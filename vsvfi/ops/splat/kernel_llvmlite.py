@@ -10,12 +10,12 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from vsvfi.ops.splat import native, trial
+from vsvfi.ops.threads import in_parts
 
 _WORTHWHILE = 1 << 19
 """Numbers in the results for which one more thread is worth its start, which takes a third of a millisecond."""
@@ -63,14 +63,7 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -
         for given in tasks[first::threads]:
             task(*given)
 
-    if threads == 1:
-        work(0)
-    else:
-        with ThreadPoolExecutor(threads - 1, thread_name_prefix="vsvfi-splat") as pool:
-            others = [pool.submit(work, first) for first in range(1, threads)]
-            work(0)
-            for other in others:
-                other.result()
+    in_parts(work, threads, "splat")
     return [result.permute(0, 3, 1, 2).to(value.dtype) for result, value in zip(results, values, strict=True)]
 
 
