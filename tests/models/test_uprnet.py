@@ -238,6 +238,15 @@ def test_the_published_setting_for_4k() -> None:
     assert (setup.size_rule.border, setup.size_rule.value) == ("constant", 0.5)
 
 
+def test_builtin_takes_one_level_more_where_none_are_given() -> None:
+    builtin, base = (next(variant for variant in FAMILY.variants if variant.name == name) for name in ("builtin", "uprnet_base"))
+    for width, height in ((176, 144), (640, 360), (3840, 2160)):
+        scale, rule = default_scale(width, height), levels_for(width, height)
+        assert FAMILY.setup(width, height, scale, {"levels": None}, base).arguments == {"levels": rule}
+        assert FAMILY.setup(width, height, scale, {"levels": None}, builtin).arguments == {"levels": rule + 1}
+        assert FAMILY.setup(width, height, scale, {"levels": 5}, builtin).arguments == {"levels": 5}
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.5, 0.25])
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (33, 250), (130, 66)])
 def test_any_size(size: tuple[int, int], scale: float) -> None:

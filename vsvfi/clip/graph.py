@@ -136,7 +136,7 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
     selection = Selection(timeline, "multi" if options.fps is None else "fps")
     family, variant = find(options.model)
     scale = check_scale(family, options.scale, clip.width, clip.height)
-    setup = family.setup(clip.width, clip.height, scale, check_options(family, dict(options.options)))
+    setup = family.setup(clip.width, clip.height, scale, check_options(family, dict(options.options)), variant)
     if timeline.truncated:
         vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"interpolate: the clip is so long that its end is cut off at frame {timeline.length} of the output")
     with stdout_to_stderr(), library_log_to_core():

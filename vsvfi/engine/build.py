@@ -50,7 +50,7 @@ class Blueprint:
         Raises:
             ArgumentError: the family does not take this scale or these options.
         """
-        return self.family.setup(width, height, check_scale(self.family, scale, width, height), check_options(self.family, dict(options)))
+        return self.family.setup(width, height, check_scale(self.family, scale, width, height), check_options(self.family, dict(options)), self.variant)
 
     def check_memory(self, width: int, height: int, device: torch.device, dtype: torch.dtype, pictures: int = 1) -> None:
         """Refuse what cannot fit on the device, before minutes of work end in a lack of memory.

@@ -68,6 +68,9 @@ class Setup:
     halving: bool = False
 
 
+type Configure = Callable[[int, int, Fraction, Mapping[str, object]], Setup]
+"""(width, height, scale, options) -> what is fixed for clips of that size."""
+
 type OptionCheck = Callable[[object], object]
 """Parses one entry of `options=`; returns the value to use, or raises ValueError with the rule it breaks."""
 
@@ -87,6 +90,7 @@ class Variant:
         bfloat: whether bf16 on the CPU, which is twice as fast where the CPU has it, was measured to give pictures as good as fp32's. It is outside the
             tolerance that published models are held to, so that they compute in it only when asked.
         note: one line for the table of models.
+        configure: in place of the family's, where these weights are best used by another rule.
         licence_notice: shown once before the first download, where the licence asks for more than a mention.
     """
 
@@ -98,6 +102,7 @@ class Variant:
     parameters: int = 0
     half: bool = True
     bfloat: bool = False
+    configure: Configure | None = None
     note: str = ""
     licence_notice: str = ""
 
@@ -146,7 +151,7 @@ class Family:
     variants: tuple[Variant, ...]
     scales: tuple[Fraction, ...] | None = None
     default_scale: Callable[[int, int], Fraction] = common_scale
-    configure: Callable[[int, int, Fraction, Mapping[str, object]], Setup] | None = None
+    configure: Configure | None = None
     inputs: tuple[str, ...] = ()
     options: Mapping[str, OptionCheck] = field(default_factory=dict)
     option_defaults: Mapping[str, object] = field(default_factory=dict)
@@ -157,8 +162,7 @@ class Family:
     memory: Callable[[int, int, int], int] | None = None
     batches: bool = False
 
-    def setup(self, width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
-        """What is fixed for clips of this size, from a checked scale and checked options."""
-        if self.configure is None:
-            return Setup(scale, self.size_rule, options)
-        return self.configure(width, height, scale, options)
+    def setup(self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None) -> Setup:
+        """What is fixed for clips of this size, from a checked scale and checked options; for a variant, if it has a rule of its own."""
+        configure = self.configure if variant is None or variant.configure is None else variant.configure
+        return Setup(scale, self.size_rule, options) if configure is None else configure(width, height, scale, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import partial
 
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Family, Setup, SizeRule, Variant
@@ -40,8 +41,8 @@ def default_scale(width: int, height: int) -> Fraction:
     return Fraction(1, 2**skipped)
 
 
-def configure(width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
-    """Levels and the padding that follows from them.
+def configure(width: int, height: int, scale: Fraction, options: Mapping[str, object], more: int = 0) -> Setup:
+    """Levels and the padding that follows from them; `more` levels than the published rule where the options give none.
 
     Raises:
         ArgumentError: the given levels leave none to estimate motion at.
@@ -49,7 +50,7 @@ def configure(width: int, height: int, scale: Fraction, options: Mapping[str, ob
     skipped = _SKIPPED[scale]
     given = options["levels"]
     if given is None:
-        levels = max(levels_for(width, height), skipped + 1)
+        levels = max(levels_for(width, height) + more, skipped + 1)
     else:
         assert isinstance(given, int)
         levels = given
@@ -100,6 +101,7 @@ FAMILY = Family(
             sources=(Builtin(file="uprnet_builtin.safetensors", sha256="03f0e3e04d8b531adc9a31a92922c98ba92c56f7c946daa599590b577650d230", size=848_074),),
             licence="MIT",
             parameters=420_009,
+            configure=partial(configure, more=1),  # large motion gains (README.md), small motion loses nothing
             bfloat=True,  # 0.01 dB apart on every set of the provenance file
             note="packaged, no download; small, trained on procedural scenes alone (scripts/train), any time",
         ),
