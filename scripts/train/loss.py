@@ -15,6 +15,14 @@ def charbonnier(error: Tensor, softness: float = 1e-3) -> Tensor:
     return torch.sqrt(error * error + softness * softness).mean()
 
 
+def deviation(error: Tensor, softness: float = 1e-3) -> Tensor:
+    """Root of the mean square of every picture's error [B, C, H, W], averaged over the batch: what PSNR counts.
+
+    Where motion cannot be known it asks for the mean of what may be, where `charbonnier` asks for the median.
+    """
+    return torch.sqrt(error.square().mean((1, 2, 3)) + softness * softness).mean()
+
+
 def laplacian(error: Tensor, levels: int = 4) -> Tensor:
     """Mean absolute error of the Laplacian pyramid (which is linear, so that one pyramid of the error suffices): [B, 3, H, W] -> []."""
     total = error.new_zeros(())
@@ -40,16 +48,17 @@ def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
     return total / len(estimates)
 
 
-def losses(estimate: Estimate, sample: Sample, flow_weight: float) -> tuple[Tensor, dict[str, float]]:
+def losses(estimate: Estimate, sample: Sample, flow_weight: float, deviation_weight: float = 0.0) -> tuple[Tensor, dict[str, float]]:
     """The sum to minimise, and its parts."""
     error = estimate.pictures[-1] - sample.truth
     parts = {
         "charbonnier": charbonnier(error),
         "laplacian": laplacian(error),
+        "deviation": deviation(error),
         "flow": distillation(estimate.flows, estimate.exact),
         "still": ((error.abs() + estimate.residual.abs()).mean((1, 2, 3)) * sample.still).sum() / len(sample.still),
     }
-    total = parts["charbonnier"] + 0.5 * parts["laplacian"] + flow_weight * parts["flow"] + 4 * parts["still"]
+    total = parts["charbonnier"] + 0.5 * parts["laplacian"] + deviation_weight * parts["deviation"] + flow_weight * parts["flow"] + 4 * parts["still"]
     for picture in estimate.pictures[:-1]:  # coarse pictures feed the next level
         truth = functional.avg_pool2d(sample.truth, sample.truth.shape[-1] // picture.shape[-1])
         total = total + 0.25 * charbonnier(picture - truth) / len(estimate.pictures)

@@ -67,6 +67,7 @@ class Settings:
     architecture: str = "uprnet"
     width: int = 0
     flow_weight: float = 0.05
+    deviation_weight: float = 2.0
     heldout: int = 4
     far: float = 0.25
     until: int = 0
@@ -140,7 +141,7 @@ class Trainer:
                 group["lr"] = self.rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half):
             estimate = self.architecture.estimate(self.network, sample)
-        total, parts = losses(estimate, sample, self.flow_weight())
+        total, parts = losses(estimate, sample, self.flow_weight(), self.settings.deviation_weight)
         self.network.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         elapsed = self._shared(self.elapsed + time.monotonic() - began)
@@ -261,6 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("warmup", int),
         ("averaging", float),
         ("flow-weight", float),
+        ("deviation-weight", float),
         ("far", float),
         ("until", int),
         ("backgrounds", int),

@@ -212,19 +212,21 @@ def test_what_does_not_fit_is_refused(arguments: dict[str, object], fault: str) 
 class OnDevice:
     """As much of a tensor as the choice looks at."""
 
-    def __init__(self, device: str, *, learns: bool = False, size: int = 8) -> None:
-        self.device, self.requires_grad, self.numel = torch.device(device), learns, lambda: size
+    def __init__(self, device: str, *, learns: bool = False, size: int = 8, dtype: torch.dtype = torch.float32) -> None:
+        self.device, self.requires_grad, self.numel, self.dtype = torch.device(device), learns, lambda: size, dtype
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_kernels_take_what_they_can(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    """A kernel is used unless gradients or, on a CUDA device, an order of summation are asked for; everything else is the reference's."""
+    """A kernel is used unless derivatives in float64 or, on a CUDA device, an order of summation are asked for; everything else is the reference's."""
     name = {"cuda": "cupy", "cpu": "llvmlite"}[device]
     monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend(name, True, "ready"))
     plain: list[Tensor] = [OnDevice(device)]  # type: ignore[list-item]
     learning: list[Tensor] = [*plain, OnDevice(device, learns=True)]  # type: ignore[list-item]
     assert _backend(plain, deterministic=False) == name
     assert _backend(plain, deterministic=True) == ("reference" if device == "cuda" else name)
+    assert _backend(learning, deterministic=False) == name
+    learning.append(OnDevice(device, learns=True, dtype=torch.float64))  # type: ignore[arg-type]
     assert _backend(learning, deterministic=False) == "reference"
     with torch.no_grad():
         assert _backend(learning, deterministic=False) == name

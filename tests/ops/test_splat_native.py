@@ -127,11 +127,12 @@ def test_it_is_the_cpus_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VSVFI_OPS", raising=False)
     warm_up(torch.device("cpu"), torch.float32)
     calls: list[int] = []
-    monkeypatch.setattr(kernel_llvmlite, "splat_values", lambda values, *others: calls.append(len(values)) or list(values))
+    monkeypatch.setattr(kernel_llvmlite, "splat_values", lambda values, displacement, *others: calls.append(len(values)) or [*values, displacement[:, :1]])
     (value,), displacement, _ = case(5, 6, 1, [2])
     assert splat(value, displacement, deterministic=True) is value
     splat(value.clone().requires_grad_(), displacement)
-    assert calls == [1]
+    splat(value.double().requires_grad_(), displacement)  # the reference's, as derivatives are float32 here
+    assert calls == [1, 1]
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -132,7 +132,10 @@ def _mamba_fault() -> str | None:
 
 def _trial(kernel: str) -> str | None:
     """What is wrong with a backend's kernels on this machine. One that fails stops them all, which is told; none is used in silence beside it."""
-    found = [importlib.import_module(f"vsvfi.ops.{operator}.kernel_{kernel}").fault() for operator in _TRIED[kernel]]
+    import torch
+
+    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):  # a caller's would round what the trials compare with
+        found = [importlib.import_module(f"vsvfi.ops.{operator}.kernel_{kernel}").fault() for operator in _TRIED[kernel]]
     return ", ".join(fault for fault in found if fault is not None) or None
 
 

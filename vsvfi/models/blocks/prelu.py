@@ -22,7 +22,7 @@ class PReLU(nn.PReLU):
         if input.device.type != "cpu" or input.dtype is torch.float32 or input.dim() != 4 or channels == 1 or together == 1:
             return super().forward(input)
         last = input.permute(0, 2, 3, 1)
-        if torch.is_grad_enabled() or not last.is_contiguous():
+        if not last.is_contiguous():
             return super().forward(input)
         flat = functional.prelu(last.view(-1, together * channels), self.weight.repeat(together))
         return flat.view(last.shape).permute(0, 3, 1, 2)

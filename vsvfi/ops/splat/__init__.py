@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vsvfi.ops import backends
-from vsvfi.ops.splat import reference
+from vsvfi.ops.splat import gradient, reference
 
 _KERNELS = ("llvmlite", "cupy")
 """The backends besides the reference."""
@@ -54,18 +54,14 @@ def splat(
     parts = [values] if isinstance(values, Tensor) else list(values)
     _check(parts, displacement, kind, importance)
     weight = reference.weights(kind, importance)
-    kernel = _backend([displacement, *parts, *([] if weight is None else [weight])], deterministic)
-    if kernel == "cupy":
-        from vsvfi.ops.splat import kernel_cupy  # noqa: F401  (registers the operators)
-
-        total = torch.ops.vsvfi.splat_total(displacement, weight)
-        results = [torch.ops.vsvfi.splat_values(part, displacement, weight, total) for part in parts]
-    elif kernel == "llvmlite":
-        from vsvfi.ops.splat import kernel_llvmlite
-
-        results = kernel_llvmlite.splat_values(parts, displacement, weight)
-    else:
+    tensors = [displacement, *parts, *([] if weight is None else [weight])]
+    form = _form(_backend(tensors, deterministic))
+    if form is None:
         results = reference.splat_values(parts, displacement, weight)
+    elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        results = gradient.splat_values(form, parts, displacement, weight)
+    else:
+        results, _ = form(parts, displacement, weight)
     return results[0] if isinstance(values, Tensor) else results
 
 
@@ -80,13 +76,36 @@ def warm_up(device: torch.device, dtype: torch.dtype) -> None:
 
 
 def _backend(tensors: Sequence[Tensor], deterministic: bool) -> str:
-    """What takes this call of a displacement and others: kernels know no gradients and nothing empty, that for CUDA keeps no order of summation."""
+    """What takes this call of a displacement and others: kernels know nothing empty and derive in float32 alone, that for CUDA keeps no order of summation."""
     device = tensors[0].device.type
-    if (deterministic and device == "cuda") or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+    if deterministic and device == "cuda":
+        return "reference"
+    if torch.is_grad_enabled() and any(tensor.requires_grad and tensor.dtype == torch.float64 for tensor in tensors):
         return "reference"
     if device == "cpu" and any(tensor.numel() == 0 for tensor in tensors):
         return "reference"
     return backends.choose(device, _KERNELS).name
+
+
+def _form(kernel: str) -> gradient.Totalling | None:
+    """A kernel that also gives the summed weights, or None for the reference."""
+    if kernel == "cupy":
+        return _cupy
+    return _llvmlite if kernel == "llvmlite" else None
+
+
+def _cupy(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> tuple[list[Tensor], Tensor]:
+    from vsvfi.ops.splat import kernel_cupy  # noqa: F401  (registers the operators)
+
+    total = torch.ops.vsvfi.splat_total(displacement, weight)
+    return [torch.ops.vsvfi.splat_values(value, displacement, weight, total) for value in values], total
+
+
+def _llvmlite(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> tuple[list[Tensor], Tensor]:
+    from vsvfi.ops.splat import kernel_llvmlite
+
+    *results, total = kernel_llvmlite.splat_values(values, displacement, weight, True)
+    return results, total
 
 
 def _check(values: Sequence[Tensor], displacement: Tensor, kind: str, importance: Tensor | None) -> None:

@@ -21,9 +21,10 @@ _WORTHWHILE = 1 << 19
 """Numbers in the results for which one more thread is worth its start, which takes a third of a millisecond."""
 
 
-def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
+def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None, with_total: bool = False) -> list[Tensor]:
     """A / D for each of `values`; see `vsvfi.ops.splat.reference.splat_values`, which has the same arguments. None may be empty.
 
+    With `with_total` the summed weights D come last, [B, 1, H, W] float32.
     Results are dense and channels last in memory. Values in float32 whose channels lie side by side are read where they are, others are copied first.
     """
     function = native.compiled(weight is not None)
@@ -64,7 +65,8 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -
             task(*given)
 
     in_parts(work, threads, "splat")
-    return [result.permute(0, 3, 1, 2).to(value.dtype) for result, value in zip(results, values, strict=True)]
+    averages = [result.permute(0, 3, 1, 2).to(value.dtype) for result, value in zip(results, values, strict=True)]
+    return [*averages, total[:, None]] if with_total else averages
 
 
 def fault() -> str | None:
@@ -85,10 +87,11 @@ def _of(pictures: Tensor, index: int) -> int:
     return pictures[index if pictures.shape[0] > 1 else 0].data_ptr()
 
 
-def _shape(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
+def _shape(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None, with_total: bool = False) -> list[Tensor]:
     """What `run` returns, without its content."""
     batch, _, height, width = displacement.shape
-    return [value.new_empty(batch, height, width, value.shape[1]).permute(0, 3, 1, 2) for value in values]
+    averages = [value.new_empty(batch, height, width, value.shape[1]).permute(0, 3, 1, 2) for value in values]
+    return [*averages, displacement.new_empty(batch, 1, height, width, dtype=torch.float32)] if with_total else averages
 
 
 splat_values = torch.library.custom_op("vsvfi::splat_llvmlite", run, mutates_args=(), device_types="cpu")
