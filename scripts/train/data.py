@@ -198,7 +198,9 @@ class _Drawing:
         return self.exposed(pictures, t, flow, torch.cat((forth, back), 1), still)
 
     def layers(self) -> tuple[tuple[Tensor, Tensor], list[_Layer]]:
-        """The camera's shift, a background that follows it, and sprites that also move on their own. A quarter of the samples barely move at all."""
+        """The camera's shift, a background that follows it, and sprites, some seen through, that also move on their own. A quarter of the
+        samples barely moves at all.
+        """
         gentle = self.chance(0.25)
         angle, size = self.uniform(0, 2 * math.pi), self.uniform(0.1, 2.5)
         wild = self.displacement(0.15)
@@ -216,7 +218,8 @@ class _Drawing:
             place = (self.uniform(0, 1) * self.width, self.uniform(0, 1) * self.height)
             motion = self.motion(place, camera, 0.3, torch.zeros_like(zoom), gentle)
             index = torch.randint(len(self.bank.sprites[level]), (self.batch,), generator=self.random).to(self.device)
-            found.append(_Layer(self.recolour(self.bank.sprites[level][index]), motion, extent))
+            opacity = 1 - self.chance(0.12) * self.uniform(0.2, 0.7)
+            found.append(_Layer(self.recolour(self.bank.sprites[level][index]) * opacity[..., None], motion, extent))
         return camera, found
 
     def picture(self, layers: list[_Layer], places: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
