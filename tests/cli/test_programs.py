@@ -42,11 +42,12 @@ def test_vspipe_is_that_of_this_environment() -> None:
     assert "VapourSynth" in done.stdout
 
 
-def test_torchs_threads_leave_the_cores_to_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert programs.vspipe_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert programs.vspipe_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
+@pytest.mark.parametrize(("name", "ours", "theirs"), [("OMP_WAIT_POLICY", "PASSIVE", "ACTIVE"), ("MALLOC_ARENA_MAX", "1", "4")])
+def test_vspipe_is_told_how_to_wait_and_to_keep_memory(monkeypatch: pytest.MonkeyPatch, name: str, ours: str, theirs: str) -> None:
+    monkeypatch.delenv(name, raising=False)
+    assert programs.vspipe_environment()[name] == ours
+    monkeypatch.setenv(name, theirs)
+    assert programs.vspipe_environment()[name] == theirs
 
 
 def test_vspipe_elsewhere_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

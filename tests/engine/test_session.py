@@ -323,3 +323,21 @@ def test_a_size_that_cannot_fit_is_refused(opened: Callable[..., Session], monke
     monkeypatch.setattr(build, "find", lambda name: (dataclasses.replace(find(name)[0], memory=lambda width, height, number: 1 << 60), find(name)[1]))
     with pytest.raises(ClipError, match=r"2 pictures of 30x18 at a time take Fake about 2147483648\.0 GiB in float32, cpu has"):
         opened(workers=2)
+
+
+def test_workers_share_torchs_threads_and_leave_others_alone(opened: Callable[..., Session]) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(6)
+    try:
+        session = opened(workers=2)
+        taken: list[int] = []
+        session.blend(0, Blend(0, 1, Fraction(1, 2)), load, lambda image: taken.append(torch.get_num_threads()))
+        with ThreadPoolExecutor(1) as others:
+            assert others.submit(torch.get_num_threads).result() == 6
+        assert taken == [3]
+        assert torch.get_num_threads() == 6
+        torch.set_num_threads(1)
+        opened(workers=2).blend(0, Blend(0, 1, Fraction(1, 2)), load, lambda image: taken.append(torch.get_num_threads()))
+        assert taken == [3, 1]
+    finally:
+        torch.set_num_threads(before)

@@ -216,7 +216,7 @@ def _run_clip(clip: vs.VideoNode, chosen: dict[str, Any], network_class: type, d
 
 @contextlib.contextmanager
 def _inside(network_class: type, device: torch.device) -> Iterator[Callable[[float, float], float]]:
-    """While inside, the three phases note when they run; what is given sums the seconds they took between two moments."""
+    """While inside, the three phases note when they run; what is given tells for how many seconds between two moments any did."""
     import torch
 
     noted: list[tuple[float, float, Any]] = []
@@ -240,7 +240,11 @@ def _inside(network_class: type, device: torch.device) -> Iterator[Callable[[flo
     def spent(begun: float, ended: float) -> float:
         if device.type == "cuda":
             return sum(events[0].elapsed_time(events[1]) / 1000 for started, _, events in list(noted) if begun <= started <= ended)
-        return sum(max(0.0, min(stopped, ended) - max(started, begun)) for started, stopped, _ in list(noted))
+        total, until = 0.0, begun  # phases of several frames may run at the same time
+        for started, stopped, _ in sorted(noted, key=lambda phase: phase[:2]):
+            total += max(0.0, min(stopped, ended) - max(started, until))
+            until = max(until, stopped)
+        return total
 
     try:
         for name, method in before.items():

@@ -53,10 +53,11 @@ def find_vspipe() -> str:
 def vspipe_environment() -> dict[str, str]:
     """Environment variables for vspipe: it looks for the `vapoursynth` command on PATH to learn which Python to load.
 
-    Threads of torch that spin while they wait take the cores from the encoder, and then wait for each other: they are told to sleep instead.
+    Threads of torch that spin while they wait take the cores from the encoder, and then wait for each other: they are told to sleep instead. A heap for
+    each thread cannot hold large pictures, and gives the pages back to the system and takes them again in every frame: all threads share one.
     """
     folder = str(Path(sys.executable).parent)
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PATH": os.pathsep.join((folder, os.environ.get("PATH", "")))}
+    return {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_ARENA_MAX": "1", **os.environ, "PATH": os.pathsep.join((folder, os.environ.get("PATH", "")))}
 
 
 def find_ffmpeg() -> str:

@@ -11,8 +11,8 @@ from torch import Tensor
 from vsvfi.clip import decisions
 from vsvfi.clip.lifetime import close_with_environment
 from vsvfi.clip.planes import planes_of, read_planes, write_planes
-from vsvfi.engine.build import read_model
-from vsvfi.engine.device import describe, resolve_device, resolve_precision
+from vsvfi.engine.build import Blueprint, read_model
+from vsvfi.engine.device import default_streams, describe, memory, resolve_device, resolve_precision
 from vsvfi.engine.session import Session
 from vsvfi.errors import ArgumentError, FrameError, VsvfiError
 from vsvfi.models.registry import find
@@ -42,10 +42,10 @@ def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None],
     # Half-precision frames halve the traffic; they have the 11 bits that 10-bit video needs, and no more.
     narrow = all(dtype == torch.float16 for dtype in dtypes) and clip.format.bits_per_sample <= 10 and clip.format.sample_type == vs.INTEGER
     rgb_format, io_dtype = (vs.RGBH, torch.float16) if narrow else (vs.RGBS, torch.float32)
-    on_cpu = all(device.type == "cpu" for device in devices)
-    workers = options.streams or (1 if on_cpu else 2)
+    blueprint = read_model(options.model, options.weights)
+    workers = options.streams or _streams(blueprint, clip, devices, dtypes)
     session = Session(
-        read_model(options.model, options.weights),
+        blueprint,
         devices=devices,
         dtypes=dtypes,
         size=(clip.width, clip.height),
@@ -66,6 +66,15 @@ def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None],
         return [first.std.BlankClip(length=plan.num_frames, keep=True).std.ModifyFrame([first, second, plan], blend) for _ in range(size)]
 
     return int(rgb_format), pool_of
+
+
+def _streams(blueprint: Blueprint, clip: vs.VideoNode, devices: list[torch.device], dtypes: list[torch.dtype]) -> int:
+    """How many frames to compute at the same time per device: as many as is usual there, if they fit and VapourSynth asks for as many."""
+    found = min(max(1, vs.core.core.num_threads), *(default_streams(device) for device in devices))
+    for device, dtype in zip(devices, dtypes, strict=True):
+        while found > 1 and blueprint.needs(clip.width, clip.height, dtype, found) > memory(device):
+            found -= 1
+    return found
 
 
 def _blend_callback(session: Session, rgb_format: int) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:

@@ -71,7 +71,7 @@ def interpolate(
         scene_threshold: sensitivity of the own detection, above 0 and up to 1; smaller finds more cuts. None for the default.
         duplicates: "skip" (between identical neighbours the first is repeated), "retime" (held drawings become even motion), "off".
         tile: not available in this version.
-        streams: frames computed at the same time per device; None for 1 on the CPU and 2 on a GPU.
+        streams: frames computed at the same time per device; None for 2, or fewer where they do not fit. On the CPU they share the threads.
         cache: MiB that remembered frames and pairs may take per device; None for the device's default.
         matrix: matrix of frames that carry no `_Matrix`: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco"; None guesses by height.
         options: what only one model family has, see its README.

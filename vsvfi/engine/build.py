@@ -52,16 +52,20 @@ class Blueprint:
         """
         return self.family.setup(width, height, check_scale(self.family, scale, width, height), check_options(self.family, dict(options)), self.variant)
 
+    def needs(self, width: int, height: int, dtype: torch.dtype, pictures: int = 1) -> int:
+        """Bytes that so many pictures at a time take with the weights; 0 for families that take too little to ask."""
+        if self.family.memory is None:
+            return 0
+        weights = sum(tensor.numel() for tensor in self.state.values()) * dtype.itemsize
+        return weights + pictures * self.family.memory(width, height, dtype.itemsize)
+
     def check_memory(self, width: int, height: int, device: torch.device, dtype: torch.dtype, pictures: int = 1) -> None:
         """Refuse what cannot fit on the device, before minutes of work end in a lack of memory.
 
         Raises:
             ClipError: so many pictures of this size at a time take more memory than the device has.
         """
-        if self.family.memory is None:
-            return
-        weights = sum(tensor.numel() for tensor in self.state.values()) * dtype.itemsize
-        needed, there = weights + pictures * self.family.memory(width, height, dtype.itemsize), memory(device)
+        needed, there = self.needs(width, height, dtype, pictures), memory(device)
         if needed > there:
             together = f"{pictures} pictures of {width}x{height} at a time take" if pictures > 1 else f"{width}x{height} takes"
             takes, has = (f"{size / 2**30:.1f} GiB" for size in (needed, there))

@@ -92,6 +92,15 @@ def _physical_memory() -> int:
         return 16 * _GIB
 
 
+def default_streams(device: torch.device) -> int:
+    """How many frames to compute at the same time if nobody says otherwise: 2, where there are threads for them.
+
+    On a GPU copies overlap computing. On a CPU two frames on half of its threads each take little more time than one on all of them, which mostly wait for
+    each other in a small network.
+    """
+    return min(2, torch.get_num_threads()) if device.type == "cpu" else 2
+
+
 def describe(device: torch.device) -> str:
     """The device as people call it: "cpu", or "cuda:0 (name)"."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
@@ -103,6 +112,16 @@ def release(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type in ("xpu", "mps"):
         getattr(torch, device.type).empty_cache()
+
+
+def limit_threads(threads: int) -> None:
+    """Let torch use so many threads for what the calling thread asks of it; all other threads stay as they were, those to come as well."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    # It also set what threads to come begin with, which is set back from one that is not needed any more.
+    other = threading.Thread(target=torch.set_num_threads, args=(before,))
+    other.start()
+    other.join()
 
 
 _flags_lock = threading.Lock()

@@ -6,6 +6,7 @@ Results depend on the request alone, never on what was asked before.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -16,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vsvfi.engine import heap
 from vsvfi.engine.build import AnyInterpolator, Blueprint
 from vsvfi.engine.cache import Cache, Statistics
-from vsvfi.engine.device import default_cache, describe, inference, release
+from vsvfi.engine.device import default_cache, describe, inference, limit_threads, release
 from vsvfi.engine.padding import Padding
 from vsvfi.engine.still import Still, find_still
 from vsvfi.engine.streams import Transfers
@@ -115,7 +117,12 @@ class Lane:
         self.syntheses = 0
         self._count = threading.Lock()
         self._transfers = threading.local()
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix=f"vsvfi-{device}")
+        limit = None
+        if device.type == "cpu":
+            heap.keep()
+            # Each worker its share of the machine, whatever the others do: results must not depend on how many are busy.
+            limit = functools.partial(limit_threads, max(1, torch.get_num_threads() // workers))
+        self._workers = ThreadPoolExecutor(workers, f"vsvfi-{device}", initializer=limit)
 
     def run(self, request: Request) -> None:
         """Make one frame on a thread of this lane and wait for it; waiting holds no lock and no GIL."""
@@ -135,6 +142,8 @@ class Lane:
         del self.network
         self._transfers = threading.local()
         release(self.device)
+        if self.device.type == "cpu":
+            heap.give_back()
 
     def held(self) -> str:
         """What the caches hold, for people."""
