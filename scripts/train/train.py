@@ -67,7 +67,7 @@ class Settings:
     architecture: str = "uprnet"
     width: int = 0
     flow_weight: float = 0.05
-    deviation_weight: float = 2.0
+    deviation_weight: float = 0.0
     heldout: int = 4
     far: float = 0.25
     until: int = 0

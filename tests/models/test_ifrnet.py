@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import vsvfi
+from tests.models import laws
+from tests.models.goldens import closeness, seeded_state
 from vsvfi.engine.padding import Padding
 from vsvfi.models.ifrnet.network import IFRNet, Pair
 from vsvfi.models.ifrnet.spec import FAMILY
@@ -21,24 +22,7 @@ from vsvfi.ops.warp import backward_warp
 CASES = ("base", "pad", "half", "half_pad", "snufilm", "double")
 SIZES = ("ifrnet_s", "ifrnet", "ifrnet_l")
 TOLERANCE = 1e-5  # a tenth of what is promised; an independent derivation stays below 7e-6
-
-
-def seeded_state(shared: Path, variant: str) -> dict[str, Tensor]:
-    """Deterministic weights under the published key names."""
-    sys.path.insert(0, str(shared / "goldens"))
-    try:
-        import seeded_weights
-    finally:
-        sys.path.pop(0)
-    return {key: torch.from_numpy(array) for key, array in seeded_weights.load(shared / "goldens" / "ifrnet" / f"{variant}.weights.json").items()}
-
-
-def assert_close(name: str, result: Tensor, reference: Tensor) -> None:
-    """Relative errors as the specification defines them: in the L2 norm and in the maximum."""
-    assert result.shape == reference.shape, name
-    difference = result - reference
-    assert float(difference.norm() / reference.norm()) < TOLERANCE, name
-    assert float(difference.abs().max() / reference.abs().max()) < TOLERANCE, name
+assert_close = closeness(TOLERANCE, TOLERANCE)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -46,7 +30,7 @@ def assert_close(name: str, result: Tensor, reference: Tensor) -> None:
 def test_outputs_match_the_published_program(shared: Path, variant: str, case: str) -> None:
     facts = json.loads((shared / "goldens" / "ifrnet" / "cases.json").read_text())[variant][case]
     golden = load_file(shared / "goldens" / "ifrnet" / f"{variant}.safetensors")
-    model = vsvfi.load_model(variant, weights=seeded_state(shared, variant), device="cpu", scale=facts["scale"])
+    model = vsvfi.load_model(variant, weights=seeded_state(shared, "ifrnet", variant), device="cpu", scale=facts["scale"])
     for t in facts["t"]:
         result = model(golden[f"{case}/img0"], golden[f"{case}/img1"], t)
         assert_close(f"{case} t={t}", result, golden[f"{case}/out_t{t}"])
@@ -66,7 +50,7 @@ def intermediates(shared: Path, variant: str, first: Tensor, second: Tensor, sca
     """Every check-point of specification section 11, observed from outside or rebuilt from what the phases hand over."""
     facts = next(known for known in FAMILY.variants if known.name == variant)
     network = IFRNet(**facts.config, scale=scale).eval()  # type: ignore[arg-type]
-    network.load_state_dict(seeded_state(shared, variant), strict=True)
+    network.load_state_dict(seeded_state(shared, "ifrnet", variant), strict=True)
     padding = Padding.of(FAMILY.setup(first.shape[-1], first.shape[-2], scale, {}), first.shape[-1], first.shape[-2])
     found: dict[str, Tensor] = {"padded0": padding.pad(first)}
     for level in (1, 2, 3, 4):
@@ -105,36 +89,15 @@ def random_network(seed: int = 0, scale: Fraction = Fraction(1)) -> IFRNet:
 
 
 def test_a_batch_equals_single_calls() -> None:
-    network = random_network()
-    first, second, t = torch.rand(3, 3, 32, 48), torch.rand(3, 3, 32, 48), torch.tensor([0.2, 0.5, 0.9])
-    with torch.inference_mode():
-        together = network(first, second, t)
-        for index in range(3):
-            alone = network(first[index : index + 1], second[index : index + 1], t[index : index + 1])
-            assert torch.allclose(together[index : index + 1], alone, atol=2e-5)
+    laws.a_batch_equals_single_calls(random_network(), (32, 48), laws.within(2e-5))
 
 
 def test_several_times_of_one_pair_in_one_batch() -> None:
-    network = random_network()
-    first, second, t = torch.rand(1, 3, 32, 48), torch.rand(1, 3, 32, 48), torch.tensor([0.125, 0.5, 0.75])
-    with torch.inference_mode():
-        pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
-        together = network.synthesise(pair, t)
-        alone = torch.cat([network.synthesise(pair, t[index : index + 1]) for index in range(3)])
-    assert torch.allclose(together, alone, atol=2e-5)
+    laws.several_times_of_one_pair_in_one_batch(random_network(), (32, 48), laws.within(2e-5))
 
 
 def test_phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace() -> None:
-    network = random_network()
-    images = torch.rand(4, 1, 3, 32, 32)
-    with torch.inference_mode():
-        frames = [network.encode_frame(image) for image in images]
-        pairs = [network.prepare_pair(frames[k], frames[k + 1]) for k in range(3)]
-        times = (torch.tensor([0.3]), torch.tensor([0.7]))
-        interleaved = {(k, i): network.synthesise(pairs[k], t) for i, t in enumerate(times) for k in (2, 0, 1)}
-        for (k, i), result in interleaved.items():
-            assert torch.equal(result, network(images[k], images[k + 1], times[i]))
-            assert torch.equal(result, network.synthesise(pairs[k], times[i]))
+    laws.phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(random_network())
 
 
 def test_training_and_inference_agree() -> None:
@@ -176,7 +139,7 @@ def test_half_precision_on_the_cpu_is_near() -> None:
 @pytest.mark.parametrize("variant", SIZES)
 def test_cuda_matches_too(shared: Path, variant: str) -> None:
     golden = load_file(shared / "goldens" / "ifrnet" / f"{variant}.safetensors")
-    state = seeded_state(shared, variant)
+    state = seeded_state(shared, "ifrnet", variant)
     images = (golden["base/img0"].cuda(), golden["base/img1"].cuda())
     exact = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp32")(*images, 0.5).cpu()
     assert float((exact - golden["base/out_t0.5"]).norm() / golden["base/out_t0.5"].norm()) < 1e-4

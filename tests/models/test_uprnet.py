@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 import vsvfi
+from tests.models import laws
+from tests.models.goldens import closeness, golden
 from vsvfi.engine.padding import Padding
 from vsvfi.errors import ArgumentError
 from vsvfi.models.interpolator import tensor_bytes
@@ -27,35 +27,13 @@ from vsvfi.weights.source import Url
 SIZES = ("uprnet_base", "uprnet_large", "uprnet_llarge")
 CASES = ("base", "pad", "levels2", "levels4", "scale0.5", "scale0.25")
 NORM, PEAK = 2e-6, 1e-4  # mistakes in this network hardly show in the picture, and single pixels of tiny splatted weight may differ
-
-
-def golden(shared: Path, variant: str) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Tensor]]:
-    """Stored tensors, the facts of the cases, and weights under the published key names."""
-    folder = shared / "goldens"
-    sys.path.insert(0, str(folder))
-    try:
-        import seeded_weights
-    finally:
-        sys.path.pop(0)
-    state = {key: torch.from_numpy(array) for key, array in seeded_weights.load(folder / "uprnet" / f"{variant}.weights.json").items()}
-    return load_file(folder / "uprnet" / f"{variant}.safetensors"), json.loads((folder / "uprnet" / "cases.json").read_text())["variants"][variant], state
-
-
-def assert_close(name: str, result: Tensor, reference: Tensor) -> None:
-    """Relative errors as the specification defines them: in the L2 norm and in the maximum."""
-    assert result.shape == reference.shape, name
-    if float(reference.abs().max()) == 0:
-        assert float(result.abs().max()) == 0, name
-        return
-    difference = result - reference
-    assert float(difference.norm() / reference.norm()) < NORM, name
-    assert float(difference.abs().max() / reference.abs().max()) < PEAK, name
+assert_close = closeness(NORM, PEAK)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("variant", SIZES)
 def test_outputs_match_the_published_program(shared: Path, variant: str, case: str) -> None:
-    tensors, cases, state = golden(shared, variant)
+    tensors, cases, state = golden(shared, "uprnet", variant)
     facts = cases[case]
     model = vsvfi.load_model(variant, weights=state, device="cpu", scale=facts["scale"], options={"levels": facts["levels"]})
     for t in facts["t"]:
@@ -64,7 +42,7 @@ def test_outputs_match_the_published_program(shared: Path, variant: str, case: s
 
 @pytest.mark.parametrize("variant", SIZES)
 def test_checkpoints_match_the_published_program(shared: Path, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    tensors, _, state = golden(shared, variant)
+    tensors, _, state = golden(shared, "uprnet", variant)
     found = intermediates(monkeypatch, variant, state, tensors["base/img0"], tensors["base/img1"])
     stored = [name.removeprefix("base/") for name in tensors if name.startswith("base/l")]
     assert len(stored) > 30
@@ -74,7 +52,7 @@ def test_checkpoints_match_the_published_program(shared: Path, variant: str, mon
 
 @pytest.mark.parametrize("variant", SIZES)
 def test_the_flow_of_a_padded_picture_matches(shared: Path, variant: str) -> None:
-    tensors, _, state = golden(shared, variant)
+    tensors, _, state = golden(shared, "uprnet", variant)
     network = build(variant, state)
     first, second = tensors["pad/img0"], tensors["pad/img1"]
     padding = Padding.of(FAMILY.setup(first.shape[-1], first.shape[-2], Fraction(1), {"levels": 3}), first.shape[-1], first.shape[-2])
@@ -187,24 +165,11 @@ def test_the_pairs_state_is_the_same_whatever_time_is_asked_for() -> None:
 @pytest.mark.parametrize(("scale", "levels"), [(1, 1), (1, 2), (Fraction(1, 2), 3), (Fraction(1, 4), 4)])
 def test_a_batch_equals_single_calls(scale: Fraction, levels: int) -> None:
     network = random_network(scale=Fraction(scale), levels=levels)
-    side = 2 ** (levels + 1)
-    first, second, t = torch.rand(3, 3, 32, 3 * side), torch.rand(3, 3, 32, 3 * side), torch.tensor([0.2, 0.5, 0.9])
-    with torch.inference_mode():
-        together = network(first, second, t)
-        for index in range(3):
-            alone = network(first[index : index + 1], second[index : index + 1], t[index : index + 1])
-            assert float((together[index : index + 1] - alone).norm() / alone.norm()) < 1e-5
+    laws.a_batch_equals_single_calls(network, (32, 3 * 2 ** (levels + 1)), laws.relatively_within(1e-5))
 
 
 def test_several_times_of_one_pair_in_one_batch() -> None:
-    network = random_network()
-    first, second, t = torch.rand(1, 3, 32, 48), torch.rand(1, 3, 32, 48), torch.tensor([0.125, 0.5, 0.75])
-    with torch.inference_mode():
-        pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
-        together = network.synthesise(pair, t)
-        alone = torch.cat([network.synthesise(pair, t[index : index + 1]) for index in range(3)])
-    assert together.shape == (3, 3, 32, 48)
-    assert float((together - alone).norm() / alone.norm()) < 1e-5
+    laws.several_times_of_one_pair_in_one_batch(random_network(), (32, 48), laws.relatively_within(1e-5))
 
 
 def test_training_reaches_every_weight() -> None:
@@ -318,7 +283,7 @@ def test_half_precision_on_the_cpu_is_near() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("variant", SIZES)
 def test_cuda_matches_too(shared: Path, variant: str) -> None:
-    tensors, _, state = golden(shared, variant)
+    tensors, _, state = golden(shared, "uprnet", variant)
     images = (tensors["base/img0"].cuda(), tensors["base/img1"].cuda())
     reference = tensors["base/out_t0.5"]
     exact = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp32", options={"levels": 3})(*images, 0.5).cpu()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 import vsvfi
+from tests.models import laws
+from tests.models.goldens import closeness, golden
 from vsvfi.engine.build import Model, read_model
 from vsvfi.engine.padding import Padding
 from vsvfi.engine.session import Session
@@ -38,27 +39,7 @@ CASES = {
     "vfimamba": ("base", "scan", "pad", "times", "tta", "scale0.5", "scale0.5_pad"),
 }
 OPTIONS = {"tta": False, "local": True, "hr": False}
-
-
-@functools.cache
-def golden(shared: Path, variant: str) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Tensor]]:
-    """Stored tensors, the facts of the cases, and weights under the published key names."""
-    folder = shared / "goldens"
-    sys.path.insert(0, str(folder))
-    try:
-        import seeded_weights
-    finally:
-        sys.path.pop(0)
-    state = {key: torch.from_numpy(array) for key, array in seeded_weights.load(folder / "vfimamba" / f"{variant}.weights.json").items()}
-    return load_file(folder / "vfimamba" / f"{variant}.safetensors"), json.loads((folder / "vfimamba" / "cases.json").read_text())[variant], state
-
-
-def assert_close(name: str, result: Tensor, reference: Tensor, norm: float = NORM) -> None:
-    """Relative errors in the L2 norm and in the maximum."""
-    assert result.shape == reference.shape, name
-    difference = result - reference
-    assert float(difference.norm() / reference.norm()) < norm, name
-    assert float(difference.abs().max() / reference.abs().max()) < PEAK, name
+assert_close = closeness(NORM, PEAK)
 
 
 def options_of(facts: Mapping[str, Any]) -> dict[str, object]:
@@ -79,12 +60,12 @@ def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path, var
 @functools.lru_cache(maxsize=1)
 def loaded(shared: Path, variant: str, scale: float, options: str) -> Model:
     """The model of a case; neighbours in the list of cases share it."""
-    return vsvfi.load_model(variant, weights=golden(shared, variant)[2], device="cpu", scale=scale, options=json.loads(options))
+    return vsvfi.load_model(variant, weights=golden(shared, "vfimamba", variant)[2], device="cpu", scale=scale, options=json.loads(options))
 
 
 @pytest.mark.parametrize(("variant", "case"), [(variant, case) for variant in SIZES for case in CASES[variant]])
 def test_outputs_match_the_published_program(shared: Path, variant: str, case: str) -> None:
-    tensors, cases, _ = golden(shared, variant)
+    tensors, cases, _ = golden(shared, "vfimamba", variant)
     outputs = cases[case]["outputs"]
     (scale,) = {facts["scale"] for facts in outputs.values()}
     (options,) = {json.dumps(options_of(facts)) for facts in outputs.values()}
@@ -113,7 +94,7 @@ def playback(state: Mapping[str, Tensor], images: tuple[Tensor, Tensor], at: lis
 
 def test_recursive_halving_is_the_default_and_matches(shared: Path) -> None:
     """Through the session: padded once, neither rounded nor cropped between the levels. The middle is made once for both quarters."""
-    tensors, cases, state = golden(shared, "vfimamba_s")
+    tensors, cases, state = golden(shared, "vfimamba", "vfimamba_s")
     images = (tensors["recursive4x/img0"], tensors["recursive4x/img1"])
     outputs = {Fraction(facts["t"]): tensors[f"recursive4x/{name}"] for name, facts in cases["recursive4x"]["outputs"].items()}
     found, counts = playback(state, images, list(outputs))
@@ -123,7 +104,7 @@ def test_recursive_halving_is_the_default_and_matches(shared: Path) -> None:
 
 
 def test_direct_times_match_and_share_one_pair(shared: Path) -> None:
-    tensors, _, state = golden(shared, "vfimamba_s")
+    tensors, _, state = golden(shared, "vfimamba", "vfimamba_s")
     images = (tensors["times/img0"], tensors["times/img1"])
     found, counts = playback(state, images, [Fraction(1, 4), Fraction(4, 5)], times="direct")
     for name, result in zip(("out_t0.25", "out_t0.8"), found, strict=True):
@@ -143,7 +124,7 @@ def observed(network: VFIMamba, first: Tensor, second: Tensor) -> dict[str, list
 
 def padded_network(shared: Path, variant: str, case: str) -> tuple[VFIMamba, Tensor, Tensor]:
     """A network with the stored weights for a case, and its padded images."""
-    tensors, cases, state = golden(shared, variant)
+    tensors, cases, state = golden(shared, "vfimamba", variant)
     (facts,) = cases[case]["outputs"].values()
     scale = Fraction(facts["scale"])
     config = next(known for known in FAMILY.variants if known.name == variant).config
@@ -157,7 +138,7 @@ def padded_network(shared: Path, variant: str, case: str) -> tuple[VFIMamba, Ten
 
 def assert_checkpoints(shared: Path, variant: str, case: str, found: Mapping[str, Tensor]) -> None:
     """Every stored check-point of a case; names the ones that were not looked at."""
-    tensors, cases, _ = golden(shared, variant)
+    tensors, cases, _ = golden(shared, "vfimamba", variant)
     for name in cases[case]["checkpoints"]:
         assert_close(f"{variant} {case}/{name}", found[name], tensors[f"{case}/{name}"])
 
@@ -243,38 +224,17 @@ VARIATIONS: list[dict[str, Any]] = [{}, {"tta": True}, {"scale": Fraction(1, 2)}
 
 @pytest.mark.parametrize("arguments", VARIATIONS, ids=str)
 def test_a_batch_equals_single_calls(arguments: dict[str, Any]) -> None:
-    network = random_network(**arguments)
-    first, second, t = torch.rand(3, 3, 32, 64), torch.rand(3, 3, 32, 64), torch.tensor([0.2, 0.5, 0.9])
-    with torch.inference_mode():
-        together = network(first, second, t)
-        for index in range(3):
-            alone = network(first[index : index + 1], second[index : index + 1], t[index : index + 1])
-            assert torch.allclose(together[index : index + 1], alone, atol=1e-4)
+    laws.a_batch_equals_single_calls(random_network(**arguments), (32, 64), laws.within(1e-4))
 
 
 @pytest.mark.parametrize("arguments", VARIATIONS, ids=str)
 def test_several_times_of_one_pair_in_one_batch(arguments: dict[str, Any]) -> None:
-    network = random_network(**arguments)
-    first, second, t = torch.rand(1, 3, 32, 64), torch.rand(1, 3, 32, 64), torch.tensor([0.125, 0.5, 0.75])
-    with torch.inference_mode():
-        pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
-        together = network.synthesise(pair, t)
-        alone = torch.cat([network.synthesise(pair, t[index : index + 1]) for index in range(3)])
-    assert torch.allclose(together, alone, atol=1e-4)
+    laws.several_times_of_one_pair_in_one_batch(random_network(**arguments), (32, 64), laws.within(1e-4))
 
 
 @pytest.mark.parametrize("arguments", VARIATIONS, ids=str)
 def test_phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(arguments: dict[str, Any]) -> None:
-    network = random_network(**arguments)
-    images = torch.rand(4, 1, 3, 32, 32)
-    with torch.inference_mode():
-        frames = [network.encode_frame(image) for image in images]
-        pairs = [network.prepare_pair(frames[k], frames[k + 1]) for k in range(3)]
-        times = (torch.tensor([0.3]), torch.tensor([0.7]))
-        interleaved = {(k, i): network.synthesise(pairs[k], t) for i, t in enumerate(times) for k in (2, 0, 1)}
-        for (k, i), result in interleaved.items():
-            assert torch.equal(result, network(images[k], images[k + 1], times[i]))
-            assert torch.equal(result, network.synthesise(pairs[k], times[i]))
+    laws.phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(random_network(**arguments))
 
 
 def test_a_phase_holds_what_it_may_see() -> None:
@@ -357,7 +317,7 @@ def _small_state() -> dict[str, Tensor]:
 
 
 def test_half_precision_on_the_cpu_is_near(shared: Path) -> None:
-    tensors, _, state = golden(shared, "vfimamba_s")
+    tensors, _, state = golden(shared, "vfimamba", "vfimamba_s")
     first, second = tensors["base/img0"], tensors["base/img1"]
     near = vsvfi.load_model("vfimamba_s", weights=state, device="cpu", precision="bf16")(first, second, 0.5)
     error = (tensors["base/out_t0.5"] - near).abs()
@@ -423,7 +383,7 @@ def test_the_scan_is_ready_before_the_first_frame(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("variant", SIZES)
 def test_cuda_matches_too(shared: Path, variant: str) -> None:
-    tensors, _, state = golden(shared, variant)
+    tensors, _, state = golden(shared, "vfimamba", variant)
     images = (tensors["base/img0"].cuda(), tensors["base/img1"].cuda())
     exact = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp32")(*images, 0.5).cpu()
     assert_close("cuda", exact, tensors["base/out_t0.5"], norm=1e-4)

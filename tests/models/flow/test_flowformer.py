@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from tests.models import goldens
 from tests.models.live_bytes import LiveBytes
 from vsvfi.models.flow.flowformer import FlowFormer, FlowFormerFeatures, cost_encoder, decoder
 from vsvfi.models.flow.flowformer.attention import attend, position_code, unwindowed, windows
@@ -30,23 +28,15 @@ EXACT = 1e-5
 """What everything before the recurrence has to reach; a right program is below 1e-6."""
 
 
-@functools.cache
 def golden(shared: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Stored tensors of the case `base`, and the estimator's weights under their published names."""
-    folder = shared / "goldens"
-    sys.path.insert(0, str(folder))
-    try:
-        import seeded_weights
-    finally:
-        sys.path.pop(0)
-    state = {key: torch.from_numpy(array) for key, array in seeded_weights.load(folder / "gimmvfi" / "gimmvfi_f.weights.json").items()}
+    tensors, _, state = goldens.golden(shared, "gimmvfi", "gimmvfi_f")
     own = {
         key.removeprefix(PREFIX): tensor
         for key, tensor in state.items()
         if key.startswith(PREFIX) and not any(re.match(pattern, key) for pattern in FAMILY.ignored_keys)
     }
-    tensors = {key.removeprefix("base/"): tensor for key, tensor in load_file(folder / "gimmvfi" / "gimmvfi_f.safetensors").items() if key.startswith("base/")}
-    return tensors, own
+    return goldens.of_case(tensors, "base"), own
 
 
 def published(shared: Path, **arguments: Any) -> FlowFormer:

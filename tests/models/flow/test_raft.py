@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.models import goldens
 from vsvfi.models.flow.raft import RAFT
 from vsvfi.models.flow.recurrence import SeparableGRU, convex_upsample
 
 PREFIX = "flow_estimator."
 
 
-@functools.cache
 def golden(shared: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Stored tensors of the case `base`, and the estimator's weights under their published names."""
-    folder = shared / "goldens"
-    sys.path.insert(0, str(folder))
-    try:
-        import seeded_weights
-    finally:
-        sys.path.pop(0)
-    state = {key: torch.from_numpy(array) for key, array in seeded_weights.load(folder / "gimmvfi" / "gimmvfi_r.weights.json").items()}
+    tensors, _, state = goldens.golden(shared, "gimmvfi", "gimmvfi_r")
     own = {key.removeprefix(PREFIX): tensor for key, tensor in state.items() if key.startswith(PREFIX) and ".norm3." not in key}
-    tensors = {key.removeprefix("base/"): tensor for key, tensor in load_file(folder / "gimmvfi" / "gimmvfi_r.safetensors").items() if key.startswith("base/")}
-    return tensors, own
+    return goldens.of_case(tensors, "base"), own
 
 
 def stored(tensors: dict[str, Tensor], name: str) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 import vsvfi
-from tests.models.test_gimmvfi import golden, images, published_form, seeded_state
-from tests.models.test_gimmvfi_memory import PUBLISHED, documented, peak
+from tests.models.gimmvfi.pieces import images, published_form, seeded_state
+from tests.models.gimmvfi.test_memory import PUBLISHED, documented, peak
+from tests.models.goldens import golden
 from vsvfi.engine.build import read_model
 from vsvfi.errors import ForeignWeightsError
 from vsvfi.models.flow.flowformer import FlowFormer
@@ -78,7 +79,7 @@ def test_a_size_that_fills_no_window_and_no_reduction() -> None:
 
 def test_half_precision_is_near(shared: Path) -> None:
     """Within the bound of 45 dB for half precisions; 52 dB are reached."""
-    tensors, cases, state = golden(shared, "gimmvfi_f")
+    tensors, cases, state = golden(shared, "gimmvfi", "gimmvfi_f")
     near = vsvfi.load_model("gimmvfi_f", weights=state, device="cpu", precision="bf16", scale=cases["half"]["scale"])
     error = near(tensors["half/img0"], tensors["half/img1"], 0.5) - tensors["half/out_t0.5"]
     assert float(error.square().mean()) < 10**-4.5

@@ -1,0 +1,53 @@
+"""LDMVFI in the published size, built once for the stored cases, and small for what any weights show."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tests.models.goldens import recipe
+from tests.models.ldmvfi.pieces import SMALL, Stored
+from tests.models.regression import seeded
+from vsvfi.engine import build
+from vsvfi.engine.build import Blueprint, read_model
+from vsvfi.models.ldmvfi.spec import FAMILY
+
+
+@pytest.fixture(scope="module")
+def stored(shared: Path) -> Stored:
+    folder = shared / "goldens"
+    drawn = recipe(shared).seeded_tensor
+    manifest = json.loads((folder / "ldmvfi" / "ldmvfi.weights.json").read_text())
+    needed = [key for key, entry in manifest.items() if not entry.get("buffer") and ".out_conv." not in key]
+
+    def tensor(key: str) -> Tensor:
+        entry = manifest[key]
+        return torch.from_numpy(drawn(key, entry["shape"], entry["mean"], entry["std"]))
+
+    with ThreadPoolExecutor(2) as threads:
+        state = dict(zip(needed, threads.map(tensor, needed), strict=True))
+    blueprint = read_model("ldmvfi", state)
+    del state
+    return Stored(load_file(folder / "ldmvfi" / "ldmvfi.safetensors"), json.loads((folder / "ldmvfi" / "cases.json").read_text())["ldmvfi"], blueprint)
+
+
+@pytest.fixture(scope="module")
+def small() -> Blueprint:
+    """A small network with weights that depend on their names alone."""
+    network = build._construct(FAMILY, SMALL.variant, FAMILY.setup(256, 256, Fraction(1), FAMILY.option_defaults))
+    shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    return dataclasses.replace(SMALL, state={key: build._own(tensor) for key, tensor in seeded(shapes).items()})
+
+
+@pytest.fixture
+def small_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ldmvfi` is the small network."""
+    monkeypatch.setattr(build, "find", lambda name: (FAMILY, SMALL.variant))
