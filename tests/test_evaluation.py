@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from scripts.evaluate import temporal
+from scripts.evaluate import figure, quality, temporal
 from scripts.evaluate.minterpolate import minterpolate
 from vsvfi.ops.warp import backward_warp
 from vsvfi.synthetic import scene
@@ -43,3 +44,18 @@ def test_methods_are_scored_over_time(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(len(found["psnr"]) == 7 for found in methods.values())
     assert methods["model"]["flicker"] < methods["repeat"]["flicker"]
     assert methods["model"]["psnr"][3] > methods["blend"]["psnr"][3]
+
+
+def test_the_figure_shows_the_truth_first_and_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("imageio_ffmpeg", reason="needs the extra `video`")
+    monkeypatch.setattr(figure, "_WIDTH", 96)
+    monkeypatch.setattr(figure, "_HEIGHT", 64)
+    monkeypatch.setattr(figure, "SHOWN", (("flat", 1), ("mixed", 0)))
+    assert figure.main(["--out", str(tmp_path / "figure.jpg")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["mixed", "flat"]
+    assert all("blend" in line and "minterpolate" in line and "builtin" in line for line in lines)
+    (drawn,) = quality.decode(tmp_path / "figure.jpg")
+    assert drawn.shape == (3, 2 * 68 - 4, 4 * 100 - 4)
+    (truth,) = (question.truth for question in quality.synthetic_questions(2, 96, 64, only={("flat", 1)}) if question.t == 0.5)
+    assert float(np.abs(drawn[:, :64, :96] - truth[0].numpy()).mean()) < 0.02  # the first of SHOWN is the upper row

@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,13 +61,15 @@ class Tally:
         return {"frames": count, **{name: round(value, 3) for name, value in values.items()}, "seconds_per_frame": round(self.seconds / count, 3)}
 
 
-def synthetic_questions(count: int, width: int, height: int, *, compare: bool = False) -> Iterator[Question]:
+def synthetic_questions(count: int, width: int, height: int, *, compare: bool = False, only: Collection[tuple[str, int]] | None = None) -> Iterator[Question]:
     """`count` scenes of each kind that moves in the light, each at t = 1/2 and one other time, a quarter of them two frames apart.
 
-    With `compare` minterpolate is given two frames before and after as well, which its search looks at.
+    With `compare` minterpolate is given two frames before and after as well, which its search looks at. `only` names scenes by kind and number.
     """
     for kind in ("mixed", "textured", "flat", "pan"):
         for index in range(count):
+            if only is not None and (kind, index) not in only:
+                continue
             shown = scene(FIRST_SEED + 100 + index, width, height, kind=kind)
             step = 2.0 if index % 4 == 3 and kind != "pan" else 1.0
             first, second = _tensor(shown.frame(3.0)), _tensor(shown.frame(3.0 + step))
