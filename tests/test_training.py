@@ -13,6 +13,7 @@ import torch
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
 from scripts.train.export import main as export
+from scripts.train.loss import census, deviation
 from scripts.train.recording import halved_colour, quantised
 from scripts.train.train import ARCHITECTURES, Settings, Trainer, main, train
 from vsvfi.ops.warp import backward_warp
@@ -104,7 +105,8 @@ def test_training_begins_as_blending(bank: Bank, name: str, config: dict[str, An
 def test_a_few_steps_lower_the_loss(settings: Settings, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small = replace(ARCHITECTURES["ifrnet"], config={"widths": (8, 8, 8, 8), "side": 4})
     monkeypatch.setitem(ARCHITECTURES, "ifrnet", small)
-    trainer = Trainer(replace(settings, architecture=architecture, width=4 if architecture == "uprnet" else 0, steps=1000, rate=5e-3))
+    every = {"deviation_weight": 1.0, "census_weight": 0.1} if architecture == "uprnet" else {}
+    trainer = Trainer(replace(settings, architecture=architecture, width=4 if architecture == "uprnet" else 0, steps=1000, rate=5e-3, **every))
     sample = trainer.renderer.draw(2)
     trainer.easy.draw = lambda step, reach=1.0: sample  # type: ignore[method-assign]
     totals = [trainer.advance()[0]["total"] for _ in range(20 if architecture == "uprnet" else 40)]
@@ -184,3 +186,19 @@ def test_a_codec_rounds_and_keeps_what_is_smooth() -> None:
     assert float((quantised(smooth, step) - smooth).abs().max()) < 0.05
     assert float((quantised(noisy, step) - noisy).abs().mean()) > 0.01
     assert torch.allclose(quantised(noisy, step * 1e-4), noisy, atol=1e-4)
+
+
+def test_census_sees_edges_and_no_brightness() -> None:
+    picture = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(7))
+    assert float(census(picture, picture)) == 0
+    assert float(census(picture, picture + 0.3)) < 1e-6
+    moved = census(picture.requires_grad_(), picture.detach().roll(1, 3))
+    assert float(moved.detach()) > 0.2
+    moved.backward()
+    assert picture.grad is not None
+    assert bool(picture.grad.isfinite().all())
+
+
+def test_deviation_is_the_root_of_the_mean_square_of_each_picture() -> None:
+    error = torch.stack([torch.full((3, 4, 4), 0.3), torch.cat((torch.zeros(3, 4, 2), torch.full((3, 4, 2), 0.4)), 2)])
+    assert float(deviation(error)) == pytest.approx((0.3 + 0.4 / 2**0.5) / 2, rel=1e-3)

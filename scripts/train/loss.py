@@ -34,6 +34,22 @@ def laplacian(error: Tensor, levels: int = 4) -> Tensor:
     return total / levels
 
 
+def census(picture: Tensor, truth: Tensor, reach: int = 3) -> Tensor:
+    """How differently each pixel [B, 3, H, W] stands to its neighbours within `reach`: edges count, brightness does not (soft ternary census, UnFlow)."""
+
+    side = 2 * reach + 1
+
+    def signs(image: Tensor) -> Tensor:
+        grey = 255 * (image * image.new_tensor((0.299, 0.587, 0.114)).reshape(1, 3, 1, 1)).sum(1, keepdim=True)
+        neighbours = functional.unfold(grey, side)  # [B, side * side, pixels that have all neighbours]
+        difference = neighbours - neighbours[:, side * side // 2, None]
+        return difference / torch.sqrt(0.81 + difference * difference)
+
+    squares = (signs(picture) - signs(truth)).square()
+    distance: Tensor = (squares / (0.1 + squares)).mean()
+    return distance
+
+
 def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
     """Mean error of the flows [B, 4, h, w] of all levels, in pixels of the full size, against the exact one [B, 4, H, W].
 
@@ -48,7 +64,9 @@ def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
     return total / len(estimates)
 
 
-def losses(estimate: Estimate, sample: Sample, flow_weight: float, deviation_weight: float = 0.0) -> tuple[Tensor, dict[str, float]]:
+def losses(
+    estimate: Estimate, sample: Sample, flow_weight: float, deviation_weight: float = 0.0, census_weight: float = 0.0
+) -> tuple[Tensor, dict[str, float]]:
     """The sum to minimise, and its parts."""
     error = estimate.pictures[-1] - sample.truth
     parts = {
@@ -59,6 +77,9 @@ def losses(estimate: Estimate, sample: Sample, flow_weight: float, deviation_wei
         "still": ((error.abs() + estimate.residual.abs()).mean((1, 2, 3)) * sample.still).sum() / len(sample.still),
     }
     total = parts["charbonnier"] + 0.5 * parts["laplacian"] + deviation_weight * parts["deviation"] + flow_weight * parts["flow"] + 4 * parts["still"]
+    if census_weight:
+        parts["census"] = census(estimate.pictures[-1], sample.truth)
+        total = total + census_weight * parts["census"]
     for picture in estimate.pictures[:-1]:  # coarse pictures feed the next level
         truth = functional.avg_pool2d(sample.truth, sample.truth.shape[-1] // picture.shape[-1])
         total = total + 0.25 * charbonnier(picture - truth) / len(estimate.pictures)

@@ -68,6 +68,7 @@ class Settings:
     width: int = 0
     flow_weight: float = 0.05
     deviation_weight: float = 0.0
+    census_weight: float = 0.0
     heldout: int = 4
     far: float = 0.25
     until: int = 0
@@ -141,7 +142,7 @@ class Trainer:
                 group["lr"] = self.rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half):
             estimate = self.architecture.estimate(self.network, sample)
-        total, parts = losses(estimate, sample, self.flow_weight(), self.settings.deviation_weight)
+        total, parts = losses(estimate, sample, self.flow_weight(), self.settings.deviation_weight, self.settings.census_weight)
         self.network.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         elapsed = self._shared(self.elapsed + time.monotonic() - began)
@@ -263,6 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("averaging", float),
         ("flow-weight", float),
         ("deviation-weight", float),
+        ("census-weight", float),
         ("far", float),
         ("until", int),
         ("backgrounds", int),
