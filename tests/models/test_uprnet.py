@@ -127,10 +127,10 @@ def intermediates(monkeypatch: pytest.MonkeyPatch, variant: str, state: dict[str
     return found
 
 
-def random_network(seed: int = 0, scale: Fraction = Fraction(1), levels: int = 3) -> UPRNet:
+def random_network(seed: int = 0, scale: Fraction = Fraction(1), levels: int = 3, ensemble: int = 1) -> UPRNet:
     """A small network whose flows move pixels, and whose slopes are also negative and above one."""
     torch.manual_seed(seed)
-    network = UPRNet(4, scale=scale, levels=levels).eval()
+    network = UPRNet(4, scale=scale, levels=levels, ensemble=ensemble).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.PReLU):
             torch.nn.init.uniform_(module.weight, -0.5, 1.5)
@@ -197,7 +197,7 @@ def test_levels_follow_the_longer_side() -> None:
 
 def test_the_published_setting_for_4k() -> None:
     setup = FAMILY.setup(4096, 2160, default_scale(4096, 2160), check_options(FAMILY, {}))
-    assert setup.arguments == {"levels": 7}
+    assert setup.arguments == {"levels": 7, "ensemble": 1}
     assert setup.size_rule.padding(4096, 2160, setup.scale) == (0, 0, 0, 144)
     assert UPRNet(2, scale=setup.scale, levels=7).levels == (6, 5, 4, 3, 2, 0)
     assert (setup.size_rule.border, setup.size_rule.value) == ("constant", 0.5)
@@ -207,9 +207,40 @@ def test_builtin_takes_one_level_more_where_none_are_given() -> None:
     builtin, base = (next(variant for variant in FAMILY.variants if variant.name == name) for name in ("builtin", "uprnet_base"))
     for width, height in ((176, 144), (640, 360), (3840, 2160)):
         scale, rule = default_scale(width, height), levels_for(width, height)
-        assert FAMILY.setup(width, height, scale, {"levels": None}, base).arguments == {"levels": rule}
-        assert FAMILY.setup(width, height, scale, {"levels": None}, builtin).arguments == {"levels": rule + 1}
-        assert FAMILY.setup(width, height, scale, {"levels": 5}, builtin).arguments == {"levels": 5}
+        for variant, given, expected in ((base, None, rule), (builtin, None, rule + 1), (builtin, 5, 5)):
+            assert FAMILY.setup(width, height, scale, check_options(FAMILY, {"levels": given}), variant).arguments["levels"] == expected
+
+
+def test_builtin_hq_is_an_ensemble_of_four_unless_asked_for_another() -> None:
+    variants = {variant.name: variant for variant in FAMILY.variants}
+    for name, given, expected in (("builtin", None, 1), ("builtin_hq", None, 4), ("builtin_hq", 1, 1), ("uprnet_large", None, 1), ("uprnet_large", 2, 2)):
+        assert FAMILY.setup(64, 64, Fraction(1), check_options(FAMILY, {"ensemble": given}), variants[name]).arguments["ensemble"] == expected
+    assert variants["builtin_hq"].sources == variants["builtin"].sources
+    hq, plain = (
+        vsvfi.load_model(name, device="cpu", precision="fp32", **given) for name, given in (("builtin_hq", {"options": {"ensemble": 1}}), ("builtin", {}))
+    )
+    first, second = torch.rand(2, 3, 40, 56)
+    assert torch.equal(hq(first, second, 0.3), plain(first, second, 0.3))
+
+
+@pytest.mark.parametrize("scale", [Fraction(1), Fraction(1, 2)])
+@pytest.mark.parametrize("count", [2, 4])
+def test_an_ensemble_is_the_mean_of_its_views(count: int, scale: Fraction) -> None:
+    network, single = random_network(scale=scale, ensemble=count), random_network(scale=scale)
+    single.load_state_dict(network.state_dict())
+    first, second, t = torch.rand(1, 3, 32, 48), torch.rand(1, 3, 32, 48), torch.tensor([0.3])
+    with torch.inference_mode():
+        plain = single(first, second, t)
+        views = [plain, single(second.flip(2), first.flip(2), 1 - t).flip(2), single(second, first, 1 - t), single(first.flip(3), second.flip(3), t).flip(3)]
+        assert float((network(first, second, t) - torch.stack(views[:count]).mean(0)).abs().max()) < 1e-5
+        assert all(float((view - plain).abs().max()) > 1e-2 for view in views[1:])
+
+
+def test_an_ensemble_keeps_the_laws_of_phases() -> None:
+    network = random_network(ensemble=4)
+    laws.a_batch_equals_single_calls(network, (32, 48), laws.relatively_within(1e-5))
+    laws.several_times_of_one_pair_in_one_batch(network, (32, 48), laws.relatively_within(1e-5))
+    laws.phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(network)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5, 0.25])
@@ -235,7 +266,9 @@ def random_state(variant: str) -> dict[str, Tensor]:
         ({"options": {"levels": 0}}, r"options\['levels'\]=0, must be a whole number from 1 to 9"),
         ({"options": {"levels": True}}, r"options\['levels'\]=True, must be a whole number"),
         ({"options": {"levels": 2}, "scale": 0.25}, r"options\['levels'\]=2, must be more than the 2 levels that scale=0.25 skips; use 3 or more"),
-        ({"options": {"steps": 2}}, "UPR-Net has no option 'steps'; it takes levels"),
+        ({"options": {"steps": 2}}, "UPR-Net has no option 'steps'; it takes ensemble, levels"),
+        ({"options": {"ensemble": 3}}, r"options\['ensemble'\]=3, must be 1, 2 or 4 views of a pair"),
+        ({"options": {"ensemble": True}}, r"options\['ensemble'\]=True, must be 1, 2 or 4"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], fault: str) -> None:

@@ -32,19 +32,36 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What depends on one image: the levels that are computed, coarse to fine."""
+    """What depends on one image: the levels that are computed, coarse to fine. `others` are those of the further views of an ensemble."""
 
     levels: tuple[Level, ...]
+    others: tuple[Frame, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What depends on both images but not on t."""
+    """What depends on both images but not on t. `others` are the further views of an ensemble."""
 
     first: Frame
     second: Frame
     flows: tuple[tuple[Tensor, Tensor, Tensor], ...]
     """Per level, coarse to fine: flow 0->1 and 1->0, [B, 4, ...] float32 in pixels of its own grid, at the level's full, half and quarter size."""
+    others: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way of looking at a pair that shows the same motion: mirrored along `axes` of [B, 3, H, W], the frames and the time `backwards`."""
+
+    axes: tuple[int, ...]
+    backwards: bool
+
+    def mirrored(self, image: Tensor) -> Tensor:
+        return image.flip(self.axes) if self.axes else image
+
+
+VIEWS = (View((), False), View((2,), True), View((), True), View((3,), False))
+"""What an ensemble averages, the plain one first; an ensemble of two takes the first two."""
 
 
 class UPRNet(Interpolator[Frame, Pair]):
@@ -54,10 +71,12 @@ class UPRNet(Interpolator[Frame, Pair]):
         width: channels of the finest features; every other width follows from it.
         scale: 1, 1/2 or 1/4: at how much of the resolution the finest motion is estimated. The levels between are left out.
         levels: of the image pyramid, the coarsest at 1/2^(levels-1) of the size; sizes must be multiples of 2^(levels+1).
+        ensemble: how many of `VIEWS` are averaged: 1, 2 or 4. Errors of the views differ, so their mean is nearer to the truth (not part of the paper).
     """
 
-    def __init__(self, width: int, *, scale: Fraction = Fraction(1), levels: int = 3) -> None:
+    def __init__(self, width: int, *, scale: Fraction = Fraction(1), levels: int = 3, ensemble: int = 1) -> None:
         super().__init__()
+        self.views = VIEWS[:ensemble]
         self.feat_pyramid = FeaturePyramid(width)
         self.motion_estimator = MotionEstimator(width)
         self.synthesis_network = SynthesisNetwork(width)
@@ -79,12 +98,24 @@ class UPRNet(Interpolator[Frame, Pair]):
 
     def encode_frame(self, image: Tensor) -> Frame:
         image = image.flip(1)  # the network sees BGR
-        return Frame(tuple(self._level(resize_bilinear(image, Fraction(1, 2**level))) for level in self.levels))
+        plain = self._levels(image)
+        others = (plain if not view.axes else self._levels(view.mirrored(image)) for view in self.views[1:])
+        return Frame(plain, tuple(Frame(levels) for levels in others))
+
+    def _levels(self, image: Tensor) -> tuple[Level, ...]:
+        return tuple(self._level(resize_bilinear(image, Fraction(1, 2**level))) for level in self.levels)
 
     def _level(self, image: Tensor) -> Level:
         return Level(image, self.feat_pyramid(image))
 
     def prepare_pair(self, first: Frame, second: Frame) -> Pair:
+        others = []
+        for view, before, after in zip(self.views[1:], first.others, second.others, strict=True):
+            others.append(self._pair(after, before) if view.backwards else self._pair(before, after))
+        return Pair(first, second, self._pair(first, second).flows, tuple(others))
+
+    def _pair(self, first: Frame, second: Frame) -> Pair:
+        """The motion of one view."""
         coarsest = first.levels[0].features[2]
         flow = coarsest.new_zeros((coarsest.shape[0], 4, *coarsest.shape[2:]), dtype=torch.float32)
         feature = torch.zeros_like(coarsest)
@@ -100,7 +131,10 @@ class UPRNet(Interpolator[Frame, Pair]):
         return Pair(first, second, tuple(pyramids))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        return self.pictures(pair, t)[-1].clamp(0, 1).flip(1)
+        picture = self.pictures(pair, t)[-1].clamp(0, 1)
+        for view, other in zip(self.views[1:], pair.others, strict=True):
+            picture = picture + view.mirrored(self.pictures(other, 1 - t if view.backwards else t)[-1].clamp(0, 1))
+        return (picture / len(self.views) if pair.others else picture).flip(1)
 
     def pictures(self, pair: Pair, t: Tensor) -> list[Tensor]:
         """What every level makes of the frame at t, coarse to fine: [B, 3, h, w] BGR float32, not clamped (which would hide errors from a gradient)."""

@@ -41,8 +41,8 @@ def default_scale(width: int, height: int) -> Fraction:
     return Fraction(1, 2**skipped)
 
 
-def configure(width: int, height: int, scale: Fraction, options: Mapping[str, object], more: int = 0) -> Setup:
-    """Levels and the padding that follows from them; `more` levels than the published rule where the options give none.
+def configure(width: int, height: int, scale: Fraction, options: Mapping[str, object], more: int = 0, ensemble: int = 1) -> Setup:
+    """Levels and the padding that follows from them; `more` levels than the published rule, and an `ensemble`, where the options give none.
 
     Raises:
         ArgumentError: the given levels leave none to estimate motion at.
@@ -60,7 +60,7 @@ def configure(width: int, height: int, scale: Fraction, options: Mapping[str, ob
             )
     # The multiple counts at reduced resolution: 2 ** (levels + 1) pixels of the clip.
     rule = SizeRule(multiple=2 ** (levels + 1 - skipped), centred=False, border="constant", value=0.5)
-    return Setup(scale, rule, {"levels": levels})
+    return Setup(scale, rule, {"levels": levels, "ensemble": options.get("ensemble") or ensemble})
 
 
 def _check_levels(value: object) -> int | None:
@@ -68,6 +68,30 @@ def _check_levels(value: object) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_LEVELS):
         raise ValueError(f"must be a whole number from 1 to {_MOST_LEVELS}, or None for the rule")
     return value
+
+
+def _check_ensemble(value: object) -> int | None:
+    """`options={"ensemble": ...}`."""
+    if value is not None and (isinstance(value, bool) or value not in (1, 2, 4)):
+        raise ValueError("must be 1, 2 or 4 views of a pair, or None for the model's own")
+    assert value is None or isinstance(value, int)
+    return value
+
+
+_BUILTIN = Builtin(file="uprnet_builtin.safetensors", sha256="03f0e3e04d8b531adc9a31a92922c98ba92c56f7c946daa599590b577650d230", size=848_074)
+
+
+def _builtin(name: str, ensemble: int, note: str) -> Variant:
+    return Variant(
+        name=name,
+        config={"width": 8},
+        sources=(_BUILTIN,),
+        licence="MIT",
+        parameters=420_009,
+        configure=partial(configure, more=1, ensemble=ensemble),  # large motion gains by the level, README.md has the figures
+        bfloat=True,  # at most 0.04 dB apart on every set of the provenance file
+        note=note,
+    )
 
 
 def _variant(name: str, width: int, parameters: int, git_blob: str, note: str) -> Variant:
@@ -91,20 +115,12 @@ FAMILY = Family(
     scales=tuple(_SKIPPED),
     default_scale=default_scale,
     configure=configure,
-    options={"levels": _check_levels},
-    option_defaults={"levels": None},
+    options={"levels": _check_levels, "ensemble": _check_ensemble},
+    option_defaults={"levels": None, "ensemble": None},
     code_licence="CC BY-NC-ND 4.0",
     variants=(
-        Variant(
-            name="builtin",
-            config={"width": 8},
-            sources=(Builtin(file="uprnet_builtin.safetensors", sha256="03f0e3e04d8b531adc9a31a92922c98ba92c56f7c946daa599590b577650d230", size=848_074),),
-            licence="MIT",
-            parameters=420_009,
-            configure=partial(configure, more=1),  # large motion gains, README.md has the figures
-            bfloat=True,  # at most 0.04 dB apart on every set of the provenance file
-            note="packaged, no download; small, trained on procedural scenes alone (scripts/train), any time",
-        ),
+        _builtin("builtin", 1, "packaged, no download; small, trained on procedural scenes alone (scripts/train), any time"),
+        _builtin("builtin_hq", 4, "packaged: builtin, and four views of each pair averaged; better and four times slower"),
         _variant("base", 16, 1_653_961, "c455803adf797887e0e0a0ebc862816f0912ce7a", "small; large motion, any time"),
         _variant("large", 24, 3_701_865, "6313f56c679c9cf5558335dc469d42327b488647", "larger; large motion, any time"),
         _variant("llarge", 32, 6_563_721, "c94cafbd7101aa4c51e5d3ed34fdcd145c5bad73", "largest and best; large motion, any time"),
