@@ -38,9 +38,11 @@ class Architecture:
         fresh: a network to start from.
         outputs: the weights whose outputs are flows, masks and colours.
         estimate: what a network makes of a batch.
+        used: the network as `interpolate()` would use it on pictures of (width, height).
     """
 
     config: dict[str, Any]
     fresh: Callable[..., AnyInterpolator]
     outputs: Callable[[Any], list[Tensor]]
     estimate: Callable[[Any, Sample], Estimate]
+    used: Callable[[Any, tuple[int, int]], AnyInterpolator] = lambda network, size: network

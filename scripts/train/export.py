@@ -17,7 +17,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from scripts.train.heldout import score
+from scripts.train.heldout import SIZE, score
 from scripts.train.train import ARCHITECTURES
 
 TARGET = Path("vsvfi/weights/builtin/uprnet_builtin.safetensors")
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="best.pt or last.pt of a training run; its averaged weights are taken")
     parser.add_argument("--target", type=Path, default=TARGET)
     parser.add_argument("--command", default="", help="how it was trained, for the record")
+    parser.add_argument("--commit", default="", help="of this repository, that it was trained with; default the current one")
     parser.add_argument("--scores", type=Path, help="JSON file of scores to copy into the record")
     given = parser.parse_args(arguments)
     checkpoint = torch.load(given.checkpoint, map_location="cpu", weights_only=True)
@@ -38,10 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     safetensors.torch.save_file(state, given.target)
     given.target.chmod(0o644)  # safetensors keeps new files to their owner
     content = given.target.read_bytes()
-    network = ARCHITECTURES[checkpoint["architecture"]].fresh(**checkpoint["config"]).eval()
+    architecture = ARCHITECTURES[checkpoint["architecture"]]
+    network = architecture.fresh(**checkpoint["config"]).eval()
     network.load_state_dict({key: value.float() for key, value in state.items()})
-    result = score(network)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    result = score(architecture.used(network, SIZE))
+    commit = given.commit or subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     record = {
         "file": given.target.name,
         "sha256": hashlib.sha256(content).hexdigest(),

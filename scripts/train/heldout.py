@@ -9,11 +9,16 @@ from functools import cache
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vsvfi.engine.build import AnyInterpolator
 from vsvfi.synthetic import scene
 
 FIRST_SEED = 900_000
+SIZE = (256, 144)
+"""Of the pictures: width and height."""
+_PADDING = tuple(side for size in SIZE for side in (0, -size % 64))
+"""At the right and the bottom, to sizes that every architecture takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +33,16 @@ class Case:
 
 
 @cache
-def cases(count: int = 4, width: int = 256, height: int = 144) -> tuple[Case, ...]:
+def cases(count: int = 4, size: tuple[int, int] = SIZE) -> tuple[Case, ...]:
     """`count` pairs of each kind of scene, times 1/2, 1/4, 1/2, 3/4 ... in turn, and one pair without any motion."""
     found = []
     for kind in ("mixed", "textured", "flat", "pan"):
         for index in range(count):
-            shown = scene(FIRST_SEED + index, width, height, kind=kind)
+            shown = scene(FIRST_SEED + index, *size, kind=kind)
             t = (0.5, 0.25, 0.5, 0.75)[index % 4]
             first, truth, second = (torch.from_numpy(np.ascontiguousarray(shown.frame(time)))[None] for time in (3.0, 3.0 + t, 4.0))
             found.append(Case(kind, first, second, truth, t))
-    still = scene(FIRST_SEED, width, height, kind="textured").frame(3.0)
+    still = scene(FIRST_SEED, *size, kind="textured").frame(3.0)
     image = torch.from_numpy(still)[None]
     found.append(Case("still", image, image, image, 0.5))
     return tuple(found)
@@ -67,7 +72,8 @@ def score(network: AnyInterpolator, count: int = 4) -> Score:
     device = next(network.parameters()).device
     for case in cases(count):
         times = torch.tensor([case.t], device=device)
-        picture = network(case.first.to(device), case.second.to(device), times).cpu()
+        first, second = (functional.pad(image.to(device), _PADDING, value=0.5) for image in (case.first, case.second))
+        picture = network(first, second, times)[..., : SIZE[1], : SIZE[0]].cpu()
         if case.name == "still":
             still_error = float((picture - case.truth).abs().max()) * 255
             continue

@@ -28,7 +28,7 @@ from torch import distributed, nn
 
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
-from scripts.train.heldout import Score, score
+from scripts.train.heldout import SIZE, Score, score
 from scripts.train.ifrnet import IFRNET
 from scripts.train.loss import losses
 from scripts.train.optimiser import Muon
@@ -224,7 +224,7 @@ def train(settings: Settings, *, resume: bool = False) -> Trainer:
 def _report(trainer: Trainer, means: dict[str, float], sample: Sample, picture: torch.Tensor) -> None:
     """Score, curve, sample picture, checkpoints."""
     settings = trainer.settings
-    result: Score = score(trainer.average, settings.heldout)
+    result: Score = score(trainer.architecture.used(trainer.average, SIZE), settings.heldout)
     gains = "  ".join(f"{kind} {gain:+.2f}" for kind, gain in result.by_kind.items())
     line = f"held out {result.psnr:.2f} dB, blending {result.blend:.2f}; gain: {gains}; still {result.still_error:.2f}/255"
     print(f"step {trainer.step}: {line}", file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from scripts.train.architecture import Architecture, Estimate
 from scripts.train.data import Sample
 from vsvfi.models.uprnet.network import UPRNet
 from vsvfi.models.uprnet.parts import SLOPE, FeaturePyramid, MotionEstimator
+from vsvfi.models.uprnet.spec import BUILTIN_MORE_LEVELS, levels_for
 
 LEVELS = 3
 """Of samples up to 128 pixels; larger ones take one more for every doubling, and one for their larger motion."""
@@ -87,4 +88,9 @@ def _deep_enough(network: UPRNet, side: int) -> UPRNet:
     return network if levels == len(network.levels) else network.of_levels(levels)
 
 
-UPRNET = Architecture({"width": 8}, fresh_network, output_weights, estimate)
+def used(network: UPRNet, size: tuple[int, int]) -> UPRNet:
+    """With as many levels as the packaged model takes for pictures of this size."""
+    return network.of_levels(levels_for(*size) + BUILTIN_MORE_LEVELS)
+
+
+UPRNET = Architecture({"width": 8}, fresh_network, output_weights, estimate, used)

@@ -15,6 +15,9 @@ _TRAINED_LEVELS = 3
 _SKIPPED = {Fraction(1): 0, Fraction(1, 2): 1, Fraction(1, 4): 2}
 _MOST_LEVELS = 9
 
+BUILTIN_MORE_LEVELS = 1
+"""What `builtin` takes beyond the published rule: large motion gains, README.md has the figures."""
+
 _CHECKPOINTS = "https://github.com/srcn-ivl/UPR-Net/raw/master/checkpoints/"
 _LICENCE = "CC BY-NC-ND 4.0 (non-commercial, no modified copies)"
 _NOTICE = (
@@ -88,7 +91,7 @@ def _builtin(name: str, ensemble: int, note: str) -> Variant:
         sources=(_BUILTIN,),
         licence="MIT",
         parameters=420_009,
-        configure=partial(configure, more=1, ensemble=ensemble),  # large motion gains by the level, README.md has the figures
+        configure=partial(configure, more=BUILTIN_MORE_LEVELS, ensemble=ensemble),
         bfloat=True,  # at most 0.04 dB apart on every set of the provenance file
         note=note,
     )
