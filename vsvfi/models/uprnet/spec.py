@@ -81,7 +81,7 @@ def _check_ensemble(value: object) -> int | None:
     return value
 
 
-_BUILTIN = Builtin(file="uprnet_builtin.safetensors", sha256="03f0e3e04d8b531adc9a31a92922c98ba92c56f7c946daa599590b577650d230", size=848_074)
+_BUILTIN = Builtin(file="uprnet_builtin.safetensors", sha256="8eb2f71632513ca559a980c34de359a43a7fbe7ff3a4223e0766f2fdd9d71193", size=848_074)
 
 
 def _builtin(name: str, ensemble: int, note: str) -> Variant:
