@@ -190,8 +190,8 @@ def test_what_stands_still_beside_motion_does_not_flicker(multi: int) -> None:
     for n in range(1, multi):
         frame = result.get_frame(n)
         for ours, theirs in zip(arrays(frame), arrays(clip.get_frame(0)), strict=True):
-            # Flow lives on a quarter grid, so motion bleeds some pixels into its neighbourhood.
-            assert np.abs(ours[:, :48].astype(int) - theirs[:, :48].astype(int)).max() <= 1
+            # Flow is found on coarse grids, so motion bleeds into its neighbourhood: by up to 20 pixels here.
+            assert np.abs(ours[:, :44].astype(int) - theirs[:, :44].astype(int)).max() <= 1
         assert not np.array_equal(arrays(frame)[0][:, 64:], arrays(clip.get_frame(0))[0][:, 64:])
 
 
