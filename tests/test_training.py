@@ -13,6 +13,7 @@ import torch
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
 from scripts.train.export import main as export
+from scripts.train.heldout import SIZE
 from scripts.train.loss import census, deviation
 from scripts.train.recording import halved_colour, quantised
 from scripts.train.train import ARCHITECTURES, Settings, Trainer, main, train
@@ -202,3 +203,14 @@ def test_census_sees_edges_and_no_brightness() -> None:
 def test_deviation_is_the_root_of_the_mean_square_of_each_picture() -> None:
     error = torch.stack([torch.full((3, 4, 4), 0.3), torch.cat((torch.zeros(3, 4, 2), torch.full((3, 4, 2), 0.4)), 2)])
     assert float(deviation(error)) == pytest.approx((0.3 + 0.4 / 2**0.5) / 2, rel=1e-3)
+
+
+def test_the_score_is_of_the_network_as_it_is_used() -> None:
+    """A UPR-Net with the packaged model's number of levels, whatever it was trained with; the weights are shared."""
+    architecture = ARCHITECTURES["uprnet"]
+    network = architecture.fresh(width=4)
+    levels = {size: architecture.used(network, size).levels for size in (SIZE, (1280, 720))}
+    assert levels == {SIZE: (3, 2, 1, 0), (1280, 720): (5, 4, 3, 2, 1, 0)}
+    assert network.levels == (2, 1, 0)
+    other = ARCHITECTURES["ifrnet"]
+    assert other.used(network, SIZE) is network

@@ -318,30 +318,6 @@ def test_any_order_of_requests_gives_the_same_frames(fake_family: Recorder) -> N
             assert all(np.array_equal(a, b) for a, b in zip(arrays(frame), expected[n], strict=True))
 
 
-def test_as_many_frames_at_a_time_as_there_are_threads_and_memory_for(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    from vsvfi.clip import blending
-    from vsvfi.engine.build import Blueprint
-
-    workers: list[int] = []
-    session = blending.Session
-    monkeypatch.setattr(blending, "Session", lambda *given, **named: workers.append(named["workers"]) or session(*given, **named))
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(4)
-        interpolated(fake_family, numbered())
-        torch.set_num_threads(1)
-        interpolated(fake_family, numbered())
-        torch.set_num_threads(4)
-        interpolated(fake_family, numbered(), streams=3)
-        monkeypatch.setattr(Blueprint, "needs", lambda self, width, height, dtype, pictures: 1 << (60 if pictures > 1 else 1))
-        interpolated(fake_family, numbered())
-    finally:
-        torch.set_num_threads(threads)
-    assert workers == [2, 1, 3, 1]
-
-
 def test_several_devices_share_the_work(fake_family: Recorder) -> None:
     with pytest.raises(vs.Error, match="a list must name different devices"):
         interpolated(fake_family, numbered(), device=["cpu", "cpu"])

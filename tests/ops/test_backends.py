@@ -167,3 +167,8 @@ def test_an_operator_takes_its_first_kernel_that_runs(machine: Path, monkeypatch
     assert choose("cuda", ("cupy",)).name == "reference"
     with pytest.raises(ArgumentError, match=r"VSVFI_OPS='mamba_ssm', cannot run here: mamba_ssm is not installed; .*; unset it"):
         choose("cuda", ("mamba_ssm", "cupy"))
+
+
+def test_a_callers_autocast_does_not_spoil_the_trials() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert backend_module._trial("llvmlite") is None

@@ -116,3 +116,14 @@ def test_only_tensors_that_want_a_gradient_get_one(emulated_cupy: CupyDouble) ->
     assert values[1].grad is not None
     assert values[0].grad is None
     assert displacement.grad is None
+
+
+def test_there_are_first_derivatives_alone(emulated_cupy: CupyDouble) -> None:
+    values, displacement, _, gradients = case()
+    inputs = [value.requires_grad_() for value in values]
+    results = gradient.splat_values(cupy, inputs, displacement, None)
+    total = sum((result * given).square().sum() for result, given in zip(results, gradients, strict=True))
+    assert isinstance(total, Tensor)
+    (first,) = torch.autograd.grad(total, inputs[:1], create_graph=True)
+    with pytest.raises(RuntimeError):
+        first.sum().backward()
