@@ -304,6 +304,17 @@ def test_a_frame_takes_the_memory_that_is_documented() -> None:
     assert per_pixel == pytest.approx((16 + 32 / 4 + 64 / 16 + 3) * (1 + 1 / 4 + 1 / 16))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_no_frame_waits_for_a_compiler(precision: str) -> None:
+    native = pytest.importorskip("vsvfi.ops.splat.native", reason="without llvmlite nothing is compiled")
+    native.compiled.cache_clear()
+    model = vsvfi.load_model("builtin", device="cpu", precision=precision)
+    made = native.compiled.cache_info().misses
+    assert made in (0, 3)  # none where another form of splatting is in use
+    model(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), 0.5)
+    assert native.compiled.cache_info().misses == made
+
+
 def test_half_precision_on_the_cpu_is_near() -> None:
     state = random_state("uprnet_base")
     first, second = (torch.nn.functional.interpolate(torch.rand(1, 3, 8, 12), size=(64, 96), mode="bilinear") for _ in range(2))

@@ -248,10 +248,10 @@ def test_nothing_is_splatted_to_nothing() -> None:
     assert splat(torch.zeros(2, 0, 3, 4), torch.zeros(2, 2, 3, 4)).shape == (2, 0, 3, 4)
 
 
-def test_warming_up_splats_every_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warming_up_makes_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[torch.dtype]] = []
     kept = reference.splat_values
     monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("reference", True, "no kernel"))
     monkeypatch.setattr(reference, "splat_values", lambda parts, *others: seen.append({part.dtype for part in parts}) or kept(parts, *others))
-    warm_up(torch.device("cpu"), torch.bfloat16)
-    assert seen == [{torch.bfloat16, torch.float32}] * 2
+    warm_up(torch.device("cpu"), [[(3, torch.float32), (8, torch.bfloat16)], [(5, torch.float32)]])
+    assert seen == [{torch.bfloat16, torch.float32}, {torch.float32}]

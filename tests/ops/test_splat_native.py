@@ -39,7 +39,7 @@ def agree(found: list[Tensor], expected: list[Tensor], tolerance: float = 1e-6) 
     height=st.integers(1, 20),
     width=st.integers(1, 20),
     batch=st.integers(1, 3),
-    channels=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    channels=st.sampled_from([[1], [3, 8], [16], [32], [40, 1, 5], [70, 29]]),
     weighted=st.sampled_from(["no", "each", "shared"]),
     reach=st.sampled_from([0.0, 0.3, 3.0, 1e3, 1e38]),
     form=st.sampled_from(["channels last", "contiguous", "slice", "crop", "shared"]),
@@ -69,6 +69,37 @@ def test_other_types_are_those_of_the_results(dtype: torch.dtype) -> None:
     (value, other), displacement, weight = case(7, 9, 2, [5, 3])
     values, displacement = [value.to(dtype), other], displacement.to(dtype)
     agree(kernel_llvmlite.run(values, displacement, weight), reference.splat_values(values, displacement, weight), 1e-6 if dtype == torch.float64 else 1e-2)
+
+
+@pytest.mark.parametrize("form", ["channels last", "contiguous", "crop"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_bfloat16_is_read_exactly_and_rounded_once(weighted: bool, form: str) -> None:
+    values, displacement, weight = case(9, 14, 2, [3, 70, 8], reach=1.0)
+    values = [value.bfloat16() for value in values]
+    values[0][0, 1, 4, 4:8] = torch.tensor([nan, torch.inf, -torch.inf, 3.3e38])
+    if form == "contiguous":
+        values = [value.contiguous() for value in values]
+    elif form == "crop":
+        values = [torch.nn.functional.pad(value, (1, 2, 1, 0)).contiguous(memory_format=torch.channels_last)[:, :, 1:, 1:-2] for value in values]
+    weights = weight if weighted else None
+    expected = kernel_llvmlite.run([value.float() for value in values], displacement, weights)
+    found = kernel_llvmlite.run([values[0], values[1].float(), values[2]], displacement, weights)
+    for one, other, dtype in zip(found, expected, (torch.bfloat16, torch.float32, torch.bfloat16), strict=True):
+        assert one.dtype == dtype
+        assert torch.equal(one.nan_to_num(7), other.to(dtype).nan_to_num(7))
+        assert torch.equal(one.isnan(), other.isnan())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_size_of_the_workspace_changes_no_bit(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    values, displacement, weight = case(37, 53, 2, [3, 21], reach=6.0)
+    values[1] = values[1].to(dtype)
+    found = []
+    for numbers in (1, 1 << 12, 1 << 30):
+        monkeypatch.setattr(kernel_llvmlite, "_WORKSPACE", numbers)
+        found.append(kernel_llvmlite.run(values, displacement, weight, True))
+    for others in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -125,7 +156,7 @@ def test_negative_weights_count() -> None:
 @pytest.mark.usefixtures("fresh_choice")
 def test_it_is_the_cpus_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VSVFI_OPS", raising=False)
-    warm_up(torch.device("cpu"), torch.float32)
+    warm_up(torch.device("cpu"), [[(2, torch.float32)]])
     calls: list[int] = []
     monkeypatch.setattr(kernel_llvmlite, "splat_values", lambda values, displacement, *others: calls.append(len(values)) or [*values, displacement[:, :1]])
     (value,), displacement, _ = case(5, 6, 1, [2])

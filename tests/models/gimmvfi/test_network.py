@@ -199,8 +199,8 @@ def test_options_are_checked(value: object) -> None:
 
 
 def test_operators_are_ready_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    warmed: list[tuple[str, torch.dtype]] = []
-    monkeypatch.setattr("vsvfi.ops.splat.warm_up", lambda device, dtype: warmed.append(("splat", dtype)))
+    warmed: list[tuple[str, object]] = []
+    monkeypatch.setattr("vsvfi.ops.splat.warm_up", lambda device, calls, kind: warmed.append((kind, tuple(map(tuple, calls)))))
     monkeypatch.setattr("vsvfi.models.flow.raft.network.warm_up", lambda device, dtype: warmed.append(("lookup", dtype)))
     vsvfi.load_model("gimmvfi_r", weights=seeded_state(), device="cpu", precision="bf16")
-    assert set(warmed) == {("splat", torch.float32), ("lookup", torch.bfloat16)}
+    assert set(warmed) == {("linear", (((16, torch.float32),),)), ("lookup", torch.bfloat16)}

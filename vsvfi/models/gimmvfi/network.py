@@ -19,6 +19,7 @@ from vsvfi.models.flow.flowformer import FlowFormer
 from vsvfi.models.flow.raft import RAFT
 from vsvfi.models.flow.recurrence import pixel_grid
 from vsvfi.models.gimmvfi.motion import (
+    LATENT,
     ImplicitNetwork,
     encode_flows,
     flow_scale,
@@ -116,7 +117,7 @@ class GIMMVFI(Interpolator[Frame, Pair]):
 
     def prepare_operators(self) -> None:
         self.flow_estimator.prepare_operators()
-        splat.warm_up(self.alpha_v.device, torch.float32)
+        splat.warm_up(self.alpha_v.device, [[(LATENT, torch.float32)]], kind="linear")
         warm_up(self.alpha_v.device, self.amt_update4_low.convc1.weight.dtype)
 
     def encode_frame(self, image: Tensor) -> Frame:

@@ -93,8 +93,9 @@ class UPRNet(Interpolator[Frame, Pair]):
         return other
 
     def prepare_operators(self) -> None:
-        weight = self.synthesis_network.pred.weight
-        warm_up(weight.device, weight.dtype)
+        pred = self.synthesis_network.pred
+        dtype, width = pred.weight.dtype, pred.in_channels // 2
+        warm_up(pred.weight.device, [[(3, torch.float32), (width, dtype)], [(2 * width, dtype)], [(4 * width, dtype)]])
 
     def encode_frame(self, image: Tensor) -> Frame:
         image = image.flip(1)  # the network sees BGR

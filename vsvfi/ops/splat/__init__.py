@@ -65,14 +65,20 @@ def splat(
     return results[0] if isinstance(values, Tensor) else results
 
 
-def warm_up(device: torch.device, dtype: torch.dtype) -> None:
-    """Load and compile what splatting on this device needs for values of this type and float32, so that no frame has to wait for it."""
+def warm_up(device: torch.device, calls: Sequence[Sequence[tuple[int, torch.dtype]]], kind: Kind = "average") -> None:
+    """Load and compile what splatting on this device needs, so that no frame has to wait for it.
+
+    Args:
+        device: where the values will be.
+        calls: channels and type of the values of each call to come; the native code for a CPU is made for them.
+        kind: of these calls.
+    """
     displacement = torch.zeros(1, 2, 2, 2, device=device)
-    values, importance = [torch.zeros(1, 1, 2, 2, device=device, dtype=entry) for entry in {dtype, torch.float32}], displacement[:, :1]
+    importance = None if kind == "average" else displacement[:, :1]
     with torch.no_grad():
-        splat(values, displacement)
-        if device.type == "cpu":  # code with weights is another there
-            splat(values, displacement, kind="linear", importance=importance)
+        for call in calls:
+            values = [torch.zeros(1, channels, 2, 2, device=device, dtype=dtype) for channels, dtype in call]
+            splat(values, displacement, kind=kind, importance=importance)
 
 
 def _backend(tensors: Sequence[Tensor], deterministic: bool) -> str:

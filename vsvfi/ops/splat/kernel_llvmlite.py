@@ -20,34 +20,39 @@ from vsvfi.ops.threads import in_parts
 _WORTHWHILE = 1 << 19
 """Numbers in the results for which one more thread is worth its start, which takes a third of a millisecond."""
 
+_WORKSPACE = 1 << 18
+"""Numbers in the sums of one band, about: what the nearer caches of a core hold."""
+
 
 def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None, with_total: bool = False) -> list[Tensor]:
     """A / D for each of `values`; see `vsvfi.ops.splat.reference.splat_values`, which has the same arguments. None may be empty.
 
     With `with_total` the summed weights D come last, [B, 1, H, W] float32.
-    Results are dense and channels last in memory. Values in float32 whose channels lie side by side are read where they are, others are copied first.
+    Results are dense and channels last in memory. Values in float32 and bfloat16 whose channels lie side by side are read where they are, others are copied
+    first, and what is of another type becomes float32.
     """
-    function = native.compiled(weight is not None)
     displacement = displacement.detach().float()
     batch, _, height, width = displacement.shape
     low, high = displacement[:, 1].aminmax(dim=2)
     pictures = [_readable(value) for value in values]
-    results = [torch.empty(batch, height, width, value.shape[1]) for value in values]
+    layouts = tuple(native.Layout(picture.shape[1], picture.dtype == torch.bfloat16) for picture in pictures)
+    function, depth = native.compiled(weight is not None, layouts), native.depth(layouts)
+    results = [torch.empty(batch, height, width, picture.shape[1], dtype=picture.dtype) for picture in pictures]
     total = torch.empty(batch, height, width)
     weights = None if weight is None else weight.detach().float()[:, 0]
 
-    def task(index: int, begin: int, end: int) -> None:
+    def task(index: int, begin: int, end: int, sums: Tensor) -> None:
         fields: list[int] = []
         for picture, result in zip(pictures, results, strict=True):
-            fields += (_of(picture, index), picture.stride(2), picture.stride(3), result[index].data_ptr(), picture.shape[1])
+            fields += (_of(picture, index), picture.stride(2), picture.stride(3), result[index].data_ptr())
         table = (ctypes.c_int64 * len(fields))(*fields)
         function(
             ctypes.addressof(table),
             *(displacement[index, axis].data_ptr() for axis in range(2)),
             *(bound[index].data_ptr() for bound in (low, high)),
             0 if weights is None else _of(weights, index),
+            sums.data_ptr(),
             total[index].data_ptr(),
-            len(pictures),
             *displacement.stride()[2:],
             *((0, 0) if weights is None else weights.stride()[1:]),
             height,
@@ -56,13 +61,15 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None, w
             end,
         )
 
-    threads = min(torch.get_num_threads(), 1 + sum(result.numel() for result in results) // _WORTHWHILE)
-    bands = min(height, threads // math.gcd(batch, threads))  # so that every thread has as many
+    threads = min(torch.get_num_threads(), 1 + batch * height * width * depth // _WORTHWHILE)
+    parts = threads // math.gcd(batch, threads)  # of a picture, so that every thread has as many
+    bands = min(height, parts * max(1, height * width * depth // (parts * _WORKSPACE)))
     tasks = [(index, height * band // bands, height * (band + 1) // bands) for index in range(batch) for band in range(bands)]
+    workspaces = torch.empty(threads, max(end - begin for _, begin, end in tasks) * width * depth)
 
     def work(first: int) -> None:
         for given in tasks[first::threads]:
-            task(*given)
+            task(*given, workspaces[first])
 
     in_parts(work, threads, "splat")
     averages = [result.permute(0, 3, 1, 2).to(value.dtype) for result, value in zip(results, values, strict=True)]
@@ -75,8 +82,9 @@ def fault() -> str | None:
 
 
 def _readable(value: Tensor) -> Tensor:
-    """The value in float32, its channels side by side; any strides of rows and columns will do."""
-    value = value.detach().float()
+    """The value in a type that the code knows, its channels side by side; any strides of rows and columns will do."""
+    value = value.detach()
+    value = value if value.dtype == torch.bfloat16 else value.float()
     if value.shape[1] == 1 or value.stride(1) == 1:
         return value
     return value.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)

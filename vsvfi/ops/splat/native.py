@@ -1,65 +1,93 @@
 """Machine code for splatting on this machine's CPU, through LLVM: one band of target rows of one picture, all values that share a displacement.
 
 Runs through the source pixels in the order of rows and columns and adds to the targets of its band alone, so every sum has one order however many bands
-there are. Channels go in explicit vectors, which LLVM turns into whatever the CPU has. Products and sums are rounded one by one, so that a target has the
-same bits whichever way its source came. Knows no tensor; `kernel_llvmlite` does.
+there are. The code is made for the values' channels and types: the sums of all values and of the weights lie side by side in a workspace, so that a source
+adds a few vectors to each target, whatever it carries. Products and sums are rounded one by one, so that a target has the same bits whichever way its
+source came. Knows no tensor; `kernel_llvmlite` does.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
 from vsvfi.ops.llvm import FLOAT, INT, LONG, loop, machine_code
 
-LANES = 16
-"""Channels of the widest vector; what remains goes in one of 8, 4, 2 and 1 as needed."""
+LANES = 32
+"""Sums that are taken as one vector at most; LLVM divides it into what the CPU has."""
 
-FIELDS = ("source", "source_row", "source_column", "result", "channels")
-"""What the code is told about each value, as 64-bit numbers: address and strides (in numbers) of the picture, address of the dense result, channels."""
+FIELDS = ("source", "source_row", "source_column", "result")
+"""What the code is told about each value, as 64-bit numbers: address and strides (in numbers) of the picture, address of the dense result."""
 
-POINTERS = ("values", "x", "y", "low", "high", "weight", "total")
-"""Addresses: the fields of all values; displacements in x and y; smallest and largest displacement in y of every row; weights; the plane of D."""
+POINTERS = ("values", "x", "y", "low", "high", "weight", "sums", "total")
+"""Addresses: the fields of all values; displacements in x and y; smallest and largest displacement in y of every row; weights; the workspace, which is the
+band's own; the plane of D."""
 
-NUMBERS = ("count", "row", "column", "weight_row", "weight_column", "height", "width", "begin", "end")
-"""The number of values, strides of displacements and weights, the picture's size, the band's first row and the one behind its last."""
+NUMBERS = ("row", "column", "weight_row", "weight_column", "height", "width", "begin", "end")
+"""Strides of displacements and weights, the picture's size, the band's first row and the one behind its last."""
+
+_HALF = ir.IntType(16)
 
 
-@functools.cache
-def compiled(weighted: bool) -> Callable[..., None]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One value as the code reads and writes it: channels side by side, in float32 or bfloat16."""
+
+    channels: int
+    bfloat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Channels of one value that lie in one vector of sums."""
+
+    value: int
+    begin: int
+    count: int
+
+
+def depth(layouts: Sequence[Layout]) -> int:
+    """Numbers that the workspace has for each pixel of a band: the sums of all channels, then D."""
+    return sum(layout.channels for layout in layouts) + 1
+
+
+@functools.lru_cache(maxsize=64)
+def compiled(weighted: bool, layouts: tuple[Layout, ...]) -> Callable[..., None]:
     """The function, called without the GIL: addresses as in POINTERS, then NUMBERS. Fills the rows of its band in all results and in D.
 
     Args:
         weighted: whether sources have weights; without them their address and strides mean nothing.
+        layouts: of the values, one or more.
 
     Raises:
         RuntimeError: LLVM cannot make code for this machine.
     """
-    return machine_code(_Band(weighted).assembly(), "splat", len(POINTERS), len(NUMBERS))
+    return machine_code(_Band(weighted, layouts).assembly(), "splat", len(POINTERS), len(NUMBERS))
 
 
 class _Band:
     """The function being built."""
 
-    def __init__(self, weighted: bool) -> None:
-        self.weighted = weighted
+    def __init__(self, weighted: bool, layouts: tuple[Layout, ...]) -> None:
+        self.weighted, self.layouts, self.depth = weighted, layouts, depth(layouts)
+        self.vectors = _vectors(layouts)
         self.module = ir.Module(name="vsvfi_splat")
         pointers = [ir.PointerType(LONG if name == "values" else FLOAT) for name in POINTERS]
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [*pointers, *[LONG] * len(NUMBERS)]), name="splat")
         self.given = dict(zip((*POINTERS, *NUMBERS), function.args, strict=True))
         self.builder = ir.IRBuilder(function.append_basic_block())
+        self.fields = [self._fields(value) for value in range(len(layouts))]
 
     def assembly(self) -> str:
-        """The whole module. Loops need at least one round: no band, picture or value may be empty."""
+        """The whole module. Loops need at least one round: no band and no picture may be empty."""
         builder, given = self.builder, self.given
         first, pixels = (builder.mul(number, given["width"]) for number in (given["begin"], builder.sub(given["end"], given["begin"])))
-        self._clear(self._at(given["total"], first), pixels)
-        with loop(builder, given["count"]) as (value, _, _):
-            _, _, _, result, channels = self._fields(value)
-            self._clear(self._at(result, builder.mul(first, channels)), builder.mul(pixels, channels))
+        with loop(builder, pixels) as (pixel, _, _):
+            self._clear(pixel)
         begin, end = (builder.sitofp(builder.sub(given[name], LONG(back)), FLOAT) for name, back in (("begin", 1), ("end", 0)))
         with loop(builder, given["height"]) as (row, _, _):
             top = builder.uitofp(row, FLOAT)
@@ -68,12 +96,8 @@ class _Band:
             near = builder.and_(builder.fcmp_unordered("<", low, end), builder.fcmp_unordered(">=", high, begin))
             with builder.if_then(near), loop(builder, given["width"]) as (column, _, _):
                 self._source(row, top, column, begin, end)
-        with loop(builder, pixels) as (index, _, _):
-            pixel = builder.add(first, index)
-            total = builder.load(self._at(given["total"], pixel))
-            divisor = builder.select(builder.fcmp_ordered("==", total, FLOAT(0.0)), FLOAT(1.0), total)
-            with loop(builder, given["count"]) as (value, _, _):
-                self._divide(value, pixel, divisor)
+        with loop(builder, pixels) as (pixel, _, _):
+            self._divide(pixel, builder.add(first, pixel))
         builder.ret_void()
         return str(self.module)
 
@@ -113,7 +137,7 @@ class _Band:
         for number, share in enumerate(shares):
             inside = builder.and_(columns[number % 2], rows[number // 2])
             reached.append(builder.and_(inside, builder.fcmp_ordered("!=", share, FLOAT(0.0))))
-        corner = builder.add(builder.mul(above, given["width"]), left)
+        corner = builder.add(builder.mul(lines, given["width"]), left)
         below = builder.add(corner, given["width"])
         targets = [corner, builder.add(corner, LONG(1)), below, builder.add(below, LONG(1))]
         with builder.if_else(functools.reduce(builder.and_, reached)) as (all_four, some):
@@ -123,65 +147,98 @@ class _Band:
                 self._add(row, column, [self._pick(number, targets)], [self._pick(number, shares)])
 
     def _add(self, row: Any, column: Any, targets: Sequence[Any], shares: Sequence[Any]) -> None:
-        """A source's part in the sums of distinct targets."""
-        builder, given = self.builder, self.given
-        for target, share in zip(targets, shares, strict=True):
-            place = self._at(given["total"], target)
-            builder.store(builder.fadd(builder.load(place), share), place)
-        with loop(builder, given["count"]) as (value, _, _):
-            source, source_row, source_column, result, channels = self._fields(value)
-            source = self._at(source, self._offset(row, source_row, column, source_column))
-            results = [self._at(result, builder.mul(target, channels)) for target in targets]
-
-            def add(channel: Any, lanes: int) -> None:
-                values, places = self._vector(source, channel, lanes), [self._vector(result, channel, lanes) for result in results]
-                loaded = builder.load(values, align=4)
-                sums = [builder.load(place, align=4) for place in places]
-                parts = [builder.fmul(loaded, self._spread(share, lanes)) for share in shares]
-                for place, total, part in zip(places, sums, parts, strict=True):
-                    builder.store(builder.fadd(total, part), place, align=4)
-
-            self._channels(channels, add)
-
-    def _divide(self, value: Any, pixel: Any, divisor: Any) -> None:
-        """A becomes A / D in one pixel of one value."""
+        """A source's part in the sums of distinct targets, pixels of the band."""
         builder = self.builder
-        _, _, _, result, channels = self._fields(value)
-        result = self._at(result, builder.mul(pixel, channels))
+        sources = []
+        for source, row_stride, column_stride, _ in self.fields:
+            sources.append(builder.gep(source, [self._offset(row, row_stride, column, column_stride)]))
+        starts = [builder.mul(target, LONG(self.depth)) for target in targets]
+        for begin, pieces in self.vectors:
+            carried = self._joined([self._load(sources[piece.value], piece) if piece else ir.Constant(ir.VectorType(FLOAT, 1), [1.0]) for piece in pieces])
+            places = [self._vector(self.given["sums"], builder.add(start, LONG(begin)), carried.type.count) for start in starts]
+            before = [builder.load(place, align=4) for place in places]
+            parts = [builder.fmul(carried, self._spread(share, carried.type.count)) for share in shares]
+            for place, sums, part in zip(places, before, parts, strict=True):
+                builder.store(builder.fadd(sums, part), place, align=4)
 
-        def divide(channel: Any, lanes: int) -> None:
-            place = self._vector(result, channel, lanes)
-            builder.store(builder.fdiv(builder.load(place, align=4), self._spread(divisor, lanes)), place, align=4)
-
-        self._channels(channels, divide)
-
-    def _clear(self, start: Any, count: Any) -> None:
-        """Zeros from here on."""
-
-        def clear(index: Any, lanes: int) -> None:
-            zeros = ir.Constant(ir.VectorType(FLOAT, lanes), [0.0] * lanes)
-            self.builder.store(zeros, self._vector(start, index, lanes), align=4)
-
-        self._channels(count, clear)
-
-    def _channels(self, count: Any, emit: Callable[[Any, int], None]) -> None:
-        """What `emit` makes of an index and a number of lanes, for vectors that cover `count` numbers."""
+    def _divide(self, pixel: Any, target: Any) -> None:
+        """A / D in all results, and D, of one pixel of the band that is `target` in the picture."""
         builder = self.builder
-        whole = builder.lshr(count, LONG(LANES.bit_length() - 1))
-        with builder.if_then(builder.icmp_unsigned("!=", whole, LONG(0))), loop(builder, whole) as (index, _, _):
-            emit(builder.mul(index, LONG(LANES)), LANES)
-        lanes = LANES // 2
-        while lanes:
-            with builder.if_then(builder.icmp_unsigned("!=", builder.and_(count, LONG(lanes)), LONG(0))):
-                emit(builder.and_(count, LONG(-2 * lanes)), lanes)
-            lanes //= 2
+        start = builder.mul(pixel, LONG(self.depth))
+        total = builder.load(self._at(self.given["sums"], builder.add(start, LONG(self.depth - 1))))
+        builder.store(total, self._at(self.given["total"], target))
+        divisor = builder.select(builder.fcmp_ordered("==", total, FLOAT(0.0)), FLOAT(1.0), total)
+        for begin, pieces in self.vectors:
+            lanes = sum(piece.count if piece else 1 for piece in pieces)
+            sums = builder.load(self._vector(self.given["sums"], builder.add(start, LONG(begin)), lanes), align=4)
+            averages = builder.fdiv(sums, self._spread(divisor, lanes))
+            lane = 0
+            for piece in pieces:
+                if piece:
+                    self._store(self._lanes(averages, lane, piece.count), piece, target)
+                    lane += piece.count
 
-    def _fields(self, value: Any) -> list[Any]:
-        """FIELDS of a value; addresses as pointers."""
+    def _clear(self, pixel: Any) -> None:
+        """Zeros in all sums of one pixel of the band."""
+        start = self.builder.mul(pixel, LONG(self.depth))
+        for begin in range(0, self.depth, LANES):
+            zeros = ir.Constant(ir.VectorType(FLOAT, min(LANES, self.depth - begin)), None)
+            self.builder.store(zeros, self._vector(self.given["sums"], self.builder.add(start, LONG(begin)), zeros.type.count), align=4)
+
+    def _load(self, source: Any, piece: _Piece) -> Any:
+        """Channels of one source pixel, as float32."""
         builder = self.builder
-        start = builder.mul(value, LONG(len(FIELDS)))
-        fields = [builder.load(self._at(self.given["values"], builder.add(start, LONG(number)))) for number in range(len(FIELDS))]
-        return [builder.inttoptr(field, ir.PointerType(FLOAT)) if name in ("source", "result") else field for name, field in zip(FIELDS, fields, strict=True)]
+        place = builder.gep(source, [LONG(piece.begin)])
+        if not self.layouts[piece.value].bfloat:
+            return builder.load(builder.bitcast(place, ir.PointerType(ir.VectorType(FLOAT, piece.count))), align=4)
+        whole = ir.VectorType(INT, piece.count)
+        halves = builder.load(builder.bitcast(place, ir.PointerType(ir.VectorType(_HALF, piece.count))), align=2)
+        return builder.bitcast(builder.shl(builder.zext(halves, whole), ir.Constant(whole, [16] * piece.count)), ir.VectorType(FLOAT, piece.count))
+
+    def _store(self, averages: Any, piece: _Piece, target: Any) -> None:
+        """Channels of one target in its result, rounded to the nearest number of its type, to the even one of two."""
+        builder, layout = self.builder, self.layouts[piece.value]
+        place = builder.gep(self.fields[piece.value][3], [builder.add(builder.mul(target, LONG(layout.channels)), LONG(piece.begin))])
+        if not layout.bfloat:
+            builder.store(averages, builder.bitcast(place, ir.PointerType(averages.type)), align=4)
+            return
+        whole = ir.VectorType(INT, piece.count)
+
+        def every(number: int) -> Any:
+            return ir.Constant(whole, [number] * piece.count)
+
+        bits = builder.bitcast(averages, whole)
+        odd = builder.and_(builder.lshr(bits, every(16)), every(1))
+        rounded = builder.lshr(builder.add(builder.add(bits, every(0x7FFF)), odd), every(16))
+        rounded = builder.select(builder.fcmp_unordered("uno", averages, averages), every(0x7FC0), rounded)  # NaN, which rounding could make infinite
+        halves = ir.VectorType(_HALF, piece.count)
+        builder.store(builder.trunc(rounded, halves), builder.bitcast(place, ir.PointerType(halves)), align=2)
+
+    def _joined(self, vectors: Sequence[Any]) -> Any:
+        """One vector of all lanes, in order."""
+        joined = vectors[0]
+        for vector in vectors[1:]:
+            before, more = joined.type.count, vector.type.count
+            joined, vector = self._lanes(joined, 0, before + more), self._lanes(vector, 0, before + more)
+            order = [*range(before), *range(before + more, before + 2 * more)]
+            joined = self.builder.shuffle_vector(joined, vector, ir.Constant(ir.VectorType(INT, before + more), order))
+        return joined
+
+    def _lanes(self, vector: Any, begin: int, count: int) -> Any:
+        """`count` lanes of a vector from `begin` on; those behind its end mean nothing."""
+        present = vector.type.count
+        if begin == 0 and count == present:
+            return vector
+        order = [index if index < present else 0 for index in range(begin, begin + count)]
+        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), ir.Constant(ir.VectorType(INT, count), order))
+
+    def _fields(self, value: int) -> tuple[Any, Any, Any, Any]:
+        """FIELDS of a value; addresses as pointers to its type. Loaded once: a store may change what an address leads to, for all that LLVM knows."""
+        builder = self.builder
+        loaded = (builder.load(self._at(self.given["values"], LONG(value * len(FIELDS) + number))) for number in range(len(FIELDS)))
+        source, row_stride, column_stride, result = loaded
+        kind = ir.PointerType(_HALF if self.layouts[value].bfloat else FLOAT)
+        return builder.inttoptr(source, kind), row_stride, column_stride, builder.inttoptr(result, kind)
 
     def _split(self, coordinate: Any) -> tuple[Any, Any]:
         """Floor and remainder of a coordinate that is known to fit into an integer."""
@@ -217,3 +274,26 @@ class _Band:
 
     def _offset(self, row: Any, row_stride: Any, column: Any, column_stride: Any) -> Any:
         return self.builder.add(self.builder.mul(row, row_stride), self.builder.mul(column, column_stride))
+
+
+def _vectors(layouts: Sequence[Layout]) -> list[tuple[int, list[_Piece | None]]]:
+    """The sums of a pixel as vectors: where each begins, and what it is made of; None is D, the last of all."""
+    vectors: list[tuple[int, list[_Piece | None]]] = []
+    place, room = 0, 0
+
+    def enter(piece: _Piece | None, count: int) -> None:
+        nonlocal place, room
+        if not room:
+            vectors.append((place, []))
+            room = LANES
+        vectors[-1][1].append(piece)
+        place, room = place + count, room - count
+
+    for value, layout in enumerate(layouts):
+        begin = 0
+        while begin < layout.channels:
+            count = min(room or LANES, layout.channels - begin)
+            enter(_Piece(value, begin, count), count)
+            begin += count
+    enter(None, 1)
+    return vectors
