@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
@@ -131,6 +132,24 @@ def test_resuming_goes_on_bit_for_bit(settings: Settings, tmp_path: Path, capsys
     assert (settings.out / "curve.csv").read_text().count("\n") == 3
     assert sorted(path.name for path in settings.out.glob("*.p[nt]*")) == ["best.pt", "last.pt", "sample-000002.png", "sample-000004.png"]
     assert "held out" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default")  # the tracer warns of itself
+def test_compiled_blocks_train_as_others_do(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block is traced, for all sizes; what a backend makes of it is torch's business (and takes it minutes)."""
+    kept, compiled = nn.Module.compile, []
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **options: compiled.append(module) or kept(module, backend="aot_eager", **options))
+    networks = []
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True, recompile_limit=8):
+        for chosen in (False, True):
+            trainer = Trainer(replace(settings, steps=2, size=32, ease=0.5, compile=chosen))
+            for _ in range(2):  # the second one of another size
+                trainer.advance()
+            networks.append(trainer.network)
+    assert len(compiled) == 15
+    assert networks[0].state_dict().keys() == networks[1].state_dict().keys()
+    for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
 
 
 def test_a_width_is_for_uprnet_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,6 +73,7 @@ class Settings:
     far: float = 0.25
     until: int = 0
     weights: Path | None = None
+    compile: bool = False
 
 
 class Trainer:
@@ -92,6 +93,8 @@ class Trainer:
         matrices = [weight for weight in self.network.parameters() if weight.ndim > 1 and id(weight) not in outputs and settings.muon]
         chosen = {id(weight) for weight in matrices}
         others = [weight for weight in self.network.parameters() if id(weight) not in chosen]
+        if settings.compile:
+            compile_blocks(self.network)
         self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.0)]
         if matrices:
             self.optimisers.append(Muon(matrices, lr=settings.rate))
@@ -198,6 +201,22 @@ class Trainer:
         self.step, self.best, self.elapsed = state["step"], state["best"], state["elapsed"]
 
 
+def compile_blocks(network: nn.Module) -> None:
+    """Let torch.compile make code for the blocks of layers in a network, which hold no operator of ours; weights and their names stay as they are.
+
+    For any size and batch, as samples have several and every level of a pyramid its own. All blocks share the code that torch counts compilations of.
+    """
+    blocks = _blocks(network)
+    torch._dynamo.config.recompile_limit = 8 * len(blocks)
+    for block in blocks:
+        block.compile(dynamic=True)
+
+
+def _blocks(network: nn.Module) -> list[nn.Module]:
+    """The largest `nn.Sequential` in a network."""
+    return [block for child in network.children() for block in ([child] if isinstance(child, nn.Sequential) else _blocks(child))]
+
+
 def train(settings: Settings, *, resume: bool = False) -> Trainer:
     """Run to `settings.steps`, reporting and saving every `settings.every` steps."""
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -276,6 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--architecture", choices=sorted(ARCHITECTURES), default="uprnet")
     parser.add_argument("--adam", action="store_true", help="AdamW for all weights instead of Muon for those of convolutions")
     parser.add_argument("--full-precision", action="store_true", help="no bfloat16")
+    parser.add_argument("--compile", action="store_true", help="torch.compile for blocks of layers (needs a C++ compiler on a CPU, Triton on CUDA)")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
     given = vars(parser.parse_args(arguments))
@@ -285,6 +305,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if threads:
         torch.set_num_threads(threads)
     if "WORLD_SIZE" in os.environ:  # under torchrun
+        if given["device"] == "cuda":  # a GPU for each process
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         distributed.init_process_group("nccl" if given["device"] == "cuda" else "gloo")
     train(Settings(**given, half=half, muon=muon), resume=resume)
     return 0
