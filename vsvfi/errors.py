@@ -131,8 +131,5 @@ class FrameError(VsvfiError):
 class DeviceMemoryError(FrameError):
     """The device ran out of memory while a frame was being made."""
 
-    def __init__(self, frame: int, device: str, held: str) -> None:
-        super().__init__(
-            frame,
-            f"{device} ran out of memory (held: {held}); use a smaller scale= (0.5 or 0.25), precision='fp16', streams=1, a smaller cache=, or a smaller model",
-        )
+    def __init__(self, frame: int, device: str, held: str, knobs: str) -> None:
+        super().__init__(frame, f"{device} ran out of memory (held: {held}); use {knobs}")

@@ -197,6 +197,18 @@ def test_memory_that_runs_out_once_is_retried_and_twice_is_reported(opened: Call
     assert torch.allclose(ask(session, 0, Fraction(1, 2)), (source(0) + source(1)) / 2, atol=1e-6)
 
 
+def test_a_lack_of_memory_names_what_the_model_takes(fake_family: Recorder) -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    fake, halves = read_model("fake", fake_family.weights), read_model("builtin")
+    finest, coarsest = (fake.setup(64, 64, scale, {}) for scale in (Fraction(1), Fraction(1, 2)))
+    rest = "a smaller cache=, a smaller picture or another model"
+    assert fake.knobs(finest, cpu, torch.float32, 2) == f"a smaller scale=, streams=1, {rest}"
+    assert fake.knobs(coarsest, cpu, torch.float32, 1) == rest
+    setup = halves.setup(64, 64, Fraction(1), {})
+    assert halves.knobs(setup, cuda, torch.float32, 1) == f"a smaller scale=, precision='fp16', {rest}"
+    assert halves.knobs(setup, cuda, torch.float16, 1) == f"a smaller scale=, {rest}"
+
+
 def test_other_errors_pass_through(opened: Callable[..., Session], fake_family: Recorder) -> None:
     def fail() -> None:
         raise RuntimeError("something else")

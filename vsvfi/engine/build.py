@@ -74,6 +74,18 @@ class Blueprint:
                 "use a smaller picture, fewer at a time (streams=1), precision='fp16' on a GPU, or another model",
             )
 
+    def knobs(self, setup: Setup, device: torch.device, dtype: torch.dtype, workers: int) -> str:
+        """What would make this model take less memory than it does, for people."""
+        scales = self.family.scales
+        knobs = ["a smaller scale="] if scales is None or min(scales) < setup.scale else []
+        if device.type == "cuda" and dtype == torch.float32 and self.variant.half:
+            knobs.append("precision='fp16'")
+        if "memory" in self.family.options:
+            knobs.append("a smaller options={'memory': ...}")
+        if workers > 1:
+            knobs.append("streams=1")
+        return ", ".join([*knobs, "a smaller cache=", "a smaller picture or another model"])
+
     def network(self, setup: Setup, device: torch.device, dtype: torch.dtype) -> AnyInterpolator:
         """A network for inference: channels last, no gradients, its operators loaded and compiled."""
         network = _construct(self.family, self.variant, setup)

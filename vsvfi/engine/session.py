@@ -99,9 +99,11 @@ class Lane:
         workers: int,
         budget: int,
         entries: int | None,
+        knobs: str,
         together: int = 0,
     ) -> None:
         self.network = network
+        self.knobs = knobs
         self.device = device
         self.padding = padding
         self.halving = halving
@@ -172,7 +174,7 @@ class Lane:
                 if not any(sign in str(error) for sign in ("can't allocate memory", "ALLOC_FAILED")):
                     raise
                 failed = held
-        raise DeviceMemoryError(request.n, describe(self.device), failed)
+        raise DeviceMemoryError(request.n, describe(self.device), failed, self.knobs)
 
     def _blended(self, request: Request) -> Tensor:
         """The requested picture on the host, [3, H, W]."""
@@ -335,6 +337,7 @@ class Session:
                 budget=default_cache(device) if cache is None else cache,
                 entries=entries,
                 together=together if halving and blueprint.family.batches else 0,
+                knobs=blueprint.knobs(setup, device, dtype, workers),
             )
             for device, dtype in zip(devices, dtypes, strict=True)
         ]
