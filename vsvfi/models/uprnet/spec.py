@@ -81,7 +81,7 @@ def _check_ensemble(value: object) -> int | None:
     return value
 
 
-_BUILTIN = Builtin(file="uprnet_builtin.safetensors", sha256="8eb2f71632513ca559a980c34de359a43a7fbe7ff3a4223e0766f2fdd9d71193", size=848_074)
+_BUILTIN = Builtin(file="uprnet_builtin.safetensors", sha256="43577cab494e48d9bd52bb6fae2ea192b388076ea26880f84f4f308f8ca8fce4", size=848_074)
 
 
 def _builtin(name: str, ensemble: int, note: str) -> Variant:
