@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -120,7 +121,8 @@ sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})
 from tests.cli.test_chain import chain
 chain(pathlib.Path({str(tmp_path)!r}), pathlib.Path({str(script)!r}))
 """
-    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, start_new_session=True)
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, these tests among them, ignore it
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, start_new_session=True, preexec_fn=heeding)
     until = time.monotonic() + 30
     while not (tmp_path / "out.mkv.partial").exists() and time.monotonic() < until:
         time.sleep(0.05)
