@@ -19,6 +19,7 @@ from vsvfi.engine.session import Session
 from vsvfi.errors import ClipError, DeviceMemoryError, VsvfiError
 from vsvfi.models.family import Family, Variant
 from vsvfi.models.interpolator import Interpolator
+from vsvfi.models.registry import find
 from vsvfi.plan.timeline import Blend
 
 WIDTH, HEIGHT = 30, 18
@@ -207,6 +208,9 @@ def test_a_lack_of_memory_names_what_the_model_takes(fake_family: Recorder) -> N
     setup = halves.setup(64, 64, Fraction(1), {})
     assert halves.knobs(setup, cuda, torch.float32, 1) == f"a smaller scale=, precision='fp16', {rest}"
     assert halves.knobs(setup, cuda, torch.float16, 1) == f"a smaller scale=, {rest}"
+    for name, knobs in (("ldmvfi", rest), ("gimmvfi_r", f"a smaller scale=, a smaller options={{'memory': ...}}, {rest}")):
+        family, variant = find(name)
+        assert dataclasses.replace(halves, family=family, variant=variant).knobs(setup, cpu, torch.float32, 1) == knobs
 
 
 def test_other_errors_pass_through(opened: Callable[..., Session], fake_family: Recorder) -> None:
