@@ -83,6 +83,20 @@ def test_still_samples_are_one_picture(bank: Bank) -> None:
     assert found
 
 
+def test_parts_of_the_screen_stand_still_beside_motion(bank: Bank) -> None:
+    held, beside = 0.0, 0.0
+    for step in range(12):
+        sample = drawn(bank, step)
+        for index in range(4):
+            part = (sample.flow[index] == 0).all(0)
+            if sample.still[index] or not 0.01 < float(part.float().mean()) < 0.9:
+                continue
+            apart = (sample.first[index] - sample.truth[index]).abs().amax(0)
+            held += float(apart[part].mean())
+            beside += float(apart[~part].mean())
+    assert 0 < held < 0.5 * beside
+
+
 def test_exact_motion_explains_each_frame_from_the_other(bank: Bank) -> None:
     warped, apart = 0.0, 0.0
     for step in range(8):

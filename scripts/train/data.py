@@ -146,10 +146,9 @@ class _Drawing:
         angle = self.uniform(0, 2 * math.pi)
         return size * torch.cos(angle), 0.7 * size * torch.sin(angle)
 
-    def motion(self, place: tuple[Tensor, Tensor], camera: tuple[Tensor, Tensor], still: float, zoom: Tensor, gentle: Tensor) -> _Motion:
-        """Motion around a place, which is reached at time 1/2; a tenth of it where `gentle` is 1."""
+    def motion(self, place: tuple[Tensor, Tensor], camera: tuple[Tensor, Tensor], still: float, zoom: Tensor, slow: Tensor) -> _Motion:
+        """Motion around a place, which is reached at time 1/2; the part `slow` of what is not the camera's."""
         own_x, own_y = self.displacement(still)
-        slow = 1 - 0.9 * gentle
         velocity_x, velocity_y = camera[0] + slow * own_x, camera[1] + slow * own_y
         bend, lively, wavy = self.chance(0.15), slow * self.chance(0.5), self.chance(0.3)
         wavelength = self.uniform(30, 120)
@@ -195,11 +194,15 @@ class _Drawing:
             own = self.flows(layer.motion, places[1 + number], times)
             covered = [covers[number] for _, covers in composed]
             forth, flow, back = (torch.where(cover, new, old) for cover, new, old in zip(covered, (own[1], own[0], own[2]), (forth, flow, back)))
-        return self.exposed(pictures, t, flow, torch.cat((forth, back), 1), still)
+        inset = self.inset()
+        content = self.card(pictures[0])
+        pictures = [torch.where(inset, content, picture) for picture in pictures]
+        flow, motion = (field.masked_fill(inset, 0) for field in (flow, torch.cat((forth, back), 1)))
+        return self.exposed(pictures, t, flow, motion, still)
 
     def layers(self) -> tuple[tuple[Tensor, Tensor], list[_Layer]]:
-        """The camera's shift, a background that follows it, and sprites, some seen through, that also move on their own. A quarter of the
-        samples barely moves at all.
+        """The camera's shift, a background that follows it, and sprites, some seen through, that also move on their own, or are held to the
+        screen as a caption is. A quarter of the samples barely moves at all.
         """
         gentle = self.chance(0.25)
         angle, size = self.uniform(0, 2 * math.pi), self.uniform(0.1, 2.5)
@@ -207,7 +210,8 @@ class _Drawing:
         camera = (torch.where(gentle > 0, size * torch.cos(angle), wild[0]), torch.where(gentle > 0, size * torch.sin(angle), wild[1]))
         zoom = self.uniform(-0.1, 0.2)
         middle = (self.width / 2 + self.uniform(-20, 20), self.height / 2 + self.uniform(-20, 20))
-        motion = self.motion(middle, camera, 1.0, zoom, gentle)
+        slow = 1 - 0.9 * gentle
+        motion = self.motion(middle, camera, 1.0, zoom, slow)
         motion.spin = motion.spin * 0.5
         index = torch.randint(len(self.bank.backgrounds), (self.batch,), generator=self.random).to(self.device)
         textures = self.recolour(self.bank.backgrounds[index])
@@ -216,11 +220,25 @@ class _Drawing:
             level = int(torch.randint(0, len(SPRITES), (1,), generator=self.random))
             extent = self.uniform(0.18, 0.42) * SPRITES[level]
             place = (self.uniform(0, 1) * self.width, self.uniform(0, 1) * self.height)
-            motion = self.motion(place, camera, 0.3, torch.zeros_like(zoom), gentle)
+            free = 1 - self.chance(0.08)
+            motion = self.motion(place, (free * camera[0], free * camera[1]), 0.3, torch.zeros_like(zoom), free * slow)
             index = torch.randint(len(self.bank.sprites[level]), (self.batch,), generator=self.random).to(self.device)
             opacity = 1 - self.chance(0.12) * self.uniform(0.2, 0.7)
             found.append(_Layer(self.recolour(self.bank.sprites[level][index]) * opacity[..., None], motion, extent))
         return camera, found
+
+    def inset(self) -> Tensor:
+        """Where a part of the screen stands still whatever moves beside it, [B, 1, H, W] bool: a box or a bar in a tenth of the samples."""
+        inside = self.chance(0.1)
+        for axis, size in ((self.x, self.width), (self.y, self.height)):
+            middle, half = self.uniform(0, 1) * size, self.uniform(0.05, 0.4) * size
+            inside = inside * torch.maximum(((axis - middle).abs() < half).float(), self.chance(0.3))
+        return inside[:, None] > 0
+
+    def card(self, pictures: Tensor) -> Tensor:
+        """What such a part shows, [B, 3, H, W]: another sample's picture, with noise from pixel to pixel, or black."""
+        noise = self.uniform(0, 1)[..., None] ** 2 * 0.3 * torch.randn(pictures.shape, generator=self.random).to(self.device)
+        return self.chance(0.8)[..., None] * (pictures.roll(1, 0) + self.chance(0.5)[..., None] * noise)
 
     def picture(self, layers: list[_Layer], places: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
         """All layers at their places, [B, 3, H, W], and where each sprite covers what is behind it, [B, 1, H, W] bool."""
