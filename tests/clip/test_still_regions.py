@@ -19,7 +19,7 @@ def test_what_stands_still_beside_motion_does_not_flicker(multi: int) -> None:
         array[:] = np.where((rows + columns) // 6 % 2, *((60, 180) if plane == 0 else (115, 140)))
         random = np.random.default_rng(plane)
         array[:24, :32] = random.integers(*((60, 180) if plane == 0 else (120, 136)), (12, 16)).repeat(2, 0).repeat(2, 1)
-        array[24:, :32] = random.integers(*((90, 150) if plane == 0 else (120, 136)), (24, 32))
+        array[24:, :32] = random.integers(*((75, 165) if plane == 0 else (120, 136)), (24, 32))
         array[:, 64:] = 128 + (60 if plane == 0 else 20) * np.sin((columns[:, 64:] - 3 * n) / 5) * np.cos(rows[:, 64:] / 7)
 
     clip = painted(paint, format=vs.YUV444P8, width=128, height=48, length=3, fpsnum=24)

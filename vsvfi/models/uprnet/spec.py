@@ -81,7 +81,7 @@ def _check_ensemble(value: object) -> int | None:
     return value
 
 
-_BUILTIN = Builtin(file="uprnet_builtin.safetensors", sha256="43577cab494e48d9bd52bb6fae2ea192b388076ea26880f84f4f308f8ca8fce4", size=848_074)
+_BUILTIN = Builtin(file="uprnet_builtin.safetensors", sha256="06ca75d073b9191820af51c9528b4e90d1262e167940f782ea5c6de3e938c966", size=848_074)
 
 
 def _builtin(name: str, ensemble: int, note: str) -> Variant:
