@@ -228,7 +228,7 @@ class _Drawing:
         return camera, found
 
     def inset(self) -> Tensor:
-        """Where a part of the screen stands still whatever moves beside it, [B, 1, H, W] bool: a box or a bar in a tenth of the samples."""
+        """Where a part of the screen stands still whatever moves beside it, [B, 1, H, W] bool: a box, a bar or all of it in a tenth of the samples."""
         inside = self.chance(0.1)
         for axis, size in ((self.x, self.width), (self.y, self.height)):
             middle, half = self.uniform(0, 1) * size, self.uniform(0.05, 0.4) * size

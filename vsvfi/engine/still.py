@@ -18,7 +18,7 @@ RADIUS = 4
 TAKEN_BACK, KEPT = 12 / 255, 24 / 255
 """Deviations up to the first vanish, those from the second on stay; between the two they fade in, so that no edge appears.
 
-The packaged network was seen to be up to 8 codes off on still hard edges (and 39 on single pixels of white noise of a contrast that no camera gives).
+The packaged network was seen to be up to 8 codes off on still hard edges (and 14 on single pixels of white noise of a contrast that no camera gives).
 The price: something that is in neither picture at this place (it passes through between them) and differs by less from an otherwise bit-identical ground
 is not shown either.
 """
