@@ -104,6 +104,27 @@ def test_an_encoder_that_dies_is_blamed_and_not_vspipe(tmp_path: Path) -> None:
     assert left(tmp_path) == set()
 
 
+def test_a_finished_file_is_verified_before_it_gets_its_name(tmp_path: Path) -> None:
+    seen: list[set[str]] = []
+
+    def verify(path: Path) -> None:
+        assert len(packets(path, "0:v:0")) == 20
+        seen.append(left(tmp_path))
+
+    chain(tmp_path, write(tmp_path), verify=verify)
+    assert "out.mkv" not in seen[0]
+    assert left(tmp_path) == {"out.mkv"}
+
+
+def test_a_file_that_fails_verification_gets_no_name(tmp_path: Path) -> None:
+    def verify(path: Path) -> None:
+        raise VsvfiError("out.mkv has 19 frames, 20 were planned")
+
+    with pytest.raises(VsvfiError, match="19 frames"):
+        chain(tmp_path, write(tmp_path), verify=verify)
+    assert left(tmp_path) == set()
+
+
 def test_warnings_reach_people_and_stdout_stays_empty(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     chain(tmp_path, write(tmp_path, top='vs.core.log_message(vs.MESSAGE_TYPE_WARNING, "interpolate: look here")'))
     seen = capfd.readouterr()

@@ -50,6 +50,7 @@ def run_chain(
     *,
     vspipe_options: Sequence[str] = (),
     report: Report | None = None,
+    verify: Callable[[Path], None] | None = None,
 ) -> Outcome:
     """Pipe a script through an encoder.
 
@@ -61,9 +62,11 @@ def run_chain(
         target: where the result appears, replacing what was there, when both programs have succeeded.
         vspipe_options: such as -s, -e, -r.
         report: is told about progress.
+        verify: reads the finished file before it gets its name, and raises if it is not what was planned.
 
     Raises:
-        VsvfiError: with the last line of whichever program failed; nothing new is left under `target` then.
+        VsvfiError: with the last line of whichever program failed, or from `verify`; nothing new is left under
+            `target` then.
     """
     vspipe = [find_vspipe(), "-c", "y4m", "-p", *vspipe_options]
     for name, value in arguments.items():
@@ -81,6 +84,8 @@ def run_chain(
             _check(reader, writer)
             ended = time.monotonic()
         frames = _FINISHED.search("\n".join(reader.lines))
+        if verify is not None:
+            verify(unfinished)
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
