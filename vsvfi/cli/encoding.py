@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vsvfi.cli.codecs import fit_sound
 from vsvfi.cli.media import Media
 from vsvfi.errors import VsvfiError
 
@@ -180,7 +181,8 @@ def _list(value: float | Sequence[float]) -> list[float]:
 
 def _carried(media: Media, form: str) -> list[str]:
     """Maps and codecs for the streams taken over: all sound, the subtitles that the container can hold, attached fonts."""
-    arguments = ["-copypriorss", "0", "-map", "1:a?", "-c:a", "copy"]  # what lies before the part is left out, not shown before the first picture
+    # What lies before the part is left out, not shown before the first picture.
+    arguments = ["-copypriorss", "0", "-map", "1:a?", *fit_sound(form, media.audio)]
     matroska = form == "matroska"
     kept = 0
     for index, codec in enumerate(media.subtitles):

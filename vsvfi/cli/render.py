@@ -21,6 +21,7 @@ from typing import Any
 
 from vsvfi import options
 from vsvfi.cli.chain import Outcome, partial, run_chain
+from vsvfi.cli.codecs import sound_notes
 from vsvfi.cli.encoding import CONTAINERS, Facts, Part, Quality, container, ffmpeg_arguments
 from vsvfi.cli.media import Media, probe
 from vsvfi.cli.programs import Encoder, find_encoder
@@ -166,8 +167,9 @@ def run_script(
         media: where sound and subtitles come from, None for none.
         folder: for what is thrown away afterwards.
     """
-    if encoder.note:
-        print(encoder.note, file=sys.stderr)
+    notes = [encoder.note] if encoder.note else []
+    for note in notes + sound_notes(container(output), media.audio if media is not None else ()):
+        print(note, file=sys.stderr)
     quality = dataclasses.replace(quality, encoder=encoder.name)
     path, job, facts_file = folder / "script.vpy", folder / "job.json", folder / "facts.json"
     path.write_text(script, encoding="utf-8")

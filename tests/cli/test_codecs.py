@@ -1,0 +1,68 @@
+"""Which codecs a container holds, checked against the ffmpeg that is here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.media_files import listing, make
+from vsvfi.cli.codecs import fit_sound, holds_sound, holds_video, keeping, sound_notes, video_encoders
+from vsvfi.cli.encoding import CONTAINERS
+
+ENCODERS = ("pcm_s16le", "pcm_s24le", "pcm_u8", "pcm_s8", "pcm_mulaw", "aac", "flac", "alac", "ac3", "wavpack")
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """One file for each of `ENCODERS`."""
+    folder = tmp_path_factory.mktemp("sounds")
+    paths = [folder / f"{encoder}.{'mov' if encoder in ('pcm_s8', 'alac') else 'mka'}" for encoder in ENCODERS]
+    outputs: list[object] = []
+    for encoder, path in zip(ENCODERS, paths):
+        outputs += ["-c:a", encoder, path]
+    make(outputs.pop(), "-f", "lavfi", "-i", "sine=duration=0.2:sample_rate=48000", *outputs)  # type: ignore[arg-type]
+    return paths
+
+
+@pytest.mark.parametrize("form", sorted(set(CONTAINERS.values())))
+def test_every_usual_sound_ends_up_in_every_container(tmp_path: Path, sounds: list[Path], form: str) -> None:
+    """Copied where the table says so, encoded elsewhere; the muxer is the judge."""
+    inputs = [part for path in sounds for part in ("-i", path)]
+    maps = [part for index in range(len(sounds)) for part in ("-map", f"{index}:a")]
+    output = make(tmp_path / "out", *inputs, *maps, *fit_sound(form, ENCODERS), "-f", form)
+    found = re.findall(r"Audio: (\w+)", listing(output))
+    assert len(found) == len(ENCODERS)
+    for encoder, codec in zip(ENCODERS, found):
+        assert (codec == encoder) == holds_sound(form, encoder), (form, encoder, codec)
+
+
+def test_surround_sound_becomes_opus(tmp_path: Path) -> None:
+    """libopus refuses the layout 5.1(side) by itself."""
+    source = make(tmp_path / "in.mka", "-f", "lavfi", "-i", "anullsrc=channel_layout=5.1(side)", "-t", "0.2", "-c:a", "ac3")
+    output = make(tmp_path / "out.webm", "-i", source, *fit_sound("webm", ["ac3"]))
+    assert "Audio: opus, 48000 Hz, 5.1" in listing(output)
+
+
+def test_only_the_stream_that_does_not_fit_is_encoded() -> None:
+    assert fit_sound("mp4", ["aac", "pcm_s24le"]) == ["-c:a", "copy", "-c:a:1", "aac", "-b:a:1", "320k"]
+    assert fit_sound("mp4", ["flac"]) == ["-c:a", "copy", "-strict", "-2"]
+    assert fit_sound("avi", ["opus"]) == ["-c:a", "copy", "-c:a:0", "ac3", "-b:a:0", "320k"]
+
+
+def test_a_note_names_the_codec_and_the_remedy() -> None:
+    assert sound_notes("mp4", ["pcm_s24le", "aac", "pcm_s24le"]) == [
+        ".mp4 cannot hold pcm_s24le sound, encoding it as aac; write .mkv or .mov to keep it as it is"
+    ]
+    assert sound_notes("webm", ["aac"])[0].startswith(".webm cannot hold aac sound, encoding it as opus; write .mkv")
+    assert sound_notes("matroska", ["truehd"]) == []
+    assert keeping("pcm_bluray") == ".nut"
+
+
+def test_webm_has_encoders_of_its_own() -> None:
+    assert video_encoders("webm")[0] == "libvpx-vp9"
+    assert video_encoders("mp4") == ("libx265", "libx264")
+    assert holds_video("webm", "av1")
+    assert not holds_video("webm", "hevc")
+    assert holds_video("mp4", "ffv1")  # left to the muxer

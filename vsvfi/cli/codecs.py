@@ -1,0 +1,115 @@
+"""Which codecs a container can hold, and what to encode to where the source's sound does not fit.
+
+Pure tables and rules; asks no program. The tables are those of ffmpeg's muxers from 5.1 on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LOSSLESS = frozenset({"flac", "alac", "truehd", "mlp", "wavpack", "tta", "ape", "mp4als", "wmalossless"})
+
+_SOUND = {
+    "mp4": _names("aac mp3 mp2 mp1 ac3 eac3 ac4 alac opus dts vorbis flac truehd"),
+    "mov": _names("aac mp3 mp2 ac3 eac3 alac dts vorbis wmav2 qdm2 qdmc amr_nb amr_wb gsm adpcm_ima_qt"),
+    "webm": frozenset({"opus", "vorbis"}),
+    "avi": _names(
+        "aac mp3 mp2 ac3 eac3 dts flac vorbis wmav1 wmav2 adpcm_ms adpcm_ima_wav pcm_u8 pcm_s16le pcm_s24le pcm_s32le pcm_f32le pcm_f64le pcm_alaw pcm_mulaw"
+    ),
+}
+"""Sound codecs that these containers hold; in mov also PCM."""
+
+_NOT_IN = {
+    "matroska": _names("pcm_s8 pcm_dvd pcm_bluray pcm_s24daud pcm_vidc pcm_s8_planar pcm_s16le_planar"),
+    "nut": _names("alac truehd mlp tta pcm_dvd pcm_bluray pcm_s24daud pcm_vidc"),
+}
+"""Sound codecs that these do not hold; they take nearly everything."""
+
+_EXPERIMENTAL = {"mp4": frozenset({"flac", "truehd"})}
+"""What older ffmpeg writes into a container only with `-strict -2`."""
+
+_WEBM_PICTURES = frozenset({"vp8", "vp9", "av1"})
+
+VIDEO_ENCODERS = {"webm": ("libvpx-vp9", "libsvtav1", "libaom-av1")}
+"""Default video encoders of a container, best first."""
+
+DEFAULT_VIDEO_ENCODERS = ("libx265", "libx264")
+"""Default video encoders of all other containers, best first."""
+
+ENDINGS = {"matroska": ".mkv", "mp4": ".mp4", "mov": ".mov", "webm": ".webm", "nut": ".nut", "avi": ".avi"}
+
+
+def video_encoders(form: str) -> tuple[str, ...]:
+    """Return the default video encoders of a container, best first."""
+    return VIDEO_ENCODERS.get(form, DEFAULT_VIDEO_ENCODERS)
+
+
+def holds_video(form: str, codec: str) -> bool:
+    """Return False where a container is known to refuse a video codec; the muxer has the last word."""
+    return form != "webm" or codec in _WEBM_PICTURES
+
+
+def holds_sound(form: str, codec: str) -> bool:
+    """Return whether a sound codec can be copied into a container."""
+    if form in _SOUND:
+        plain_pcm = form == "mov" and codec.startswith("pcm_") and codec not in _NOT_IN["matroska"] - {"pcm_s8"}
+        return codec in _SOUND[form] or plain_pcm
+    return codec not in _NOT_IN.get(form, frozenset())
+
+
+def fit_sound(form: str, codecs: Sequence[str]) -> list[str]:
+    """Return ffmpeg output options for sound streams: copied, or encoded where the container cannot hold them.
+
+    Args:
+        form: ffmpeg's name of the container.
+        codecs: ffmpeg's names of the codecs of the streams, in output order.
+    """
+    arguments = ["-c:a", "copy"]
+    for index, codec in enumerate(codecs):
+        if holds_sound(form, codec):
+            continue
+        encoder = _substitute(form, codec)
+        arguments += [f"-c:a:{index}", encoder]
+        if encoder in ("aac", "ac3"):
+            arguments += [f"-b:a:{index}", "320k"]
+        elif encoder == "libopus":  # knows only these layouts, and refuses 5.1(side)
+            arguments += [f"-filter:a:{index}", "aformat=channel_layouts=7.1|5.1|stereo|mono"]
+    if _EXPERIMENTAL.get(form, frozenset()).intersection(codecs):
+        arguments += ["-strict", "-2"]
+    return arguments
+
+
+def sound_notes(form: str, codecs: Sequence[str]) -> list[str]:
+    """Return a line for people per sound codec that cannot be copied."""
+    unfit = sorted({codec for codec in codecs if not holds_sound(form, codec)})
+    return [
+        f"{ENDINGS[form]} cannot hold {codec} sound, encoding it as {_substitute(form, codec).removeprefix('lib')}; write {keeping(codec)} to keep it as it is"
+        for codec in unfit
+    ]
+
+
+def keeping(codec: str) -> str:
+    """Return the endings of the usual containers that hold a sound codec."""
+    found = [ENDINGS[form] for form in ("matroska", "mov", "mp4") if holds_sound(form, codec)]
+    return " or ".join(found) or ".nut"
+
+
+def _substitute(form: str, codec: str) -> str:
+    """Return the encoder for sound that a container cannot hold: lossless stays lossless, except in mp4 and webm."""
+    lossless = codec in _LOSSLESS or codec.startswith("pcm_")
+    match form:
+        case "mov":
+            return "alac" if lossless else "aac"
+        case "webm":
+            return "libopus"
+        case "avi":
+            return "pcm_s24le" if lossless else "ac3"
+        case "mp4":
+            return "aac"
+        case _:
+            return "flac"
