@@ -20,8 +20,79 @@ This file knows nothing of torch, VapourSynth or any model. `clip.graph` prefixe
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from fractions import Fraction
+from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
+
+_LONGEST_SHOWN = 120
+_ITEMS_SHOWN = 8
+_DIGITS_SHOWN = 400  # bits; more would be cut off anyhow, and Python refuses to print integers of more than 4,300 digits
+
+
+def shown(value: object) -> str:
+    """A value as it may stand in a message: like `repr`, but at most 120 characters, at no cost that grows with the value.
+
+    Only Python's own types are printed. Anything else appears as its type, since its `repr` may raise, hang or be endless.
+    """
+    text = _shown(value, 3)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+
+
+def _shown(value: object, depth: int) -> str:
+    kind = type(value)
+    if value is None or kind in (bool, float, complex):
+        return repr(value)
+    if issubclass(kind, int):
+        return _shown_integer(int.__int__(value))  # type: ignore[arg-type]
+    if issubclass(kind, str):
+        return str.__repr__(str.__str__(value)[:_LONGEST_SHOWN])
+    if issubclass(kind, bytes | bytearray):
+        return repr(bytes(memoryview(value)[:_LONGEST_SHOWN]))  # type: ignore[arg-type]
+    if kind is Fraction:
+        return f"Fraction({', '.join(_shown_integer(part) for part in Fraction.as_integer_ratio(value))})"  # type: ignore[arg-type]
+    if kind in _PATHS:
+        return str.__repr__(str(value)[:_LONGEST_SHOWN])
+    if kind in (list, tuple, set, frozenset, dict):
+        return _shown_container(value, depth)
+    if type(kind) is type and f"{kind.__module__}.{kind.__name__}" in _SMALL:
+        return repr(value)
+    return f"<{_type_name(kind)}>"
+
+
+_PATHS = {PurePosixPath, PureWindowsPath, PosixPath, WindowsPath}
+_SMALL = {"torch.device", "torch.dtype", "numpy.float64", "numpy.float32", "numpy.int64", "numpy.bool"}
+"""Types of other packages whose `repr` is short and harmless."""
+
+
+def _shown_integer(value: int) -> str:
+    bits = value.bit_length()
+    return str(value) if bits <= _DIGITS_SHOWN else f"<an integer of {bits} bits>"
+
+
+def _shown_container(value: object, depth: int) -> str:
+    """The first items of a list, tuple, set or dict."""
+    kind = type(value)
+    start, end = "[]" if kind is list else "()" if kind is tuple else "{}"
+    if depth == 0:
+        return f"{start}...{end}"
+    if isinstance(value, dict):
+        items = [f"{_shown(key, depth - 1)}: {_shown(item, depth - 1)}" for key, item in itertools.islice(value.items(), _ITEMS_SHOWN)]
+    else:
+        items = [_shown(item, depth - 1) for item in itertools.islice(value, _ITEMS_SHOWN)]  # type: ignore[call-overload]
+    if kind is tuple and len(items) == 1:
+        items.append("")
+    elif len(value) > _ITEMS_SHOWN:  # type: ignore[arg-type]
+        items.append("...")
+    if kind in (set, frozenset) and not items:
+        return "set()"
+    return f"{start}{', '.join(items)}".rstrip() + end
+
+
+def _type_name(kind: type) -> str:
+    """The name of a type, also where its metaclass plays tricks."""
+    name: str = type.__dict__["__qualname__"].__get__(kind)
+    return name[:_LONGEST_SHOWN]
 
 
 class VsvfiError(Exception):
@@ -33,16 +104,13 @@ class ArgumentError(VsvfiError, ValueError):
 
     Args:
         argument: name of the argument as the caller wrote it.
-        value: what was given; shown with `repr` (long values are shortened).
+        value: what was given; see `shown`.
         rule: what must hold.
         remedy: what to do instead.
     """
 
     def __init__(self, argument: str, value: object, rule: str, remedy: str) -> None:
-        shown = repr(value)
-        if len(shown) > 120:
-            shown = shown[:117] + "..."
-        super().__init__(f"{argument}={shown}, {rule}; {remedy}")
+        super().__init__(f"{argument}={shown(value)}, {rule}; {remedy}")
         self.argument = argument
 
 
@@ -50,7 +118,7 @@ class UnknownModelError(ArgumentError):
     """No registered model has this name."""
 
     def __init__(self, name: object, known: Sequence[str]) -> None:
-        near = difflib.get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(str.__str__(name)[:64].lower(), known, n=3, cutoff=0.5) if issubclass(type(name), str) else []
         remedy = f"did you mean {' or '.join(near)}?" if near else f"known models: {', '.join(known)}"
         super().__init__("model", name, "is not a known model", remedy)
 

@@ -5,7 +5,7 @@ Pure: starts nothing and reads no file. The tags are set on the frames (`setpara
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from vsvfi.cli.codecs import fit_sound
 from vsvfi.cli.media import Media
+from vsvfi.clip.props import read_integer, read_numbers
 from vsvfi.errors import VsvfiError
 
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm", ".nut": "nut", ".avi": "avi"}
@@ -134,15 +135,16 @@ class Part:
 
 def picture_filters(facts: Facts) -> list[str]:
     """ffmpeg filters that set tags, touching no pixel."""
-    tags = [f"{option}={names[int(facts.props[prop])]}" for prop, option, names in _TAGS if int(facts.props.get(prop, -1)) in names]
+    codes = ((option, names, read_integer(facts.props, prop, -1)) for prop, option, names in _TAGS)
+    tags = [f"{option}={names[code]}" for option, names, code in codes if code in names]
     filters = ["setparams=" + ":".join(tags)] if tags else []
-    across, down = int(facts.props.get("_SARNum", 0)), int(facts.props.get("_SARDen", 0))
+    across, down = (read_integer(facts.props, name, 0) for name in ("_SARNum", "_SARDen"))
     return [*filters, f"setsar={across}/{down}" if across > 0 and down > 0 else "null"]
 
 
 def _chroma_location(facts: Facts) -> list[str]:
     """Where chroma samples lie; y4m says only roughly."""
-    name = _CHROMA.get(int(facts.props.get("_ChromaLocation", -1)))
+    name = _CHROMA.get(read_integer(facts.props, "_ChromaLocation", -1))
     return ["-chroma_sample_location", name] if facts.chroma_420 and name else []
 
 
@@ -160,23 +162,18 @@ def encoder_arguments(facts: Facts, quality: Quality) -> list[str]:
 def x265_hdr(props: Mapping[str, Any]) -> list[str]:
     """Mastering display and content light levels as x265 takes them: primaries in units of 0.00002, luminance of 0.0001 cd/m2."""
     parameters = []
-    try:
-        xs, ys = _list(props["MasteringDisplayPrimariesX"]), _list(props["MasteringDisplayPrimariesY"])
-        points = dict(zip("RGB", zip(xs, ys, strict=True), strict=True))
-        points["W"] = (float(props["MasteringDisplayWhitePointX"]), float(props["MasteringDisplayWhitePointY"]))
-        low, high = float(props["MasteringDisplayMinLuminance"]), float(props["MasteringDisplayMaxLuminance"])
-    except (KeyError, ValueError):
-        pass
-    else:
+    xs, ys = (read_numbers(props, f"MasteringDisplayPrimaries{axis}") for axis in "XY")
+    white = [number for axis in "XY" for number in read_numbers(props, f"MasteringDisplayWhitePoint{axis}")[:1]]
+    light = [number for end in ("Min", "Max") for number in read_numbers(props, f"MasteringDisplay{end}Luminance")[:1]]
+    if len(xs) == len(ys) == 3 and len(white) == len(light) == 2:
+        points = {**dict(zip("RGB", zip(xs, ys))), "W": (white[0], white[1])}
+        low, high = light
         named = "".join(f"{'WP' if name == 'W' else name}({round(points[name][0] * 50000)},{round(points[name][1] * 50000)})" for name in "GBRW")
         parameters.append(f"master-display={named}L({round(high * 10000)},{round(low * 10000)})")
-    if "ContentLightLevelMax" in props:
-        parameters.append(f"max-cll={int(props['ContentLightLevelMax'])},{int(props.get('ContentLightLevelAverage', 0))}")
+    brightest = read_integer(props, "ContentLightLevelMax")
+    if brightest is not None:
+        parameters.append(f"max-cll={brightest},{read_integer(props, 'ContentLightLevelAverage', 0)}")
     return [*parameters, "hdr10=1"] if parameters else []
-
-
-def _list(value: float | Sequence[float]) -> list[float]:
-    return [float(item) for item in value] if isinstance(value, Sequence) else [float(value)]
 
 
 def _carried(media: Media, form: str) -> list[str]:

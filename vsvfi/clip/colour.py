@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import vapoursynth as vs
 
+from vsvfi.clip.props import read_integer
 from vsvfi.errors import ClipError
 from vsvfi.options import MATRICES
 
@@ -61,15 +62,15 @@ class Colour:
 
     def coding(self, props: vs.FrameProps) -> Coding:
         """How a frame with these props is coded."""
-        matrix = int(props.get("_Matrix", 2))
+        matrix = read_integer(props, "_Matrix", 2)
         matrix = _SURROGATES.get(matrix, matrix)
         if matrix not in _LINEAR_MATRICES:
             matrix = self._default_matrix
             self._tell_once()
         rgb = self._format.color_family == vs.RGB
-        given = props.get("_Range")
-        full = rgb if given is None else int(given) == _FULL
-        location = int(props.get("_ChromaLocation", int(vs.CHROMA_LEFT)))
+        given = read_integer(props, "_Range")
+        full = rgb if given is None else given == _FULL
+        location = read_integer(props, "_ChromaLocation", int(vs.CHROMA_LEFT))
         return Coding(matrix, full, location if 0 <= location <= 5 else int(vs.CHROMA_LEFT))
 
     def _tell_once(self) -> None:
@@ -140,7 +141,7 @@ def check_progressive(props: vs.FrameProps) -> None:
     Raises:
         ClipError: `_FieldBased` is 1 or 2.
     """
-    if int(props.get("_FieldBased", 0)) in (1, 2):
+    if read_integer(props, "_FieldBased") in (1, 2):
         raise ClipError(
             "the clip is interlaced (_FieldBased is 1 or 2)",
             "deinterlace it first (for example with bwdif or QTGMC), or clear the flag with clip.std.SetFieldBased(0) if it is progressive",

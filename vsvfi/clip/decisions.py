@@ -12,6 +12,7 @@ from fractions import Fraction
 import vapoursynth as vs
 
 from vsvfi.clip import scenes
+from vsvfi.clip.props import read_duration, storable
 from vsvfi.clip.select import Selection
 from vsvfi.errors import ClipError
 from vsvfi.plan.policy import Facts, Policy, reach, scene_marks
@@ -104,11 +105,13 @@ def _variable_duration(timeline: Timeline, n: int, frames: list[vs.VideoFrame]) 
     index = timeline.source_index(n)
     total = Fraction(0)
     for source_index, share in timeline.shares(n):
-        props = frames[source_index - index].props
-        numerator, denominator = int(props.get("_DurationNum", 0)), int(props.get("_DurationDen", 0))
-        if denominator <= 0:
+        given = read_duration(frames[source_index - index].props)
+        if given is None:
             return None
-        if numerator < 0:
-            raise ClipError(f"source frame {source_index} has a negative duration", "set its duration with std.SetFrameProps or std.AssumeFPS")
-        total += share * Fraction(numerator, denominator)
-    return total
+        if given < 0:
+            raise ClipError(
+                f"source frame {source_index} has a negative duration",
+                "set its duration with std.SetFrameProps or std.AssumeFPS",
+            )
+        total += share * given
+    return storable(total)

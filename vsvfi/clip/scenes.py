@@ -14,6 +14,7 @@ from typing import cast
 
 import vapoursynth as vs
 
+from vsvfi.clip.props import read_integer
 from vsvfi.errors import ArgumentError
 from vsvfi.plan.policy import Facts
 
@@ -137,9 +138,10 @@ def _differences(clip: vs.VideoNode, pooled: vs.VideoNode) -> vs.VideoNode:
 
 def _stated(props: Mapping[str, object], following: Mapping[str, object]) -> bool | None:
     """What the source says about the step between two frames, or None."""
-    if _NEXT in props:
-        return bool(props[_NEXT])
-    return True if following.get(_PREVIOUS) else None
+    stated = read_integer(props, _NEXT)
+    if stated is not None:
+        return bool(stated)
+    return True if read_integer(following, _PREVIOUS) else None
 
 
 @dataclass(frozen=True, slots=True)
