@@ -167,9 +167,11 @@ def _phases(network: Any, device: torch.device, padding: Padding, size: tuple[in
     from vsvfi.engine.device import inference
 
     generator = torch.Generator().manual_seed(0)
-    images = [padding.pad(torch.rand((1, 3, size[1], size[0]), generator=generator).to(device)) for _ in range(2)]
+    shape = (1, 3, size[1], size[0])
+    drawn = [torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu") for _ in range(2)]
+    images = [padding.pad(image.to(device)) for image in drawn]
     images = [image.contiguous(memory_format=torch.channels_last) for image in images]
-    t = torch.full((1,), 0.5, device=device)
+    t = torch.full((1,), 0.5, dtype=torch.float32, device=device)
     with inference(device):
         frames = [network.encode_frame(image) for image in images]
         pair = network.prepare_pair(*frames)

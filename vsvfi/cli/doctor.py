@@ -127,7 +127,8 @@ def _wave(shift: float) -> Any:
     """[1, 3, 64, 96] in [0, 1]: crossed waves, moved `shift` pixels to the right."""
     import torch
 
-    across, down = torch.arange(96.0) - shift, torch.arange(64.0)[:, None]
+    across = torch.arange(96, dtype=torch.float32, device="cpu") - shift
+    down = torch.arange(64, dtype=torch.float32, device="cpu")[:, None]
     colours = [0.5 + 0.25 * torch.sin(across / period) + 0.25 * torch.sin(down / (period + 2)) for period in (4.0, 6.0, 9.0)]
     return torch.stack(colours)[None]
 

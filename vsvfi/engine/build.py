@@ -20,7 +20,7 @@ from vsvfi.engine.device import describe, inference, memory, resolve_device, res
 from vsvfi.engine.padding import Padding
 from vsvfi.errors import ArgumentError, ClipError, ModelSpecError
 from vsvfi.models.family import Family, Setup, Variant
-from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.models.interpolator import Interpolator
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import parse_devices, parse_model_options, parse_precision, parse_scale, parse_weights
 from vsvfi.weights.fetch import fetch
@@ -29,6 +29,9 @@ from vsvfi.weights.load import load_state, match_state
 type AnyInterpolator = Interpolator[Any, Any]
 
 _FILLS = (Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_)
+_FLOAT_FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
+"""What torch's own modules make their parameters with; their type is torch's default one where it is not named."""
+_FACTORIES = (*_FLOAT_FACTORIES, torch.full, torch.tensor, torch.as_tensor, torch.arange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,24 +141,31 @@ def _construct(family: Family, variant: Variant, setup: Setup) -> AnyInterpolato
         network_class = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ModelSpecError(family.name, f"network={family.network!r} cannot be imported ({error})") from error
-    with torch.random.fork_rng(devices=[]), _Undrawn():
+    with torch.random.fork_rng(devices=[]), _Construction():
         network = network_class(**variant.config, scale=setup.scale, **setup.arguments)
     if not isinstance(network, Interpolator):
         raise ModelSpecError(family.name, f"network={family.network!r} is not an Interpolator")
     return network
 
 
-class _Undrawn(TorchFunctionMode):
-    """While inside, initial weights are not filled in: they are thrown away anyhow, and for hundreds of millions that would take longer than anything else.
+class _Construction(TorchFunctionMode):
+    """While active, modules get float32 parameters on the CPU, whatever torch's defaults, without initial values.
 
-    Memory that nothing is written to costs nothing either. (The meta device would do the same, and costs seconds of imports of its own.)
+    Weights are read from a checkpoint: to draw them first would take longer than anything else for hundreds of
+    millions, and memory that nothing is written to costs nothing. (The meta device would do the same, and costs
+    seconds of imports of its own.)
     """
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
-        tensor = arguments[0] if arguments else (named or {}).get("tensor")
+        named = dict(named or {})
+        tensor = arguments[0] if arguments else named.get("tensor")
         if isinstance(tensor, nn.Parameter) and (function in _FILLS or getattr(function, "__module__", None) == nn.init.__name__):
             return tensor
-        return function(*arguments, **(named or {}))
+        if function in _FLOAT_FACTORIES and named.get("dtype") is None:
+            named["dtype"] = torch.float32
+        if function in _FACTORIES and named.get("device") is None:
+            named["device"] = torch.device("cpu")
+        return function(*arguments, **named)
 
 
 class Model:
@@ -223,7 +233,8 @@ class Model:
         if first.shape != second.shape:
             raise ArgumentError("second", tuple(second.shape), f"must have the shape of first, {tuple(first.shape)}", "resize one of them first")
         try:
-            times = broadcast_times(torch.as_tensor(t, dtype=torch.float32), first.shape[0], torch.empty(0))
+            times = torch.as_tensor(t, dtype=torch.float32, device="cpu").reshape(-1)
+            times = times.expand(first.shape[0]) if times.numel() == 1 else times
         except (TypeError, ValueError, RuntimeError):
             raise ArgumentError("t", t, "must be a number or a tensor of numbers", "use for example t=0.5") from None
         if times.numel() != first.shape[0] or not bool(((times >= 0) & (times <= 1)).all()):

@@ -56,7 +56,7 @@ class Padding:
 
 def _mirrored(before: int, length: int, after: int, device: torch.device) -> Tensor:
     """Indices of an axis mirrored at its ends without repeating the edge, as often as it takes."""
-    positions = torch.arange(-before, length + after, device=device)
+    positions = torch.arange(-before, length + after, dtype=torch.int64, device=device)
     period = max(2 * (length - 1), 1)
     folded = positions.remainder(period)
     return torch.minimum(folded, period - folded).clamp(max=length - 1)

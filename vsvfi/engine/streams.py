@@ -26,11 +26,11 @@ class Transfers:
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Where to write an image before `upload`: the reused pinned buffer on CUDA, a new tensor elsewhere (there it becomes the image itself)."""
         if self._streams is None:
-            return torch.empty(shape, dtype=dtype)
+            return torch.empty(shape, dtype=dtype, device="cpu")
         if self._staged is not None:
             self._staged.synchronize()  # the last upload has left the buffer
         if self._staging is None or self._staging.shape != shape or self._staging.dtype != dtype:
-            self._staging = torch.empty(shape, dtype=dtype, pin_memory=True)
+            self._staging = torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)
         return self._staging
 
     def upload(self, image: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class Transfers:
         image = image.to(dtype).contiguous()
         self._streams[1].wait_stream(torch.cuda.current_stream(self.device))
         if self._landing is None or self._landing.shape != image.shape or self._landing.dtype != dtype:
-            self._landing = torch.empty(image.shape, dtype=dtype, pin_memory=True)
+            self._landing = torch.empty(image.shape, dtype=dtype, device="cpu", pin_memory=True)
         with torch.cuda.stream(self._streams[1]):
             self._landing.copy_(image, non_blocking=True)
             image.record_stream(self._streams[1])

@@ -21,10 +21,10 @@ class StoredBatchNorm(nn.Module):
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
+        self.weight = nn.Parameter(torch.ones(channels, dtype=torch.float32, device="cpu"))
+        self.bias = nn.Parameter(torch.zeros(channels, dtype=torch.float32, device="cpu"))
+        self.register_buffer("running_mean", torch.zeros(channels, dtype=torch.float32, device="cpu"))
+        self.register_buffer("running_var", torch.ones(channels, dtype=torch.float32, device="cpu"))
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)

@@ -105,7 +105,10 @@ class ImplicitNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.params_dict = nn.ParameterDict(
-            {f"linear_wb{index}": nn.Parameter(torch.randn(inputs + 1, outputs) / inputs**0.5) for index, (inputs, outputs) in enumerate(pairwise(_LAYERS))}
+            {
+                f"linear_wb{index}": nn.Parameter(torch.randn(inputs + 1, outputs, dtype=torch.float32, device="cpu") / inputs**0.5)
+                for index, (inputs, outputs) in enumerate(pairwise(_LAYERS))
+            }
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,7 +171,7 @@ def splat_weights(flow: Tensor, partner: Tensor, error_weight: Tensor, variance_
 
 def _smooth(flow: Tensor) -> Tensor:
     """Each component under the binomial kernel [1 2 1; 2 4 2; 1 2 1] / 16, mirrored at the border."""
-    kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], device=flow.device) / 16
+    kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], dtype=torch.float32, device=flow.device) / 16
     padded = functional.pad(flow, (1, 1, 1, 1), mode="reflect")
     return functional.conv2d(padded.flatten(0, 1)[:, None], kernel[None, None]).reshape(flow.shape)
 

@@ -105,7 +105,7 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         self.volumes, self.activations = memory << 18, 3 * memory << 18
         kind = ESTIMATORS[estimator]
         self.flow_estimator = kind.build(self.volumes)
-        self.alpha_fe, self.alpha_v = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+        self.alpha_fe, self.alpha_v = (nn.Parameter(torch.ones(1, dtype=torch.float32, device="cpu")) for _ in range(2))
         if kind.projected is not None:
             self.amt_second_last_cproj, self.amt_last_cproj = nn.Conv2d(kind.projected[0], 128, 1), nn.Conv2d(kind.projected[1], 256, 1)
             self.amt_fproj = nn.Conv2d(256, 256, 1)

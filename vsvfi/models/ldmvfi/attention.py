@@ -22,11 +22,11 @@ class PositionBias(nn.Module):
     def __init__(self, window: int, heads: int) -> None:
         super().__init__()
         self.window = window
-        self.weight = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
+        self.weight = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads, dtype=torch.float32, device="cpu"))
 
     def forward(self) -> Tensor:
         """[heads, window^2, window^2]: for every token (row by row) and every token it looks at."""
-        place = torch.arange(self.window, device=self.weight.device)
+        place = torch.arange(self.window, dtype=torch.int64, device=self.weight.device)
         distance = place[:, None] - place + self.window - 1
         index = distance[:, None, :, None] * (2 * self.window - 1) + distance[None, :, None, :]  # [row, column, row', column']
         gathered: Tensor = self.weight[index.flatten()]

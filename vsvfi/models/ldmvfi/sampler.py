@@ -92,4 +92,4 @@ def drawn(seed: int, position: Fraction, *shapes: tuple[int, ...]) -> list[Tenso
     """
     digest = hashlib.sha256(f"{seed}/{position.numerator}/{position.denominator}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
-    return [torch.randn(shape, generator=generator) for shape in shapes]
+    return [torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu") for shape in shapes]

@@ -125,6 +125,6 @@ class UNet(nn.Module):
 def step_embedding(steps: Sequence[int], width: int) -> Tensor:
     """Cosines, then sines of the steps at width / 2 frequencies from 1 down to almost 1/10000: [steps, width] float32 on the CPU."""
     half = width // 2
-    frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
-    angles = torch.tensor(steps, dtype=torch.float32)[:, None] * frequencies
+    frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device="cpu") / half)
+    angles = torch.tensor(steps, dtype=torch.float32, device="cpu")[:, None] * frequencies
     return torch.cat((angles.cos(), angles.sin()), 1)

@@ -59,11 +59,12 @@ class SS2D(nn.Module):
         self.inner, self.rank = inner, rank
         self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
         self.conv2d = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner)
-        self.x_proj_weight = nn.Parameter(torch.randn(DIRECTIONS, rank + 2 * STATES, inner) * inner**-0.5)
-        self.dt_projs_weight = nn.Parameter(torch.randn(DIRECTIONS, inner, rank) * rank**-0.5)
-        self.dt_projs_bias = nn.Parameter(torch.full((DIRECTIONS, inner), -4.6))
-        self.A_logs = nn.Parameter(torch.log(torch.arange(1.0, STATES + 1)).repeat(DIRECTIONS * inner, 1))
-        self.Ds = nn.Parameter(torch.ones(DIRECTIONS * inner))
+        self.x_proj_weight = nn.Parameter(torch.randn(DIRECTIONS, rank + 2 * STATES, inner, dtype=torch.float32, device="cpu") * inner**-0.5)
+        self.dt_projs_weight = nn.Parameter(torch.randn(DIRECTIONS, inner, rank, dtype=torch.float32, device="cpu") * rank**-0.5)
+        self.dt_projs_bias = nn.Parameter(torch.full((DIRECTIONS, inner), -4.6, dtype=torch.float32, device="cpu"))
+        rates = torch.arange(1.0, STATES + 1, dtype=torch.float32, device="cpu")
+        self.A_logs = nn.Parameter(torch.log(rates).repeat(DIRECTIONS * inner, 1))
+        self.Ds = nn.Parameter(torch.ones(DIRECTIONS * inner, dtype=torch.float32, device="cpu"))
         self.out_norm = nn.LayerNorm(inner)
         self.out_proj = nn.Linear(inner, channels, bias=False)
 
@@ -135,10 +136,10 @@ class MixedBlock(nn.Module):
         super().__init__()
         self.ln_1 = nn.LayerNorm(channels)
         self.self_attention = SS2D(channels)
-        self.skip_scale = nn.Parameter(torch.ones(channels))
+        self.skip_scale = nn.Parameter(torch.ones(channels, dtype=torch.float32, device="cpu"))
         self.conv_blk = CAB(channels)
         self.ln_2 = nn.LayerNorm(channels)
-        self.skip_scale2 = nn.Parameter(torch.ones(channels))
+        self.skip_scale2 = nn.Parameter(torch.ones(channels, dtype=torch.float32, device="cpu"))
 
     def open(self, x: Tensor) -> Tokens:
         """What sees one picture at a time: x [M, h, w, C]."""

@@ -178,7 +178,7 @@ def warm_up(device: torch.device, dtype: torch.dtype) -> None:
     features = torch.zeros(1, 1, 2, 2, device=device, dtype=dtype)
     with torch.no_grad():
         for budget in (BUDGET, 0):
-            lookup(correlate(features, features, levels=1, budget=budget), torch.zeros(1, 2, 2, 2, device=device), 4)
+            lookup(correlate(features, features, levels=1, budget=budget), torch.zeros(1, 2, 2, 2, device=device, dtype=torch.float32), 4)
 
 
 def _facts(tensor: Tensor) -> str:

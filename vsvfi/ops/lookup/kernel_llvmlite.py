@@ -38,7 +38,7 @@ def _run(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radiu
     batch, _, rows, columns = centres.shape
     function = native.compiled(radius, source is not None)
     window, count = (2 * radius + 1) ** 2, rows * columns
-    result = torch.empty(batch, rows, columns, len(levels) * window)
+    result = torch.empty(batch, rows, columns, len(levels) * window, dtype=torch.float32, device="cpu")
     tasks: list[_Task] = []
     for number, level in enumerate(levels):
         height, width = level.shape[2:] if source is None else level.shape[1:3]

@@ -75,7 +75,7 @@ def _products(chosen: Tensor, features: Tensor, places: Tensor) -> Tensor:
     """<chosen, features at the places>: [B or 1, n, C], [B or 1, M, C], [B, n, P] -> [B, n, P]."""
     batch, count, patch = places.shape
     if features.shape[0] > 1:
-        places = places + torch.arange(batch, device=places.device)[:, None, None] * features.shape[1]
+        places = places + torch.arange(batch, dtype=torch.int64, device=places.device)[:, None, None] * features.shape[1]
     gathered = features.reshape(-1, features.shape[-1]).index_select(0, places.reshape(-1)).reshape(batch * count, patch, -1)
     chosen = chosen.expand(batch, -1, -1).reshape(batch * count, -1, 1)
     return torch.bmm(gathered, chosen).reshape(batch, count, patch)
@@ -89,7 +89,7 @@ def _window(fetch: Fetch, level: Tensor, number: int, centres: Tensor, radius: i
     if height == 1 or width == 1:  # the published kernel divides by size - 1 there and samples nothing
         return level.new_zeros(batch, count, reach * reach)
     at = corners(centres, number, height, width, radius)
-    steps = torch.arange(reach + 1, device=centres.device)
+    steps = torch.arange(reach + 1, dtype=torch.int64, device=centres.device)
     columns, rows = at.columns[..., None] + steps, at.rows[..., None] + steps  # [B, N, reach + 1]
     seen = ((columns >= 0) & (columns < width))[..., :, None] & ((rows >= 0) & (rows < height))[..., None, :]
     places = columns.clamp(0, width - 1)[..., :, None] + width * rows.clamp(0, height - 1)[..., None, :]

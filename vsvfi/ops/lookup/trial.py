@@ -21,11 +21,15 @@ def fault(from_volume: VolumeForm, on_demand: OnDemandForm) -> str | None:
         on_demand: those of `reference.on_demand`.
     """
     generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+
     with torch.inference_mode():
-        source, *targets = (torch.randn(2, 40, *size, generator=generator) for size in ((5, 7), (9, 14), (4, 7)))
-        volumes = [torch.randn(2, 35, *target.shape[2:], generator=generator) for target in targets]
-        centres = 16 * torch.rand(2, 2, 5, 7, generator=generator) - 2
-        centres[0, :, 0, :3] = torch.tensor([torch.nan, torch.inf, -1e30])
+        source, *targets = (normal(2, 40, *size) for size in ((5, 7), (9, 14), (4, 7)))
+        volumes = [normal(2, 35, *target.shape[2:]) for target in targets]
+        centres = 16 * torch.rand(2, 2, 5, 7, generator=generator, dtype=torch.float32, device="cpu") - 2
+        centres[0, :, 0, :3] = torch.tensor([torch.nan, torch.inf, -1e30], dtype=torch.float32, device="cpu")
         try:
             found = from_volume(volumes, centres, 4), on_demand(source, targets, centres, 4)
         except Exception as error:  # a machine that LLVM makes no code for fails in its own way

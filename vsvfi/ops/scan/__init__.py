@@ -114,7 +114,8 @@ def scan_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Ten
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
     """Load and compile what a scan on this device needs, so that no frame has to wait for it."""
     u, order = torch.zeros(1, 2, 32, device=device, dtype=dtype), torch.arange(2, dtype=torch.int32, device=device)[None]
-    shared, rates, skip = u[:, None, :, :_STATES], torch.zeros(1, 32, _STATES, device=device), torch.zeros(1, 32, device=device)
+    shared, rates = u[:, None, :, :_STATES], torch.zeros(1, 32, _STATES, device=device, dtype=torch.float32)
+    skip = torch.zeros(1, 32, device=device, dtype=torch.float32)
     with torch.no_grad():
         scan_paths(u, u[:, None], rates, shared, shared, skip, skip, Paths(order, order))
 

@@ -52,10 +52,10 @@ def run(
     orders = [order.to(torch.int32).contiguous() for order in (reads, writes)]
     blocks = stride // native.WIDTH
     together = paths if blocks * batch >= 2 * threads else 1  # paths that one task scans, adding to one result
-    parts = [torch.zeros(batch, length, stride) for _ in range(0, paths, together)]
+    parts = [torch.zeros(batch, length, stride, dtype=torch.float32, device="cpu") for _ in range(0, paths, together)]
 
     def task(picture: int, block: int, part: int) -> None:
-        state = torch.empty(states, native.WIDTH)
+        state = torch.empty(states, native.WIDTH, dtype=torch.float32, device="cpu")
         start = block * native.WIDTH
         for path in range(part * together, (part + 1) * together):
             function(

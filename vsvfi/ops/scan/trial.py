@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from vsvfi.ops.scan import reference
 
@@ -15,10 +16,17 @@ def fault(scan: reference.Scan, device: str) -> str | None:
         device: where to try it.
     """
     generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+
     with torch.inference_mode():
-        u, delta = torch.randn(2, 1, 64, 40, generator=generator)
-        entering, leaving = torch.randn(2, 1, 4, 16, 40, generator=generator)
-        rates, (skip, bias) = -torch.rand(64, 16, generator=generator), torch.rand(2, 64, generator=generator)
+        u, delta = normal(2, 1, 64, 40)
+        entering, leaving = normal(2, 1, 4, 16, 40)
+        rates, (skip, bias) = -uniform(64, 16), uniform(2, 64)
         expected = reference.scan(u, delta, rates, entering, leaving, skip, bias, True)
         try:
             u, delta, rates, entering, leaving, skip, bias = (tensor.to(device) for tensor in (u, delta, rates, entering, leaving, skip, bias))

@@ -62,7 +62,7 @@ def warm_up(device: torch.device, dtype: torch.dtype) -> None:
     """Load and compile what the operator needs on this device for maps of this type, so that no frame has to wait for it."""
     few, many = (torch.zeros(1, count, 1, 1, device=device, dtype=dtype) for count in (TAPS, TAPS * TAPS))
     with torch.no_grad():
-        sepconv(torch.zeros(1, 3, 1, 1, device=device), few, few, many, many, many)
+        sepconv(torch.zeros(1, 3, 1, 1, device=device, dtype=torch.float32), few, few, many, many, many)
 
 
 def _backend(*tensors: Tensor) -> str:

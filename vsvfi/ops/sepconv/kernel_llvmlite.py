@@ -30,7 +30,7 @@ def run(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta
     function = native.compiled(channels)
     continued = functional.pad(image.detach().float(), [BORDER] * 4, mode="replicate")
     pictures = functional.pad(continued.permute(0, 2, 3, 1), (0, native.LANES - channels)).contiguous()
-    result = torch.empty(batch, height, width, channels)
+    result = torch.empty(batch, height, width, channels, dtype=torch.float32, device="cpu")
 
     def task(index: int, begin: int, end: int) -> None:
         function(
@@ -66,7 +66,7 @@ def fault() -> str | None:
 def _shape(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int) -> Tensor:
     """What `run` returns, without its content."""
     batch, _, height, width = alpha.shape
-    return torch.empty(batch, height, width, image.shape[1], device=image.device).permute(0, 3, 1, 2)
+    return torch.empty(batch, height, width, image.shape[1], dtype=torch.float32, device=image.device).permute(0, 3, 1, 2)
 
 
 sepconv = torch.library.custom_op("vsvfi::sepconv_llvmlite", run, mutates_args=(), device_types="cpu")

@@ -17,10 +17,14 @@ def fault(form: Callable[..., Tensor]) -> str | None:
         form: takes the arguments of `reference.sepconv`; tried on the CPU.
     """
     generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+
     with torch.inference_mode():
-        image = torch.rand(2, 3, 7, 9, generator=generator)
-        vertical, horizontal = torch.randn(2, 2, 5, 5, 6, generator=generator)
-        alpha, beta, mask = 3 * torch.randn(3, 2, 25, 5, 6, generator=generator)
+        image = torch.rand(2, 3, 7, 9, generator=generator, dtype=torch.float32, device="cpu")
+        vertical, horizontal = normal(2, 2, 5, 5, 6)
+        alpha, beta, mask = 3 * normal(3, 2, 25, 5, 6)
         alpha[0, :, 1, 1] = 1e30
         given = (image, vertical, horizontal, alpha, beta, mask, 1, 2)
         expected = reference.sepconv(*given)

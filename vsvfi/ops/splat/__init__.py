@@ -73,7 +73,7 @@ def warm_up(device: torch.device, calls: Sequence[Sequence[tuple[int, torch.dtyp
         calls: channels and type of the values of each call to come; the native code for a CPU is made for them.
         kind: of these calls.
     """
-    displacement = torch.zeros(1, 2, 2, 2, device=device)
+    displacement = torch.zeros(1, 2, 2, 2, device=device, dtype=torch.float32)
     importance = None if kind == "average" else displacement[:, :1]
     with torch.no_grad():
         for call in calls:

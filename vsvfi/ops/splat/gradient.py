@@ -61,7 +61,7 @@ class _Splat(torch.autograd.Function):
         if wants_displacement:
             carried = rows if counts is None else rows * counts
             _, slope = torch.ops.aten.grid_sampler_2d_backward(carried, field, grid, 0, 0, False, (False, True))
-            scale = torch.tensor((2 / width, 2 / height), device=slope.device)
+            scale = torch.tensor((2 / width, 2 / height), dtype=torch.float32, device=slope.device)
             moved = (slope * scale).permute(0, 3, 1, 2).to(displacement.dtype)
         return None, moved, counted, *own
 

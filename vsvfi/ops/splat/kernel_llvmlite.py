@@ -37,8 +37,8 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None, w
     pictures = [_readable(value) for value in values]
     layouts = tuple(native.Layout(picture.shape[1], picture.dtype == torch.bfloat16) for picture in pictures)
     function, depth = native.compiled(weight is not None, layouts), native.depth(layouts)
-    results = [torch.empty(batch, height, width, picture.shape[1], dtype=picture.dtype) for picture in pictures]
-    total = torch.empty(batch, height, width)
+    results = [torch.empty(batch, height, width, picture.shape[1], dtype=picture.dtype, device="cpu") for picture in pictures]
+    total = torch.empty(batch, height, width, dtype=torch.float32, device="cpu")
     weights = None if weight is None else weight.detach().float()[:, 0]
 
     def task(index: int, begin: int, end: int, sums: Tensor) -> None:
@@ -65,7 +65,8 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None, w
     parts = threads // math.gcd(batch, threads)  # of a picture, so that every thread has as many
     bands = min(height, parts * max(1, height * width * depth // (parts * _WORKSPACE)))
     tasks = [(index, height * band // bands, height * (band + 1) // bands) for index in range(batch) for band in range(bands)]
-    workspaces = torch.empty(threads, max(end - begin for _, begin, end in tasks) * width * depth)
+    longest = max(end - begin for _, begin, end in tasks)
+    workspaces = torch.empty(threads, longest * width * depth, dtype=torch.float32, device="cpu")
 
     def work(first: int) -> None:
         for given in tasks[first::threads]:

@@ -41,7 +41,7 @@ def splat_values(values: Sequence[Tensor], displacement: Tensor, weight: Tensor 
     images = 1 if shared else batch
     # One row a source pixel, the channels of all values and a one side by side: A and D come out of one pass.
     columns = [value.float().expand(images, -1, -1, -1) for value in values]
-    one = torch.ones((), device=displacement.device).expand(images, 1, height, width)
+    one = torch.ones((), dtype=torch.float32, device=displacement.device).expand(images, 1, height, width)
     rows = torch.cat([column.permute(0, 2, 3, 1) for column in (*columns, one)], 3).reshape(images * height * width, -1)
     source, starts, share = _links(displacement.float(), weight)
     if shared and batch > 1:

@@ -19,11 +19,15 @@ def fault(form: Form) -> str | None:
         form: takes the arguments of `reference.splat_values`; tried on the CPU with weights and without, which compiles what it needs for either.
     """
     generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+
     with torch.inference_mode():
-        values = [torch.randn(batch, channels, 9, 13, generator=generator) for batch, channels in ((2, 3), (1, 29))]
-        displacement = 2 * torch.randn(2, 2, 9, 13, generator=generator)
-        displacement[0, :, 3, 3:6] = torch.tensor([torch.nan, torch.inf, -1e30])
-        for weight in (None, torch.rand(2, 1, 9, 13, generator=generator)):
+        values = [normal(batch, channels, 9, 13) for batch, channels in ((2, 3), (1, 29))]
+        displacement = 2 * normal(2, 2, 9, 13)
+        displacement[0, :, 3, 3:6] = torch.tensor([torch.nan, torch.inf, -1e30], dtype=torch.float32, device="cpu")
+        for weight in (None, torch.rand(2, 1, 9, 13, generator=generator, dtype=torch.float32, device="cpu")):
             expected = reference.splat_values(values, displacement, weight)
             try:
                 found = form(values, displacement, weight)

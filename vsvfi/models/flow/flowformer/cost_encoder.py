@@ -184,7 +184,7 @@ class CostPerceiverEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.latent_tokens = nn.Parameter(torch.randn(1, TOKENS, LATENT))
+        self.latent_tokens = nn.Parameter(torch.randn(1, TOKENS, LATENT, dtype=torch.float32, device="cpu"))
         self.patch_embed = PatchEmbed()
         self.input_layer = LatentLayer()
         self.encoder_layers = nn.ModuleList(LatentLayer() for _ in range(3))

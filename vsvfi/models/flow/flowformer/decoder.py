@@ -123,7 +123,7 @@ class Aggregator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.zeros(1))
+        self.gamma = nn.Parameter(torch.zeros(1, dtype=torch.float32, device="cpu"))
         self.to_v = nn.Conv2d(HIDDEN, HIDDEN, 1, bias=False)
 
     def forward(self, motion: Tensor, attention: GlobalAttention) -> Tensor:
