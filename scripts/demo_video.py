@@ -8,7 +8,6 @@ import argparse
 import struct
 import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
@@ -19,7 +18,10 @@ from numpy.typing import NDArray
 
 from vsvfi.cli import render
 from vsvfi.cli.encoding import Part, Quality
+from vsvfi.cli.interrupts import interruptible
+from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_encoder, find_ffmpeg
+from vsvfi.cli.summary import Summary
 from vsvfi.errors import VsvfiError
 from vsvfi.synthetic import demo_clip
 
@@ -36,9 +38,8 @@ def main() -> int:
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     output, strip = folder / "demo.mkv", folder / "demo.png"
-    part = Part(arguments.start, arguments.end)
-    quality = Quality(arguments.encoder, arguments.crf, arguments.preset)
     try:
+        part, quality = render.part_of(arguments), render.encoding(arguments)
         if arguments.video is None:
             summary = _render_sample(output, arguments, part, quality)
         else:
@@ -71,27 +72,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _render_sample(output: Path, arguments: argparse.Namespace, part: Part, quality: Quality) -> render.Summary:
+def _render_sample(output: Path, arguments: argparse.Namespace, part: Part, quality: Quality) -> Summary:
     """The drawn clip through the chain."""
     width, height = _size(arguments)
     work = {"width": width, "height": height, "length": arguments.length, "seed": arguments.seed}
     script = Path(__file__).with_name("demo.vpy").read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory(prefix="vsvfi-demo-") as folder:
+    with interruptible(), Output(output, overwrite=True) as claimed:
         return render.run_script(
             script,
             work,
-            output,
+            claimed,
             render.interpolation(arguments),
             part=part,
             quality=quality,
             requests=arguments.requests,
             encoder=find_encoder(quality.encoder),
             media=None,
-            folder=Path(folder),
         )
 
 
-def _picture(summary: render.Summary, strip: Path, part: Part, arguments: argparse.Namespace) -> list[str]:
+def _picture(summary: Summary, strip: Path, part: Part, arguments: argparse.Namespace) -> list[str]:
     """Write the strip; returns lines that say what it shows."""
     step = Fraction(summary.source_rate) / Fraction(summary.rate)
     frames = _decode(Path(summary.output), min(summary.frames, _SEARCHED))

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from tests.cli.media_files import ffmpeg, packets
-from vsvfi.cli.chain import Outcome, partial, run_chain
+from vsvfi.cli.chain import Outcome, run_chain
+from vsvfi.cli.interrupts import interruptible
+from vsvfi.cli.output import Output
 from vsvfi.errors import VsvfiError
 
 SCRIPT = """
@@ -43,14 +45,16 @@ def write(folder: Path, *, length: int = 20, delay: float = 0, body: str = "pass
     return path
 
 
-def chain(folder: Path, script: Path, *extra: str, **keywords: Any) -> Outcome:
-    target, facts = folder / "out.mkv", folder / "facts.json"
+def chain(folder: Path, script: Path, *extra: str, overwrite: bool = False, **keywords: Any) -> Outcome:
+    facts = folder / "facts.json"
 
-    def command(raw: Mapping[str, Any]) -> Sequence[str]:
+    def command(raw: Mapping[str, Any], unfinished: Path) -> Sequence[str]:
         assert raw["length"] > 0
-        return [ffmpeg(), "-v", "error", "-nostats", "-y", "-i", "-", *extra, "-c:v", "ffv1", "-f", "matroska", str(partial(target))]
+        encoding = ["-c:v", "ffv1", "-f", "matroska", str(unfinished)]
+        return [ffmpeg(), "-v", "error", "-nostats", "-y", "-i", "-", *extra, *encoding]
 
-    return run_chain(script, {"facts": str(facts)}, facts, command, target, **keywords)
+    with interruptible(), Output(folder / "out.mkv", overwrite=overwrite) as output:
+        return run_chain(script, {"facts": str(facts)}, facts, command, output, **keywords)
 
 
 def left(folder: Path) -> set[str]:
@@ -85,8 +89,9 @@ def test_a_script_that_is_not_python(tmp_path: Path) -> None:
 
 def test_a_frame_that_fails_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "out.mkv").write_bytes(b"what was there")
+    body = 'if n == 7: raise vs.Error("interpolate: frame 7: out of memory")'
     with pytest.raises(VsvfiError, match=r"^vspipe: interpolate: frame 7: out of memory$"):
-        chain(tmp_path, write(tmp_path, body='if n == 7: raise vs.Error("interpolate: frame 7: out of memory")'))
+        chain(tmp_path, write(tmp_path, body=body), overwrite=True)
     assert left(tmp_path) == {"out.mkv"}
     assert (tmp_path / "out.mkv").read_bytes() == b"what was there"
 

@@ -15,7 +15,7 @@ import pytest
 from tests.cli.media_files import FLASH, flash_video, listing, luma, make, moving_video, packets, tone_start
 from vsvfi.cli import main
 from vsvfi.cli.bench import write_random_weights
-from vsvfi.cli.render import Summary, describe, progress_line
+from vsvfi.cli.summary import Summary, describe, progress_line
 
 MODEL = "ifrnet_s"
 

@@ -31,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough; what is still buffered must not fail again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a full or read-only disk, a folder where a file should be: the user's to put right
+        named = f": {os.fsdecode(error.filename)!r}" if isinstance(error.filename, str | bytes) else ""
+        print(f"vsvfi: {error.strerror or error}{named}", file=sys.stderr)
+        return 1
     return code
 
 

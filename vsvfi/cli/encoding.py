@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vsvfi.cli.codecs import fit_sound
+from vsvfi.cli.encoder_args import merge
 from vsvfi.cli.media import Media
 from vsvfi.clip.props import read_integer, read_numbers
 from vsvfi.errors import VsvfiError
@@ -32,6 +33,9 @@ _CHROMA = {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: "
 _TAGS = (
     ("_Range", "range", _RANGE), ("_Matrix", "colorspace", _MATRIX), ("_Primaries", "color_primaries", _PRIMARIES), ("_Transfer", "color_trc", _TRANSFER),
 )  # fmt: skip
+
+_FACTORS = {"libx265": 18, "libx264": 16, "libvpx-vp9": 24}
+"""Default constant rate factors; the encoder's own for others."""
 
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
 
@@ -66,11 +70,18 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How to encode: the encoder's name, its constant rate factor and preset; None leaves a value to the encoder."""
+    """How to encode.
+
+    Attributes:
+        encoder: ffmpeg's name of the encoder, "auto" for the container's default.
+        crf, preset: its constant rate factor and preset, None for the default.
+        more: further options as a user writes them, see `encoder_args`.
+    """
 
     encoder: str
-    crf: int | None = None
+    crf: float | None = None
     preset: str | None = None
+    more: str = ""
 
 
 def container(target: Path) -> str:
@@ -85,7 +96,15 @@ def container(target: Path) -> str:
         raise VsvfiError(f"output {str(target)!r}, its format is not known by the name; end it in one of {', '.join(CONTAINERS)}") from None
 
 
-def ffmpeg_arguments(facts: Facts, quality: Quality, media: Media | None, part: Part, target: Path, form: str) -> list[str]:
+def ffmpeg_arguments(
+    facts: Facts,
+    quality: Quality,
+    media: Media | None,
+    part: Part,
+    target: Path,
+    form: str,
+    more: Sequence[str] = (),
+) -> list[str]:
     """Everything after the program's name: y4m on standard input, `target` as output.
 
     Args:
@@ -93,6 +112,7 @@ def ffmpeg_arguments(facts: Facts, quality: Quality, media: Media | None, part: 
         part: which output frames come through the pipe.
         target: file to write, whatever its name.
         form: its container, see `container`.
+        more: checked options of the encoder, see `encoder_args.parse`.
     """
     video_input = ["-f", "yuv4mpegpipe", "-i", "-"]
     file_input: list[str] = []
@@ -112,7 +132,7 @@ def ffmpeg_arguments(facts: Facts, quality: Quality, media: Media | None, part: 
         maps += [*_carried(media, form), "-map_metadata", "1"]
     return [
         *("-hide_banner", "-loglevel", "error", "-nostats", "-y"), *video_input, *file_input, *maps,
-        *("-filter:v", ",".join(picture_filters(facts))), *_chroma_location(facts), *encoder_arguments(facts, quality),
+        *("-filter:v", ",".join(picture_filters(facts))), *_chroma_location(facts), *merge(encoder_arguments(facts, quality), more),
         *("-max_muxing_queue_size", "4096", "-f", form, str(target)),
     ]  # fmt: skip
 
@@ -151,9 +171,11 @@ def _chroma_location(facts: Facts) -> list[str]:
 def encoder_arguments(facts: Facts, quality: Quality) -> list[str]:
     """The encoder with its settings and, for libx265, the HDR metadata of the clip."""
     arguments = ["-c:v", quality.encoder]
-    crf = quality.crf if quality.crf is not None else {"libx265": 18, "libx264": 16}.get(quality.encoder)
-    arguments += [] if crf is None else ["-crf", str(crf)]
+    crf = quality.crf if quality.crf is not None else _FACTORS.get(quality.encoder)
+    arguments += [] if crf is None else ["-crf", f"{crf:g}"]
     arguments += ["-preset", quality.preset] if quality.preset else []
+    if quality.encoder == "libvpx-vp9":
+        arguments += ["-b:v", "0", "-row-mt", "1"]  # quality alone decides, as with the other encoders
     if quality.encoder == "libx265":
         arguments += ["-x265-params", ":".join(["log-level=error", *x265_hdr(facts.props)])]
     return arguments

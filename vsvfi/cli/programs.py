@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsvfi.cli import codecs
 from vsvfi.errors import VsvfiError
 
 _SUFFIX = ".exe" if os.name == "nt" else ""
@@ -69,32 +71,62 @@ def find_ffmpeg() -> str:
     return next(_ffmpegs(), "") or _no_ffmpeg()
 
 
-def find_encoder(wanted: str) -> Encoder:
-    """An ffmpeg that has the wanted encoder; libx264 instead of libx265 where none has it.
+def find_encoder(wanted: str, form: str = "matroska") -> Encoder:
+    """An ffmpeg that has the wanted encoder.
+
+    Args:
+        wanted: ffmpeg's name of a video encoder, "auto" for the container's default; libx264 stands in for libx265.
+        form: ffmpeg's name of the container.
 
     Raises:
-        VsvfiError: no ffmpeg, or none with this encoder.
+        VsvfiError: no ffmpeg, none with this encoder, or the container cannot hold what it makes.
     """
     programs = list(_ffmpegs()) or [_no_ffmpeg()]
-    for name in (wanted, "libx264") if wanted == "libx265" else (wanted,):
+    names = {"auto": codecs.video_encoders(form), "libx265": codecs.DEFAULT_VIDEO_ENCODERS}.get(wanted, (wanted,))
+    for name in names:
         for program in programs:
-            if name in encoders(program):
-                return Encoder(program, name, "" if name == wanted else f"ffmpeg at {program} lacks libx265; using {name} instead")
+            codec = video_codecs(program).get(name)
+            if codec is None:
+                continue
+            if not codecs.holds_video(form, codec):
+                raise VsvfiError(
+                    f"encoder {name!r} makes {codec}, which {codecs.ENDINGS[form]} cannot hold; "
+                    f"use --encoder {' or '.join(codecs.video_encoders(form)[:2])}, or write .mkv"
+                )
+            note = "" if name == names[0] else f"ffmpeg at {program} lacks {names[0]}; using {name} instead"
+            return Encoder(program, name, note)
+    if any(wanted in encoders(program) for program in programs):
+        raise VsvfiError(f"encoder {wanted!r} makes no video; choose one that 'ffmpeg -encoders' marks with V")
     raise VsvfiError(
-        f"ffmpeg at {programs[0]} has no encoder {wanted!r}; choose one that 'ffmpeg -encoders' lists with --encoder, or install a fuller build: "
-        "pip install imageio-ffmpeg"
+        f"ffmpeg at {programs[0]} has no encoder {names[0]!r}; choose one that 'ffmpeg -encoders' lists with "
+        "--encoder, or install a fuller build: pip install imageio-ffmpeg"
     )
 
 
-@functools.cache
 def encoders(ffmpeg: str) -> frozenset[str]:
     """Names of the encoders that an ffmpeg has; empty where it does not run."""
+    return frozenset(_listed(ffmpeg))
+
+
+def video_codecs(ffmpeg: str) -> dict[str, str]:
+    """The video encoders that an ffmpeg has, with the codec that each makes."""
+    return {name: codec for name, (kind, codec) in _listed(ffmpeg).items() if kind == "V"}
+
+
+@functools.cache
+def _listed(ffmpeg: str) -> dict[str, tuple[str, str]]:
+    """Encoders of an ffmpeg, each with its kind (V, A, S) and codec."""
     try:
-        listed = subprocess.run([ffmpeg, "-hide_banner", "-encoders"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
+        listed = subprocess.run([ffmpeg, "-hide_banner", "-encoders"], capture_output=True, stdin=subprocess.DEVNULL, check=False)
     except OSError:
-        return frozenset()
-    rows = (line.split() for line in listed.stdout.splitlines())
-    return frozenset(row[1] for row in rows if len(row) > 2 and row[0][0] in "VAS")
+        return {}
+    found = {}
+    for line in listed.stdout.decode(errors="replace").splitlines():
+        row = line.split(maxsplit=2)
+        if len(row) > 2 and row[0][0] in "VAS" and row[1] != "=":
+            codec = re.search(r"\(codec (\w+)\)", row[2])
+            found[row[1]] = row[0][0], codec[1] if codec else row[1]
+    return found
 
 
 def _ffmpegs() -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""`vsvfi render`: one video file in, one encoded file of a higher frame rate out, with its sound in sync. vspipe and ffmpeg do the work.
+"""`vsvfi render`: one video file in, one encoded file of a higher frame rate out, with its sound in sync.
 
-Knows how to ask for a job, not how frames are made (`clip`), how programs are run (`chain`) or what ffmpeg is told (`encoding`).
+vspipe makes the frames and ffmpeg encodes them; see `chain` for how they run and `encoding` for what ffmpeg gets.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import dataclasses
 import importlib.resources
 import inspect
 import json
-import sys
-import tempfile
-import time
+import math
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsvfi import options
-from vsvfi.cli.chain import Outcome, partial, run_chain
+from vsvfi.cli import encoder_args
+from vsvfi.cli.chain import run_chain, say
 from vsvfi.cli.codecs import sound_notes
 from vsvfi.cli.encoding import CONTAINERS, Facts, Part, Quality, container, ffmpeg_arguments
+from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.media import Media, probe
+from vsvfi.cli.output import Output
 from vsvfi.cli.programs import Encoder, find_encoder
+from vsvfi.cli.summary import Summary, describe, progress_line, summarise
 from vsvfi.errors import ArgumentError, VsvfiError
 
 HELP = "interpolate a video file and encode it with ffmpeg, sound included"
@@ -32,22 +34,6 @@ HELP = "interpolate a video file and encode it with ffmpeg, sound included"
 _NAMED = ("model", "multi", "fps", "scale", "device", "precision", "scene", "duplicates", "weights")
 _DEPTHS = {"libx265": 12}
 """Bits per sample that an encoder can take; 10 for the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a render did."""
-
-    output: str
-    model: str
-    device: str
-    encoder: str
-    source_frames: int
-    source_rate: str
-    frames: int
-    rate: str
-    seconds: float
-    frames_per_second: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,15 +61,51 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-s", "--start", metavar="N", type=_frame_number, default=0, help="first output frame")
     parser.add_argument("-e", "--end", metavar="N", type=_frame_number, help="last output frame, included")
     parser.add_argument("-r", "--requests", metavar="N", type=_frame_number, help="frames that vspipe asks for at the same time")
-    parser.add_argument("--encoder", default="libx265", help="any video encoder of ffmpeg (default: libx265, or libx264 where it is missing)")
-    parser.add_argument("--crf", type=int, help="constant rate factor (default: 18 for libx265, 16 for libx264)")
+    parser.add_argument(
+        "--encoder",
+        default="auto",
+        help="any video encoder of ffmpeg (default: libx265, or libx264 where it is missing; libvpx-vp9 for .webm)",
+    )
+    parser.add_argument("--crf", type=_factor, help="constant rate factor (default: 18 for libx265, 16 for libx264, 24 for libvpx-vp9)")
     parser.add_argument("--preset", help="the encoder's preset")
+    parser.add_argument(
+        "--encoder-args",
+        metavar="OPTIONS",
+        default="",
+        help='more options of the encoder, as for ffmpeg: --encoder-args="-tune animation -x265-params aq-mode=3"',
+    )
 
 
 def interpolation(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The arguments for `vsvfi.interpolate()` among the options."""
+    """The arguments for `vsvfi.interpolate()` among the options.
+
+    Raises:
+        ArgumentError: two options contradict each other, or one is unknown.
+    """
     given = {name: getattr(arguments, name) for name in _NAMED if getattr(arguments, name) is not None}
-    return {**given, **_extra(arguments.arg)}
+    extra = _extra(arguments.arg)
+    for name in given.keys() & extra.keys():
+        raise ArgumentError("arg", f"{name}={extra[name]}", f"--{name} is given too", "give one of them")
+    given.update(extra)
+    if given.get("multi") is not None and given.get("fps") is not None:
+        raise ArgumentError("multi", given["multi"], "cannot be given together with fps=", "give one of them")
+    return given
+
+
+def encoding(arguments: argparse.Namespace) -> Quality:
+    """How to encode, among the options."""
+    return Quality(arguments.encoder, arguments.crf, arguments.preset, arguments.encoder_args)
+
+
+def part_of(arguments: argparse.Namespace) -> Part:
+    """Which output frames to make, among the options.
+
+    Raises:
+        ArgumentError: the last one lies before the first one.
+    """
+    if arguments.end is not None and arguments.end < arguments.start:
+        raise ArgumentError("end", arguments.end, f"lies before start={arguments.start}", "give the later frame as end")
+    return Part(arguments.start, arguments.end)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -91,15 +113,15 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.video,
         arguments.output,
         interpolation(arguments),
-        part=Part(arguments.start, arguments.end),
-        quality=Quality(arguments.encoder, arguments.crf, arguments.preset),
+        part=part_of(arguments),
+        quality=encoding(arguments),
         requests=arguments.requests,
         overwrite=arguments.overwrite,
     )
     if arguments.json:
         print(json.dumps(dataclasses.asdict(summary)))
     else:
-        print(describe(summary), file=sys.stderr)
+        say(describe(summary))
     return 0
 
 
@@ -109,7 +131,7 @@ def render(
     arguments: Mapping[str, Any],
     *,
     part: Part = Part(),  # noqa: B008 - immutable
-    quality: Quality = Quality("libx265"),  # noqa: B008 - immutable
+    quality: Quality = Quality("auto"),  # noqa: B008 - immutable
     requests: int | None = None,
     overwrite: bool = False,
 ) -> Summary:
@@ -128,28 +150,42 @@ def render(
         VsvfiError: with the reason and the remedy.
     """
     checked = options.parse(**arguments)
-    check_files(video, output, overwrite=overwrite)
-    encoder = find_encoder(quality.encoder)
-    media = probe(video, encoder.ffmpeg)
-    if not media.constant and checked.fps is None:
-        raise ArgumentError(
-            "fps", None, f"{video.name} has a variable frame rate, and a pipe of frames carries one constant rate", "give a target rate, for example --fps 60"
-        )
-    with tempfile.TemporaryDirectory(prefix="vsvfi-render-") as folder:
+    check_files(video, output)
+    with interruptible(), Output(output, _inputs(video, checked), overwrite=overwrite) as claimed:
+        encoder = find_encoder(quality.encoder, container(output))
+        source = readable_name(video, claimed.scratch)
+        media = probe(source, encoder.ffmpeg)
+        if not media.constant and checked.fps is None:
+            raise ArgumentError(
+                "fps",
+                None,
+                f"{video.name} has a variable frame rate, and a pipe of frames carries one constant rate",
+                "give a target rate, for example --fps 60",
+            )
         work = {
-            "video": str(video.resolve()),
-            "index": str(Path(folder) / "index.lwi"),
+            "video": str(source),
+            "index": str(claimed.scratch / "index.lwi"),
             "rate": str(media.rate) if media.constant else None,
             "constant": None if media.constant else str(media.rate),
         }
         script = importlib.resources.files("vsvfi.cli").joinpath("render.vpy").read_text(encoding="utf-8")
-        return run_script(script, work, output, arguments, part=part, quality=quality, requests=requests, encoder=encoder, media=media, folder=Path(folder))
+        return run_script(
+            script,
+            work,
+            claimed,
+            arguments,
+            part=part,
+            quality=quality,
+            requests=requests,
+            encoder=encoder,
+            media=media,
+        )
 
 
 def run_script(
     script: str,
     work: Mapping[str, Any],
-    output: Path,
+    output: Output,
     arguments: Mapping[str, Any],
     *,
     part: Part,
@@ -157,107 +193,95 @@ def run_script(
     requests: int | None,
     encoder: Encoder,
     media: Media | None,
-    folder: Path,
 ) -> Summary:
     """Pipe a script that takes a job and leaves facts, as render.vpy does, through ffmpeg.
 
     Args:
         script: text of the .vpy.
-        work: what it must know; `arguments`, `depth` and `facts` are added.
+        work: what it must know; `arguments`, `part`, `depth` and `facts` are added.
+        output: the claimed output.
         media: where sound and subtitles come from, None for none.
-        folder: for what is thrown away afterwards.
     """
+    form = container(output.path)
+    more = tuple(encoder_args.parse(quality.more, encoder.ffmpeg, encoder.name)) if quality.more else ()
     notes = [encoder.note] if encoder.note else []
-    for note in notes + sound_notes(container(output), media.audio if media is not None else ()):
-        print(note, file=sys.stderr)
+    for note in notes + sound_notes(form, media.audio if media is not None else ()):
+        say(note)
     quality = dataclasses.replace(quality, encoder=encoder.name)
-    path, job, facts_file = folder / "script.vpy", folder / "job.json", folder / "facts.json"
-    path.write_text(script, encoding="utf-8")
-    if "weights" in arguments:
-        arguments = {**arguments, "weights": str(Path(arguments["weights"]).expanduser().resolve())}
-    work = {**work, "arguments": arguments, "depth": _DEPTHS.get(quality.encoder, 10), "facts": str(facts_file)}
-    job.write_text(json.dumps(work), encoding="utf-8")
+    path, job, facts_file = (output.scratch / name for name in ("script.vpy", "job.json", "facts.json"))
+    if arguments.get("weights") is not None:
+        arguments = {**arguments, "weights": os.path.abspath(os.path.expanduser(arguments["weights"]))}
+    work = {
+        **work,
+        "arguments": arguments,
+        "part": [part.first, part.last],
+        "depth": _DEPTHS.get(quality.encoder, 10),
+        "facts": str(facts_file),
+    }
+    _write_job(path, script, job, work)
     seen: list[Facts] = []
 
-    def command(raw: Mapping[str, Any]) -> Sequence[str]:
+    def command(raw: Mapping[str, Any], unfinished: Path) -> Sequence[str]:
         facts = Facts.parse(raw)
         seen.append(facts)
         if part.count(facts.frames) < 1:
             raise ArgumentError("start", part.first, f"the output has {facts.frames} frames, numbered from 0", "choose a part inside it")
-        return [encoder.ffmpeg, *ffmpeg_arguments(facts, quality, media, part, partial(output), container(output))]
+        if part.last is not None and part.last >= facts.frames:
+            say(f"the output ends with frame {facts.frames - 1}, before end={part.last}")
+        return [encoder.ffmpeg, *ffmpeg_arguments(facts, quality, media, part, unfinished, form, more)]
 
-    selected = ["-s", str(part.first)] + ([] if part.last is None else ["-e", str(part.last)])
     outcome = run_chain(
         path,
         {"job": str(job)},
         facts_file,
         command,
         output,
-        vspipe_options=selected + ([] if requests is None else ["-r", str(requests)]),
+        vspipe_options=[] if requests is None else ["-r", str(requests)],
         report=progress_line(),
     )
-    return summarise(output, str(arguments.get("model", "builtin")), encoder.name, seen[0], outcome)
+    return summarise(output.given, str(arguments.get("model", "builtin")), encoder.name, seen[0], outcome)
 
 
-def summarise(output: Path, model: str, encoder: str, facts: Facts, outcome: Outcome) -> Summary:
-    """Facts and times of a finished chain."""
-    return Summary(
-        output=str(output),
-        model=model,
-        device=facts.device,
-        encoder=encoder,
-        source_frames=facts.source_frames,
-        source_rate=str(facts.source_rate),
-        frames=outcome.frames,
-        rate=str(facts.rate),
-        seconds=round(outcome.total, 2),
-        frames_per_second=round(outcome.frames / max(outcome.running, 1e-6), 2),
-    )
-
-
-def describe(summary: Summary) -> str:
-    """The summary for people."""
-    return (
-        f"{summary.output}: {summary.source_frames} frames at {summary.source_rate} fps in, {summary.frames} frames at {summary.rate} fps out, "
-        f"{summary.seconds:.1f} s ({summary.frames_per_second:.2f} frames/s), {summary.model} on {summary.device}, {summary.encoder}"
-    )
-
-
-def progress_line() -> Any:
-    """A reporter that keeps one line up to date on a terminal, and writes one every ten seconds elsewhere."""
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    started = last = time.monotonic()
-
-    def report(done: int, frames: int, rate: float) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < (0.2 if terminal else 10) and done < frames:
-            return
-        last = now
-        speed = rate or done / max(now - started, 1e-6)
-        left = (frames - done) / speed if speed else 0
-        text = f"frame {done}/{frames}, {speed:.2f} frames/s, {left:.0f} s left"
-        print(f"\r{text:<60}" if terminal else text, end="" if terminal and done < frames else "\n", file=sys.stderr, flush=True)
-
-    return report
-
-
-def check_files(video: Path, output: Path, *, overwrite: bool) -> None:
-    """Refuse before anything is started what cannot end well.
+def check_files(video: Path, output: Path) -> None:
+    """Refuse before anything is started what cannot be read, or has no known format.
 
     Raises:
         VsvfiError: with the remedy.
     """
-    if not video.is_file():
+    if not os.path.isfile(video):
         raise VsvfiError(f"{video} is not a file; give the video to interpolate")
     container(output)
-    if not output.parent.is_dir():
-        raise VsvfiError(f"output {str(output)!r}, the folder {str(output.parent)!r} does not exist; create it first")
-    if output.exists():
-        if output.samefile(video):
-            raise VsvfiError(f"output {str(output)!r} is the source itself; choose another name")
-        if not overwrite:
-            raise VsvfiError(f"output {str(output)!r} exists; choose another name or say --overwrite")
+
+
+def readable_name(video: Path, scratch: Path) -> Path:
+    """A path of a file that no program takes for an option or a protocol, and that is text where they need text."""
+    path = Path(os.path.abspath(video))
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8; source filters know only text
+        suffix = path.suffix if path.suffix.isascii() else ""
+        link = scratch / f"source{suffix}"
+        link.symlink_to(path)
+        return link
+    return path
+
+
+def _inputs(video: Path, checked: options.Options) -> list[Path]:
+    return [video] if checked.weights is None else [video, checked.weights]
+
+
+def _write_job(path: Path, script: str, job: Path, work: Mapping[str, Any]) -> None:
+    try:
+        text = json.dumps(work)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError("arg", work["arguments"], f"holds a value that cannot be passed on ({error})", "use numbers, text, lists") from None
+    try:
+        path.write_text(script, encoding="utf-8")
+        job.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise VsvfiError(
+            f"the folder for temporary files {str(path.parent)!r} cannot be written ({error.strerror}); free some space, or set TMPDIR to another folder"
+        ) from error
 
 
 def _extra(pairs: Sequence[str]) -> dict[str, Any]:
@@ -268,15 +292,26 @@ def _extra(pairs: Sequence[str]) -> dict[str, Any]:
         name, separator, text = pair.partition("=")
         if not separator or name not in known:
             raise ArgumentError("arg", pair, "is not NAME=VALUE of an argument of interpolate()", f"names are {', '.join(known)}")
+        if name in result:
+            raise ArgumentError("arg", pair, f"{name} is given twice", "give it once")
         try:
             result[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             result[name] = text
     return result
 
 
 def _frame_number(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _factor(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return number

@@ -78,15 +78,23 @@ def fit_y4m(clip: vs.VideoNode, depth: int) -> vs.VideoNode:
     return clip.resize.Bicubic(format=wanted.id)
 
 
-def leave_facts(path: str, source: vs.VideoNode, output: vs.VideoNode, device: str = "auto") -> None:
+def take_part(clip: vs.VideoNode, first: int, last: int | None) -> vs.VideoNode:
+    """Frames `first` to `last`, both included, as far as the clip goes; all of it where it ends before `first`."""
+    if first >= clip.num_frames:
+        return clip
+    return clip.std.Trim(first=first, last=clip.num_frames - 1 if last is None else min(last, clip.num_frames - 1))
+
+
+def leave_facts(path: str, source: vs.VideoNode, output: vs.VideoNode, device: object = "auto") -> None:
     """Write what the encoder must know about `output` as JSON; the file appears whole or not at all.
 
     Args:
         path: the file; see `vsvfi.cli.encoding.Facts`.
         source: the clip before interpolation.
         output: the clip that goes through the pipe.
-        device: as given to `interpolate()`.
+        device: as given to `interpolate()`: a name or several.
     """
+    from vsvfi import options
     from vsvfi.engine.device import describe, resolve_device
 
     with output.get_frame(0) as frame:
@@ -101,7 +109,7 @@ def leave_facts(path: str, source: vs.VideoNode, output: vs.VideoNode, device: s
         "source_rate": str(Fraction(source.fps)),
         "chroma_420": form.color_family == vs.YUV and form.subsampling_w == 1 and form.subsampling_h == 1,
         "props": props,
-        "device": describe(resolve_device(device)),
+        "device": ", ".join(describe(resolve_device(name)) for name in options.parse_devices(device)),
     }
     part = Path(f"{path}.part")
     part.write_text(json.dumps(facts), encoding="utf-8")

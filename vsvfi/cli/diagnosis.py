@@ -1,0 +1,125 @@
+"""From what ffmpeg and vspipe say when they fail to the reason and what to do about it.
+
+ffmpeg ends with lines that repeat "it failed"; the reason stands further up, and its remedy nowhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+_LONGEST = 600
+
+_EMPTY = re.compile(
+    r"Conversion failed!|Error initializing output stream|Could not write header|Error while opening encoder"
+    r"|maybe incorrect parameters|Could not open encoder before EOF|Error sending frames to consumers"
+    r"|Task finished with error|Terminating thread with return code|Nothing was written into output"
+    r"|Error (?:submitting|muxing|writing trailer|encoding a frame|closing file|opening output file)"
+    r"|Error splitting the argument list|Video encoding failed|Last message repeated|av_interleaved_write_frame\(\)"
+)
+"""Lines that say only that something failed."""
+
+_PREFIX = re.compile(r"^(?:\[[^\]]*\]\s*)+")
+_PYTHON = re.compile(r"^(?:vapoursynth\.)?(?:Error|ValueError|TypeError|RuntimeError|KeyError): ")
+
+_RULES: tuple[tuple[str, str], ...] = (
+    (
+        r"Could not find tag for codec (?P<a>\w+) in stream #0\b",
+        "{container} cannot hold {a} video; choose another --encoder, or write .mkv",
+    ),
+    (
+        r"Could not find tag for codec (?P<a>\w+) in stream #\d+",
+        "{container} cannot hold the source's {a} stream; write .mkv",
+    ),
+    (
+        r"Only VP8 or VP9 or AV1 video",
+        ".webm holds VP8, VP9 and AV1 video, Vorbis and Opus sound and WebVTT subtitles; choose --encoder libvpx-vp9 or libsvtav1, or write .mkv",
+    ),
+    (
+        r"(?P<a>\w+) in (?P<b>\w+) support is experimental",
+        "{container} cannot hold {a} with this ffmpeg; write .mkv",
+    ),
+    (
+        r"(?:Unsupported codec|No \w+ codec tag found for codec|codec not (?:currently )?supported in)[^\w]*(?P<a>\w*)",
+        "{container} cannot hold one of the streams ({line}); choose another --encoder, or write .mkv",
+    ),
+    (r"Unknown encoder '(?P<a>[^']*)'", "this ffmpeg was built without the encoder {a}; choose another --encoder, or install a fuller build"),
+    (
+        r"(?:width|height) not divisible by 2|(?:width|height) must be an integer multiple of the specified chroma"
+        r"|(?:width|height) is not (?:even|a multiple)|invalid (?:width|height) for chroma",
+        "the encoder takes no odd width or height in 4:2:0 ({line}); crop or pad the video to even sizes",
+    ),
+    (r"No space left on device|Disk quota exceeded", "no space is left in {folder!r}; free some, or choose another folder"),
+    (r"File too large", "the file system of {folder!r} takes no larger file; choose another folder"),
+    (r"Read-only file system", "{folder!r} is on a read-only file system; choose another folder"),
+    (r"Permission denied", "permission denied ({line}); choose a folder that you may write to"),
+    (r"Input/output error", "the disk of {folder!r} failed ({line}); choose another one"),
+    (
+        r"Unrecognized option '(?P<a>[^']*)'|Option '?(?P<b>[\w-]+)'? not found",
+        "it does not know the option {a!r}; correct --encoder-args or --preset",
+    ),
+    (r"Error setting preset/tune (?P<a>\S+)\.", "the encoder does not know preset/tune {a}; correct --preset or -tune"),
+    (
+        r"Value (?P<a>\S+) for parameter '(?P<b>[^']*)' out of range (?P<c>\[[^\]]*\])",
+        "{b}={a} is outside the encoder's range {c}; correct --crf or --encoder-args",
+    ),
+    (
+        r"(?:Unable to parse|Error setting|Undefined constant|Invalid value).*(?:option|value|parameter)",
+        "{line}; correct --crf, --preset or --encoder-args",
+    ),
+    (
+        r"Cannot load \S+|No capable devices|No NVENC capable|Device creation failed|Failed to initiali[sz]e VAAPI"
+        r"|No device available|OpenEncodeSessionEx failed|Error creating a MFX session",
+        "this machine cannot run the hardware encoder ({line}); choose another --encoder, such as libx265",
+    ),
+    (r"Cannot allocate memory|malloc of size", "not enough memory for the encoder ({line}); use a faster --preset"),
+)
+"""Patterns among the lines of a failed ffmpeg, the most telling first, and the message for each."""
+
+
+def explain_ffmpeg(lines: Sequence[str], ending: str, target: Path) -> str:
+    """Return why ffmpeg failed.
+
+    Args:
+        lines: what it said.
+        ending: how it ended, see `Program.ending`.
+        target: the file it was to write.
+    """
+    for pattern, message in _RULES:
+        for line in lines:
+            if match := re.search(pattern, line):
+                named = match.groupdict(default="")
+                return _short(
+                    message.format(
+                        a=named.get("a") or named.get("b", ""),
+                        b=named.get("b", ""),
+                        c=named.get("c", ""),
+                        line=_PREFIX.sub("", line).rstrip("."),
+                        container=target.suffix.lower(),
+                        folder=str(target.parent),
+                    )
+                )
+    return _last(lines, ending)
+
+
+def explain_vspipe(lines: Sequence[str], ending: str) -> str:
+    """Return why vspipe failed: its last line without the exception's type."""
+    for line in lines:
+        if "No space left on device" in line:
+            return _short(f"{line.strip()}; free some space, or set TMPDIR to a folder that has some")
+    return _PYTHON.sub("", _last(lines, ending))
+
+
+def _last(lines: Sequence[str], ending: str) -> str:
+    """Return the last line that tells something, and how the program ended if it was not by itself."""
+    told = [line.strip() for line in lines if line.strip()]
+    telling = [line for line in told if not _EMPTY.search(line)] or told
+    if not telling:
+        return ending
+    last = _short(_PREFIX.sub("", telling[-1]))
+    return f"{ending}; its last words: {last}" if ending.startswith("it was ended by") else last
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

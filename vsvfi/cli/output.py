@@ -1,0 +1,223 @@
+"""The file that a render writes: claimed by one process at a time, under a temporary name until it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vsvfi.cli.interrupts import shielded
+from vsvfi.cli.marker import SCRATCH_PREFIX, Identity, Marker, identity, is_file, remove_file
+from vsvfi.errors import VsvfiError
+
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
+
+
+class Output:
+    """A claimed output, used as a context manager; leaving it removes everything temporary.
+
+    Args:
+        output: the file as it was asked for; a symbolic link stands for the file it points to.
+        sources: files that must not be the output under any name.
+        overwrite: an existing output may be replaced.
+
+    Attributes:
+        given: the name it was asked for by.
+        path: absolute path of the file, links resolved.
+        scratch: a folder for what is thrown away afterwards.
+
+    Raises:
+        VsvfiError: on entering, if the output cannot be written, or another render is writing it.
+    """
+
+    path: Path
+    scratch: Path
+
+    def __init__(self, output: Path, sources: Sequence[Path] = (), *, overwrite: bool = False) -> None:
+        self.given = str(output)
+        self.shown = repr(self.given)
+        self._sources = sources
+        self._overwrite = overwrite
+        self._stack = contextlib.ExitStack()
+        self._marker: Marker | None = None
+        self._partial: tuple[Path, Identity] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            with shielded(), self._explained("cannot be written"):
+                self.path = Path(os.path.realpath(self.given))
+                self._check()
+                self._marker = Marker(self.path, self.shown)
+                self._stack.callback(self._marker.release)
+                self._check()  # a render that has just finished may have made it
+                self._make_scratch()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._release()
+
+    def begin(self) -> Path:
+        """Create the empty temporary file beside the output, under a name that nobody else's file has."""
+        assert self._marker is not None
+        with shielded(), self._explained("cannot have its temporary file"):
+            path, descriptor = self._create()
+            try:
+                self._partial = path, identity(os.fstat(descriptor))
+                self._marker.remember(partial=path.name, partial_identity=self._partial[1])
+            finally:
+                os.close(descriptor)
+        return path
+
+    def publish(self) -> None:
+        """Give the finished file its name.
+
+        Raises:
+            VsvfiError: something else appeared under this name; the finished file gets another one then.
+        """
+        assert self._partial is not None
+        partial, known = self._partial
+        with shielded(), self._explained("cannot get its name"):
+            if not is_file(partial, known):
+                raise VsvfiError(f"output {self.shown}, its temporary file {partial.name!r} was removed or replaced by another program; render again")
+            _flush(partial)
+            if self._overwrite:
+                os.replace(partial, self.path)
+            elif not rename_new(partial, self.path):
+                kept = _rename_free(partial, self.path)
+                raise VsvfiError(f"output {self.shown} was created by another program during the render and is left as it is; the video is in {str(kept)!r}")
+            self._partial = None
+
+    def _check(self) -> None:
+        """Refuse an output that is a source, is no file, or exists and may not be replaced."""
+        if not self.path.parent.is_dir():
+            raise VsvfiError(f"output {self.shown}, the folder {str(self.path.parent)!r} does not exist; create it first")
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(found.st_mode):
+            raise VsvfiError(f"output {self.shown} is a folder; give the name of a file in it")
+        if not stat.S_ISREG(found.st_mode):
+            raise VsvfiError(f"output {self.shown} is not a regular file; choose another name")
+        if any(os.path.samestat(found, os.stat(source)) for source in self._sources):
+            raise VsvfiError(f"output {self.shown} is the source itself; choose another name")
+        if not self._overwrite:
+            raise VsvfiError(f"output {self.shown} exists; choose another name or say --overwrite")
+
+    def _make_scratch(self) -> None:
+        assert self._marker is not None
+        try:
+            self.scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX)).absolute()
+        except OSError as error:
+            raise VsvfiError(
+                f"the folder for temporary files cannot be used ({reason(error)}); set TMPDIR to a folder that can be written and has free space"
+            ) from error
+        self._stack.callback(shutil.rmtree, self.scratch, ignore_errors=True)
+        self._marker.remember(scratch=str(self.scratch), scratch_identity=identity(os.lstat(self.scratch)))
+
+    def _create(self) -> tuple[Path, int]:
+        """Create the temporary file exclusively; its usual name may be taken, or too long."""
+        token = secrets.token_hex(4)
+        names = (f"{self.path.name}.partial", f"{self.path.name}.{token}.partial", f".vsvfi-{token}.partial")
+        for name in names:
+            path = self.path.with_name(name)
+            try:
+                return path, os.open(path, _NEW, 0o666)
+            except OSError as error:
+                if name == names[-1] or error.errno not in (errno.EEXIST, errno.ENAMETOOLONG, errno.EISDIR):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _release(self) -> None:
+        """Remove everything temporary, the marker last."""
+        with shielded():
+            if self._partial is not None:
+                remove_file(*self._partial)
+                self._partial = None
+            self._stack.close()
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Name the output in whatever the operating system refuses."""
+        try:
+            yield
+        except OSError as error:
+            raise VsvfiError(f"output {self.shown} {what} ({reason(error)}); {remedy(error)}") from error
+
+
+def rename_new(source: Path, target: Path) -> bool:
+    """Rename a file, never over another one.
+
+    Returns:
+        False if there is something under the new name.
+    """
+    if os.name == "nt":
+        try:
+            os.rename(source, target)
+        except FileExistsError:
+            return False
+        return True
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links: an empty file of ours reserves the name
+        try:
+            os.close(os.open(target, _NEW, 0o666))
+        except FileExistsError:
+            return False
+        os.replace(source, target)
+        return True
+    source.unlink()
+    return True
+
+
+def reason(error: OSError) -> str:
+    """Return what the operating system says, and of which file."""
+    text = error.strerror or str(error)
+    return f"{text}: {os.fsdecode(error.filename)!r}" if isinstance(error.filename, str | bytes) else text
+
+
+def remedy(error: OSError) -> str:
+    """Return what to do about an error of the operating system."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "free some space, or choose another folder"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "choose a folder that you may write to"
+        case errno.ENAMETOOLONG:
+            return "choose a shorter name"
+        case _:
+            return "choose another name or folder"
+
+
+def _rename_free(source: Path, target: Path) -> Path:
+    """Rename to the first free name like `film.1.mkv`."""
+    number = 1
+    while not rename_new(source, free := target.with_name(f"{target.stem}.{number}{target.suffix}")):
+        number += 1
+    return free
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on its disk, so that its name never stands for less; a full network disk says so only here."""
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
