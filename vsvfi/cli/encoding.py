@@ -5,7 +5,7 @@ Pure: starts nothing and reads no file. The tags are set on the frames (`setpara
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
