@@ -61,7 +61,7 @@ def decision_clip(source: vs.VideoNode, facts: vs.VideoNode, selection: Selectio
         out, facts_frames, source_frames = f[0].copy(), f[1 : 1 + len(offsets)], f[1 + len(offsets) :]
         facts_at = _facts_at(timeline.source_index(n), before, facts_frames)
         step = policy.decide(timeline, n, facts_at)
-        duration = _variable_duration(timeline, n, source_frames) if variable else timeline.duration(n)
+        duration = _variable_duration(timeline, n, source_frames) if variable else _duration(timeline, n)
         scene_first, scene_last = scene_marks(timeline, n, facts_at)
         first, second, t = (step.first, step.second, step.t) if isinstance(step, Blend) else (step.frame, step.frame, Fraction(0))
         out.props.update(
@@ -76,6 +76,12 @@ def decision_clip(source: vs.VideoNode, facts: vs.VideoNode, selection: Selectio
         return out
 
     return blank.std.ModifyFrame([blank, *facts_inputs, *source_inputs], decide)
+
+
+def _duration(timeline: Timeline, n: int) -> Fraction | None:
+    """Seconds of output frame n at a constant rate, as a property can hold them."""
+    duration = timeline.duration(n)
+    return None if duration is None else storable(duration)
 
 
 def read(frame: vs.VideoFrame) -> Decision:

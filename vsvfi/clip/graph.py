@@ -27,6 +27,7 @@ from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import DuplicateMode, Options, Precision, Rate, SceneMode, parse
 from vsvfi.plan.midpoints import DEPTH, whole_levels
 from vsvfi.plan.policy import Policy
+from vsvfi.plan.rates import check_storable, source_rate_for
 from vsvfi.plan.spread import spread
 from vsvfi.plan.timeline import Timeline
 
@@ -133,7 +134,7 @@ def _check_clip(clip: object) -> None:
 def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
     """The whole graph for a checked clip and checked options."""
     timeline = _timeline(clip, options)
-    selection = Selection(timeline, "multi" if options.fps is None else "fps")
+    selection = Selection(timeline)
     family, variant = find(options.model)
     scale = check_scale(family, options.scale, clip.width, clip.height)
     setup = family.setup(clip.width, clip.height, scale, check_options(family, dict(options.options)), variant)
@@ -193,6 +194,7 @@ def _timeline(clip: vs.VideoNode, options: Options) -> Timeline:
     """The clock of the output."""
     rate = Fraction(clip.fps) if clip.fps else None
     if options.fps is None:
+        check_storable("multi", options.multi, rate, options.multi)
         return Timeline(options.multi, clip.num_frames, rate)
     if rate is None:
         raise ArgumentError(
@@ -201,12 +203,16 @@ def _timeline(clip: vs.VideoNode, options: Options) -> Timeline:
             "needs a clip of constant frame rate",
             "use multi=, or give the clip a rate first with clip.std.AssumeFPS(fpsnum=24000, fpsden=1001)",
         )
-    factor = options.fps / rate
+    counted = source_rate_for(options.fps, rate)
+    factor = options.fps / counted
     if not Fraction(1, 8) <= factor <= 1000:
         raise ArgumentError(
             "fps", str(options.fps), f"must be 1/8 to 1000 times the clip's rate of {rate}", "choose a nearer rate, or std.SelectEvery frames first"
         )
-    return Timeline(factor, clip.num_frames, rate)
+    check_storable("fps", options.fps, counted, factor)
+    if counted != rate:
+        _inform(f"the clip's rate of {rate} is {counted} in another form and counts as such")
+    return Timeline(factor, clip.num_frames, counted)
 
 
 def _by_pair(pool: Sequence[vs.VideoNode]) -> Callable[[int, vs.VideoFrame], vs.VideoNode]:

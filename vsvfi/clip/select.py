@@ -1,55 +1,57 @@
 """Source-aligned clips to output-aligned ones: frame n of the result is frame floor(n / factor) + offset of the source, clamped to its ends.
 
-Done by std.SelectEvery, so nothing runs in Python and clips of 2^31-1 frames cost nothing. Knows nothing of what the frames are for.
+Simple ratios are one std.SelectEvery. Its memory grows with the ratio's numerator, so that other ratios use a short cycle slightly slower than the
+ratio: it falls behind the exact index by a drift that changes every `_LONGEST_CYCLE` frames at most, and is made up by starting the clip later.
+Clips of 2^31-1 frames cost nothing either way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import floor
+from fractions import Fraction
+from math import ceil, floor
 
 import vapoursynth as vs
 
-from vsvfi.errors import ArgumentError
 from vsvfi.plan.timeline import LARGEST_LENGTH, Timeline
 
-_LARGEST_CYCLE = 4_000_000
+_LONGEST_CYCLE = 2048
+"""Output frames after which a selection repeats; above the largest factor, so that no cycle is empty."""
+
+_KEPT_DRIFTS = 4
+"""Selections kept per clip: frames are requested in a nearly sequential order."""
 
 
 class Selection:
-    """The mapping of one timeline; `argument` is the one that chose its factor.
+    """The mapping of one timeline."""
 
-    Raises:
-        ArgumentError: the ratio is so fine that its cycle would not fit in memory.
-    """
-
-    def __init__(self, timeline: Timeline, argument: str = "multi") -> None:
-        factor = timeline.factor
-        if factor.numerator > _LARGEST_CYCLE:
-            given = timeline.rate if argument == "fps" else factor
-            raise ArgumentError(
-                argument, str(given), f"is {factor} times the clip's rate, too fine a ratio", "use a simpler one, such as fps=60000/1001 or multi=5/2"
-            )
+    def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        cycles = 2 if factor.denominator == 1 else 1  # SelectEvery wants a cycle of two frames at least
-        self._cycle = cycles * factor.denominator
-        self._offsets = [index * factor.denominator // factor.numerator for index in range(cycles * factor.numerator)]
+        step = 1 / timeline.factor
+        self._exact = step.denominator <= _LONGEST_CYCLE
+        self._step = step if self._exact else Fraction(floor(step * _LONGEST_CYCLE), _LONGEST_CYCLE)
+        cycles = 2 if self._step.numerator == 1 else 1  # SelectEvery needs a cycle of at least two frames
+        self._cycle = cycles * self._step.numerator
+        numerator, denominator = self._step.as_integer_ratio()
+        self._offsets = [index * numerator // denominator for index in range(cycles * denominator)]
 
     def aligned(self, clip: vs.VideoNode, offset: int) -> vs.VideoNode:
         """`clip` aligned to the output, `offset` frames ahead (or behind, if negative)."""
-        length = self._timeline.source_length
-        if offset > 0:
-            # Requests past the end are answered with the last frame.
-            shifted = clip.std.Trim(first=min(offset, length - 1))
-        elif offset < 0:
-            shifted = clip.std.Trim(length=min(length, LARGEST_LENGTH + offset))
-            shifted = clip.std.Trim(length=1).std.Loop(times=-offset) + shifted
-        else:
-            shifted = clip
-        fitting = floor(LARGEST_LENGTH / self._timeline.factor)
-        if shifted.num_frames > fitting:
-            shifted = shifted.std.Trim(length=fitting)
-        return shifted.std.SelectEvery(cycle=self._cycle, offsets=self._offsets, modify_duration=False)
+        if self._exact:
+            return self._selected(_shifted(clip, offset))
+        numerator, denominator = self._step.as_integer_ratio()
+        timeline = self._timeline
+        kept: dict[int, vs.VideoNode] = {}
+
+        def pick(n: int) -> vs.VideoNode:
+            drift = timeline.source_index(n) - n * numerator // denominator
+            if drift not in kept:
+                if len(kept) == _KEPT_DRIFTS:
+                    del kept[next(iter(kept))]
+                kept[drift] = self._selected(_shifted(clip, offset + drift))
+            return kept[drift]
+
+        return clip.std.BlankClip(length=timeline.length, keep=True).std.FrameEval(pick, clip_src=clip)
 
     def choose(self, clip: vs.VideoNode, offsets: range, plan: vs.VideoNode, prop: str) -> vs.VideoNode:
         """`clip` aligned to the output at the source frame that `plan` names in `prop`, which lies within `offsets` of the current one."""
@@ -63,3 +65,30 @@ class Selection:
 
         template = clip.std.BlankClip(length=self._timeline.length, keep=True)
         return template.std.FrameEval(pick, prop_src=plan, clip_src=list(nodes.values()))
+
+    def _selected(self, clip: vs.VideoNode) -> vs.VideoNode:
+        """The cycle applied to a clip as long as the source, up to the longest possible clip."""
+        if ceil(clip.num_frames / self._step) <= LARGEST_LENGTH:
+            return self._select(clip)
+        whole = LARGEST_LENGTH // len(self._offsets)
+        head, rest = self._select(clip.std.Trim(length=whole * self._cycle)), LARGEST_LENGTH - whole * len(self._offsets)
+        if rest == 0:
+            return head
+        following = clip.std.Trim(first=whole * self._cycle)
+        following = following.std.Trim(length=min(self._cycle, following.num_frames))
+        return head + self._select(following).std.Trim(length=rest)
+
+    def _select(self, clip: vs.VideoNode) -> vs.VideoNode:
+        return clip.std.SelectEvery(cycle=self._cycle, offsets=self._offsets, modify_duration=False)
+
+
+def _shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
+    """Frame n of the result is frame n + offset, clamped to the clip's ends; as long as `clip`."""
+    length = clip.num_frames
+    if offset == 0:
+        return clip
+    count = min(abs(offset), length)
+    edge = clip.std.Trim(first=length - 1 if offset > 0 else 0, length=1).std.Loop(times=count)
+    if count == length:
+        return edge
+    return clip.std.Trim(first=count) + edge if offset > 0 else edge + clip.std.Trim(length=length - count)

@@ -67,7 +67,7 @@ class Timeline:
 
     def source_index(self, n: int) -> int:
         """The source frame that is shown when output frame n begins."""
-        return floor(self.position(n))
+        return n * self.factor.denominator // self.factor.numerator
 
     def step(self, n: int) -> Step:
         """What output frame n shows if nothing stands against it; the last source frame is held to the end."""
