@@ -57,7 +57,7 @@ def _shown(value: object, depth: int) -> str:
         return _shown_container(value, depth)
     if type(kind) is type and f"{kind.__module__}.{kind.__name__}" in _SMALL:
         return repr(value)
-    return f"<{_type_name(kind)}>"
+    return f"<{type_name(value)}>"
 
 
 _PATHS = {PurePosixPath, PureWindowsPath, PosixPath, WindowsPath}
@@ -89,9 +89,9 @@ def _shown_container(value: object, depth: int) -> str:
     return f"{start}{', '.join(items)}".rstrip() + end
 
 
-def _type_name(kind: type) -> str:
-    """The name of a type, also where its metaclass plays tricks."""
-    name: str = type.__dict__["__qualname__"].__get__(kind)
+def type_name(value: object) -> str:
+    """The name of a value's type, also where `__class__` or the metaclass play tricks."""
+    name: str = type.__dict__["__qualname__"].__get__(type(value))
     return name[:_LONGEST_SHOWN]
 
 

@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import vsvfi
 import vsvfi.models
 from tests.fakes import SPEC, Recorder
+from tests.test_errors import Hostile
 from vsvfi.engine.build import read_model
 from vsvfi.errors import ArgumentError, ForeignWeightsError, ModelSpecError, UnknownModelError
 from vsvfi.models.family import Family, SizeRule, common_scale
 from vsvfi.models.interpolator import Interpolator, broadcast_times, tensor_bytes
-from vsvfi.models.registry import families, find, model_names
+from vsvfi.models.registry import check_options, families, find, model_names
 
 PUBLISHED = ["ifrnet_s", "ifrnet_s_gopro", "ifrnet", "ifrnet_gopro", "ifrnet_l", "ifrnet_l_gopro"]
 
@@ -172,3 +174,27 @@ def test_building_draws_no_random_numbers_and_keeps_the_given_weights(fake_famil
     assert torch.equal(torch.random.get_rng_state(), before)
     state["gain"].fill_(7)
     assert torch.allclose(model(torch.ones(3, 8, 8), torch.ones(3, 8, 8)), torch.full((3, 8, 8), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [(variant.name, name) for family in families() for variant in family.variants[:1] for name in family.options],
+)
+def test_options_of_any_type_are_taken_or_refused_by_name(model: str, name: str) -> None:
+    family, _ = find(model)
+    for value in (Hostile(), 10**5000, -(10**5000), np.ones(3), torch.ones(3), "x" * 10**6, float("nan"), [], {}, 1.0, 2.0, None, b"x"):
+        try:
+            setup = family.setup(256, 256, family.default_scale(256, 256), check_options(family, {name: value}))
+        except ArgumentError as error:
+            reason = str(error)
+        else:
+            reason = f"options['{name}']={setup.scale}"
+        assert reason.startswith(f"options['{name}']=")
+        assert len(reason) < 500
+
+
+def test_an_unknown_option_of_a_million_letters_is_named_in_short() -> None:
+    family, _ = find("builtin")
+    with pytest.raises(ArgumentError, match="has no option") as caught:
+        check_options(family, {"x" * 10**6: Hostile()})
+    assert len(str(caught.value)) < 600

@@ -74,7 +74,8 @@ def interpolate(
         tile: not available in this version.
         streams: frames computed at the same time per device; None for 2, or fewer where they do not fit. On the CPU they share the threads.
         cache: MiB that remembered frames and pairs may take per device; None for the device's default.
-        matrix: matrix of frames that carry no `_Matrix`: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco"; None guesses by height.
+        matrix: matrix of frames that carry no `_Matrix`: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco"
+            or another usual spelling ("bt709", "BT.2020"); None guesses by height.
         options: what only one model family has, see its README.
 
     Returns:

@@ -11,8 +11,9 @@ import pkgutil
 from fractions import Fraction
 
 from vsvfi import models
-from vsvfi.errors import ArgumentError, ModelSpecError, UnknownModelError
+from vsvfi.errors import ArgumentError, ModelSpecError, UnknownModelError, VsvfiError, shown, type_name
 from vsvfi.models.family import Family, Variant
+from vsvfi.options.values import plain
 
 
 def families() -> tuple[Family, ...]:
@@ -78,9 +79,12 @@ def check_options(family: Family, options: dict[str, object]) -> dict[str, objec
     for name, value in options.items():
         if name not in family.options:
             remedy = f"it takes {', '.join(sorted(family.options))}" if family.options else "leave options= out"
-            raise ArgumentError("options", {name: value}, f"{family.title} has no option {name!r}", remedy)
+            raise ArgumentError("options", {name: value}, f"{family.title} has no option {shown(name)}", remedy)
         try:
-            checked[name] = family.options[name](value)
-        except (TypeError, ValueError) as error:
-            raise ArgumentError(f"options[{name!r}]", value, str(error), f"see the README of vsvfi/models/{family.name}") from error
+            checked[name] = family.options[name](plain(value))
+        except VsvfiError:
+            raise
+        except Exception as error:  # ValueError states the rule; anything else comes from a method of the value
+            rule = str(error) if type(error) is ValueError else f"cannot be read ({type_name(error)})"
+            raise ArgumentError(f"options[{name!r}]", value, rule, f"see the README of vsvfi/models/{family.name}") from None
     return checked

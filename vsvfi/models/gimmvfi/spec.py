@@ -45,10 +45,13 @@ def configure(width: int, height: int, scale: Fraction, options: Mapping[str, ob
     return Setup(scale, SizeRule(multiple=multiple, minimum=ceil(_SMALLEST / scale)), options)
 
 
+_MOST_MEMORY = 1 << 20
+
+
 def _check_memory(value: object) -> int:
     """`options={"memory": ...}`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError("must be a whole number of MiB, 0 or more")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_MEMORY:
+        raise ValueError(f"must be a whole number of MiB from 0 to {_MOST_MEMORY}")
     return value
 
 

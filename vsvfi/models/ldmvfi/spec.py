@@ -51,8 +51,8 @@ def _eta(value: object) -> float:
 
 def _seed(value: object) -> int:
     """`options={"seed": ...}`."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("must be a whole number")
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise ValueError("must be a whole number of at most 64 bits")
     return value
 
 

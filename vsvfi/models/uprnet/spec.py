@@ -75,9 +75,8 @@ def _check_levels(value: object) -> int | None:
 
 def _check_ensemble(value: object) -> int | None:
     """`options={"ensemble": ...}`."""
-    if value is not None and (isinstance(value, bool) or value not in (1, 2, 4)):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value not in (1, 2, 4)):
         raise ValueError("must be 1, 2 or 4 views of a pair, or None for the model's own")
-    assert value is None or isinstance(value, int)
     return value
 
 

@@ -1,0 +1,122 @@
+"""Every argument of `interpolate()`, parsed and checked once, without a clip, a model or a device: only what an argument may look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from vsvfi.errors import ArgumentError
+from vsvfi.options.arguments import (
+    DUPLICATE_MODES,
+    MATRICES,
+    PRECISIONS,
+    SCENE_MODES,
+    Devices,
+    DuplicateMode,
+    Precision,
+    Rate,
+    SceneMode,
+    parse_cache,
+    parse_devices,
+    parse_duplicates,
+    parse_matrix,
+    parse_model,
+    parse_model_options,
+    parse_multi,
+    parse_precision,
+    parse_rate,
+    parse_scale,
+    parse_scene,
+    parse_streams,
+    parse_threshold,
+    parse_weights,
+)
+
+__all__ = [
+    "DUPLICATE_MODES", "MATRICES", "PRECISIONS", "SCENE_MODES", "Devices", "DuplicateMode", "Options", "Precision", "Rate", "SceneMode", "parse",
+    "parse_devices", "parse_model_options", "parse_multi", "parse_precision", "parse_rate", "parse_scale", "parse_weights",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `interpolate()` was asked for.
+
+    Attributes:
+        model: name of the model.
+        multi: output frames per source frame (>= 1); ignored where `fps` is given.
+        fps: target frame rate in frames per second, or None.
+        scale: resolution of the motion estimation relative to the clip, or None for the family's choice.
+        weights: a checkpoint to use instead of the published one.
+        devices: torch device names; "auto" alone means the best one here.
+        precision: arithmetic of the network.
+        scene: where cuts come from.
+        scene_threshold: sensitivity of the own detection, 0 to 1, or None for its default.
+        duplicates: what becomes of identical neighbours.
+        streams: how many frames are computed at the same time, or None for the device's default.
+        cache: bytes that the caches of frames and pairs may hold, or None for the device's default.
+        matrix: H.273 code to assume for frames that carry no `_Matrix`, or None to guess by height.
+        options: what only one family has.
+    """
+
+    model: str = "builtin"
+    multi: Fraction = Fraction(2)
+    fps: Fraction | None = None
+    scale: Fraction | None = None
+    weights: Path | None = None
+    devices: tuple[str, ...] = ("auto",)
+    precision: Precision = "auto"
+    scene: SceneMode = "auto"
+    scene_threshold: float | None = None
+    duplicates: DuplicateMode = "skip"
+    streams: int | None = None
+    cache: int | None = None
+    matrix: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def parse(
+    *,
+    model: object = "builtin",
+    multi: object = 2,
+    scale: object = None,
+    fps: object = None,
+    weights: object = None,
+    device: object = "auto",
+    precision: object = "auto",
+    scene: object = "auto",
+    scene_threshold: object = None,
+    duplicates: object = "skip",
+    tile: object = None,
+    streams: object = None,
+    cache: object = None,
+    matrix: object = None,
+    options: object = None,
+) -> Options:
+    """Check every argument and bring it to its one form.
+
+    Raises:
+        ArgumentError: with the argument, its value, the rule and the remedy.
+    """
+    if tile is not None:
+        raise ArgumentError(
+            "tile", tile, "is not available in this version", "leave tile=None; a smaller scale= (0.5 or 0.25) or precision='fp16' saves memory"
+        )
+    return Options(
+        model=parse_model(model),
+        multi=parse_multi(multi),
+        fps=None if fps is None else parse_rate(fps),
+        scale=parse_scale(scale),
+        weights=parse_weights(weights),
+        devices=parse_devices(device),
+        precision=parse_precision(precision),
+        scene=parse_scene(scene),
+        scene_threshold=parse_threshold(scene_threshold),
+        duplicates=parse_duplicates(duplicates),
+        streams=parse_streams(streams),
+        cache=parse_cache(cache),
+        matrix=parse_matrix(matrix),
+        options=parse_model_options(options),
+    )

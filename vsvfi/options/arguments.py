@@ -1,0 +1,259 @@
+"""One parser per argument: any value to its one form, or an ArgumentError with the rule it breaks and the remedy."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import isfinite
+from pathlib import Path
+from typing import Literal, cast
+
+from vsvfi.errors import ArgumentError
+from vsvfi.options.values import checked, is_a, plain_integer, plain_items, plain_number, plain_text
+
+type Precision = Literal["auto", "fp32", "fp16", "bf16"]
+type SceneMode = Literal["auto", "props", "off"]
+type DuplicateMode = Literal["off", "skip", "retime"]
+type Rate = int | float | str | Fraction | tuple[int, int]
+type Devices = str | Sequence[str]
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+SCENE_MODES = ("auto", "props", "off")
+DUPLICATE_MODES = ("off", "skip", "retime")
+
+MATRICES = {"709": 1, "fcc": 4, "470bg": 5, "170m": 6, "240m": 7, "ycgco": 8, "2020ncl": 9}
+"""Names that `matrix=` takes, as zimg spells them, with their codes in ITU-T H.273."""
+
+_MATRIX_ALIASES = {
+    **MATRICES,
+    **{f"{body}709": 1 for body in ("bt", "rec", "itur")},
+    **{name: 5 for name in ("bt470bg", "pal")},
+    **{name: 6 for name in ("601", "bt601", "rec601", "smpte170m", "st170m", "ntsc")},
+    **{name: 7 for name in ("smpte240m", "st240m")},
+    **{name: 8 for name in ("ycocg",)},
+    **{f"{body}2020{kind}": 9 for body in ("", "bt", "rec") for kind in ("", "nc", "ncl")},
+}
+"""Other spellings, in lower case and without separators."""
+
+_DEVICE = re.compile(r"auto|(cpu|mps)(?::0)?|(?:cuda|xpu)(?::(?:0|[1-9][0-9]{0,2}))?")
+_LARGEST_MULTI = 1000
+_LARGEST_TERM = 2**31 - 1
+_MOST_ENTRIES = 64
+
+
+@checked("model")
+def parse_model(value: object) -> str:
+    """The name of a model; whether there is one is the registry's question."""
+    name = plain_text(value)
+    if not name:
+        raise ArgumentError("model", value, "must be the name of a model", "see vsvfi.list_models()")
+    return name
+
+
+@checked("multi")
+def parse_multi(value: object) -> Fraction:
+    """Output frames per source frame: an int, a Fraction, "5/2", or a float that is an exact binary fraction like 2.5."""
+    rule = f"must be a number from 1 to {_LARGEST_MULTI}"
+    remedy = "use an int like 2 or Fraction(5, 2); for a frame rate use fps="
+    fraction, is_float = _fraction("multi", value, rule, remedy)
+    if is_float and fraction.denominator > 64:
+        raise ArgumentError("multi", value, "is not an exact ratio", "use fractions.Fraction, or fps= for a frame rate")
+    if not 1 <= fraction <= _LARGEST_MULTI:
+        raise ArgumentError("multi", value, rule, remedy)
+    return _simple("multi", value, fraction)
+
+
+@checked("fps")
+def parse_rate(value: object) -> Fraction:
+    """A frame rate: 60, Fraction(60000, 1001), "60", "60000/1001", (60000, 1001).
+
+    Decimals like 59.94 or "23.976" mean the NTSC rate they abbreviate.
+    """
+    rule, remedy = "must be a positive frame rate", 'use an int, a Fraction, "60000/1001" or (60000, 1001)'
+    parts = plain_items(value, 2)
+    decimal = False
+    if parts is not None:
+        terms = [plain_integer(part) for part in parts]
+        if len(terms) != 2 or terms[0] is None or not terms[1]:
+            raise ArgumentError("fps", value, "must be (numerator, denominator), two whole numbers", remedy)
+        fraction = Fraction(terms[0], terms[1])
+    else:
+        fraction, decimal = _fraction("fps", value, rule, remedy)
+        decimal = decimal or "." in (plain_text(value) or "")
+    if not 0 < fraction <= 100_000:
+        raise ArgumentError("fps", value, rule, remedy)
+    if decimal and fraction.denominator != 1:
+        ntsc = Fraction(round(fraction * 1001 / 1000) * 1000, 1001)
+        if ntsc and abs(ntsc - fraction) < Fraction(1, 200):
+            return ntsc
+        fraction = fraction.limit_denominator(1000) or fraction
+    return _simple("fps", value, fraction)
+
+
+@checked("scale")
+def parse_scale(value: object) -> Fraction | None:
+    """Resolution of the motion estimation: a positive number up to 4; floats count as the nearest simple fraction (0.8 is 4/5)."""
+    if value is None:
+        return None
+    rule, remedy = "must be a number above 0 and up to 4", "use 1, 0.5 (2K), 0.25 (4K), or None for the model's own choice"
+    fraction, _ = _fraction("scale", value, rule, remedy)
+    if not 0 < fraction <= 4 or not (simple := fraction.limit_denominator(64)):
+        raise ArgumentError("scale", value, rule, remedy)
+    return simple
+
+
+@checked("weights")
+def parse_weights(value: object) -> Path | None:
+    """A path of an existing file."""
+    if value is None:
+        return None
+    text = plain_text(os.fspath(cast(str, value))) if is_a(value, str, os.PathLike) else None
+    if not text:
+        raise ArgumentError("weights", value, "must be a path", "pass the path of a checkpoint file, or None for the published weights")
+    remedy = "check the path, or leave weights=None to use the published weights"
+    try:
+        path = Path(text).expanduser()
+        found = path.is_file()
+    except RuntimeError:
+        raise ArgumentError("weights", text, "names a user without a home folder", remedy) from None
+    except (OSError, ValueError) as error:  # too long, a loop of links, a null character
+        reason = error.strerror if isinstance(error, OSError) else "no path holds such a character"
+        raise ArgumentError("weights", text, f"is not a file ({reason})", remedy) from None
+    if not found:
+        raise ArgumentError("weights", str(path), "is not a file", remedy)
+    return path
+
+
+@checked("device")
+def parse_devices(value: object) -> tuple[str, ...]:
+    """One device name or several: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", "xpu:1", or a torch.device."""
+    listed = plain_items(value, _MOST_ENTRIES)
+    listed = [value] if listed is None else listed
+    remedy = "use 'auto', 'cpu', 'cuda', 'cuda:1', 'mps', 'xpu', or a list of them"
+    if not listed:
+        raise ArgumentError("device", value, "must name a device", remedy)
+    names = []
+    for item in listed:
+        match = _DEVICE.fullmatch(_device_name(item))
+        if match is None or len(listed) > _MOST_ENTRIES:
+            raise ArgumentError("device", value, "is not a device name", remedy)
+        names.append(match[1] or match[0])
+    if len(names) > 1 and ("auto" in names or len(set(names)) < len(names)):
+        raise ArgumentError("device", value, "a list must name different devices, without 'auto'", "list each device once")
+    return tuple(names)
+
+
+def _device_name(item: object) -> str:
+    """What a device is called, or "" for what is none."""
+    index = plain_integer(item)
+    if index is not None:
+        return f"cuda:{index}" if 0 <= index < 1000 else ""
+    kind = type(item)
+    if kind.__module__ == "torch" and kind.__name__ == "device":
+        return str(item)
+    return (plain_text(item) or "")[:_MOST_ENTRIES].lower()
+
+
+@checked("precision")
+def parse_precision(value: object) -> Precision:
+    """One of `PRECISIONS`."""
+    return cast(Precision, _choice("precision", value, PRECISIONS))
+
+
+@checked("scene")
+def parse_scene(value: object) -> SceneMode:
+    """One of `SCENE_MODES`."""
+    return cast(SceneMode, _choice("scene", value, SCENE_MODES))
+
+
+@checked("duplicates")
+def parse_duplicates(value: object) -> DuplicateMode:
+    """One of `DUPLICATE_MODES`."""
+    return cast(DuplicateMode, _choice("duplicates", value, DUPLICATE_MODES))
+
+
+@checked("scene_threshold")
+def parse_threshold(value: object) -> float | None:
+    """A number above 0 and up to 1."""
+    if value is None:
+        return None
+    number = None if is_a(value, str) else plain_number(value)
+    if number is None or not 0 < number <= 1 or float(number) == 0:
+        raise ArgumentError(
+            "scene_threshold",
+            value,
+            "must be a number above 0 and up to 1",
+            "leave it None for the default; smaller finds more cuts",
+        )
+    return float(number)
+
+
+@checked("streams")
+def parse_streams(value: object) -> int | None:
+    """Frames computed at the same time."""
+    return _whole("streams", value, 1, 64, "use 1 to 4, or None for the device's default")
+
+
+@checked("cache")
+def parse_cache(value: object) -> int | None:
+    """MiB to bytes."""
+    whole = _whole("cache", value, 0, 1 << 20, "give the size in MiB for example cache=1024, or None for the device's default")
+    return None if whole is None else whole << 20
+
+
+@checked("matrix")
+def parse_matrix(value: object) -> int | None:
+    """A matrix by its name, in the spellings of zimg, ffmpeg and people ("709", "bt709", "Rec.709"), or by its code in H.273."""
+    if value is None:
+        return None
+    name = plain_text(value)
+    code = plain_integer(value) if name is None else _MATRIX_ALIASES.get(re.sub(r"[^a-z0-9]", "", name[:_MOST_ENTRIES].lower()))
+    if code not in MATRICES.values():
+        raise ArgumentError("matrix", value, "is not a known matrix", f"use {', '.join(map(repr, MATRICES))}")
+    return code
+
+
+@checked("options")
+def parse_model_options(value: object) -> dict[str, object]:
+    """A mapping from names to values; the model's family checks what is in it."""
+    if value is None:
+        return {}
+    names = list(itertools.islice(iter(value), _MOST_ENTRIES + 1)) if is_a(value, Mapping) else [None]  # type: ignore[call-overload]
+    if len(names) > _MOST_ENTRIES or not all(is_a(name, str) for name in names):
+        raise ArgumentError("options", value, "must be a mapping from option names to values", "use for example options={'name': value}")
+    return {str.__str__(name): value[name] for name in names}  # type: ignore[index]
+
+
+def _choice(argument: str, value: object, allowed: Sequence[str]) -> str:
+    text = plain_text(value) or ""
+    if text not in allowed:
+        raise ArgumentError(argument, value, "is not one of its values", f"use {', '.join(map(repr, allowed))}")
+    return text
+
+
+def _whole(argument: str, value: object, smallest: int, largest: int, remedy: str) -> int | None:
+    if value is None:
+        return None
+    whole = plain_integer(value)
+    if whole is None or not smallest <= whole <= largest:
+        raise ArgumentError(argument, value, f"must be a whole number from {smallest} to {largest}", remedy)
+    return whole
+
+
+def _fraction(argument: str, value: object, rule: str, remedy: str) -> tuple[Fraction, bool]:
+    """Any spelling of a number as a fraction, and whether it was a float."""
+    number = plain_number(value)
+    if number is None or not isfinite(number):
+        raise ArgumentError(argument, value, rule, remedy)
+    return Fraction(number), isinstance(number, float)
+
+
+def _simple(argument: str, value: object, fraction: Fraction) -> Fraction:
+    """The fraction itself, once its terms are known to fit wherever it goes."""
+    if max(fraction.numerator, fraction.denominator) > _LARGEST_TERM:
+        near = fraction.limit_denominator(1001) or Fraction(1)
+        raise ArgumentError(argument, value, "has too many digits", f"use a simpler one, such as {argument}={str(near)!r}")
+    return fraction
