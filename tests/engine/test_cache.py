@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -62,7 +64,8 @@ def test_one_computation_per_key() -> None:
     assert len(count) == 1
 
 
-def test_an_error_reaches_all_who_wait_and_is_not_remembered() -> None:
+def test_an_error_is_the_computing_threads_own_and_is_not_remembered() -> None:
+    """Whoever waited computes the value for themselves: their own source may be sound."""
     cache: Cache[int, int] = Cache(1000, lambda value: 1)
     started, release = threading.Event(), threading.Event()
 
@@ -71,15 +74,56 @@ def test_an_error_reaches_all_who_wait_and_is_not_remembered() -> None:
         release.wait(10)
         raise RuntimeError("broken")
 
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(3) as threads:
         first = threads.submit(cache.get, 1, fail)
         assert started.wait(10)
-        second = threads.submit(cache.get, 1, fail)
+        second = threads.submit(cache.get, 1, lambda: 5)
         release.set()
-        for result in (first, second):
-            with pytest.raises(RuntimeError, match="broken"):
-                result.result(10)
-    assert cache.get(1, lambda: 5) == 5
+        with pytest.raises(RuntimeError, match="broken"):
+            first.result(10)
+        assert second.result(10) == 5
+    assert cache.get(1, fail) == 5
+
+
+@pytest.mark.parametrize("part", ["compute", "measure"])
+def test_nothing_of_a_failed_computation_is_alive(part: str) -> None:
+    """Without a collection of garbage: what it had made must be free for the next attempt."""
+
+    class Large:
+        pass
+
+    made: list[weakref.ref[Large]] = []
+    faults = [1]
+
+    def fail_once(here: str) -> None:
+        if here == part and faults:
+            faults.pop()
+            raise MemoryError("bytes")
+
+    def compute() -> Large:
+        value = Large()
+        made.append(weakref.ref(value))
+        fail_once("compute")
+        return value
+
+    def measure(value: Large) -> int:
+        fail_once("measure")
+        return 1
+
+    cache: Cache[int, Large] = Cache(1000, measure)
+    gc.disable()
+    try:
+        try:
+            cache.get(1, compute)
+        except MemoryError:
+            pass
+        else:
+            raise AssertionError("the fault was swallowed")
+        assert made[0]() is None
+        assert cache.statistics().bytes == 0
+        assert cache.get(1, compute) is made[1]()  # within a moment: nobody waits for the failed one
+    finally:
+        gc.enable()
 
 
 def test_what_is_computed_during_clear_is_not_held() -> None:

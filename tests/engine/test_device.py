@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import threading
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from vsvfi.engine import device as devices
-from vsvfi.engine.device import default_cache, describe, inference, multiplies_bfloat16, release, resolve_device, resolve_precision
+from vsvfi.engine.device import (
+    default_cache,
+    describe,
+    inference,
+    limit_threads,
+    limited_threads,
+    multiplies_bfloat16,
+    release,
+    resolve_device,
+    resolve_precision,
+)
 from vsvfi.engine.padding import Padding
 from vsvfi.engine.streams import Transfers
 from vsvfi.errors import ArgumentError, DeviceError
@@ -62,20 +73,84 @@ def test_flags_hold_only_inside() -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def first() -> None:
-        devices._enter_flags()
+        devices._enter_flags("cuda")
         inside.set()
         leave.wait(10)
-        devices._leave_flags()
+        devices._leave_flags("cuda")
 
     thread = threading.Thread(target=first)
     thread.start()
     assert inside.wait(10)
-    devices._enter_flags()
+    devices._enter_flags("cuda")
     leave.set()
     thread.join(10)
     assert (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic) == (False, False, False, True)
-    devices._leave_flags()
+    devices._leave_flags("cuda")
     assert (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic) == before
+
+
+def test_what_others_set_for_the_cpu_holds_only_outside() -> None:
+    """A library that allows coarse products or leaves autocast on changes no frame, and finds its settings again."""
+    backends = torch.backends.mkldnn
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            with inference(torch.device("cpu")), inference(torch.device("cpu")):
+                assert (backends.matmul.fp32_precision, backends.conv.fp32_precision) == ("ieee", "ieee")
+                assert not torch.is_autocast_enabled("cpu")
+                assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+            assert torch.is_autocast_enabled("cpu")
+        assert backends.matmul.fp32_precision == "bf16"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_a_flag_that_cannot_be_set_leaves_all_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn:
+        @property
+        def fixed(self) -> int:
+            return 1
+
+    holder = SimpleNamespace(value=1)
+    monkeypatch.setattr(devices, "_flags", lambda kind: [(holder, "value", 2), (Stubborn(), "fixed", 2)])
+    for _ in range(2):
+        with pytest.raises(AttributeError), inference(torch.device("cpu")):
+            raise AssertionError("not reached")
+        assert holder.value == 1
+    monkeypatch.undo()
+    with inference(torch.device("cpu")):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_flags_set_by_torchs_newer_names_come_back(kind: str) -> None:
+    """Some mixtures of its newer and older names torch refuses to read: nothing here fails for it."""
+    conv, matmul = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = conv.fp32_precision, matmul.fp32_precision
+    conv.fp32_precision, matmul.fp32_precision = "ieee", "tf32"
+    try:
+        devices._enter_flags(kind)
+        if kind == "cuda":
+            assert (conv.fp32_precision, matmul.fp32_precision) == ("ieee", "ieee")
+        devices._leave_flags(kind)
+        assert (conv.fp32_precision, matmul.fp32_precision) == ("ieee", "tf32")
+    finally:
+        conv.fp32_precision, matmul.fp32_precision = before
+
+
+def test_limiting_threads_where_none_can_be_started_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start"):
+        limit_threads(before + 3)
+    assert torch.get_num_threads() == before
+    with limited_threads(before + 2):
+        assert torch.get_num_threads() == before + 2
+    assert torch.get_num_threads() == before
 
 
 def test_inference_records_no_gradients() -> None:

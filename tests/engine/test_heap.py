@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from types import SimpleNamespace
 import pytest
 
 from vsvfi.engine import heap
+from vsvfi.errors import ArgumentError
 
 PROGRAM = """
-import resource, sys
+import os, resource, sys
 from pathlib import Path
 import torch
 from vsvfi.engine import heap
+from vsvfi.errors import ArgumentError
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -28,6 +31,7 @@ def faults():
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
+heap.VARIABLE in os.environ or sys.exit("VSVFI_MALLOC must be set")
 usual = faults()
 start = resident()
 heap.keep()
@@ -43,7 +47,8 @@ print(usual, kept, still, (resident() - start) >> 20, faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives pages back and takes them again")
 def test_frames_take_no_new_pages_while_memory_is_kept() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    environment = {**os.environ, heap.VARIABLE: "keep"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env=environment)
     usual, kept, still, more, after = (int(word) for word in done.stdout.split())
     assert usual > 1000  # or this test shows nothing
     assert kept < usual / 20
@@ -57,6 +62,7 @@ def test_the_last_user_restores_what_was(monkeypatch: pytest.MonkeyPatch) -> Non
     library = SimpleNamespace(mallopt=lambda *given: calls.append(given) or given[1] < 1 << 26, malloc_trim=lambda pad: calls.append((pad,)))
     monkeypatch.setattr(heap, "_glibc", lambda: library)
     monkeypatch.setattr(heap, "_users", 0)
+    monkeypatch.setenv(heap.VARIABLE, "keep")
     heap.keep()
     assert calls == [(-3, 1 << 30), (-3, 32 << 20), (-1, -1)]  # this one refuses the larger value
     calls.clear()
@@ -66,6 +72,34 @@ def test_the_last_user_restores_what_was(monkeypatch: pytest.MonkeyPatch) -> Non
     calls.clear()
     heap.give_back()
     assert calls == [(-3, 128 << 10), (-1, 128 << 10), (0,)]
+
+
+@pytest.mark.parametrize(("value", "vspipe", "wanted"), [("", True, True), ("", False, False), ("keep", False, True), ("system", True, False)])
+def test_a_host_program_is_left_alone_unless_asked(monkeypatch: pytest.MonkeyPatch, value: str, vspipe: bool, wanted: bool) -> None:
+    calls: list[tuple[int, ...]] = []
+    library = SimpleNamespace(mallopt=lambda *given: calls.append(given) or 1, malloc_trim=lambda pad: calls.append((pad,)))
+    monkeypatch.setattr(heap, "_glibc", lambda: library)
+    monkeypatch.setattr(heap, "_in_vspipe", lambda: vspipe)
+    monkeypatch.setattr(heap, "_users", 0)
+    monkeypatch.setenv(heap.VARIABLE, value)
+    heap.keep()
+    monkeypatch.setenv(heap.VARIABLE, "")  # what was begun is ended, whatever the variable says by then
+    heap.give_back()
+    assert bool(calls) is wanted
+    assert heap._users == 0
+
+
+def test_this_is_not_vspipe_and_a_wrong_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not heap._in_vspipe()
+    heap._in_vspipe.cache_clear()
+    monkeypatch.setattr(heap.Path, "readlink", lambda path: heap.Path("/usr/bin/vspipe"))
+    assert heap._in_vspipe()
+    heap._in_vspipe.cache_clear()
+    monkeypatch.setattr(heap, "_users", 0)
+    monkeypatch.setenv(heap.VARIABLE, "yes")
+    with pytest.raises(ArgumentError, match="VSVFI_MALLOC='yes', must be 'keep' or 'system'"):
+        heap.keep()
+    assert heap._users == 0
 
 
 def test_nothing_happens_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:

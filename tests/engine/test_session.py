@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import importlib
 import random
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -14,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tests.fakes import Recorder
+from vsvfi.engine import heap
 from vsvfi.engine.build import read_model
 from vsvfi.engine.session import Session
 from vsvfi.errors import ClipError, DeviceMemoryError, VsvfiError
@@ -198,6 +202,128 @@ def test_memory_that_runs_out_once_is_retried_and_twice_is_reported(opened: Call
     assert torch.allclose(ask(session, 0, Fraction(1, 2)), (source(0) + source(1)) / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize("phase", ["encode_frame", "prepare_pair", "synthesise", "load", "deliver"])
+@pytest.mark.parametrize("fault", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("host"), RuntimeError("MPS backend out of memory")], ids=str)
+def test_nothing_of_a_failed_attempt_is_alive(
+    opened: Callable[..., Session], fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, phase: str, fault: Exception
+) -> None:
+    """Neither when the second attempt starts nor after its error was handled, without a collection of garbage."""
+    session = opened()
+    made: list[weakref.ref[Tensor]] = []
+    alive: list[bool] = []
+
+    def fail_twice() -> None:
+        alive.extend(reference() is not None for reference in made)
+        large = torch.zeros(1000)
+        made.append(weakref.ref(large))
+        if len(made) <= 2:
+            raise type(fault)(*fault.args)
+
+    def checked_load(index: int, into: Tensor) -> None:
+        load(index, into)
+        if phase == "load":
+            fail_twice()
+
+    if phase not in ("load", "deliver"):
+        network = importlib.import_module("vsvfi.models.fake.network").Blend
+        original = getattr(network, phase)
+
+        def failing(self: object, *given: object) -> object:
+            fail_twice()
+            return original(self, *given)
+
+        monkeypatch.setattr(network, phase, failing)
+    gc.disable()
+    try:
+        caught = False
+        try:
+            session.blend(7, Blend(0, 1, Fraction(1, 2)), checked_load, lambda image: fail_twice() if phase == "deliver" else None)
+        except DeviceMemoryError:  # not pytest.raises, which would keep it
+            caught = True
+        assert caught
+        assert alive == [False]
+        assert [reference() for reference in made] == [None, None]
+    finally:
+        gc.enable()
+    session.blend(7, Blend(0, 1, Fraction(1, 2)), checked_load, lambda image: None)
+
+
+def test_a_dropped_session_closes(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads end, its caches are emptied and malloc is as before, without a collection of garbage and while its script lives."""
+    monkeypatch.setenv(heap.VARIABLE, "keep")
+    before, users = threading.active_count(), heap._users
+    cpu = torch.device("cpu")
+    session = Session(read_model("fake", fake_family.weights), devices=[cpu], dtypes=[torch.float32], size=(WIDTH, HEIGHT), scale=None, options={})
+    ask(session, 0, Fraction(1, 2))
+    frames = session._lanes[0].frames
+    assert (threading.active_count(), heap._users) == (before + 1, users + 1)
+    assert frames.statistics().bytes > 0
+    gc.disable()
+    try:
+        del session
+        assert (threading.active_count(), heap._users) == (before, users)
+        assert frames.statistics().bytes == 0
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("step", ["release", "_drop", "heap", "workers"])
+def test_a_fault_in_closing_one_device_stops_nothing_else(
+    opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
+) -> None:
+    from vsvfi.engine import lane as engine_lane
+
+    before, users = threading.active_count(), heap._users
+    session = opened(devices=2)
+    for first in range(4):
+        ask(session, first, Fraction(1, 2))
+    lanes = list(session._lanes)
+    faults = [1]
+
+    def once(original: Callable[..., None]) -> Callable[..., None]:
+        def failing(*given: object) -> None:
+            original(*given)
+            if faults:
+                faults.pop()
+                raise RuntimeError("CUDA error: unspecified launch failure")
+
+        return failing
+
+    owner, name = {
+        "release": (engine_lane, "release"),
+        "_drop": (lanes[0], "_drop"),
+        "heap": (heap, "give_back"),
+        "workers": (lanes[0]._workers, "close"),
+    }[step]
+    monkeypatch.setattr(owner, name, once(getattr(owner, name)))
+    session.close()
+    assert not faults
+    assert "cpu could not be closed properly (RuntimeError: CUDA error" in caplog.text
+    assert (threading.active_count(), heap._users) == (before, users)
+    assert session.statistics()["bytes"] == 0
+    session.close()
+
+
+def test_a_device_that_fails_at_the_start_takes_the_others_along(
+    opened: Callable[..., Session], fake_family: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vsvfi.engine.build import Blueprint
+
+    users, built, original = heap._users, [0], Blueprint.network
+
+    def failing(*given: object) -> object:
+        built[0] += 1
+        if built[0] == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Blueprint, "network", failing)
+    with pytest.raises(torch.OutOfMemoryError):
+        opened(devices=2)
+    assert heap._users == users
+    ask(opened(), 0, Fraction(1, 2))
+
+
 def test_a_lack_of_memory_names_what_the_model_takes(fake_family: Recorder) -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     fake, halves = read_model("fake", fake_family.weights), read_model("builtin")
@@ -248,7 +374,7 @@ def test_a_request_that_races_with_the_end_is_told_the_same(opened: Callable[...
         running = threads.submit(ask, session, 0, Fraction(1, 2))
         assert started.wait(10)
         waiting = threads.submit(ask, session, 4, Fraction(1, 2))
-        while not session._lanes[0]._workers._work_queue.qsize():
+        while not session._lanes[0]._workers.waiting:
             pass
         closing = threads.submit(session.close)
         with pytest.raises(VsvfiError, match="closed"):

@@ -1,4 +1,4 @@
-"""Keeps stdout clean while noisy things happen: vspipe writes the video there. Knows nothing of what is being done inside."""
+"""Keep stdout clean while something noisy runs: vspipe writes the video there."""
 
 from __future__ import annotations
 
@@ -6,39 +6,71 @@ import contextlib
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator
+
+_lock = threading.RLock()
+_users = 0
+_kept: int | None = None
+"""A copy of stdout while anybody is inside; None where it could not be redirected."""
 
 
 @contextlib.contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Whatever is written to stdout inside (print, C libraries, subprocesses) goes to stderr.
+    """Send whatever is written to stdout inside (print, C libraries, subprocesses) to stderr.
 
-    Only for construction time: once frames flow, file descriptor 1 is being written to by the host from other threads.
+    Only for construction time: once frames flow, the host writes to file descriptor 1 from other threads. Any number of
+    threads may be inside, in any order: the first redirects the process, and the last one out restores it.
     Hosts without a stdout or a stderr (windowed programs) are left alone.
     """
-    _flush()
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _users, _kept
+    with _lock:
+        if _users == 0:
+            _flush()
+            _kept = _redirect()
+        _users += 1
+
+
+def _leave() -> None:
+    global _users, _kept
+    with _lock:
+        _users -= 1
+        if _users or _kept is None:
+            return
+        kept, _kept = _kept, None
+        try:
+            _flush()
+            os.dup2(kept, 1)
+        finally:
+            os.close(kept)
+
+
+def _redirect() -> int | None:
+    """Point file descriptor 1 to stderr; returns a copy of what it was, or None where there is no stdout or no stderr."""
     try:
         kept = os.dup(1)
     except OSError:
-        yield
-        return
+        return None
     try:
-        try:
-            os.dup2(2, 1)
-        except OSError:
-            yield
-            return
-        try:
-            yield
-        finally:
-            _flush()
-            os.dup2(kept, 1)
-    finally:
+        os.dup2(2, 1)
+    except BaseException as error:
         os.close(kept)
+        if isinstance(error, OSError):
+            return None
+        raise
+    return kept
 
 
 def _flush() -> None:
-    """Neither Python's buffer nor the C library's may cross the border: both are full when stdout is a pipe, and the host writes to the same one."""
+    """Empty Python's and the C library's buffer: both are full when stdout is a pipe, and the host writes to the same one."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     with contextlib.suppress(OSError, AttributeError, ValueError):

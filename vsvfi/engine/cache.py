@@ -21,11 +21,14 @@ class Statistics:
 
 @dataclass(slots=True, eq=False)
 class _Flight[V]:
-    """A computation under way; threads that want its value wait for `done`."""
+    """A computation under way; threads that want its value wait for `done`.
+
+    `value` holds one value if there was no error. The error is not kept: its traceback holds the frame that holds the flight,
+    and with it everything that the failed computation had made.
+    """
 
     done: threading.Event = field(default_factory=threading.Event)
-    value: V | None = None
-    error: BaseException | None = None
+    value: tuple[V] | None = None
 
 
 class Cache[K: Hashable, V]:
@@ -49,41 +52,39 @@ class Cache[K: Hashable, V]:
     def get(self, key: K, compute: Callable[[], V]) -> V:
         """The value of `key`, computed by this thread if nobody holds or computes it.
 
-        An error of `compute` reaches everyone who waits for it; nothing is held then.
+        What `compute` (or measuring its value) raises is raised here and nothing is held; whoever waited for it computes the
+        value for themselves.
         """
-        with self._lock:
-            held = self._values.get(key)
-            if held is not None:
-                self._values.move_to_end(key)
-                self._statistics.hits += 1
-                return held[0]
-            flight = self._flights.get(key)
-            mine = flight is None
-            if flight is None:
-                flight = self._flights[key] = _Flight()
-            else:
-                self._statistics.hits += 1
-        if not mine:
+        while True:
+            with self._lock:
+                held = self._values.get(key)
+                if held is not None:
+                    self._values.move_to_end(key)
+                    self._statistics.hits += 1
+                    return held[0]
+                flight = self._flights.get(key)
+                if flight is None:
+                    flight = self._flights[key] = _Flight()
+                    break
             flight.done.wait()
-            if flight.error is not None:
-                raise flight.error
-            return flight.value  # type: ignore[return-value]  # set before `done` unless there was an error
+            if flight.value is not None:
+                with self._lock:
+                    self._statistics.hits += 1
+                return flight.value[0]
         try:
             value = compute()
-        except BaseException as error:
-            flight.error = error
+            size = self._measure(value)
             with self._lock:
-                self._forget(key, flight)
+                self._statistics.computed += 1
+                if self._flights.get(key) is flight:  # else the cache was cleared meanwhile
+                    self._hold(key, value, size)
+            flight.value = (value,)
+            return value
+        finally:
+            with self._lock:
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
             flight.done.set()
-            raise
-        flight.value = value
-        size = self._measure(value)
-        with self._lock:
-            self._statistics.computed += 1
-            if self._forget(key, flight):
-                self._hold(key, value, size)
-        flight.done.set()
-        return value
 
     def peek(self, key: K) -> V | None:
         """The value of `key` if it is held."""
@@ -103,13 +104,6 @@ class Cache[K: Hashable, V]:
         with self._lock:
             counted = self._statistics
             return Statistics(counted.hits, counted.computed, counted.evicted, counted.bytes, counted.peak_bytes)
-
-    def _forget(self, key: K, flight: _Flight[V]) -> bool:
-        """Take a finished computation off the list; False if the cache was cleared meanwhile."""
-        if self._flights.get(key) is not flight:
-            return False
-        del self._flights[key]
-        return True
 
     def _hold(self, key: K, value: V, size: int) -> None:
         if size > self._capacity:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -115,49 +116,117 @@ def release(device: torch.device) -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Let torch use so many threads for what the calling thread asks of it; all other threads stay as they were, those to come as well."""
+    """Set torch's thread count for the calling thread; all other threads stay as they were, those to come as well.
+
+    Raises:
+        RuntimeError: the system starts no thread, which this takes for a moment; nothing is changed then.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     # It also set what threads to come begin with, which is set back from one that is not needed any more.
-    other = threading.Thread(target=torch.set_num_threads, args=(before,))
-    other.start()
+    try:
+        other = threading.Thread(target=torch.set_num_threads, args=(before,))
+        other.start()
+    except BaseException:
+        torch.set_num_threads(before)
+        raise
     other.join()
 
 
-_flags_lock = threading.Lock()
-_flags_users = 0
-_flags_before: tuple[bool, bool, bool, bool] = (False, False, False, False)
+@contextlib.contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Torch's thread count for the calling thread, while inside, where no other thread can be started.
+
+    Threads that are started meanwhile begin with the same count.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+type _Flag = tuple[Any, str, object]
+"""An object of torch's, the name of one of its attributes, and a value for it."""
+
+_flags_lock = threading.RLock()  # a collection of garbage may close a session at any point
+_flags_users: dict[str, int] = {}
+_flags_before: dict[str, list[_Flag]] = {}
 
 
 @contextlib.contextmanager
 def inference(device: torch.device) -> Iterator[None]:
-    """No gradients, true fp32 (no TF32), and cuDNN kernels that give the same bits in every process, while inside; any number of threads may be inside."""
-    with torch.inference_mode():
-        if device.type != "cuda":
-            yield
-            return
-        _enter_flags()
+    """While inside: no gradients, no autocast, true fp32, and kernels that give the same bits in every process.
+
+    Any number of threads may be inside. What other code of the process has set is restored when the last one has left.
+    """
+    with torch.inference_mode(), _without_autocast(device.type):
+        _enter_flags(device.type)
         try:
-            with torch.cuda.device(device):
+            with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
                 yield
         finally:
-            _leave_flags()
+            _leave_flags(device.type)
 
 
-def _enter_flags() -> None:
-    global _flags_users, _flags_before
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+@contextlib.contextmanager
+def _without_autocast(kind: str) -> Iterator[None]:
+    """Autocast switched off for this thread, on the CPU and on devices of this kind: a caller may have left it on."""
+    with contextlib.ExitStack() as stack:
+        for device_type in {"cpu", kind}:
+            if torch.is_autocast_enabled(device_type):
+                stack.enter_context(torch.autocast(device_type, enabled=False))
+        yield
+
+
+def _flags(kind: str) -> list[_Flag]:
+    """What holds for the whole process while a network runs on this kind of device."""
+    backends: Any = torch.backends
+    if kind == "cuda":
+        matmul, cudnn = backends.cuda.matmul, backends.cudnn
+        # torch has two sets of names for these, and refuses to read the older one where the two disagree: both are set.
+        exact: list[_Flag] = [(matmul, "allow_tf32", False), (cudnn, "allow_tf32", False)]
+        exact += [(part, "fp32_precision", "ieee") for part in (matmul, cudnn.conv, cudnn.rnn)]
+        return [*exact, (cudnn, "benchmark", False), (cudnn, "deterministic", True)]
+    if kind == "cpu":
+        return [(part, "fp32_precision", "ieee") for part in (backends.mkldnn.matmul, backends.mkldnn.conv)]
+    return []
+
+
+def _enter_flags(kind: str) -> None:
     with _flags_lock:
-        if _flags_users == 0:
-            _flags_before = (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic)
-            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic = False, False, False, True
-        _flags_users += 1
+        if not _flags_users.get(kind):
+            flags = _flags(kind)
+            before = [(part, name, _read(part, name)) for part, name, _ in flags]
+            changed = 0
+            try:
+                for part, name, value in flags:
+                    setattr(part, name, value)
+                    changed += 1
+            except BaseException:
+                _restore(before[:changed])
+                raise
+            _flags_before[kind] = before
+        _flags_users[kind] = _flags_users.get(kind, 0) + 1
 
 
-def _leave_flags() -> None:
-    global _flags_users
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+def _leave_flags(kind: str) -> None:
     with _flags_lock:
-        _flags_users -= 1
-        if _flags_users == 0:
-            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, cudnn.deterministic = _flags_before
+        _flags_users[kind] -= 1
+        if not _flags_users[kind]:
+            _restore(_flags_before.pop(kind))
+
+
+def _read(part: Any, name: str) -> object:
+    """A flag's value; None where torch refuses to tell it, which it does for mixtures of its two sets of names."""
+    try:
+        return getattr(part, name)
+    except RuntimeError:
+        return None
+
+
+def _restore(before: Sequence[_Flag]) -> None:
+    for part, name, value in before:  # in the order of setting: the older names change what the newer ones say
+        if value is not None:
+            setattr(part, name, value)

@@ -1,15 +1,21 @@
-"""Memory on the CPU that one frame frees is kept for the next one, where the C library is glibc; elsewhere nothing happens here.
+"""Tune glibc's malloc so that memory freed by one frame is reused by the next; nothing happens with other C libraries.
 
-By itself glibc gives large blocks back to the system as soon as they are free. A network asks for the same sizes again in every frame, and the system hands
-them out page by page, each filled with zeros: a tenth of a small network's time. Kept pages are given back when the last user has gone.
+By itself glibc gives large blocks back to the system as soon as they are free. A network asks for the same sizes again in
+every frame, and the system hands them out page by page, each filled with zeros: a tenth of a small network's time. Kept pages
+are given back when the last user has gone. The settings hold for the whole process, so they are changed inside vspipe, and in
+other programs only where VSVFI_MALLOC=keep is set.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import platform
 import threading
+from pathlib import Path
+
+from vsvfi.errors import ArgumentError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt: how much may lie free at the end of the heap, and from which size on a block is asked of the system by itself."""
@@ -18,34 +24,61 @@ _LARGE, _LARGEST_EVERYWHERE = 1 << 30, 32 << 20
 _USUAL = 128 << 10
 """glibc's own value of both at the start of a process."""
 
-_lock = threading.Lock()
+VARIABLE = "VSVFI_MALLOC"
+"""The environment variable that decides: "keep" or "system"."""
+
+_lock = threading.RLock()  # a collection of garbage may end a session at any point
 _users = 0
+_changed = False
+
+
+def wanted() -> bool:
+    """Whether this process may be changed: inside vspipe, which renders and ends; elsewhere only if VSVFI_MALLOC says "keep".
+
+    Raises:
+        ArgumentError: VSVFI_MALLOC is neither "keep" nor "system".
+    """
+    value = os.environ.get(VARIABLE, "").strip()
+    if value not in ("", "keep", "system"):
+        raise ArgumentError(VARIABLE, value, "must be 'keep' or 'system'", "unset it to keep freed memory inside vspipe only")
+    return value == "keep" or (not value and _in_vspipe())
 
 
 def keep() -> None:
-    """Keep freed memory from now on; every call is undone by one of `give_back`."""
-    global _users
+    """Keep freed memory from now on, where that is wanted; every call is undone by one of `give_back`."""
+    global _users, _changed
     with _lock:
-        _users += 1
-        library = _glibc()
-        if _users == 1 and library is not None:
+        library = _glibc() if _users == 0 and wanted() else None
+        if library is not None:
             if not library.mallopt(_MMAP_THRESHOLD, _LARGE):
                 library.mallopt(_MMAP_THRESHOLD, _LARGEST_EVERYWHERE)
             library.mallopt(_TRIM_THRESHOLD, -1)  # never
+            _changed = True
+        _users += 1
 
 
 def give_back() -> None:
-    """Give what lies free back to the system; after the last user, do as glibc does at the start of a process."""
-    global _users
+    """Give what is free back to the system; after the last user, do as glibc does at the start of a process."""
+    global _users, _changed
     with _lock:
         _users -= 1
-        library = _glibc()
+        library = _glibc() if _changed else None
         if library is None:
             return
         if _users == 0:
+            _changed = False
             library.mallopt(_MMAP_THRESHOLD, _USUAL)
             library.mallopt(_TRIM_THRESHOLD, _USUAL)
         library.malloc_trim(0)
+
+
+@functools.cache
+def _in_vspipe() -> bool:
+    """Whether this process is VapourSynth's own vspipe."""
+    try:
+        return Path("/proc/self/exe").readlink().name.lower().startswith("vspipe")
+    except OSError:
+        return False
 
 
 @functools.cache
