@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vsvfi.engine.arguments import check_images, check_inputs, check_times
 from vsvfi.engine.device import describe, inference, memory, resolve_device, resolve_precision
 from vsvfi.engine.padding import Padding
 from vsvfi.errors import ArgumentError, ClipError, ModelSpecError
@@ -23,6 +24,7 @@ from vsvfi.models.family import Family, Setup, Variant
 from vsvfi.models.interpolator import Interpolator
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import parse_devices, parse_model_options, parse_precision, parse_scale, parse_weights
+from vsvfi.options.values import is_a, plain_text
 from vsvfi.weights.fetch import fetch
 from vsvfi.weights.load import load_state, match_state
 
@@ -124,7 +126,15 @@ def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) ->
     expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
     if family.adapt_state is not None:
         state = family.adapt_state(state, expected)
-    state = match_state(state, expected, origin=origin, model=name, ignored=family.ignored_keys, renamed=family.renamed_keys)
+    state = match_state(
+        state,
+        expected,
+        origin=origin,
+        model=name,
+        ignored=family.ignored_keys,
+        renamed=family.renamed_keys,
+        dtypes={key: tensor.dtype for key, tensor in network.state_dict().items()},
+    )
     return Blueprint(family, variant, {key: _own(tensor) for key, tensor in state.items()})
 
 
@@ -185,7 +195,8 @@ class Model:
         """The picture at time t between two images.
 
         Args:
-            first: [B, 3, H, W] or [3, H, W] RGB in [0, 1], any size, any device, any floating type.
+            first: [B, 3, H, W] or [3, H, W] RGB in [0, 1], any size, any device, any floating type. Values from -1 to 2 are taken, as they come
+                from YUV of any codes and from resampling; others, such as 0..255, and NaN are refused.
             second: the same shape.
             t: a number in [0, 1], or [B] of them; 0 is `first`, 1 is `second`. The network is asked at exactly this time, also where its weights
                 know only t = 1/2 (see `list_models()`); `interpolate()` reaches other times of such models by halving.
@@ -195,54 +206,29 @@ class Model:
             The shape, device and type of `first`, in [0, 1].
 
         Raises:
-            ArgumentError: wrong shapes, a time outside [0, 1], an unknown input, or a time that the network cannot be asked at.
+            ArgumentError: wrong shapes or values, a time outside [0, 1], an unknown input, or a time that the network cannot be asked at.
             ClipError: pictures so large that they cannot fit on the device.
         """
-        single = getattr(first, "ndim", 0) == 3
-        if single and getattr(second, "ndim", 0) == 3:
-            first, second = first[None], second[None]
-        times = self._check(first, second, t, inputs)
-        height, width = first.shape[-2:]
+        images = check_images(first, second)
+        batch, _, height, width = images[0].shape
+        times = check_times(t, batch)
+        further = check_inputs(inputs, self._blueprint.family.inputs, self._blueprint.family.title)
         setup = self._blueprint.setup(width, height, self._scale, self._options)
-        self._blueprint.check_memory(width, height, self.device, self.dtype, first.shape[0])
+        self._blueprint.check_memory(width, height, self.device, self.dtype, batch)
         padding = Padding.of(setup, width, height)
         with inference(self.device):
             network = self._network(setup)
-            images = (padding.pad(image.to(self.device, torch.float32)).contiguous(memory_format=torch.channels_last) for image in (first, second))
-            moved = {name: tensor.to(self.device) for name, tensor in inputs.items()}
-            result = padding.crop(network(*images, times.to(self.device), **moved))
-        result = result.to(first.device, first.dtype).clone(memory_format=torch.contiguous_format)
-        return result[0] if single else result
+            padded = (padding.pad(image.to(self.device, torch.float32)).contiguous(memory_format=torch.channels_last) for image in images)
+            moved = {name: tensor.to(self.device) for name, tensor in further.items()}
+            result = padding.crop(network(*padded, times.to(self.device), **moved))
+        result = result.to(images[0].device, images[0].dtype).clone(memory_format=torch.contiguous_format)
+        return result[0] if first.dim() == 3 else result
 
     def _network(self, setup: Setup) -> AnyInterpolator:
         """The network for a set-up; the last one is kept."""
         if self._built is None or self._built[0] != setup:
             self._built = (setup, self._blueprint.network(setup, self.device, self.dtype))
         return self._built[1]
-
-    def _check(self, first: object, second: object, t: object, inputs: Mapping[str, object]) -> Tensor:
-        """The times as a vector, once every argument of a call is known to be good."""
-        for argument, image in (("first", first), ("second", second)):
-            if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[1] != 3 or not image.is_floating_point() or 0 in image.shape:
-                shown = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-                raise ArgumentError(
-                    argument, shown, "must be a floating-point tensor [B, 3, H, W] of RGB in [0, 1]", "stack the planes and divide by the peak value"
-                )
-        assert isinstance(first, Tensor)
-        assert isinstance(second, Tensor)
-        if first.shape != second.shape:
-            raise ArgumentError("second", tuple(second.shape), f"must have the shape of first, {tuple(first.shape)}", "resize one of them first")
-        try:
-            times = torch.as_tensor(t, dtype=torch.float32, device="cpu").reshape(-1)
-            times = times.expand(first.shape[0]) if times.numel() == 1 else times
-        except (TypeError, ValueError, RuntimeError):
-            raise ArgumentError("t", t, "must be a number or a tensor of numbers", "use for example t=0.5") from None
-        if times.numel() != first.shape[0] or not bool(((times >= 0) & (times <= 1)).all()):
-            raise ArgumentError("t", t, f"must be one time in [0, 1], or {first.shape[0]} of them", "0 is the first frame, 1 the second")
-        for name in inputs:
-            if name not in self._blueprint.family.inputs:
-                raise ArgumentError(name, "...", f"{self._blueprint.family.title} takes no such input", "leave it out")
-        return times
 
 
 def load_model(
@@ -267,8 +253,9 @@ def load_model(
     Raises:
         ArgumentError and its kinds, WeightsError and its kinds: see `vsvfi.errors`.
     """
-    if not isinstance(name, str):
+    if plain_text(name) is None:
         raise ArgumentError("name", name, "must be the name of a model", "see vsvfi.list_models()")
+    name = str.__str__(name)
     names = parse_devices(device)
     if len(names) > 1:
         raise ArgumentError("device", device, "a Model runs on one device", "name one")
@@ -279,5 +266,5 @@ def load_model(
     dtype = resolve_precision(parse_precision(precision), chosen, half=variant.half, bfloat=variant.bfloat)
     check_scale(family, parsed, 256, 256)
     check_options(family, checked)
-    source = weights if isinstance(weights, Mapping) else parse_weights(weights)
+    source = cast(Mapping[str, Tensor], weights) if is_a(weights, Mapping) else parse_weights(weights)
     return Model(read_model(name, source), chosen, dtype, parsed, checked)

@@ -6,20 +6,24 @@ Reads bytes only: it knows neither torch nor the network, and never unpickles an
 from __future__ import annotations
 
 import enum
+import errno
 import hashlib
 import json
 import logging
 import os
+import stat
 import uuid
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from vsvfi.errors import DamagedWeightsError
+from vsvfi.weights.archive import zip_fault
 
 _CHUNK = 1 << 20
-_LONGEST_HEADER = 100_000_000  # safetensors' own limit
+_LARGEST_HEADER = 100_000_000  # the format's own limit
+_LONGEST_HEADER = 4 << 20  # tens of thousands of tensors; what JSON of this size becomes is some hundred megabytes at the most
+_LONGEST_RECORD = 1 << 16
 _log = logging.getLogger(__name__)
 
 
@@ -112,12 +116,13 @@ class Record:
     def read(cls, place: Path) -> Record | None:
         """The record at `place`, or None where there is none that can be read."""
         try:
-            content = json.loads(place.read_text(encoding="utf-8"))
+            with place.open("rb") as file:
+                content = json.loads(file.read(_LONGEST_RECORD))
             found = Digests(str(content["sha256"]), str(content["git_blob"]), int(content["size"]))
             return cls(found, int(content["modified_ns"]), int(content["changed_ns"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             _log.warning("%s cannot be read (%r): the weights are verified as if for the first time", place, error)
             return None
 
@@ -136,16 +141,18 @@ def container(path: Path) -> Container | str:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        start = file.read(512)
+        start = file.read(512) if size else b""  # what has no size (/proc) may block or never end
         if start.startswith(b"PK\x03\x04"):
-            return Container.ZIP if _ends_as_zip(file) else "it is a zip file without its end: truncated or altered"
+            return zip_fault(file) or Container.ZIP
         if len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5:
             return Container.PICKLE
-        if start[8:9] == b"{" and (length := int.from_bytes(start[:8], "little")) <= _LONGEST_HEADER:
+        if start[8:9] == b"{" and (length := int.from_bytes(start[:8], "little")) <= _LARGEST_HEADER:
+            if _LONGEST_HEADER < length <= size:
+                return f"its safetensors header has {length} bytes, more than any checkpoint's"
             file.seek(8)
-            return _safetensors_fault(file.read(length), length, size) or Container.SAFETENSORS
+            return _safetensors_fault(file.read(min(length, size)), length, size) or Container.SAFETENSORS
     if not start:
         return "it is empty"
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -155,11 +162,17 @@ def container(path: Path) -> Container | str:
     return f"it starts with {start[:8]!r} and is neither safetensors nor a torch checkpoint"
 
 
-def _ends_as_zip(file: BinaryIO) -> bool:
-    try:
-        return zipfile.is_zipfile(file)
-    except (zipfile.BadZipFile, ValueError):  # it raises for some of the files that it should say no to
-        return False
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, without waiting for another program where it is a pipe or a device.
+
+    Raises:
+        OSError: it is not a regular file, or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _safetensors_fault(header: bytes, length: int, size: int) -> str | None:
@@ -169,6 +182,6 @@ def _safetensors_fault(header: bytes, length: int, size: int) -> str | None:
     try:
         entries = json.loads(header)
         needed = 8 + length + max((entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return "its safetensors header cannot be read"
     return None if needed == size else f"it has {size} bytes, its safetensors header asks for {needed}: truncated or altered"

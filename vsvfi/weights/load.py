@@ -16,15 +16,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vsvfi.errors import ArgumentError, DamagedWeightsError, ForeignWeightsError
-from vsvfi.weights.integrity import Container, container
+from vsvfi.errors import ArgumentError, DamagedWeightsError, ForeignWeightsError, shown, type_name
+from vsvfi.weights.integrity import Container, container, open_regular
 from vsvfi.weights.integrity import verify as verify
+from vsvfi.weights.state import named_tensors
 
-_NESTS = ("state_dict", "model", "params")
 _FRAMEWORKS = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.")
 _OF_SETTINGS = ("typing.Any", "builtins.dict", "builtins.list", "builtins.int", "__builtin__.dict", "__builtin__.list", "__builtin__.int")
 _stand_ins_lock = threading.Lock()  # what torch lets in is one set for all threads
-_PREFIXES = ("module.", "state_dict.")  # left by data-parallel wrappers and by converters
 
 
 def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor], *, mapped: bool = False) -> dict[str, Tensor]:
@@ -43,14 +42,18 @@ def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor], *, mapped
         DamagedWeightsError: the file is truncated, is no checkpoint, or holds anything but named tensors; names the file.
     """
     if isinstance(weights, Mapping):
-        state = _named_tensors(weights)
+        try:
+            state = named_tensors(weights)
+        except Exception as error:  # a mapping or a tensor whose methods raise
+            state = f"it cannot be read ({type_name(error)})"
         if isinstance(state, str):
-            raise ArgumentError("weights", type(weights).__name__, f"must map names to tensors, but {state}", "pass model.state_dict(), or a path")
+            remedy = "pass model.state_dict(), or a path"
+            raise ArgumentError("weights", type_name(weights), f"must map names to tensors, but {state}", remedy)
         return state
     path = Path(weights)
     if not path.is_file():
         raise ArgumentError("weights", str(path), "there is no such file", "check the path")
-    state = _named_tensors(_read(path, mapped))
+    state = named_tensors(_read(path, mapped))
     if isinstance(state, str):
         raise DamagedWeightsError(path, f"it is not a checkpoint of named tensors: {state}")
     return state
@@ -64,6 +67,7 @@ def match_state(
     model: str,
     ignored: tuple[str, ...] = (),
     renamed: Mapping[str, str] | None = None,
+    dtypes: Mapping[str, torch.dtype] | None = None,
 ) -> dict[str, Tensor]:
     """The tensors a network asks for, in its order and under its names: every one of them, and nothing else.
 
@@ -74,9 +78,10 @@ def match_state(
         model: whose weights these should be, for messages.
         ignored: regular expressions, matched from the beginning, for published keys that carry nothing for us.
         renamed: beginning of a published key -> what stands there in ours; the longest that fits is used.
+        dtypes: name here -> type; integers are no floating-point numbers and the other way round, while their sizes may differ.
 
     Raises:
-        ForeignWeightsError: keys are missing, left over or claimed twice, shapes differ, or values are not finite; names the first few.
+        ForeignWeightsError: keys are missing, left over or claimed twice, shapes or types differ, or values are not finite; names the first few.
     """
     found: dict[str, Tensor] = {}
     twice: list[str] = []
@@ -85,23 +90,30 @@ def match_state(
             continue
         name = _rename(key, renamed or {})
         if name in found:
-            twice.append(f"{name!r} (again as {key!r})")
+            twice.append(f"{shown(name)} (again as {shown(key)})")
         found[name] = tensor
     missing = [f"{name!r} {list(shape)}" for name, shape in expected.items() if name not in found]
-    unexpected = [f"{name!r} {list(tensor.shape)}" for name, tensor in found.items() if name not in expected]
+    unexpected = [f"{shown(name)} {shown(list(tensor.shape))}" for name, tensor in found.items() if name not in expected]
     misshapen = [
-        f"{name!r} is {list(found[name].shape)}, must be {list(shape)}"
+        f"{name!r} is {shown(list(found[name].shape))}, must be {list(shape)}"
         for name, shape in expected.items()
         if name in found and tuple(found[name].shape) != tuple(shape)
+    ]
+    mistyped = [
+        f"{name!r} is {str(found[name].dtype).removeprefix('torch.')}, must be {str(dtype).removeprefix('torch.')}"
+        for name, dtype in (dtypes or {}).items()
+        if name in found and found[name].dtype.is_floating_point != dtype.is_floating_point
     ]
     faults = [
         *_listed("missing", missing, len(expected)),
         *_listed("unexpected", unexpected, len(found)),
         *_listed("of another shape", misshapen, len(expected)),
+        *_listed("of another type", mistyped, len(expected)),
         *_listed("there twice", twice, len(found)),
     ]
     if not faults:
-        faults = _listed("not finite (NaN or infinity)", [repr(name) for name in expected if not bool(torch.isfinite(found[name]).all())], len(expected))
+        infinite = [repr(name) for name in expected if not _is_finite(found[name])]
+        faults = _listed("not finite (NaN or infinity)", infinite, len(expected))
     if faults:
         raise ForeignWeightsError(origin, model, "; ".join(faults))
     return {name: found[name] for name in expected}
@@ -116,7 +128,7 @@ def _read(path: Path, mapped: bool) -> object:
         if kind is Container.SAFETENSORS:
             tensors = safetensors.torch.load_file(path)
             return tensors if mapped else {key: tensor.clone() for key, tensor in tensors.items()}  # else they stay tied to the file on disk
-        with path.open("rb") as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
+        with open_regular(path) as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
             if kind is Container.PICKLE:
                 return torch.load(file, map_location="cpu", weights_only=True)
             with _stand_ins_lock, torch.serialization.safe_globals(_stand_ins(file)):
@@ -155,29 +167,9 @@ def _stand_ins(file: BinaryIO) -> list[Callable[..., object] | tuple[Callable[..
     return [*classes, (_empty_dict, "collections.defaultdict")]
 
 
-def _named_tensors(held: object) -> dict[str, Tensor] | str:
-    """The tensors in what a file held, or why it is no state dict."""
-    while isinstance(held, Mapping):
-        inner = next((held[nest] for nest in _NESTS if isinstance(held.get(nest), Mapping)), None)
-        if inner is None:
-            break
-        held = inner
-    if not isinstance(held, Mapping):
-        return f"it holds a {type(held).__name__}"
-    if not held:
-        return "it is empty"
-    for key, value in held.items():
-        if not isinstance(key, str):
-            return f"the key {key!r} is not a name"
-        if not isinstance(value, Tensor):
-            return f"{key!r} is a {type(value).__name__}"
-        if value.layout is not torch.strided or value.is_quantized or value.is_meta:
-            return f"{key!r} is not a plain tensor"
-    state = {key: value.detach() for key, value in held.items()}
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether every value is finite, as float32 holds it."""
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor.to(torch.float32)).all())
 
 
 def _rename(key: str, renamed: Mapping[str, str]) -> str:
