@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from vsvfi.cli import codecs
 from vsvfi.errors import VsvfiError
+from vsvfi.packages import find_package, load
 
 _SUFFIX = ".exe" if os.name == "nt" else ""
 
@@ -40,7 +40,7 @@ def find_vspipe() -> str:
     Raises:
         VsvfiError: there is none.
     """
-    found = importlib.util.find_spec("vapoursynth")
+    found = find_package("vapoursynth")
     folders = [Path(found.origin).parent] if found is not None and found.origin else []
     for folder in (*folders, Path(sys.executable).parent):
         program = folder / f"vspipe{_SUFFIX}"
@@ -133,14 +133,14 @@ def _ffmpegs() -> Iterator[str]:
     on_path = shutil.which("ffmpeg")
     if on_path is not None:
         yield on_path
-    try:
-        import imageio_ffmpeg
-    except ImportError:
+    wheel = load("imageio_ffmpeg")
+    if isinstance(wheel, str):
         return
     try:
-        yield str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError:  # the wheel of a platform without a binary
+        found = str(wheel.get_ffmpeg_exe())
+    except Exception:  # the wheel of a platform without a binary, or a stand-in
         return
+    yield found
 
 
 def _no_ffmpeg() -> str:

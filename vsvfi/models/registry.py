@@ -26,9 +26,9 @@ def families() -> tuple[Family, ...]:
     taken: dict[str, str] = {}
     for entry in pkgutil.iter_modules(models.__path__):
         module = f"{models.__name__}.{entry.name}.spec"
-        if not entry.ispkg or importlib.util.find_spec(module) is None:
-            continue
         try:
+            if not entry.ispkg or importlib.util.find_spec(module) is None:
+                continue
             family = importlib.import_module(module).FAMILY
         except Exception as error:
             raise ModelSpecError(entry.name, f"cannot be read ({type(error).__name__}: {error})") from error

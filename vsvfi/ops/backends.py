@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import logging
 import os
 from dataclasses import dataclass
 
 from vsvfi.errors import ArgumentError
+from vsvfi.packages import is_installed, load, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -101,13 +101,12 @@ def _choose(device: str, kernels: tuple[str, ...], only: str | None) -> Backend:
 
 def _llvmlite_fault() -> str | None:
     """Why native code cannot be made for the CPU here."""
-    if importlib.util.find_spec("llvmlite") is None:
+    if not is_installed("llvmlite"):
         return "llvmlite is not installed; install it"
     for module in ("torch", "llvmlite.binding"):
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # libraries that do not load fail in their own ways
-            return f"{module} cannot be imported ({type(error).__name__}: {str(error).strip().split(chr(10))[0]})"
+        loaded = load(module)
+        if isinstance(loaded, str):
+            return f"{module} cannot be imported ({loaded})"
     return _trial("llvmlite")
 
 
@@ -118,7 +117,10 @@ def _cupy_fault() -> str | None:
         return fault
     import torch
 
-    runtime = int(importlib.import_module("cupy").cuda.runtime.runtimeGetVersion()) // 1000
+    try:
+        runtime = int(importlib.import_module("cupy").cuda.runtime.runtimeGetVersion()) // 1000
+    except Exception as error:  # a stand-in, or a CuPy whose CUDA does not load
+        return f"cupy does not work here ({one_line(error)})"
     if str(torch.version.cuda).split(".")[0] != str(runtime):
         return f"CuPy is built for CUDA {runtime}, torch for CUDA {torch.version.cuda}: install cupy-cuda{str(torch.version.cuda).split('.')[0]}x"
     return None
@@ -135,23 +137,21 @@ def _trial(kernel: str) -> str | None:
     import torch
 
     with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):  # a caller's would round what the trials compare with
-        found = [importlib.import_module(f"vsvfi.ops.{operator}.kernel_{kernel}").fault() for operator in _TRIED[kernel]]
+        try:
+            found = [importlib.import_module(f"vsvfi.ops.{operator}.kernel_{kernel}").fault() for operator in _TRIED[kernel]]
+        except Exception as error:  # a package that is there in part
+            return f"its kernels cannot be loaded ({one_line(error)})"
     return ", ".join(fault for fault in found if fault is not None) or None
 
 
 def _import_fault(package: str, remedy: str, module: str | None = None) -> str | None:
     """Why a package for CUDA is of no use here: not installed, no device, or broken."""
-    if importlib.util.find_spec(package) is None:
+    if not is_installed(package):
         return f"{package} is not installed; {remedy}"
-    try:
-        import torch
-    except Exception as error:  # a broken torch fails with whatever its libraries fail with
-        return f"torch does not work here ({type(error).__name__})"
+    torch = load("torch")
+    if isinstance(torch, str):
+        return f"torch does not work here ({torch.partition(':')[0]})"
     if not torch.cuda.is_available():
         return "torch sees no CUDA device"
-    try:
-        importlib.import_module(module or package)
-    except Exception as error:  # extension modules fail in their own ways: missing libraries, symbols, drivers
-        text = str(error).strip().split("\n")[0]
-        return f"{module or package} cannot be imported ({type(error).__name__}: {text})"
-    return None
+    loaded = load(module or package)
+    return f"{module or package} cannot be imported ({loaded})" if isinstance(loaded, str) else None
