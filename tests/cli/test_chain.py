@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import io
 import json
 import os
 import signal
@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from tests.cli.media_files import ffmpeg, packets
-from vsvfi.cli.chain import Outcome, run_chain
+from vsvfi.cli.chain import Outcome, run_chain, say
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output
+from vsvfi.cli.summary import progress_line
 from vsvfi.errors import VsvfiError
 
 SCRIPT = """
@@ -34,7 +35,9 @@ def work(n, f):
 
 clip = clip.std.ModifyFrame(clip, work)
 {top}
-pathlib.Path(facts).write_text(json.dumps({{"length": clip.num_frames}}))
+part = pathlib.Path(facts + ".part")
+part.write_text(json.dumps({{"length": clip.num_frames}}))
+part.replace(facts)
 clip.set_output()
 """
 
@@ -45,20 +48,20 @@ def write(folder: Path, *, length: int = 20, delay: float = 0, body: str = "pass
     return path
 
 
-def chain(folder: Path, script: Path, *extra: str, overwrite: bool = False, **keywords: Any) -> Outcome:
+def chain(folder: Path, script: Path, *extra: str, program: str = "", overwrite: bool = False, **keywords: Any) -> Outcome:
     facts = folder / "facts.json"
 
     def command(raw: Mapping[str, Any], unfinished: Path) -> Sequence[str]:
         assert raw["length"] > 0
         encoding = ["-c:v", "ffv1", "-f", "matroska", str(unfinished)]
-        return [ffmpeg(), "-v", "error", "-nostats", "-y", "-i", "-", *extra, *encoding]
+        return [program or ffmpeg(), "-v", "error", "-nostats", "-y", "-i", "-", *extra, *encoding]
 
     with interruptible(), Output(folder / "out.mkv", overwrite=overwrite) as output:
         return run_chain(script, {"facts": str(facts)}, facts, command, output, **keywords)
 
 
 def left(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {"script.vpy", "facts.json"}
+    return {path.name for path in folder.iterdir()} - {"script.vpy", "facts.json", "facts.json.part"}
 
 
 def test_the_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -130,6 +133,88 @@ def test_a_file_that_fails_verification_gets_no_name(tmp_path: Path) -> None:
     assert left(tmp_path) == set()
 
 
+def faulty(folder: Path, body: str) -> str:
+    """An ffmpeg that misbehaves."""
+    program = folder / "script.sh"
+    program.write_text(f"#!/bin/bash\n{body}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stands in for ffmpeg with a shell script")
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("echo no such thing >&2; exit 3", "ffmpeg: no such thing"),
+        ("exit 3", "ffmpeg: exit code 3"),
+        ("head -c 60000 >/dev/null; kill -9 $$", "ffmpeg: it was ended by SIGKILL"),
+        ("head -c 60000 >/dev/null; echo why >&2; kill -11 $$", "ffmpeg: it was ended by SIGSEGV; its last words: why"),
+        ("head -c 100000 >/dev/null; exit 0", "ffmpeg: it ended without an error before it had taken all frames"),
+        ("cat >/dev/null; exit 0", "ffmpeg: it reported success but wrote nothing"),
+        ("head -c 30000000 /dev/zero | tr '\\0' x >&2; cat >/dev/null; exit 1", "ffmpeg: xxxx"),
+        ("yes warning | head -200000 >&2; cat >/dev/null; echo last words >&2; exit 1", "ffmpeg: last words"),
+        ("exec 0<&-; sleep 1; exit 1", "ffmpeg: exit code 1"),
+        ("sleep 1000 & cat >/dev/null; exit 1", "ffmpeg: exit code 1"),
+    ],
+)
+def test_an_ffmpeg_that_misbehaves(tmp_path: Path, body: str, told: str) -> None:
+    with pytest.raises(VsvfiError) as caught:
+        chain(tmp_path, write(tmp_path, length=500), program=faulty(tmp_path, body))
+    assert str(caught.value).startswith(told)
+    assert len(str(caught.value)) < 800
+    assert left(tmp_path) == {"script.sh"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stands in for ffmpeg with a shell script")
+@pytest.mark.parametrize("body", ["exec 0<&-; sleep 1000", "trap '' TERM; exec 0<&-; sleep 1000", "exec sleep 1000 <&-"])
+def test_an_ffmpeg_that_never_ends_is_stopped_with_its_children(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsvfi.cli.chain._GRACE", 1.0)
+    monkeypatch.setattr("vsvfi.cli.process._PATIENCE", 1.0)
+    before = time.monotonic()
+    with pytest.raises(VsvfiError, match=r"ffmpeg: it was ended by SIG(TERM|KILL)"):
+        chain(tmp_path, write(tmp_path, length=500), program=faulty(tmp_path, body))
+    assert time.monotonic() - before < 200
+    assert left(tmp_path) == {"script.sh"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+def test_a_vspipe_that_dies_is_named(tmp_path: Path) -> None:
+    with pytest.raises(VsvfiError, match=r"^vspipe: it was ended by SIGKILL"):
+        chain(tmp_path, write(tmp_path, body="if n == 5: import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
+    assert left(tmp_path) == set()
+
+
+def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
+    with pytest.raises(VsvfiError, match=r"^ffmpeg cannot be started \("):
+        chain(tmp_path, write(tmp_path), program=str(tmp_path / "absent"))
+    assert left(tmp_path) == set()
+
+
+def test_an_output_that_appears_during_the_render_is_left_as_it_is(tmp_path: Path) -> None:
+    def verify(path: Path) -> None:
+        (tmp_path / "out.mkv").write_bytes(b"somebody's")
+
+    with pytest.raises(VsvfiError, match=r"created by another program during the render .* is in '.*out\.1\.mkv'"):
+        chain(tmp_path, write(tmp_path), verify=verify)
+    assert (tmp_path / "out.mkv").read_bytes() == b"somebody's"
+    assert left(tmp_path) == {"out.mkv", "out.1.mkv"}
+    assert len(packets(tmp_path / "out.1.mkv", "0:v:0")) == 20
+
+
+def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader of stderr that has gone ends no render."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    say("are you there?")
+    assert chain(tmp_path, write(tmp_path), report=progress_line()).frames == 20
+    monkeypatch.setattr(sys, "stderr", None)
+    say("and you?")
+
+
 def test_warnings_reach_people_and_stdout_stays_empty(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     chain(tmp_path, write(tmp_path, top='vs.core.log_message(vs.MESSAGE_TYPE_WARNING, "interpolate: look here")'))
     seen = capfd.readouterr()
@@ -138,8 +223,50 @@ def test_warnings_reach_people_and_stdout_stays_empty(tmp_path: Path, capfd: pyt
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_both_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("numbers", [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGINT", "SIGTERM", "SIGINT"]])
+def test_an_interrupt_ends_both_and_leaves_nothing(tmp_path: Path, numbers: list[str]) -> None:
+    process, children = _running(tmp_path)
+    for name in numbers:
+        process.send_signal(signal.Signals[name])
+        time.sleep(0.02)
+    process.communicate(timeout=30)
+    assert process.returncode in (1, -signal.SIGINT)
+    assert left(tmp_path) == set()
+    assert not [child for child in children if _runs(child)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+def test_a_hangup_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """`nohup vsvfi render ...` outlives its terminal."""
+    process, _ = _running(tmp_path, heeding=False)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Its programs end by themselves, for nobody listens to them any more."""
+    process, children = _running(tmp_path)
+    process.kill()
+    process.communicate(timeout=30)
+    until = time.monotonic() + 60
+    while any(_runs(child) for child in children) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [child for child in children if _runs(child)]
+    assert left(tmp_path) == {".out.mkv.vsvfi-lock", "out.mkv.partial"}
+    scratch = Path(json.loads((tmp_path / ".out.mkv.vsvfi-lock").read_text())["scratch"])
+    assert scratch.is_dir()
+    (tmp_path / "facts.json").unlink()
+    chain(tmp_path, write(tmp_path))
+    assert left(tmp_path) == {"out.mkv"}
+    assert not scratch.exists()
+
+
+def _running(tmp_path: Path, *, heeding: bool = True) -> tuple[subprocess.Popen[bytes], list[int]]:
+    """A chain in a process of its own that has begun to write, and its two programs."""
     script = write(tmp_path, length=5000, delay=0.02)
     program = f"""
 import pathlib, sys
@@ -147,18 +274,21 @@ sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})
 from tests.cli.test_chain import chain
 chain(pathlib.Path({str(tmp_path)!r}), pathlib.Path({str(script)!r}))
 """
-    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, these tests among them, ignore it
-    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, start_new_session=True, preexec_fn=heeding)
-    until = time.monotonic() + 30
-    while not (tmp_path / "out.mkv.partial").exists() and time.monotonic() < until:
+
+    def prepare() -> None:  # a shell's background jobs, these tests among them, ignore SIGINT
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL if heeding else signal.SIG_IGN)
+
+    command = [sys.executable, "-c", program]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=prepare)
+    until = time.monotonic() + 60
+    children: list[int] = []
+    while len(children) < 2 and time.monotonic() < until:
         time.sleep(0.05)
-    children = _children(process.pid)
+        children = _children(process.pid)
     assert len(children) == 2
-    process.send_signal(number)
-    process.communicate(timeout=20)
-    assert process.returncode in (1, -signal.SIGINT)
-    assert left(tmp_path) == set()
-    assert not [child for child in children if _runs(child)]
+    assert (tmp_path / "out.mkv.partial").exists()
+    return process, children
 
 
 def _children(parent: int) -> list[int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -178,6 +180,69 @@ def test_a_negative_frame_number_is_a_wrong_argument(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main(["render", "a", "-o", "b", "-s", "-5"])
     assert "-s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("-s", "5", "-e", "3"), "end=3, lies before start=5"),
+        (("--multi", "2", "--fps", "60"), "multi='2', cannot be given together with fps="),
+        (("--fps", "60", "-a", "multi=3"), "multi=3, cannot be given together with fps="),
+        (("--scale", "1", "-a", "scale=2"), "--scale is given too"),
+        (("-a", "streams=1", "-a", "streams=2"), "streams is given twice"),
+        (("-a", "weights=5"), "weights=5, must be a path"),
+        (("-a", "model=b'x'"), "model=b'x', must be the name of a model"),
+        (("-a", f"model={'(' * 5000}"), "is not a known model|must be|cannot be read"),
+        (("--encoder", "aac"), "encoder 'aac' makes no video"),
+        (("--encoder", "libx264", "-o", "out.webm"), "makes h264, which .webm cannot hold; use --encoder libvpx-vp9"),
+        (("-o", "folder.mkv"), "is a folder; give the name of a file in it"),
+    ],
+)
+def test_contradictions_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.mkv").write_bytes(b"no video")
+    (tmp_path / "folder.mkv").mkdir()
+    line = refused(capsys, "in.mkv", "-o", "out.mkv", *arguments)
+    assert re.search(told, line)
+    assert line.count("\n") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "folder.mkv"}
+
+
+@pytest.mark.parametrize("arguments", [("-s", "-1"), ("-s", "1e3"), ("-e", "x"), ("--crf", "much"), ("--crf", "nan"), ("-r", "9" * 5000)])
+def test_numbers_that_are_none(arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["render", "a", "-o", "b.mkv", *arguments])
+    assert caught.value.code == 2
+    assert f"argument {arguments[0]}" in capsys.readouterr().err
+
+
+def test_odd_names_a_device_list_an_end_beyond_the_end_and_encoder_arguments(tmp_path: Path, weights: Path) -> None:
+    """One render of everything that must simply work; run in the folder, for relative names are the ones misread."""
+    folder = tmp_path / "Re: 100% 'it'"
+    folder.mkdir()
+    moving_video(folder / "in.mkv", frames=4)
+    video = os.fsdecode(b"Show: caf\xe9\n1 %d.mkv")
+    (folder / "in.mkv").rename(folder / video)
+    options = ("--model", MODEL, "--weights", weights, "--preset", "ultrafast", "--crf", "17.5", "--encoder", "libx264")
+    more = ("-a", "device=['cpu']", "-s", "2", "-e", "99", "--encoder-args=-tune film -g 1", "--output=-Show: 2.mkv")
+    command = [sys.executable, "-m", "vsvfi", "render", video, *map(str, options), *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    assert "the output ends with frame 7, before end=99" in done.stderr
+    assert {path.name for path in folder.iterdir()} == {video, "-Show: 2.mkv"}
+    assert len(packets(folder / "-Show: 2.mkv", "0:v:0")) == 6
+
+
+def test_webm_gets_what_it_holds(tmp_path: Path, weights: Path) -> None:
+    sound = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=0.2", "-f", "lavfi", "-i", "sine=duration=0.2")
+    video = make(tmp_path / "in.mkv", *sound, "-c:v", "libx264", "-c:a", "aac")
+    output = tmp_path / "out.webm"
+    options = ("--model", MODEL, "--weights", weights, "-e", "3")
+    assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0
+    assert "Video: vp9" in listing(output)
+    assert "Audio: opus" in listing(output)
 
 
 def test_the_summary_and_the_progress_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:

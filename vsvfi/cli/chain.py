@@ -85,7 +85,7 @@ def run_chain(
             [*vspipe, str(script), "-"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            env=vspipe_environment(),
+            env={**vspipe_environment(), **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(output.scratch))},
             heard=_listener(report),
         )
         raw = _await_facts(facts, reader)
