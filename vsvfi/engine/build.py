@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from vsvfi.engine.arguments import check_images, check_inputs, check_times
 from vsvfi.engine.device import describe, inference, memory, resolve_device, resolve_precision
 from vsvfi.engine.padding import Padding
-from vsvfi.errors import ArgumentError, ClipError, ModelSpecError
+from vsvfi.errors import ArgumentError, ClipError, ForeignWeightsError, ModelSpecError
 from vsvfi.models.family import Family, Setup, Variant
 from vsvfi.models.interpolator import Interpolator
 from vsvfi.models.registry import check_options, check_scale, find
@@ -121,6 +121,11 @@ def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) ->
     else:
         path = weights or fetch(name, variant.sources, licence=variant.licence, licence_notice=variant.licence_notice)
         state, origin = load_state(path, mapped=True), str(path)
+    if weights is not None and family.recognise is not None:
+        try:
+            variant = family.recognise(variant, state)
+        except ValueError as error:
+            raise ForeignWeightsError(origin, name, str(error)) from error
     checked = check_options(family, {})
     network = _construct(family, variant, family.setup(256, 256, family.default_scale(256, 256), checked))
     expected = {key: tensor.shape for key, tensor in network.state_dict().items()}

@@ -138,6 +138,8 @@ class Family:
         ignored_keys: regular expressions, matched from the beginning, for published keys that carry nothing for us; everything else must match exactly.
         renamed_keys: published prefix -> attribute path here.
         adapt_state: (published state dict, our names) -> state dict, before the keys are matched; where a table of names cannot say which tensors to take.
+        recognise: (variant, a user's state dict) -> the variant that it belongs to, where more versions of a network can be told apart by their weights than
+            there are names; raises ValueError with the reason why these cannot be used.
         memory: (width, height, bytes of a number) -> bytes that making a frame takes at the most, beside the weights; None for families that fit wherever the
             clip itself does.
         batches: the midpoints of one level of halving go through the network together (`Interpolator.synthesise_together`) where all of them are wanted.
@@ -159,6 +161,7 @@ class Family:
     ignored_keys: tuple[str, ...] = ()
     renamed_keys: Mapping[str, str] = field(default_factory=dict)
     adapt_state: Callable[[Mapping[str, Any], Collection[str]], dict[str, Any]] | None = None
+    recognise: Callable[[Variant, Mapping[str, Any]], Variant] | None = None
     memory: Callable[[int, int, int], int] | None = None
     batches: bool = False
 

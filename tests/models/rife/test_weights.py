@@ -1,0 +1,156 @@
+"""Which files RIFE's names take: three spellings of the keys, neighbouring versions by their shapes, and everything else refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import vsvfi
+from tests.models import laws
+from tests.models.goldens import golden
+from tests.models.rife.pieces import NEIGHBOURS, OWN, UNSUPPORTED, network_of
+from vsvfi.engine.build import read_model
+from vsvfi.errors import ArgumentError, ForeignWeightsError
+from vsvfi.models.registry import find
+from vsvfi.models.rife.network import IFNet
+from vsvfi.models.rife.spec import FAMILY, V46, V425, VARIANTS, Version
+
+LEFTOVERS = ("block_tea.conv0.0.0.weight", "contextnet.conv1.weight", "unet.down0.weight", "teacher.x", "caltime.0.weight")
+
+
+def state_of(version: Version) -> dict[str, Tensor]:
+    return network_of(version).state_dict()
+
+
+def module_spelling(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"module.{key}": tensor for key, tensor in state.items()}
+
+
+def blocks_spelling(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"blocks.{key[5:]}" if key.startswith("block") else key: tensor for key, tensor in state.items()}
+
+
+@pytest.mark.parametrize("variant", sorted(OWN))
+def test_keys_and_numbers_are_the_published_ones(shared: Path, variant: str) -> None:
+    own = state_of(OWN[variant])
+    published = golden(shared, "rife", variant)[2]
+    assert {f"module.{key}": tensor.shape for key, tensor in own.items()} == {key: tensor.shape for key, tensor in published.items()}
+    assert sum(tensor.numel() for tensor in own.values()) == find(variant)[1].parameters
+
+
+def test_the_number_of_weights_of_a_neighbour() -> None:
+    (heavy,) = (version for version in NEIGHBOURS if version.name == "4.25.heavy")
+    assert sum(tensor.numel() for tensor in state_of(heavy).values()) == 21_663_528
+
+
+@pytest.mark.parametrize("variant", [variant.name for variant in VARIANTS])
+def test_three_spellings_of_the_keys(variant: str) -> None:
+    state = state_of(OWN[variant if variant in OWN else "rife425"])
+    for spelled in (state, module_spelling(state), blocks_spelling(state)):
+        found = read_model(variant, spelled).state
+        assert found.keys() == state.keys()
+        assert all(torch.equal(found[key], tensor) for key, tensor in state.items())
+
+
+def test_leftovers_of_the_training_are_ignored() -> None:
+    state = state_of(V46)
+    spoilt = {**state, **{key: torch.ones(1) for key in LEFTOVERS}}
+    for spelled in (spoilt, module_spelling(spoilt), {**module_spelling(state), "block0.conv0.0.0.bias": torch.ones(1), "epoch": torch.ones(1)}):
+        assert read_model("rife46", spelled).state.keys() == state.keys()
+    with pytest.raises(ForeignWeightsError, match=r"unexpected: 'blocked\.weight'"):
+        read_model("rife46", {**state, "blocked.weight": torch.ones(1)})
+    with pytest.raises(ForeignWeightsError, match=r"missing: 'block2\.convblock\.3\.beta'"):
+        read_model("rife46", {key: tensor for key, tensor in state.items() if key != "block2.convblock.3.beta"})
+
+
+@pytest.mark.parametrize("version", NEIGHBOURS, ids=lambda version: version.name)
+def test_a_neighbouring_version_is_read_off_its_shapes(version: Version, tmp_path: Path) -> None:
+    state = state_of(version)
+    save_file(module_spelling(state), tmp_path / "flownet.safetensors")
+    blueprint = read_model("rife", tmp_path / "flownet.safetensors")
+    assert blueprint.variant.config == version.config
+    assert blueprint.variant.note == f"RIFE {version.name}"
+    setup = blueprint.setup(64, 64, None, {})
+    assert setup.size_rule.multiple == version.multiple
+    network = blueprint.network(setup, torch.device("cpu"), torch.float32)
+    images = torch.rand(2, 1, 3, version.multiple, version.multiple)
+    expected = network_of(version)
+    expected.prepare_operators()
+    t = torch.tensor([0.5])
+    assert laws.relatively_within(1e-4)(network(*images, t), expected(*images, t))
+
+
+def test_a_head_whose_layers_are_numbered() -> None:
+    """4.10 to 4.12 count the activations."""
+    (version,) = (version for version in NEIGHBOURS if version.name.startswith("4.10"))
+    state = state_of(version)
+    numbered = {f"encode.{2 * int(key[10])}{key[11:]}" if key.startswith("encode.cnn") else key: tensor for key, tensor in state.items()}
+    assert {key.rpartition(".")[0] for key in numbered if key.startswith("encode")} == {"encode.0", "encode.2", "encode.4", "encode.6"}
+    found = read_model("rife46", numbered).state
+    assert all(torch.equal(found[key], tensor) for key, tensor in state.items())
+
+
+@pytest.mark.parametrize("version", UNSUPPORTED, ids=lambda version: version.name)
+def test_versions_whose_scale_list_nothing_says_are_refused_by_name(version: Version) -> None:
+    state = state_of(replace(version, steps=(8, 4, 2, 1), outputs=version.outputs or 52))
+    with pytest.raises(ForeignWeightsError, match=rf"RIFE {version.name} is not supported: neither its scale list nor its mask rule"):
+        read_model("rife", state)
+
+
+def test_weights_of_another_name_are_refused_by_it() -> None:
+    with pytest.raises(ForeignWeightsError, match="these are the weights of model=rife46, and have to be used by that name"):
+        read_model("rife", state_of(V46))
+    with pytest.raises(ForeignWeightsError, match="these are the weights of model=rife425 or rife426"):
+        read_model("rife40", state_of(V425))
+    assert read_model("rife426", state_of(V425)).variant.name == "rife426"
+
+
+def test_networks_of_no_version_are_refused_with_what_was_seen() -> None:
+    odd = replace(V46, widths=(64, 64, 64, 64))
+    with pytest.raises(ForeignWeightsError, match=r"no known version of RIFE has widths=\(64, 64, 64, 64\), head=None.*scale list and mask rule cannot"):
+        read_model("rife46", state_of(odd))
+    with pytest.raises(ForeignWeightsError, match="missing"):
+        read_model("rife46", {"block0.conv0.0.0.weight": torch.ones(96, 7, 3, 3)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ensemble": True}, r"options\['ensemble'\]=True, RIFE 4.25 and 4.26 has none: 4.0 to 4.20 and 4.24 have; leave it out, or use rife46 or rife40"),
+        ({"ensemble": 1}, r"options\['ensemble'\]=1, must be True or False"),
+        ({"padding": "white"}, r"options\['padding'\]='white', must be 'black' or 'replicate'"),
+    ],
+)
+def test_options_are_checked(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        vsvfi.load_model("rife425", weights=state_of(V425), device="cpu", options=options)
+
+
+def test_padding_is_what_was_asked_for() -> None:
+    state = state_of(V46)
+    images = torch.rand(2, 3, 40, 40)
+    black = vsvfi.load_model("rife46", weights=state, device="cpu")(*images)
+    replicated = vsvfi.load_model("rife46", weights=state, device="cpu", options={"padding": "replicate"})(*images)
+    assert not torch.allclose(black, replicated, atol=1e-3)
+    whole = torch.nn.functional.pad(images, (0, 24, 0, 24), mode="replicate")
+    assert torch.allclose(vsvfi.load_model("rife46", weights=state, device="cpu")(*whole)[:, :40, :40], replicated, atol=1e-6)
+
+
+def test_the_short_name_is_the_recommended_one() -> None:
+    short, long = find("rife")[1], find("rife425")[1]
+    assert (short.config, short.sources) == (long.config, long.sources)
+    assert all(variant.licence.startswith("MIT") for variant in VARIANTS)
+    assert {float(scale) for scale in FAMILY.scales or ()} == {0.25, 0.5, 1, 2, 4}
+
+
+def test_every_version_is_told_from_the_others() -> None:
+    """Shapes alone decide, so no two known versions may share them."""
+    known = [*dict.fromkeys(OWN.values()), *NEIGHBOURS, *UNSUPPORTED]
+    layouts = [(v.widths, v.head, v.plain, v.residual, v.groups, v.outputs) for v in known]
+    assert len(set(layouts)) == len(layouts)
+    assert isinstance(network_of(V46), IFNet)

