@@ -22,6 +22,7 @@ from vsvfi.clip.colour import Colour, check_progressive
 from vsvfi.clip.log import library_log_to_core
 from vsvfi.clip.select import Selection
 from vsvfi.clip.stdout import stdout_to_stderr
+from vsvfi.clip.waiting import let_waiting_threads_sleep
 from vsvfi.errors import ArgumentError, ClipError, FrameError, VsvfiError
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import DuplicateMode, Options, Precision, Rate, SceneMode, parse
@@ -142,6 +143,7 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
     if timeline.truncated:
         vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"interpolate: the clip is so long that its end is cut off at frame {timeline.length} of the output")
     with stdout_to_stderr(), library_log_to_core():
+        let_waiting_threads_sleep()
         # torch is imported here, not above: seconds that a script with a wrong argument need not wait.
         from vsvfi.clip.blending import blend_pool
 
