@@ -46,7 +46,7 @@ _pythons() {
 }
 
 _find_python() {
-    local candidate code almost=""
+    local candidate code almost="" old=""
     if [[ -n ${PYTHON:-} ]]; then
         _judge_python "$PYTHON" && { printf '%s\n' "$PYTHON"; return; }
         _fail "PYTHON=$PYTHON is not a Python 3.12 or newer with the venv module and a shared library; unset it or choose another."
@@ -56,12 +56,13 @@ _find_python() {
         _judge_python "$candidate" || code=$?
         case $code in
             0) printf '%s\n' "$candidate"; return ;;
+            3) old="${old:- Found: $candidate, $("$candidate" -V 2>&1 | tail -n 1).}" ;;
             4) almost="$candidate is new enough but lacks the venv module; install it (Debian, Ubuntu: apt install python3-venv)." ;;
             5) almost="$candidate is new enough but has no shared library, which vspipe needs; install it (Debian, Ubuntu: apt install libpython3-dev)." ;;
         esac
     done < <(_pythons)
     [[ -z $almost ]] || _fail "$almost"
-    _fail "no Python 3.12 or newer was found; install one (Debian 13, Ubuntu 24.04: apt install python3-venv libpython3-dev; others: pyenv or uv) or say PYTHON=/path/to/python3."
+    _fail "no Python 3.12 or newer was found; install one (Debian 13, Ubuntu 24.04: apt install python3-venv libpython3-dev; others: pyenv or uv) or say PYTHON=/path/to/python3.$old"
 }
 
 _make_venv() {

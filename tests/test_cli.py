@@ -61,7 +61,7 @@ def test_models_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "models")
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    assert lines[0].split() == ["NAME", "FAMILY", "SIZE", "TIMES", "LICENCE", "INSTALLED", "WHERE"]
+    assert lines[0].split() == ["NAME", "FAMILY", "SIZE", "TIMES", "INSTALLED", "LICENCE", "NOTE"]
     assert [line.split()[0] for line in lines[1:]] == [model.name for model in vsvfi.list_models()]
     assert len(lines) > 6
     row = next(line for line in lines if line.startswith("ifrnet_gopro "))

@@ -26,6 +26,7 @@ here="$(cd "$(dirname "$0")" && pwd)"
 case "$*" in
     -) exit {verdict} ;;
     -VV) echo "Python 3.13.0 (stand-in)" ;;
+    -V) echo "Python {version}" ;;
     "-m venv --clear "*) mkdir -p "$4/bin"; cat "$0" > "$4/bin/python"; printf '#!/usr/bin/env bash\\necho vspipe' > "$4/bin/vspipe"; chmod +x "$4/bin/"* ;;
     "-m pip install"*) echo "$*" >> "$here/../pip-calls"; {pip} ;;
     *) echo "ran: $*" ;;
@@ -57,7 +58,7 @@ class Checkout:
         return path
 
     def python(self, name: str = "python3.13", *, verdict: int = 0, pip: str = "exit 0") -> None:
-        self.program(name, PYTHON.format(verdict=verdict, pip=pip))
+        self.program(name, PYTHON.format(verdict=verdict, pip=pip, version="3.11.2" if verdict == 3 else "3.13.0"))
 
     def run(self, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": str(self.programs), "HOME": str(self.home), "CI": "true", **variables}
@@ -123,7 +124,9 @@ def test_no_python_is_one_sentence(checkout: Checkout) -> None:
 
 def test_an_old_python_is_passed_over(checkout: Checkout) -> None:
     checkout.python("python3", verdict=3)
-    assert "no Python 3.12 or newer was found" in sentence(checkout.demo())
+    told = sentence(checkout.demo())
+    assert "no Python 3.12 or newer was found" in told
+    assert told.endswith(f"Found: {checkout.programs}/python3, Python 3.11.2.")
     checkout.python("python3.12")
     assert checkout.demo().returncode == 0
 
@@ -180,6 +183,57 @@ def test_an_environment_that_broke_is_made_anew(checkout: Checkout) -> None:
     done = checkout.demo()
     assert done.returncode == 0
     assert "no longer works and is made anew" in done.stderr
+
+
+UV = """#!/usr/bin/env bash
+[[ $1 == python ]] || echo "$*" >> "{log}"
+case "$*" in
+    "venv "*) mkdir -p "{root}/.venv-minimum/bin"; printf '#!/bin/sh\\necho "tests: $*"\\n' > "{root}/.venv-minimum/bin/python"
+              chmod +x "{root}/.venv-minimum/bin/python" ;;
+    *"--torch-backend cpu"*) echo "error: no such index" >&2; exit 1 ;;
+    "pip install"*) {install} ;;
+esac
+"""
+
+
+def minimum(checkout: Checkout, *, install: str = "exit 0") -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """A run of scripts/minimum with a stand-in for uv, and what that was asked."""
+    log = checkout.home / "uv-calls"
+    log.unlink(missing_ok=True)
+    checkout.python()
+    checkout.program("uv", UV.format(log=log, root=checkout.root, install=install))
+    for tool in ("timeout", "env"):
+        (checkout.programs / tool).unlink(missing_ok=True)
+        (checkout.programs / tool).symlink_to(str(shutil.which(tool)))
+    done = checkout.run(str(checkout.root / "scripts" / "minimum"))
+    return done, log.read_text().splitlines() if log.exists() else []
+
+
+def test_the_lowest_versions_are_installed_once(checkout: Checkout) -> None:
+    done, asked = minimum(checkout)
+    assert done.stdout.startswith("tests: -m pytest -m minimum"), done
+    assert "--resolution lowest-direct" in asked[1]
+    assert [("--torch-backend" in call) for call in asked[2:]] == [True, False]
+    again, asked = minimum(checkout)
+    assert (again.stdout, asked) == (done.stdout, [])
+    (checkout.root / "pyproject.toml").write_text("[project]\n# more\n")
+    assert len(minimum(checkout)[1]) == 4
+
+
+def test_lowest_versions_that_cannot_be_had_are_skipped_with_a_reason(checkout: Checkout) -> None:
+    done, _ = minimum(checkout, install="echo 'error: Failed to fetch' >&2; exit 1")
+    assert done.returncode == 75
+    assert done.stdout == "skipped: the lowest versions could not be installed (error: Failed to fetch)\n"
+    done, asked = minimum(checkout, install="exit 1")
+    assert (done.returncode, len(asked)) == (75, 4)  # tried again
+    checkout.program("df", "#!/usr/bin/env bash\nprintf 'Filesystem 1024-blocks Used Available\\n/dev/x 9 9 2097152 1%% /\\n'")
+    done, _ = minimum(checkout)
+    assert "only 2 GiB are free" in done.stdout
+
+
+def test_without_uv_the_lowest_versions_are_skipped(checkout: Checkout) -> None:
+    done = checkout.run(str(checkout.root / "scripts" / "minimum"))
+    assert (done.returncode, done.stdout) == (75, "skipped: uv is not installed, which resolves the lowest versions\n")
 
 
 def test_the_real_judge_knows_this_python() -> None:

@@ -7,7 +7,11 @@
 `interpolate` needs VapourSynth; `load_model` and `list_models` do not. Nothing heavy is imported before it is needed: neither torch nor VapourSynth here.
 """
 
-from __future__ import annotations
+# Read by every Python from 3.0 on: one that is too old must get as far as the sentence below. Hence no __future__ import and no f-string.
+import sys
+
+if sys.version_info < (3, 12):  # noqa: UP036 - a copied folder is imported without pip's check
+    raise ImportError("vsvfi needs Python 3.12 or newer; this is Python " + sys.version.split()[0])
 
 from typing import TYPE_CHECKING
 
@@ -26,7 +30,11 @@ _HOME = {"interpolate": "vsvfi.clip.graph", "load_model": "vsvfi.engine.build", 
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
-        raise AttributeError(f"module 'vsvfi' has no attribute {name!r}")
+        raise AttributeError("module 'vsvfi' has no attribute " + repr(name))
     import importlib
 
     return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> "list[str]":
+    return sorted(set(globals()) | set(__all__))

@@ -5,6 +5,7 @@
     │   ├── UnknownModelError          no such model; names the nearest ones
     │   └── DeviceError                no such device here, or it cannot do what was asked
     ├── ClipError (ValueError)         the clip cannot be interpolated as it is; names the remedy
+    ├── UnsupportedVersionError        VapourSynth is older than vsvfi needs
     ├── ModelSpecError                 a family's spec.py is broken (a fault of ours, never skipped)
     ├── WeightsError
     │   ├── MissingWeightsError        not on this machine, and may not be fetched
@@ -135,6 +136,13 @@ class ClipError(VsvfiError, ValueError):
 
     def __init__(self, fact: str, remedy: str) -> None:
         super().__init__(f"{fact}; {remedy}")
+
+
+class UnsupportedVersionError(VsvfiError):
+    """A package that vsvfi runs on is older than it needs."""
+
+    def __init__(self, package: str, found: str, minimum: str, remedy: str) -> None:
+        super().__init__(f"{package} {found} is too old, vsvfi needs {minimum} or newer; {remedy}")
 
 
 class ModelSpecError(VsvfiError):

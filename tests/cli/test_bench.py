@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vsvfi.cli import main
+from vsvfi.cli import bench, main
 from vsvfi.cli.bench import PHASES, moving_clip, write_random_weights
 
 
@@ -26,20 +26,61 @@ def threads() -> Iterator[tuple[str, str]]:
 
 def test_everything_is_measured(capsys: pytest.CaptureFixture[str], threads: tuple[str, str]) -> None:
     options = ["--random-weights", "--size", "64x48", "--device", "cpu", "--pairs", "3", "--rounds", "1", *threads]
-    assert main(["bench", "--model", "ifrnet_s", *options]) == 0
-    *table, last = capsys.readouterr().out.splitlines()
-    result = json.loads(last)
+    assert main(["bench", "--json", "--model", "ifrnet_s", *options]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    result = json.loads(line)
     assert set(result["phases_ms"]) == set(PHASES)
     assert all(value["min"] > 0 for value in result["phases_ms"].values())
     assert result["interpolate_pairs_per_second"]["median"] > 0
     assert result["network_pairs_per_second"]["median"] > 0
     assert 0 <= result["share_outside_network"]["median"] < 1
-    assert any("outside network" in line for line in table)
+
+
+def test_people_get_a_table_and_no_json(capsys: pytest.CaptureFixture[str], threads: tuple[str, str]) -> None:
+    options = ["--random-weights", "--size", "64x48", "--device", "cpu", "--pairs", "1", "--rounds", "1", *threads]
+    assert main(["bench", "--model", "ifrnet_s", *options]) == 0
+    out = capsys.readouterr().out
+    assert "outside network" in out.splitlines()[-1]
+    assert "{" not in out
+
+
+@pytest.mark.parametrize(("load", "told"), [(5.9, True), (0.1, False), (None, False)])
+def test_a_busy_machine_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, load: float | None, told: bool) -> None:
+    def average() -> tuple[float, float, float]:
+        if load is None:
+            raise OSError("no load average here")
+        return load, load, load
+
+    monkeypatch.setattr(bench.os, "getloadavg", average, raising=False)
+    monkeypatch.setattr(bench.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    bench._warn_if_busy()
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert ("this machine is busy (load average 5.9 on 2 cores)" in shown.err) == told
 
 
 def test_times_reached_by_halving_are_not_added_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
-        main(["bench", "--model", "ifrnet_s", "--random-weights", "--size", "32x32", "--device", "cpu", "--pairs", "1", "--rounds", "1", "--multi", "4"]) == 0
+        main(
+            [
+                "bench",
+                "--json",
+                "--model",
+                "ifrnet_s",
+                "--random-weights",
+                "--size",
+                "32x32",
+                "--device",
+                "cpu",
+                "--pairs",
+                "1",
+                "--rounds",
+                "1",
+                "--multi",
+                "4",
+            ]
+        )
+        == 0
     )
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["network_pairs_per_second"] is None
 

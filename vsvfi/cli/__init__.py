@@ -1,45 +1,100 @@
 """The command `vsvfi`. Each subcommand is a module of this package with `HELP`, `add_arguments(parser)` and `main(arguments) -> int`, light to import.
 
-Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong arguments, 130 interrupted.
+Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong arguments, 130 interrupted. VSVFI_DEBUG=1 shows where an error comes from.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
+from vsvfi import __version__
 from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.packages import one_line
 
 _COMMANDS = ("models", "doctor", "render", "bench")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; `argv` is without the program's name, None for the process's own."""
-    arguments = _parser().parse_args(argv)
+    _write_anything()
     try:
+        arguments = _parser().parse_args(argv)
         code = int(arguments.run(arguments))
         if sys.stdout is not None:
             sys.stdout.flush()
-    except VsvfiError as error:
-        print(f"vsvfi: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ArgumentError) else 1
+    except SystemExit:  # argparse has said all there is to say, or --help has
+        _flush_quietly()
+        raise
     except KeyboardInterrupt:
+        _flush_quietly()
         return 130
-    except BrokenPipeError:  # whoever read our output has seen enough; what is still buffered must not fail again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has seen enough
+        _discard_output()
         return 1
-    except OSError as error:  # a full or read-only disk, a folder where a file should be: the user's to put right
-        named = f": {os.fsdecode(error.filename)!r}" if isinstance(error.filename, str | bytes) else ""
-        print(f"vsvfi: {error.strerror or error}{named}", file=sys.stderr)
-        return 1
+    except Exception as error:
+        _flush_quietly()
+        _say(f"vsvfi: {_explain(error)}")
+        return 2 if isinstance(error, ArgumentError) else 1
     return code
+
+
+def _explain(error: Exception) -> str:
+    """What a command failed with, in one line."""
+    if os.environ.get("VSVFI_DEBUG", "") not in ("", "0"):
+        _say("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, VsvfiError) or type(error).__module__ == "vapoursynth":
+        return " ".join(str(error).split("\n"))
+    if isinstance(error, OSError):  # a full or read-only disk, a folder where a file should be: the user's to put right
+        named = f": {os.fsdecode(error.filename)!r}" if isinstance(error.filename, str | bytes) else ""
+        return f"{error.strerror or one_line(error)}{named}"
+    if isinstance(error, MemoryError):
+        return "out of memory; use a smaller --size or --scale, or close other programs"
+    if isinstance(error, ImportError):
+        return f"a package cannot be imported ({one_line(error)}); 'vsvfi doctor' says which are installed"
+    return f"internal error ({one_line(error)}); VSVFI_DEBUG=1 shows where"
+
+
+def _write_anything() -> None:
+    """Let stdout and stderr take every character: names of files need not fit the terminal's encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None and stream.errors == "strict":
+            reconfigure(errors="backslashreplace")
+
+
+def _say(text: str) -> None:
+    """A line on stderr, if there is one that can still be written to."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
+
+
+def _flush_quietly() -> None:
+    """Write out what is buffered, so that it cannot fail once more at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _discard_output()
+
+
+def _discard_output() -> None:
+    """Send to nowhere what stdout cannot take."""
+    with contextlib.suppress(OSError, ValueError):  # a stand-in without a descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vsvfi", description="Video frame interpolation for VapourSynth.")
+    parser.add_argument("--version", action="version", version=f"vsvfi {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in _COMMANDS:
         module = importlib.import_module(f"{__name__}.{name}")

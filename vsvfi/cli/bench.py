@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -32,11 +33,14 @@ if TYPE_CHECKING:
 HELP = "measure speed on this machine"
 
 PHASES = ("encode_frame", "prepare_pair", "synthesise")
+_BUSY = 0.5
+"""Share of the cores that others may use before the figures are doubtful."""
 _REPEATS = 3
 """How often a round runs each phase."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one line of JSON on stdout and nothing else there")
     parser.add_argument("--model", default="builtin", help="a name from 'vsvfi models' (default: builtin)")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")
     parser.add_argument("--random-weights", action="store_true", help="seeded random weights: the speed is the same, nothing is downloaded")
@@ -76,16 +80,33 @@ def main(arguments: argparse.Namespace) -> int:
             raise ArgumentError(name, getattr(arguments, name), "must be 1 or more", "leave it out for the default")
     if arguments.multi < 2:
         raise ArgumentError("multi", arguments.multi, "must be 2 or more, or there is nothing to compute", "leave it out for the default")
+    _warn_if_busy()
     with contextlib.ExitStack() as stack:
         weights = checked.weights
         if arguments.random_weights:
             weights = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vsvfi-bench-"))) / "random.safetensors"
             write_random_weights(checked.model, weights)
         result = _measure(arguments, checked, size, weights)
-    for line in _report(result):
-        print(line)
-    print(json.dumps(result))
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        for line in _report(result):
+            print(line)
     return 0
+
+
+def _warn_if_busy() -> None:
+    """Say on stderr that other programs are computing: what is measured beside them means little."""
+    try:
+        load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    except (OSError, AttributeError):  # Windows keeps no load average
+        return
+    if load > _BUSY * cores and sys.stderr is not None:
+        print(
+            f"vsvfi: this machine is busy (load average {load:.1f} on {cores} cores); the figures will be too low, measure again when it is idle",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def write_random_weights(model: str, path: Path, seed: int = 0) -> None:

@@ -15,7 +15,9 @@ import sys
 import time
 from typing import Any
 
+from vsvfi.cli import inventory
 from vsvfi.errors import VsvfiError
+from vsvfi.packages import one_line
 
 HELP = "show versions, devices and operator backends, and test a model"
 _IMPORTED = ("torch", "numpy", "vapoursynth")  # a broken installation of these shows only when they are imported
@@ -42,13 +44,13 @@ def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
         ArgumentError: VSVFI_OPS names no operator backend.
     """
     from vsvfi.ops.backends import backends
-    from vsvfi.weights.fetch import cache_directory
 
     return {
         "versions": _versions(),
         "devices": _devices(),
         "operators": [{"name": backend.name, "available": backend.available, "reason": backend.reason} for backend in backends()],
-        "cache": str(cache_directory()),
+        **inventory.examine_programs(),
+        "cache": _cache(),
         "self_test": self_test(model, device),
     }
 
@@ -59,15 +61,26 @@ def _versions() -> dict[str, str | None]:
 
     found: dict[str, str | None] = {"vsvfi": __version__, "python": platform.python_version(), "system": platform.platform()}
     for package in (*_IMPORTED, *_LISTED):
+        found[package] = None
         try:
             found[package] = importlib.metadata.version(package)
             if package in _IMPORTED:
                 importlib.import_module(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = None
+            continue
         except Exception as error:  # whatever a broken package raises is what the user needs to read
-            found[package] = f"{found[package]}, broken: {type(error).__name__}: {error}"
+            found[package] = f"{found[package] or 'unknown version'}, broken: {one_line(error)}"
     return found
+
+
+def _cache() -> str:
+    """The folder of downloads, or why there is none."""
+    from vsvfi.weights.fetch import cache_directory
+
+    try:
+        return str(cache_directory())
+    except VsvfiError as error:
+        return f"none: {error}"
 
 
 def _devices() -> list[dict[str, Any]]:
@@ -78,8 +91,12 @@ def _devices() -> list[dict[str, Any]]:
         return []
     found: list[dict[str, Any]] = []
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        facts = torch.cuda.get_device_properties(index)
-        free, total = torch.cuda.mem_get_info(index)
+        try:
+            facts = torch.cuda.get_device_properties(index)
+            free, total = torch.cuda.mem_get_info(index)
+        except RuntimeError as error:  # held by another process, or broken
+            found.append({"device": f"cuda:{index}", "name": f"does not work: {one_line(error)}", "memory": None, "free": None})
+            continue
         found.append({"device": f"cuda:{index}", "name": facts.name, "memory": total, "free": free, "capability": f"{facts.major}.{facts.minor}"})
     if torch.backends.mps.is_available():
         found.append({"device": "mps", "name": "Apple GPU", "memory": torch.mps.recommended_max_memory(), "free": None})
@@ -146,6 +163,7 @@ def _text(report: dict[str, Any]) -> str:
     lines += [] if report["devices"] else ["  none: torch does not work here"]
     lines += ["Operators"]
     lines += [f"  {backend['name']:<16} {'yes' if backend['available'] else 'no'}: {backend['reason']}" for backend in report["operators"]]
+    lines += inventory.lines(report)
     lines += ["Cache", f"  {report['cache']}", "Self-test"]
     test = report["self_test"]
     outcome = f"passed in {test['seconds']:.3f} s, mean error {test['error']:.4f}" if test["passed"] else f"FAILED: {test['fault']}"

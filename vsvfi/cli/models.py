@@ -1,10 +1,14 @@
-"""`vsvfi models`: what there is, what is installed and where; `vsvfi models fetch` brings weights to this machine."""
+"""`vsvfi models`: what there is and what is installed; `vsvfi models fetch` brings weights to this machine."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
+import os
+import shutil
+import sys
+import textwrap
 
 from vsvfi.engine.catalogue import ModelInfo, list_models
 from vsvfi.models import registry
@@ -12,9 +16,13 @@ from vsvfi.weights.fetch import fetch
 
 HELP = "list the models and fetch their weights"
 
+_NARROWEST_TEXT = 24
+"""Columns that licence and note need beside the other columns; on a narrower terminal they stand below."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also where the weights are, or come from")
     actions = parser.add_subparsers(metavar="fetch", dest="action")
     action = actions.add_parser("fetch", help="download the weights of models", description="Download the weights of models; prints where they are.")
     action.add_argument("names", nargs="+", metavar="NAME", help="a model, as listed by 'vsvfi models'")
@@ -27,7 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
     else:
-        print(_table(models))
+        print(_table(models, _width(), verbose=arguments.verbose))
     return 0
 
 
@@ -39,12 +47,48 @@ def _fetch(names: list[str]) -> int:
     return 0
 
 
-def _table(models: list[ModelInfo]) -> str:
-    """Columns for a person: name, family, size, times, licence, installed, where."""
-    rows = [("NAME", "FAMILY", "SIZE", "TIMES", "LICENCE", "INSTALLED", "WHERE")]
-    for model in models:
-        size = "?" if model.size_bytes is None else f"{model.size_bytes / 1e6:.1f} MB"
-        where = model.path or (model.sources[0] if model.sources else "not published for download")
-        rows.append((model.name, model.family, size, model.timesteps, model.licence, "yes" if model.installed else "no", where))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+def _width() -> int | None:
+    """Columns to fit into; None where the output is read by a program, which wants one line for each model."""
+    watched = sys.stdout is not None and sys.stdout.isatty()
+    return max(20, shutil.get_terminal_size().columns) if watched or os.environ.get("COLUMNS", "").isdigit() else None
+
+
+def _table(models: list[ModelInfo], width: int | None, *, verbose: bool) -> str:
+    """Name, family, size, times and whether it is installed in columns; licence, note and (verbose) place as text that wraps."""
+    head = ("NAME", "FAMILY", "SIZE", "TIMES", "INSTALLED")
+    rows = [(model.name, model.family, _size(model), model.timesteps, "yes" if model.installed else "no") for model in models]
+    texts = [[model.licence, model.note] + ([_place(model)] if verbose else []) for model in models]
+    titles = ["LICENCE", "NOTE"] + (["WHERE"] if verbose else [])
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    start = sum(widths) + 2 * len(widths)
+    if width is None:
+        widths += [max(map(len, column)) for column in zip(titles, *texts, strict=True)]
+        return "\n".join(_columns((*row, *text), widths) for row, text in zip((head, *rows), (titles, *texts), strict=True))
+    if width - start >= _NARROWEST_TEXT:
+        lines = [_columns((*head, ", ".join(titles)), [*widths, 0])]
+        for row, text in zip(rows, texts, strict=True):
+            first, *more = _wrapped(text, width - start)
+            lines += [_columns((*row, first), [*widths, 0]), *(" " * start + line for line in more)]
+        return "\n".join(lines)
+    lines = []
+    for (name, family, size, times, installed), text in zip(rows, texts, strict=True):
+        facts = f"{family}, {size}, times: {times}, {'installed' if installed == 'yes' else 'not installed'}"
+        lines += [name, *(f"  {line}" for line in _wrapped([facts, *text], width - 2))]
+    return "\n".join(lines)
+
+
+def _columns(cells: tuple[str, ...], widths: list[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _wrapped(texts: list[str], width: int) -> list[str]:
+    """Each text from a line of its own."""
+    return [line for text in texts for line in textwrap.wrap(text, width, break_on_hyphens=False)] or [""]
+
+
+def _size(model: ModelInfo) -> str:
+    return "?" if model.size_bytes is None else f"{model.size_bytes / 1e6:.1f} MB"
+
+
+def _place(model: ModelInfo) -> str:
+    return model.path or (model.sources[0] if model.sources else "not published for download")

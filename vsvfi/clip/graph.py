@@ -22,6 +22,7 @@ from vsvfi.clip.colour import Colour, check_progressive
 from vsvfi.clip.log import library_log_to_core
 from vsvfi.clip.select import Selection
 from vsvfi.clip.stdout import stdout_to_stderr
+from vsvfi.clip.version import check_version
 from vsvfi.clip.waiting import let_waiting_threads_sleep
 from vsvfi.errors import ArgumentError, ClipError, FrameError, VsvfiError
 from vsvfi.models.registry import check_options, check_scale, find
@@ -86,6 +87,7 @@ def interpolate(
         vapoursynth.Error: "interpolate: ..." with the argument, its value, the rule and the remedy.
     """
     try:
+        check_version()
         options_given = parse(
             model=model,
             multi=multi,

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from vsvfi.errors import DamagedWeightsError, DownloadError, MissingWeightsError
+from vsvfi.errors import ArgumentError, DamagedWeightsError, DownloadError, MissingWeightsError
+from vsvfi.packages import one_line
 from vsvfi.weights.download import PAUSES, TRANSIENT, SourceError, disk_reason, download
 from vsvfi.weights.integrity import Digests, Record, container, digests, mismatch, verify
 from vsvfi.weights.source import Builtin, Hub, Manual, Source, Url, WheelMember
@@ -46,7 +47,10 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
         DamagedWeightsError: the installed file is not, or is no longer, the published one.
     """
     for source in sources:
-        path = _find(source)
+        try:
+            path = _find(source)
+        except OSError as error:
+            raise ArgumentError("VSVFI_CACHE", os.environ.get("VSVFI_CACHE"), one_line(error), "set it to a folder that can be read and written") from error
         if path is not None:
             try:
                 _verify_installed(path, source)
@@ -72,14 +76,29 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
 
 def installed(sources: Sequence[Source]) -> Path | None:
     """Where the weights are on this machine, or None. Looks only whether the file is there: no network, no hashing (`fetch` verifies)."""
-    return next((path for path in map(_find, sources) if path is not None), None)
+    for source in sources:
+        with contextlib.suppress(OSError, ArgumentError):  # a cache folder that cannot be looked into holds nothing; `fetch` says why
+            path = _find(source)
+            if path is not None:
+                return path
+    return None
 
 
 def cache_directory() -> Path:
-    """The folder for downloads and records: VSVFI_CACHE, or else the platform's cache folder of this user."""
+    """The folder for downloads and records: VSVFI_CACHE, or else the platform's cache folder of this user.
+
+    Raises:
+        ArgumentError: it depends on a home folder that cannot be found.
+    """
     chosen = os.environ.get("VSVFI_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    try:
+        return Path(chosen).expanduser().absolute() if chosen else _platform_cache()
+    except (RuntimeError, OSError) as error:  # no such user; a user without a home; a working folder that is gone
+        raise ArgumentError("VSVFI_CACHE", chosen, f"leads to no folder ({one_line(error)})", "set it to an absolute path") from error
+
+
+def _platform_cache() -> Path:
+    """The cache folder of this user by the platform's convention."""
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
         return (Path(local) if local else Path.home() / "AppData" / "Local") / "vsvfi" / "Cache"
