@@ -59,3 +59,26 @@ def test_the_figure_shows_the_truth_first_and_every_method(tmp_path: Path, monke
     assert drawn.shape == (3, 2 * 68 - 4, 4 * 100 - 4)
     (truth,) = (question.truth for question in quality.synthetic_questions(2, 96, 64, only={("flat", 1)}) if question.t == 0.5)
     assert float(np.abs(drawn[:, :64, :96] - truth[0].numpy()).mean()) < 0.02  # the first of SHOWN is the upper row
+
+
+def test_dis_follows_what_moves() -> None:
+    """A textured picture that slides by: warped, it is found where blending doubles it; a missing OpenCV skips it."""
+    pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
+    from scripts.evaluate.dis import MISSING, dis
+    from scripts.train.heldout import psnr
+
+    assert MISSING == ""
+    wide = torch.nn.functional.interpolate(torch.rand((1, 3, 24, 40), generator=torch.Generator().manual_seed(0)), scale_factor=6, mode="bicubic")
+    wide = wide.clamp(0, 1)
+    first, truth, second = (wide[..., 16 - shift : 208 - shift] for shift in (0, 4, 8))
+    assert psnr(dis(first, second, 0.5), truth) > psnr((first + second) / 2, truth) + 5
+
+
+def test_dis_is_left_out_with_a_reason(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(quality, "MISSING", "opencv-python-headless is not installed (extra `evaluate`)")
+    monkeypatch.setattr(quality, "predictor", lambda *arguments: lambda first, second, t: first)
+    monkeypatch.setattr(quality, "still_questions", lambda *size: iter(()))
+    assert quality.main(["--scenes", "1", "--size", "64", "64", "--dis"]) == 0
+    shown = capsys.readouterr()
+    assert "DIS is left out: opencv-python-headless is not installed" in shown.err
+    assert '"dis"' not in shown.out

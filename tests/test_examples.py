@@ -22,7 +22,7 @@ CLIP_FRAMES = 24
 FACTOR = {"target_fps.vpy": Fraction(60, 24)}
 
 
-NEEDS_WEIGHTS = {"large_motion_4k.vpy": "uprnet_base"}
+NEEDS_WEIGHTS = {"large_motion_4k.vpy": "uprnet_base", "rife.vpy": "rife40"}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Scores a model against repeating and blending frames, and ffmpeg's minterpolate where asked, on procedural scenes and on real frames.
+"""Scores a model against repeating and blending frames, and ffmpeg's minterpolate and OpenCV's DIS flow where asked, on procedural scenes and on real frames.
 
     python -m scripts.evaluate.quality --model builtin --video clip.mp4 --folder frames/ --minterpolate
 
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scripts.evaluate.dis import MISSING, dis
 from scripts.evaluate.minterpolate import minterpolate
 from scripts.train.heldout import FIRST_SEED, psnr
 from scripts.train.picture import write_png
@@ -42,7 +43,7 @@ class Question:
     minterpolate: Tensor | None = None
 
 
-METHODS = ("repeat", "blend", "minterpolate", "model")
+METHODS = ("repeat", "blend", "minterpolate", "dis", "model")
 
 
 @dataclass(slots=True)
@@ -52,6 +53,7 @@ class Tally:
     repeat: list[float] = field(default_factory=list)
     blend: list[float] = field(default_factory=list)
     minterpolate: list[float] = field(default_factory=list)
+    dis: list[float] = field(default_factory=list)
     model: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -128,7 +130,7 @@ def predictor(name: str, checkpoint: Path | None, device: str, precision: str) -
     return lambda first, second, t: model(first, second, t)
 
 
-def run(questions: Iterator[Question], predict: Predictor, pictures: Path | None = None) -> dict[str, Tally]:
+def run(questions: Iterator[Question], predict: Predictor, pictures: Path | None = None, flow: bool = False) -> dict[str, Tally]:
     """Answer every question; where `pictures` is given, write first | truth | blend | model | 4 x error of one question in eight there."""
     tallies: dict[str, Tally] = {}
     for number, question in enumerate(questions):
@@ -141,6 +143,8 @@ def run(questions: Iterator[Question], predict: Predictor, pictures: Path | None
         nearest = question.first if question.t <= 0.5 else question.second
         for name, picture in (("repeat", nearest), ("blend", blend), ("model", made)):
             getattr(tally, name).append(psnr(picture, question.truth))
+        if flow:
+            tally.dis.append(psnr((dis(question.first, question.second, question.t) * 255).round() / 255, question.truth))
         if question.minterpolate is not None:
             tally.minterpolate.append(psnr(question.minterpolate, question.truth))
         if pictures is not None and number % 8 == 0:
@@ -160,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--range", type=int, nargs=2, default=(1, 117), metavar=("FIRST", "LAST"), help="odd frames of a video to predict")
     parser.add_argument("--folder", type=Path, action="append", default=[], help="PNG files: predict each from its neighbours")
     parser.add_argument("--minterpolate", action="store_true", help="compare with ffmpeg's filter too")
+    parser.add_argument("--dis", action="store_true", help="compare with OpenCV's DIS flow and backward warping too")
     parser.add_argument("--pictures", type=Path, help="folder for comparison pictures")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")
@@ -172,11 +177,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sets += [synthetic_questions(given.scenes, *given.size, compare=given.minterpolate), still_questions(*given.size)]
     sets += [video_questions(path, *given.range, compare=given.minterpolate) for path in given.video]
     sets += [folder_questions(path, compare=given.minterpolate) for path in given.folder]
+    if given.dis and MISSING:
+        print(f"DIS is left out: {MISSING}", file=sys.stderr)
     groups: dict[str, dict[str, float]] = {}
     moving = Tally()
-    print(f"{'':16}{'frames':>8}{'repeat':>10}{'blend':>10}{'minterpolate':>14}{given.model:>16}{'gain':>8}")
+    print(f"{'':16}{'frames':>8}{'repeat':>10}{'blend':>10}{'minterpolate':>14}{'DIS':>8}{given.model:>16}{'gain':>8}")
     for questions in sets:
-        for name, tally in run(questions, predict, given.pictures).items():
+        for name, tally in run(questions, predict, given.pictures, given.dis and not MISSING).items():
             groups[name] = tally.means()
             _row(name, groups[name])
             if name in ("mixed", "textured", "flat", "pan"):
@@ -194,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _row(name: str, means: dict[str, float]) -> None:
     gain = means["model"] - means["blend"]
     other = f"{means['minterpolate']:14.2f}" if "minterpolate" in means else " " * 14
-    print(f"{name:16}{means['frames']:8}{means['repeat']:10.2f}{means['blend']:10.2f}{other}{means['model']:16.2f}{gain:+8.2f}")
+    flow = f"{means['dis']:8.2f}" if "dis" in means else " " * 8
+    print(f"{name:16}{means['frames']:8}{means['repeat']:10.2f}{means['blend']:10.2f}{other}{flow}{means['model']:16.2f}{gain:+8.2f}")
 
 
 if __name__ == "__main__":

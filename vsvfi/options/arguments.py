@@ -107,7 +107,7 @@ def parse_scale(value: object) -> Fraction | None:
 
 @checked("weights")
 def parse_weights(value: object) -> Path | None:
-    """A path of an existing file."""
+    """A path of an existing file, or of a folder with an ncnn model (a .param file and its .bin)."""
     if value is None:
         return None
     text = plain_text(os.fspath(cast(str, value))) if is_a(value, str, os.PathLike) else None
@@ -116,7 +116,7 @@ def parse_weights(value: object) -> Path | None:
     remedy = "check the path, or leave weights=None to use the published weights"
     try:
         path = Path(text).expanduser()
-        found = path.is_file()
+        found = path.is_file() or any(path.glob("*.param"))
     except RuntimeError:
         raise ArgumentError("weights", text, "names a user without a home folder", remedy) from None
     except (OSError, ValueError) as error:  # too long, a loop of links, a null character

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vsvfi.errors import ArgumentError, DamagedWeightsError, ForeignWeightsError, shown, type_name
+from vsvfi.weights import ncnn
 from vsvfi.weights.integrity import Container, container, open_regular
 from vsvfi.weights.integrity import verify as verify
 from vsvfi.weights.state import named_tensors
@@ -30,7 +31,8 @@ def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor], *, mapped
     """The named tensors of a checkpoint, on the CPU, under its own keys.
 
     A file is read by its content, whatever its name: safetensors, or torch's zip and older containers with `weights_only=True`. A dict inside "state_dict",
-    "model" or "params" is taken out; a "module." that every key begins with is dropped.
+    "model" or "params" is taken out; a "module." that every key begins with is dropped. A folder with an ncnn model, or one of its two files, is read by
+    `weights.ncnn`.
 
     Args:
         weights: a file, or a state dict, which gets the same treatment.
@@ -51,6 +53,9 @@ def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor], *, mapped
             raise ArgumentError("weights", type_name(weights), f"must map names to tensors, but {state}", remedy)
         return state
     path = Path(weights)
+    converted = ncnn.find_model(path)
+    if converted is not None:
+        return ncnn.read_model(*converted)
     if not path.is_file():
         raise ArgumentError("weights", str(path), "there is no such file", "check the path")
     state = named_tensors(_read(path, mapped))

@@ -14,6 +14,7 @@ import vsvfi
 from tests.models import laws
 from tests.models.goldens import golden
 from tests.models.rife.pieces import NEIGHBOURS, OWN, UNSUPPORTED, network_of
+from tests.weights.ncnn_files import write
 from vsvfi.engine.build import read_model
 from vsvfi.errors import ArgumentError, ForeignWeightsError
 from vsvfi.models.registry import find
@@ -154,3 +155,46 @@ def test_every_version_is_told_from_the_others() -> None:
     layouts = [(v.widths, v.head, v.plain, v.residual, v.groups, v.outputs) for v in known]
     assert len(set(layouts)) == len(layouts)
     assert isinstance(network_of(V46), IFNet)
+
+
+def ncnn_layers(state: dict[str, Tensor]) -> list[tuple[str, Tensor, Tensor | None]]:
+    """As the converter writes 4.6 and 4.0: every factor in the weights, layers in the order in which a frame passes them."""
+    layers: list[tuple[str, Tensor, Tensor | None]] = []
+    for key, tensor in state.items():
+        if not key.endswith(".weight") or tensor.dim() == 1:
+            continue
+        name = key.removesuffix(".weight")
+        factor = state.get(f"{name.removesuffix('.conv')}.beta", torch.ones(1)).reshape(-1, 1, 1, 1)
+        kind = "Deconvolution" if "lastconv" in name else "Convolution"
+        layers.append((kind, tensor * factor, state[f"{name}.bias"] * factor.flatten()))
+        slopes = state.get(f"{name[:-1]}1.weight")
+        if slopes is not None and slopes.dim() == 1:
+            layers.append(("PReLU", slopes, None))
+    return layers
+
+
+@pytest.mark.parametrize(("variant", "count"), [("rife46", 44), ("rife40", 84)])
+def test_an_ncnn_model_gives_the_same_pictures(variant: str, count: int, tmp_path: Path) -> None:
+    state = state_of(OWN[variant])
+    layers = ncnn_layers(state)
+    assert len(layers) == count
+    folder = write(tmp_path / "model", layers)
+    images = torch.rand(2, 3, 64, 64)
+    expected = vsvfi.load_model(variant, weights=state, device="cpu")(*images)
+    assert laws.relatively_within(1e-4)(vsvfi.load_model(variant, weights=folder, device="cpu")(*images), expected)
+    with pytest.raises(ForeignWeightsError, match=f"these are the weights of model={variant}"):
+        read_model("rife425", folder)
+
+
+def test_the_size_of_a_converted_46(tmp_path: Path) -> None:
+    """In half precision it has as many bytes as the published file."""
+    folder = write(tmp_path / "model", ncnn_layers(state_of(V46)), half=True)
+    assert (folder / "flownet.bin").stat().st_size == 10_614_320
+
+
+def test_an_ncnn_model_of_another_network_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model", ncnn_layers(state_of(V46))[:-3])
+    with pytest.raises(ForeignWeightsError):
+        read_model("rife46", folder)
+    with pytest.raises(ForeignWeightsError):
+        read_model("ifrnet_s", write(tmp_path / "other", ncnn_layers(state_of(V46))))

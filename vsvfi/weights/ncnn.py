@@ -1,0 +1,137 @@
+"""Weights of ncnn's converted models: a text that names the layers, and a file of their values in that order, without names.
+
+Reads convolutions, transposed convolutions and PReLUs, as named tensors `ncnn.<number>.<type>.<layer>.<weight or bias>` in the order of the file.
+Any other layer with values of its own is refused: what follows it could not be told from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsvfi.errors import ArgumentError, DamagedWeightsError
+
+_MAGIC = "7767517"
+_FLOAT16, _INT8 = 0x01306B47, 0x000D4B38
+_FLOAT32 = (0, 0x0002C056)
+_WITH_VALUES = re.compile(
+    "(Bias|Scale|Gemm|Embed|LSTM|GRU|RNN|MemoryData|InnerProduct|MultiHeadAttention|Normalize|\\w+Norm|\\w*[Qq]uantize|(Dec|C)onvolution\\w+)"
+)
+_LARGEST = 1 << 28  # values of one layer
+
+
+def find_model(path: Path) -> tuple[Path, Path] | None:
+    """The .param and the .bin that a path means: a folder that holds one of each, or either of them; None where it is anything else.
+
+    Raises:
+        ArgumentError: a folder with several models, or one file without the other.
+    """
+    if path.is_dir():
+        found = sorted(path.glob("*.param"))
+        if not found:
+            return None
+        if len(found) > 1:
+            raise ArgumentError("weights", str(path), f"is a folder with {len(found)} .param files", "pass the path of one of them")
+        path = found[0]
+    if path.suffix not in (".param", ".bin"):
+        return None
+    description, values = path.with_suffix(".param"), path.with_suffix(".bin")
+    if not description.is_file():
+        return None  # a checkpoint of another kind may be called .bin
+    if not values.is_file():
+        raise ArgumentError("weights", str(path), f"lacks {values.name} beside it", "put both files of the ncnn model into one folder")
+    return description, values
+
+
+@dataclass(slots=True)
+class _Values:
+    """The bytes of a .bin and how far they are read."""
+
+    path: Path
+    data: bytes
+    at: int = 0
+
+    def take(self, count: int, kind: str, layer: str) -> Tensor:
+        """`count` numbers of a type, as float32."""
+        size = count * np.dtype(kind).itemsize
+        if self.at + size > len(self.data):
+            raise DamagedWeightsError(self.path, f"it ends inside the values of layer {layer!r}: truncated, or of another model than its .param")
+        values = np.frombuffer(self.data, kind, count, self.at).astype(np.float32)
+        self.at += size
+        return torch.from_numpy(values)
+
+    def weights(self, count: int, layer: str) -> Tensor:
+        """Numbers behind a flag that says how they are stored."""
+        flag = int.from_bytes(self.data[self.at : self.at + 4], "little")
+        self.at += 4
+        if flag == _FLOAT16:
+            values = self.take(count, "<f2", layer)
+            self.at += -2 * count % 4
+            return values
+        if flag not in _FLOAT32:
+            kind = "8-bit integers" if flag == _INT8 else f"numbers of an unknown kind (flag {flag:#010x})"
+            raise DamagedWeightsError(self.path, f"layer {layer!r} holds {kind}, must be 32-bit or 16-bit floats")
+        return self.take(count, "<f4", layer)
+
+
+def read_model(description: Path, values: Path) -> dict[str, Tensor]:
+    """Every tensor of an ncnn model, [out, in, ky, kx] for convolutions and [in, out, ky, kx] for transposed ones.
+
+    Raises:
+        ArgumentError: a file cannot be read.
+        DamagedWeightsError: the two are no ncnn model, do not belong together, or hold layers that cannot be read.
+    """
+    try:
+        lines = description.read_text(encoding="utf-8", errors="replace").splitlines()
+        source = _Values(values, values.read_bytes())
+    except OSError as error:
+        raise ArgumentError("weights", str(description), f"cannot be read ({error.strerror or error})", "check its permissions and the disk") from error
+    if not lines or lines[0].strip() != _MAGIC:
+        raise DamagedWeightsError(description, f"it does not begin with {_MAGIC} and is no text of ncnn's")
+    state: dict[str, Tensor] = {}
+    for number, line in enumerate(lines[2:]):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) < 4 or not (words[2].isdecimal() and words[3].isdecimal()):
+            raise DamagedWeightsError(description, f"line {number + 3} is no layer: {line[:80]!r}")
+        kind, layer = words[:2]
+        options = {found[1]: found[2] for word in words[4:] if (found := re.fullmatch(r"(\d+)=(-?\d+)", word))}
+        name = f"ncnn.{number:04d}.{kind}.{layer}"
+        if kind in ("Convolution", "Deconvolution"):
+            state |= _convolution(source, description, name, options, transposed=kind == "Deconvolution")
+        elif kind == "PReLU":
+            state[f"{name}.weight"] = source.take(_number(options, "0", description, name), "<f4", name)
+        elif _WITH_VALUES.fullmatch(kind):
+            raise DamagedWeightsError(description, f"layer {layer!r} is a {kind}, which no supported model has")
+    if source.at != len(source.data):
+        raise DamagedWeightsError(values, f"it has {len(source.data)} bytes, its .param asks for {source.at}: altered, or of another model")
+    if not state:
+        raise DamagedWeightsError(description, "it names no layer with weights")
+    return state
+
+
+def _convolution(source: _Values, description: Path, name: str, options: Mapping[str, str], *, transposed: bool) -> dict[str, Tensor]:
+    outputs, kernel, count = (_number(options, key, description, name) for key in ("0", "1", "6"))
+    rows = _number({"11": options.get("11", str(kernel))}, "11", description, name)
+    inputs, rest = divmod(count, outputs * kernel * rows)
+    if rest:
+        raise DamagedWeightsError(description, f"layer {name!r} has {count} weights, must be a multiple of {outputs} x {kernel} x {rows}")
+    weight = source.weights(count, name).reshape(outputs, inputs, rows, kernel)
+    found = {f"{name}.weight": weight.transpose(0, 1).contiguous() if transposed else weight}
+    if options.get("5", "0") != "0":
+        found[f"{name}.bias"] = source.take(outputs, "<f4", name)
+    return found
+
+
+def _number(options: Mapping[str, str], key: str, description: Path, name: str) -> int:
+    value = int(options.get(key, "0"))
+    if not 0 < value <= _LARGEST:
+        raise DamagedWeightsError(description, f"layer {name!r} has {key}={value}, must be a positive number")
+    return value
