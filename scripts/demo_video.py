@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsvfi.cli import render
-from vsvfi.cli.encoding import Part, Quality
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_encoder, find_ffmpeg
 from vsvfi.cli.summary import Summary
 from vsvfi.errors import VsvfiError
+from vsvfi.media.encoding import Part, Quality
 from vsvfi.synthetic import demo_clip
 
 type Picture = NDArray[np.uint8]  # [height, width, 3]

@@ -10,8 +10,8 @@ import vapoursynth as vs
 
 import vsvfi
 from tests.fakes import Recorder, numbered
-from vsvfi.cli.encoding import x265_hdr
 from vsvfi.clip.props import LARGEST_INTEGER, read_duration, read_integer, read_numbers, storable
+from vsvfi.media.encoding import x265_hdr
 
 READ = (
     "_Matrix", "_Range", "_ChromaLocation", "_FieldBased", "_Transfer", "_Primaries", "_DurationNum", "_DurationDen", "_SceneChangeNext",

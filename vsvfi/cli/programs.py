@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsvfi.cli import codecs
 from vsvfi.errors import VsvfiError
+from vsvfi.media import codecs
 from vsvfi.packages import find_package, load
 
 _SUFFIX = ".exe" if os.name == "nt" else ""

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from vsvfi import options
-from vsvfi.cli import encoder_args
 from vsvfi.cli.chain import run_chain, say
-from vsvfi.cli.codecs import sound_notes
-from vsvfi.cli.encoding import CONTAINERS, Facts, Part, Quality, container, ffmpeg_arguments
 from vsvfi.cli.interrupts import interruptible
-from vsvfi.cli.media import Media, probe
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import Encoder, find_encoder
 from vsvfi.cli.summary import Summary, describe, progress_line, summarise
 from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.media import encoder_args
+from vsvfi.media.codecs import sound_notes
+from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, container, ffmpeg_arguments
+from vsvfi.media.probe import Media, probe
 
 HELP = "interpolate a video file and encode it with ffmpeg, sound included"
 
@@ -154,7 +154,7 @@ def render(
     with interruptible(), Output(output, _inputs(video, checked), overwrite=overwrite) as claimed:
         encoder = find_encoder(quality.encoder, container(output))
         source = readable_name(video, claimed.scratch)
-        media = probe(source, encoder.ffmpeg)
+        media = probe(source)
         if not media.constant and checked.fps is None:
             raise ArgumentError(
                 "fps",
@@ -165,8 +165,11 @@ def render(
         work = {
             "video": str(source),
             "index": str(claimed.scratch / "index.lwi"),
-            "rate": str(media.rate) if media.constant else None,
-            "constant": None if media.constant else str(media.rate),
+            "rate": str(media.rate),
+            "stream": media.video.index,
+            "decoded": media.decoded,
+            "hidden": media.hidden,
+            "repeats": media.repeats,
         }
         script = importlib.resources.files("vsvfi.cli").joinpath("render.vpy").read_text(encoding="utf-8")
         return run_script(
@@ -228,7 +231,7 @@ def run_script(
             raise ArgumentError("start", part.first, f"the output has {facts.frames} frames, numbered from 0", "choose a part inside it")
         if part.last is not None and part.last >= facts.frames:
             say(f"the output ends with frame {facts.frames - 1}, before end={part.last}")
-        return [encoder.ffmpeg, *ffmpeg_arguments(facts, quality, media, part, unfinished, form, more)]
+        return [encoder.ffmpeg, *ffmpeg_arguments(facts, quality, media, part, unfinished, form, more, output.scratch)]
 
     outcome = run_chain(
         path,

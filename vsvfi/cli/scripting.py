@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,33 +15,54 @@ from typing import Any
 import vapoursynth as vs
 
 
-def open_video(path: str, index: str, rate: str | None = None, constant: str | None = None) -> vs.VideoNode:
-    """The first video stream of a file, by lsmas or bestsource.
+def open_video(path: str, index: str, stream: int | None = None) -> vs.VideoNode:
+    """Return a video stream of a file, opened by lsmas or bestsource.
 
     Args:
         path: the file.
         index: where the source filter may keep its index; never beside the video.
-        rate: the constant rate that the file is known to have, for source filters that guess it wrong.
-        constant: a rate to bring a file of variable rate to, by repeating and dropping frames.
+        stream: number of the stream in the file, None for the first video.
 
     Raises:
         vapoursynth.Error: no source filter is installed, or it cannot read the file.
     """
     core = vs.core.core
-    forced = Fraction(constant) if constant else None
-    given = {} if forced is None else {"fpsnum": forced.numerator, "fpsden": forced.denominator}
     if hasattr(core, "lsmas"):
-        clip = core.lsmas.LWLibavSource(path, cachefile=index, ff_loglevel=0, **given)
-    elif hasattr(core, "bs"):
-        clip = core.bs.VideoSource(path, cachemode=4, cachepath=index, **given)
-    else:
-        raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas (or vapoursynth-bestsource)")
-    if rate is not None and forced is None:
-        known = Fraction(rate)
-        # Half a frame over the whole clip: less than that is another spelling of the same rate.
-        if not clip.fps or abs(clip.num_frames / Fraction(clip.fps) - clip.num_frames / known) * known > Fraction(1, 2):
-            clip = clip.std.AssumeFPS(fpsnum=known.numerator, fpsden=known.denominator)
-    return clip
+        return core.lsmas.LWLibavSource(path, stream_index=-1 if stream is None else stream, cachefile=index, ff_loglevel=0)
+    if hasattr(core, "bs"):
+        return core.bs.VideoSource(path, track=-1 if stream is None else stream, cachemode=4, cachepath=index)
+    raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas (or vapoursynth-bestsource)")
+
+
+def show(clip: vs.VideoNode, rate: str, decoded: int, hidden: Sequence[int], repeats: Sequence[int]) -> vs.VideoNode:
+    """Return the frames of a source filter that a player shows, at a constant rate.
+
+    Args:
+        clip: from `open_video`.
+        rate: the rate.
+        decoded: number of frames in the file; source filters give all of them, or only those that are shown.
+        hidden: positions of the frames not shown: an edit list leaves them out, or they cannot be decoded.
+        repeats: how often each frame shown is repeated to reach the rate, empty for once.
+
+    Raises:
+        vapoursynth.Error: the source filter gives another number of frames, and the rate is not constant.
+    """
+    exact = Fraction(rate)
+    if clip.num_frames == decoded and hidden:
+        clip = clip.std.DeleteFrames(list(hidden))
+    elif clip.num_frames != decoded - len(hidden):
+        message = f"the source filter gives {clip.num_frames} frames, the file has {decoded - len(hidden)}"
+        if repeats:
+            raise vs.Error(f"{message}, so its frames cannot be placed; remux it (mkvmerge, ffmpeg -c copy)")
+        if 2 * clip.num_frames == decoded:  # two packets make a frame: each holds a field
+            exact /= 2
+        else:
+            vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"{message}; sound may be out of sync")
+    dropped = [index for index, times in enumerate(repeats) if times == 0]
+    doubled = [index for index, times in enumerate(filter(None, repeats)) for _ in range(times - 1)]
+    clip = clip.std.DeleteFrames(dropped) if dropped else clip
+    clip = clip.std.DuplicateFrames(doubled) if doubled else clip
+    return clip.std.AssumeFPS(fpsnum=exact.numerator, fpsden=exact.denominator)
 
 
 def sample_clip(width: int = 640, height: int = 360, length: int = 48, seed: int = 0) -> vs.VideoNode:
@@ -89,7 +111,7 @@ def leave_facts(path: str, source: vs.VideoNode, output: vs.VideoNode, device: o
     """Write what the encoder must know about `output` as JSON; the file appears whole or not at all.
 
     Args:
-        path: the file; see `vsvfi.cli.encoding.Facts`.
+        path: the file; see `vsvfi.media.encoding.Facts`.
         source: the clip before interpolation.
         output: the clip that goes through the pipe.
         device: as given to `interpolate()`: a name or several.

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from vsvfi.cli.chain import Outcome, Report, say
-from vsvfi.cli.encoding import Facts
+from vsvfi.media.encoding import Facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vsvfi.cli.codecs import fit_sound
-from vsvfi.cli.encoder_args import merge
-from vsvfi.cli.media import Media
 from vsvfi.clip.props import read_integer, read_numbers
 from vsvfi.errors import VsvfiError
+from vsvfi.media import sidecar
+from vsvfi.media.codecs import fit_sound
+from vsvfi.media.encoder_args import merge
+from vsvfi.media.probe import Media
 
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm", ".nut": "nut", ".avi": "avi"}
 
@@ -36,6 +37,9 @@ _TAGS = (
 
 _FACTORS = {"libx265": 18, "libx264": 16, "libvpx-vp9": 24}
 """Default constant rate factors; the encoder's own for others."""
+
+_APART = Fraction(2, 1_000_000)
+"""Added to the offset of a source, in seconds: one that equals the start of a transport stream, ffmpeg replaces by another."""
 
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
 
@@ -104,8 +108,13 @@ def ffmpeg_arguments(
     target: Path,
     form: str,
     more: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> list[str]:
     """Everything after the program's name: y4m on standard input, `target` as output.
+
+    The y4m pipe counts frames from zero. The file's time line is moved (`-copyts -itsoffset`) until the first frame of
+    the pipe is at zero on it; where sound comes earlier, the muxer moves everything (`-output_ts_offset`). So no stream
+    is moved by less than a unit of its time base.
 
     Args:
         media: where sound, subtitles and chapters come from; None for none.
@@ -113,28 +122,60 @@ def ffmpeg_arguments(
         target: file to write, whatever its name.
         form: its container, see `container`.
         more: checked options of the encoder, see `encoder_args.parse`.
+        folder: for a file with streams that must be rewritten, see `sidecar`.
     """
-    video_input = ["-f", "yuv4mpegpipe", "-i", "-"]
-    file_input: list[str] = []
-    maps = ["-map", "0:v:0"]
+    inputs = ["-f", "yuv4mpegpipe", "-i", "-"]
+    carried: list[str] = []
     if media is not None:
-        start = media.offset + part.first / facts.rate
-        if part.first == 0:
-            video_input = ["-itsoffset", _seconds(media.offset), *video_input]
-            length = start + part.count(facts.frames) / facts.rate
-        else:
-            file_input = ["-ss", _seconds(start)]
-            length = part.count(facts.frames) / facts.rate
-        if part.whole(facts.frames):
-            file_input += ["-i", str(media.path)]
-        else:
-            file_input += ["-t", _seconds(length), "-i", str(media.path)]
-        maps += [*_carried(media, form), "-map_metadata", "1"]
+        placed = place(media, part, facts)
+        inputs += ["-itsoffset", _seconds(_APART - placed.begin), *placed.skip(), "-i", f"file:{media.path}"]
+        beside = sidecar.needed(media.streams, part=not part.whole(facts.frames)) if folder is not None else ()
+        if beside and folder is not None:
+            path = folder / ("beside.mp4" if all(stream.codec == "mov_text" for stream in beside) else "beside.mkv")
+            sidecar.write(media.path, beside, placed.window, placed.origin, path)
+            inputs += ["-itsoffset", _seconds(placed.origin - placed.begin), "-i", f"file:{path}"]
+        carried = _carried(media, form, placed, [stream.index for stream in beside])
     return [
-        *("-hide_banner", "-loglevel", "error", "-nostats", "-y"), *video_input, *file_input, *maps,
-        *("-filter:v", ",".join(picture_filters(facts))), *_chroma_location(facts), *merge(encoder_arguments(facts, quality), more),
-        *("-max_muxing_queue_size", "4096", "-f", form, str(target)),
+        *("-hide_banner", "-loglevel", "error", "-nostats", "-y", "-copyts"), *inputs, "-map", "0:v:0", *carried,
+        *("-filter:v:0", ",".join(picture_filters(facts))), *_chroma_location(facts), *merge(encoder_arguments(facts, quality), more),
+        *("-max_muxing_queue_size", "4096", "-f", form, f"file:{target}"),
     ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an output lies on the source's time line, in seconds.
+
+    Attributes:
+        begin: its first frame.
+        origin: what comes first in it: that frame, or sound before it.
+        end: the end of its last frame, None where that is the end of the file.
+        cut: packets before this are left out, None where there are none.
+    """
+
+    begin: Fraction
+    origin: Fraction
+    end: Fraction | None = None
+    cut: Fraction | None = None
+
+    def skip(self) -> list[str]:
+        """Input options that leave out packets before `cut`."""
+        return [] if self.cut is None else ["-seek_timestamp", "1", "-ss", _seconds(self.cut)]
+
+    @property
+    def window(self) -> sidecar.Window:
+        """What is taken over from the source."""
+        return sidecar.Window(self.origin if self.cut is None else self.cut, self.end)
+
+
+def place(media: Media, part: Part, facts: Facts) -> Place:
+    """Place a part of the output on the source's time line."""
+    begin = media.start + part.first / facts.rate
+    end = None if part.whole(facts.frames) else begin + part.count(facts.frames) / facts.rate
+    if part.first > 0:
+        return Place(begin, begin, end, begin)
+    origin = min([begin, *(stream.start for stream in media.of("audio"))])
+    return Place(begin, origin, end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,20 +239,35 @@ def x265_hdr(props: Mapping[str, Any]) -> list[str]:
     return [*parameters, "hdr10=1"] if parameters else []
 
 
-def _carried(media: Media, form: str) -> list[str]:
-    """Maps and codecs for the streams taken over: all sound, the subtitles that the container can hold, attached fonts."""
-    # What lies before the part is left out, not shown before the first picture.
-    arguments = ["-copypriorss", "0", "-map", "1:a?", *fit_sound(form, media.audio)]
+def _carried(media: Media, form: str, placed: Place, beside: Sequence[int]) -> list[str]:
+    """Maps and codecs for the streams taken over: all sound, the subtitles that the container can hold, attached fonts.
+
+    Args:
+        beside: numbers of the streams that come from the sidecar, in its order.
+    """
+    origin = {index: f"2:{number}" for number, index in enumerate(beside)}
+    arguments = ["-map_metadata", "1", "-map_chapters", "1"]
+    for stream in media.of("audio"):
+        arguments += ["-map", origin.get(stream.index, f"1:{stream.index}")]
+    arguments += fit_sound(form, media.audio)
+    if placed.cut is not None:  # what lies before is left out, not shown before the first frame
+        arguments += ["-copypriorss", "0"]
     matroska = form == "matroska"
     kept = 0
-    for index, codec in enumerate(media.subtitles):
-        text = codec in _TEXT_SUBTITLES
+    for stream in media.of("subtitle"):
+        text = stream.codec in _TEXT_SUBTITLES
         if not matroska and not (form in ("mp4", "mov") and text):
             continue
-        fitting = ("srt" if codec == "mov_text" else "copy") if matroska else ("copy" if codec == "mov_text" else "mov_text")
-        arguments += ["-map", f"1:s:{index}", f"-c:s:{kept}", fitting]
+        fitting = ("srt" if stream.codec == "mov_text" else "copy") if matroska else ("copy" if stream.codec == "mov_text" else "mov_text")
+        arguments += ["-map", origin.get(stream.index, f"1:{stream.index}"), f"-c:s:{kept}", fitting]
         kept += 1
-    return arguments + (["-map", "1:t?", "-c:t", "copy"] if matroska and media.attachments else [])
+    if matroska and media.attachments:
+        arguments += ["-map", "1:t?", "-c:t", "copy"]
+    if placed.end is not None:
+        arguments += ["-t", _seconds(placed.end - placed.begin)]
+    if placed.begin > placed.origin:
+        arguments += ["-output_ts_offset", _seconds(placed.begin - placed.origin)]
+    return arguments
 
 
 def _seconds(time: Fraction) -> str:

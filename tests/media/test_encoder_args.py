@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.media_files import ffmpeg
-from vsvfi.cli.encoder_args import merge, options, parse
 from vsvfi.errors import ArgumentError
+from vsvfi.media.encoder_args import merge, options, parse
 
 
 def test_options_are_split_as_a_shell_does() -> None:

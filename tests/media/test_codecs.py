@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.media_files import listing, make
-from vsvfi.cli.codecs import fit_sound, holds_sound, holds_video, keeping, sound_notes, video_encoders
-from vsvfi.cli.encoding import CONTAINERS
+from vsvfi.media.codecs import fit_sound, holds_sound, holds_video, keeping, sound_notes, video_encoders
+from vsvfi.media.encoding import CONTAINERS
 
 ENCODERS = ("pcm_s16le", "pcm_s24le", "pcm_u8", "pcm_s8", "pcm_mulaw", "aac", "flac", "alac", "ac3", "wavpack")
 

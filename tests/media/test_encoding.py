@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from vsvfi.cli.encoding import Facts, Part, Quality, container, encoder_arguments, ffmpeg_arguments, picture_filters, x265_hdr
-from vsvfi.cli.media import Media
 from vsvfi.errors import VsvfiError
+from vsvfi.media.encoding import Facts, Part, Quality, container, encoder_arguments, ffmpeg_arguments, picture_filters, x265_hdr
+from vsvfi.media.probe import Media, Stream
 
 MASTERING = {
     "MasteringDisplayPrimariesX": [0.708, 0.17, 0.131],
@@ -29,7 +29,7 @@ def facts(**props: Any) -> Facts:
 
 
 def media(**given: Any) -> Media:
-    return Media(**{"path": Path("in.mkv"), "frames": 50, "offset": Fraction(1, 4), "rate": Fraction(25), "constant": True, **given})
+    return Media(**{"path": Path("in.mkv"), "frames": 50, "start": Fraction(1, 4), "rate": Fraction(25), "constant": True, **given})
 
 
 def after(arguments: list[str], option: str) -> str:
@@ -64,22 +64,33 @@ def test_without_media_only_the_pipe_is_read() -> None:
     assert after(arguments, "-f") == "yuv4mpegpipe"
 
 
-def test_the_first_picture_is_shown_when_it_was() -> None:
-    arguments = ffmpeg_arguments(facts(), Quality("libx264"), media(), Part(), Path("o"), "matroska")
-    assert after(arguments, "-itsoffset") == "0.250000"
+def streams(kind: str, *codecs: str, start: Fraction = Fraction(0)) -> tuple[Stream, ...]:
+    return tuple(Stream(index + 1, kind, codec, start) for index, codec in enumerate(codecs))
+
+
+def test_the_first_frame_is_at_zero_and_the_muxer_moves_what_comes_before() -> None:
+    given = media(streams=streams("audio", "aac"))
+    arguments = ffmpeg_arguments(facts(), Quality("libx264"), given, Part(), Path("o"), "matroska")
+    assert after(arguments, "-itsoffset") == "-0.249998"
+    assert after(arguments, "-output_ts_offset") == "0.250000"
     assert "-ss" not in arguments
     assert "-t" not in arguments
 
 
 def test_a_part_from_the_middle_takes_its_own_sound() -> None:
-    arguments = ffmpeg_arguments(facts(), Quality("libx264"), media(), Part(50, 74), Path("o"), "matroska")
+    given = media(streams=streams("audio", "aac"))
+    arguments = ffmpeg_arguments(facts(), Quality("libx264"), given, Part(50, 74), Path("o"), "matroska")
     assert after(arguments, "-ss") == "1.250000"
     assert after(arguments, "-t") == "0.500000"
-    assert "-itsoffset" not in arguments
+    assert after(arguments, "-itsoffset") == "-1.249998"
+    assert "-output_ts_offset" not in arguments
 
 
 def test_a_part_from_the_start_keeps_the_sound_before_the_picture() -> None:
-    assert after(ffmpeg_arguments(facts(), Quality("libx264"), media(), Part(0, 24), Path("o"), "matroska"), "-t") == "0.750000"
+    given = media(streams=streams("audio", "aac"))
+    arguments = ffmpeg_arguments(facts(), Quality("libx264"), given, Part(0, 24), Path("o"), "matroska")
+    assert (after(arguments, "-t"), after(arguments, "-output_ts_offset")) == ("0.500000", "0.250000")
+    assert "-ss" not in arguments
 
 
 @pytest.mark.parametrize(
@@ -93,12 +104,12 @@ def test_a_part_from_the_start_keeps_the_sound_before_the_picture() -> None:
     ],
 )
 def test_subtitles_are_taken_over_as_the_container_holds_them(form: str, codec: str, fitting: str) -> None:
-    assert after(ffmpeg_arguments(facts(), Quality("libx264"), media(subtitles=(codec,)), Part(), Path("o"), form), "-c:s:0") == fitting
+    assert after(ffmpeg_arguments(facts(), Quality("libx264"), media(streams=streams("subtitle", codec)), Part(), Path("o"), form), "-c:s:0") == fitting
 
 
 def test_subtitles_that_a_container_cannot_hold_are_left_out() -> None:
-    arguments = ffmpeg_arguments(facts(), Quality("libx264"), media(subtitles=("hdmv_pgs_subtitle", "subrip")), Part(), Path("o"), "mp4")
-    assert "1:s:0" not in arguments
+    arguments = ffmpeg_arguments(facts(), Quality("libx264"), media(streams=streams("subtitle", "hdmv_pgs_subtitle", "subrip")), Part(), Path("o"), "mp4")
+    assert "1:1" not in arguments
     assert after(arguments, "-c:s:0") == "mov_text"
 
 

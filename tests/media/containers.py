@@ -1,0 +1,136 @@
+"""Small files of the containers that are hard to read, and a passage through them without a network, for tests."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+import vapoursynth as vs
+
+from tests.cli.media_files import ffmpeg, make
+from vsvfi.cli.scripting import open_video, show
+from vsvfi.media.encoding import Facts, Part, Quality, container, ffmpeg_arguments
+from vsvfi.media.probe import Media, probe
+
+PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24000/1001:duration=2")
+SOUND = ("-f", "lavfi", "-i", "sine=duration=2")
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "3", "-x264-params", "bframes=3:b-adapt=0:keyint=24")
+
+
+def _plain(name: str, *codecs: object, sound: bool = True) -> Callable[[Path], Path]:
+    return lambda folder: make(folder / name, *PICTURE, *(SOUND if sound else ()), *codecs)
+
+
+def _from_mp4(name: str, *options: object, before: tuple[object, ...] = ()) -> Callable[[Path], Path]:
+    def build(folder: Path) -> Path:
+        whole = make(folder / "whole.mp4", *PICTURE, *SOUND, *X264, "-c:a", "aac")
+        return make(folder / name, *before, "-i", whole, *options)
+
+    return build
+
+
+def _cut(name: str, codecs: tuple[object, ...], begin: float, end: float) -> Callable[[Path], Path]:
+    def build(folder: Path) -> Path:
+        data = make(folder / f"whole{Path(name).suffix}", *PICTURE, *SOUND, *codecs).read_bytes()
+        path = folder / name
+        path.write_bytes(data[int(begin * len(data)) // 188 * 188 : int(end * len(data))])
+        return path
+
+    return build
+
+
+def _late(name: str, seconds: float) -> Callable[[Path], Path]:
+    def build(folder: Path) -> Path:
+        whole = make(folder / "whole.mp4", *PICTURE, *SOUND, *X264, "-c:a", "aac")
+        return make(folder / name, "-itsoffset", seconds, "-i", whole, "-i", whole, "-map", "0:v", "-map", "1:a", "-c", "copy")
+
+    return build
+
+
+OPEN_GOP = ("-c:v", "libx264", "-preset", "veryfast", "-x264-params", "open-gop=1:keyint=16:bframes=3", "-c:a", "aac")
+
+FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
+    "elementary .264": (_plain("a.264", *X264, sound=False), 48),
+    "elementary .hevc": (_plain("a.hevc", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", sound=False), 48),
+    "elementary .m2v": (_plain("a.m2v", "-c:v", "mpeg2video", "-bf", "2", sound=False), 48),
+    "H.264 in AVI": (_from_mp4("a.avi", "-c:v", "copy", "-c:a", "mp3"), 48),
+    "Xvid in AVI": (_plain("a.avi", "-c:v", "mpeg4", "-bf", "2", "-c:a", "mp3"), 48),
+    "VOB": (_plain("a.vob", "-c:v", "mpeg2video", "-bf", "2", "-c:a", "mp2"), 48),
+    "MPG": (_plain("a.mpg", "-c:v", "mpeg2video", "-bf", "2", "-c:a", "ac3"), 48),
+    "H.264 in WMV": (_plain("a.wmv", *X264, "-c:a", "wmav2"), 48),
+    "WMV2": (_plain("a.wmv", "-c:v", "wmv2", "-c:a", "wmav2"), 48),
+    "TS, late picture": (_late("a.ts", 0.6), 48),
+    "TS, early picture": (_late("a.ts", -0.6), 48),
+    "TS, cut at its end": (_cut("a.ts", (*X264, "-c:a", "aac"), 0, 0.7), -1),
+    "TS, cut in an open GOP": (_cut("a.ts", OPEN_GOP, 0.3, 1), -1),
+    "MP4": (_plain("a.mp4", *X264, "-c:a", "aac"), 48),
+    "MP4, edit list": (_from_mp4("a.mp4", "-c", "copy", before=("-ss", "1.3")), -1),
+    "MOV, edit list": (_from_mp4("a.mov", "-c", "copy", before=("-ss", "1.3")), -1),
+    "Matroska": (_plain("a.mkv", *X264, "-c:a", "flac"), 48),
+    "Matroska, late picture": (_late("a.mkv", 0.333), 48),
+}
+"""By name: how to make it, and the number of frames; -1 where a decoder has to be asked."""
+
+
+def build(name: str, folder: Path) -> tuple[Path, int]:
+    """Make one of `FILES`; also the number of frames that ffmpeg shows of it."""
+    maker, frames = FILES[name]
+    path = maker(folder)
+    if frames < 0:
+        counted = subprocess.run(
+            [ffmpeg(), "-v", "quiet", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framecrc", "-"],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        frames = sum(1 for line in counted.stdout.splitlines() if not line.startswith("#"))
+    return path, frames
+
+
+def shown_clip(media: Media, index: Path) -> vs.VideoNode:
+    """The clip that render.vpy hands to `interpolate()`."""
+    clip = open_video(str(media.path), str(index), media.video.index)
+    return show(clip, str(media.rate), media.decoded, media.hidden, media.repeats)
+
+
+def passage(source: Path, output: Path, part: Part = Part(), program: str | None = None) -> Media:  # noqa: B008 - immutable
+    """Through everything but `interpolate()`: source filter, pipe, ffmpeg, with the streams of the source."""
+    if not hasattr(vs.core, "lsmas"):
+        pytest.skip("no source filter")
+    media = probe(source)
+    clip = shown_clip(media, output.with_suffix(".lwi"))
+    facts = Facts(64, 48, clip.num_frames, Fraction(clip.fps), clip.num_frames, Fraction(clip.fps), True, {}, "cpu")
+    quality = Quality("libx264", 10, "ultrafast")
+    arguments = ffmpeg_arguments(facts, quality, media, part, output, container(output), folder=output.parent)
+    selected = clip[part.first : part.first + part.count(clip.num_frames)]
+    with subprocess.Popen([program or ffmpeg(), *arguments], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        selected.output(process.stdin, y4m=True)
+        process.stdin.close()
+        told = process.stderr.read().decode()
+    assert process.returncode == 0, told
+    return media
+
+
+def frame_times(path: Path) -> list[float]:
+    """When a file's frames are shown, decoded on one thread, by best effort: the decoder's word where there are no times."""
+    with av.open(str(path)) as opened:
+        opened.flags &= ~av.container.Flags.gen_pts.value
+        video = opened.streams.video[0]
+        video.codec_context.thread_count = 1
+        frames = [frame.pts if frame.pts is not None else frame.dts for frame in opened.decode(video)]
+        return [float(stamp * video.time_base) for stamp in frames if stamp is not None]
+
+
+def sound_start(path: Path) -> float | None:
+    """Time of the first packet of sound, None without sound; where an edit list hides more than encoder delay, of the first not hidden."""
+    with av.open(str(path)) as opened:
+        if not opened.streams.audio:
+            return None
+        packets = [packet for packet in opened.demux(opened.streams.audio[0]) if packet.pts is not None]
+        hidden = sum(packet.is_discard for packet in packets)
+        first = packets[hidden if hidden > 1 else 0]
+        return float(first.pts * first.time_base)

@@ -1,0 +1,77 @@
+"""From timestamps to presentation times and frame rates."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from vsvfi.media.times import judge, presentation_times, repeats, standard_rate, usual_duration
+
+
+@pytest.mark.parametrize(
+    ("measured", "exact"),
+    [
+        (Fraction(23976, 1000), Fraction(24000, 1001)),
+        (Fraction(19001, 317), Fraction(60000, 1001)),
+        (Fraction(25001, 1000), Fraction(25)),
+        (Fraction(24), Fraction(24)),
+        (Fraction(15), Fraction(15)),
+        (Fraction(25, 2), Fraction(25, 2)),
+        (Fraction(1, 3), Fraction(1, 3)),
+    ],
+)
+def test_a_measured_rate_is_the_exact_rate_it_stands_for(measured: Fraction, exact: Fraction) -> None:
+    assert standard_rate(measured) == exact
+
+
+def test_times_in_milliseconds_are_constant() -> None:
+    assert judge([Fraction(round(1000 * n * 1001 / 24000), 1000) for n in range(200)]) == (Fraction(24000, 1001), True)
+
+
+def test_frames_that_stay_away_are_not_constant() -> None:
+    assert judge([Fraction(n, 30) for n in range(300) if n % 10 < 7]) == (Fraction(30), False)
+
+
+def test_a_single_frame_has_some_rate() -> None:
+    assert judge([Fraction(0)]) == (Fraction(25), True)
+
+
+def test_short_files_in_milliseconds_take_the_declared_rate() -> None:
+    times = [Fraction(round(1000 * n * 1001 / 24000), 1000) for n in range(8)]
+    assert judge(times, Fraction(24000, 1001), Fraction(1, 1000)) == (Fraction(24000, 1001), True)
+    assert judge(times, Fraction(50), Fraction(1, 1000))[0] != 50
+
+
+def test_the_usual_duration_is_not_one_of_its_rounded_values() -> None:
+    """Milliseconds at 24000/1001 are 41 or 42: the rate is neither 24.39 nor 23.81."""
+    times = [Fraction(round(1000 * n * 1001 / 24000), 1000) for n in range(240) if n % 24 not in (20, 21, 22)]
+    assert judge(times) == (Fraction(24000, 1001), False)
+    assert abs(usual_duration(times) - Fraction(1001, 24000)) < Fraction(1, 20000)
+
+
+def test_a_file_cut_off_between_reordered_frames_is_constant() -> None:
+    assert judge([Fraction(n, 24) for n in [*range(46), 49]]) == (Fraction(24), True)
+    assert judge([Fraction(n, 24) for n in [*range(20), *range(23, 60)]]) == (Fraction(24), False)
+
+
+def test_without_presentation_times_frames_come_at_decoding_times_and_the_decoders_delay() -> None:
+    assert presentation_times([None] * 4, [0, 1, 2, 3], 2, Fraction(1)) == [2, 3, 4, 5]
+    assert presentation_times([None, None, 2, None], [0, 1, 2, 3], 1, Fraction(1)) == [1, 2, 3, 4]
+
+
+def test_without_any_times_frames_follow_each_other_at_the_rate() -> None:
+    assert presentation_times([None] * 3, [None] * 3, None, Fraction(50)) == [0, 50, 100]
+
+
+def test_packets_that_lost_their_time_come_last() -> None:
+    assert presentation_times([0, 20, 10, None], [None, 0, None, None], 0, Fraction(10)) == [0, 10, 20, 30]
+
+
+def test_frames_are_repeated_and_dropped_to_a_constant_rate() -> None:
+    at = [Fraction(n, 100) for n in (0, 10, 30, 40)]
+    assert repeats(at, Fraction(10)) == (1, 2, 1, 1)
+    assert repeats([Fraction(n, 100) for n in (0, 4, 10, 20)], Fraction(10)) == (0, 1, 1, 1)
+    times = [Fraction(n, 30) + Fraction(n % 3, 1000) for n in range(300) if n % 10 < 7]
+    counts = repeats(times, Fraction(30))
+    assert sum(counts) == round((times[-1] - times[0]) * 30) + 1

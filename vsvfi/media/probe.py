@@ -1,0 +1,259 @@
+"""Reads what a render must know of a video file: when its frames are shown, and which other streams it has.
+
+Sync has one definition. Every stream of a container is placed on the container's own time line; `Media.start` is the
+time on it at which the first frame is shown, `Stream.start` that of the first packet of another stream that is
+presented. A render keeps every distance between them. Presentation means:
+
+- Packets that an edit list hides, and frames before the first that can be decoded (a cut in an open group of pictures),
+  are not presented. Encoder delay of sound (AAC's first packet in MP4) precedes the presentation by its own length.
+- Where packets have no presentation times (AVI, ASF, elementary streams), frames are shown at the decoding times, later
+  by the delay that the decoder has: its first frame bears the time of the packet that released it.
+- Where there are no times at all, frames follow each other at the rate that the codec states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from vsvfi.errors import VsvfiError
+from vsvfi.media.pyav import pyav
+from vsvfi.media.times import first_at, judge, presentation_times, repeats
+
+_CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
+"""Names of decoders that differ from those of their codecs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream beside the video.
+
+    Attributes:
+        index: its number in the file.
+        kind: "audio", "subtitle", "data", "attachment" or "cover".
+        codec: ffmpeg's name of the codec.
+        start: time of its first presented packet, on the file's time line.
+        hidden: an edit list hides packets before `start`, more of them than one of encoder delay.
+        base: unit of its timestamps in seconds.
+        title, language: its tags, or "".
+        disposition: as ffmpeg takes it, such as "default+forced"; "0" for none.
+    """
+
+    index: int
+    kind: str
+    codec: str
+    start: Fraction = Fraction(0)
+    hidden: bool = False
+    base: Fraction = Fraction(1, 1000)
+    title: str = ""
+    language: str = ""
+    disposition: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A video file.
+
+    Attributes:
+        path: the file.
+        frames: number of frames that its first video stream shows.
+        start: time of the first frame on the file's time line, in seconds.
+        rate: its frame rate where it is constant; else the rate most of its frames have.
+        constant: no frame is off by more than half a frame (or 25 ms) from where a constant rate would show it.
+        video: the first video stream.
+        streams: the others.
+        decoded: number of frames including those not shown.
+        hidden: positions in `decoded` of the frames that are not shown.
+        repeats: for each frame shown, how often it is shown at the constant `rate`.
+        rotation: degrees by which the picture is to be turned anticlockwise for showing: 0, 90, 180 or 270.
+        pixels: ffmpeg's name of the pixel format.
+        alpha: its pixels have transparency.
+    """
+
+    path: Path
+    frames: int
+    start: Fraction
+    rate: Fraction
+    constant: bool
+    video: Stream = Stream(0, "video", "")
+    streams: tuple[Stream, ...] = ()
+    decoded: int = 0
+    hidden: tuple[int, ...] = ()
+    repeats: tuple[int, ...] = ()
+    rotation: int = 0
+    pixels: str = "yuv420p"
+    alpha: bool = False
+
+    def of(self, kind: str) -> tuple[Stream, ...]:
+        """The streams of a kind, in the file's order."""
+        return tuple(stream for stream in self.streams if stream.kind == kind)
+
+    @property
+    def audio(self) -> tuple[str, ...]:
+        """Codec names of the sound streams."""
+        return tuple(stream.codec for stream in self.of("audio"))
+
+    @property
+    def subtitles(self) -> tuple[str, ...]:
+        """Codec names of the subtitle streams."""
+        return tuple(stream.codec for stream in self.of("subtitle"))
+
+    @property
+    def attachments(self) -> bool:
+        """It carries attached files, such as fonts."""
+        return bool(self.of("attachment"))
+
+
+def probe(path: Path) -> Media:
+    """Read the packets of a file; only the frames up to the first that can be shown are decoded.
+
+    Raises:
+        VsvfiError: PyAV is missing, the file cannot be read, or it has no video.
+    """
+    av = pyav()
+    try:
+        with open_container(av, path) as container:
+            index = int(_first_video(container, path).index)
+            packets = _packets(container)
+        if not any(packet.stream == index for packet in packets):
+            raise VsvfiError(f"{path} holds no video frames; give another file")
+        with open_container(av, path) as container:
+            video = container.streams[index]
+            return _media(path, container, video, packets, _first_frame(container, video, path))
+    except av.FFmpegError as error:
+        reason = (error.strerror or str(error)).rstrip(".")
+        raise VsvfiError(f"{path} cannot be read as video: {reason}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    stream: int
+    pts: int | None
+    dts: int | None
+    duration: int
+    discarded: bool
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstFrame:
+    time: int | None
+    rotation: int
+
+
+def open_container(av: Any, path: Path) -> Any:
+    """Open a container so that packets keep the timestamps they have: none are invented."""
+    container = av.open(_url(path))
+    container.flags &= ~av.container.Flags.gen_pts.value
+    return container
+
+
+def _url(path: Path) -> str:
+    """The path in a form in which no part of its name is taken for a protocol."""
+    return f"file:{path}"
+
+
+def _first_video(container: Any, path: Path) -> Any:
+    for stream in container.streams.video:
+        if not _is_cover(stream):
+            return stream
+    raise VsvfiError(f"{path} has no video stream; give a video file")
+
+
+def _is_cover(stream: Any) -> bool:
+    return stream.type == "video" and "attached_pic" in _dispositions(stream)
+
+
+def _dispositions(stream: Any) -> list[str]:
+    return [flag.name for flag in type(stream.disposition) if flag in stream.disposition and flag.value]
+
+
+def _packets(container: Any) -> list[_Packet]:
+    """All packets of a file; one that is cut off at its end has as many as can be read."""
+    packets: list[_Packet] = []
+    try:
+        for packet in container.demux():
+            if packet.size:
+                packets.append(_Packet(packet.stream.index, packet.pts, packet.dts, packet.duration or 0, packet.is_discard, packet.size))
+    except (OSError, ValueError):  # PyAV's errors are such too
+        if not packets:
+            raise
+    return packets
+
+
+def _first_frame(container: Any, video: Any, path: Path) -> _FirstFrame:
+    """The first frame that the decoder gives, on one thread: with more, a frame's decoding time is another."""
+    video.codec_context.thread_count = 1
+    for packet in container.demux(video):
+        try:
+            frames = video.decode(packet) if hasattr(video, "decode") else packet.decode()
+        except (OSError, ValueError):
+            continue  # before the first key frame
+        for frame in frames:
+            return _FirstFrame(frame.pts if frame.pts is not None else frame.dts, int(frame.rotation or 0) % 360)
+    raise VsvfiError(f"{path} holds no video frame that can be decoded; give another file")
+
+
+def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first: _FirstFrame) -> Media:
+    base = Fraction(video.time_base)
+    own = [packet for packet in packets if packet.stream == video.index]
+    declared = video.guessed_rate or video.average_rate
+    rate = Fraction(declared) if declared else Fraction(25)
+    stamps = presentation_times([packet.pts for packet in own], [packet.dts for packet in own], first.time, 1 / (rate * base))
+    times = [stamp * base for stamp in stamps]
+    discarded = {packet.pts for packet in own if packet.discarded}
+    earliest = first_at(stamps, Fraction(first.time)) if first.time is not None and all(packet.pts is not None for packet in own) else 0
+    hidden = tuple(index for index, stamp in enumerate(stamps) if index < earliest or stamp in discarded)
+    away = set(hidden)
+    shown = [time for index, time in enumerate(times) if index not in away]
+    rate, constant = judge(shown, Fraction(declared) if declared else None, base)
+    context = video.codec_context
+    return Media(
+        path=path,
+        frames=len(shown),
+        start=shown[0],
+        rate=rate,
+        constant=constant,
+        video=_stream(video, [], "video"),
+        streams=tuple(_streams(container, video.index, packets)),
+        decoded=len(times),
+        hidden=hidden,
+        repeats=() if constant else repeats(shown, rate),
+        rotation=first.rotation,
+        pixels=context.pix_fmt or "yuv420p",
+        alpha=bool(context.format) and any(component.is_alpha for component in context.format.components),
+    )
+
+
+def _streams(container: Any, video: int, packets: Iterable[_Packet]) -> Iterable[Stream]:
+    """The streams beside the video; further video streams are left out."""
+    by_stream: dict[int, list[_Packet]] = {}
+    for packet in packets:
+        by_stream.setdefault(packet.stream, []).append(packet)
+    for stream in container.streams:
+        kind = "cover" if _is_cover(stream) else str(stream.type)
+        if stream.index != video and kind != "video":
+            yield _stream(stream, by_stream.get(stream.index, []), kind)
+
+
+def _stream(stream: Any, packets: list[_Packet], kind: str) -> Stream:
+    base = Fraction(stream.time_base) if stream.time_base else Fraction(1)
+    times = [(packet.pts if packet.pts is not None else packet.dts, packet.discarded) for packet in packets]
+    known = [(time * base, discarded) for time, discarded in times if time is not None]
+    shown = next((index for index, (_, discarded) in enumerate(known) if not discarded), 0)
+    context = getattr(stream, "codec_context", None)
+    name = context.codec.canonical_name if context is not None else ""
+    return Stream(
+        index=stream.index,
+        kind=kind,
+        codec=_CODECS.get(name, name),
+        start=known[shown][0] if known else Fraction(0),
+        hidden=shown > 1,
+        base=base,
+        title=str(stream.metadata.get("title", "")),
+        language=str(stream.metadata.get("language", "")),
+        disposition="+".join(flag for flag in _dispositions(stream) if flag != "attached_pic") or "0",
+    )

@@ -1,0 +1,20 @@
+"""PyAV, imported when it is needed: reading the times of a container takes a library made for it."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from vsvfi.errors import VsvfiError
+
+
+def pyav() -> ModuleType:
+    """Return the module `av`.
+
+    Raises:
+        VsvfiError: it is not installed, or its libraries do not load.
+    """
+    try:
+        import av
+    except (ImportError, OSError) as error:
+        raise VsvfiError(f"PyAV, which reads video containers, cannot be imported ({error}); pip install av") from None
+    return av

@@ -1,0 +1,110 @@
+"""From packet timestamps to the times at which frames are shown, and the frame rate they stand for. Pure arithmetic."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+_AUDIBLE = Fraction(1, 40)
+"""Seconds by which a frame may be off before it counts; sound 45 ms early is the least that viewers are said to notice."""
+
+_REORDER = 4
+"""Where a file is cut off, so many of its last frames may lack frames before them: reference frames are stored first."""
+
+
+def presentation_times(pts: Sequence[int | None], dts: Sequence[int | None], first: int | None, period: Fraction) -> list[Fraction]:
+    """Return when frames are shown, in order, in units of the stream's time base.
+
+    Args:
+        pts: presentation timestamps of the packets, in file order; None where the container stores none.
+        dts: decoding timestamps likewise.
+        first: time of the first frame as the decoder gives it, None where it gives none.
+        period: a frame's duration, for streams without any timestamps.
+    """
+    known = [stamp for stamp in pts if stamp is not None]
+    if len(known) == len(pts):
+        return [Fraction(stamp) for stamp in sorted(known)]
+    decoding = sorted(stamp for stamp in dts if stamp is not None)
+    if 2 * len(decoding) > len(dts):
+        # Decoding times are presentation times but for the decoder's delay, which its first frame shows.
+        delay = 0 if first is None else first - decoding[0]
+        times = [Fraction(stamp + delay) for stamp in decoding]
+    elif 2 * len(known) > len(pts):
+        times = [Fraction(stamp) for stamp in sorted(known)]
+    else:
+        times = []
+    start = times[-1] + period if times else Fraction(first or 0)
+    return times + [start + index * period for index in range(len(pts) - len(times))]
+
+
+def judge(times: Sequence[Fraction], declared: Fraction | None = None, tick: Fraction = Fraction(0)) -> tuple[Fraction, bool]:
+    """Return the frame rate of these presentation times in seconds, and whether it is constant.
+
+    Args:
+        times: in order.
+        declared: the rate that the container or the codec states; taken where the times agree with it.
+        tick: the times' unit, by which each may be rounded.
+    """
+    if len(times) < 2 or times[-1] == times[0]:
+        return standard_rate(declared) if declared else Fraction(25), True
+    whole = times[: _undamaged(times)]
+    period = (whole[-1] - whole[0]) / (len(whole) - 1)
+    allowed = max(period / 2, _AUDIBLE)
+    if all(abs(time - whole[0] - index * period) <= allowed for index, time in enumerate(whole)):
+        stated = standard_rate(declared) if declared else Fraction(0)
+        if stated and abs((len(whole) - 1) / stated - (whole[-1] - whole[0])) <= max(2 * tick, period / 4):
+            return stated, True
+        return standard_rate(1 / period), True
+    return standard_rate(1 / usual_duration(times)), False
+
+
+def _undamaged(times: Sequence[Fraction]) -> int:
+    """Return how many frames come before a gap at the very end, where a file was cut off between reordered frames."""
+    deltas = [later - earlier for earlier, later in pairwise(times)]
+    usual = usual_duration(times)
+    tail = range(max(len(deltas) - _REORDER, 1), len(deltas))
+    gap = next((index for index in tail if 2 * deltas[index] > 3 * usual), None)
+    clean = gap is not None and all(2 * delta <= 3 * usual for delta in deltas[:gap])
+    return gap + 1 if gap is not None and clean else len(times)
+
+
+def usual_duration(times: Sequence[Fraction]) -> Fraction:
+    """Return the mean of the most frequent frame durations, counting those together that differ by rounding alone."""
+    deltas = sorted(later - earlier for earlier, later in pairwise(times) if later > earlier)
+    best = (0, deltas[0])
+    end = 0
+    for begin, shortest in enumerate(deltas):
+        widest = shortest + max(shortest / 10, Fraction(2, 1000))
+        while end < len(deltas) and deltas[end] <= widest:
+            end += 1
+        if end - begin > best[0]:
+            best = (end - begin, sum(deltas[begin:end], Fraction(0)) / (end - begin))
+    return best[1]
+
+
+def standard_rate(rate: Fraction) -> Fraction:
+    """Return the exact rate that a measured rate stands for: 23.976 is 24000/1001, which milliseconds cannot say."""
+    whole = Fraction(round(rate))
+    ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+    nearest = min((whole, ntsc), key=lambda candidate: abs(candidate - rate))
+    if nearest > 0 and abs(nearest - rate) * 2000 < rate:
+        return nearest
+    return rate.limit_denominator(1001)
+
+
+def repeats(times: Sequence[Fraction], rate: Fraction) -> tuple[int, ...]:
+    """Return how often each frame is shown at a constant rate: 0 where a later one comes before its turn.
+
+    The frame at a constant rate's position is the latest that begins no later than half a period after it.
+    """
+    half = 1 / (2 * rate)
+    slots = [max(0, -((times[0] + half - time) * rate // 1)) for time in times]
+    ends = [*slots[1:], slots[-1] + 1]
+    return tuple(int(end - begin) for begin, end in zip(slots, ends, strict=True))
+
+
+def first_at(times: Sequence[Fraction], start: Fraction) -> int:
+    """Return the index of the first time that is not before `start`."""
+    return bisect_left(times, start)
