@@ -25,12 +25,18 @@ class Fault:
         page: a page of HTML.
         drop: the connection ends after so many bytes of the body.
         cut: the body is cut to so many bytes, honestly announced.
+        silent: nothing is answered until the client goes away.
+        endless: the body goes on for ever after its end, in chunks of unannounced number.
+        trickle: the header comes byte by byte, so many seconds apart.
     """
 
     status: int = 0
     page: bool = False
     drop: int | None = None
     cut: int | None = None
+    silent: bool = False
+    endless: bool = False
+    trickle: float = 0.0
 
 
 @dataclass
@@ -75,6 +81,9 @@ class FakeHub:
         self.files: dict[str, File] = {}
         self.requests: list[Request] = []
         self.lock = threading.Lock()
+        self.closing = threading.Event()
+        self.endless = 0
+        """Bytes that an endless answer has sent."""
 
     def add(self, path: str, content: bytes, *faults: Fault, **how: object) -> str:
         """Serve `content` at `path`; returns its address."""
@@ -115,6 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._short(fault.status, b"a fault", "text/plain")
         if fault is not None and fault.page:
             return self._short(200, b"<!DOCTYPE html><html>please sign in</html>", "text/html; charset=utf-8")
+        if fault is not None and (fault.silent or fault.trickle):
+            return self._linger(fault)
+        if fault is not None and fault.endless:
+            return self._endless(file)
         body = file.content if fault is None or fault.cut is None else file.content[: fault.cut]
         start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted and file.ranges else 0
         if not file.forgetful and self.headers.get("If-Range") not in (None, file.etag):
@@ -146,6 +159,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[at : at + (1 << 14)])
             self.wfile.flush()
 
+    def _linger(self, fault: Fault) -> None:
+        for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 100_000:
+            if self.hub.closing.wait(fault.trickle or 60):
+                return
+            if fault.trickle:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+
+    def _endless(self, file: File) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        piece, self.hub.endless = file.content + bytes(1 << 16), 0
+        while not self.hub.closing.is_set():
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.hub.endless += len(piece)
+            piece = bytes(1 << 16)
+
     def _short(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -168,6 +201,7 @@ def running() -> Iterator[FakeHub]:
     try:
         yield hub
     finally:
+        hub.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()

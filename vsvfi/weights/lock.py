@@ -1,0 +1,113 @@
+"""One process at a time for a file that several may want to download; the others wait, with a word and a limit.
+
+The operating system releases the lock of a process that ends, however it ends. What the holder writes under `watched` is its sign of life.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from vsvfi.weights.limits import SourceError
+
+PATIENCE = 300.0
+"""Seconds without a sign of life from the holder after which a waiter gives up. Longer than any download may stall."""
+
+_POLL = 0.5  # seconds
+
+
+@contextlib.contextmanager
+def hold(path: Path, watched: Path) -> Iterator[None]:
+    """Hold the lock `path` inside; wait for another process as long as it gets on.
+
+    Args:
+        path: the lock file; its folder exists.
+        watched: the folder where the holder writes what it downloads.
+
+    Raises:
+        SourceError: another process holds the lock and does nothing.
+    """
+    record = path.with_name(path.name + ".holder")
+    lock = _acquire(path, record, watched)
+    try:
+        with contextlib.suppress(OSError):  # only for messages
+            record.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}), encoding="utf-8")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            record.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(path: Path, record: Path, watched: Path) -> BaseFileLock:
+    lock: BaseFileLock = FileLock(str(path))
+    seen, since, told = None, time.monotonic(), False
+    while True:
+        try:
+            lock.acquire(timeout=_POLL if told else 0, poll_interval=_POLL / 5)
+            return lock
+        except NotImplementedError:  # a file system without locks: the file itself is the lock, and stays when its holder dies
+            lock = SoftFileLock(str(path))
+            continue
+        except Timeout:
+            pass
+        holder = _holder(record)
+        if isinstance(lock, SoftFileLock) and _is_gone(holder):
+            path.unlink(missing_ok=True)
+            continue
+        if not told and sys.stderr is not None:
+            print(f"vsvfi: waiting for {_name(holder)}, which downloads the same file ({path})", file=sys.stderr, flush=True)
+        told = True
+        activity = _activity(watched)
+        if activity != seen:
+            seen, since = activity, time.monotonic()
+        elif time.monotonic() - since > PATIENCE:
+            raise SourceError(f"{_name(holder)} holds {path} and has not got on for {PATIENCE:.0f} s; end it and try again")
+
+
+def _activity(folder: Path) -> tuple[int, int]:
+    """Something that changes whenever a file under `folder` is written to: the sum of sizes, and the latest time."""
+    size = latest = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # gone since
+                status = os.lstat(os.path.join(place, name))
+                size, latest = size + status.st_size, max(latest, status.st_mtime_ns)
+    return size, latest
+
+
+def _holder(record: Path) -> tuple[int, str] | None:
+    """Process and host of whoever holds the lock, where it is one of ours."""
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        return int(content["pid"]), str(content["host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _name(holder: tuple[int, str] | None) -> str:
+    if holder is None:
+        return "another process"
+    pid, host = holder
+    return f"process {pid}" + ("" if host == platform.node() else f" on {host}")
+
+
+def _is_gone(holder: tuple[int, str] | None) -> bool:
+    """Whether the holder was a process of this machine that is no more."""
+    if holder is None or holder[1] != platform.node() or os.name == "nt":
+        return False
+    try:
+        os.kill(holder[0], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's, and alive
+        return False
+    return False
