@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -248,6 +249,11 @@ def test_doctor_without_a_source_filter_names_the_packages(monkeypatch: pytest.M
     monkeypatch.setattr(Core, "plugins", None)
     (entry,) = inventory._filters()
     assert "cannot be listed (TypeError" in str(entry["missing"])
+
+
+def test_versions_of_plugins_are_numbers() -> None:
+    assert inventory._number(SimpleNamespace(major=1, minor=2)) == "1.2"
+    assert inventory._number("R7 ") == "R7"
 
 
 # --- a Python that is too old

@@ -87,9 +87,15 @@ def _filters() -> list[Entry]:
     found: list[Entry] = []
     for plugin in plugins:
         path = getattr(plugin, "plugin_path", None)
-        found.append({"name": plugin.namespace, "path": None if path is None else str(path), "version": str(plugin.version).strip(), "missing": None})
+        found.append({"name": plugin.namespace, "path": None if path is None else str(path), "version": _number(plugin.version), "missing": None})
     remedy = " or ".join(f"pip install {package}" for package in SOURCE_FILTERS.values())
     return found or [{"name": "none", "path": None, "version": None, "missing": f"no source filter, so that no video can be opened; {remedy}"}]
+
+
+def _number(version: Any) -> str:
+    """A plugin's version as "major.minor", or as it comes."""
+    major, minor = getattr(version, "major", None), getattr(version, "minor", None)
+    return str(version).strip() if major is None or minor is None else f"{major}.{minor}"
 
 
 def _encoders() -> list[Entry]:
