@@ -11,8 +11,11 @@ from types import ModuleType
 import pytest
 import torch
 
-from vsvfi import packages
+from vsvfi import models, packages
 from vsvfi.cli import programs
+from vsvfi.errors import ModelSpecError, VsvfiError
+from vsvfi.media.pyav import pyav
+from vsvfi.models import registry
 from vsvfi.ops import backends
 
 
@@ -92,6 +95,26 @@ def test_a_package_that_breaks_while_it_is_imported_has_a_reason(error: str, tmp
     assert isinstance(reason, str)
     assert reason.startswith(error.partition("(")[0])
     assert "\n" not in reason
+
+
+def test_a_pyav_that_does_not_load_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "av.py").write_text("raise RuntimeError('libav.so: wrong version\\nmore')")
+    monkeypatch.delitem(sys.modules, "av", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    with pytest.raises(VsvfiError, match=r"cannot be imported \(RuntimeError: libav.so: wrong version\); pip install av"):
+        pyav()
+
+
+def test_a_family_whose_package_breaks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "broken_family"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise OSError('libx.so: cannot open')")
+    (folder / "spec.py").touch()
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    importlib.invalidate_caches()
+    with pytest.raises(ModelSpecError, match=r"models.broken_family.spec: cannot be read \(OSError: libx.so"):
+        registry.families()
 
 
 def test_names_that_are_nothing() -> None:

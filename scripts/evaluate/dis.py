@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,9 @@ import torch
 from torch import Tensor
 
 from vsvfi.ops.warp import backward_warp
+from vsvfi.packages import is_installed
 
-MISSING = "" if importlib.util.find_spec("cv2") is not None else "opencv-python-headless is not installed (extra `evaluate`)"
+MISSING = "" if is_installed("cv2") else "opencv-python-headless is not installed (extra `evaluate`)"
 """Why there is no such method here; empty where there is."""
 
 

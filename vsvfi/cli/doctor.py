@@ -21,7 +21,7 @@ from vsvfi.packages import one_line
 
 HELP = "show versions, devices and operator backends, and test a model"
 _IMPORTED = ("torch", "numpy", "vapoursynth")  # a broken installation of these shows only when they are imported
-_LISTED = ("huggingface_hub", "safetensors", "filelock", "llvmlite", "cupy-cuda13x", "cupy-cuda12x", "cupy", "mamba-ssm", "causal-conv1d", "triton")
+_LISTED = ("huggingface_hub", "safetensors", "filelock", "llvmlite", "av", "cupy-cuda13x", "cupy-cuda12x", "cupy", "mamba-ssm", "causal-conv1d", "triton")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

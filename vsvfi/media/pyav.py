@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from vsvfi.errors import VsvfiError
+from vsvfi.packages import load
 
 
 def pyav() -> ModuleType:
@@ -13,8 +14,7 @@ def pyav() -> ModuleType:
     Raises:
         VsvfiError: it is not installed, or its libraries do not load.
     """
-    try:
-        import av
-    except (ImportError, OSError) as error:
-        raise VsvfiError(f"PyAV, which reads video containers, cannot be imported ({error}); pip install av") from None
+    av = load("av")
+    if isinstance(av, str):
+        raise VsvfiError(f"PyAV, which reads video containers, cannot be imported ({av}); pip install av")
     return av
