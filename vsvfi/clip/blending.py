@@ -9,12 +9,13 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vsvfi.clip import decisions
+from vsvfi.clip.failures import reporting
 from vsvfi.clip.lifetime import close_with_environment
 from vsvfi.clip.planes import planes_of, read_planes, write_planes
 from vsvfi.engine.build import Blueprint, read_model
 from vsvfi.engine.device import default_streams, describe, memory, resolve_device, resolve_precision
 from vsvfi.engine.session import Session
-from vsvfi.errors import ArgumentError, FrameError, VsvfiError
+from vsvfi.errors import ArgumentError, FrameError
 from vsvfi.models.registry import find
 from vsvfi.options import Options
 
@@ -85,7 +86,7 @@ def _blend_callback(session: Session, rgb_format: int) -> Callable[[int, list[vs
         first, second, plan = f
         wanted = decisions.read(plan).blend
         if wanted is None:
-            raise vs.Error(f"interpolate: {FrameError(n, 'was planned as a copy but requested as a blend')}")
+            raise FrameError(n, "was planned as a copy but requested as a blend")
         inputs = {wanted.first: planes_of(first), wanted.second: planes_of(second)}
         out = core.create_video_frame(core.get_video_format(rgb_format), first.width, first.height)
         target = planes_of(out)
@@ -96,14 +97,7 @@ def _blend_callback(session: Session, rgb_format: int) -> Callable[[int, list[vs
         def deliver(image: Tensor) -> None:
             write_planes(image, target)
 
-        try:
-            session.blend(n, wanted, load, deliver)
-        except FrameError as error:
-            raise vs.Error(f"interpolate: {error}") from None
-        except VsvfiError as error:
-            raise vs.Error(f"interpolate: {FrameError(n, str(error))}") from None
-        except RuntimeError as error:  # torch's word for whatever a device or a kernel did not like
-            raise vs.Error(f"interpolate: {FrameError(n, str(error).splitlines()[0] if str(error) else type(error).__name__)}") from error
+        session.blend(n, wanted, load, deliver)
         return out
 
-    return blend
+    return reporting(blend)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import vapoursynth as vs
 
+from vsvfi.clip.failures import reporting
 from vsvfi.clip.props import read_integer
 from vsvfi.errors import ClipError
 from vsvfi.options import MATRICES
@@ -85,18 +86,31 @@ class Colour:
         """The clip in the RGB format, frame by frame as its props say."""
         if self._format.id == self._rgb_format:
             return clip
-        return self._by_coding(clip, clip, self._rgb_format, self._forward)
+        return self._by_coding(clip, clip, self._rgb_format, self._forward, "source frame")
 
     def from_rgb(self, rgb: vs.VideoNode, props_source: vs.VideoNode) -> vs.VideoNode:
         """RGB back to the clip's format, coded as the frame of `props_source` at the same index says. Its props are not restored here."""
         if self._format.id == self._rgb_format:
             return rgb
-        return self._by_coding(rgb, props_source, self._format.id, self._back)
+        return self._by_coding(rgb, props_source, self._format.id, self._back, "frame")
 
     def _by_coding(
-        self, clip: vs.VideoNode, props_source: vs.VideoNode, format_id: int, conversion: Callable[[vs.VideoNode, Coding], vs.VideoNode]
+        self,
+        clip: vs.VideoNode,
+        props_source: vs.VideoNode,
+        format_id: int,
+        conversion: Callable[[vs.VideoNode, Coding], vs.VideoNode],
+        noun: str,
     ) -> vs.VideoNode:
-        """`clip` converted frame by frame as `props_source` says; one conversion per coding that occurs, made when it first does."""
+        """Convert `clip` frame by frame as `props_source` says; a conversion per coding, made when that first occurs.
+
+        Args:
+            clip: what to convert.
+            props_source: its frames say how the samples are coded.
+            format_id: of the result.
+            conversion: of a whole clip, by one coding.
+            noun: what frames are called in errors.
+        """
         template = clip.std.BlankClip(format=format_id, keep=True)
         converted: dict[Coding, vs.VideoNode] = {}
 
@@ -106,7 +120,7 @@ class Colour:
                 converted[coding] = conversion(clip, coding)
             return converted[coding]
 
-        return template.std.FrameEval(convert, prop_src=props_source, clip_src=clip)
+        return template.std.FrameEval(reporting(convert, noun), prop_src=props_source, clip_src=clip)
 
     def _forward(self, clip: vs.VideoNode, coding: Coding) -> vs.VideoNode:
         # The props a frame carries would overrule or contradict the arguments (an unknown matrix, a chroma location on 4:4:4): they go first.

@@ -12,7 +12,9 @@ from fractions import Fraction
 import vapoursynth as vs
 
 from vsvfi.clip import scenes
+from vsvfi.clip.failures import reporting
 from vsvfi.clip.props import read_duration, storable
+from vsvfi.clip.readable import fault_of
 from vsvfi.clip.select import Selection
 from vsvfi.errors import ClipError
 from vsvfi.plan.policy import Facts, Policy, reach, scene_marks
@@ -63,6 +65,8 @@ def decision_clip(source: vs.VideoNode, facts: vs.VideoNode, selection: Selectio
         step = policy.decide(timeline, n, facts_at)
         duration = _variable_duration(timeline, n, source_frames) if variable else _duration(timeline, n)
         scene_first, scene_last = scene_marks(timeline, n, facts_at)
+        needed = (step.first, step.second) if isinstance(step, Blend) else (step.frame,)
+        _check_readable(needed, timeline.source_index(n) - before, facts_frames)
         first, second, t = (step.first, step.second, step.t) if isinstance(step, Blend) else (step.frame, step.frame, Fraction(0))
         out.props.update(
             {
@@ -75,7 +79,7 @@ def decision_clip(source: vs.VideoNode, facts: vs.VideoNode, selection: Selectio
         )
         return out
 
-    return blank.std.ModifyFrame([blank, *facts_inputs, *source_inputs], decide)
+    return blank.std.ModifyFrame([blank, *facts_inputs, *source_inputs], reporting(decide))
 
 
 def _duration(timeline: Timeline, n: int) -> Fraction | None:
@@ -104,6 +108,22 @@ def _facts_at(index: int, before: int, frames: list[vs.VideoFrame]) -> Callable[
         return scenes.read(frames[source_index - index + before]) if source_index >= 0 else Facts()
 
     return at
+
+
+def _check_readable(needed: tuple[int, ...], start: int, frames: list[vs.VideoFrame]) -> None:
+    """Refuse a decision for source frames that cannot be had.
+
+    Args:
+        needed: indices of the frames to show or blend.
+        start: source index of the first of the facts `frames`.
+
+    Raises:
+        ClipError: a frame is needed that cannot be had.
+    """
+    for index in needed:
+        fault = fault_of(frames[index - start].props)
+        if fault is not None:
+            raise ClipError(f"source frame {index} cannot be read", fault)
 
 
 def _variable_duration(timeline: Timeline, n: int, frames: list[vs.VideoFrame]) -> Fraction | None:

@@ -1,7 +1,8 @@
 """`interpolate()`: check, plan, wire the nodes. The concurrency choice lives here.
 
 One node never runs two of its callbacks at once, so a fixed pool of K blend nodes computes exactly K frames at a time, and all times of one pair
-go to the same node. Every frame a callback needs is declared as an input clip: no callback ever fetches or waits for a frame.
+go to the same node. Every frame a callback needs is declared as an input clip: no callback fetches or waits for a frame, but for those of
+`readable`, which may fail.
 
     source ── facts ── decisions (1x1, aligned to the output)
        │                  │
@@ -19,12 +20,15 @@ import vapoursynth as vs
 
 from vsvfi.clip import decisions, scenes
 from vsvfi.clip.colour import Colour, check_progressive
+from vsvfi.clip.failures import essential, reporting
+from vsvfi.clip.finish import finished
 from vsvfi.clip.log import library_log_to_core
+from vsvfi.clip.readable import readable
 from vsvfi.clip.select import Selection
 from vsvfi.clip.stdout import stdout_to_stderr
 from vsvfi.clip.version import check_version
 from vsvfi.clip.waiting import let_waiting_threads_sleep
-from vsvfi.errors import ArgumentError, ClipError, FrameError, VsvfiError
+from vsvfi.errors import ArgumentError, ClipError, VsvfiError
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import DuplicateMode, Options, Precision, Rate, SceneMode, parse
 from vsvfi.plan.midpoints import DEPTH, whole_levels
@@ -131,7 +135,12 @@ def _check_clip(clip: object) -> None:
     if getattr(clip, "gpu_resident", False):
         raise ClipError("the clip's frames are on the GPU", "add .std.GPUDownload() before interpolate")
     if clip.num_frames <= _PROBED_LENGTH:
-        with clip.get_frame(0) as frame:
+        try:
+            frame = clip.get_frame(0)
+        except vs.Error as error:  # other frames may be whole; requests for this one report it
+            vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"interpolate: source frame 0 cannot be read ({essential(error)})")
+            return
+        with frame:
             check_progressive(frame.props)
 
 
@@ -158,13 +167,15 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
             "frames, each of which costs more frames than it shows; multi=2, 4, 8 and 16 are exact and cost none"
         )
     policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, halving=halving)
+    # What only informs a decision comes from a clip that never fails.
+    informing = readable(clip)
     facts = scenes.facts(
-        clip,
+        informing,
         scene="props" if options.scene == "off" else options.scene,  # marks on the output stay right also where cuts are blended across
         threshold=options.scene_threshold,
         duplicates=options.duplicates != "off",
     )
-    plan = decisions.decision_clip(clip, facts, selection, timeline, policy)
+    plan = decisions.decision_clip(informing, facts, selection, timeline, policy)
     retime = options.duplicates == "retime"
     copies_from = range(-policy.behind, policy.ahead + 2) if retime else range(2)
     starts = range(-policy.behind, 1) if retime else range(1)
@@ -176,18 +187,18 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
     second = selection.choose(rgb, ends, plan, decisions.SECOND)
     pool = pool_of(first, second, plan)
     template = first.std.BlankClip(length=timeline.length, keep=True)
-    blended = template.std.FrameEval(_by_pair(pool), prop_src=plan, clip_src=pool)
+    blended = template.std.FrameEval(reporting(_by_pair(pool)), prop_src=plan, clip_src=pool)
 
     shown = selection.choose(clip, copies_from, plan, decisions.FIRST)
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
-    copies = _finished(shown, shown, plan, output)
-    blends = _finished(colour.from_rgb(blended, shown), shown, plan, output)
+    copies = finished(shown, shown, plan, output)
+    blends = finished(colour.from_rgb(blended, shown), shown, plan, output)
 
     def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
         return copies if f.props[decisions.FIRST] == f.props[decisions.SECOND] else blends
 
-    return output.std.FrameEval(choose, prop_src=plan, clip_src=[copies, blends])
+    return output.std.FrameEval(reporting(choose), prop_src=plan, clip_src=[copies, blends])
 
 
 def _inform(text: str) -> None:
@@ -227,38 +238,3 @@ def _by_pair(pool: Sequence[vs.VideoNode]) -> Callable[[int, vs.VideoFrame], vs.
         return pool[spread(int(f.props[decisions.FIRST]), len(pool))]
 
     return pick
-
-
-def _finished(picture: vs.VideoNode, props_source: vs.VideoNode, plan: vs.VideoNode, output: vs.VideoNode) -> vs.VideoNode:
-    """Frames with all props of the source frame, but the output's own timing and scene marks. Planes are not copied."""
-
-    def finish(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        decision = decisions.read(f[2])
-        try:
-            check_progressive(f[1].props)
-        except ClipError as error:
-            raise vs.Error(f"interpolate: {FrameError(n, str(error))}") from None
-        out = f[0].copy()
-        props = out.props
-        if decision.blend is not None:
-            props.clear()
-            props.update(f[1].props)
-        if not decision.on_source or decision.blend is not None:
-            props.pop("_AbsoluteTime", None)
-        _mark_scene(props, decision, first=n == 0, last=n == output.num_frames - 1)
-        if decision.duration is None:
-            props.pop("_DurationNum", None)
-            props.pop("_DurationDen", None)
-        else:
-            props["_DurationNum"], props["_DurationDen"] = decision.duration.numerator, decision.duration.denominator
-        return out
-
-    template = picture.std.BlankClip(length=output.num_frames, keep=True)
-    return template.std.ModifyFrame([picture, props_source, plan], finish)
-
-
-def _mark_scene(props: vs.FrameProps, decision: decisions.Decision, *, first: bool, last: bool) -> None:
-    """One first and one last frame per scene; the source's own word stands at both ends of the clip, and frames without marks get none but real ones."""
-    for name, mark, keep in (("_SceneChangePrev", decision.scene_first, first), ("_SceneChangeNext", decision.scene_last, last)):
-        if not keep and (mark or name in props):
-            props[name] = int(mark)

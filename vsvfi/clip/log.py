@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import vapoursynth as vs
 
@@ -28,3 +28,16 @@ def library_log_to_core() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+def once(level: vs.MessageType) -> Callable[[str], None]:
+    """A function that logs the first line it is given and drops all later ones."""
+    core, told = vs.core.core, False
+
+    def log(text: str) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            core.log_message(level, f"interpolate: {text}")
+
+    return log

@@ -14,7 +14,10 @@ from typing import cast
 
 import vapoursynth as vs
 
+from vsvfi.clip.failures import essential, reporting
+from vsvfi.clip.log import once
 from vsvfi.clip.props import read_integer
+from vsvfi.clip.readable import UNREADABLE, fault_of
 from vsvfi.errors import ArgumentError
 from vsvfi.plan.policy import Facts
 
@@ -45,6 +48,8 @@ _WHITE_NOISE = {2: 0.31, 4: 0.17}
 def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates: bool = True) -> vs.VideoNode:
     """A 1x1 clip as long as `clip` with the facts about the step from frame k to k + 1 in frame k; decode its frames with `read`.
 
+    Frames of `readable.readable(clip)` that could not be had count as frames about which nothing is known.
+
     Args:
         clip: constant format and size: Gray, YUV or RGB, 8 to 16 bit, half or float.
         scene: "auto" (what the source's props say, own measure where they say nothing), "props" (only props), "off" (never a cut).
@@ -60,25 +65,46 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
     last = clip.num_frames - 1
     factor = 4 if min(clip.width, clip.height) >= 720 else 2
     blank = clip.std.BlankClip(width=1, height=1, format=vs.GRAY8, keep=True)
-    said = blank.std.CopyFrameProps(clip, props=[_NEXT, _PREVIOUS])
+    said = blank.std.CopyFrameProps(clip, props=[_NEXT, _PREVIOUS, UNREADABLE])
     pooled = _pooled(clip, factor)
-    statistics = blank.std.CopyFrameProps(_statistics(pooled))
+    statistics = blank.std.CopyFrameProps(_statistics(pooled)).std.CopyFrameProps(clip, props=[UNREADABLE])
     differences = [blank.std.CopyFrameProps(_differences(clip, pooled))] if duplicates else []
     window = range(-BEFORE, AFTER + 1) if scene == "auto" else range(2) if duplicates else range(0)
     planes = pooled.format.num_planes
 
+    def measures(n: int, frames: list[vs.VideoFrame]) -> tuple[float, bool, bool]:
+        """Score, cut and duplicate of the step from n to n + 1."""
+        stated = _stated(frames[1].props, frames[2].props) if scene != "off" else False
+        around = {
+            n + offset: _Statistics.of(frame.props, planes)
+            for offset, frame in zip(window, frames[3:])
+            if 0 <= n + offset <= last and fault_of(frame.props) is None
+        }
+        score = _score(around, n) if scene == "auto" and n < last else 0.0
+        cut = n < last and (score > limit if stated is None else stated)
+        compared = n in around and n + 1 in around
+        duplicate = duplicates and compared and _is_duplicate(frames[-1].props, around[n], around[n + 1], _WHITE_NOISE[factor])
+        return score, cut, duplicate
+
+    warn = once(vs.MESSAGE_TYPE_WARNING)
+
     def judge(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:
         frames = cast(list[vs.VideoFrame], f)
+        try:
+            score, cut, duplicate = measures(n, frames)
+        except Exception as error:  # facts only inform a decision: without them frames are interpolated
+            warn(f"scene changes and duplicates at source frame {n} cannot be measured ({essential(error)})")
+            score, cut, duplicate = 0.0, False, False
         out = frames[0].copy()
-        stated = _stated(frames[1].props, frames[2].props) if scene != "off" else False
-        around = {n + offset: _Statistics.of(frame.props, planes) for offset, frame in zip(window, frames[3:]) if 0 <= n + offset <= last}
-        score = _score(around, n) if scene == "auto" and n < last else 0.0
-        cut = score > limit if stated is None else stated
-        duplicate = duplicates and n < last and _is_duplicate(frames[-1].props, around[n], around[n + 1], _WHITE_NOISE[factor])
-        out.props.update({SCORE: score, CUT: int(n < last and cut), DUPLICATE: int(duplicate)})
+        out.props.update({SCORE: score, CUT: int(cut), DUPLICATE: int(duplicate)})
+        fault = fault_of(frames[1].props)
+        if fault is not None:
+            out.props[UNREADABLE] = fault
         return out
 
-    return blank.std.ModifyFrame([blank, said, _shifted(said, 1), *(_shifted(statistics, offset) for offset in window), *differences], judge)
+    return blank.std.ModifyFrame(
+        [blank, said, _shifted(said, 1), *(_shifted(statistics, offset) for offset in window), *differences], reporting(judge, "source frame")
+    )
 
 
 def read(frame: vs.VideoFrame) -> Facts:
@@ -174,9 +200,9 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
     """How much the step from k to k + 1 looks like a cut, 0 to 1.
 
     Args:
-        around: the frames k - BEFORE .. k + AFTER, as far as there are such frames.
+        around: the frames k - BEFORE .. k + AFTER, as far as there are such frames and they can be had.
     """
-    strongest = max(around[i].variance for i in range(k - 3, k + 5) if i in around)
+    strongest = max((around[i].variance for i in range(k - 3, k + 5) if i in around), default=0.0)
 
     def apart(i: int, distance: int) -> tuple[float, float]:
         """Squared difference of the means, and mean squared difference of what varies around them, of frames i and i + distance."""

@@ -13,6 +13,7 @@ from math import ceil, floor
 
 import vapoursynth as vs
 
+from vsvfi.clip.failures import reporting
 from vsvfi.plan.timeline import LARGEST_LENGTH, Timeline
 
 _LONGEST_CYCLE = 2048
@@ -51,7 +52,7 @@ class Selection:
                 kept[drift] = self._selected(_shifted(clip, offset + drift))
             return kept[drift]
 
-        return clip.std.BlankClip(length=timeline.length, keep=True).std.FrameEval(pick, clip_src=clip)
+        return clip.std.BlankClip(length=timeline.length, keep=True).std.FrameEval(reporting(pick), clip_src=clip)
 
     def choose(self, clip: vs.VideoNode, offsets: range, plan: vs.VideoNode, prop: str) -> vs.VideoNode:
         """`clip` aligned to the output at the source frame that `plan` names in `prop`, which lies within `offsets` of the current one."""
@@ -64,7 +65,7 @@ class Selection:
             return nodes[int(f.props[prop]) - timeline.source_index(n)]
 
         template = clip.std.BlankClip(length=self._timeline.length, keep=True)
-        return template.std.FrameEval(pick, prop_src=plan, clip_src=list(nodes.values()))
+        return template.std.FrameEval(reporting(pick), prop_src=plan, clip_src=list(nodes.values()))
 
     def _selected(self, clip: vs.VideoNode) -> vs.VideoNode:
         """The cycle applied to a clip as long as the source, up to the longest possible clip."""

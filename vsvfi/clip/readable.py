@@ -1,0 +1,64 @@
+"""A clip for measurements alone: frames that cannot be had become blank ones that say so, instead of failing all that look at them.
+
+VapourSynth fails a callback of whose declared inputs one fails, so the guard asks for the frame itself and waits. The
+core lends the waiting thread's place to another one (since R78), and several guards take turns, so that slow sources
+keep their concurrency. Only facts pass through here: a frame that is shown or blended comes from the clip itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import vapoursynth as vs
+
+from vsvfi.clip.failures import essential, reporting
+
+UNREADABLE = "_vsvfi_unreadable"
+"""Prop of a blank frame that stands for one that cannot be had: the cause."""
+
+_MOST_GUARDS = 32
+_MOST_WARNINGS = 20
+
+
+def readable(clip: vs.VideoNode) -> vs.VideoNode:
+    """`clip`, with a blank frame that has the prop UNREADABLE in the place of each frame that fails.
+
+    The first failures are logged as warnings, each frame once.
+    """
+    core = vs.core.core
+    blank = clip.std.BlankClip(width=1, height=1, format=vs.GRAY8, keep=True)
+    template = clip.std.BlankClip(keep=True)
+    told: set[int] = set()
+
+    def guard(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        try:
+            return clip.get_frame(n)
+        except Exception as error:
+            cause = essential(error)
+        if n not in told and len(told) < _MOST_WARNINGS:
+            told.add(n)
+            more = "; later ones are not reported" if len(told) == _MOST_WARNINGS else ""
+            core.log_message(
+                vs.MESSAGE_TYPE_WARNING,
+                f"interpolate: source frame {n} cannot be read, so scene changes and duplicates next to it are unknown ({cause}){more}",
+            )
+        with template.get_frame(n) as empty:
+            out = empty.copy()
+        out.props[UNREADABLE] = cause
+        return out
+
+    guards = [template.std.ModifyFrame(blank, reporting(guard, "source frame")) for _ in range(_guards(core))]
+    if len(guards) == 1:
+        return guards[0]
+    return template.std.FrameEval(lambda n: guards[n % len(guards)], clip_src=guards)
+
+
+def fault_of(props: Mapping[str, object]) -> str | None:
+    """Why the frame with these props cannot be had; None where it can."""
+    fault = props.get(UNREADABLE)
+    return fault.decode(errors="replace") if isinstance(fault, bytes) else None if fault is None else str(fault)
+
+
+def _guards(core: vs.Core) -> int:
+    """As many source frames may be made at once as without a guard."""
+    return max(1, min(core.num_threads, _MOST_GUARDS))
