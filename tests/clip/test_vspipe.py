@@ -97,10 +97,10 @@ def test_info_is_quick_and_quiet(script: Path) -> None:
 
 def test_errors_reach_the_user(tmp_path: Path) -> None:
     path = tmp_path / "wrong.vpy"
-    path.write_text("import vapoursynth as vs, vsvfi\nvsvfi.interpolate(vs.core.std.BlankClip(), model='rife').set_output()\n")
+    path.write_text("import vapoursynth as vs, vsvfi\nvsvfi.interpolate(vs.core.std.BlankClip(), model='riff').set_output()\n")
     done = vspipe("--info", path)
     assert done.returncode == 1
-    assert b"interpolate: model='rife', is not a known model" in done.stderr
+    assert b"interpolate: model='riff', is not a known model" in done.stderr
     assert done.stdout == b""
 
 
