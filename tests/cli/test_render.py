@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.media_files import FLASH, flash_video, listing, luma, make, moving_video, packets, tone_start
+from tests.cli.media_files import FLASH, ffmpeg, flash_video, listing, luma, make, moving_video, packets, tone_start
 from vsvfi.cli import main
 from vsvfi.cli.bench import write_random_weights
 from vsvfi.cli.summary import Summary, describe, progress_line
@@ -253,3 +253,28 @@ def test_the_summary_and_the_progress_are_one_line_each(capsys: pytest.CaptureFi
     report(20, 20, 2.5)
     assert capsys.readouterr().err == "frame 20/20, 2.50 frames/s, 0 s left\n"
     assert dataclasses.asdict(summary)["frames"] == 20
+
+
+def test_a_short_file_is_refused_though_every_program_succeeded(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = moving_video(tmp_path / "in.mkv", frames=8)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    wrapper = folder / "ffmpeg"
+    short = f'head -c 40000 | "{ffmpeg()}" "$@"; cat > /dev/null'
+    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *yuv4mpegpipe*) {short};; *) exec "{ffmpeg()}" "$@";; esac\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    output = tmp_path / "out.mkv"
+    told = refused(capsys, video, "-o", output, "--model", MODEL, "--weights", weights, "--encoder", "ffv1")
+    assert re.search(r"the finished file holds \d of 16 frames", told)
+    assert not output.exists()
+
+
+def test_what_is_lost_is_said_in_one_line(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = moving_video(tmp_path / "in.mkv", "-c:v", "ffv1", "-pix_fmt", "yuva420p", frames=3)
+    options = ("--model", MODEL, "--weights", weights, "--encoder", "libx264", "--multi", "1")
+    assert main(["render", str(video), "-o", str(tmp_path / "out.mkv"), *map(str, options)]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("not carried over")]
+    assert lines == ["not carried over (libx264, .mkv to matroska): transparency"]

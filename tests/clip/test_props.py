@@ -11,7 +11,7 @@ import vapoursynth as vs
 import vsvfi
 from tests.fakes import Recorder, numbered
 from vsvfi.clip.props import LARGEST_INTEGER, read_duration, read_integer, read_numbers, storable
-from vsvfi.media.encoding import x265_hdr
+from vsvfi.media.hdr import x265_hdr
 
 READ = (
     "_Matrix", "_Range", "_ChromaLocation", "_FieldBased", "_Transfer", "_Primaries", "_DurationNum", "_DurationDen", "_SceneChangeNext",

@@ -13,8 +13,9 @@ import vapoursynth as vs
 
 from tests.cli.media_files import ffmpeg, make
 from vsvfi.cli.scripting import open_video, show
-from vsvfi.media.encoding import Facts, Part, Quality, container, ffmpeg_arguments
+from vsvfi.media.encoding import Facts, Part, Quality, container, ffmpeg_arguments, planned
 from vsvfi.media.probe import Media, probe
+from vsvfi.media.verify import verify
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24000/1001:duration=2")
 SOUND = ("-f", "lavfi", "-i", "sine=duration=2")
@@ -92,17 +93,17 @@ def build(name: str, folder: Path) -> tuple[Path, int]:
 def shown_clip(media: Media, index: Path) -> vs.VideoNode:
     """The clip that render.vpy hands to `interpolate()`."""
     clip = open_video(str(media.path), str(index), media.video.index)
-    return show(clip, str(media.rate), media.decoded, media.hidden, media.repeats)
+    return show(clip, str(media.rate), media.decoded, media.hidden, media.repeats, media.turn)
 
 
-def passage(source: Path, output: Path, part: Part = Part(), program: str | None = None) -> Media:  # noqa: B008 - immutable
+def passage(source: Path, output: Path, part: Part = Part(), program: str | None = None, encoder: str = "libx264") -> Media:  # noqa: B008 - immutable
     """Through everything but `interpolate()`: source filter, pipe, ffmpeg, with the streams of the source."""
     if not hasattr(vs.core, "lsmas"):
         pytest.skip("no source filter")
     media = probe(source)
     clip = shown_clip(media, output.with_suffix(".lwi"))
-    facts = Facts(64, 48, clip.num_frames, Fraction(clip.fps), clip.num_frames, Fraction(clip.fps), True, {}, "cpu")
-    quality = Quality("libx264", 10, "ultrafast")
+    facts = Facts(clip.width, clip.height, clip.num_frames, Fraction(clip.fps), clip.num_frames, Fraction(clip.fps), True, {}, "cpu")
+    quality = Quality(encoder, 10, "ultrafast")
     arguments = ffmpeg_arguments(facts, quality, media, part, output, container(output), folder=output.parent)
     selected = clip[part.first : part.first + part.count(clip.num_frames)]
     with subprocess.Popen([program or ffmpeg(), *arguments], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -112,6 +113,7 @@ def passage(source: Path, output: Path, part: Part = Part(), program: str | None
         process.stdin.close()
         told = process.stderr.read().decode()
     assert process.returncode == 0, told
+    verify(output, planned(facts, media, part, container(output)))
     return media
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from vsvfi.errors import VsvfiError
-from vsvfi.media.encoding import Facts, Part, Quality, container, encoder_arguments, ffmpeg_arguments, picture_filters, x265_hdr
+from vsvfi.media.encoding import Facts, Part, Quality, container, encoder_arguments, ffmpeg_arguments, picture_filters
+from vsvfi.media.hdr import x265_hdr
 from vsvfi.media.probe import Media, Stream
 
 MASTERING = {
@@ -54,8 +55,18 @@ def test_hdr_metadata_goes_to_x265_in_its_own_units() -> None:
 
 
 def test_the_encoder_decides_what_is_passed() -> None:
-    assert encoder_arguments(facts(), Quality("libx265", 20, "fast")) == ["-c:v", "libx265", "-crf", "20", "-preset", "fast", "-x265-params", "log-level=error"]
-    assert encoder_arguments(facts(), Quality("ffv1")) == ["-c:v", "ffv1"]
+    fast = Quality("libx265", 20, "fast")
+    assert encoder_arguments(facts(), fast) == [
+        "-c:v:0",
+        "libx265",
+        "-crf",
+        "20",
+        "-preset",
+        "fast",
+        "-x265-params",
+        "log-level=error",
+    ]
+    assert encoder_arguments(facts(), Quality("ffv1")) == ["-c:v:0", "ffv1"]
 
 
 def test_without_media_only_the_pipe_is_read() -> None:

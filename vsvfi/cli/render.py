@@ -25,15 +25,16 @@ from vsvfi.cli.programs import Encoder, find_encoder
 from vsvfi.cli.summary import Summary, describe, progress_line, summarise
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.media import encoder_args
+from vsvfi.media.carried import left_behind
 from vsvfi.media.codecs import sound_notes
-from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, container, ffmpeg_arguments
+from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, container, ffmpeg_arguments, planned
+from vsvfi.media.losses import depth, hdr_losses, pixel_formats, pixel_losses
 from vsvfi.media.probe import Media, probe
+from vsvfi.media.verify import verify
 
 HELP = "interpolate a video file and encode it with ffmpeg, sound included"
 
 _NAMED = ("model", "multi", "fps", "scale", "device", "precision", "scene", "duplicates", "weights")
-_DEPTHS = {"libx265": 12}
-"""Bits per sample that an encoder can take; 10 for the others."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +171,7 @@ def render(
             "decoded": media.decoded,
             "hidden": media.hidden,
             "repeats": media.repeats,
+            "turn": media.turn,
         }
         script = importlib.resources.files("vsvfi.cli").joinpath("render.vpy").read_text(encoding="utf-8")
         return run_script(
@@ -218,7 +220,7 @@ def run_script(
         **work,
         "arguments": arguments,
         "part": [part.first, part.last],
-        "depth": _DEPTHS.get(quality.encoder, 10),
+        "depth": depth(encoder.ffmpeg, encoder.name),
         "facts": str(facts_file),
     }
     _write_job(path, script, job, work)
@@ -231,6 +233,8 @@ def run_script(
             raise ArgumentError("start", part.first, f"the output has {facts.frames} frames, numbered from 0", "choose a part inside it")
         if part.last is not None and part.last >= facts.frames:
             say(f"the output ends with frame {facts.frames - 1}, before end={part.last}")
+        if media is not None:
+            _warn(media, form, encoder, facts)
         return [encoder.ffmpeg, *ffmpeg_arguments(facts, quality, media, part, unfinished, form, more, output.scratch)]
 
     outcome = run_chain(
@@ -241,8 +245,17 @@ def run_script(
         output,
         vspipe_options=[] if requests is None else ["-r", str(requests)],
         report=progress_line(),
+        verify=lambda path: verify(path, planned(seen[0], media, part, form)),
     )
     return summarise(output.given, str(arguments.get("model", "builtin")), encoder.name, seen[0], outcome)
+
+
+def _warn(media: Media, form: str, encoder: Encoder, facts: Facts) -> None:
+    """Name in one line what the output will lack."""
+    formats = pixel_formats(encoder.ffmpeg, encoder.name)
+    lost = [*pixel_losses(media.pixels, formats), *hdr_losses(media, encoder.name, facts.props), *left_behind(media, form)]
+    if lost:
+        say(f"not carried over ({encoder.name}, {media.path.suffix} to {form}): {', '.join(lost)}")
 
 
 def check_files(video: Path, output: Path) -> None:

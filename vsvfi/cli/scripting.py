@@ -14,6 +14,8 @@ from typing import Any
 
 import vapoursynth as vs
 
+from vsvfi.clip.props import read_integer
+
 
 def open_video(path: str, index: str, stream: int | None = None) -> vs.VideoNode:
     """Return a video stream of a file, opened by lsmas or bestsource.
@@ -34,7 +36,7 @@ def open_video(path: str, index: str, stream: int | None = None) -> vs.VideoNode
     raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas (or vapoursynth-bestsource)")
 
 
-def show(clip: vs.VideoNode, rate: str, decoded: int, hidden: Sequence[int], repeats: Sequence[int]) -> vs.VideoNode:
+def show(clip: vs.VideoNode, rate: str, decoded: int, hidden: Sequence[int], repeats: Sequence[int], turn: str = "") -> vs.VideoNode:
     """Return the frames of a source filter that a player shows, at a constant rate.
 
     Args:
@@ -43,6 +45,7 @@ def show(clip: vs.VideoNode, rate: str, decoded: int, hidden: Sequence[int], rep
         decoded: number of frames in the file; source filters give all of them, or only those that are shown.
         hidden: positions of the frames not shown: an edit list leaves them out, or they cannot be decoded.
         repeats: how often each frame shown is repeated to reach the rate, empty for once.
+        turn: how they are turned, see `vsvfi.media.probe.Media`.
 
     Raises:
         vapoursynth.Error: the source filter gives another number of frames, and the rate is not constant.
@@ -62,7 +65,32 @@ def show(clip: vs.VideoNode, rate: str, decoded: int, hidden: Sequence[int], rep
     doubled = [index for index, times in enumerate(filter(None, repeats)) for _ in range(times - 1)]
     clip = clip.std.DeleteFrames(dropped) if dropped else clip
     clip = clip.std.DuplicateFrames(doubled) if doubled else clip
-    return clip.std.AssumeFPS(fpsnum=exact.numerator, fpsden=exact.denominator)
+    return _turned(clip.std.AssumeFPS(fpsnum=exact.numerator, fpsden=exact.denominator), turn)
+
+
+def _turned(clip: vs.VideoNode, turn: str) -> vs.VideoNode:
+    """The clip as its display matrix shows it; y4m and most containers cannot hand the matrix on."""
+    for step in turn:
+        clip = {"t": clip.std.Transpose, "h": clip.std.FlipHorizontal, "v": clip.std.FlipVertical}[step]()
+    if "t" not in turn:
+        return clip
+    sited = {0: 5 if "v" in turn else 3, 3: 0}  # chroma on the left comes to lie at the top, or at the bottom
+
+    def swap(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        copy = f.copy()
+        across, down = read_integer(f.props, "_SARNum", 1), read_integer(f.props, "_SARDen", 1)
+        copy.props["_SARNum"], copy.props["_SARDen"] = down, across
+        location = read_integer(f.props, "_ChromaLocation")
+        if location is not None:
+            copy.props["_ChromaLocation"] = sited.get(location, location)
+        return copy
+
+    clip = clip.std.ModifyFrame(clip, swap)
+    form = clip.format
+    if form.subsampling_h > form.subsampling_w:  # 4:2:2 turned is 4:4:0, which y4m does not know
+        wanted = vs.core.core.query_video_format(form.color_family, form.sample_type, form.bits_per_sample, 0, 0)
+        clip = clip.resize.Bicubic(format=wanted.id)
+    return clip
 
 
 def sample_clip(width: int = 640, height: int = 360, length: int = 48, seed: int = 0) -> vs.VideoNode:

@@ -11,12 +11,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vsvfi.clip.props import read_integer, read_numbers
+from vsvfi.clip.props import read_integer
 from vsvfi.errors import VsvfiError
 from vsvfi.media import sidecar
-from vsvfi.media.codecs import fit_sound
+from vsvfi.media.carried import carried, kept
 from vsvfi.media.encoder_args import merge
+from vsvfi.media.hdr import svtav1_hdr, x265_hdr
 from vsvfi.media.probe import Media
+from vsvfi.media.verify import Expected
 
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm", ".nut": "nut", ".avi": "avi"}
 
@@ -40,8 +42,6 @@ _FACTORS = {"libx265": 18, "libx264": 16, "libvpx-vp9": 24}
 
 _APART = Fraction(2, 1_000_000)
 """Added to the offset of a source, in seconds: one that equals the start of a transport stream, ffmpeg replaces by another."""
-
-_TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def ffmpeg_arguments(
         folder: for a file with streams that must be rewritten, see `sidecar`.
     """
     inputs = ["-f", "yuv4mpegpipe", "-i", "-"]
-    carried: list[str] = []
+    taken: list[str] = []
     if media is not None:
         placed = place(media, part, facts)
         inputs += ["-itsoffset", _seconds(_APART - placed.begin), *placed.skip(), "-i", f"file:{media.path}"]
@@ -134,12 +134,21 @@ def ffmpeg_arguments(
             path = folder / ("beside.mp4" if all(stream.codec == "mov_text" for stream in beside) else "beside.mkv")
             sidecar.write(media.path, beside, placed.window, placed.origin, path)
             inputs += ["-itsoffset", _seconds(placed.origin - placed.begin), "-i", f"file:{path}"]
-        carried = _carried(media, form, placed, [stream.index for stream in beside])
+        places = {stream.index: f"2:{number}" for number, stream in enumerate(beside)}
+        taken = [*carried(media, form, places, folder), *placed.cuts()]
     return [
-        *("-hide_banner", "-loglevel", "error", "-nostats", "-y", "-copyts"), *inputs, "-map", "0:v:0", *carried,
-        *("-filter:v:0", ",".join(picture_filters(facts))), *_chroma_location(facts), *merge(encoder_arguments(facts, quality), more),
+        *("-hide_banner", "-loglevel", "error", "-nostats", "-y", "-copyts"), *inputs, "-map", "0:v:0",
+        *("-filter:v:0", ",".join(picture_filters(facts))), *_chroma_location(facts),
+        *merge([*encoder_arguments(facts, quality), *_tag(quality.encoder, form)], more),
+        *taken,
         *("-max_muxing_queue_size", "4096", "-f", form, f"file:{target}"),
     ]  # fmt: skip
+
+
+def planned(facts: Facts, media: Media | None, part: Part, form: str) -> Expected:
+    """What the finished file must hold."""
+    streams = [0, 0] if media is None else [len(kept(media, form, kind)) for kind in ("audio", "subtitle")]
+    return Expected(part.count(facts.frames), facts.rate, *streams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +170,13 @@ class Place:
     def skip(self) -> list[str]:
         """Input options that leave out packets before `cut`."""
         return [] if self.cut is None else ["-seek_timestamp", "1", "-ss", _seconds(self.cut)]
+
+    def cuts(self) -> list[str]:
+        """Output options that end the output, and move what lies before its first frame to zero."""
+        before = [] if self.cut is None else ["-copypriorss", "0"]
+        end = [] if self.end is None else ["-t", _seconds(self.end - self.begin)]
+        later = ["-output_ts_offset", _seconds(self.begin - self.origin)] if self.begin > self.origin else []
+        return [*before, *end, *later]
 
     @property
     def window(self) -> sidecar.Window:
@@ -211,7 +227,7 @@ def _chroma_location(facts: Facts) -> list[str]:
 
 def encoder_arguments(facts: Facts, quality: Quality) -> list[str]:
     """The encoder with its settings and, for libx265, the HDR metadata of the clip."""
-    arguments = ["-c:v", quality.encoder]
+    arguments = ["-c:v:0", quality.encoder]
     crf = quality.crf if quality.crf is not None else _FACTORS.get(quality.encoder)
     arguments += [] if crf is None else ["-crf", f"{crf:g}"]
     arguments += ["-preset", quality.preset] if quality.preset else []
@@ -219,55 +235,15 @@ def encoder_arguments(facts: Facts, quality: Quality) -> list[str]:
         arguments += ["-b:v", "0", "-row-mt", "1"]  # quality alone decides, as with the other encoders
     if quality.encoder == "libx265":
         arguments += ["-x265-params", ":".join(["log-level=error", *x265_hdr(facts.props)])]
+    if quality.encoder == "libsvtav1" and (parameters := svtav1_hdr(facts.props)):
+        arguments += ["-svtav1-params", ":".join(parameters)]
     return arguments
 
 
-def x265_hdr(props: Mapping[str, Any]) -> list[str]:
-    """Mastering display and content light levels as x265 takes them: primaries in units of 0.00002, luminance of 0.0001 cd/m2."""
-    parameters = []
-    xs, ys = (read_numbers(props, f"MasteringDisplayPrimaries{axis}") for axis in "XY")
-    white = [number for axis in "XY" for number in read_numbers(props, f"MasteringDisplayWhitePoint{axis}")[:1]]
-    light = [number for end in ("Min", "Max") for number in read_numbers(props, f"MasteringDisplay{end}Luminance")[:1]]
-    if len(xs) == len(ys) == 3 and len(white) == len(light) == 2:
-        points = {**dict(zip("RGB", zip(xs, ys))), "W": (white[0], white[1])}
-        low, high = light
-        named = "".join(f"{'WP' if name == 'W' else name}({round(points[name][0] * 50000)},{round(points[name][1] * 50000)})" for name in "GBRW")
-        parameters.append(f"master-display={named}L({round(high * 10000)},{round(low * 10000)})")
-    brightest = read_integer(props, "ContentLightLevelMax")
-    if brightest is not None:
-        parameters.append(f"max-cll={brightest},{read_integer(props, 'ContentLightLevelAverage', 0)}")
-    return [*parameters, "hdr10=1"] if parameters else []
-
-
-def _carried(media: Media, form: str, placed: Place, beside: Sequence[int]) -> list[str]:
-    """Maps and codecs for the streams taken over: all sound, the subtitles that the container can hold, attached fonts.
-
-    Args:
-        beside: numbers of the streams that come from the sidecar, in its order.
-    """
-    origin = {index: f"2:{number}" for number, index in enumerate(beside)}
-    arguments = ["-map_metadata", "1", "-map_chapters", "1"]
-    for stream in media.of("audio"):
-        arguments += ["-map", origin.get(stream.index, f"1:{stream.index}")]
-    arguments += fit_sound(form, media.audio)
-    if placed.cut is not None:  # what lies before is left out, not shown before the first frame
-        arguments += ["-copypriorss", "0"]
-    matroska = form == "matroska"
-    kept = 0
-    for stream in media.of("subtitle"):
-        text = stream.codec in _TEXT_SUBTITLES
-        if not matroska and not (form in ("mp4", "mov") and text):
-            continue
-        fitting = ("srt" if stream.codec == "mov_text" else "copy") if matroska else ("copy" if stream.codec == "mov_text" else "mov_text")
-        arguments += ["-map", origin.get(stream.index, f"1:{stream.index}"), f"-c:s:{kept}", fitting]
-        kept += 1
-    if matroska and media.attachments:
-        arguments += ["-map", "1:t?", "-c:t", "copy"]
-    if placed.end is not None:
-        arguments += ["-t", _seconds(placed.end - placed.begin)]
-    if placed.begin > placed.origin:
-        arguments += ["-output_ts_offset", _seconds(placed.begin - placed.origin)]
-    return arguments
+def _tag(encoder: str, form: str) -> list[str]:
+    """HEVC in MP4 and MOV bears the tag that Apple's players ask for."""
+    hevc = encoder == "libx265" or encoder.startswith("hevc_")
+    return ["-tag:v:0", "hvc1"] if hevc and form in ("mp4", "mov") else []
 
 
 def _seconds(time: Fraction) -> str:

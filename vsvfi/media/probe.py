@@ -13,6 +13,7 @@ presented. A render keeps every distance between them. Presentation means:
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +26,8 @@ from vsvfi.media.times import first_at, judge, presentation_times, repeats
 
 _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
 """Names of decoders that differ from those of their codecs."""
+
+_DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS": "HDR10+ metadata", "DOVI_RPU_BUFFER": "Dolby Vision metadata", "DOVI_METADATA": "Dolby Vision metadata"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Media:
         decoded: number of frames including those not shown.
         hidden: positions in `decoded` of the frames that are not shown.
         repeats: for each frame shown, how often it is shown at the constant `rate`.
-        rotation: degrees by which the picture is to be turned anticlockwise for showing: 0, 90, 180 or 270.
+        turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and down.
+        dynamic_hdr: names of the dynamic HDR metadata that its first frame has.
         pixels: ffmpeg's name of the pixel format.
         alpha: its pixels have transparency.
     """
@@ -83,7 +87,8 @@ class Media:
     decoded: int = 0
     hidden: tuple[int, ...] = ()
     repeats: tuple[int, ...] = ()
-    rotation: int = 0
+    turn: str = ""
+    dynamic_hdr: tuple[str, ...] = ()
     pixels: str = "yuv420p"
     alpha: bool = False
 
@@ -116,7 +121,7 @@ def probe(path: Path) -> Media:
     av = pyav()
     try:
         with open_container(av, path) as container:
-            index = int(_first_video(container, path).index)
+            index = int(first_video(container, path).index)
             packets = _packets(container)
         if not any(packet.stream == index for packet in packets):
             raise VsvfiError(f"{path} holds no video frames; give another file")
@@ -141,7 +146,8 @@ class _Packet:
 @dataclass(frozen=True, slots=True)
 class _FirstFrame:
     time: int | None
-    rotation: int
+    turn: str
+    dynamic_hdr: tuple[str, ...]
 
 
 def open_container(av: Any, path: Path) -> Any:
@@ -156,7 +162,12 @@ def _url(path: Path) -> str:
     return f"file:{path}"
 
 
-def _first_video(container: Any, path: Path) -> Any:
+def first_video(container: Any, path: Path) -> Any:
+    """The first video stream that is no cover.
+
+    Raises:
+        VsvfiError: there is none.
+    """
     for stream in container.streams.video:
         if not _is_cover(stream):
             return stream
@@ -193,8 +204,19 @@ def _first_frame(container: Any, video: Any, path: Path) -> _FirstFrame:
         except (OSError, ValueError):
             continue  # before the first key frame
         for frame in frames:
-            return _FirstFrame(frame.pts if frame.pts is not None else frame.dts, int(frame.rotation or 0) % 360)
+            data = {kind.name: frame.side_data.get(kind) for kind in frame.side_data}
+            matrix = data.get("DISPLAYMATRIX")
+            dynamic = tuple(dict.fromkeys(name for kind, name in _DYNAMIC_HDR.items() if kind in data))
+            return _FirstFrame(frame.pts if frame.pts is not None else frame.dts, turn_of(bytes(matrix)) if matrix else "", dynamic)
     raise VsvfiError(f"{path} holds no video frame that can be decoded; give another file")
+
+
+def turn_of(matrix: bytes) -> str:
+    """What a display matrix does to a picture, see `Media.turn`; turns by other angles than right ones are left out."""
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        return "t" + ("h" if c < 0 else "") + ("v" if b < 0 else "")
+    return ("h" if a < 0 else "") + ("v" if d < 0 else "")
 
 
 def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first: _FirstFrame) -> Media:
@@ -222,7 +244,8 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
         decoded=len(times),
         hidden=hidden,
         repeats=() if constant else repeats(shown, rate),
-        rotation=first.rotation,
+        turn=first.turn,
+        dynamic_hdr=first.dynamic_hdr,
         pixels=context.pix_fmt or "yuv420p",
         alpha=bool(context.format) and any(component.is_alpha for component in context.format.components),
     )

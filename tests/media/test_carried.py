@@ -1,0 +1,132 @@
+"""Everything that a container says beyond pixels: one test for each row of the table in docs/render.md."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.cli.media_files import listing, make, moving_video, run_ffmpeg
+from tests.media.containers import PICTURE, SOUND, X264, passage
+from vsvfi.media.carried import left_behind
+from vsvfi.media.encoding import Part
+from vsvfi.media.probe import Media, Stream, probe, turn_of
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """A picture with a title, two sounds, subtitles and chapters."""
+    words, chapters = tmp_path / "a.srt", tmp_path / "a.txt"
+    words.write_text("1\n00:00:00,200 --> 00:00:01,800\nlong\n\n2\n00:00:01,900 --> 00:00:02,000\nlate\n")
+    chapters.write_text(";FFMETADATA1\ntitle=the film\n" + "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={t}\nEND={t + 1000}\ntitle=c{t}\n" for t in (0, 1000)))
+    picture = make(tmp_path / "p.mkv", *PICTURE, *X264)
+    tags = ("-metadata:s:v:0", "title=main", "-metadata:s:v:0", "language=jpn", "-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "title=talk")
+    marks = ("-disposition:a:0", "0", "-disposition:a:1", "default+comment", "-disposition:s:0", "forced")
+    maps = ("-map", "0:v", "-map", "1:a", "-map", "1:a", "-map", "2:s", "-map_metadata", "3", "-map_chapters", "3")
+    inputs = ("-i", picture, *SOUND, "-i", words, "-i", chapters)
+    return make(tmp_path / "film.mkv", *inputs, *maps, "-c:v", "copy", "-c:a", "aac", "-c:s", "srt", *tags, *marks)
+
+
+@pytest.mark.parametrize("form", [".mkv", ".mp4"])
+def test_titles_languages_dispositions_and_chapters(film: Path, tmp_path: Path, form: str) -> None:
+    output = tmp_path / f"out{form}"
+    passage(film, output)
+    media = probe(output)
+    first, second = media.of("audio")
+    assert (first.language, first.disposition) in (("deu", "0"), ("ger", "0"))
+    assert second.disposition in ("default+comment", "default")
+    assert media.of("subtitle")[0].disposition in ("forced", "default+forced")  # in MP4 one of a kind is always on
+    assert media.video.language == "jpn"
+    if form == ".mkv":
+        assert (media.video.title, second.title) == ("main", "talk")
+    with av.open(str(output)) as opened:
+        assert [chapter["metadata"]["title"] for chapter in opened.chapters()] == ["c0", "c1000"]
+        assert opened.metadata["title"] == "the film"
+
+
+@pytest.mark.parametrize("form", [".mkv", ".mp4"])
+def test_subtitles_that_begin_before_a_part_are_shown_at_its_start(film: Path, tmp_path: Path, form: str) -> None:
+    output = tmp_path / f"part{form}"
+    passage(film, output, Part(24, 35))
+    with av.open(str(output)) as opened:
+        packets = [packet for packet in opened.demux(opened.streams.subtitles[0]) if packet.size and b"long" in bytes(packet)]
+        assert len(packets) == 1
+        start, duration = (float(value * packets[0].time_base) for value in (packets[0].pts, packets[0].duration))
+    assert start == pytest.approx(0, abs=0.002)
+    assert duration == pytest.approx(1.8 - 24 * 1001 / 24000, abs=0.003) or duration == pytest.approx(12 * 1001 / 24000, abs=0.05)
+
+
+@pytest.mark.parametrize("source", [".mkv", ".mp4"])
+@pytest.mark.parametrize("form", [".mkv", ".mp4"])
+def test_cover_art(tmp_path: Path, source: str, form: str) -> None:
+    art = make(tmp_path / "art.png", "-f", "lavfi", "-i", "testsrc=size=32x32", "-frames:v", "1")
+    plain = make(tmp_path / f"plain{source}", *PICTURE, *X264)
+    if source == ".mkv":
+        film = make(
+            tmp_path / "film.mkv", "-i", plain, "-c", "copy", "-attach", art, "-metadata:s:t", "mimetype=image/png", "-metadata:s:t", "filename=cover.png"
+        )
+    else:
+        film = make(tmp_path / "film.mp4", "-i", plain, "-i", art, "-map", "0", "-map", "1", "-c", "copy", "-disposition:v:1", "attached_pic")
+    output = tmp_path / f"out{form}"
+    passage(film, output)
+    media = probe(output)
+    assert [stream.codec for stream in media.of("cover")] == ["png"]
+    with av.open(str(output)) as opened:
+        kept = next(bytes(packet) for packet in opened.demux(opened.streams[media.of("cover")[0].index]) if packet.size)
+    assert kept == art.read_bytes()
+
+
+def test_fonts(tmp_path: Path) -> None:
+    font = tmp_path / "a.ttf"
+    font.write_bytes(b"font")
+    plain = make(tmp_path / "plain.mkv", *PICTURE, *X264)
+    film = make(tmp_path / "film.mkv", "-i", plain, "-c", "copy", "-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font")
+    passage(film, tmp_path / "out.mkv")
+    assert len(probe(tmp_path / "out.mkv").of("attachment")) == 1
+
+
+@pytest.mark.parametrize(("encoder", "tag"), [("libx265", "hvc1"), ("libx264", "avc1")])
+def test_hevc_bears_the_tag_that_players_ask_for(tmp_path: Path, encoder: str, tag: str) -> None:
+    film = moving_video(tmp_path / "a.mkv", frames=3)
+    passage(film, tmp_path / "out.mp4", encoder=encoder)
+    with av.open(str(tmp_path / "out.mp4")) as opened:
+        assert opened.streams.video[0].codec_context.codec_tag == tag
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_turned_picture_is_shown_upright(tmp_path: Path, degrees: int) -> None:
+    film = moving_video(tmp_path / "a.mp4", frames=3)
+    turned = make(tmp_path / "b.mp4", "-i", film, "-c", "copy", "-metadata:s:v", f"rotate={degrees}")
+    if degrees and not probe(turned).turn:
+        turned = make(tmp_path / "b.mp4", "-display_rotation", degrees, "-i", film, "-c", "copy")
+    passage(turned, tmp_path / "out.mkv")
+    before, after = (_gray(path) for path in (turned, tmp_path / "out.mkv"))
+    assert before.size == after.size
+    size = (96, 64) if degrees % 180 else (64, 96)
+    assert listing(tmp_path / "out.mkv").count(f"{size[1]}x{size[0]}") == 1
+    assert np.abs(before - after).mean() < 4
+
+
+def _gray(path: Path) -> np.ndarray:
+    done = run_ffmpeg("-v", "quiet", "-i", path, "-map", "0:v:0", "-f", "rawvideo", "-pix_fmt", "gray", "-")
+    return np.frombuffer(done.stdout, np.uint8).astype(np.int16)
+
+
+def test_mirrored_pictures_are_understood() -> None:
+    one = 1 << 16
+    assert turn_of(struct.pack("=9i", -one, 0, 0, 0, one, 0, 0, 0, 1 << 30)) == "h"
+    assert turn_of(struct.pack("=9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30)) == ""
+    assert turn_of(struct.pack("=9i", 0, one, 0, one, 0, 0, 0, 0, 1 << 30)) == "t"
+
+
+def test_what_a_container_cannot_hold_is_named() -> None:
+    kinds = (("audio", "aac"), ("subtitle", "hdmv_pgs_subtitle"), ("subtitle", "ass"), ("attachment", ""), ("data", ""), ("cover", "png"))
+    streams = tuple(Stream(number + 1, kind, codec) for number, (kind, codec) in enumerate(kinds))
+    media = Media(Path("a"), 1, Fraction(0), Fraction(25), True, streams=streams)
+    assert left_behind(media, "matroska") == ["data stream 5"]
+    assert left_behind(media, "mp4") == ["subtitle stream 2 (hdmv_pgs_subtitle)", "attachment stream 4", "data stream 5"]
+    assert len(left_behind(media, "webm")) == 5

@@ -1,0 +1,67 @@
+"""What an encoder cannot take is found before it starts; what SVT-AV1 can, reaches the file."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests.cli.media_files import ffmpeg, moving_video
+from tests.media.test_encoding import MASTERING, facts
+from vsvfi.media.encoding import Quality, encoder_arguments
+from vsvfi.media.hdr import svtav1_hdr
+from vsvfi.media.losses import depth, hdr_losses, pixel_formats, pixel_losses
+from vsvfi.media.probe import Media
+
+AV1 = ("yuv420p", "yuv420p10le")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "formats", "lost"),
+    [
+        ("yuv420p", AV1, []),
+        ("yuv420p10le", ("yuv420p",), ["10 bits per sample (8 are left)"]),
+        ("yuv444p", AV1, ["part of the chroma resolution"]),
+        ("yuv422p", ("yuv420p", "yuv444p"), []),
+        ("yuva420p", AV1, ["transparency"]),
+        ("gbrp", ("yuv444p", "gbrp"), ["RGB (it becomes YUV 4:4:4, BT.709)"]),
+        ("yuv420p12le", (), []),
+    ],
+)
+def test_losses_of_pixels(pixels: str, formats: tuple[str, ...], lost: list[str]) -> None:
+    assert pixel_losses(pixels, formats) == lost
+
+
+def test_an_encoder_says_what_it_takes() -> None:
+    assert "yuv420p" in pixel_formats(ffmpeg(), "libx264")
+    assert depth(ffmpeg(), "libx264") == 10
+    assert depth(ffmpeg(), "mpeg4") == 8
+    assert depth(ffmpeg(), "ffv1") == 16
+    assert depth(ffmpeg(), "no_such_encoder") == 10
+
+
+def test_hdr_metadata_for_svt_av1() -> None:
+    given = {**MASTERING, "ContentLightLevelMax": 900, "ContentLightLevelAverage": 300}
+    expected = "mastering-display=G(0.17,0.797)B(0.131,0.046)R(0.708,0.292)WP(0.3127,0.329)L(1000,0.005):content-light=900,300"
+    assert ":".join(svtav1_hdr(given)) == expected
+    arguments = encoder_arguments(facts(**given), Quality("libsvtav1"))
+    assert arguments[arguments.index("-svtav1-params") + 1] == expected
+
+
+def test_hdr_metadata_reaches_the_file(tmp_path: Path) -> None:
+    import av
+
+    given = {**MASTERING, "ContentLightLevelMax": 900, "ContentLightLevelAverage": 300}
+    if not pixel_formats(ffmpeg(), "libsvtav1"):
+        pytest.skip("this ffmpeg has no libsvtav1")
+    path = moving_video(tmp_path / "a.mkv", "-pix_fmt", "yuv420p10le", *encoder_arguments(facts(**given), Quality("libsvtav1", None, "12")), frames=3)
+    with av.open(str(path)) as opened:
+        names = {kind.name for frame in opened.decode(video=0) for kind in frame.side_data}
+    assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= names
+
+
+def test_encoders_without_hdr_metadata_are_named() -> None:
+    media = Media(Path("a"), 1, Fraction(0), Fraction(25), True, dynamic_hdr=("HDR10+ metadata",))
+    assert hdr_losses(media, "libx264", MASTERING) == ["HDR10 metadata", "HDR10+ metadata"]
+    assert hdr_losses(media, "libx265", MASTERING) == ["HDR10+ metadata"]

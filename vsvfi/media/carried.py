@@ -1,0 +1,107 @@
+"""ffmpeg's maps, codecs and tags for everything that comes from the source file beside the picture; and what stays behind.
+
+| source | Matroska | MP4, MOV | WebM, AVI, NUT |
+| --- | --- | --- | --- |
+| sound | yes | yes | yes |
+| text subtitles | yes | as mov_text | no |
+| picture subtitles, fonts | yes | no | no |
+| cover art | as attachment | yes | no |
+| chapters, titles, languages, dispositions | yes | yes | as the format has them |
+| data streams | no | no | no |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vsvfi.media.codecs import fit_sound
+from vsvfi.media.probe import Media, Stream, open_container
+from vsvfi.media.pyav import pyav
+
+_TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
+_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
+"""Ending and MIME type of pictures that Matroska takes for cover art."""
+
+
+def holds(form: str, stream: Stream) -> bool:
+    """Return whether a container takes over a stream of the source."""
+    matroska, mp4 = form == "matroska", form in ("mp4", "mov")
+    match stream.kind:
+        case "audio":
+            return True
+        case "subtitle":
+            return matroska or (mp4 and stream.codec in _TEXT_SUBTITLES)
+        case "attachment":
+            return matroska
+        case "cover":
+            return stream.codec in _TYPES and (matroska or mp4)
+        case _:
+            return False
+
+
+def kept(media: Media, form: str, kind: str) -> tuple[Stream, ...]:
+    """Return the streams of a kind that a container takes over."""
+    return tuple(stream for stream in media.of(kind) if holds(form, stream))
+
+
+def left_behind(media: Media, form: str) -> list[str]:
+    """Return names of the streams that a container does not take over."""
+    return [f"{stream.kind} stream {stream.index}{f' ({stream.codec})' if stream.codec else ''}" for stream in media.streams if not holds(form, stream)]
+
+
+def carried(media: Media, form: str, beside: Mapping[int, str], folder: Path | None) -> list[str]:
+    """Return ffmpeg output options for all that is taken over.
+
+    Args:
+        form: ffmpeg's name of the container.
+        beside: ffmpeg's names of streams that come from another file than the source, by number in the source.
+        folder: where cover art can be put down for ffmpeg to attach.
+    """
+    sound, words = kept(media, form, "audio"), kept(media, form, "subtitle")
+    arguments = ["-map_metadata", "1", "-map_chapters", "1"]
+    for stream in (*sound, *words):
+        arguments += ["-map", beside.get(stream.index, f"1:{stream.index}")]
+    arguments += fit_sound(form, media.audio)
+    for number, stream in enumerate(words):
+        arguments += [f"-c:s:{number}", _subtitle_codec(form, stream.codec)]
+    for letter, streams in (("v", (media.video,)), ("a", sound), ("s", words)):
+        for number, stream in enumerate(streams):
+            arguments += _labels(f"{letter}:{number}", stream)
+    fonts = kept(media, form, "attachment")
+    for stream in fonts:
+        arguments += ["-map", f"1:{stream.index}"]
+    return arguments + (["-c:t", "copy"] if fonts else []) + _covers(media, form, len(fonts), folder)
+
+
+def _labels(where: str, stream: Stream) -> list[str]:
+    """Title, language and disposition of a stream."""
+    labels = [("title", stream.title), ("language", stream.language)]
+    tags = [option for name, value in labels if value for option in (f"-metadata:s:{where}", f"{name}={value}")]
+    return [*tags, f"-disposition:{where}", stream.disposition]
+
+
+def _subtitle_codec(form: str, codec: str) -> str:
+    if form == "matroska":
+        return "srt" if codec == "mov_text" else "copy"
+    return "copy" if codec == "mov_text" else "mov_text"
+
+
+def _covers(media: Media, form: str, attachments: int, folder: Path | None) -> list[str]:
+    """Cover art: a video stream of its own in MP4, an attachment in Matroska."""
+    arguments: list[str] = []
+    for number, stream in enumerate(kept(media, form, "cover")):
+        if form != "matroska":
+            arguments += ["-map", f"1:{stream.index}", f"-c:v:{number + 1}", "copy", f"-disposition:v:{number + 1}", "attached_pic"]
+        elif folder is not None:
+            ending, mime = _TYPES[stream.codec]
+            name = f"cover{number or ''}.{ending}"
+            (folder / name).write_bytes(_picture(media.path, stream.index))
+            where = f"-metadata:s:t:{attachments + number}"
+            arguments += ["-attach", str(folder / name), where, f"mimetype={mime}", where, f"filename={name}"]
+    return arguments
+
+
+def _picture(path: Path, index: int) -> bytes:
+    with open_container(pyav(), path) as container:
+        return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
