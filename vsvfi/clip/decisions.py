@@ -12,8 +12,8 @@ from fractions import Fraction
 import vapoursynth as vs
 
 from vsvfi.clip import scenes
+from vsvfi.clip.durations import DurationOf
 from vsvfi.clip.failures import reporting
-from vsvfi.clip.props import read_duration, storable
 from vsvfi.clip.readable import fault_of
 from vsvfi.clip.select import Selection
 from vsvfi.errors import ClipError
@@ -50,20 +50,27 @@ class Decision:
         return None if self.first == self.second else Blend(self.first, self.second, self.t)
 
 
-def decision_clip(source: vs.VideoNode, facts: vs.VideoNode, selection: Selection, timeline: Timeline, policy: Policy) -> vs.VideoNode:
+def decision_clip(
+    source: vs.VideoNode,
+    facts: vs.VideoNode,
+    selection: Selection,
+    timeline: Timeline,
+    policy: Policy,
+    durations: tuple[int, DurationOf],
+) -> vs.VideoNode:
     """The plan of a clip, aligned to the output; decode its frames with `read`."""
     before, after = reach(timeline, policy)
     offsets = range(-before, after + 1)
     facts_inputs = [selection.aligned(facts, offset) for offset in offsets]
-    variable = timeline.source_rate is None
-    source_inputs = [selection.aligned(source, 0), selection.aligned(source, 1)] if variable else []
+    ahead, duration_of = durations
+    source_inputs = [selection.aligned(source, offset) for offset in range(ahead + 1)]
     blank = source.std.BlankClip(width=1, height=1, format=vs.GRAY8, length=timeline.length, keep=True)
 
     def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         out, facts_frames, source_frames = f[0].copy(), f[1 : 1 + len(offsets)], f[1 + len(offsets) :]
         facts_at = _facts_at(timeline.source_index(n), before, facts_frames)
         step = policy.decide(timeline, n, facts_at)
-        duration = _variable_duration(timeline, n, source_frames) if variable else _duration(timeline, n)
+        duration = duration_of(n, source_frames)
         scene_first, scene_last = scene_marks(timeline, n, facts_at)
         needed = (step.first, step.second) if isinstance(step, Blend) else (step.frame,)
         _check_readable(needed, timeline.source_index(n) - before, facts_frames)
@@ -80,12 +87,6 @@ def decision_clip(source: vs.VideoNode, facts: vs.VideoNode, selection: Selectio
         return out
 
     return blank.std.ModifyFrame([blank, *facts_inputs, *source_inputs], reporting(decide))
-
-
-def _duration(timeline: Timeline, n: int) -> Fraction | None:
-    """Seconds of output frame n at a constant rate, as a property can hold them."""
-    duration = timeline.duration(n)
-    return None if duration is None else storable(duration)
 
 
 def read(frame: vs.VideoFrame) -> Decision:
@@ -124,20 +125,3 @@ def _check_readable(needed: tuple[int, ...], start: int, frames: list[vs.VideoFr
         fault = fault_of(frames[index - start].props)
         if fault is not None:
             raise ClipError(f"source frame {index} cannot be read", fault)
-
-
-def _variable_duration(timeline: Timeline, n: int, frames: list[vs.VideoFrame]) -> Fraction | None:
-    """Seconds of output frame n where each source frame has its own duration; None where a frame does not say."""
-    index = timeline.source_index(n)
-    total = Fraction(0)
-    for source_index, share in timeline.shares(n):
-        given = read_duration(frames[source_index - index].props)
-        if given is None:
-            return None
-        if given < 0:
-            raise ClipError(
-                f"source frame {source_index} has a negative duration",
-                "set its duration with std.SetFrameProps or std.AssumeFPS",
-            )
-        total += share * given
-    return storable(total)

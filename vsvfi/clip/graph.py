@@ -20,6 +20,7 @@ import vapoursynth as vs
 
 from vsvfi.clip import decisions, scenes
 from vsvfi.clip.colour import Colour, check_progressive
+from vsvfi.clip.durations import constant_durations, split_durations
 from vsvfi.clip.failures import essential, reporting
 from vsvfi.clip.finish import finished
 from vsvfi.clip.log import library_log_to_core
@@ -175,7 +176,8 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
         threshold=options.scene_threshold,
         duplicates=options.duplicates != "off",
     )
-    plan = decisions.decision_clip(informing, facts, selection, timeline, policy)
+    durations = split_durations(timeline) if options.fps is None else constant_durations(timeline)
+    plan = decisions.decision_clip(informing, facts, selection, timeline, policy, durations)
     retime = options.duplicates == "retime"
     copies_from = range(-policy.behind, policy.ahead + 2) if retime else range(2)
     starts = range(-policy.behind, 1) if retime else range(1)

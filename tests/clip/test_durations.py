@@ -1,0 +1,98 @@
+"""Durations of output frames: each source frame's own, whatever the clip's average rate says."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import vapoursynth as vs
+
+import vsvfi
+from tests.fakes import Recorder, numbered
+
+TRUE = [Fraction(1, 24), Fraction(1, 12), Fraction(41, 1000), Fraction(42, 1000), Fraction(1001, 30000), Fraction(1, 2), Fraction(1, 24)]
+RATE = Fraction(24)
+
+
+def interpolated(fake: Recorder, clip: vs.VideoNode, **arguments: object) -> vs.VideoNode:
+    return vsvfi.interpolate(clip, **{"model": "fake", "weights": fake.weights, "device": "cpu", **arguments})
+
+
+def stamped(durations: list[tuple[int, int] | None], drawing: int = 1) -> vs.VideoNode:
+    """A clip of 24 fps whose frames state these durations."""
+    clip = numbered(length=len(durations))
+    if drawing > 1:
+        held = [n // drawing * drawing for n in range(len(durations))]
+        clip = vs.core.std.Splice([clip[n] for n in held])
+
+    def stamp(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        for name in ("_DurationNum", "_DurationDen"):
+            out.props.pop(name, None)
+        given = durations[n]
+        if given is not None:
+            out.props["_DurationNum"], out.props["_DurationDen"] = given
+        return out
+
+    return clip.std.ModifyFrame(clip, stamp)
+
+
+def durations_of(clip: vs.VideoNode) -> list[Fraction]:
+    found = []
+    for frame in clip.frames(close=True):
+        numerator, denominator = int(frame.props["_DurationNum"]), int(frame.props["_DurationDen"])
+        found.append(Fraction(numerator, denominator))
+        assert (found[-1].numerator, found[-1].denominator) == (numerator, denominator)
+    return found
+
+
+@pytest.mark.parametrize("multi", [1, 2, 3, Fraction(5, 2), Fraction(9, 8)])
+@pytest.mark.parametrize("duplicates", ["skip", "retime"])
+def test_true_durations_are_split_under_an_average_rate(fake_family: Recorder, multi: int | Fraction, duplicates: str) -> None:
+    clip = stamped([(d.numerator, d.denominator) for d in TRUE], drawing=2 if duplicates == "retime" else 1)
+    result = interpolated(fake_family, clip, multi=multi, duplicates=duplicates)
+    found = durations_of(result)
+    assert result.fps == RATE * multi
+    assert sum(found) == sum(TRUE)
+    if isinstance(multi, int):
+        assert found == [duration / multi for duration in TRUE for _ in range(multi)]
+
+
+def test_frames_that_state_nothing_last_as_the_rate_says(fake_family: Recorder) -> None:
+    clip = stamped([None, (0, 1), (-1, 24), (1, 0), (1, -24), (1, 10)])
+    assert durations_of(interpolated(fake_family, clip)) == [Fraction(1, 48)] * 10 + [Fraction(1, 20)] * 2
+
+
+def test_another_spelling_of_the_rate_changes_nothing(fake_family: Recorder) -> None:
+    plain, spelled = numbered(length=4), stamped([(1000, 24000)] * 4)
+    for multi in (2, Fraction(5, 2)):
+        frames = [interpolated(fake_family, clip, multi=multi).frames() for clip in (plain, spelled)]
+        for expected, found in zip(*frames, strict=True):
+            assert dict(found.props) == dict(expected.props)
+
+
+def lines_of(clip: vs.VideoNode) -> list[str]:
+    lines: list[str] = []
+    handle = vs.core.add_log_handler(lambda level, text: lines.append(text))
+    try:
+        assert sum(durations_of(clip)) == clip.num_frames / Fraction(clip.fps)
+    finally:
+        vs.core.remove_log_handler(handle)
+    return [line for line in lines if "drift" in line]
+
+
+def test_a_constant_target_rate_reports_frames_of_other_durations(fake_family: Recorder) -> None:
+    true = interpolated(fake_family, stamped([(1, 24), (1, 24), (1, 12), (1, 8)]), fps=48)
+    (line,) = lines_of(true)
+    assert "source frame 2 lasts 0.0833 s, but the clip's rate of 24 says 0.0417 s" in line
+    assert "use multi=" in line
+    assert lines_of(interpolated(fake_family, stamped([(41, 1000), (42, 1000), (42, 1000), (41, 1000)]), fps=48)) == []
+
+
+def test_a_negative_duration_without_a_rate_is_refused(fake_family: Recorder) -> None:
+    clip = stamped([(1, 24), (-1, 24)])
+    variable = clip.std.BlankClip(fpsnum=0, fpsden=1, keep=True).std.FrameEval(lambda n: clip)
+    result = interpolated(fake_family, variable)
+    result.get_frame(1)
+    with pytest.raises(vs.Error, match="interpolate: frame 2: source frame 1 has a negative duration; set its duration"):
+        result.get_frame(2)
