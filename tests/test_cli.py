@@ -143,7 +143,14 @@ def test_an_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_a_reader_that_leaves_early_is_no_error_of_ours() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([sys.executable, "-m", "vsvfi", "models"], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "vsvfi", "models"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
 
@@ -182,7 +189,11 @@ def test_doctor_for_a_person(fake_family: fakes.Recorder, monkeypatch: pytest.Mo
     monkeypatch.setattr(vsvfi, "load_model", functools.partial(vsvfi.load_model, weights=fake_family.weights), raising=False)
     code, out, _ = run(capsys, "doctor", "--model", "fake", "--device", "cpu")
     assert code == 0
-    for line in ("  vsvfi            " + vsvfi.__version__, "  reference        yes: plain torch, runs anywhere", "  fake             passed in "):
+    for line in (
+        "  vsvfi            " + vsvfi.__version__,
+        "  reference        yes: plain torch, runs anywhere",
+        "  fake             passed in ",
+    ):
         assert line in out
 
 
@@ -239,4 +250,4 @@ def test_doctor_refuses_an_unknown_backend(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv("VSVFI_OPS", "cuda")
     code, out, err = run(capsys, "doctor")
     assert (code, out) == (2, "")
-    assert err == "vsvfi: VSVFI_OPS='cuda', is no operator backend; use reference, llvmlite, cupy or mamba_ssm, or unset it\n"
+    assert err == "vsvfi: VSVFI_OPS='cuda', is no operator backend; use reference, llvmlite, nvrtc, cupy or mamba_ssm, or unset it\n"

@@ -24,7 +24,7 @@ from tests.fakes import Recorder, arrays, numbered, painted, value
 from vsvfi.cli import main
 from vsvfi.cli.bench import write_random_weights
 from vsvfi.clip import version
-from vsvfi.ops import backends
+from vsvfi.ops import dispatch
 from vsvfi.weights.source import Url
 
 pytestmark = pytest.mark.minimum
@@ -109,7 +109,7 @@ def test_checkpoints(tmp_path: Path) -> None:
 
 
 def test_native_code() -> None:
-    state = {backend.name: backend for backend in backends.backends()}
+    state = {backend.name: backend for backend in dispatch.backends()}
     assert state["llvmlite"].available, state["llvmlite"].reason
 
 

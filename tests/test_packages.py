@@ -16,7 +16,7 @@ from vsvfi.cli import programs
 from vsvfi.errors import ModelSpecError, VsvfiError
 from vsvfi.media.pyav import pyav
 from vsvfi.models import registry
-from vsvfi.ops import backends
+from vsvfi.ops import dispatch
 
 
 class UnprintableError(Exception):
@@ -63,7 +63,7 @@ def test_what_stands_in_sys_modules_never_stops_the_backends(
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, standin(package))
-    state = {backend.name: backend for backend in backends.backends()}[package]
+    state = {backend.name: backend for backend in dispatch.backends()}[package]
     assert not state.available
     assert state.reason.startswith(package)
     assert "\n" not in state.reason

@@ -18,8 +18,8 @@ from torch import Tensor
 from scripts.benchmark.playback import measure
 from vsvfi.engine.device import describe, inference, resolve_device
 from vsvfi.models.flow.recurrence import pixel_grid
-from vsvfi.ops import backends
 from vsvfi.ops.lookup import OnDemand, Volume, correlate, lookup, reference
+from vsvfi.ops.lookup.op import LOOKUP
 
 LEVELS, RADIUS, EVERYTHING = 4, 4, 1 << 50
 
@@ -36,7 +36,7 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     device = resolve_device(arguments.device)
     width, height = (int(side) // 8 for side in arguments.size.split("x"))
-    chosen = backends.choose(device.type, ("llvmlite", "cupy"))
+    chosen = LOOKUP.choice(device.type)
     print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: {chosen.reason}")
     with inference(device):
         ways = forms(width, height, device, torch.float16 if arguments.half else torch.float32)
@@ -44,7 +44,16 @@ def main() -> None:
     medians = {name: 1000 * statistics.median(values) for name, values in seconds.items()}
     for name, values in seconds.items():
         print(f"  {name:<24} {medians[name]:9.2f} ms (least {1000 * min(values):.2f})")
-    print(json.dumps({"size": [8 * width, 8 * height], "device": describe(device), "backend": chosen.name, "milliseconds": medians}))
+    print(
+        json.dumps(
+            {
+                "size": [8 * width, 8 * height],
+                "device": describe(device),
+                "backend": chosen.name,
+                "milliseconds": medians,
+            }
+        )
+    )
 
 
 def forms(width: int, height: int, device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[], Tensor]]:

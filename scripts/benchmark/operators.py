@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from scripts.benchmark.playback import measure
 from vsvfi.engine.device import describe, inference, resolve_device
-from vsvfi.ops import backends
 from vsvfi.ops.splat import reference, splat
+from vsvfi.ops.splat.op import SPLAT
 
 
 def main() -> None:
@@ -36,17 +36,17 @@ def main() -> None:
     device = resolve_device(arguments.device)
     width, height = (int(side) for side in arguments.size.split("x"))
     found = []
-    chosen = backends.choose(device.type, ("llvmlite", "cupy"))
+    chosen = SPLAT.choice(device.type)
     print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: {chosen.reason}")
     with inference(device):
         for level, channels in ((0, 3 + arguments.width), (1, 2 * arguments.width), (2, 4 * arguments.width)):
             value, displacement = case(channels, height >> level, width >> level, device, torch.float16 if arguments.half else torch.float32)
             ways: dict[str, Callable[[], Tensor]] = {
-                "reference": lambda value=value, displacement=displacement: reference.splat_values([value], displacement, None)[0],  # type: ignore[misc]
+                "reference": lambda value=value, displacement=displacement: reference.splat_sums([value], displacement, None)[0],  # type: ignore[misc]
                 "atomic torch": lambda value=value, displacement=displacement: atomic(value, displacement),  # type: ignore[misc]
             }
             if chosen.name != "reference":
-                name = {"llvmlite": "native", "cupy": "kernel"}[chosen.name]
+                name = {"cpu": "native", "cuda": "kernel"}[device.type]
                 ways[name] = lambda value=value, displacement=displacement: splat(value, displacement)  # type: ignore[misc]
             truth = ways["reference"]().float()
             seconds = measure(ways, device, arguments.rounds)

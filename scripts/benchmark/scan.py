@@ -19,8 +19,8 @@ from torch import Tensor
 from vsvfi.engine.device import describe, inference, resolve_device, resolve_precision
 from vsvfi.models.registry import find
 from vsvfi.models.vfimamba.ssm import DIRECTIONS, STATES, interleaved_paths
-from vsvfi.ops.backends import backends
 from vsvfi.ops.scan import Paths, reference
+from vsvfi.ops.scan.op import SCAN
 from vsvfi.options import parse_precision
 
 type Call = Callable[[], Tensor]
@@ -51,21 +51,10 @@ class Stage:
         return cls(name, (u, delta, rates.to(device), entering, leaving, skip.to(device), bias.to(device)), paths)
 
     def forms(self) -> dict[str, Call]:
-        """Every form that can run on this device."""
-        calls: dict[str, Call] = {"reference": lambda: reference.scan_paths(*self.inputs, *self.paths)}
-        available = {backend.name for backend in backends() if backend.available}
-        if self.inputs[0].device.type == "cpu" and "llvmlite" in available:
-            from vsvfi.ops.scan import kernel_llvmlite
-
-            calls["llvmlite"] = lambda: kernel_llvmlite.run(*self.inputs, True, *self.paths)
-        if self.inputs[0].device.type == "cuda" and "cupy" in available:
-            from vsvfi.ops.scan import kernel_cupy
-
-            calls["cupy"] = lambda: kernel_cupy.run(*self.inputs, True, *self.paths)
-        if self.inputs[0].device.type == "cuda" and "mamba_ssm" in available:
-            from vsvfi.ops.scan import kernel_mamba
-
-            calls["mamba_ssm"] = lambda: kernel_mamba.scan_paths(*self.inputs, *self.paths)
+        """The reference, and every kernel that can run on this device."""
+        calls: dict[str, Call] = {"reference": lambda: reference.scan_paths(*self.inputs, True, *self.paths)}
+        for kernel in SCAN.usable(self.inputs[0].device.type):
+            calls[kernel.backend] = lambda run=kernel.run: run(*self.inputs, True, *self.paths)  # type: ignore[misc]
         return calls
 
     @property
@@ -102,7 +91,17 @@ def main() -> None:
         for stage in (3, 4):
             made = Stage.of(f"stage {stage}", across >> stage, down >> stage, 2 * width << stage, device, dtype)
             found[made.name] = measure(made, device, arguments.rounds)
-    print(json.dumps({"model": family.name, "variant": variant.name, "size": [across, down], "device": describe(device), "milliseconds": found}))
+    print(
+        json.dumps(
+            {
+                "model": family.name,
+                "variant": variant.name,
+                "size": [across, down],
+                "device": describe(device),
+                "milliseconds": found,
+            }
+        )
+    )
 
 
 def measure(stage: Stage, device: torch.device, rounds: int) -> dict[str, float]:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from scripts.benchmark.playback import measure
 from vsvfi.engine.device import describe, inference, resolve_device
-from vsvfi.ops import backends
 from vsvfi.ops.sepconv import reference, sepconv
+from vsvfi.ops.sepconv.op import SEPCONV
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
         maps.append(values.to(device, torch.float16 if arguments.half else torch.float32).contiguous(memory_format=torch.channels_last))
     vertical, horizontal, alpha, beta, mask = maps
     ways: dict[str, Callable[[], Tensor]] = {"reference": lambda: reference.sepconv(image, vertical, horizontal, alpha, beta, mask, 0, 0)}
-    chosen = backends.choose(device.type, ("llvmlite", "cupy"))
+    chosen = SEPCONV.choice(device.type)
     if chosen.name != "reference":
         ways[chosen.name] = lambda: sepconv(image, vertical, horizontal, alpha, beta, mask)
     print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: {chosen.reason}")

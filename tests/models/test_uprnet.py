@@ -22,11 +22,15 @@ from vsvfi.models.uprnet import network as network_module
 from vsvfi.models.uprnet import parts
 from vsvfi.models.uprnet.network import UPRNet
 from vsvfi.models.uprnet.spec import FAMILY, default_scale, levels_for
+from vsvfi.ops.splat.op import SPLAT
 from vsvfi.weights.source import Url
 
 SIZES = ("uprnet_base", "uprnet_large", "uprnet_llarge")
 CASES = ("base", "pad", "levels2", "levels4", "scale0.5", "scale0.25")
-NORM, PEAK = 2e-6, 1e-4  # mistakes in this network hardly show in the picture, and single pixels of tiny splatted weight may differ
+NORM, PEAK = (
+    2e-6,
+    1e-4,
+)  # mistakes in this network hardly show in the picture, and single pixels of tiny splatted weight may differ
 assert_close = closeness(NORM, PEAK)
 
 
@@ -153,7 +157,11 @@ def test_the_pairs_state_is_the_same_whatever_time_is_asked_for() -> None:
             assert all(torch.equal(tensor, before) for tensor, before in zip([tensor for flows in state.flows for tensor in flows], kept, strict=True))
         assert all(
             torch.equal(tensor, before)
-            for tensor, before in zip([tensor for frame in frames for level in frame.levels for tensor in (level.image, *level.features)], images, strict=True)
+            for tensor, before in zip(
+                [tensor for frame in frames for level in frame.levels for tensor in (level.image, *level.features)],
+                images,
+                strict=True,
+            )
         )
         for t, result in results.items():
             assert torch.equal(result, network(first, second, torch.tensor([t])))
@@ -189,7 +197,13 @@ def test_levels_follow_the_longer_side() -> None:
         assert levels_for(width, width // 2) == levels, width
         assert levels_for(width // 2, width) == levels, width
     assert levels_for(33, 17) == 3
-    scales = {(1280, 720): 1, (720, 1280): 1, (1920, 1080): Fraction(1, 2), (2048, 1080): Fraction(1, 2), (4096, 2160): Fraction(1, 4)}
+    scales = {
+        (1280, 720): 1,
+        (720, 1280): 1,
+        (1920, 1080): Fraction(1, 2),
+        (2048, 1080): Fraction(1, 2),
+        (4096, 2160): Fraction(1, 4),
+    }
     scales |= {(2160, 3840): Fraction(1, 4), (7680, 4320): Fraction(1, 4), (640, 480): 1}
     for size, scale in scales.items():
         assert default_scale(*size) == scale, size
@@ -213,7 +227,13 @@ def test_builtin_takes_one_level_more_where_none_are_given() -> None:
 
 def test_builtin_hq_is_an_ensemble_of_four_unless_asked_for_another() -> None:
     variants = {variant.name: variant for variant in FAMILY.variants}
-    for name, given, expected in (("builtin", None, 1), ("builtin_hq", None, 4), ("builtin_hq", 1, 1), ("uprnet_large", None, 1), ("uprnet_large", 2, 2)):
+    for name, given, expected in (
+        ("builtin", None, 1),
+        ("builtin_hq", None, 4),
+        ("builtin_hq", 1, 1),
+        ("uprnet_large", None, 1),
+        ("uprnet_large", 2, 2),
+    ):
         assert FAMILY.setup(64, 64, Fraction(1), check_options(FAMILY, {"ensemble": given}), variants[name]).arguments["ensemble"] == expected
     assert variants["builtin_hq"].sources == variants["builtin"].sources
     hq, plain = (
@@ -231,7 +251,12 @@ def test_an_ensemble_is_the_mean_of_its_views(count: int, scale: Fraction) -> No
     first, second, t = torch.rand(1, 3, 32, 48), torch.rand(1, 3, 32, 48), torch.tensor([0.3])
     with torch.inference_mode():
         plain = single(first, second, t)
-        views = [plain, single(second.flip(2), first.flip(2), 1 - t).flip(2), single(second, first, 1 - t), single(first.flip(3), second.flip(3), t).flip(3)]
+        views = [
+            plain,
+            single(second.flip(2), first.flip(2), 1 - t).flip(2),
+            single(second, first, 1 - t),
+            single(first.flip(3), second.flip(3), t).flip(3),
+        ]
         assert float((network(first, second, t) - torch.stack(views[:count]).mean(0)).abs().max()) < 1e-5
         assert all(float((view - plain).abs().max()) > 1e-2 for view in views[1:])
 
@@ -265,7 +290,10 @@ def random_state(variant: str) -> dict[str, Tensor]:
         ({"scale": 0.125}, "scale=0.125, is not a scale that UPR-Net takes; use one of 1.0, 0.5, 0.25, or None"),
         ({"options": {"levels": 0}}, r"options\['levels'\]=0, must be a whole number from 1 to 9"),
         ({"options": {"levels": True}}, r"options\['levels'\]=True, must be a whole number"),
-        ({"options": {"levels": 2}, "scale": 0.25}, r"options\['levels'\]=2, must be more than the 2 levels that scale=0.25 skips; use 3 or more"),
+        (
+            {"options": {"levels": 2}, "scale": 0.25},
+            r"options\['levels'\]=2, must be more than the 2 levels that scale=0.25 skips; use 3 or more",
+        ),
         ({"options": {"steps": 2}}, "UPR-Net has no option 'steps'; it takes ensemble, levels"),
         ({"options": {"ensemble": 3}}, r"options\['ensemble'\]=3, must be 1, 2 or 4 views of a pair"),
         ({"options": {"ensemble": True}}, r"options\['ensemble'\]=True, must be 1, 2 or 4"),
@@ -306,13 +334,14 @@ def test_a_frame_takes_the_memory_that_is_documented() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_no_frame_waits_for_a_compiler(precision: str) -> None:
-    native = pytest.importorskip("vsvfi.ops.splat.native", reason="without llvmlite nothing is compiled")
-    native.compiled.cache_clear()
+    cpu = pytest.importorskip("vsvfi.ops.splat.cpu", reason="without llvmlite nothing is compiled")
+    SPLAT.self_test("llvmlite")
+    cpu.compiled.cache_clear()
     model = vsvfi.load_model("builtin", device="cpu", precision=precision)
-    made = native.compiled.cache_info().misses
-    assert made in (0, 3)  # none where another form of splatting is in use
+    made = cpu.compiled.cache_info().misses
+    assert made in (0, 3)  # none where VSVFI_OPS forces another kernel
     model(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), 0.5)
-    assert native.compiled.cache_info().misses == made
+    assert cpu.compiled.cache_info().misses == made
 
 
 def test_half_precision_on_the_cpu_is_near() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.ops.cuda_emulation import CompileError, LaunchError, Module
-from vsvfi.ops.cupy_kernels import KernelFile
-from vsvfi.ops.splat.kernel_cupy import KERNELS
+from vsvfi.ops.cuda import KernelFile
+from vsvfi.ops.splat.cuda import KERNELS
 
 pytestmark = pytest.mark.usefixtures("emulation")
 
@@ -96,7 +96,7 @@ extern "C" __global__ void narrow(const float* in, ELEMENT* out, int count) {
 
 
 def module(element: str = "float") -> Module:
-    prelude = KERNELS.source().split("#line 1")[1].split("\n", 1)[1]
+    prelude = KERNELS.source.split("#line 1")[1].split("\n", 1)[1]
     return Module(prelude + SOURCE, ("-std=c++17", f"-DELEMENT={element}"))
 
 
@@ -148,10 +148,16 @@ def test_a_warp_exchanges(backwards: bool) -> None:
     assert int(out[32 * 8]) == 31
 
 
-@pytest.mark.parametrize(("read", "write", "backwards", "thread"), [(1, 0, False, 1023), (0, 1, False, 1023), (-1, 0, True, 0), (0, -1, True, 0)])
+@pytest.mark.parametrize(
+    ("read", "write", "backwards", "thread"),
+    [(1, 0, False, 1023), (0, 1, False, 1023), (-1, 0, True, 0), (0, -1, True, 0)],
+)
 def test_memory_beside_the_tensors_is_not_touched(read: int, write: int, backwards: bool, thread: int) -> None:
     values, out = torch.arange(1024, dtype=torch.int32), torch.zeros(1024, dtype=torch.int32)
-    with pytest.raises(LaunchError, match=rf"shift: thread \({thread}, 0, 0\) of block \(0, 0, 0\) touches memory that it was not given"):
+    with pytest.raises(
+        LaunchError,
+        match=rf"shift: thread \({thread}, 0, 0\) of block \(0, 0, 0\) touches memory that it was not given",
+    ):
         module().launch("shift", (1, 1, 1), (1024, 1, 1), [values, out, np.int32(read), np.int32(write)], backwards=backwards)
     assert not out.any()
     module().launch("shift", (1, 1, 1), (1023, 1, 1), [values[1:], out, np.int32(-1), np.int32(1)], backwards=backwards)
@@ -185,7 +191,10 @@ def test_arguments_are_checked(arguments: list[torch.Tensor | np.generic], fault
         module().launch("reverse", (1, 1, 1), (32, 1, 1), arguments)
 
 
-@pytest.mark.parametrize(("grid", "block"), [((1, 1, 1), (1025, 1, 1)), ((1, 65536, 1), (1, 1, 1)), ((0, 1, 1), (1, 1, 1)), ((1, 1, 1), (1, 1, 65))])
+@pytest.mark.parametrize(
+    ("grid", "block"),
+    [((1, 1, 1), (1025, 1, 1)), ((1, 65536, 1), (1, 1, 1)), ((0, 1, 1), (1, 1, 1)), ((1, 1, 1), (1, 1, 65))],
+)
 def test_an_impossible_grid_is_an_error(grid: tuple[int, int, int], block: tuple[int, int, int]) -> None:
     with pytest.raises(LaunchError, match="early_return: invalid configuration argument"):
         module().launch("early_return", grid, block, [])
@@ -199,9 +208,33 @@ def test_types_convert_like_torchs(element: str, dtype: torch.dtype) -> None:
     torch.testing.assert_close(wide, every.float(), rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(back, every, rtol=0, atol=0, equal_nan=True)
     edges = torch.tensor(
-        [0.0, -0.0, 65504, 65519.99, 65520, 1e30, 3.4e38, float("inf"), float("nan"), 6e-8, 2.98e-8, 2.99e-8, 6.1e-5, 1e-40, 1.0004883, 1.00146484]
+        [
+            0.0,
+            -0.0,
+            65504,
+            65519.99,
+            65520,
+            1e30,
+            3.4e38,
+            float("inf"),
+            float("nan"),
+            6e-8,
+            2.98e-8,
+            2.99e-8,
+            6.1e-5,
+            1e-40,
+            1.0004883,
+            1.00146484,
+        ]
     )
-    values = torch.cat((edges, -edges, torch.randn(20000) * torch.exp(torch.randn(20000) * 8), every.float().nextafter(torch.tensor(1e9))))
+    values = torch.cat(
+        (
+            edges,
+            -edges,
+            torch.randn(20000) * torch.exp(torch.randn(20000) * 8),
+            every.float().nextafter(torch.tensor(1e9)),
+        )
+    )
     narrow = torch.zeros(len(values), dtype=dtype)
     module(element).launch("narrow", (-(-len(values) // 256), 1, 1), (256, 1, 1), [values, narrow, np.int32(len(values))])
     torch.testing.assert_close(narrow, values.to(dtype), rtol=0, atol=0, equal_nan=True)
@@ -216,4 +249,4 @@ def test_what_does_not_compile_says_why() -> None:
 
 def test_kernels_are_found_in_their_file() -> None:
     assert isinstance(KERNELS, KernelFile)
-    Module(KERNELS.source())
+    Module(KERNELS.source)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsvfi.ops.lookup import Correlation, OnDemand, Volume, correlate, lookup, reference, trial, volume_bytes, warm_up
+from vsvfi.ops.lookup import Correlation, OnDemand, Volume, correlate, lookup, op, volume_bytes, warm_up
 
 pytestmark = pytest.mark.usefixtures("backend")
 FORMS = [pytest.param(1 << 40, id="volume"), pytest.param(0, id="on demand")]
@@ -40,7 +40,10 @@ def by_definition(source: Tensor, target: Tensor, centres: Tensor, levels: int, 
 def scene(size: tuple[int, int], target: tuple[int, int], batch: int = 2, channels: int = 5, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Features, and centres within, at whole pixels, on the border and far outside."""
     generator = torch.Generator().manual_seed(seed)
-    first, second = torch.randn(batch, channels, *size, generator=generator), torch.randn(batch, channels, *target, generator=generator)
+    first, second = (
+        torch.randn(batch, channels, *size, generator=generator),
+        torch.randn(batch, channels, *target, generator=generator),
+    )
     centres = torch.rand(batch, 2, *size, generator=generator) * 1.6 * max(target) - 0.3 * max(target)
     kinds = torch.randint(0, 8, (batch, 1, *size), generator=generator)
     centres = torch.where(kinds == 0, centres.round(), centres)
@@ -50,7 +53,8 @@ def scene(size: tuple[int, int], target: tuple[int, int], batch: int = 2, channe
 
 @pytest.mark.parametrize("budget", FORMS)
 @pytest.mark.parametrize(
-    ("size", "target", "levels", "radius"), [((5, 7), (9, 14), 3, 4), ((16, 11), (16, 11), 4, 4), ((3, 4), (17, 8), 1, 4), ((4, 4), (6, 6), 2, 0)]
+    ("size", "target", "levels", "radius"),
+    [((5, 7), (9, 14), 3, 4), ((16, 11), (16, 11), 4, 4), ((3, 4), (17, 8), 1, 4), ((4, 4), (6, 6), 2, 0)],
 )
 def test_windows_are_the_definition(size: tuple[int, int], target: tuple[int, int], levels: int, radius: int, budget: int) -> None:
     first, second, centres = scene(size, target)
@@ -116,7 +120,7 @@ def test_volumes_are_made_where_they_pay(backend: str) -> None:
 @pytest.mark.parametrize("budget", FORMS)
 def test_threads_change_no_bit(backend: str, budget: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if backend == "llvmlite":
-        monkeypatch.setattr("vsvfi.ops.lookup.kernel_llvmlite._WORTHWHILE", {False: 1, True: 1})
+        monkeypatch.setattr("vsvfi.ops.lookup.cpu._WORTHWHILE", {False: 1, True: 1})
     first, second, centres = scene((5, 7), (9, 14), channels=70)
     correlation, before = correlate(first, second, levels=2, budget=budget), torch.get_num_threads()
     expected = lookup(correlation, centres, 4)
@@ -161,10 +165,19 @@ def volume() -> Correlation:
             lambda: correlate(torch.ones(1, 2, 3, 3), torch.ones(1, 3, 3, 3), levels=1),
             r"correlate: target=\(1, 3, 3, 3\) torch.float32, must be \[B, C, h, w\]",
         ),
-        (lambda: correlate(torch.ones(1, 2, 3, 3), torch.ones(1, 2, 3, 3).half(), levels=1), r"must be .* type of source=\(1, 2, 3, 3\) torch.float32"),
-        (lambda: correlate(torch.ones(1, 2, 8, 3), torch.ones(1, 2, 8, 3), levels=3), r"correlate: levels=3, must be 1 or more and halve"),
+        (
+            lambda: correlate(torch.ones(1, 2, 3, 3), torch.ones(1, 2, 3, 3).half(), levels=1),
+            r"must be .* type of source=\(1, 2, 3, 3\) torch.float32",
+        ),
+        (
+            lambda: correlate(torch.ones(1, 2, 8, 3), torch.ones(1, 2, 8, 3), levels=3),
+            r"correlate: levels=3, must be 1 or more and halve",
+        ),
         (lambda: correlate(torch.ones(1, 2, 8, 3), torch.ones(1, 2, 8, 3), levels=0), r"correlate: levels=0"),
-        (lambda: lookup(volume(), torch.ones(2, 2, 4, 4), 4), r"lookup: centres=\(2, 2, 4, 4\), must be \[B, 2, H, W\] with B=2 .* and H \* W=12"),
+        (
+            lambda: lookup(volume(), torch.ones(2, 2, 4, 4), 4),
+            r"lookup: centres=\(2, 2, 4, 4\), must be \[B, 2, H, W\] with B=2 .* and H \* W=12",
+        ),
         (lambda: lookup(volume(), torch.ones(3, 2, 3, 4), 4), r"lookup: centres=\(3, 2, 3, 4\)"),
         (lambda: lookup(volume(), torch.ones(2, 2, 3, 4), -1), r"lookup: radius=-1, must be 0 or more"),
     ],
@@ -174,31 +187,26 @@ def test_what_does_not_fit_is_refused(call: object, message: str) -> None:
         call()  # type: ignore[operator]
 
 
-def test_a_form_that_fails_or_is_wrong_is_told() -> None:
-    def wrong(*arguments: object) -> Tensor:
-        return torch.zeros(2, 162, 5, 7)
-
-    def failing(*arguments: object) -> Tensor:
-        raise RuntimeError("no code for this CPU\nmore")
-
-    assert trial.fault(reference.from_volume, reference.on_demand) is None
-    assert trial.fault(wrong, reference.on_demand) == "its lookup does not compute the definition here"
-    assert trial.fault(reference.from_volume, wrong) == "its lookup does not compute the definition here"
-    assert trial.fault(failing, reference.on_demand) == "its lookup fails here (RuntimeError: no code for this CPU)"
-
-
-@pytest.mark.parametrize("name", ["kernel_llvmlite", "kernel_cupy"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("budget", FORMS)
-def test_operators_know_their_shapes_without_running(name: str, budget: int) -> None:
-    kernel = pytest.importorskip(f"vsvfi.ops.lookup.{name}")
+def test_the_torch_operator_keeps_its_promises(budget: int, dtype: torch.dtype) -> None:
     first, second, centres = scene((6, 5), (6, 7))
-    correlation = correlate(first, second, levels=2, budget=budget)
-    expected = lookup(correlation, centres, 4)
-    if isinstance(correlation, Volume):
-        guessed = kernel._volume_shape(correlation.levels, centres, 4)
-    else:
-        guessed = kernel._on_demand_shape(correlation.source, correlation.targets, centres, 4)
-    assert (guessed.shape, guessed.stride(), guessed.dtype) == (expected.shape, expected.stride(), expected.dtype)
+    correlation = correlate(first.to(dtype), second.to(dtype), levels=2, budget=budget)
+    given = (list(correlation.levels), None) if isinstance(correlation, Volume) else (list(correlation.targets), correlation.source)
+    torch.library.opcheck(torch.ops.vsvfi.lookup.default, (*given, centres, 4), test_utils=["test_schema", "test_faketensor"])
+
+
+def test_kernels_decline_what_they_cannot_compute() -> None:
+    levels, centres = [torch.zeros(1, 4, 3, 3)], torch.zeros(1, 2, 2, 2)
+    assert op._declines(levels, None, centres, 7) is None
+    assert op._declines(levels, None, centres, 8) == "radius=8 (at most 7)"
+    assert op._declines([levels[0].double()], None, centres, 4) == "float64 features"
+
+
+def test_a_window_beyond_the_kernels_memory_is_the_references(backend: str) -> None:
+    first, second, centres = scene((3, 4), (9, 8), batch=1)
+    found = lookup(correlate(first, second, levels=1), centres, 8)
+    torch.testing.assert_close(found.double(), by_definition(first, second, centres, 1, 8, 1.0), rtol=1e-5, atol=1e-5)
 
 
 def test_warming_up_takes_any_type() -> None:

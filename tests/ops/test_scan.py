@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scripts.benchmark import scan as benchmark
-from vsvfi.ops import backends
-from vsvfi.ops.scan import Paths, kernel_mamba, reference, scan, scan_paths, warm_up
+from vsvfi.ops import probe
+from vsvfi.ops.scan import Paths, mamba, op, reference, scan, scan_paths, warm_up
 
 CASES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -46,7 +46,15 @@ def by_definition(
     return y if D is None else y + D.double()[:, None] * u
 
 
-def inputs(length: int, channels: int = 8, groups: int = 2, states: int = 16, batch: int = 1, spread: float = 1.0, seed: int = 0) -> list[Tensor]:
+def inputs(
+    length: int,
+    channels: int = 8,
+    groups: int = 2,
+    states: int = 16,
+    batch: int = 1,
+    spread: float = 1.0,
+    seed: int = 0,
+) -> list[Tensor]:
     """u, delta, A, B, C, D, delta_bias of ordinary size; `spread` scales delta."""
     generator = torch.Generator().manual_seed(seed)
     u, delta = torch.randn(2, batch, channels, length, generator=generator)
@@ -82,7 +90,15 @@ def test_the_published_recurrence(shared: Path, backend: str) -> None:
     bare=st.booleans(),
 )
 def test_any_length_and_any_step(
-    backend: str, length: int, channels: int, groups: int, states: int, batch: int, spread: float, softplus: bool, bare: bool
+    backend: str,
+    length: int,
+    channels: int,
+    groups: int,
+    states: int,
+    batch: int,
+    spread: float,
+    softplus: bool,
+    bare: bool,
 ) -> None:
     u, delta, rates, entering, leaving, skip, bias = inputs(length, channels * groups, groups, states, batch, spread)
     delta = delta if softplus else delta.abs()
@@ -109,7 +125,15 @@ def test_a_long_sequence_stays_exact(backend: str) -> None:
 def test_slow_decay_over_a_long_sequence(backend: str) -> None:
     """A decay of 1 - 1e-5 a step sums thousands of inputs. Rounding the decay alone costs 6e-5; a biased exponential would cost more."""
     u, delta, rates, entering, leaving, skip, _ = inputs(20_000, channels=2, groups=1)
-    given_inputs = (u.abs(), torch.full_like(delta, 1e-5), torch.full_like(rates, -1.0), entering.abs(), leaving, skip, None)
+    given_inputs = (
+        u.abs(),
+        torch.full_like(delta, 1e-5),
+        torch.full_like(rates, -1.0),
+        entering.abs(),
+        leaving,
+        skip,
+        None,
+    )
     assert error(scan(*given_inputs, False), by_definition(*given_inputs, False)) < 1e-4
 
 
@@ -148,7 +172,12 @@ def paths_for(length: int, count: int, seed: int = 0) -> Paths:
 def path_inputs(batch: int, length: int, channels: int, count: int, states: int = 16) -> list[Tensor]:
     """u, delta, A, B, C, D, delta_bias for `scan_paths`."""
     generator = torch.Generator().manual_seed(1)
-    shapes = [(batch, length, channels), (batch, count, length, channels), (count, channels, states), (batch, count, length, states)]
+    shapes = [
+        (batch, length, channels),
+        (batch, count, length, channels),
+        (count, channels, states),
+        (batch, count, length, states),
+    ]
     u, delta, rates, entering = (torch.randn(shape, generator=generator) for shape in shapes)
     leaving = torch.randn(shapes[3], generator=generator)
     skip, bias = torch.randn(2, count, channels, generator=generator)
@@ -228,11 +257,11 @@ def test_the_callers_arithmetic_is_left_alone(backend: str) -> None:
     assert float(torch.tensor([1e-38]) / 100) > 0
 
 
-def test_native_code_is_registered_and_known_by_shape() -> None:
-    from vsvfi.ops.scan import kernel_llvmlite
-
-    given_inputs, paths = path_inputs(1, 12, 64, 2), paths_for(12, 2)
-    torch.library.opcheck(kernel_llvmlite.scan_paths, (*given_inputs, True, *paths), test_utils=["test_schema", "test_faketensor"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_torch_operator_keeps_its_promises(backend: str, dtype: torch.dtype) -> None:
+    given_inputs, paths = path_inputs(1, 12, 65, 2), paths_for(12, 2)
+    narrow = [tensor.to(dtype) if index in (0, 1, 3, 4) else tensor for index, tensor in enumerate(given_inputs)]
+    torch.library.opcheck(torch.ops.vsvfi.scan.default, (*narrow, True, *paths), test_utils=["test_schema", "test_faketensor"])
 
 
 def test_no_package_writes_into_the_installation() -> None:
@@ -241,16 +270,6 @@ def test_no_package_writes_into_the_installation() -> None:
     before = {path.name for path in folder.rglob("*") if path.suffix not in (".py", ".pyc")}
     warm_up(torch.device("cpu"), torch.float32)
     assert {path.name for path in folder.rglob("*") if path.suffix not in (".py", ".pyc")} == before
-
-
-@pytest.mark.usefixtures("fresh_choice")
-def test_without_native_code_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(backends, "_llvmlite_fault", lambda: "llvmlite is not installed; install it")
-    monkeypatch.delenv("VSVFI_OPS", raising=False)
-    warm_up(torch.device("cpu"), torch.float32)
-    warm_up(torch.device("cpu"), torch.bfloat16)
-    told = "no kernel for this CPU can be used, the slower reference runs instead (llvmlite: llvmlite is not installed; install it)"
-    assert [record.getMessage() for record in caplog.records] == [told]
 
 
 def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,7 +323,7 @@ def test_paths_to_nowhere_are_refused(which: str, token: int) -> None:
 
 
 @pytest.fixture
-def mamba(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def mamba_ssm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A package like mamba_ssm, whose kernel is the definition."""
     module = ModuleType("mamba_ssm.ops.selective_scan_interface")
 
@@ -321,28 +340,34 @@ def mamba(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_mambas_kernel_gets_what_it_wants(mamba: ModuleType) -> None:
+def test_mambas_kernel_gets_what_it_wants(mamba_ssm: ModuleType) -> None:
     given_inputs = inputs(30)
-    assert torch.equal(kernel_mamba.scan(*given_inputs, True), reference.scan(*given_inputs, True))
+    assert torch.equal(mamba.scan(*given_inputs, True), reference.scan(*given_inputs, True))
     tokens, paths = path_inputs(2, 20, 6, 3), paths_for(20, 3)
-    assert torch.equal(kernel_mamba.scan_paths(*tokens, *paths), reference.scan_paths(*tokens, *paths))
-    assert kernel_mamba.fault("cpu") is None
+    for softplus in (True, False):
+        assert torch.equal(mamba.run(*tokens, softplus, *paths), reference.scan_paths(*tokens, softplus, *paths))
 
 
-def test_mambas_kernel_is_tried_before_it_is_used(mamba: ModuleType) -> None:
-    mamba.selective_scan_fn = lambda u, *rest, **named: torch.zeros_like(u)  # type: ignore[attr-defined]
-    assert kernel_mamba.fault("cpu") == "its scan does not compute the definition here"
+def test_mambas_kernel_is_tested_before_it_is_used(mamba_ssm: ModuleType, monkeypatch: pytest.MonkeyPatch, fresh_choice: None) -> None:
+    monkeypatch.setitem(probe.DEVICES, "mamba_ssm", "cpu")
+    assert op.SCAN.self_test("mamba_ssm") is None
+    op.SCAN.forget()
+    mamba_ssm.selective_scan_fn = lambda u, *rest, **named: torch.zeros_like(u)  # type: ignore[attr-defined]
+    assert op.SCAN.self_test("mamba_ssm") == "scan does not compute its definition here"
+    op.SCAN.forget()
 
     def broken(*given_inputs: object, **named: object) -> Tensor:
         raise RuntimeError("no kernel image is available\nfor this device")
 
-    mamba.selective_scan_fn = broken  # type: ignore[attr-defined]
-    assert kernel_mamba.fault("cpu") == "its scan fails here (RuntimeError: no kernel image is available)"
+    mamba_ssm.selective_scan_fn = broken  # type: ignore[attr-defined]
+    assert op.SCAN.self_test("mamba_ssm") == "scan fails here (RuntimeError: no kernel image is available)"
 
 
-@pytest.mark.usefixtures("fresh_choice")
-def test_mambas_kernel_takes_the_call_where_it_is_chosen(mamba: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("mamba_ssm", True, "ready"))
+def test_mambas_kernel_takes_the_call_where_it_is_chosen(mamba_ssm: ModuleType, monkeypatch: pytest.MonkeyPatch, fresh_choice: None) -> None:
+    monkeypatch.setitem(probe.DEVICES, "mamba_ssm", "cpu")
+    monkeypatch.setattr(probe, "remembered_obstacle", lambda name: None)
+    monkeypatch.setenv("VSVFI_OPS", "mamba_ssm")
+    assert op.SCAN.choice("cpu").name == "mamba_ssm"
     given_inputs, tokens, paths = inputs(30), path_inputs(1, 20, 6, 3), paths_for(20, 3)
     assert torch.equal(scan(*given_inputs, True), reference.scan(*given_inputs, True))
-    assert torch.equal(scan_paths(*tokens, paths), reference.scan_paths(*tokens, *paths))
+    assert torch.equal(scan_paths(*tokens, paths), reference.scan_paths(*tokens, True, *paths))

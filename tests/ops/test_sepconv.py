@@ -94,7 +94,10 @@ def test_the_lattice_is_centred_one_pixel_up_and_left(backend: str) -> None:
     assert torch.equal(result[:, :, 0, 1:], image[:, :, 0, :-1])  # the continued picture, not yet its border
 
 
-@pytest.mark.parametrize(("moved", "times"), [(-4.0, 2), (-1.0, 1), (-1.0001, 2), (8.0, 1), (8.9, 1), (9.0, 2), (1e30, 2), (-torch.inf, 2), (torch.inf, 2)])
+@pytest.mark.parametrize(
+    ("moved", "times"),
+    [(-4.0, 2), (-1.0, 1), (-1.0001, 2), (8.0, 1), (8.9, 1), (9.0, 2), (1e30, 2), (-torch.inf, 2), (torch.inf, 2)],
+)
 def test_the_border_counts_twice(backend: str, moved: float, times: int) -> None:
     """On one axis: left of 0, or at the last of the 11 samples and beyond. At the centre tap of pixel 0, 0 is an offset of -1 and 10 one of 9."""
     image = torch.ones(1, 1, 7, 7)
@@ -163,7 +166,10 @@ def test_warm_up_takes_any_type(backend: str) -> None:
         ({"image": torch.zeros(3, 3, 4, 5)}, r"image=\(3, 3, 4, 5\), must be \[2 or 1"),
         ({"image": torch.zeros(2, 5, 4, 5)}, r"image=\(2, 5, 4, 5\), must be"),
         ({"image": torch.zeros(2, 3, 0, 5)}, r"image=\(2, 3, 0, 5\), must be"),
-        ({"vertical": torch.zeros(2, 25, 4, 5)}, r"vertical=\(2, 25, 4, 5\), must be \(2, 5, 4, 5\) beside alpha=\(2, 25, 4, 5\)"),
+        (
+            {"vertical": torch.zeros(2, 25, 4, 5)},
+            r"vertical=\(2, 25, 4, 5\), must be \(2, 5, 4, 5\) beside alpha=\(2, 25, 4, 5\)",
+        ),
         ({"mask": torch.zeros(1, 25, 4, 5)}, r"mask=\(1, 25, 4, 5\), must be \(2, 25, 4, 5\)"),
         ({"beta": torch.zeros(2, 25, 5, 4)}, r"beta=\(2, 25, 5, 4\), must be"),
     ],
@@ -185,20 +191,32 @@ def test_shapes_that_do_not_fit_are_refused(changed: dict[str, Any], fault: str)
     seed=st.integers(0, 9999),
 )
 def test_native_code_is_the_reference(
-    height: int, width: int, batch: int, channels: int, reach: float, whole: bool, layout: torch.memory_format, seed: int
+    height: int,
+    width: int,
+    batch: int,
+    channels: int,
+    reach: float,
+    whole: bool,
+    layout: torch.memory_format,
+    seed: int,
 ) -> None:
-    kernel = pytest.importorskip("vsvfi.ops.sepconv.kernel_llvmlite", exc_type=ImportError)
+    kernel = pytest.importorskip("vsvfi.ops.sepconv.cpu", exc_type=ImportError)
     image = picture(height + 3, width + 2, batch if whole else 1, channels)
     given = {name: tensor.contiguous(memory_format=layout) for name, tensor in maps(height, width, batch, seed, reach).items()}
     # Products of both signs may cancel: their sizes are what rounding goes by.
-    sizes = reference.sepconv(image.abs(), **{name: tensor if name in ("alpha", "beta") else tensor.abs() for name, tensor in given.items()}, top=2, left=1)
+    sizes = reference.sepconv(
+        image.abs(),
+        **{name: tensor if name in ("alpha", "beta") else tensor.abs() for name, tensor in given.items()},
+        top=2,
+        left=1,
+    )
     found, expected = kernel.run(image, *given.values(), 2, 1), reference.sepconv(image, **given, top=2, left=1)
     assert found.shape == expected.shape
     assert float((found.double() - expected.double()).norm()) <= 1e-6 * float(sizes.double().norm())
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = pytest.importorskip("vsvfi.ops.sepconv.kernel_llvmlite", exc_type=ImportError)
+    kernel = pytest.importorskip("vsvfi.ops.sepconv.cpu", exc_type=ImportError)
     monkeypatch.setattr(kernel, "_WORTHWHILE", 1)
     image, values = picture(37, 53, 2), list(maps(37, 53, 2).values())
     before, found = torch.get_num_threads(), []
@@ -212,20 +230,10 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
     assert found[0].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_native_code_is_registered_and_tried_before_it_is_used() -> None:
-    kernel = pytest.importorskip("vsvfi.ops.sepconv.kernel_llvmlite", exc_type=ImportError)
-    from vsvfi.ops.sepconv import trial
-
-    arguments = (picture(5, 6), *maps(5, 6).values(), 0, 0)
-    torch.library.opcheck(kernel.sepconv, arguments, test_utils=["test_schema", "test_faketensor"])
-    assert kernel.fault() is None
-    assert trial.fault(lambda image, *others: image * 0) == "its sepconv does not compute the definition here"
-    assert trial.fault(lambda *given: 1.0001 * reference.sepconv(*given) + 1e-2) == "its sepconv does not compute the definition here"
-
-    def broken(*given: object) -> Tensor:
-        raise RuntimeError("no code for this CPU\nat all")
-
-    assert trial.fault(broken) == "its sepconv fails here (RuntimeError: no code for this CPU)"
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_torch_operator_keeps_its_promises(backend: str, dtype: torch.dtype) -> None:
+    given = (picture(5, 6, 2), *(values.to(dtype) for values in maps(5, 6, 2).values()), 1, 2)
+    torch.library.opcheck(torch.ops.vsvfi.sepconv.default, given, test_utils=["test_schema", "test_faketensor"])
 
 
 def test_memory_stays_a_few_times_the_result() -> None:

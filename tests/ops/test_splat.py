@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vsvfi.ops import backends
-from vsvfi.ops.splat import Kind, _backend, reference, splat, warm_up
+from vsvfi.ops.splat import Kind, op, reference, splat, warm_up
 
+CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor")
 SIZES = [(1, 1), (1, 7), (5, 1), (6, 9), (17, 33)]
 
 
@@ -156,8 +156,14 @@ def test_a_batch_equals_single_calls_and_one_picture_serves_all() -> None:
 def test_memory_layout_does_not_matter_and_runs_agree() -> None:
     value, displacement = case((17, 33), channels=5)
     first = splat(value, displacement)
-    assert torch.equal(first, splat(value.contiguous(memory_format=torch.channels_last), displacement.contiguous(memory_format=torch.channels_last)))
-    assert torch.equal(first, splat(value, displacement, deterministic=True))
+    assert torch.equal(
+        first,
+        splat(
+            value.contiguous(memory_format=torch.channels_last),
+            displacement.contiguous(memory_format=torch.channels_last),
+        ),
+    )
+    assert torch.equal(first, splat(value, displacement))
 
 
 @pytest.mark.usefixtures("backend")
@@ -167,7 +173,12 @@ def test_gradients() -> None:
     importance = torch.rand(1, 1, 5, 6, requires_grad=True)
     weights = torch.rand(1, 2, 5, 6)
     (splat(value, displacement, kind="softmax", importance=importance) * weights).sum().backward()
-    for tensor, index in ((value, (0, 1, 2, 3)), (displacement, (0, 0, 2, 3)), (displacement, (0, 1, 1, 1)), (importance, (0, 0, 3, 2))):
+    for tensor, index in (
+        (value, (0, 1, 2, 3)),
+        (displacement, (0, 0, 2, 3)),
+        (displacement, (0, 1, 1, 1)),
+        (importance, (0, 0, 3, 2)),
+    ):
         values = []
         for step in (1e-3, -1e-3):
             moved = {id(other): other.detach().clone() for other in (value, displacement, importance)}
@@ -209,30 +220,36 @@ def test_what_does_not_fit_is_refused(arguments: dict[str, object], fault: str) 
         splat(**{"values": V, "displacement": D, **arguments})  # type: ignore[call-overload]
 
 
-class OnDevice:
-    """As much of a tensor as the choice looks at."""
-
-    def __init__(self, device: str, *, learns: bool = False, size: int = 8, dtype: torch.dtype = torch.float32) -> None:
-        self.device, self.requires_grad, self.numel, self.dtype = torch.device(device), learns, lambda: size, dtype
-
-
-@pytest.mark.parametrize("device", ["cuda", "cpu"])
-def test_kernels_take_what_they_can(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    """A kernel is used unless derivatives in float64 or, on a CUDA device, an order of summation are asked for; everything else is the reference's."""
-    name = {"cuda": "cupy", "cpu": "llvmlite"}[device]
-    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend(name, True, "ready"))
-    plain: list[Tensor] = [OnDevice(device)]  # type: ignore[list-item]
-    learning: list[Tensor] = [*plain, OnDevice(device, learns=True)]  # type: ignore[list-item]
-    assert _backend(plain, deterministic=False) == name
-    assert _backend(plain, deterministic=True) == ("reference" if device == "cuda" else name)
-    assert _backend(learning, deterministic=False) == name
-    learning.append(OnDevice(device, learns=True, dtype=torch.float64))  # type: ignore[arg-type]
-    assert _backend(learning, deterministic=False) == "reference"
+def test_derivatives_in_float64_are_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels derive in float32."""
+    calls: list[str] = []
+    kept = reference.splat_sums
+    monkeypatch.setattr(reference, "splat_sums", lambda *given: calls.append("reference") or kept(*given))
+    monkeypatch.setattr(op, "splat", lambda *given: calls.append("operator") or kept(*given))
+    value, displacement = case((5, 6), batch=1)
+    splat(value.double().requires_grad_(), displacement)
+    splat(value.clone().requires_grad_(), displacement)
     with torch.no_grad():
-        assert _backend(learning, deterministic=False) == name
-    assert (_backend([OnDevice("cpu", size=0)], deterministic=False)) == "reference"  # type: ignore[list-item]
-    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("reference", True, "no kernel"))
-    assert _backend(plain, deterministic=False) == "reference"
+        splat(value.double().requires_grad_(), displacement)
+    splat(value.double(), displacement)
+    assert calls == ["reference", "operator", "operator", "operator"]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_torch_operator_keeps_its_promises(backend: str, dtype: torch.dtype, weighted: bool) -> None:
+    value, displacement = case((6, 9), channels=8)
+    for values in ([value[:, :3], value.to(dtype)[:1]], [value.to(dtype, memory_format=torch.channels_last)[:, 1:]]):
+        given = (values, displacement, torch.rand(2, 1, 6, 9) if weighted else None)
+        torch.library.opcheck(torch.ops.vsvfi.splat.default, given, test_utils=CHECKS)
+
+
+@pytest.mark.slow
+def test_the_torch_operator_can_be_compiled() -> None:
+    """Traced with its gradients, as training does; loads torch's compiler."""
+    value, displacement = case((6, 9), channels=8)
+    given = ([value.requires_grad_(), value[:1, :3]], displacement.requires_grad_(), torch.rand(2, 1, 6, 9))
+    torch.library.opcheck(torch.ops.vsvfi.splat.default, given)
 
 
 @pytest.mark.usefixtures("backend")
@@ -240,7 +257,19 @@ def test_weights_of_a_picture_without_any_finite_importance() -> None:
     found = reference.weights("softmax", torch.full((1, 1, 2, 2), nan))
     assert found is not None
     assert bool(found.isnan().all())
-    assert float(splat(torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), kind="softmax", importance=torch.full((1, 1, 2, 2), nan)).abs().max()) == 0
+    assert (
+        float(
+            splat(
+                torch.ones(1, 1, 2, 2),
+                torch.zeros(1, 2, 2, 2),
+                kind="softmax",
+                importance=torch.full((1, 1, 2, 2), nan),
+            )
+            .abs()
+            .max()
+        )
+        == 0
+    )
 
 
 @pytest.mark.usefixtures("backend")
@@ -250,8 +279,7 @@ def test_nothing_is_splatted_to_nothing() -> None:
 
 def test_warming_up_makes_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[torch.dtype]] = []
-    kept = reference.splat_values
-    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("reference", True, "no kernel"))
-    monkeypatch.setattr(reference, "splat_values", lambda parts, *others: seen.append({part.dtype for part in parts}) or kept(parts, *others))
+    kept = reference.splat_sums
+    monkeypatch.setattr(op, "splat", lambda parts, *others: seen.append({part.dtype for part in parts}) or kept(parts, *others))
     warm_up(torch.device("cpu"), [[(3, torch.float32), (8, torch.bfloat16)], [(5, torch.float32)]])
     assert seen == [{torch.bfloat16, torch.float32}, {torch.float32}]

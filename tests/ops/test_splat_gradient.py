@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from math import inf, nan
 
@@ -9,18 +10,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.ops.cuda_emulation.cupy_double import CupyDouble
-from vsvfi.ops.splat import gradient, kernel_cupy, reference, splat
-from vsvfi.ops.splat.gradient import Totalling
+from tests.ops.cuda_emulation.launcher import EmulatedLauncher
+from vsvfi.ops.dispatch import Kernel
+from vsvfi.ops.splat import cuda, op, reference, splat
 
 
 def case(shared: bool = False, reach: float = 3.0) -> tuple[list[Tensor], Tensor, Tensor, list[Tensor]]:
     """Values, a displacement of which some points leave the picture, importances, gradients of the results."""
     generator = torch.Generator().manual_seed(5)
-    values = [torch.randn(2, 5, 9, 14, generator=generator), torch.randn(1 if shared else 2, 3, 9, 14, generator=generator)]
+    values = [
+        torch.randn(2, 5, 9, 14, generator=generator),
+        torch.randn(1 if shared else 2, 3, 9, 14, generator=generator),
+    ]
     displacement = reach * torch.randn(2, 2, 9, 14, generator=generator)
     importance = torch.randn(1 if shared else 2, 1, 9, 14, generator=generator)
-    return values, displacement, importance, [torch.randn(2, channels, 9, 14, generator=generator) for channels in (5, 3)]
+    return (
+        values,
+        displacement,
+        importance,
+        [torch.randn(2, channels, 9, 14, generator=generator) for channels in (5, 3)],
+    )
 
 
 def derived(results: Sequence[Tensor], gradients: Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -29,41 +38,37 @@ def derived(results: Sequence[Tensor], gradients: Sequence[Tensor], inputs: Sequ
     return torch.autograd.grad(total, inputs)
 
 
-def agree(form: Totalling | None, kind: str, shared: bool) -> None:
+def agree(kind: str, shared: bool) -> None:
     values, displacement, importance, gradients = case(shared)
     inputs = [tensor.requires_grad_() for tensor in (*values, displacement, *([] if kind == "average" else [importance]))]
-
-    def weight() -> Tensor | None:
-        return reference.weights(kind, None if kind == "average" else importance)
-
-    if form is None:
-        results = splat(values, displacement, kind=kind, importance=None if kind == "average" else importance)  # type: ignore[arg-type]
-    else:
-        results = gradient.splat_values(form, values, displacement, weight())
-    expected = derived(reference.splat_values(values, displacement, weight()), gradients, inputs)
-    for found, other in zip(derived(results, gradients, inputs), expected, strict=True):
+    given = None if kind == "average" else importance
+    results = splat(values, displacement, kind=kind, importance=given)  # type: ignore[call-overload]
+    *expected, _ = reference.splat_sums(values, displacement, reference.weights(kind, given))
+    for found, other in zip(derived(results, gradients, inputs), derived(expected, gradients, inputs), strict=True):
         assert found.shape == other.shape
         assert float((found - other).norm()) < 2e-5 * float(other.norm())
 
 
-def cupy(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> tuple[list[Tensor], Tensor]:
-    total = kernel_cupy.total(displacement, weight)
-    return [kernel_cupy.values(value, displacement, weight, total) for value in values], total
+@pytest.fixture
+def by_cuda(emulated: EmulatedLauncher, fresh_choice: None, monkeypatch: pytest.MonkeyPatch) -> EmulatedLauncher:
+    """The CUDA kernel takes calls on the CPU."""
+    monkeypatch.delenv("VSVFI_OPS", raising=False)
+    monkeypatch.setattr(op.SPLAT, "kernels", (Kernel("llvmlite", functools.partial(cuda.run, emulated)),))
+    return emulated
 
 
-@pytest.mark.parametrize("backend", ["llvmlite"], indirect=True)
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("kind", ["average", "linear", "softmax"])
-def test_native_code_has_the_derivatives_of_the_reference(kind: str, shared: bool) -> None:
-    agree(None, kind, shared)
+def test_kernels_for_the_cpu_have_the_derivatives_of_the_reference(kind: str, shared: bool) -> None:
+    agree(kind, shared)
 
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("kind", ["average", "linear", "softmax"])
-@pytest.mark.usefixtures("emulated_cupy")
-def test_the_cuda_kernel_has_the_derivatives_of_the_reference(kind: str, shared: bool) -> None:
-    agree(cupy, kind, shared)
+def test_the_cuda_kernel_has_the_derivatives_of_the_reference(by_cuda: EmulatedLauncher, kind: str, shared: bool) -> None:
+    agree(kind, shared)
+    assert {launch.name for launch in by_cuda.launches} == {"splat_total", "splat_sums", "splat_divide"}
 
 
 @pytest.mark.gpu
@@ -82,11 +87,15 @@ def test_derivatives_on_a_gpu_are_those_on_the_cpu(kind: str) -> None:
         assert float((one - other).norm()) < 2e-5 * float(one.norm())
 
 
-@pytest.mark.parametrize("backend", ["llvmlite"], indirect=True)
 @pytest.mark.usefixtures("backend")
 def test_what_is_left_out_has_no_gradient() -> None:
     values, displacement, _, gradients = case()
-    displacement[0, 0, 2, 3], displacement[1, 1, 4, 5], displacement[0, 1, 6, 6], displacement[1, 0, 0, 0] = nan, inf, -inf, 1e30
+    displacement[0, 0, 2, 3], displacement[1, 1, 4, 5], displacement[0, 1, 6, 6], displacement[1, 0, 0, 0] = (
+        nan,
+        inf,
+        -inf,
+        1e30,
+    )
     inputs = [tensor.requires_grad_() for tensor in (*values, displacement)]
     for tensor in derived(splat(values, displacement), gradients, inputs):
         assert bool(tensor.isfinite().all())
@@ -94,7 +103,6 @@ def test_what_is_left_out_has_no_gradient() -> None:
             assert not tensor[index, :, row, column].any()
 
 
-@pytest.mark.parametrize("backend", ["llvmlite"], indirect=True)
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_gradients_have_the_types_of_their_tensors(dtype: torch.dtype) -> None:
@@ -102,28 +110,46 @@ def test_gradients_have_the_types_of_their_tensors(dtype: torch.dtype) -> None:
     inputs = [values[0].to(dtype).requires_grad_(), values[1].requires_grad_(), displacement.requires_grad_()]
     rounded = [inputs[0].detach().float().requires_grad_(), *inputs[1:]]
     found = derived(splat(inputs[:2], inputs[2]), gradients, inputs)
-    expected = derived(reference.splat_values(rounded[:2], rounded[2], None), gradients, rounded)
+    expected = derived(reference.splat_sums(rounded[:2], rounded[2], None)[:-1], gradients, rounded)
     for one, other, tensor in zip(found, expected, inputs, strict=True):
         assert one.dtype == tensor.dtype
         assert float((one.float() - other).norm()) < 0.02 * float(other.norm())
 
 
-def test_only_tensors_that_want_a_gradient_get_one(emulated_cupy: CupyDouble) -> None:
+def test_only_tensors_that_want_a_gradient_get_one() -> None:
     values, displacement, _, gradients = case()
     values[1].requires_grad_()
-    results = gradient.splat_values(cupy, values, displacement, None)
+    results = splat(values, displacement)
     (results[1] * gradients[1]).sum().backward()
     assert values[1].grad is not None
     assert values[0].grad is None
     assert displacement.grad is None
 
 
-def test_there_are_first_derivatives_alone(emulated_cupy: CupyDouble) -> None:
-    values, displacement, _, gradients = case()
-    inputs = [value.requires_grad_() for value in values]
-    results = gradient.splat_values(cupy, inputs, displacement, None)
+def squares(results: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
     total = sum((result * given).square().sum() for result, given in zip(results, gradients, strict=True))
     assert isinstance(total, Tensor)
-    (first,) = torch.autograd.grad(total, inputs[:1], create_graph=True)
-    with pytest.raises(RuntimeError):
-        first.sum().backward()
+    return total
+
+
+def slope(inputs: Sequence[Tensor], displacement: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+    """The squared first derivative of `squares`; quadratic in the inputs."""
+    first = torch.autograd.grad(squares(splat(inputs, displacement), gradients), inputs, create_graph=True)
+    return torch.stack([part.square().sum() for part in first]).sum()
+
+
+def test_second_derivatives_of_values_are_right() -> None:
+    values, displacement, _, gradients = case()
+    inputs = [value.requires_grad_() for value in values]
+    seconds = torch.autograd.grad(slope(inputs, displacement, gradients), inputs)
+    steps = [torch.randn(value.shape, generator=torch.Generator().manual_seed(1)) for value in inputs]
+    ahead, behind = (
+        slope(
+            [(value + sign * step).detach().requires_grad_() for value, step in zip(inputs, steps, strict=True)],
+            displacement,
+            gradients,
+        )
+        for sign in (1, -1)
+    )
+    found = sum(float((second * step).sum()) for second, step in zip(seconds, steps, strict=True))
+    assert found == pytest.approx(float((ahead - behind).detach()) / 2, rel=1e-3)

@@ -43,7 +43,7 @@ def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
     Raises:
         ArgumentError: VSVFI_OPS names no operator backend.
     """
-    from vsvfi.ops.backends import backends
+    from vsvfi.ops.dispatch import backends
 
     return {
         "versions": _versions(),
@@ -75,7 +75,7 @@ def _versions() -> dict[str, str | None]:
 
 def _cache() -> str:
     """The folder of downloads, or why there is none."""
-    from vsvfi.weights.fetch import cache_directory
+    from vsvfi.user_cache import cache_directory
 
     try:
         return str(cache_directory())

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from vsvfi.errors import ArgumentError, DamagedWeightsError, DownloadError, MissingWeightsError
 from vsvfi.packages import one_line
+from vsvfi.user_cache import cache_directory
 from vsvfi.weights.download import PAUSES, TRANSIENT, disk_reason, download
 from vsvfi.weights.hub import fetch_blob, link
 from vsvfi.weights.integrity import Digests, Record, container, digests, mismatch, verify
@@ -82,30 +83,6 @@ def installed(sources: Sequence[Source]) -> Path | None:
             if path is not None:
                 return path
     return None
-
-
-def cache_directory() -> Path:
-    """The folder for downloads and records: VSVFI_CACHE, or else the platform's cache folder of this user.
-
-    Raises:
-        ArgumentError: it depends on a home folder that cannot be found.
-    """
-    chosen = os.environ.get("VSVFI_CACHE")
-    try:
-        return Path(chosen).expanduser().absolute() if chosen else _platform_cache()
-    except (RuntimeError, OSError) as error:  # no such user; a user without a home; a working folder that is gone
-        raise ArgumentError("VSVFI_CACHE", chosen, f"leads to no folder ({one_line(error)})", "set it to an absolute path") from error
-
-
-def _platform_cache() -> Path:
-    """The cache folder of this user by the platform's convention."""
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "vsvfi" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "vsvfi"
-    shared = Path(os.environ.get("XDG_CACHE_HOME") or ".")
-    return (shared if shared.is_absolute() else Path.home() / ".cache") / "vsvfi"
 
 
 def _check_reachable(model: str, sources: Sequence[Source]) -> None:

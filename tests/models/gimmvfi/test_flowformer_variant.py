@@ -19,7 +19,8 @@ from vsvfi.errors import ForeignWeightsError
 from vsvfi.models.flow.flowformer import FlowFormer
 from vsvfi.models.gimmvfi.network import GIMMVFI
 from vsvfi.models.gimmvfi.spec import FAMILY
-from vsvfi.ops import backends
+from vsvfi.ops.lookup.op import LOOKUP
+from vsvfi.ops.probe import Backend
 from vsvfi.weights.source import Hub
 
 
@@ -136,8 +137,12 @@ def test_operators_are_ready_before_the_first_frame(monkeypatch: pytest.MonkeyPa
 def test_peak_memory_is_what_the_readme_says_and_below_the_published(size: str, scale: str, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of everything but the flow itself, whose lower peak at this size tests/models/flow/test_flowformer.py knows."""
     half = precision == torch.float16
-    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("cupy", True, "as on a GPU"))
-    monkeypatch.setattr(FlowFormer, "estimate", lambda self, first, second: tuple(torch.empty(1, 2, 544, 1024, device="cuda:0") for _ in range(2)))
+    monkeypatch.setattr(LOOKUP, "choice", lambda device: Backend("cupy", True, "as on a GPU"))
+    monkeypatch.setattr(
+        FlowFormer,
+        "estimate",
+        lambda self, first, second: tuple(torch.empty(1, 2, 544, 1024, device="cuda:0") for _ in range(2)),
+    )
     found = peak("flowformer", size, Fraction(scale), precision)
     assert (1300 if half else 1800) < found < PUBLISHED[size] / (2 if half else 1)
     assert found == pytest.approx(documented()[size, scale][2 + half], rel=0.02)

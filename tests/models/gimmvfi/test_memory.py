@@ -13,7 +13,8 @@ from tests.models.live_bytes import LiveBytes, pretend_weights, pretending
 from vsvfi.models.gimmvfi import network as network_module
 from vsvfi.models.gimmvfi.network import GIMMVFI
 from vsvfi.models.gimmvfi.spec import FAMILY
-from vsvfi.ops import backends
+from vsvfi.ops.lookup.op import LOOKUP
+from vsvfi.ops.probe import Backend
 
 MIB = 1 << 20
 PUBLISHED = {"2048x1080": 7932, "4096x2160": 10922}
@@ -43,7 +44,11 @@ def peak(estimator: str, size: str, scale: Fraction, dtype: torch.dtype) -> int:
         network = GIMMVFI(estimator, scale=scale).eval()
     network.flow_estimator.iterations = 2  # type: ignore[assignment]  # more take no more memory
     with pretending() as live:
-        pretend_weights(network, lambda place: torch.float32 if f"{place}.".startswith(network.full_precision) or not place else dtype, "cuda:0")
+        pretend_weights(
+            network,
+            lambda place: torch.float32 if f"{place}.".startswith(network.full_precision) or not place else dtype,
+            "cuda:0",
+        )
         images = [torch.empty(shape, device="cuda:0").contiguous(memory_format=torch.channels_last) for _ in range(2)]
         return (measured(live, network, images) + sum(tensor.nbytes for tensor in network.state_dict().values())) // MIB
 
@@ -59,14 +64,18 @@ def measured(live: LiveBytes, network: GIMMVFI, images: list[torch.Tensor]) -> i
 
 def documented() -> dict[tuple[str, str], list[int]]:
     """The README's table: size and scale -> MiB of fp32 and fp16 for RAFT, then for FlowFormer."""
-    rows = re.findall(r"^\| (\d+x\d+) \| ([\d./]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\d+x\d+) \| ([\d./]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|",
+        README.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     return {(size, scale): [int(number.replace(",", "")) for number in numbers] for size, scale, *numbers in rows}
 
 
 @pytest.mark.parametrize(("size", "scale"), [("2048x1080", "0.5"), ("4096x2160", "0.25")])
 @pytest.mark.parametrize("precision", [torch.float32, torch.float16])
 def test_peak_memory_is_what_the_readme_says_and_below_the_published(size: str, scale: str, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "choose", lambda device, kernels: backends.Backend("cupy", True, "as on a GPU"))
+    monkeypatch.setattr(LOOKUP, "choice", lambda device: Backend("cupy", True, "as on a GPU"))
     found = peak("raft", size, Fraction(scale), precision)
     half = precision == torch.float16
     assert found < PUBLISHED[size] / (2 if half else 1)

@@ -1,7 +1,7 @@
 """CUDA kernels on a CPU: the very text that a device would run, compiled as C++ behind `device.hpp` and launched over a grid. Knows no kernel.
 
-Two ways in. The fixture `emulated_cupy` (tests/ops/conftest.py) puts a stand-in for CuPy in place, so that an operator's own launching code runs on CPU
-tensors: shapes, strides, grids and kernels are tested together. `Module` launches one kernel by hand. Every kernel runs on request with its threads in the
+Two ways in. `EmulatedLauncher` (`launcher`; the fixture `emulated`) is a launcher like those for a device, so that an operator's own launching code runs on
+CPU tensors: shapes, strides, grids and kernels are tested together. `Module` launches one kernel by hand. Every kernel runs on request with its threads in the
 opposite order, which finds missing barriers; what it reads or writes beside its tensors is an error. What it cannot show: speed, races between blocks, and
 the order of floating-point atomics.
 """
@@ -148,12 +148,25 @@ class Module:
         """
         memory = Memory(self._library, [a for a in arguments if isinstance(a, torch.Tensor)], at_end=not backwards)
         try:
-            self._launch(name, grid, block, [memory.address(a) if a is None or isinstance(a, torch.Tensor) else a for a in arguments], backwards)
+            self._launch(
+                name,
+                grid,
+                block,
+                [memory.address(a) if a is None or isinstance(a, torch.Tensor) else a for a in arguments],
+                backwards,
+            )
             memory.write_back()
         finally:
             memory.release()
 
-    def _launch(self, name: str, grid: tuple[int, int, int], block: tuple[int, int, int], values: Sequence[np.generic], backwards: bool) -> None:
+    def _launch(
+        self,
+        name: str,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        values: Sequence[np.generic],
+        backwards: bool,
+    ) -> None:
         """Run a kernel on raw arguments."""
         kept = [np.array(value) for value in values]
         count = len(kept)

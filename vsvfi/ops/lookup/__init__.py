@@ -1,25 +1,19 @@
 """Correlation look-up: how alike a pixel is to the pixels around where a flow says it went (RAFT, section 3.2), from volumes or computed on demand.
 
-`correlate` compares two feature maps and `lookup` reads windows from the comparison. Checks the arguments and chooses the backend.
+`correlate` compares two feature maps and `lookup` reads windows from the comparison through the torch operator `vsvfi::lookup` (`op`). The definition is
+`reference`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsvfi.ops import backends, cupy_kernels
-from vsvfi.ops.lookup import reference
-
-_KERNELS = ("llvmlite", "cupy")
-"""The backends besides the reference."""
-
-_LARGEST_RADIUS = 7
-"""Of the windows that kernels have memory for."""
+from vsvfi.ops.lookup import op, reference
 
 _PATCH = 100
 """Target pixels that the usual window of 9x9 touches."""
@@ -60,7 +54,15 @@ class OnDemand:
 type Correlation = Volume | OnDemand
 
 
-def correlate(source: Tensor, target: Tensor, *, levels: int, factor: float = 1.0, budget: int = BUDGET, lookups: int | None = None) -> Correlation:
+def correlate(
+    source: Tensor,
+    target: Tensor,
+    *,
+    levels: int,
+    factor: float = 1.0,
+    budget: int = BUDGET,
+    lookups: int | None = None,
+) -> Correlation:
     """Compare every pixel of `source` with every pixel of `target`: C[p, q] = factor * <source[p], target[q]>.
 
     Level l compares with the target averaged over 2^l x 2^l pixels (odd sizes drop their last row or column at every halving). Averaging the features is
@@ -94,7 +96,7 @@ def correlate(source: Tensor, target: Tensor, *, levels: int, factor: float = 1.
 def _volumes_pay(targets: Sequence[Tensor], lookups: int) -> bool:
     """Whether all products at once are cheaper than those that so many look-ups ask for, which the reference computes at a tenth of the speed."""
     device = targets[0].device.type
-    if backends.choose(device, _KERNELS).name == "reference":
+    if op.LOOKUP.choice(device).name == "reference":
         return True
     return sum(target.shape[2] * target.shape[3] for target in targets) <= _WORTH.get(device, 8.0) * lookups * len(targets) * _PATCH
 
@@ -129,48 +131,11 @@ def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
     if radius < 0:
         raise ValueError(f"lookup: radius={radius}, must be 0 or more")
     centres = centres.float()
-    if isinstance(correlation, Volume):
-        return _volume_form(correlation.levels[0], centres, radius)(correlation.levels, centres, radius)
-    return _on_demand_form(correlation.source, centres, radius)(correlation.source, correlation.targets, centres, radius)
-
-
-def _volume_form(element: Tensor, centres: Tensor, radius: int) -> Callable[[Sequence[Tensor], Tensor, int], Tensor]:
-    """What takes a look-up in volumes."""
-    match _form(element, centres, radius):
-        case "cupy":
-            from vsvfi.ops.lookup import kernel_cupy
-
-            return kernel_cupy.lookup_volume
-        case "llvmlite":
-            from vsvfi.ops.lookup import kernel_llvmlite
-
-            return kernel_llvmlite.lookup_volume
-        case _:
-            return reference.from_volume
-
-
-def _on_demand_form(element: Tensor, centres: Tensor, radius: int) -> Callable[[Tensor, Sequence[Tensor], Tensor, int], Tensor]:
-    """What takes a look-up on demand."""
-    match _form(element, centres, radius):
-        case "cupy":
-            from vsvfi.ops.lookup import kernel_cupy
-
-            return kernel_cupy.lookup_on_demand
-        case "llvmlite":
-            from vsvfi.ops.lookup import kernel_llvmlite
-
-            return kernel_llvmlite.lookup_on_demand
-        case _:
-            return reference.on_demand
-
-
-def _form(element: Tensor, centres: Tensor, radius: int) -> str:
-    """What takes this call: kernels know no gradients, no type but those of pictures, and no window beyond their memory."""
-    if torch.is_grad_enabled() and (element.requires_grad or centres.requires_grad):
-        return "reference"
-    if element.dtype not in cupy_kernels.TYPES or radius > _LARGEST_RADIUS or centres.numel() == 0:
-        return "reference"
-    return backends.choose(element.device.type, _KERNELS).name
+    source, levels = (None, correlation.levels) if isinstance(correlation, Volume) else (correlation.source, correlation.targets)
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in (centres, source, *levels)):  # kernels have no gradients
+        return reference.from_volume(levels, centres, radius) if source is None else reference.on_demand(source, levels, centres, radius)
+    found: Tensor = op.lookup(levels, source, centres, radius)
+    return found
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
@@ -178,7 +143,11 @@ def warm_up(device: torch.device, dtype: torch.dtype) -> None:
     features = torch.zeros(1, 1, 2, 2, device=device, dtype=dtype)
     with torch.no_grad():
         for budget in (BUDGET, 0):
-            lookup(correlate(features, features, levels=1, budget=budget), torch.zeros(1, 2, 2, 2, device=device, dtype=torch.float32), 4)
+            lookup(
+                correlate(features, features, levels=1, budget=budget),
+                torch.zeros(1, 2, 2, 2, device=device, dtype=torch.float32),
+                4,
+            )
 
 
 def _facts(tensor: Tensor) -> str:

@@ -1,27 +1,21 @@
 """Selective scan (S6, the recurrence of Mamba): a linear recurrence whose coefficients depend on the input.
 
-Checks the arguments and chooses the backend. `reference` is the definition. On the CPU native code compiled by LLVM takes its place where it can run;
-on CUDA the kernel of mamba_ssm where it is installed and agrees with the definition, else CuPy's. All of them keep the state in float32.
+Checks the arguments and calls the torch operator `vsvfi::scan` (`op`). The definition is `reference`. All kernels keep the state in float32.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vsvfi.ops import backends
-from vsvfi.ops.scan import reference
+from vsvfi.ops.scan import op, reference
 from vsvfi.ops.scan.grouped import by_group
 
-_KERNELS = ("llvmlite", "mamba_ssm", "cupy")
-"""The backends besides the reference, best first."""
-
-_STATES = 16
-"""N that our CUDA kernel has room for."""
+_WARM = 70
+"""Tokens of a first call: more than a chunk of the CUDA kernels, so that all of them are loaded."""
 
 
 class Paths(NamedTuple):
@@ -69,14 +63,9 @@ def scan(
     """
     _check(u, delta, A, B, C, D, delta_bias)
     given = [u, delta, A, B, C, *(tensor for tensor in (D, delta_bias) if tensor is not None)]
-    kernel = _backend(given)
-    if kernel == "mamba_ssm":
-        from vsvfi.ops.scan import kernel_mamba
-
-        return kernel_mamba.scan(u, delta, A, B, C, D, delta_bias, softplus)
-    if kernel == "reference" or u.numel() == 0:
+    if _wants_gradients(given) or u.numel() == 0:
         return reference.scan(u, delta, A, B, C, D, delta_bias, softplus)
-    return by_group(functools.partial(_run, kernel), u, delta, A, B, C, D, delta_bias, softplus)
+    return by_group(op.scan, u, delta, A, B, C, D, delta_bias, softplus)
 
 
 def scan_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths) -> Tensor:
@@ -101,54 +90,27 @@ def scan_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Ten
         ValueError: shapes that do not fit, or (on the CPU) a path to a token that is not there.
     """
     _check_paths(u, delta, A, B, C, D, delta_bias, paths)
-    kernel = _backend((u, delta, A, B, C, D, delta_bias))
-    if kernel == "mamba_ssm":
-        from vsvfi.ops.scan import kernel_mamba
-
-        return kernel_mamba.scan_paths(u, delta, A, B, C, D, delta_bias, *paths)
-    if kernel == "reference" or u.numel() == 0:
-        return reference.scan_paths(u, delta, A, B, C, D, delta_bias, *paths)
-    return _run(kernel, u, delta, A, B, C, D, delta_bias, True, *paths)
+    if _wants_gradients((u, delta, A, B, C, D, delta_bias)):
+        return reference.scan_paths(u, delta, A, B, C, D, delta_bias, True, *paths)
+    y: Tensor = op.scan(u, delta, A, B, C, D, delta_bias, True, *paths)
+    return y
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
     """Load and compile what a scan on this device needs, so that no frame has to wait for it."""
-    u, order = torch.zeros(1, 2, 32, device=device, dtype=dtype), torch.arange(2, dtype=torch.int32, device=device)[None]
-    shared, rates = u[:, None, :, :_STATES], torch.zeros(1, 32, _STATES, device=device, dtype=torch.float32)
+    u, order = (
+        torch.zeros(1, _WARM, 32, device=device, dtype=dtype),
+        torch.arange(_WARM, dtype=torch.int32, device=device)[None],
+    )
+    shared, rates = u[:, None, :, :16], torch.zeros(1, 32, 16, device=device, dtype=torch.float32)
     skip = torch.zeros(1, 32, device=device, dtype=torch.float32)
     with torch.no_grad():
         scan_paths(u, u[:, None], rates, shared, shared, skip, skip, Paths(order, order))
 
 
-def _run(
-    kernel: str,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    softplus: bool,
-    reads: Tensor,
-    writes: Tensor,
-) -> Tensor:
-    """One of our own kernels."""
-    if kernel == "llvmlite":
-        from vsvfi.ops.scan import kernel_llvmlite as module
-    else:
-        from vsvfi.ops.scan import kernel_cupy as module  # type: ignore[no-redef]
-    y: Tensor = module.scan_paths(u, delta, A, B, C, D, delta_bias, softplus, reads, writes)
-    return y
-
-
-def _backend(tensors: Sequence[Tensor]) -> str:
-    """What takes this call of u, delta, A and others: the kernels know no gradients and no float64."""
-    if any(tensor.dtype == torch.float64 for tensor in tensors) or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
-        return "reference"
-    device = tensors[0].device.type
-    chosen = backends.choose(device, _KERNELS).name
-    return "reference" if chosen == "cupy" and tensors[2].shape[-1] > _STATES else chosen
+def _wants_gradients(tensors: Sequence[Tensor]) -> bool:
+    """Whether a call must keep what its derivatives need; kernels have none."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None) -> None:

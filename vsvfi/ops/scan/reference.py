@@ -17,7 +17,16 @@ _BLOCK = 64
 """Positions whose decays are held at a time: small enough for a core's cache, large enough that Python's share is small."""
 
 
-def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None, softplus: bool) -> Tensor:
+def scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    softplus: bool,
+) -> Tensor:
     """y of the recurrence, checked by the caller; see `vsvfi.ops.scan.scan` for shapes."""
     work = torch.promote_types(u.dtype, torch.float32)
     values, steps = u.to(work), delta.to(work)
@@ -53,6 +62,7 @@ def scan_paths(
     C: Tensor,
     D: Tensor,
     delta_bias: Tensor,
+    softplus: bool,
     reads: Tensor,
     writes: Tensor,
     along: Scan = scan,
@@ -64,7 +74,7 @@ def scan_paths(
     values = u[:, reads.long()].transpose(2, 3).reshape(flat)
     steps = delta.gather(2, order.expand(-1, -1, -1, width)).transpose(2, 3).reshape(flat)
     entering, leaving = (tensor.gather(2, order.expand(-1, -1, -1, A.shape[2])).transpose(2, 3) for tensor in (B, C))
-    y = along(values, steps, A.flatten(0, 1), entering, leaving, D.flatten(), delta_bias.flatten(), True).reshape(batch, paths, width, length)
+    y = along(values, steps, A.flatten(0, 1), entering, leaving, D.flatten(), delta_bias.flatten(), softplus).reshape(batch, paths, width, length)
     total = u.new_zeros(u.shape, dtype=torch.promote_types(u.dtype, torch.float32))
     for path in range(paths):
         total = total.index_add(1, places[path], y[:, path].transpose(1, 2).to(total.dtype))

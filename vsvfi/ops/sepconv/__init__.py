@@ -1,27 +1,29 @@
 """Deformable separable convolution: every output pixel is a sum of 5 x 5 samples of a picture, each taken where offsets of its own point to.
 
-Checks the arguments and chooses the backend: native code compiled by LLVM on the CPU and CuPy's kernel on a CUDA device where they can run, else plain
-torch (`reference`), which is the definition.
+Checks the arguments and calls the torch operator `vsvfi::sepconv` (`op`). The definition is `reference`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from vsvfi.ops import backends
-from vsvfi.ops.sepconv import reference
-
-_KERNELS = ("llvmlite", "cupy")
-"""The backends besides the reference."""
+from vsvfi.ops.sepconv import op, reference
 
 TAPS = 5
 """Taps along each axis."""
 
 
-def sepconv(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, *, origin: tuple[int, int] = (0, 0)) -> Tensor:
+def sepconv(
+    image: Tensor,
+    vertical: Tensor,
+    horizontal: Tensor,
+    alpha: Tensor,
+    beta: Tensor,
+    mask: Tensor,
+    *,
+    origin: tuple[int, int] = (0, 0),
+) -> Tensor:
     """D(y, x) = sum over i, j in 0..4 of v_i u_j m_k S(alpha_k + y + i - 1, beta_k + x + j - 1) with k = 5 i + j, all maps taken at (y, x).
 
     S samples the picture bilinearly, in coordinates of the picture continued by two copies of its edge on every side: (2, 2) is its upper left pixel, so the
@@ -45,17 +47,11 @@ def sepconv(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, 
         ValueError: shapes that do not fit.
     """
     _check(image, {"vertical": vertical, "horizontal": horizontal, "alpha": alpha, "beta": beta, "mask": mask})
-    kernel = _backend(image, vertical, horizontal, alpha, beta, mask)
-    form: Callable[..., Tensor] = reference.sepconv
-    if kernel == "cupy":
-        from vsvfi.ops.sepconv import kernel_cupy  # noqa: F401  (registers the operator)
-
-        form = torch.ops.vsvfi.sepconv
-    elif kernel == "llvmlite":
-        from vsvfi.ops.sepconv import kernel_llvmlite
-
-        form = kernel_llvmlite.sepconv
-    return form(image, vertical, horizontal, alpha, beta, mask, *origin)
+    maps = (vertical, horizontal, alpha, beta, mask)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (image, *maps)):
+        return reference.sepconv(image, *maps, *origin)  # kernels have no gradients
+    found: Tensor = op.sepconv(image, *maps, *origin)
+    return found
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
@@ -63,15 +59,6 @@ def warm_up(device: torch.device, dtype: torch.dtype) -> None:
     few, many = (torch.zeros(1, count, 1, 1, device=device, dtype=dtype) for count in (TAPS, TAPS * TAPS))
     with torch.no_grad():
         sepconv(torch.zeros(1, 3, 1, 1, device=device, dtype=torch.float32), few, few, many, many, many)
-
-
-def _backend(*tensors: Tensor) -> str:
-    """What takes this call: kernels know no gradients and nothing empty."""
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        return "reference"
-    if any(tensor.numel() == 0 for tensor in tensors):
-        return "reference"
-    return backends.choose(tensors[0].device.type, _KERNELS).name
 
 
 def _check(image: Tensor, maps: dict[str, Tensor]) -> None:

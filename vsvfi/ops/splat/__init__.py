@@ -1,7 +1,6 @@
 """Forward warping ("splatting"): carry every source pixel to where a displacement points, and average what meets there.
 
-Checks the arguments and chooses the backend: native code compiled by LLVM on the CPU and CuPy's kernel on a CUDA device where they can run, else plain
-torch (`reference`), which is the definition.
+Checks the arguments and calls the torch operator `vsvfi::splat` (`op`). The definition is `reference`.
 """
 
 from __future__ import annotations
@@ -12,23 +11,21 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from vsvfi.ops import backends
-from vsvfi.ops.splat import gradient, reference
-
-_KERNELS = ("llvmlite", "cupy")
-"""The backends besides the reference."""
+from vsvfi.ops.splat import op, reference
 
 type Kind = Literal["average", "linear", "softmax"]
 
 
 @overload
-def splat(values: Tensor, displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None, deterministic: bool = False) -> Tensor: ...
+def splat(values: Tensor, displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None) -> Tensor: ...
 @overload
+def splat(values: Sequence[Tensor], displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None) -> list[Tensor]: ...
 def splat(
-    values: Sequence[Tensor], displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None, deterministic: bool = False
-) -> list[Tensor]: ...
-def splat(
-    values: Tensor | Sequence[Tensor], displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None, deterministic: bool = False
+    values: Tensor | Sequence[Tensor],
+    displacement: Tensor,
+    *,
+    kind: Kind = "average",
+    importance: Tensor | None = None,
 ) -> Tensor | list[Tensor]:
     """Forward warp: A / D, with A = sum of b * w * value and D = sum of b * w over all source pixels that reach a target.
 
@@ -43,7 +40,6 @@ def splat(
         kind: what the importance means; see above.
         importance: [B, 1, H, W] or [1, 1, H, W]; for "linear" and "softmax" alone. For "softmax" the largest of a picture counts as 0, so a source more than
             103 below it has no weight left.
-        deterministic: sum in a fixed order on CUDA too (through the reference, slower); the CPU always does, in native code as well.
 
     Returns:
         For each of `values` a tensor [B, C, H, W] of its own type.
@@ -54,14 +50,10 @@ def splat(
     parts = [values] if isinstance(values, Tensor) else list(values)
     _check(parts, displacement, kind, importance)
     weight = reference.weights(kind, importance)
-    tensors = [displacement, *parts, *([] if weight is None else [weight])]
-    form = _form(_backend(tensors, deterministic))
-    if form is None:
-        results = reference.splat_values(parts, displacement, weight)
-    elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        results = gradient.splat_values(form, parts, displacement, weight)
+    if torch.is_grad_enabled() and any(tensor.requires_grad and tensor.dtype == torch.float64 for tensor in (displacement, *parts)):
+        *results, _ = reference.splat_sums(parts, displacement, weight)  # whose derivatives are as exact as its inputs
     else:
-        results, _ = form(parts, displacement, weight)
+        *results, _ = op.splat(parts, displacement, weight)
     return results[0] if isinstance(values, Tensor) else results
 
 
@@ -79,39 +71,6 @@ def warm_up(device: torch.device, calls: Sequence[Sequence[tuple[int, torch.dtyp
         for call in calls:
             values = [torch.zeros(1, channels, 2, 2, device=device, dtype=dtype) for channels, dtype in call]
             splat(values, displacement, kind=kind, importance=importance)
-
-
-def _backend(tensors: Sequence[Tensor], deterministic: bool) -> str:
-    """What takes this call of a displacement and others: kernels know nothing empty and derive in float32 alone, that for CUDA keeps no order of summation."""
-    device = tensors[0].device.type
-    if deterministic and device == "cuda":
-        return "reference"
-    if torch.is_grad_enabled() and any(tensor.requires_grad and tensor.dtype == torch.float64 for tensor in tensors):
-        return "reference"
-    if device == "cpu" and any(tensor.numel() == 0 for tensor in tensors):
-        return "reference"
-    return backends.choose(device, _KERNELS).name
-
-
-def _form(kernel: str) -> gradient.Totalling | None:
-    """A kernel that also gives the summed weights, or None for the reference."""
-    if kernel == "cupy":
-        return _cupy
-    return _llvmlite if kernel == "llvmlite" else None
-
-
-def _cupy(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> tuple[list[Tensor], Tensor]:
-    from vsvfi.ops.splat import kernel_cupy  # noqa: F401  (registers the operators)
-
-    total = torch.ops.vsvfi.splat_total(displacement, weight)
-    return [torch.ops.vsvfi.splat_values(value, displacement, weight, total) for value in values], total
-
-
-def _llvmlite(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> tuple[list[Tensor], Tensor]:
-    from vsvfi.ops.splat import kernel_llvmlite
-
-    *results, total = kernel_llvmlite.splat_values(values, displacement, weight, True)
-    return results, total
 
 
 def _check(values: Sequence[Tensor], displacement: Tensor, kind: str, importance: Tensor | None) -> None:

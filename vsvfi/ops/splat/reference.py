@@ -25,8 +25,8 @@ def weights(kind: str, importance: Tensor | None) -> Tensor | None:
     return torch.exp(shifted.where(finite, 0)).where(finite, torch.nan)
 
 
-def splat_values(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
-    """A / D for each of `values`, checked by the caller; see `vsvfi.ops.splat.splat`.
+def splat_sums(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
+    """A / D for each of `values`, then D, checked by the caller; see `vsvfi.ops.splat.splat`.
 
     Args:
         values: each [B or 1, C, H, W].
@@ -34,7 +34,7 @@ def splat_values(values: Sequence[Tensor], displacement: Tensor, weight: Tensor 
         weight: [B or 1, 1, H, W] float32, or None.
 
     Returns:
-        Tensors [B, C, H, W], channels last in memory, each of its own type.
+        Tensors [B, C, H, W], channels last in memory, each of its own type; D, [B, 1, H, W] float32.
     """
     batch, _, height, width = displacement.shape
     shared = all(value.shape[0] == 1 for value in values)
@@ -48,10 +48,10 @@ def splat_values(values: Sequence[Tensor], displacement: Tensor, weight: Tensor 
         source = source.remainder(height * width)
     sums, *_ = torch.embedding_bag(rows, source, starts, False, 0, False, share, False)  # mode 0 is a sum
     total = sums[:, -1:]
-    sums = sums[:, :-1] / torch.where(total == 0, 1.0, total)
-    picture = sums.reshape(batch, height, width, -1).permute(0, 3, 1, 2)
-    parts = torch.split(picture, [value.shape[1] for value in values], 1)
-    return [part.to(value.dtype) for part, value in zip(parts, values, strict=True)]
+    averages = (sums[:, :-1] / torch.where(total == 0, 1.0, total)).reshape(batch, height, width, -1)
+    parts = torch.split(averages, [value.shape[1] for value in values], 3)
+    results = [part.contiguous().permute(0, 3, 1, 2).to(value.dtype) for part, value in zip(parts, values, strict=True)]
+    return [*results, total.contiguous().reshape(batch, 1, height, width)]
 
 
 def _links(displacement: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

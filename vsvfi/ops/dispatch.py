@@ -1,0 +1,273 @@
+"""Choose the kernel for each call of an operator, test kernels before their first use, and register operators with torch.
+
+An operator is a folder `vsvfi/ops/NAME` with a module `op` that makes one `Operator`; nothing else lists it. A call takes the first kernel for its device
+that can run here, passes its self-test and does not decline the call; else the reference. Every fallback is logged once. Imports torch when it is used.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import pkgutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+import vsvfi.ops
+from vsvfi.errors import ArgumentError
+from vsvfi.ops import probe
+from vsvfi.ops.probe import Backend, forced
+from vsvfi.packages import one_line
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch._ops import OpOverload
+
+_log = logging.getLogger(__name__)
+
+type Tree = Tensor | int | float | bool | Sequence[Tensor] | None
+"""An argument of an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel[**P, R]:
+    """One way to compute an operator on one kind of device.
+
+    Attributes:
+        backend: that it needs; a name in `vsvfi.ops.probe.DEVICES`.
+        run: the same arguments and result as the reference.
+        declines: why a call is not for this kernel, or None; without it the kernel takes every call.
+    """
+
+    backend: str
+    run: Callable[P, R]
+    declines: Callable[P, str | None] | None = None
+
+
+class Operator[**P, R]:
+    """An operator: its definition, its kernels, and what they are tested with.
+
+    Args:
+        name: of the folder, and of the torch operator `vsvfi::NAME`.
+        reference: the definition, in plain torch, for any device.
+        kernels: best first.
+        sample_inputs: arguments on the CPU, small and with what is likely to go wrong; the self-test compares kernels with the reference on each.
+        tolerance: of the self-test, relative to the largest value.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        reference: Callable[P, R],
+        kernels: Sequence[Kernel[P, R]],
+        sample_inputs: Callable[[], Iterable[tuple[Tree, ...]]],
+        tolerance: float = 1e-4,
+    ) -> None:
+        self.name, self.reference, self.kernels, self.sample_inputs = name, reference, tuple(kernels), sample_inputs
+        self._tolerance = tolerance
+        self._tested: dict[str, str | None] = {}
+        self._logged: set[str] = set()
+        self._lock = threading.RLock()
+        _OPERATORS[name] = cast("Operator[..., object]", self)
+
+    def run(self, device: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute the operator on this kind of device.
+
+        Raises:
+            ArgumentError: VSVFI_OPS names no backend, or one that has a kernel for this device and cannot run here.
+        """
+        if not any(_is_empty(value) for value in args):
+            for kernel in self.usable(device):
+                reason = kernel.declines(*args, **kwargs) if kernel.declines is not None else None
+                if reason is None:
+                    return kernel.run(*args, **kwargs)
+                self._warn(f"{self.name}: {kernel.backend} cannot compute {reason}, another kernel or the slower reference runs instead")
+        return self.reference(*args, **kwargs)
+
+    def choice(self, device: str) -> Backend:
+        """The backend of calls that no kernel declines.
+
+        Raises:
+            ArgumentError: as in `run`.
+        """
+        for kernel in self.usable(device):
+            return Backend(kernel.backend, True, "ready")
+        kernels = self._kernels_for(device)
+        return Backend("reference", True, self._reasons(kernels) if kernels else f"there is no kernel for {device}")
+
+    def self_test(self, backend: str) -> str | None:
+        """Why this operator's kernel of a backend fails on the sample inputs, or None; computed once."""
+        with self._lock:
+            if backend not in self._tested:
+                (kernel,) = (kernel for kernel in self.kernels if kernel.backend == backend)
+                self._tested[backend] = self._failure(kernel)
+            return self._tested[backend]
+
+    def forget(self) -> None:
+        """Forget self-tests and what was logged, for tests."""
+        self._tested.clear()
+        self._logged.clear()
+
+    def usable(self, device: str) -> Iterator[Kernel[P, R]]:
+        """The kernels that can run on this kind of device, best first; each is probed and tested when it is asked for.
+
+        Raises:
+            ArgumentError: as in `run`.
+        """
+        kernels, only, some = self._kernels_for(device), forced(), False
+        kernels = [kernel for kernel in kernels if only in (None, kernel.backend)]
+        for kernel in kernels:
+            if self._obstacle(kernel) is None:
+                some = True
+                yield kernel
+        if some or not kernels:
+            return
+        if only is not None:
+            raise ArgumentError("VSVFI_OPS", only, f"cannot run here: {self._obstacle(kernels[0])}", "unset it")
+        place = "CPU" if device == "cpu" else "GPU"
+        self._warn(f"{self.name}: no kernel for this {place} can be used, the slower reference runs instead ({self._reasons(kernels)})")
+
+    def _kernels_for(self, device: str) -> list[Kernel[P, R]]:
+        return [kernel for kernel in self.kernels if probe.DEVICES[kernel.backend] == device]
+
+    def _reasons(self, kernels: Sequence[Kernel[P, R]]) -> str:
+        return "; ".join(f"{kernel.backend}: {self._obstacle(kernel)}" for kernel in kernels)
+
+    def _obstacle(self, kernel: Kernel[P, R]) -> str | None:
+        """Why a kernel cannot be used here, or None."""
+        return probe.remembered_obstacle(kernel.backend) or self.self_test(kernel.backend)
+
+    def _failure(self, kernel: Kernel[P, R]) -> str | None:
+        """What the self-test of a kernel finds."""
+        import torch
+
+        device = torch.device(str(probe.DEVICES[kernel.backend]))
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", enabled=False),
+            torch.autocast("cuda", enabled=False),
+        ):  # a caller's would round
+            for sample in self.sample_inputs():
+                expected = _tensors(self.reference(*sample))  # type: ignore[call-arg, arg-type]  # of the operator's own arguments
+                try:
+                    found = [tensor.cpu() for tensor in _tensors(kernel.run(*(_moved(value, device) for value in sample)))]  # type: ignore[call-arg, arg-type]
+                except Exception as error:  # no code for this CPU, another GPU, another driver: each fails in its own way
+                    return f"{self.name} fails here ({one_line(error)})"
+                for one, other in zip(found, expected, strict=True):
+                    if one.shape != other.shape or not float((one - other).abs().max()) <= self._tolerance * float(other.abs().max()):
+                        return f"{self.name} does not compute its definition here"
+        return None
+
+    def _warn(self, message: str) -> None:
+        """Log once."""
+        with self._lock:
+            new = message not in self._logged
+            self._logged.add(message)
+        if new:
+            _log.warning(message)
+
+
+_OPERATORS: dict[str, Operator[..., object]] = {}
+
+
+def operators() -> list[Operator[..., object]]:
+    """Every operator of the package, by name. Imports their folders, and torch."""
+    for module in pkgutil.iter_modules(vsvfi.ops.__path__, "vsvfi.ops."):
+        if module.ispkg and any(part.name == "op" for part in pkgutil.iter_modules(importlib.import_module(module.name).__path__)):
+            importlib.import_module(f"{module.name}.op")
+    return [_OPERATORS[name] for name in sorted(_OPERATORS)]
+
+
+def backends() -> list[Backend]:
+    """Every backend with its state here, each operator's kernel tested. Imports torch, and CuPy and mamba_ssm where they are installed.
+
+    Raises:
+        ArgumentError: VSVFI_OPS names no backend.
+    """
+    only = forced()
+    return [Backend(name, False, f"VSVFI_OPS={only}") if only not in (None, name) else _state(name) for name in probe.DEVICES]
+
+
+def _state(name: str) -> Backend:
+    """What a backend can do here."""
+    if name == "reference":
+        return Backend(name, True, "plain torch, runs anywhere")
+    obstacle = probe.obstacle(name)
+    if obstacle is not None:
+        return Backend(name, False, obstacle)
+    tested = [operator.self_test(name) for operator in operators() if any(kernel.backend == name for kernel in operator.kernels)]
+    failures = [failure for failure in tested if failure is not None]
+    return Backend(name, len(failures) < len(tested), "; ".join(failures) or "ready")
+
+
+def register[**P, R](
+    operator: Operator[P, R],
+    fake: Callable[P, R],
+    *,
+    setup_context: Callable[..., None] | None = None,
+    backward: Callable[..., object] | None = None,
+) -> OpOverload:
+    """Make `vsvfi::NAME` a torch operator, which `torch.compile` and `torch.export` know. The schema is that of the reference.
+
+    Registered through `torch.library.Library` rather than `custom_op`: a call costs half as much, and networks make a hundred of them for a frame.
+
+    Args:
+        operator: what it computes.
+        fake: shapes, strides and types of the result, from the same arguments.
+        setup_context: what the backward pass needs to be kept; see `torch.library.register_autograd`.
+        backward: gradients of the arguments, for operators that have them.
+    """
+    import torch
+
+    library, name = _library(), f"vsvfi::{operator.name}"
+    library.define(operator.name + torch.library.infer_schema(operator.reference, mutates_args=()))
+    library.impl(operator.name, operator.reference, "CompositeExplicitAutograd")  # any other device
+    for device, key in (("cpu", "CPU"), ("cuda", "CUDA")):
+        library.impl(operator.name, functools.partial(operator.run, device), key)
+    torch.library.register_fake(name, fake, lib=cast("torch.library.Library", library))
+    if backward is not None:
+        torch.library.register_autograd(name, backward, setup_context=setup_context, lib=cast("torch.library.Library", library))
+    return cast("OpOverload", getattr(torch.ops.vsvfi, operator.name).default)
+
+
+class _Library(Protocol):
+    """What we use of `torch.library.Library`, which has no types."""
+
+    def define(self, schema: str) -> str: ...
+    def impl(self, name: str, function: Callable[..., object], key: str) -> None: ...
+
+
+@functools.cache
+def _library() -> _Library:
+    """Where our operators are registered, for as long as the process lives."""
+    import torch
+
+    return cast("_Library", torch.library.Library("vsvfi", "FRAGMENT"))  # type: ignore[no-untyped-call]
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a tensor, or one of several, holds nothing: that is the reference's."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 0
+    return isinstance(value, list | tuple) and any(_is_empty(part) for part in value)
+
+
+def _moved(value: Tree, device: torch.device) -> Tree:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    return [part.to(device) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _tensors(result: object) -> list[Tensor]:
+    """The tensors of a result, in order."""
+    import torch
+
+    return [result] if isinstance(result, torch.Tensor) else [tensor for part in cast("Sequence[object]", result) for tensor in _tensors(part)]

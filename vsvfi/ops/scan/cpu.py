@@ -1,0 +1,217 @@
+"""Selective scan on the CPU: the recurrence for a block of channels, compiled by LLVM, and its way over all blocks and paths on all cores.
+
+LLVM turns the vectors into whatever the CPU has (AVX-512, AVX2, SSE, NEON). The code runs without the GIL on threads of its own call.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from vsvfi.ops.llvm import Code, F32Pointer, Float, Function, I32Pointer, Int, select
+
+LANES = 16
+"""Channels of one vector."""
+
+VECTORS = 4
+"""Vectors of a block: as many independent chains of arithmetic as hide its latency."""
+
+WIDTH = LANES * VECTORS
+"""Channels of a block."""
+
+AHEAD = 2
+"""How many positions early a token is asked for."""
+
+LOG2E = 1.4426950408889634
+
+_LN2_HIGH = 0.693359375
+"""So few digits that whole multiples of it are exact."""
+_LN2_LOW = float(np.log(2.0)) - _LN2_HIGH
+_ROUND = 1.5 * 2**23
+"""Added to a float32 of moderate size, it leaves the nearest whole number in the low bits."""
+
+
+def _polynomial(function: Callable[[NDArray[np.float64]], NDArray[np.float64]], degree: int, low: float, high: float) -> list[float]:
+    """Coefficients for `function` on [low, high], highest power first."""
+    fitted = np.polynomial.Chebyshev.interpolate(function, degree, domain=[low, high])
+    return [float(coefficient) for coefficient in fitted.convert(kind=np.polynomial.Polynomial).coef[::-1]]
+
+
+# 2^f = 1 + f * _EXP2(f) for |f| <= 1/2, exactly 1 at 0; log(1 + z) = z * _LOG1P(z) for 0 <= z <= 1. Both are off by less than 1e-8.
+_EXP2 = _polynomial(lambda f: np.expm1(f * np.log(2.0)) / f, 5, -0.5, 0.5)
+_LOG1P = _polynomial(lambda z: np.log1p(z) / z, 9, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What the code is given for one path and one block of channels. `stride` is that of tokens; everything else lies side by side.
+
+    Tokens and steps [length, WIDTH of a token's channels]; rates [states, WIDTH], by log2(e) larger; B and C [length, states]; D and the bias [WIDTH]; the
+    orders [length]; memory for the states [states, WIDTH]; the result, like the tokens, which is added to.
+    """
+
+    u: F32Pointer
+    delta: F32Pointer
+    rates: F32Pointer
+    entering: F32Pointer
+    leaving: F32Pointer
+    skip: F32Pointer
+    bias: F32Pointer
+    reads: I32Pointer
+    writes: I32Pointer
+    state: F32Pointer
+    y: F32Pointer
+    length: Int
+    stride: Int
+    states: Int
+
+
+@functools.cache
+def compiled(softplus: bool) -> Function:
+    """The recurrence along one path, for one block of channels.
+
+    Raises:
+        RuntimeError: LLVM cannot make code for this machine.
+    """
+    code = Code("scan", Arguments)
+    given, lanes = code.arguments, [LANES * vector for vector in range(VECTORS)]
+    with code.loop(given.states) as n:
+        for lane in lanes:
+            given.state.at(n * WIDTH + lane).store(code.number(0.0, LANES))
+    with code.loop(given.length) as position, code.fused():
+        source = given.reads[position]
+        _announce(given, position)
+        u, delta, y = (
+            given.u.at(source * given.stride),
+            given.delta.at(source * given.stride),
+            given.y.at(given.writes[position] * given.stride),
+        )
+        values = [u.at(lane).load(LANES) for lane in lanes]
+        steps = [delta.at(lane).load(LANES) + given.bias.at(lane).load(LANES) for lane in lanes]
+        steps = [_softplus(step) for step in steps] if softplus else steps
+        gains = [step * value for step, value in zip(steps, values, strict=True)]
+        totals = [code.variable(given.skip.at(lane).load(LANES) * value) for lane, value in zip(lanes, values, strict=True)]
+        with code.loop(given.states) as n:
+            entering, leaving = (shared[source * given.states + n].broadcast(LANES) for shared in (given.entering, given.leaving))
+            for lane, step, gain, total in zip(lanes, steps, gains, totals, strict=True):
+                rates, state = given.rates.at(n * WIDTH + lane), given.state.at(n * WIDTH + lane)
+                h = _exp2(step * rates.load(LANES)) * state.load(LANES) + gain * entering
+                state.store(h)
+                total.value = h * leaving + total.value
+        for lane, total in zip(lanes, totals, strict=True):
+            y.at(lane).store(y.at(lane).load(LANES) + total.value)
+    return code.compile()
+
+
+def _announce(given: Arguments, position: Int) -> None:
+    """Bring this block's part of a later token into the cache: tokens of a column lie too far apart for the CPU to guess."""
+    later = position + AHEAD
+    later = select(later.inside(given.length), later, position)
+    for tokens, order in ((given.u, given.reads), (given.delta, given.reads), (given.y, given.writes)):
+        token = tokens.at(order[later] * given.stride)
+        for vector in range(VECTORS):
+            token.at(LANES * vector).prefetch(write=tokens is given.y)
+
+
+def _exp2(x: Float) -> Float:
+    """2^x for x up to 127; below 2^-125 it stays at that, which is nothing to a float32 state."""
+    x = x.at_least(-125.0)
+    rounded = x + _ROUND
+    f = x - (rounded - _ROUND)
+    return _scaled(f * _horner(_EXP2, f) + 1.0, rounded)
+
+
+def _softplus(v: Float) -> Float:
+    """log(1 + exp(v)) to float32 precision relative to its own size, however small."""
+    negative = v < 0.0
+    x = select(negative, v, v * -1.0).at_least(-86.0)
+    rounded = x * LOG2E + _ROUND
+    k = rounded - _ROUND
+    f = (x - k * _LN2_HIGH - k * _LN2_LOW) * LOG2E
+    z = _scaled(f * _horner(_EXP2, f) + 1.0, rounded)
+    return select(~negative, v, 0.0) + z * _horner(_LOG1P, z)
+
+
+def _horner(coefficients: Sequence[float], x: Float) -> Float:
+    """The polynomial with these coefficients, highest power first."""
+    value = x * coefficients[0] + coefficients[1]
+    for coefficient in coefficients[2:]:
+        value = value * x + coefficient
+    return value
+
+
+def _scaled(number: Float, rounded: Float) -> Float:
+    """The number times 2^k, where `rounded` is k + _ROUND: k is added to the exponent. Both must stay in the normal range."""
+    return (number.bits() + (rounded.bits() << 23)).as_float()
+
+
+def run(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    softplus: bool,
+    reads: Tensor,
+    writes: Tensor,
+) -> Tensor:
+    """See `vsvfi.ops.scan.scan_paths`."""
+    function, threads = compiled(softplus), torch.get_num_threads()
+    (batch, length, channels), (paths, _, states) = u.shape, A.shape
+    missing = -channels % WIDTH
+    stride = channels + missing
+
+    def padded(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach().float()
+        return (functional.pad(tensor, (0, missing)) if missing else tensor).contiguous()
+
+    def blocked(tensor: Tensor) -> Tensor:
+        """[K, ..., channels] -> [K, blocks, ..., WIDTH]: what a task needs lies together."""
+        tensor = padded(tensor)
+        return tensor.reshape(*tensor.shape[:-1], -1, WIDTH).movedim(-2, 1).contiguous()
+
+    values, steps = padded(u), padded(delta)
+    rates, skip, bias = blocked(A.detach().float().transpose(1, 2) * LOG2E), blocked(D), blocked(delta_bias)
+    entering, leaving = (tensor.detach().float().contiguous() for tensor in (B, C))
+    orders = [order.to(torch.int32).contiguous() for order in (reads, writes)]
+    blocks = stride // WIDTH
+    together = paths if blocks * batch >= 2 * threads else 1  # paths that one task scans, adding to one result
+    parts = [torch.zeros(batch, length, stride, dtype=torch.float32, device=u.device) for _ in range(0, paths, together)]
+
+    def task(image: int, block: int, part: int) -> None:
+        state = torch.empty(states, WIDTH, dtype=torch.float32, device=u.device)
+        start = block * WIDTH
+        for path in range(part * together, (part + 1) * together):
+            function(
+                values[image, 0, start:].data_ptr(),
+                steps[image, path, 0, start:].data_ptr(),
+                rates[path, block].data_ptr(),
+                entering[image, path].data_ptr(),
+                leaving[image, path].data_ptr(),
+                skip[path, block].data_ptr(),
+                bias[path, block].data_ptr(),
+                *(order[path].data_ptr() for order in orders),
+                state.data_ptr(),
+                parts[part][image, 0, start:].data_ptr(),
+                length,
+                stride,
+                states,
+            )
+
+    # States fade into numbers below the normal range, which many CPUs compute slowly: these threads take them for 0.
+    with ThreadPoolExecutor(threads, thread_name_prefix="vsvfi-scan", initializer=torch.set_flush_denormal, initargs=(True,)) as pool:
+        running = [pool.submit(task, image, block, part) for part in range(len(parts)) for image in range(batch) for block in range(blocks)]
+        for ended in running:
+            ended.result()
+    y = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+    return y[..., :channels].to(u.dtype, copy=missing > 0)
