@@ -182,7 +182,7 @@ def test_doctor_runs_a_real_model(fake_family: fakes.Recorder, monkeypatch: pyte
     assert fake_family.counts()["synthesise"] == 2
     assert report["versions"]["torch"] == torch.__version__.split("+")[0] or report["versions"]["torch"] == torch.__version__
     assert report["devices"][-1]["device"] == "cpu"
-    assert [backend["name"] for backend in report["operators"]] == ["reference", "llvmlite", "cupy", "mamba_ssm"]
+    assert [backend["name"] for backend in report["operators"]] == ["reference", "llvmlite", "nvrtc", "cupy", "mamba_ssm"]
 
 
 def test_doctor_for_a_person(fake_family: fakes.Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

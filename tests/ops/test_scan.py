@@ -344,6 +344,7 @@ def test_mambas_kernel_gets_what_it_wants(mamba_ssm: ModuleType) -> None:
     given_inputs = inputs(30)
     assert torch.equal(mamba.scan(*given_inputs, True), reference.scan(*given_inputs, True))
     tokens, paths = path_inputs(2, 20, 6, 3), paths_for(20, 3)
+    tokens[1] = tokens[1].abs() + 3  # steps are positive without softplus too
     for softplus in (True, False):
         assert torch.equal(mamba.run(*tokens, softplus, *paths), reference.scan_paths(*tokens, softplus, *paths))
 
@@ -369,5 +370,5 @@ def test_mambas_kernel_takes_the_call_where_it_is_chosen(mamba_ssm: ModuleType, 
     monkeypatch.setenv("VSVFI_OPS", "mamba_ssm")
     assert op.SCAN.choice("cpu").name == "mamba_ssm"
     given_inputs, tokens, paths = inputs(30), path_inputs(1, 20, 6, 3), paths_for(20, 3)
-    assert torch.equal(scan(*given_inputs, True), reference.scan(*given_inputs, True))
+    assert error(scan(*given_inputs, True), reference.scan(*given_inputs, True).double()) < 1e-6
     assert torch.equal(scan_paths(*tokens, paths), reference.scan_paths(*tokens, True, *paths))
