@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scripts.evaluate.dis import MISSING, dis
+from scripts.evaluate.dis_flow import MISSING, dis
 from scripts.evaluate.minterpolate import minterpolate
 from scripts.train.heldout import FIRST_SEED, psnr
 from scripts.train.picture import write_png

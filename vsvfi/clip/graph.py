@@ -73,7 +73,8 @@ def interpolate(
         fps: target frame rate: 60, "60000/1001", (60000, 1001) or a Fraction; overrides `multi`. A decimal such as 59.94 means the NTSC rate.
         weights: a checkpoint file to use instead of the published one.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a list of devices to spread the work over.
-        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin on a CPU that has it; else fp32), "fp32", "fp16" or "bf16".
+        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it; else fp32),
+            "fp32", "fp16" or "bf16".
         scene: where scene cuts come from: "auto" (existing `_SceneChangeNext`, else own detection), "props" (only existing), "off".
             At a cut the frame before it is held.
         scene_threshold: sensitivity of the own detection, above 0 and up to 1; smaller finds more cuts. None for the default.

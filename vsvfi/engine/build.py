@@ -251,7 +251,8 @@ def load_model(
         weights: a checkpoint file, or a state dict under the published checkpoint's own keys; None for the published (or packaged) weights,
             which are fetched first if need be.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a torch.device.
-        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin on a CPU that has it; else fp32), "fp32", "fp16" or "bf16".
+        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it; else fp32),
+            "fp32", "fp16" or "bf16".
         scale: resolution of the motion estimation; None chooses by the family's rule for the size of each call.
         options: what only one family has.
 

@@ -41,7 +41,7 @@ def given(shared: Path, variant: str, case: str) -> tuple[dict[str, Tensor], dic
 def test_outputs_match_the_published_program(shared: Path, variant: str, case: str) -> None:
     stored, facts, state = given(shared, variant, case)
     options = {"ensemble": True} if facts.get("ensemble") else {}
-    model = vsvfi.load_model(variant, weights=state, device="cpu", scale=facts["scale"], options=options)
+    model = vsvfi.load_model(variant, weights=state, device="cpu", precision="fp32", scale=facts["scale"], options=options)
     for t in facts["t"]:
         assert_close(f"t={t}", model(stored["img0"], stored["img1"], t), stored[f"out_t{t}"])
 

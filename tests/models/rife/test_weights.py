@@ -129,17 +129,17 @@ def test_networks_of_no_version_are_refused_with_what_was_seen() -> None:
 )
 def test_options_are_checked(options: dict[str, object], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        vsvfi.load_model("rife425", weights=state_of(V425), device="cpu", options=options)
+        vsvfi.load_model("rife425", weights=state_of(V425), device="cpu", precision="fp32", options=options)
 
 
 def test_padding_is_what_was_asked_for() -> None:
     state = state_of(V46)
     images = torch.rand(2, 3, 40, 40)
-    black = vsvfi.load_model("rife46", weights=state, device="cpu")(*images)
-    replicated = vsvfi.load_model("rife46", weights=state, device="cpu", options={"padding": "replicate"})(*images)
+    black = vsvfi.load_model("rife46", weights=state, device="cpu", precision="fp32")(*images)
+    replicated = vsvfi.load_model("rife46", weights=state, device="cpu", precision="fp32", options={"padding": "replicate"})(*images)
     assert not torch.allclose(black, replicated, atol=1e-3)
     whole = torch.nn.functional.pad(images, (0, 24, 0, 24), mode="replicate")
-    assert torch.allclose(vsvfi.load_model("rife46", weights=state, device="cpu")(*whole)[:, :40, :40], replicated, atol=1e-6)
+    assert torch.allclose(vsvfi.load_model("rife46", weights=state, device="cpu", precision="fp32")(*whole)[:, :40, :40], replicated, atol=1e-6)
 
 
 def test_the_short_name_is_the_recommended_one() -> None:
@@ -180,8 +180,8 @@ def test_an_ncnn_model_gives_the_same_pictures(variant: str, count: int, tmp_pat
     assert len(layers) == count
     folder = write(tmp_path / "model", layers)
     images = torch.rand(2, 3, 64, 64)
-    expected = vsvfi.load_model(variant, weights=state, device="cpu")(*images)
-    assert laws.relatively_within(1e-4)(vsvfi.load_model(variant, weights=folder, device="cpu")(*images), expected)
+    expected = vsvfi.load_model(variant, weights=state, device="cpu", precision="fp32")(*images)
+    assert laws.relatively_within(1e-4)(vsvfi.load_model(variant, weights=folder, device="cpu", precision="fp32")(*images), expected)
     with pytest.raises(ForeignWeightsError, match=f"these are the weights of model={variant}"):
         read_model("rife425", folder)
 

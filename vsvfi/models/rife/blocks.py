@@ -143,7 +143,8 @@ class Block(nn.Module):
         kept = self.used * 4 if self.shuffles else self.used
         layers = tuple(layer.combined() for layer in self.convblock if isinstance(layer, ScaledConv))
         weight = first.weight[:, self.order].contiguous(memory_format=torch.channels_last)
-        return Folded(weight, layers, (last.weight[:, :kept].contiguous(), last.bias[:kept].contiguous()))
+        transposed = last.weight[:, :kept].contiguous(memory_format=torch.channels_last)  # else it is reordered at every call
+        return Folded(weight, layers, (transposed, last.bias[:kept].contiguous()))
 
     def first(self, x: Tensor, channels: slice = slice(None), *, bias: bool = True) -> Tensor:
         """The first convolution before its activation, of some of its input channels."""
