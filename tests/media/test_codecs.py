@@ -66,3 +66,10 @@ def test_webm_has_encoders_of_its_own() -> None:
     assert holds_video("webm", "av1")
     assert not holds_video("webm", "hevc")
     assert holds_video("mp4", "ffv1")  # left to the muxer
+
+
+@pytest.mark.parametrize("form", ["mov", "nut"])
+def test_wma_that_nobody_could_decode_again_is_encoded(form: str) -> None:
+    """ffmpeg copies it into these without complaint, and then finds no decoder for the result."""
+    assert not holds_sound(form, "wmav2")
+    assert holds_sound("matroska", "wmav2")

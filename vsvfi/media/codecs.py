@@ -16,7 +16,7 @@ _LOSSLESS = frozenset({"flac", "alac", "truehd", "mlp", "wavpack", "tta", "ape",
 
 _SOUND = {
     "mp4": _names("aac mp3 mp2 mp1 ac3 eac3 ac4 alac opus dts vorbis flac truehd"),
-    "mov": _names("aac mp3 mp2 ac3 eac3 alac dts vorbis wmav2 qdm2 qdmc amr_nb amr_wb gsm adpcm_ima_qt"),
+    "mov": _names("aac mp3 mp2 ac3 eac3 alac dts vorbis qdm2 qdmc amr_nb amr_wb gsm adpcm_ima_qt"),
     "webm": frozenset({"opus", "vorbis"}),
     "avi": _names(
         "aac mp3 mp2 ac3 eac3 dts flac vorbis wmav1 wmav2 adpcm_ms adpcm_ima_wav pcm_u8 pcm_s16le pcm_s24le pcm_s32le pcm_f32le pcm_f64le pcm_alaw pcm_mulaw"
@@ -26,7 +26,7 @@ _SOUND = {
 
 _NOT_IN = {
     "matroska": _names("pcm_s8 pcm_dvd pcm_bluray pcm_s24daud pcm_vidc pcm_s8_planar pcm_s16le_planar"),
-    "nut": _names("alac truehd mlp tta pcm_dvd pcm_bluray pcm_s24daud pcm_vidc"),
+    "nut": _names("wmav1 wmav2 alac truehd mlp tta pcm_dvd pcm_bluray pcm_s24daud pcm_vidc"),
 }
 """Sound codecs that these do not hold; they take nearly everything."""
 

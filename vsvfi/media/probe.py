@@ -204,11 +204,15 @@ def _first_frame(container: Any, video: Any, path: Path) -> _FirstFrame:
         except (OSError, ValueError):
             continue  # before the first key frame
         for frame in frames:
-            data = {kind.name: frame.side_data.get(kind) for kind in frame.side_data}
-            matrix = data.get("DISPLAYMATRIX")
-            dynamic = tuple(dict.fromkeys(name for kind, name in _DYNAMIC_HDR.items() if kind in data))
+            matrix = _side_data(frame, "DISPLAYMATRIX")
+            dynamic = tuple(dict.fromkeys(name for kind, name in _DYNAMIC_HDR.items() if _side_data(frame, kind) is not None))
             return _FirstFrame(frame.pts if frame.pts is not None else frame.dts, turn_of(bytes(matrix)) if matrix else "", dynamic)
     raise VsvfiError(f"{path} holds no video frame that can be decoded; give another file")
+
+
+def _side_data(frame: Any, name: str) -> Any:
+    kinds = pyav().sidedata.sidedata.Type
+    return frame.side_data.get(kinds[name]) if name in kinds.__members__ else None
 
 
 def turn_of(matrix: bytes) -> str:
