@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 import vapoursynth as vs
@@ -18,8 +19,16 @@ from vsvfi.engine.session import Session
 from vsvfi.errors import ArgumentError, FrameError
 from vsvfi.models.registry import find
 from vsvfi.options import Options
+from vsvfi.plan.timeline import Blend
 
-type PoolOf = Callable[[vs.VideoNode, vs.VideoNode, vs.VideoNode], list[vs.VideoNode]]
+_LAYER = 2**31
+"""More than any index of a source frame: indices of another layer's frames are never those of this one."""
+
+
+class PoolOf(Protocol):
+    """Makes the pool of nodes for one layer of the output: 0 the picture, 1 its alpha."""
+
+    def __call__(self, first: vs.VideoNode, second: vs.VideoNode, plan: vs.VideoNode, *, layer: int = 0) -> list[vs.VideoNode]: ...
 
 
 def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None], together: int = 0) -> tuple[int, PoolOf]:
@@ -62,8 +71,8 @@ def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None],
     # One node more than frames computed at a time: it reads and writes planes while the others compute.
     size = (workers + 1) * len(devices)
 
-    def pool_of(first: vs.VideoNode, second: vs.VideoNode, plan: vs.VideoNode) -> list[vs.VideoNode]:
-        blend = _blend_callback(session, rgb_format)
+    def pool_of(first: vs.VideoNode, second: vs.VideoNode, plan: vs.VideoNode, *, layer: int = 0) -> list[vs.VideoNode]:
+        blend = _blend_callback(session, rgb_format, layer * _LAYER)
         return [first.std.BlankClip(length=plan.num_frames, keep=True).std.ModifyFrame([first, second, plan], blend) for _ in range(size)]
 
     return int(rgb_format), pool_of
@@ -78,15 +87,16 @@ def _streams(blueprint: Blueprint, clip: vs.VideoNode, devices: list[torch.devic
     return found
 
 
-def _blend_callback(session: Session, rgb_format: int) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:
-    """What a node of the pool does for output frame n."""
+def _blend_callback(session: Session, rgb_format: int, offset: int) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:
+    """What a node of the pool does for output frame n; `offset` is added to indices that the session remembers."""
     core = vs.core.core
 
     def blend(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         first, second, plan = f
-        wanted = decisions.read(plan).blend
-        if wanted is None:
+        planned = decisions.read(plan).blend
+        if planned is None:
             raise FrameError(n, "was planned as a copy but requested as a blend")
+        wanted = Blend(planned.first + offset, planned.second + offset, planned.t)
         inputs = {wanted.first: planes_of(first), wanted.second: planes_of(second)}
         out = core.create_video_frame(core.get_video_format(rgb_format), first.width, first.height)
         target = planes_of(out)

@@ -5,12 +5,25 @@ from __future__ import annotations
 import vapoursynth as vs
 
 from vsvfi.clip import decisions
+from vsvfi.clip.alpha import ALPHA, MISSING
 from vsvfi.clip.colour import check_progressive
 from vsvfi.clip.failures import reporting
+from vsvfi.clip.log import once
 
 
-def finished(picture: vs.VideoNode, props_source: vs.VideoNode, plan: vs.VideoNode, output: vs.VideoNode) -> vs.VideoNode:
-    """Frames with all props of the source frame, but the output's own timing and scene marks; planes are not copied."""
+def finished(
+    picture: vs.VideoNode,
+    props_source: vs.VideoNode,
+    plan: vs.VideoNode,
+    output: vs.VideoNode,
+    alpha: vs.VideoNode | None = None,
+) -> vs.VideoNode:
+    """Frames with all props of the source frame, but the output's own timing, scene marks and, if given, alpha.
+
+    Planes are not copied.
+    """
+
+    warn = once(vs.MESSAGE_TYPE_WARNING)
 
     def finish(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         decision = decisions.read(f[2])
@@ -20,6 +33,11 @@ def finished(picture: vs.VideoNode, props_source: vs.VideoNode, plan: vs.VideoNo
         if decision.blend is not None:
             props.clear()
             props.update(f[1].props)
+            if alpha is None and isinstance(props.get(ALPHA), vs.VideoFrame):
+                warn(f"frame {n} keeps the {ALPHA} of the source frame before it: the first frame of the clip carries none that can be interpolated")
+            for transparency in f[3:]:
+                if MISSING not in transparency.props:
+                    props[ALPHA] = transparency
         if not decision.on_source or decision.blend is not None:
             props.pop("_AbsoluteTime", None)
         _mark_scene(props, decision, first=n == 0, last=n == output.num_frames - 1)
@@ -31,7 +49,8 @@ def finished(picture: vs.VideoNode, props_source: vs.VideoNode, plan: vs.VideoNo
         return out
 
     template = picture.std.BlankClip(length=output.num_frames, keep=True)
-    return template.std.ModifyFrame([picture, props_source, plan], reporting(finish))
+    inputs = [picture, props_source, plan, *([] if alpha is None else [alpha])]
+    return template.std.ModifyFrame(inputs, reporting(finish))
 
 
 def _mark_scene(props: vs.FrameProps, decision: decisions.Decision, *, first: bool, last: bool) -> None:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from os import PathLike
 
 import vapoursynth as vs
 
 from vsvfi.clip import decisions, scenes
+from vsvfi.clip.alpha import alpha_of, interpolated_alpha
 from vsvfi.clip.colour import Colour, check_progressive
 from vsvfi.clip.durations import constant_durations, split_durations
 from vsvfi.clip.failures import essential, reporting
@@ -111,14 +113,17 @@ def interpolate(
             matrix=matrix,
             options=options,
         )
-        _check_clip(clip)
-        return _build(clip, options_given)
+        alpha_format = _check_clip(clip)
+        return _build(clip, options_given, alpha_format)
     except VsvfiError as error:
         raise vs.Error(f"interpolate: {error}") from None
 
 
-def _check_clip(clip: object) -> None:
+def _check_clip(clip: object) -> int | None:
     """Refuse what can never work, before anything is built.
+
+    Returns:
+        The format of the alpha that the first frame carries, or None.
 
     Raises:
         ArgumentError, ClipError: with the remedy.
@@ -141,12 +146,15 @@ def _check_clip(clip: object) -> None:
             frame = clip.get_frame(0)
         except vs.Error as error:  # other frames may be whole; requests for this one report it
             vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"interpolate: source frame 0 cannot be read ({essential(error)})")
-            return
+            return None
         with frame:
             check_progressive(frame.props)
+            alpha = alpha_of(frame.props, clip.width, clip.height)
+            return None if alpha is None else int(alpha.format.id)
+    return None
 
 
-def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
+def _build(clip: vs.VideoNode, options: Options, alpha_format: int | None) -> vs.VideoNode:
     """The whole graph for a checked clip and checked options."""
     timeline = _timeline(clip, options)
     selection = Selection(timeline)
@@ -186,17 +194,29 @@ def _build(clip: vs.VideoNode, options: Options) -> vs.VideoNode:
 
     colour = Colour(clip, rgb_format, options.matrix)
     rgb = colour.to_rgb(clip)
-    first = selection.choose(rgb, starts, plan, decisions.FIRST)
-    second = selection.choose(rgb, ends, plan, decisions.SECOND)
-    pool = pool_of(first, second, plan)
-    template = first.std.BlankClip(length=timeline.length, keep=True)
-    blended = template.std.FrameEval(reporting(_by_pair(pool)), prop_src=plan, clip_src=pool)
+
+    def first_of(source: vs.VideoNode) -> vs.VideoNode:
+        return selection.choose(source, starts, plan, decisions.FIRST)
+
+    def second_of(source: vs.VideoNode) -> vs.VideoNode:
+        return selection.choose(source, ends, plan, decisions.SECOND)
+
+    def blend(first: vs.VideoNode, second: vs.VideoNode, layer: int = 0) -> vs.VideoNode:
+        pool = pool_of(first, second, plan, layer=layer)
+        template = first.std.BlankClip(length=timeline.length, keep=True)
+        return template.std.FrameEval(reporting(_by_pair(pool)), prop_src=plan, clip_src=pool)
+
+    blended = blend(first_of(rgb), second_of(rgb))
+    alpha = None
+    if alpha_format is not None:
+        alpha_blend = partial(blend, layer=1)
+        alpha = interpolated_alpha(clip, alpha_format, rgb_format, first_of, second_of, alpha_blend)
 
     shown = selection.choose(clip, copies_from, plan, decisions.FIRST)
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
     copies = finished(shown, shown, plan, output)
-    blends = finished(colour.from_rgb(blended, shown), shown, plan, output)
+    blends = finished(colour.from_rgb(blended, shown), shown, plan, output, alpha)
 
     def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
         return copies if f.props[decisions.FIRST] == f.props[decisions.SECOND] else blends

@@ -1,0 +1,107 @@
+"""Interpolate `_Alpha`, the transparency that source filters put into frames as a frame of its own.
+
+Alpha goes through the network as a grey picture. Its edges are where the picture's are, so the motion that is found
+for it is the picture's; a picture that mixes both is interpolated worse, because what is behind moves differently.
+Where the alphas of both source frames are equal nothing is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import numpy as np
+import vapoursynth as vs
+
+from vsvfi.clip.failures import reporting
+from vsvfi.clip.log import once
+
+ALPHA = "_Alpha"
+MISSING = "_vsvfi_no_alpha"
+"""Prop of a frame that stands for an alpha which a source frame lacks."""
+
+_EQUAL = "_vsvfi_equal"
+
+type Align = Callable[[vs.VideoNode], vs.VideoNode]
+"""Aligns a source-aligned clip to the output, at the first or at the second source frame of a blend."""
+
+type Blend = Callable[[vs.VideoNode, vs.VideoNode], vs.VideoNode]
+"""Interpolates between two RGB clips that are aligned to the output."""
+
+
+def alpha_of(props: Mapping[str, object], width: int, height: int) -> vs.VideoFrame | None:
+    """The alpha of a frame of this size, if it carries one that can be interpolated."""
+    value = props.get(ALPHA)
+    if not isinstance(value, vs.VideoFrame) or (value.width, value.height) != (width, height):
+        return None
+    form = value.format
+    usable = form.color_family == vs.GRAY and (form.sample_type == vs.FLOAT or form.bits_per_sample <= 16)
+    return value if usable else None
+
+
+def interpolated_alpha(clip: vs.VideoNode, format_id: int, rgb_format: int, first: Align, second: Align, blend: Blend) -> vs.VideoNode:
+    """The alpha of interpolated frames, aligned to the output; a frame with the prop MISSING where there is none.
+
+    Args:
+        clip: the source.
+        format_id: of its alpha.
+        rgb_format: that `blend` works in.
+        first: aligns to the first source frame of an output frame.
+        second: aligns to the second one.
+        blend: interpolates.
+    """
+    alpha = _extracted(clip, format_id)
+    depth = vs.GRAYH if rgb_format == vs.RGBH else vs.GRAYS
+    grey = _converted(alpha, depth)
+    rgb = vs.core.std.ShufflePlanes([grey, grey, grey], planes=[0, 0, 0], colorfamily=vs.RGB)
+    planes = blend(first(rgb), second(rgb)).std.SplitPlanes()
+    mean = vs.core.std.Expr(planes, "x y + z + 3 / 0 max 1 min", format=vs.GRAYS)
+    kept = first(alpha)
+    computed = _converted(mean, format_id).std.CopyFrameProps(kept)
+    equal = _equal(kept, second(alpha))
+
+    def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
+        return kept if f.props[_EQUAL] else computed
+
+    return computed.std.FrameEval(reporting(choose), prop_src=equal, clip_src=[kept, computed])
+
+
+def _extracted(clip: vs.VideoNode, format_id: int) -> vs.VideoNode:
+    """The alpha of each source frame."""
+    template = clip.std.BlankClip(format=format_id, keep=True)
+    missing = template.std.SetFrameProps(**{MISSING: 1})
+
+    def extract(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:
+        frame, empty = cast(list[vs.VideoFrame], f)
+        alpha = alpha_of(frame.props, clip.width, clip.height)
+        return empty if alpha is None or alpha.format.id != format_id else alpha
+
+    return template.std.ModifyFrame([clip, missing], reporting(extract, "source frame"))
+
+
+def _converted(grey: vs.VideoNode, format_id: int) -> vs.VideoNode:
+    """Alpha in another format: full range, whatever its frames say."""
+    bare = grey.std.RemoveFrameProps()
+    if grey.format.id == format_id:
+        return bare
+    return bare.resize.Point(format=format_id, range_in=vs.RANGE_FULL, range=vs.RANGE_FULL)
+
+
+def _equal(first: vs.VideoNode, second: vs.VideoNode) -> vs.VideoNode:
+    """A 1x1 clip that says whether both frames are the same, or one of them is missing."""
+    blank = first.std.BlankClip(width=1, height=1, format=vs.GRAY8, keep=True)
+    warn = once(vs.MESSAGE_TYPE_WARNING)
+
+    def compare(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:
+        empty, one, other = cast(list[vs.VideoFrame], f)
+        out = empty.copy()
+        missing = MISSING in one.props or MISSING in other.props
+        if missing:
+            warn(
+                f"a source frame beside frame {n} carries no {ALPHA} like that of the first frame, "
+                "so the interpolated frames next to it keep that of the frame before them"
+            )
+        out.props[_EQUAL] = int(missing or np.array_equal(np.asarray(one[0]), np.asarray(other[0])))
+        return out
+
+    return blank.std.ModifyFrame([blank, first, second], reporting(compare))
