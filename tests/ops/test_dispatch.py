@@ -217,6 +217,7 @@ def test_the_first_kernel_that_can_run_takes_the_call(made: Made, obstacles: dic
     assert (made.run("cpu"), made.run("cuda"), made.run("mps")) == ("llvmlite", "nvrtc", "reference")
     assert made.operator.choice("cuda") == Backend("nvrtc", True, "ready")
     assert made.operator.choice("mps") == Backend("reference", True, "there is no kernel for mps")
+    made.operator.forget()
     obstacles.update(nvrtc="cuda-bindings is not installed", cupy=None)
     assert made.run() == "cupy"
 

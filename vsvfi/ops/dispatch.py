@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import os
 import pkgutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -70,6 +71,7 @@ class Operator[**P, R]:
         self.name, self.reference, self.kernels, self.sample_inputs = name, reference, tuple(kernels), sample_inputs
         self._tolerance = tolerance
         self._tested: dict[str, str | None] = {}
+        self._first: dict[tuple[str, str | None], Kernel[P, R]] = {}
         self._logged: set[str] = set()
         self._lock = threading.RLock()
         _OPERATORS[name] = cast("Operator[..., object]", self)
@@ -80,12 +82,18 @@ class Operator[**P, R]:
         Raises:
             ArgumentError: VSVFI_OPS names no backend, or one that has a kernel for this device and cannot run here.
         """
-        if not any(_is_empty(value) for value in args):
-            for kernel in self.usable(device):
-                reason = kernel.declines(*args, **kwargs) if kernel.declines is not None else None
-                if reason is None:
-                    return kernel.run(*args, **kwargs)
-                self._warn(f"{self.name}: {kernel.backend} cannot compute {reason}, another kernel or the slower reference runs instead")
+        if _has_empty(args):
+            return self.reference(*args, **kwargs)
+        key = device, os.environ.get("VSVFI_OPS")
+        first = self._first.get(key)  # what is below takes longer than a small call
+        if first is not None and (first.declines is None or first.declines(*args, **kwargs) is None):
+            return first.run(*args, **kwargs)
+        for kernel in self.usable(device):
+            self._first.setdefault(key, kernel)
+            reason = kernel.declines(*args, **kwargs) if kernel.declines is not None else None
+            if reason is None:
+                return kernel.run(*args, **kwargs)
+            self._warn(f"{self.name}: {kernel.backend} cannot compute {reason}, another kernel or the slower reference runs instead")
         return self.reference(*args, **kwargs)
 
     def choice(self, device: str) -> Backend:
@@ -110,6 +118,7 @@ class Operator[**P, R]:
     def forget(self) -> None:
         """Forget self-tests and what was logged, for tests."""
         self._tested.clear()
+        self._first.clear()
         self._logged.clear()
 
     def usable(self, device: str) -> Iterator[Kernel[P, R]]:
@@ -249,13 +258,15 @@ def _library() -> _Library:
     return cast("_Library", torch.library.Library("vsvfi", "FRAGMENT"))  # type: ignore[no-untyped-call]
 
 
-def _is_empty(value: object) -> bool:
-    """Whether a tensor, or one of several, holds nothing: that is the reference's."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return value.numel() == 0
-    return isinstance(value, list | tuple) and any(_is_empty(part) for part in value)
+def _has_empty(arguments: Iterable[object]) -> bool:
+    """Whether a tensor, or one of several, holds nothing: such calls are the reference's."""
+    for value in arguments:
+        if isinstance(value, (list, tuple)):  # a union would be made anew every time
+            if _has_empty(value):
+                return True
+        elif hasattr(value, "numel") and value.numel() == 0:
+            return True
+    return False
 
 
 def _moved(value: Tree, device: torch.device) -> Tree:
