@@ -1,6 +1,7 @@
 """Any constant format to planar float RGB and back, by zimg, with what each frame says of its colours. Knows no model and no timeline.
 
-The transfer function is left alone (interpolation happens in the coded signal, HDR included), so primaries and transfer never matter and never shift.
+The transfer function is left alone (interpolation happens in the coded signal, HDR included), so primaries and transfer never matter and never shift;
+only scene-linear light in floating point is compressed on the way, see `scene_linear`.
 Where a frame carries no matrix one is assumed: the `matrix=` argument, else by height. Both ways use the same one, so nothing flickers.
 """
 
@@ -13,6 +14,7 @@ import vapoursynth as vs
 
 from vsvfi.clip.failures import reporting
 from vsvfi.clip.props import read_integer
+from vsvfi.clip.scene_linear import LINEAR, compressed, expanded, limited
 from vsvfi.errors import ClipError
 from vsvfi.options import MATRICES
 
@@ -33,11 +35,13 @@ class Coding:
         matrix: H.273 code; without meaning for RGB and Gray.
         full_range: whether samples use the whole range of codes.
         chroma_location: VapourSynth's code, for subsampled formats.
+        scene_linear: whether samples are linear light in floating point, which has no upper bound.
     """
 
     matrix: int
     full_range: bool
     chroma_location: int
+    scene_linear: bool = False
 
 
 def guess_matrix(height: int) -> int:
@@ -72,7 +76,8 @@ class Colour:
         given = read_integer(props, "_Range")
         full = rgb if given is None else given == _FULL
         location = read_integer(props, "_ChromaLocation", int(vs.CHROMA_LEFT))
-        return Coding(matrix, full, location if 0 <= location <= 5 else int(vs.CHROMA_LEFT))
+        linear = self._format.sample_type == vs.FLOAT and read_integer(props, "_Transfer") == LINEAR
+        return Coding(matrix, full, location if 0 <= location <= 5 else int(vs.CHROMA_LEFT), linear)
 
     def _tell_once(self) -> None:
         """Log that a matrix had to be assumed."""
@@ -84,15 +89,29 @@ class Colour:
 
     def to_rgb(self, clip: vs.VideoNode) -> vs.VideoNode:
         """The clip in the RGB format, frame by frame as its props say."""
-        if self._format.id == self._rgb_format:
-            return clip
-        return self._by_coding(clip, clip, self._rgb_format, self._forward, "source frame")
 
-    def from_rgb(self, rgb: vs.VideoNode, props_source: vs.VideoNode) -> vs.VideoNode:
-        """RGB back to the clip's format, coded as the frame of `props_source` at the same index says. Its props are not restored here."""
-        if self._format.id == self._rgb_format:
-            return rgb
-        return self._by_coding(rgb, props_source, self._format.id, self._back, "frame")
+        def forward(source: vs.VideoNode, coding: Coding) -> vs.VideoNode:
+            rgb = source if self._format.id == self._rgb_format else self._forward(source, coding)
+            return compressed(rgb) if coding.scene_linear else rgb
+
+        return self._by_coding(clip, clip, self._rgb_format, forward, "source frame")
+
+    def from_rgb(self, rgb: vs.VideoNode, props_source: vs.VideoNode, first: vs.VideoNode, second: vs.VideoNode) -> vs.VideoNode:
+        """RGB back to the clip's format, coded as the frame of `props_source` says, whose props are not restored here.
+
+        Args:
+            rgb: what was made of `first` and `second`.
+            props_source: says how each frame is coded.
+            first: RGB frames at the same index.
+            second: the other ones.
+        """
+
+        def back(source: vs.VideoNode, coding: Coding) -> vs.VideoNode:
+            if coding.scene_linear:
+                source = expanded(limited(source, first, second))
+            return source if self._format.id == self._rgb_format else self._back(source, coding)
+
+        return self._by_coding(rgb, props_source, self._format.id, back, "frame")
 
     def _by_coding(
         self,

@@ -206,7 +206,8 @@ def _build(clip: vs.VideoNode, options: Options, alpha_format: int | None) -> vs
         template = first.std.BlankClip(length=timeline.length, keep=True)
         return template.std.FrameEval(reporting(_by_pair(pool)), prop_src=plan, clip_src=pool)
 
-    blended = blend(first_of(rgb), second_of(rgb))
+    first, second = first_of(rgb), second_of(rgb)
+    blended = blend(first, second)
     alpha = None
     if alpha_format is not None:
         alpha_blend = partial(blend, layer=1)
@@ -216,7 +217,7 @@ def _build(clip: vs.VideoNode, options: Options, alpha_format: int | None) -> vs
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
     copies = finished(shown, shown, plan, output)
-    blends = finished(colour.from_rgb(blended, shown), shown, plan, output, alpha)
+    blends = finished(colour.from_rgb(blended, shown, first, second), shown, plan, output, alpha)
 
     def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
         return copies if f.props[decisions.FIRST] == f.props[decisions.SECOND] else blends
