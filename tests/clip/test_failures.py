@@ -42,6 +42,7 @@ def failures(clip: vs.VideoNode) -> dict[int, str]:
     return found
 
 
+@pytest.mark.minimum
 @pytest.mark.parametrize("arguments", [{}, {"scene": "props"}, {"scene": "off", "duplicates": "off"}, {"duplicates": "retime"}])
 def test_a_broken_frame_fails_the_frames_that_need_it(fake_family: Recorder, arguments: dict[str, object]) -> None:
     result = interpolated(fake_family, broken(numbered(length=14), BROKEN), **arguments)
@@ -111,6 +112,7 @@ def test_a_measure_that_fails_leaves_the_facts_unknown(fake_family: Recorder, mo
     assert failures(result) == {}
 
 
+@pytest.mark.minimum
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_guards_never_lock_up(fake_family: Recorder, threads: int) -> None:
     """Interpolated twice, so that guards wait for guards, with as few threads as there can be."""
