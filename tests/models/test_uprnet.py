@@ -27,11 +27,11 @@ from vsvfi.weights.source import Url
 
 SIZES = ("uprnet_base", "uprnet_large", "uprnet_llarge")
 CASES = ("base", "pad", "levels2", "levels4", "scale0.5", "scale0.25")
-NORM, PEAK = (
-    2e-6,
-    1e-4,
-)  # mistakes in this network hardly show in the picture, and single pixels of tiny splatted weight may differ
+# Mistakes in this network hardly show in the picture, and single pixels of tiny splatted weight may differ.
+NORM, PEAK = 2e-6, 1e-4
+CHECKPOINT_NORM = 4e-6  # rounding inside differs between CPUs; a mistake is 1e-5 or more
 assert_close = closeness(NORM, PEAK)
+assert_checkpoint_close = closeness(CHECKPOINT_NORM, PEAK)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -51,7 +51,7 @@ def test_checkpoints_match_the_published_program(shared: Path, variant: str, mon
     stored = [name.removeprefix("base/") for name in tensors if name.startswith("base/l")]
     assert len(stored) > 30
     for name in stored:
-        assert_close(name, found[name], tensors[f"base/{name}"])
+        assert_checkpoint_close(name, found[name], tensors[f"base/{name}"])
 
 
 @pytest.mark.parametrize("variant", SIZES)
