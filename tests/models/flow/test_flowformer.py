@@ -367,15 +367,13 @@ def peak(network: FlowFormer, width: int, height: int) -> int:
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1800), (torch.float16, 1300)], ids=["fp32", "fp16"])
 def test_memory_of_a_2k_pair_at_half_size(dtype: torch.dtype, limit: int) -> None:
     """In MiB: 1704 and 1206, of which the costs of both directions take 578 and the maps as much, or half of it. A frame of 4K at a quarter is as large."""
-    with torch.device("meta"):
-        network = FlowFormer(1).to(dtype).to(memory_format=torch.channels_last)
+    network = FlowFormer(1).to("meta", dtype).to(memory_format=torch.channels_last)
     assert 2 * (68 * 128) ** 2 * 4 < peak(network, 1024, 544) < limit << 20
 
 
 def test_memory_does_not_grow_with_the_square_of_the_size() -> None:
     """Without budgets, a picture of twice the pixels takes about twice the bytes."""
-    with torch.device("meta"):
-        network = FlowFormer(1, volume_budget=0, map_budget=0)
+    network = FlowFormer(1, volume_budget=0, map_budget=0).to("meta")
     smaller, larger = peak(network, 384, 256), peak(network, 768, 256)
     assert larger < 2.2 * smaller
     assert larger < 300 << 20
