@@ -1,0 +1,114 @@
+"""Run as a program by test_defaults: what networks and the plugin make where other code of the process changed torch.
+
+Prints one JSON object: name of the case -> hash of the bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+import torch
+import vapoursynth as vs
+
+import vsvfi
+from tests.models.regression import GAINS, OPTIONS, SMALLER, frames, seeded
+from vsvfi.engine.build import Blueprint, Model, _construct, _own
+from vsvfi.models.registry import find
+
+MODELS = ("ifrnet_s", "vfimamba_s")
+"""Small networks: one that warps, one that scans."""
+
+
+def flags() -> None:
+    """What performance guides tell people to write at the top of their scripts."""
+    torch.set_float32_matmul_precision("medium")
+    torch.backends.cudnn.benchmark = True
+    torch.use_deterministic_algorithms(True)
+    torch.set_grad_enabled(False)
+
+
+CHANGES: dict[str, Callable[[], object]] = {
+    "nothing": lambda: None,
+    "float16": lambda: torch.set_default_dtype(torch.float16),
+    "bfloat16": lambda: torch.set_default_dtype(torch.bfloat16),
+    "float64": lambda: torch.set_default_dtype(torch.float64),
+    "meta": lambda: torch.set_default_device("meta"),
+    "flags": flags,
+}
+
+
+def model(name: str) -> Model:
+    """With weights that depend on their names alone."""
+    family, variant = find(name)
+    built = dataclasses.replace(variant, config=SMALLER.get(family.name, variant.config))
+    network = _construct(family, built, family.setup(70, 50, family.default_scale(70, 50), dict(family.option_defaults)))
+    state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, GAINS.get(family.name, 1.0))
+    blueprint = Blueprint(family, built, {key: _own(tensor) for key, tensor in state.items()})
+    return Model(blueprint, torch.device("cpu"), torch.float32, Fraction(1), OPTIONS.get(family.name, {}))
+
+
+def models() -> dict[str, Model]:
+    """Every case's model; `builtin` as a user loads it."""
+    return {"builtin": vsvfi.load_model("builtin", device="cpu", precision="fp32"), **{name: model(name) for name in MODELS}}
+
+
+def clip() -> vs.VideoNode:
+    """A drifting pattern through the plugin."""
+
+    def paint(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        for plane in range(3):
+            rows, columns = np.mgrid[: f[plane].shape[0], : f[plane].shape[1]]
+            np.asarray(out[plane])[:] = (128 + 60 * np.sin((columns - 2 * n) / 5) + 40 * np.cos(rows / 4)).astype(np.uint8)
+        return out
+
+    blank = vs.core.std.BlankClip(format=vs.YUV420P8, width=96, height=64, length=3, fpsnum=24)
+    return vsvfi.interpolate(blank.std.ModifyFrame(blank, paint), device="cpu", precision="fp32", scene="off")
+
+
+def played(node: vs.VideoNode) -> str:
+    """The frames of a clip."""
+    digest = hashlib.sha256()
+    for frame in node.frames():
+        for plane in range(3):
+            digest.update(np.ascontiguousarray(np.asarray(frame[plane])).tobytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def no_change() -> Iterator[None]:
+    yield
+
+
+def main(change: str) -> None:
+    first, second = frames()  # pictures of the caller's, made before
+    context: contextlib.AbstractContextManager[object] = no_change()
+    if change == "late":
+        built, node = models(), clip()
+        CHANGES["float64"]()
+        CHANGES["meta"]()
+    elif change == "autocast":
+        context = torch.autocast("cpu", torch.bfloat16)
+        with context:
+            built, node = models(), clip()
+    else:
+        CHANGES[change]()
+        built, node = models(), clip()
+    with context:
+        found = {}
+        for name, made in built.items():
+            result = made(first, second, 0.5)
+            found[name] = f"{result.dtype} {hashlib.sha256(result.numpy().tobytes()).hexdigest()}"
+        found["plugin"] = played(node)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
