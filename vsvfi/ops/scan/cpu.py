@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsvfi.ops.llvm import Code, F32Pointer, Float, Function, I32Pointer, Int, select
+from vsvfi.ops.threads import in_parts
 
 LANES = 16
 """Channels of one vector."""
@@ -208,10 +208,23 @@ def run(
                 states,
             )
 
-    # States fade into numbers below the normal range, which many CPUs compute slowly: these threads take them for 0.
-    with ThreadPoolExecutor(threads, thread_name_prefix="vsvfi-scan", initializer=torch.set_flush_denormal, initargs=(True,)) as pool:
-        running = [pool.submit(task, image, block, part) for part in range(len(parts)) for image in range(batch) for block in range(blocks)]
-        for ended in running:
-            ended.result()
+    tasks = [(image, block, part) for part in range(len(parts)) for image in range(batch) for block in range(blocks)]
+
+    def work(first: int) -> None:
+        # States fade into denormal numbers, which many CPUs compute slowly: flush them to zero meanwhile.
+        flushed = _flushes_denormals()
+        torch.set_flush_denormal(True)
+        try:
+            for given in tasks[first::threads]:
+                task(*given)
+        finally:
+            torch.set_flush_denormal(flushed)
+
+    in_parts(work, threads, "scan")
     y = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
     return y[..., :channels].to(u.dtype, copy=missing > 0)
+
+
+def _flushes_denormals() -> bool:
+    """Whether the calling thread flushes denormal numbers to zero."""
+    return float(torch.full((), 1e-40, dtype=torch.float32, device="cpu") * 1) == 0
