@@ -1,6 +1,6 @@
 """Run as a program by test_defaults: what networks and the plugin make where other code of the process changed torch.
 
-Prints one JSON object: name of the case -> hash of the bits.
+Prints one JSON object: change -> name of the case -> hash of the bits.
 """
 
 from __future__ import annotations
@@ -54,9 +54,11 @@ def model(name: str) -> Model:
     return Model(blueprint, torch.device("cpu"), torch.float32, Fraction(1), OPTIONS.get(family.name, {}))
 
 
-def models() -> dict[str, Model]:
-    """Every case's model; `builtin` as a user loads it."""
-    return {"builtin": vsvfi.load_model("builtin", device="cpu", precision="fp32"), **{name: model(name) for name in MODELS}}
+def models(change: str) -> dict[str, Model]:
+    """Every case's model; `builtin` as a user loads it, and alone where others would add nothing but time."""
+    others = () if change in ("float16", "bfloat16", "flags") else MODELS
+    builtin = vsvfi.load_model("builtin", device="cpu", precision="fp32")
+    return {"builtin": builtin, **{name: model(name) for name in others}}
 
 
 def clip() -> vs.VideoNode:
@@ -87,28 +89,47 @@ def no_change() -> Iterator[None]:
     yield
 
 
-def main(change: str) -> None:
-    first, second = frames()  # pictures of the caller's, made before
+def reset() -> None:
+    """What torch has at the start of a process."""
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(False)
+    torch.set_grad_enabled(True)
+
+
+def made(change: str, first: torch.Tensor, second: torch.Tensor) -> dict[str, str]:
+    """The bits of every case under one change."""
     context: contextlib.AbstractContextManager[object] = no_change()
     if change == "late":
-        built, node = models(), clip()
+        built, node = models(change), clip()
         CHANGES["float64"]()
         CHANGES["meta"]()
     elif change == "autocast":
         context = torch.autocast("cpu", torch.bfloat16)
         with context:
-            built, node = models(), clip()
+            built, node = models(change), clip()
     else:
         CHANGES[change]()
-        built, node = models(), clip()
+        built, node = models(change), clip()
     with context:
         found = {}
-        for name, made in built.items():
-            result = made(first, second, 0.5)
+        for name, model_made in built.items():
+            result = model_made(first, second, 0.5)
             found[name] = f"{result.dtype} {hashlib.sha256(result.numpy().tobytes()).hexdigest()}"
         found["plugin"] = played(node)
+    return found
+
+
+def main(changes: list[str]) -> None:
+    first, second = frames()  # pictures of the caller's, made before
+    found = {}
+    for change in changes:
+        found[change] = made(change, first, second)
+        reset()
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])
