@@ -2,7 +2,7 @@
 
 The patch that a window can touch, (2 radius + 2)^2 values of a volume or products of features, is put into a small buffer with x as the slow index, which is
 the order of the result; two blends of whole rows of it make the window. Every number is computed in one way whatever the number of threads. The code runs
-without the GIL on threads of its own call. Checks no arguments.
+without the GIL on threads of its own call.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from vsvfi.ops.llvm import Code, F32Pointer, Float, Function, I64Pointer, Int
 from vsvfi.ops.lookup import reference
+from vsvfi.ops.memory import Memory
 from vsvfi.ops.threads import in_parts
 
 LANES = 16
@@ -134,6 +135,8 @@ def _run(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radiu
     function = compiled(radius, source is not None)
     window, count = (2 * radius + 1) ** 2, rows * columns
     result = torch.empty(batch, rows, columns, len(levels) * window, dtype=torch.float32, device=centres.device)
+    made = Memory("lookup: result", result, torch.float32, (batch, rows, columns, len(levels) * window))
+    own = None if source is None else Memory("lookup: source", source, torch.float32, (len(source), rows, columns, source.shape[3]))
     tasks: list[_Task] = []
     for number, level in enumerate(levels):
         height, width = level.shape[2:] if source is None else level.shape[1:3]
@@ -141,8 +144,20 @@ def _run(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radiu
             result[..., number * window : (number + 1) * window] = 0
             continue
         places = reference.corners(centres.flatten(2), number, height, width, radius)
+        shape = (len(level), count, height, width) if source is None else (len(level), height, width, source.shape[3])
+        of_level = Memory("lookup: level", level, torch.float32, shape)
+        chosen = [
+            Memory("lookup: centres", place, dtype, (len(place), count))
+            for place, dtype in (
+                (places.columns, torch.int64),
+                (places.rows, torch.int64),
+                (places.right, torch.float32),
+                (places.below, torch.float32),
+            )
+        ]
+        depth = 0 if source is None else source.shape[3]
         for index in range(batch):
-            tasks.append(_task(function, level, source, places, result, index, number * window, (height, width)))
+            tasks.append(_task(function, of_level, own, depth, chosen, made, index, number * window, (height, width)))
     threads = min(torch.get_num_threads(), 1 + result.numel() // _WORTHWHILE[source is not None])
     bounds = [count * part // threads for part in range(threads + 1)]
 
@@ -157,10 +172,11 @@ def _run(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radiu
 
 def _task(
     function: Function,
-    level: Tensor,
-    source: Tensor | None,
-    places: reference.Corners,
-    result: Tensor,
+    level: Memory,
+    source: Memory | None,
+    depth: int,
+    places: Sequence[Memory],
+    result: Memory,
     index: int,
     offset: int,
     size: tuple[int, int],
@@ -169,16 +185,14 @@ def _task(
 
     def run(begin: int, end: int) -> None:
         """Holds the tensors whose addresses the code is given."""
-        own, depth = (0, 0) if source is None else (_of(source, index), source.shape[3])
-        chosen = [_of(place, index) for place in (places.columns, places.rows, places.right, places.below)]
         function(
-            _of(level, index),
-            own,
+            level.at(index),
+            0 if source is None else source.at(index),
             depth,
             *size,
-            *chosen,
-            result[index, 0, 0, offset:].data_ptr(),
-            result.shape[3],
+            *(place.at(index) for place in places),
+            result.at(index, 0, 0, offset),
+            result.strides[2],
             begin,
             end,
         )
@@ -191,8 +205,3 @@ def _rows(features: Tensor) -> Tensor:
     turned = features.float().permute(0, 2, 3, 1)
     missing = -features.shape[1] % (LANES * UNROLLED)
     return functional.pad(turned, (0, missing)).contiguous() if missing else turned.contiguous()
-
-
-def _of(images: Tensor, index: int) -> int:
-    """The address of an image; one serves a whole batch."""
-    return images[index if images.shape[0] > 1 else 0].data_ptr()

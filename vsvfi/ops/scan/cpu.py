@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsvfi.ops.llvm import Code, F32Pointer, Float, Function, I32Pointer, Int, select
+from vsvfi.ops.memory import Memory
 from vsvfi.ops.threads import in_parts
 
 LANES = 16
@@ -188,21 +189,32 @@ def run(
     together = paths if blocks * batch >= 2 * threads else 1  # paths that one task scans, adding to one result
     parts = [torch.zeros(batch, length, stride, dtype=torch.float32, device=u.device) for _ in range(0, paths, together)]
 
+    def memory(name: str, tensor: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Memory:
+        return Memory(f"scan: {name}", tensor, dtype, shape)
+
+    of_values = memory("u", values, batch, length, stride)
+    of_steps = memory("delta", steps, batch, paths, length, stride)
+    of_rates = memory("A", rates, paths, blocks, states, WIDTH)
+    of_shared = [memory(name, tensor, batch, paths, length, states) for name, tensor in (("B", entering), ("C", leaving))]
+    of_channels = [memory(name, tensor, paths, blocks, WIDTH) for name, tensor in (("D", skip), ("delta_bias", bias))]
+    of_orders = [memory("paths", order, paths, length, dtype=torch.int32) for order in orders]
+    of_parts = [memory("y", part, batch, length, stride) for part in parts]
+    if any(int(bound) not in range(length) for order in orders for bound in order.aminmax()):
+        raise ValueError(f"scan: paths hold a token outside of 0 to {length - 1}")
+
     def task(image: int, block: int, part: int) -> None:
-        state = torch.empty(states, WIDTH, dtype=torch.float32, device=u.device)
+        state = memory("state", torch.empty(states, WIDTH, dtype=torch.float32, device=u.device), states, WIDTH)
         start = block * WIDTH
         for path in range(part * together, (part + 1) * together):
             function(
-                values[image, 0, start:].data_ptr(),
-                steps[image, path, 0, start:].data_ptr(),
-                rates[path, block].data_ptr(),
-                entering[image, path].data_ptr(),
-                leaving[image, path].data_ptr(),
-                skip[path, block].data_ptr(),
-                bias[path, block].data_ptr(),
-                *(order[path].data_ptr() for order in orders),
-                state.data_ptr(),
-                parts[part][image, 0, start:].data_ptr(),
+                of_values.at(image, 0, start),
+                of_steps.at(image, path, 0, start),
+                of_rates.at(path, block),
+                *(shared.at(image, path) for shared in of_shared),
+                *(coefficients.at(path, block) for coefficients in of_channels),
+                *(order.at(path) for order in of_orders),
+                state.at(),
+                of_parts[part].at(image, 0, start),
                 length,
                 stride,
                 states,

@@ -1,7 +1,7 @@
 """Deformable separable convolution on the CPU: the loops, compiled by LLVM, and their way over bands of rows on all cores.
 
 All channels of a sample are one vector of four numbers. Products and sums are rounded one by one, in the order of the taps: the bits are the same however
-rows are split. The code runs without the GIL on threads of its own call. Checks no arguments.
+rows are split. The code runs without the GIL on threads of its own call.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsvfi.ops.llvm import Code, F32Pointer, Float, Function, Int, select
+from vsvfi.ops.memory import Memory
 from vsvfi.ops.sepconv.reference import BORDER
 from vsvfi.ops.threads import in_parts
 
@@ -128,18 +129,23 @@ def run(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta
     continued = functional.pad(image.detach().float(), [BORDER] * 4, mode="replicate")
     images = functional.pad(continued.permute(0, 2, 3, 1), (0, LANES - channels)).contiguous()
     result = torch.empty(batch, height, width, channels, dtype=torch.float32, device=alpha.device)
+    taps = (TAPS, TAPS, TAPS * TAPS, TAPS * TAPS, TAPS * TAPS)
+    given = [Memory("sepconv: maps", values, torch.float32, (batch, count, height, width), dense=0) for values, count in zip(maps, taps, strict=True)]
+    padded = (len(images), image.shape[2] + 2 * BORDER, image.shape[3] + 2 * BORDER, LANES)
+    pixels = Memory("sepconv: image", images, torch.float32, padded)
+    made = Memory("sepconv: result", result, torch.float32, (batch, height, width, channels))
 
     def task(index: int, begin: int, end: int) -> None:
         function(
-            images[index if len(images) > 1 else 0].data_ptr(),
-            *images.shape[1:3],
-            result[index].data_ptr(),
+            pixels.at(index),
+            *padded[1:3],
+            made.at(index),
             width,
             top,
             left,
             begin,
             end,
-            *(number for values in maps for number in (values[index].data_ptr(), *values.stride()[1:])),
+            *(number for values in given for number in (values.at(index), *values.strides[1:])),
         )
 
     threads = min(torch.get_num_threads(), 1 + batch * height * width // _WORTHWHILE)
@@ -147,8 +153,8 @@ def run(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta
     tasks = [(index, height * band // bands, height * (band + 1) // bands) for index in range(batch) for band in range(bands)]
 
     def work(first: int) -> None:
-        for given in tasks[first::threads]:
-            task(*given)
+        for part in tasks[first::threads]:
+            task(*part)
 
     in_parts(work, threads, "sepconv")
     return result.permute(0, 3, 1, 2)

@@ -1,6 +1,6 @@
 """Splatting on the CPU: splits images into bands of target rows and runs the code of `cpu` for them on all cores.
 
-The code runs without the GIL on threads of its own call: any number of threads may call at once, and none is left behind. Checks no arguments.
+The code runs without the GIL on threads of its own call: any number of threads may call at once, and none is left behind.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vsvfi.ops.memory import Memory
 from vsvfi.ops.splat import cpu
 from vsvfi.ops.threads import in_parts
 
@@ -38,18 +39,26 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -
     total = torch.empty(batch, height, width, dtype=torch.float32, device=displacement.device)
     weights = None if weight is None else weight.detach().float()[:, 0]
 
-    def task(index: int, begin: int, end: int, sums: Tensor) -> None:
+    plane = (batch, height, width)
+    moves = Memory("splat: displacement", displacement, torch.float32, (batch, 2, height, width), dense=0)
+    bounds = [Memory("splat: rows", bound, torch.float32, (batch, height)) for bound in (low, high)]
+    heavy = None if weights is None else Memory("splat: importance", weights, torch.float32, (len(weights), height, width), dense=0)
+    of_total = Memory("splat: total", total, torch.float32, plane)
+    sources = [Memory("splat: values", image.permute(0, 2, 3, 1), image.dtype, (len(image), height, width, image.shape[1]), dense=1) for image in images]
+    targets = [Memory("splat: result", result, result.dtype, (*plane, image.shape[1])) for image, result in zip(images, results, strict=True)]
+
+    def task(index: int, begin: int, end: int, sums: int) -> None:
         fields: list[int] = []
-        for image, result in zip(images, results, strict=True):
-            fields += (_of(image, index), image.stride(2), image.stride(3), result[index].data_ptr())
+        for source, target in zip(sources, targets, strict=True):
+            fields += (source.at(index), *source.strides[1:3], target.at(index))
         table = (ctypes.c_int64 * len(fields))(*fields)
         function(
             ctypes.addressof(table),
-            *(number for axis in range(2) for number in (displacement[index, axis].data_ptr(), *displacement.stride()[2:])),
-            *(bound[index].data_ptr() for bound in (low, high)),
-            *((0, 0, 0) if weights is None else (_of(weights, index), *weights.stride()[1:])),
-            sums.data_ptr(),
-            total[index].data_ptr(),
+            *(number for axis in range(2) for number in (moves.at(index, axis), *moves.strides[2:])),
+            *(bound.at(index) for bound in bounds),
+            *((0, 0, 0) if heavy is None else (heavy.at(index), *heavy.strides[1:])),
+            sums,
+            of_total.at(index),
             height,
             width,
             begin,
@@ -61,11 +70,12 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -
     bands = min(height, parts * max(1, height * width * depth // (parts * _WORKSPACE)))
     tasks = [(index, height * band // bands, height * (band + 1) // bands) for index in range(batch) for band in range(bands)]
     largest = max(end - begin for _, begin, end in tasks) * width * depth
-    workspaces = torch.empty(threads, largest, dtype=torch.float32, device=displacement.device)
+    sums = torch.empty(threads, largest, dtype=torch.float32, device=displacement.device)
+    workspaces = Memory("splat: sums", sums, torch.float32, (threads, largest))
 
     def work(first: int) -> None:
         for given in tasks[first::threads]:
-            task(*given, workspaces[first])
+            task(*given, workspaces.at(first))
 
     in_parts(work, threads, "splat")
     return [
@@ -81,8 +91,3 @@ def _readable(value: Tensor) -> Tensor:
     if value.shape[1] == 1 or value.stride(1) == 1:
         return value
     return value.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-
-
-def _of(images: Tensor, index: int) -> int:
-    """The address of an image; one serves a whole batch."""
-    return images[index if images.shape[0] > 1 else 0].data_ptr()

@@ -1,0 +1,79 @@
+"""Check tensors before compiled code gets their addresses.
+
+Compiled code checks nothing: with memory of another type, size or device it would crash the process or damage what
+belongs to others. A kernel therefore wraps each tensor once per call and passes addresses that the wrapper returns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Memory:
+    """A tensor in the CPU's memory, checked, and the addresses of its elements.
+
+    Args:
+        name: of the operator and the tensor, for messages.
+        tensor: kept alive as long as this object.
+        dtype: that the code reads or writes.
+        shape: that the code assumes.
+        dense: how many of the last dimensions lie side by side in row-major order; None for all.
+
+    Raises:
+        ValueError: the tensor is not what the code assumes.
+    """
+
+    __slots__ = ("_address", "_name", "_shape", "_strides", "_tensor")
+
+    def __init__(self, name: str, tensor: Tensor, dtype: torch.dtype, shape: Sequence[int], dense: int | None = None) -> None:
+        self._tensor = tensor
+        self._name, self._shape = name, tuple(shape)
+        wrong = _wrong(tensor, dtype, self._shape, len(self._shape) if dense is None else dense)
+        if wrong:
+            raise ValueError(f"{name}: {wrong}")
+        self._strides = tuple(stride * tensor.element_size() for stride in tensor.stride())
+        self._address = tensor.data_ptr()
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the dimensions, in elements."""
+        return self._tensor.stride()
+
+    def at(self, *index: int) -> int:
+        """The address of an element; dimensions left out begin at 0. A first dimension of 1 serves any first index.
+
+        Raises:
+            IndexError: there is no such element.
+        """
+        address = self._address
+        for number, (place, size, stride) in enumerate(zip(index, self._shape, self._strides, strict=False)):
+            if size == 1 and number == 0:
+                continue
+            if not 0 <= place < size:
+                raise IndexError(f"{self._name}: {list(index)} is outside of {list(self._shape)}")
+            address += place * stride
+        return address
+
+
+def _wrong(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...], dense: int) -> str | None:
+    """Why code for this type and shape must not get the tensor."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_neg():
+        return f"a {tensor.layout} tensor on {tensor.device}, must be in the CPU's memory as it is"
+    if tensor.dtype is not dtype:
+        return f"{tensor.dtype}, must be {dtype}"
+    if tensor.shape != shape or 0 in shape:
+        return f"{list(tensor.shape)}, must be {list(shape)} and not empty"
+    strides, step = tensor.stride(), 1
+    for axis in range(len(shape) - 1, len(shape) - 1 - dense, -1):
+        if shape[axis] != 1 and strides[axis] != step:
+            return f"strides {list(strides)}, the last {dense} dimensions of {list(shape)} must be contiguous"
+        step *= shape[axis]
+    last = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    held = tensor.untyped_storage().nbytes() // tensor.element_size()
+    if tensor.storage_offset() + last >= held:
+        return f"{math.prod(shape)} elements up to number {tensor.storage_offset() + last}, its storage has {held}"
+    return None
