@@ -57,7 +57,8 @@ def chain(folder: Path, script: Path, *extra: str, program: str = "", overwrite:
         return [program or ffmpeg(), "-v", "error", "-nostats", "-y", "-i", "-", *extra, *encoding]
 
     with interruptible(), Output(folder / "out.mkv", overwrite=overwrite) as output:
-        return run_chain(script, {"facts": str(facts)}, facts, command, output, **keywords)
+        options = ["-c", "y4m", *keywords.pop("vspipe_options", ())]
+        return run_chain(script, {"facts": str(facts)}, facts, command, output, vspipe_options=options, **keywords)
 
 
 def left(folder: Path) -> set[str]:

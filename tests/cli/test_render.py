@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.cli.media_files import FLASH, ffmpeg, flash_video, listing, luma, make, moving_video, packets, tone_start
+from tests.media.test_kept_pixels import painted, samples
 from vsvfi.cli import main
 from vsvfi.cli.bench import write_random_weights
 from vsvfi.cli.summary import Summary, describe, progress_line
@@ -119,6 +120,31 @@ def test_rgb_becomes_what_encoders_take(tmp_path: Path, weights: Path) -> None:
     output = tmp_path / "out.mkv"
     assert render(weights, video, output, "-a", "streams=1", "-a", "scene=off").frames == 6
     assert "yuv444p10le" in listing(output)
+
+
+@pytest.mark.parametrize(("pixels", "encoder"), [("bgra", "ffv1"), ("bgr0", "libx264rgb")])
+def test_rgb_and_alpha_go_through_vspipe_bit_for_bit(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], pixels: str, encoder: str) -> None:
+    video = painted(tmp_path / "in.mkv", "ffv1", pixels, size="96x64")
+    output = tmp_path / "out.mkv"
+    options = ("--model", MODEL, "--weights", weights, "--encoder", encoder, *(("--crf", 0) if encoder != "ffv1" else ()))
+    assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0
+    assert "not carried over" not in capsys.readouterr().err
+    planes = "gbrap" if pixels == "bgra" else "gbrp"
+    before, after = (samples(path, planes).reshape(-1, len(planes) - 1, 64, 96) for path in (video, output))
+    assert len(after) == 6
+    assert (after[::2] == before).all()
+    assert (after[1::2][:2] != before[:2]).any()
+    if pixels == "bgra":
+        assert len(np.unique(after[1, 3])) > 100
+
+
+def test_the_users_pixel_format_counts(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = painted(tmp_path / "in.mkv", "ffv1", "bgra")
+    output = tmp_path / "out.mkv"
+    options = ("--model", MODEL, "--weights", weights, "--encoder", "ffv1", "--multi", "1", "--encoder-args=-pix_fmt yuv420p10le")
+    assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0
+    assert "yuv420p10le(tv, bt709" in listing(output).replace("tv, bt709/unknown/unknown", "tv, bt709")
+    assert "transparency, RGB (it becomes YUV 4:2:0, BT.709)" in capsys.readouterr().err
 
 
 def test_a_variable_rate_needs_a_target_rate(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,7 +289,7 @@ def test_a_short_file_is_refused_though_every_program_succeeded(
     folder.mkdir()
     wrapper = folder / "ffmpeg"
     short = f'head -c 40000 | "{ffmpeg()}" "$@"; cat > /dev/null'
-    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *yuv4mpegpipe*) {short};; *) exec "{ffmpeg()}" "$@";; esac\n')
+    wrapper.write_text(f'#!/bin/sh\ncase "$*" in *rawvideo*) {short};; *) exec "{ffmpeg()}" "$@";; esac\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     output = tmp_path / "out.mkv"

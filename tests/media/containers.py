@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 import vapoursynth as vs
 
 from tests.cli.media_files import ffmpeg, make
+from vsvfi.cli.piping import Piped, fit
 from vsvfi.cli.scripting import open_video, show
 from vsvfi.media.encoding import Facts, Part, Quality, container, ffmpeg_arguments, planned
+from vsvfi.media.losses import pixel_formats
+from vsvfi.media.pixels import parse, taken
 from vsvfi.media.probe import Media, probe
 from vsvfi.media.verify import verify
 
@@ -92,24 +97,40 @@ def build(name: str, folder: Path) -> tuple[Path, int]:
 
 def shown_clip(media: Media, index: Path) -> vs.VideoNode:
     """The clip that render.vpy hands to `interpolate()`."""
-    clip = open_video(str(media.path), str(index), media.video.index)
+    clip = open_video(str(media.path), str(index), media.video.index, media.decoder)
     return show(clip, str(media.rate), media.decoded, media.hidden, media.repeats, media.turn)
 
 
-def passage(source: Path, output: Path, part: Part = Part(), program: str | None = None, encoder: str = "libx264") -> Media:  # noqa: B008 - immutable
+def raw(piped: Piped) -> Iterator[bytes]:
+    """The frames as vspipe writes them, and ffmpeg reads them."""
+    order = (1, 2, 0) if piped.clip.format.color_family == vs.RGB else range(piped.clip.format.num_planes)
+    for number in range(piped.clip.num_frames):
+        frame = piped.clip.get_frame(number)
+        planes = [np.asarray(frame[plane]) for plane in order]
+        planes += [] if piped.alpha is None else [np.asarray(piped.alpha.get_frame(number)[0])]
+        yield b"".join(plane.tobytes() for plane in planes)
+
+
+def passage(source: Path, output: Path, part: Part = Part(), program: str | None = None, encoder: str = "libx264", crf: float = 10) -> Media:  # noqa: B008 - immutable
     """Through everything but `interpolate()`: source filter, pipe, ffmpeg, with the streams of the source."""
     if not hasattr(vs.core, "lsmas"):
         pytest.skip("no source filter")
     media = probe(source)
     clip = shown_clip(media, output.with_suffix(".lwi"))
-    facts = Facts(clip.width, clip.height, clip.num_frames, Fraction(clip.fps), clip.num_frames, Fraction(clip.fps), True, {}, "cpu")
-    quality = Quality(encoder, 10, "ultrafast")
+    takes = taken(pixel_formats(ffmpeg(), encoder), encoder, container(output))
+    source = parse(media.pixels)
+    piped = fit(clip, [asdict(one) for one in takes], source.bits if source else None)
+    length, rate = clip.num_frames, Fraction(clip.fps)
+    names = (piped.pixels, piped.encoded)
+    facts = Facts(clip.width, clip.height, length, rate, length, rate, piped.clip.format.subsampling_h == 1, {}, "cpu", *names)
+    quality = Quality(encoder, crf, "ultrafast") if encoder.startswith("libx") else Quality(encoder)
     arguments = ffmpeg_arguments(facts, quality, media, part, output, container(output), folder=output.parent)
-    selected = clip[part.first : part.first + part.count(clip.num_frames)]
+    selected = piped.part(part.first, part.last)
     with subprocess.Popen([program or ffmpeg(), *arguments], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stderr is not None
-        selected.output(process.stdin, y4m=True)
+        for planes in raw(selected):
+            process.stdin.write(planes)
         process.stdin.close()
         told = process.stderr.read().decode()
     assert process.returncode == 0, told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,15 @@ def test_the_encoder_decides_what_is_passed() -> None:
 def test_without_media_only_the_pipe_is_read() -> None:
     arguments = ffmpeg_arguments(facts(), Quality("libx264"), None, Part(), Path("o"), "matroska")
     assert arguments.count("-i") == 1
-    assert after(arguments, "-f") == "yuv4mpegpipe"
+    assert after(arguments, "-f") == "rawvideo"
+    given = [after(arguments, name) for name in ("-pixel_format", "-video_size", "-framerate")]
+    assert given == ["yuv420p", "96x64", "50:1"]
+
+
+def test_rgb_is_tagged_as_such_and_encoded_in_the_format_that_was_chosen() -> None:
+    given = dataclasses.replace(facts(_Matrix=1, _Range=1), pixels="gbrp", encoded="bgr0")
+    assert picture_filters(given)[0] == "setparams=colorspace=gbr:range=full"
+    assert after(encoder_arguments(given, Quality("ffv1")), "-pix_fmt:v:0") == "bgr0"
 
 
 def streams(kind: str, *codecs: str, start: Fraction = Fraction(0)) -> tuple[Stream, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,34 +12,39 @@ from tests.cli.media_files import ffmpeg, moving_video
 from tests.media.test_encoding import MASTERING, facts
 from vsvfi.media.encoding import Quality, encoder_arguments
 from vsvfi.media.hdr import svtav1_hdr
-from vsvfi.media.losses import depth, hdr_losses, pixel_formats, pixel_losses
+from vsvfi.media.losses import hdr_losses, pixel_formats, pixel_losses
+from vsvfi.media.pixels import parse
 from vsvfi.media.probe import Media
-
-AV1 = ("yuv420p", "yuv420p10le")
 
 
 @pytest.mark.parametrize(
-    ("pixels", "formats", "lost"),
+    ("pixels", "pipe", "encoded", "lost"),
     [
-        ("yuv420p", AV1, []),
-        ("yuv420p10le", ("yuv420p",), ["10 bits per sample (8 are left)"]),
-        ("yuv444p", AV1, ["part of the chroma resolution"]),
-        ("yuv422p", ("yuv420p", "yuv444p"), []),
-        ("yuva420p", AV1, ["transparency"]),
-        ("gbrp", ("yuv444p", "gbrp"), ["RGB (it becomes YUV 4:4:4, BT.709)"]),
-        ("yuv420p12le", (), []),
+        ("yuv420p", "yuv420p", "yuv420p", []),
+        ("yuv420p", "yuv420p", "", []),
+        ("yuv420p10le", "yuv420p", "yuv420p", ["10 bits per sample (8 are left)"]),
+        ("yuv444p", "yuv420p10le", "yuv420p10le", ["part of the chroma resolution"]),
+        ("yuv422p", "yuv444p", "yuv444p", []),
+        ("yuva420p", "yuv420p", "yuv420p", ["transparency"]),
+        ("yuva420p", "yuva420p", "yuva420p", []),
+        ("rgba", "gbrp", "rgba", ["transparency"]),
+        ("bgra", "gbrap", "bgra", []),
+        ("gbrp", "yuv444p", "yuv444p", ["RGB (it becomes YUV 4:4:4, BT.709)"]),
+        ("gbrp", "gray", "gray", ["RGB (it becomes gray)"]),
+        ("yuv420p", "gbrp", "rgb24", ["YUV (it becomes RGB)"]),
+        ("yuv420p", "gray", "gray", ["colour"]),
+        ("pal8", "gbrp", "bgr0", []),
     ],
 )
-def test_losses_of_pixels(pixels: str, formats: tuple[str, ...], lost: list[str]) -> None:
-    assert pixel_losses(pixels, formats) == lost
+def test_losses_of_pixels(pixels: str, pipe: str, encoded: str, lost: list[str]) -> None:
+    form = parse(pixels)
+    media = Media(Path("a"), 1, Fraction(0), Fraction(25), True, pixels=pixels, alpha=form is not None and form.alpha)
+    assert pixel_losses(media, dataclasses.replace(facts(), pixels=pipe, encoded=encoded)) == lost
 
 
 def test_an_encoder_says_what_it_takes() -> None:
     assert "yuv420p" in pixel_formats(ffmpeg(), "libx264")
-    assert depth(ffmpeg(), "libx264") == 10
-    assert depth(ffmpeg(), "mpeg4") == 8
-    assert depth(ffmpeg(), "ffv1") == 16
-    assert depth(ffmpeg(), "no_such_encoder") == 10
+    assert pixel_formats(ffmpeg(), "no_such_encoder") == ()
 
 
 def test_hdr_metadata_for_svt_av1() -> None:

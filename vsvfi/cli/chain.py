@@ -75,7 +75,7 @@ def run_chain(
     Raises:
         VsvfiError: names the program that failed and why, or comes from `verify`; nothing new is left then.
     """
-    vspipe = [find_vspipe(), "-c", "y4m", "-p", *vspipe_options]
+    vspipe = [find_vspipe(), "-p", *vspipe_options]
     for name, value in arguments.items():
         vspipe += ["-a", f"{name}={value}"]
     started = time.monotonic()

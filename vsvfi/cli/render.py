@@ -28,7 +28,8 @@ from vsvfi.media import encoder_args
 from vsvfi.media.carried import left_behind
 from vsvfi.media.codecs import sound_notes
 from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, container, ffmpeg_arguments, planned
-from vsvfi.media.losses import depth, hdr_losses, pixel_formats, pixel_losses
+from vsvfi.media.losses import hdr_losses, pixel_formats, pixel_losses
+from vsvfi.media.pixels import Pixels, parse, taken
 from vsvfi.media.probe import Media, probe
 from vsvfi.media.verify import verify
 
@@ -172,6 +173,7 @@ def render(
             "hidden": media.hidden,
             "repeats": media.repeats,
             "turn": media.turn,
+            "decoder": media.decoder,
         }
         script = importlib.resources.files("vsvfi.cli").joinpath("render.vpy").read_text(encoding="utf-8")
         return run_script(
@@ -203,7 +205,7 @@ def run_script(
 
     Args:
         script: text of the .vpy.
-        work: what it must know; `arguments`, `part`, `depth` and `facts` are added.
+        work: what it must know; `arguments`, `part`, `takes`, `bits` and `facts` are added.
         output: the claimed output.
         media: where sound and subtitles come from, None for none.
     """
@@ -216,11 +218,13 @@ def run_script(
     path, job, facts_file = (output.scratch / name for name in ("script.vpy", "job.json", "facts.json"))
     if arguments.get("weights") is not None:
         arguments = {**arguments, "weights": os.path.abspath(os.path.expanduser(arguments["weights"]))}
+    source = parse(media.pixels) if media is not None else None
     work = {
         **work,
         "arguments": arguments,
         "part": [part.first, part.last],
-        "depth": depth(encoder.ffmpeg, encoder.name),
+        "takes": [dataclasses.asdict(pixels) for pixels in _takes(encoder, form, more)],
+        "bits": source.bits if source is not None else None,
         "facts": str(facts_file),
     }
     _write_job(path, script, job, work)
@@ -250,10 +254,15 @@ def run_script(
     return summarise(output.given, str(arguments.get("model", "builtin")), encoder.name, seen[0], outcome)
 
 
+def _takes(encoder: Encoder, form: str, more: Sequence[str]) -> tuple[Pixels, ...]:
+    """The formats that an encoder keeps; the one that the user asks for where there is one."""
+    asked = [value for name, value in zip(more[::2], more[1::2]) if name.partition(":")[0] == "-pix_fmt"]
+    return taken(asked[-1:] or pixel_formats(encoder.ffmpeg, encoder.name), encoder.name, form)
+
+
 def _warn(media: Media, form: str, encoder: Encoder, facts: Facts) -> None:
     """Name in one line what the output will lack."""
-    formats = pixel_formats(encoder.ffmpeg, encoder.name)
-    lost = [*pixel_losses(media.pixels, formats), *hdr_losses(media, encoder.name, facts.props), *left_behind(media, form)]
+    lost = [*pixel_losses(media, facts), *hdr_losses(media, encoder.name, facts.props), *left_behind(media, form)]
     if lost:
         say(f"not carried over ({encoder.name}, {media.path.suffix} to {form}): {', '.join(lost)}")
 

@@ -1,36 +1,40 @@
-"""What the scripts of `vsvfi render`, the demo and the examples need inside vspipe: a source, a clip fit for a y4m pipe, facts for the encoder.
+"""What the scripts of `vsvfi render`, the demo and the examples need inside vspipe: a source and facts for the encoder.
 
-Knows no encoder and starts no process. Nothing here may write to stdout: in vspipe that is the stream.
+Nothing here may write to stdout: in vspipe that is the stream.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import vapoursynth as vs
 
+from vsvfi.cli.piping import Piped
+from vsvfi.clip.alpha import ALPHA, alpha_of
 from vsvfi.clip.props import read_integer
 
 
-def open_video(path: str, index: str, stream: int | None = None) -> vs.VideoNode:
+def open_video(path: str, index: str, stream: int | None = None, decoder: str = "") -> vs.VideoNode:
     """Return a video stream of a file, opened by lsmas or bestsource.
 
     Args:
         path: the file.
         index: where the source filter may keep its index; never beside the video.
         stream: number of the stream in the file, None for the first video.
+        decoder: ffmpeg's name of the decoder to prefer, "" for the usual one.
 
     Raises:
         vapoursynth.Error: no source filter is installed, or it cannot read the file.
     """
     core = vs.core.core
     if hasattr(core, "lsmas"):
-        return core.lsmas.LWLibavSource(path, stream_index=-1 if stream is None else stream, cachefile=index, ff_loglevel=0)
+        preferred = {"decoder": decoder} if decoder else {}
+        return core.lsmas.LWLibavSource(path, stream_index=-1 if stream is None else stream, cachefile=index, ff_loglevel=0, **preferred)
     if hasattr(core, "bs"):
         return core.bs.VideoSource(path, track=-1 if stream is None else stream, cachemode=4, cachepath=index)
     raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas (or vapoursynth-bestsource)")
@@ -68,10 +72,22 @@ def show(clip: vs.VideoNode, rate: str, decoded: int, hidden: Sequence[int], rep
     return _turned(clip.std.AssumeFPS(fpsnum=exact.numerator, fpsden=exact.denominator), turn)
 
 
+_STEPS: dict[str, Callable[[vs.VideoNode], vs.VideoNode]] = {
+    "t": lambda clip: clip.std.Transpose(),
+    "h": lambda clip: clip.std.FlipHorizontal(),
+    "v": lambda clip: clip.std.FlipVertical(),
+}
+
+
 def _turned(clip: vs.VideoNode, turn: str) -> vs.VideoNode:
-    """The clip as its display matrix shows it; y4m and most containers cannot hand the matrix on."""
+    """The clip as its display matrix shows it; a pipe and most containers cannot pass the matrix on."""
+    with clip.get_frame(0) as frame:
+        transparent = turn and alpha_of(frame.props, clip.width, clip.height) is not None
+    alpha = clip.std.PropToClip(ALPHA) if transparent else None
     for step in turn:
-        clip = {"t": clip.std.Transpose, "h": clip.std.FlipHorizontal, "v": clip.std.FlipVertical}[step]()
+        clip = _STEPS[step](clip)
+        alpha = alpha and _STEPS[step](alpha)
+    clip = clip.std.ClipToProp(alpha, ALPHA) if alpha is not None else clip
     if "t" not in turn:
         return clip
     sited = {0: 5 if "v" in turn else 3, 3: 0}  # chroma on the left comes to lie at the top, or at the bottom
@@ -87,7 +103,7 @@ def _turned(clip: vs.VideoNode, turn: str) -> vs.VideoNode:
 
     clip = clip.std.ModifyFrame(clip, swap)
     form = clip.format
-    if form.subsampling_h > form.subsampling_w:  # 4:2:2 turned is 4:4:0, which y4m does not know
+    if form.subsampling_h > form.subsampling_w:  # 4:2:2 turned is 4:4:0, which few encoders know
         wanted = vs.core.core.query_video_format(form.color_family, form.sample_type, form.bits_per_sample, 0, 0)
         clip = clip.resize.Bicubic(format=wanted.id)
     return clip
@@ -114,47 +130,29 @@ def sample_clip(width: int = 640, height: int = 360, length: int = 48, seed: int
     return tagged.resize.Bicubic(format=vs.YUV420P8, matrix=vs.MATRIX_BT709, range=vs.RANGE_LIMITED, dither_type="none")
 
 
-def fit_y4m(clip: vs.VideoNode, depth: int) -> vs.VideoNode:
-    """The clip as y4m and encoders take it: YUV or Gray, whole numbers, at most `depth` bits; untouched where it is so already."""
-    form = clip.format
-    bits = min(form.bits_per_sample, depth) if form.sample_type == vs.INTEGER else depth
-    bits = 8 if bits <= 8 else 10 if bits <= 10 else bits
-    if form.color_family == vs.RGB:
-        wanted = vs.core.core.query_video_format(vs.YUV, vs.INTEGER, bits, 0, 0)
-        return clip.resize.Bicubic(format=wanted.id, matrix=vs.MATRIX_BT709, range=vs.RANGE_LIMITED)
-    if form.sample_type == vs.INTEGER and form.bits_per_sample == bits:
-        return clip
-    wanted = vs.core.core.query_video_format(form.color_family, vs.INTEGER, bits, form.subsampling_w, form.subsampling_h)
-    return clip.resize.Bicubic(format=wanted.id)
-
-
-def take_part(clip: vs.VideoNode, first: int, last: int | None) -> vs.VideoNode:
-    """Frames `first` to `last`, both included, as far as the clip goes; all of it where it ends before `first`."""
-    if first >= clip.num_frames:
-        return clip
-    return clip.std.Trim(first=first, last=clip.num_frames - 1 if last is None else min(last, clip.num_frames - 1))
-
-
-def leave_facts(path: str, source: vs.VideoNode, output: vs.VideoNode, device: object = "auto") -> None:
+def leave_facts(path: str, source: vs.VideoNode, output: Piped, device: object = "auto") -> None:
     """Write what the encoder must know about `output` as JSON; the file appears whole or not at all.
 
     Args:
         path: the file; see `vsvfi.media.encoding.Facts`.
         source: the clip before interpolation.
-        output: the clip that goes through the pipe.
+        output: what goes through the pipe.
         device: as given to `interpolate()`: a name or several.
     """
     from vsvfi import options
     from vsvfi.engine.device import describe, resolve_device
 
-    with output.get_frame(0) as frame:
-        props = {name: _plain(value) for name, value in frame.props.items()}
-    form = output.format
+    clip = output.clip
+    with clip.get_frame(0) as frame:
+        props = {name: _plain(value) for name, value in frame.props.items() if name != ALPHA}
+    form = clip.format
     facts = {
-        "width": output.width,
-        "height": output.height,
-        "frames": output.num_frames,
-        "rate": str(Fraction(output.fps)),
+        "width": clip.width,
+        "height": clip.height,
+        "frames": clip.num_frames,
+        "rate": str(Fraction(clip.fps)),
+        "pixels": output.pixels,
+        "encoded": output.encoded,
         "source_frames": source.num_frames,
         "source_rate": str(Fraction(source.fps)),
         "chroma_420": form.color_family == vs.YUV and form.subsampling_w == 1 and form.subsampling_h == 1,

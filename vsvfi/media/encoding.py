@@ -53,6 +53,8 @@ class Facts:
         source_frames, source_rate: of the clip before interpolation.
         chroma_420: its chroma is subsampled in both directions.
         props: properties of the first source frame.
+        pixels: ffmpeg's name of the format in the pipe.
+        encoded: ffmpeg's name of the format to encode in, "" for the encoder's choice.
         device: what the model runs on, for people.
     """
 
@@ -65,6 +67,8 @@ class Facts:
     chroma_420: bool
     props: Mapping[str, Any]
     device: str
+    pixels: str = "yuv420p"
+    encoded: str = ""
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Facts:
@@ -112,7 +116,7 @@ def ffmpeg_arguments(
 ) -> list[str]:
     """Everything after the program's name: y4m on standard input, `target` as output.
 
-    The y4m pipe counts frames from zero. The file's time line is moved (`-copyts -itsoffset`) until the first frame of
+    The pipe of raw frames counts frames from zero. The file's time line is moved (`-copyts -itsoffset`) until the first frame of
     the pipe is at zero on it; where sound comes earlier, the muxer moves everything (`-output_ts_offset`). So no stream
     is moved by less than a unit of its time base.
 
@@ -124,7 +128,8 @@ def ffmpeg_arguments(
         more: checked options of the encoder, see `encoder_args.parse`.
         folder: for a file with streams that must be rewritten, see `sidecar`.
     """
-    inputs = ["-f", "yuv4mpegpipe", "-i", "-"]
+    rate = f"{facts.rate.numerator}:{facts.rate.denominator}"
+    inputs = ["-f", "rawvideo", "-pixel_format", facts.pixels, "-video_size", f"{facts.width}x{facts.height}", "-framerate", rate, "-i", "-"]
     taken: list[str] = []
     if media is not None:
         placed = place(media, part, facts)
@@ -214,20 +219,22 @@ def picture_filters(facts: Facts) -> list[str]:
     """ffmpeg filters that set tags, touching no pixel."""
     codes = ((option, names, read_integer(facts.props, prop, -1)) for prop, option, names in _TAGS)
     tags = [f"{option}={names[code]}" for option, names, code in codes if code in names]
+    if facts.pixels.startswith("gbr"):
+        tags = ["colorspace=gbr", *(tag for tag in tags if not tag.startswith("colorspace="))]
     filters = ["setparams=" + ":".join(tags)] if tags else []
     across, down = (read_integer(facts.props, name, 0) for name in ("_SARNum", "_SARDen"))
     return [*filters, f"setsar={across}/{down}" if across > 0 and down > 0 else "null"]
 
 
 def _chroma_location(facts: Facts) -> list[str]:
-    """Where chroma samples lie; y4m says only roughly."""
+    """Where chroma samples lie."""
     name = _CHROMA.get(read_integer(facts.props, "_ChromaLocation", -1))
     return ["-chroma_sample_location", name] if facts.chroma_420 and name else []
 
 
 def encoder_arguments(facts: Facts, quality: Quality) -> list[str]:
     """The encoder with its settings and, for libx265, the HDR metadata of the clip."""
-    arguments = ["-c:v:0", quality.encoder]
+    arguments = ["-c:v:0", quality.encoder, *(["-pix_fmt:v:0", facts.encoded] if facts.encoded else [])]
     crf = quality.crf if quality.crf is not None else _FACTORS.get(quality.encoder)
     arguments += [] if crf is None else ["-crf", f"{crf:g}"]
     arguments += ["-preset", quality.preset] if quality.preset else []

@@ -8,9 +8,10 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
+from vsvfi.media.encoding import Facts
 from vsvfi.media.hdr import light_levels, mastering
+from vsvfi.media.pixels import SUBSAMPLING, Pixels, parse
 from vsvfi.media.probe import Media
-from vsvfi.media.pyav import pyav
 
 _HDR_ENCODERS = ("libx265", "libsvtav1")
 
@@ -24,31 +25,32 @@ def pixel_formats(ffmpeg: str, encoder: str) -> tuple[str, ...]:
     return tuple(found[1].split()) if found else ()
 
 
-def depth(ffmpeg: str, encoder: str) -> int:
-    """Most bits per sample that an encoder takes of planar YUV; 10 where it does not say."""
-    bits = [int(match[1] or 8) for name in pixel_formats(ffmpeg, encoder) if (match := re.fullmatch(r"yuv4\d\dp(\d+)?(?:le)?", name))]
-    return max(bits, default=10)
-
-
-def pixel_losses(pixels: str, formats: tuple[str, ...]) -> list[str]:
-    """Return what of a source's pixel format is lost: transparency and RGB on the way, depth and chroma in the encoder."""
-    av = pyav()
-    form = av.VideoFormat(pixels)
-    known = {name: av.VideoFormat(name) for name in formats if re.fullmatch(r"(yuvj?4|gray|gbrp|yuva4)\w*?(le)?", name)}
+def pixel_losses(media: Media, facts: Facts) -> list[str]:
+    """Return what of a source's pixels is lost between the source filter and the encoder."""
+    have, kept = parse(media.pixels), parse(facts.encoded or facts.pixels)
+    piped = parse(facts.pixels)
     lost = []
-    if any(component.is_alpha for component in form.components):
+    if media.alpha and not (kept and piped and kept.alpha and piped.alpha):
         lost.append("transparency")
-    if form.is_rgb:
-        lost.append("RGB (it becomes YUV 4:4:4, BT.709)")
-    bits = max(component.bits for component in form.components)
-    most = max((other.components[0].bits for other in known.values()), default=bits)
-    if bits > most:
-        lost.append(f"{bits} bits per sample ({most} are left)")
-    width, height = (8, 8) if form.is_rgb else (form.chroma_width(8), form.chroma_height(8))
-    finest = [(other.chroma_width(8), other.chroma_height(8)) for other in known.values()]
-    if finest and not any(wide >= width and high >= height for wide, high in finest):
+    if have is None or kept is None:
+        return lost
+    if have.family == "rgb" and kept.family != "rgb":
+        lost.append(f"RGB (it becomes {_named(kept)})")
+    elif have.family == "yuv" and kept.family == "rgb":
+        lost.append("YUV (it becomes RGB)")
+    elif have.family == "yuv" and kept.family == "gray":
+        lost.append("colour")
+    elif kept.across > have.across or kept.down > have.down:
         lost.append("part of the chroma resolution")
+    if have.bits > kept.bits:
+        lost.append(f"{have.bits} bits per sample ({kept.bits} are left)")
     return lost
+
+
+def _named(pixels: Pixels) -> str:
+    if pixels.family == "gray":
+        return "gray"
+    return f"YUV {SUBSAMPLING[pixels.across, pixels.down]}, BT.709"
 
 
 def hdr_losses(media: Media, encoder: str, props: Mapping[str, Any]) -> list[str]:

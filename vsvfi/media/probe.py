@@ -21,11 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from vsvfi.errors import VsvfiError
+from vsvfi.media.pixels import parse
 from vsvfi.media.pyav import pyav
 from vsvfi.media.times import first_at, judge, presentation_times, repeats
 
 _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
 """Names of decoders that differ from those of their codecs."""
+
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders that read the alpha beside the picture; ffmpeg's own leave it out."""
 
 _DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS": "HDR10+ metadata", "DOVI_RPU_BUFFER": "Dolby Vision metadata", "DOVI_METADATA": "Dolby Vision metadata"}
 
@@ -74,7 +78,8 @@ class Media:
         turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and down.
         dynamic_hdr: names of the dynamic HDR metadata that its first frame has.
         pixels: ffmpeg's name of the pixel format.
-        alpha: its pixels have transparency.
+        alpha: its frames have transparency, in their pixels or beside them (VP8, VP9).
+        decoder: ffmpeg's name of the decoder that reads transparency beside the pixels, "" for the usual one.
     """
 
     path: Path
@@ -91,6 +96,7 @@ class Media:
     dynamic_hdr: tuple[str, ...] = ()
     pixels: str = "yuv420p"
     alpha: bool = False
+    decoder: str = ""
 
     def of(self, kind: str) -> tuple[Stream, ...]:
         """The streams of a kind, in the file's order."""
@@ -237,21 +243,26 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
     shown = [time for index, time in enumerate(times) if index not in away]
     rate, constant = judge(shown, Fraction(declared) if declared else None, base)
     context = video.codec_context
+    pixels = context.pix_fmt or "yuv420p"
+    stream = _stream(video, [], "video")
+    beside = str(video.metadata.get("alpha_mode", video.metadata.get("ALPHA_MODE", ""))) == "1"
+    known = parse(pixels)
     return Media(
         path=path,
         frames=len(shown),
         start=shown[0],
         rate=rate,
         constant=constant,
-        video=_stream(video, [], "video"),
+        video=stream,
         streams=tuple(_streams(container, video.index, packets)),
         decoded=len(times),
         hidden=hidden,
         repeats=() if constant else repeats(shown, rate),
         turn=first.turn,
         dynamic_hdr=first.dynamic_hdr,
-        pixels=context.pix_fmt or "yuv420p",
-        alpha=bool(context.format) and any(component.is_alpha for component in context.format.components),
+        pixels=pixels,
+        alpha=beside or (known is not None and known.alpha),
+        decoder=_ALPHA_DECODERS.get(stream.codec, "") if beside else "",
     )
 
 
