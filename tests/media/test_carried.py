@@ -130,3 +130,8 @@ def test_what_a_container_cannot_hold_is_named() -> None:
     assert left_behind(media, "matroska") == ["data stream 5"]
     assert left_behind(media, "mp4") == ["subtitle stream 2 (hdmv_pgs_subtitle)", "attachment stream 4", "data stream 5"]
     assert len(left_behind(media, "webm")) == 5
+
+
+def test_a_further_video_is_named(tmp_path: Path) -> None:
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=24:d=0.2", "-map", "0", "-map", "0", "-c:v", "libx264", tmp_path / "two.mkv")
+    assert left_behind(probe(tmp_path / "two.mkv"), "matroska") == ["video stream 1 (h264)"]

@@ -40,7 +40,7 @@ class Stream:
 
     Attributes:
         index: its number in the file.
-        kind: "audio", "subtitle", "data", "attachment" or "cover".
+        kind: "audio", "subtitle", "data", "attachment", "cover", or "video" for further videos.
         codec: ffmpeg's name of the codec.
         start: time of its first presented packet, on the file's time line.
         hidden: an edit list hides packets before `start`, more of them than one of encoder delay.
@@ -267,13 +267,13 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
 
 
 def _streams(container: Any, video: int, packets: Iterable[_Packet]) -> Iterable[Stream]:
-    """The streams beside the video; further video streams are left out."""
+    """The streams beside the first video."""
     by_stream: dict[int, list[_Packet]] = {}
     for packet in packets:
         by_stream.setdefault(packet.stream, []).append(packet)
     for stream in container.streams:
         kind = "cover" if _is_cover(stream) else str(stream.type)
-        if stream.index != video and kind != "video":
+        if stream.index != video:
             yield _stream(stream, by_stream.get(stream.index, []), kind)
 
 
