@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from scripts.evaluate import figure, quality, temporal
 from scripts.evaluate.minterpolate import minterpolate
+from scripts.evaluate.moving_text import SPEEDS, scrolling_captions
 from vsvfi.ops.warp import backward_warp
 from vsvfi.synthetic import scene
 
@@ -82,3 +83,16 @@ def test_dis_is_left_out_with_a_reason(monkeypatch: pytest.MonkeyPatch, capsys: 
     shown = capsys.readouterr()
     assert "DIS is left out: opencv-python-headless is not installed" in shown.err
     assert '"dis"' not in shown.out
+
+
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_captions_move_by_their_speed_and_nothing_else_does(speed: int) -> None:
+    """The middle frame's text is half as far; the right border aside, where new letters come in."""
+    before, middle, after = scrolling_captions(160, 90, speed, 1)
+    assert (before[:, :20] == after[:, :20]).all()
+    assert not (before == after).all()
+    text = [(picture[:, -33:-12] == np.float32(0.95)).all(0) for picture in (before, middle, after)]
+    assert 0.05 < text[0].mean() < 0.5
+    assert (text[0][:, speed:] == text[2][:, :-speed]).all()
+    if speed % 2 == 0:
+        assert (text[0][:, speed // 2 :] == text[1][:, : -(speed // 2)]).all()

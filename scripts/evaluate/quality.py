@@ -23,6 +23,7 @@ from torch import Tensor
 
 from scripts.evaluate.dis_flow import MISSING, dis
 from scripts.evaluate.minterpolate import minterpolate
+from scripts.evaluate.moving_text import SPEEDS, scrolling_captions
 from scripts.train.heldout import FIRST_SEED, psnr
 from scripts.train.picture import write_png
 from vsvfi.synthetic import scene
@@ -86,6 +87,14 @@ def still_questions(width: int, height: int) -> Iterator[Question]:
     for kind in ("textured", "flat", "dark"):
         image = _tensor(scene(FIRST_SEED + 200, width, height, kind=kind).frame(3.0))
         yield Question("still", image, image, image, 0.5)
+
+
+def text_questions(count: int, width: int, height: int) -> Iterator[Question]:
+    """Captions that scroll over still scenes, `count` of each speed."""
+    for speed in SPEEDS:
+        for index in range(count):
+            before, middle, after = (_tensor(picture) for picture in scrolling_captions(width, height, speed, index))
+            yield Question(f"text {speed} px", before, after, middle, 0.5)
 
 
 def video_questions(path: Path, first: int, last: int, *, compare: bool = False) -> Iterator[Question]:
@@ -160,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint of scripts.train.train, instead of the model's own weights")
     parser.add_argument("--scenes", type=int, default=8, help="procedural scenes of each kind; 0 for none")
     parser.add_argument("--size", type=int, nargs=2, default=(320, 180), metavar=("WIDTH", "HEIGHT"), help="of the procedural scenes")
+    parser.add_argument("--text", type=int, default=0, help="pairs of scrolling captions of each speed")
     parser.add_argument("--video", type=Path, action="append", default=[], help="predict odd frames from even ones")
     parser.add_argument("--range", type=int, nargs=2, default=(1, 117), metavar=("FIRST", "LAST"), help="odd frames of a video to predict")
     parser.add_argument("--folder", type=Path, action="append", default=[], help="PNG files: predict each from its neighbours")
@@ -175,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sets: list[Iterator[Question]] = []
     if given.scenes:
         sets += [synthetic_questions(given.scenes, *given.size, compare=given.minterpolate), still_questions(*given.size)]
+    if given.text:
+        sets.append(text_questions(given.text, *given.size))
     sets += [video_questions(path, *given.range, compare=given.minterpolate) for path in given.video]
     sets += [folder_questions(path, compare=given.minterpolate) for path in given.folder]
     if given.dis and MISSING:

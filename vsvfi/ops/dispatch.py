@@ -1,7 +1,8 @@
 """Choose the kernel for each call of an operator, test kernels before their first use, and register operators with torch.
 
-An operator is a folder `vsvfi/ops/NAME` with a module `op` that makes one `Operator`; nothing else lists it. A call takes the first kernel for its device
-that can run here, passes its self-test and does not decline the call; else the reference. Every fallback is logged once. Imports torch when it is used.
+An operator is a folder `vsvfi/ops/NAME` with a module `op` that makes one `Operator` or a few; nothing else lists it. A call takes the first kernel
+for its device that can run here, passes its self-test and does not decline the call; else the reference. Every
+fallback is logged once. Imports torch when it is used.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Operator[**P, R]:
     """An operator: its definition, its kernels, and what they are tested with.
 
     Args:
-        name: of the folder, and of the torch operator `vsvfi::NAME`.
+        name: of the torch operator `vsvfi::NAME`; that of the folder where it is the only one there.
         reference: the definition, in plain torch, for any device.
         kernels: best first.
         sample_inputs: arguments on the CPU, small and with what is likely to go wrong; the self-test compares kernels with the reference on each.

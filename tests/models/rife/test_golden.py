@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,7 @@ def test_a_flow_in_half_precision_would_be_seen(shared: Path, monkeypatch: pytes
 
     def rounded(self: IFNet, *arguments: Any) -> Any:
         found = refine(self, *arguments)
-        found.flow = found.flow.half().float()
-        return found
+        return replace(found, flow=found.flow.half().float())
 
     monkeypatch.setattr(IFNet, "_refine", rounded)
     with pytest.raises(AssertionError, match=r"x[12]"):

@@ -13,9 +13,9 @@ from tests.models import laws
 from tests.models.rife.pieces import NEIGHBOURS, OWN, narrow, network_of
 from tests.models.rife.plain import Plain
 from vsvfi.models.rife.blocks import Block, ScaledConv
-from vsvfi.models.rife.network import IFNet, Pair, _at_size_of, _warped
+from vsvfi.models.rife.network import IFNet, _at_size_of
 from vsvfi.models.rife.spec import V40, V46, V425, Version
-from vsvfi.ops.warp import backward_warp, resize_bilinear
+from vsvfi.ops.warp import resize_bilinear
 
 VERSIONS = [*dict.fromkeys(OWN.values()), *NEIGHBOURS]
 SCALES = [Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)]
@@ -97,17 +97,6 @@ def test_masks_and_features_go_to_the_next_size_exactly(made: Fraction, step: Fr
     values = torch.rand(1, 3, int(64 / made), int(64 / made))
     expected = resize_bilinear(resize_bilinear(values, made), 1 / step)
     assert torch.allclose(_at_size_of(values, made, step), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("step", [Fraction(2) ** power for power in range(-2, 5)], ids=str)
-def test_only_pixels_that_are_read_are_warped(step: Fraction) -> None:
-    first, second = torch.rand(2, 1, 5, 32, 48)
-    flow = torch.randn(2, 4, 32, 48) * 5
-    nothing = torch.empty(0)
-    found = _warped(Pair(first, second, nothing, None, nothing), flow, step)
-    whole = (backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:]), flow / float(step))
-    for made, values in zip(found, whole, strict=True):
-        assert torch.allclose(made, resize_bilinear(values, 1 / step), atol=1e-5)
 
 
 def test_time_is_added_to_block_0_with_its_border() -> None:
@@ -236,5 +225,5 @@ def test_flow_and_warp_are_float32_in_half_precision(monkeypatch: pytest.MonkeyP
     assert pair.first.dtype == torch.float32
     found = network.estimate(pair, torch.tensor([0.5]))
     assert found.flow.dtype == torch.float32
-    assert all(mask.dtype == torch.float32 for mask, _ in found.masks)
+    assert all(state.dtype == torch.float32 for state, _ in found.states)
     assert network.synthesise(pair, torch.tensor([0.5])).dtype == torch.float32

@@ -8,16 +8,16 @@ full size, and mask and feature at the size of the block that made them, since a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.rife.blocks import Block, Head, Residual, plain_head
-from vsvfi.ops.warp import backward_warp, backward_warp_at, resize_bilinear
+from vsvfi.ops import refinement
+from vsvfi.ops.warp import resize_bilinear
 
 _LARGE = 32.0
 """Pixels of motion in both directions at which 4.0 and 4.1 begin again at half the resolution."""
@@ -42,15 +42,13 @@ class Pair:
     time_response: Tensor  # [1, c / 2, h, w]: what a time plane of ones adds to it
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What the blocks have found so far."""
 
     flow: Tensor  # [B, 4, H, W] float32, pixels: to the first frame x, y, to the second x, y
-    masks: list[tuple[Tensor, Fraction]] = field(default_factory=list)
-    """[B, 1, h, w] float32 each, and the size of its pixels in the image; the logit of the mask is the sum of them, enlarged."""
-    feature: tuple[Tensor, Fraction] | None = None
-    """[B, 8, h, w] of the last block, and the size of its pixels."""
+    states: list[tuple[Tensor, Fraction]]
+    """[B, 1 or 9, h, w] float32 of one block or of all, and the size of their pixels in the image: a mask's logit, which is their sum, and a feature."""
 
 
 class IFNet(Interpolator[Frame, Pair]):
@@ -91,6 +89,7 @@ class IFNet(Interpolator[Frame, Pair]):
         self.fallback = fallback
         self.ensemble = ensemble
         features = 8 if outputs == 52 else 0
+        self._kept = 1 + features
         held = 0
         if head is not None:
             hidden, held = head
@@ -114,6 +113,9 @@ class IFNet(Interpolator[Frame, Pair]):
     def prepare_operators(self) -> None:
         for block in self.blocks:
             block.fold()
+        finer = zip(self.steps, self.steps[1:], strict=False)
+        steps = [(int(step), 1 if self.summed else int(self._enlarges * made / step)) for made, step in finer if step >= 1]
+        refinement.warm_up(self.packed, self._kept, steps, next(self.parameters()).device)
 
     def encode_frame(self, image: Tensor) -> Frame:
         image = image.float().clamp(0, 1)
@@ -134,14 +136,11 @@ class IFNet(Interpolator[Frame, Pair]):
             pairs = [pair] if pair.first.shape[0] == 1 else _split(pair)
             return torch.cat([self.synthesise(pairs[index % len(pairs)], times[index : index + 1]) for index in range(times.numel())])
         found = self.estimate(pair, times)
-        first = backward_warp(pair.first[:, :3], found.flow[:, :2])
-        second = backward_warp(pair.second[:, :3], found.flow[:, 2:])
-        blended: Tensor = torch.lerp(second, first, self.mask(found))
-        return blended
+        return refinement.blend_pair(pair.first, pair.second, found.flow, self.mask(found))
 
     def mask(self, found: Estimate) -> Tensor:
         """The weight of the first frame, [B, 1, H, W]."""
-        return torch.sigmoid(_summed([resize_bilinear(mask, step) for mask, step in found.masks]))
+        return torch.sigmoid(_summed([resize_bilinear(state[:, :1], made) for state, made in found.states]))
 
     def estimate(self, pair: Pair, times: Tensor) -> Estimate:
         """What all blocks find for the times [B] of a pair of batch B or 1."""
@@ -186,32 +185,42 @@ class IFNet(Interpolator[Frame, Pair]):
     def _step(self, index: int, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Estimate:
         """Block `index` at 1 / step of the size."""
         block = self.blocks[index]
-        first, second, flow = _warped(pair, found.flow, step)
-        mask = _summed([_at_size_of(mask, size, step) for mask, size in found.masks])
-        time = _planes(times, mask).expand_as(mask)
-        rest = [] if found.feature is None else [_at_size_of(*found.feature, step)]
-        output = block(self._together(first, second, time, mask, *rest, flow))
+        x = self._input(pair, times, found, step)
+        output = block(self._for_block(x))
         if self.ensemble:
-            exchanged = flow[:, [2, 3, 0, 1]]
-            output = _averaged(output, block(self._together(second, first, 1 - time, -mask, *rest, exchanged)))
+            widths = [self.packed, self.packed, 1, 1, self._kept - 1, 4]
+            first, second, time, mask, rest, flow = torch.split(x, widths, 1)
+            mirrored = torch.cat((second, first, 1 - time, -mask, rest, flow[:, [2, 3, 0, 1]]), 1)
+            output = _averaged(output, block(self._for_block(mirrored)))
         return self._refine(index, output, found, step)
 
+    def _input(self, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Tensor:
+        """What a block at 1 / step of the size sees, float32: both frames warped, time, mask, feature, flow in pixels of that size."""
+        sizes = [made for _, made in found.states]
+        if step >= 1 and len(sizes) == 1 and sizes[0] > step:
+            return refinement.warp_pair(pair.first, pair.second, found.flow, found.states[0][0], times, int(step), int(sizes[0] / step))
+        state = _summed([_at_size_of(values, made, step) for values, made in found.states])
+        if step >= 1:
+            return refinement.warp_pair(pair.first, pair.second, found.flow, state, times, int(step), 1)
+        first, second, flow = refinement.warped_and_reduced(pair.first, pair.second, found.flow, step)
+        return torch.cat((first, second, _planes(times, state).expand_as(state[:, :1]), state, flow), 1)
+
     def _refine(self, index: int, output: Tensor, before: Estimate | None, step: Fraction) -> Estimate:
-        """What is known after a block: its output's flow added, its mask added or put in place of the last one, its feature kept."""
+        """What is known after a block: its flow added, its mask and feature beside those before or in their place."""
         step = step * self._enlarges
         output = output.float()
-        flow = resize_bilinear(output[:, :4], step) * float(step)
-        masks = [(output[:, 4:5], step)]
-        if before is not None:
-            flow = before.flow + flow
-            if self.summed:
-                masks = [*before.masks, *masks]
-        feature = (output[:, 5:], step) if output.shape[1] > 5 else None
-        return Estimate(flow, masks, feature)
+        flow = None if before is None else before.flow
+        if step >= 1:
+            flow = refinement.add_flow(flow, output[:, :4], int(step))
+        else:
+            change = resize_bilinear(output[:, :4], step) * float(step)
+            flow = change if flow is None else flow + change
+        states = [(output[:, 4:], step)]
+        return Estimate(flow, [*before.states, *states] if self.summed and before is not None else states)
 
-    def _together(self, *parts: Tensor) -> Tensor:
-        """The parts as one input, in the type of the weights."""
-        return torch.cat(parts, 1).to(self._dtype).contiguous(memory_format=torch.channels_last)
+    def _for_block(self, x: Tensor) -> Tensor:
+        """The input of a block in the type of the weights."""
+        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -244,33 +253,6 @@ def _at_size_of(values: Tensor, made: Fraction, step: Fraction) -> Tensor:
     if made == 1 or made > step >= 1:
         return resize_bilinear(values, made / step)
     return resize_bilinear(resize_bilinear(values, made), 1 / step)
-
-
-def _warped(pair: Pair, flow: Tensor, step: Fraction) -> tuple[Tensor, Tensor, Tensor]:
-    """Both frames warped and reduced by `step`, and the flow reduced and in pixels of that size.
-
-    Reducing by an even step averages the four pixels in the middle of each cell, so only those are warped.
-    """
-    if step >= 2:
-        if step > 2:
-            rows, columns = (_middle(length, int(step), flow.device) for length in flow.shape[-2:])
-            flow = flow.index_select(2, rows).index_select(3, columns)
-            first, second = (
-                backward_warp_at(image, part, rows.float(), columns.float()) for image, part in ((pair.first, flow[:, :2]), (pair.second, flow[:, 2:]))
-            )
-        else:
-            first, second = backward_warp(pair.first, flow[:, :2]), backward_warp(pair.second, flow[:, 2:])
-        first, second, flow = (functional.avg_pool2d(values, 2) for values in (first, second, flow))
-    else:
-        first, second = backward_warp(pair.first, flow[:, :2]), backward_warp(pair.second, flow[:, 2:])
-        first, second, flow = (resize_bilinear(values, 1 / step) for values in (first, second, flow))
-    return first, second, flow / float(step)
-
-
-def _middle(length: int, step: int, device: torch.device) -> Tensor:
-    """The two positions in the middle of each cell of `step` pixels."""
-    starts = torch.arange(step // 2 - 1, length, step, dtype=torch.int64, device=device)
-    return torch.stack((starts, starts + 1), 1).flatten()
 
 
 def _split(pair: Pair) -> list[Pair]:

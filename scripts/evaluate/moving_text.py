@@ -1,0 +1,70 @@
+"""Captions that scroll over a still scene: text is what flow estimators with coarse first steps tear. Letters are drawn from a 5x7 bitmap font.
+
+Everything is drawn at four times the size across and averaged, so half pixels of motion are exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.train.heldout import FIRST_SEED
+from vsvfi.synthetic import scene
+
+type Picture = NDArray[np.float32]
+"""[3, H, W] in [0, 1]."""
+
+SPEEDS = (2, 6, 11)
+"""Pixels between the two frames, to the left."""
+
+_FINE = 4
+_FONT = {
+    "A": "01110 10001 10001 11111 10001 10001 10001",
+    "E": "11111 10000 10000 11110 10000 10000 11111",
+    "F": "11111 10000 10000 11110 10000 10000 10000",
+    "I": "01110 00100 00100 00100 00100 00100 01110",
+    "L": "10000 10000 10000 10000 10000 10000 11111",
+    "M": "10001 11011 10101 10101 10001 10001 10001",
+    "N": "10001 11001 10101 10011 10001 10001 10001",
+    "O": "01110 10001 10001 10001 10001 10001 01110",
+    "R": "11110 10001 10001 11110 10100 10010 10001",
+    "S": "01111 10000 10000 01110 00001 00001 11110",
+    "T": "11111 00100 00100 00100 00100 00100 00100",
+    "V": "10001 10001 10001 10001 10001 01010 00100",
+    "2": "01110 10001 00001 00110 01000 10000 11111",
+    "7": "11111 00001 00010 00100 01000 01000 01000",
+    " ": "00000 00000 00000 00000 00000 00000 00000",
+}
+_LINE = "INTERMITTENT FRAMES FOR A TRAVEL FILM  2 FANS  7 MINARETS  LAST TRAIN TO ROME  "
+_LARGE, _SMALL = 3, 2
+"""Pixels to a dot of the font, of a caption near the lower border and of one above it."""
+
+
+def scrolling_captions(width: int, height: int, speed: int, start: int) -> tuple[Picture, Picture, Picture]:
+    """Two frames with captions `speed` pixels apart, and the one halfway: before, middle, after."""
+    background = scene(FIRST_SEED + 300 + start, width, height, kind="textured").frame(3.0)
+    before, middle, after = (_captioned(background, 40 * start + speed * half / 2) for half in range(3))
+    return before, middle, after
+
+
+def _captioned(background: Picture, offset: float) -> Picture:
+    """White text with a dark edge to the right and below, moved by `offset` pixels to the left."""
+    picture = background.copy()
+    height = picture.shape[1]
+    for size, bottom in ((_LARGE, height - 12), (_SMALL, height - 48)):
+        text = _strip(size, picture.shape[2], offset)
+        rows = slice(bottom - text.shape[0], bottom)
+        shadow = np.zeros_like(text)
+        shadow[1:, 1:] = text[:-1, :-1]
+        picture[:, rows] = picture[:, rows] * (1 - 0.8 * shadow)
+        picture[:, rows] = picture[:, rows] * (1 - text) + np.float32(0.95) * text
+    return picture
+
+
+def _strip(size: int, width: int, offset: float) -> NDArray[np.float32]:
+    """How much of each pixel is text, [7 * size + 1, width]."""
+    letters = [np.array([[int(dot) for dot in row] + [0] for row in _FONT[letter].split()], np.float32) for letter in _LINE]
+    line = np.concatenate(letters, 1).repeat(size, 0).repeat(size * _FINE, 1)
+    columns = (np.arange(width * _FINE) + round(offset * _FINE)) % line.shape[1]
+    strip = line[:, columns].reshape(line.shape[0], width, _FINE).mean(2, dtype=np.float32)
+    return np.concatenate((strip, np.zeros((1, width), np.float32)))

@@ -1,0 +1,220 @@
+"""The refinement operators on the CPU: one pass each, compiled by LLVM for the channels and steps of the call.
+
+All channels of a pixel are one vector. Rows are split over threads of the call; every number is computed by one of them, so the bits are the same however
+rows are split. Checks no arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vsvfi.ops.llvm import Code, F32Pointer, Float, Function, Int, select
+from vsvfi.ops.threads import in_parts
+
+_WORTHWHILE = 1 << 13
+"""Warped pixels for which one more thread is worth its start, which takes a third of a millisecond."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels whose channels lie side by side, and the strides of rows and columns."""
+
+    values: F32Pointer
+    row: Int
+    column: Int
+
+    def at(self, row: Int, column: Int) -> F32Pointer:
+        return self.values.at(row * self.row + column * self.column)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What the code is given for one image of a batch; `other` is a state, a mask or a change of the flow, and what is not used means nothing.
+
+    `rows` and `columns` are the size of the result, `height` and `width` that of the images; the result's rows `begin` to `end` are computed.
+    """
+
+    first: Image
+    second: Image
+    flow: Image
+    other: Image
+    time: F32Pointer
+    result: F32Pointer
+    rows: Int
+    columns: Int
+    height: Int
+    width: Int
+    begin: Int
+    end: Int
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled_warp(channels: int, kept: int, step: int, ratio: int) -> Function:
+    code = Code("warp_pair", Arguments)
+    given = code.arguments
+    size = 2 * channels + 1 + kept + 4
+    places = (0, 1) if step > 1 else (0,)
+    with code.loop(given.end - given.begin) as number, code.loop(given.columns) as column:
+        row = given.begin + number
+        sums: list[Float] = []
+        with code.fused():
+            for down in places:
+                for across in places:
+                    y, x = (place * step + ((step // 2 - 1) + offset if step > 1 else 0) for place, offset in ((row, down), (column, across)))
+                    flow = given.flow.at(y, x).load(4)
+                    found = [*_warped(given, flow, y, x, channels), flow]
+                    sums = [one + two for one, two in zip(sums, found, strict=True)] if sums else found
+            share = 1 / len(places) ** 2
+            first, second, flow = sums[0] * share, sums[1] * share, sums[2] * (share / step)
+            state = _enlarged(given, row, column, ratio, kept)
+        pixel = given.result.at((row * given.columns + column) * size)
+        pixel.store(first)
+        pixel.at(channels).store(second)
+        pixel[2 * channels] = given.time[0]
+        pixel.at(2 * channels + 1).store(state)
+        pixel.at(size - 4).store(flow)
+    return code.compile()
+
+
+@functools.cache
+def _compiled_blend(lanes: int) -> Function:
+    code = Code("blend_pair", Arguments)
+    given = code.arguments
+    with code.loop(given.end - given.begin) as number, code.loop(given.columns) as column:
+        row = given.begin + number
+        with code.fused():
+            first, second = _warped(given, given.flow.at(row, column).load(4), row, column, lanes)
+            blended = second + (first - second) * given.other.at(row, column)[0]
+        pixel = given.result.at((row * given.columns + column) * 3)
+        for channel in range(3):
+            pixel[channel] = blended.lane(channel)
+    return code.compile()
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled_add(adds: bool, step: int) -> Function:
+    code = Code("add_flow", Arguments)
+    given = code.arguments
+    with code.loop(given.end - given.begin) as number, code.loop(given.columns) as column:
+        row = given.begin + number
+        with code.fused():
+            total = _enlarged(given, row, column, step, 4) * float(step)
+            if adds:
+                total = given.flow.at(row, column).load(4) + total
+        given.result.at((row * given.columns + column) * 4).store(total)
+    return code.compile()
+
+
+def _warped(given: Arguments, flow: Float, y: Int, x: Int, lanes: int) -> tuple[Float, Float]:
+    """Both images where the flow of one pixel points to; positions outside are those of the border."""
+    flow = select(~flow.is_nan(), flow, 0.0)
+    first, second = (
+        _sampled(image, flow.lane(axis) + x.to_float(), flow.lane(axis + 1) + y.to_float(), given.height, given.width, lanes)
+        for image, axis in ((given.first, 0), (given.second, 2))
+    )
+    return first, second
+
+
+def _sampled(image: Image, x: Float, y: Float, height: Int, width: Int, lanes: int) -> Float:
+    """Bilinear in the four pixels around a position, clamped to the image."""
+    (left, right, across), (above, below, down) = _neighbours(x, width), _neighbours(y, height)
+    upper, lower = (_between(image.at(row, left).load(lanes), image.at(row, right).load(lanes), across) for row in (above, below))
+    return _between(upper, lower, down)
+
+
+def _neighbours(position: Float, length: Int) -> tuple[Int, Int, Float]:
+    """The two pixels around a position along one axis, and how far it is from the first to the second."""
+    last = (length - 1).to_float()
+    inside = position.at_least(0.0)
+    inside = select(inside > last, last, inside)
+    first = inside.truncated()
+    return first, first + (first + 1).inside(length).to_int(), inside - first.to_float()
+
+
+def _enlarged(given: Arguments, row: Int, column: Int, ratio: int, lanes: int) -> Float:
+    """`other` at a pixel of the size that is `ratio` times its own, half-pixel centres."""
+    if ratio == 1:
+        return given.other.at(row, column).load(lanes)
+    (above, below, down), (left, right, across) = (
+        _neighbours(place.to_float() * (1 / ratio) + (0.5 / ratio - 0.5), length // ratio) for place, length in ((row, given.rows), (column, given.columns))
+    )
+    upper, lower = (_between(given.other.at(line, left).load(lanes), given.other.at(line, right).load(lanes), across) for line in (above, below))
+    return _between(upper, lower, down)
+
+
+def _between(one: Float, other: Float, share: Float) -> Float:
+    return one + (other - one) * share
+
+
+def warp_pair(first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int) -> Tensor:
+    """See `vsvfi.ops.refinement.warp_pair`."""
+    batch, _, height, width = flow.shape
+    channels = 2 * first.shape[1] + 1 + state.shape[1] + 4
+    function = _compiled_warp(first.shape[1], state.shape[1], step, ratio)
+    result = torch.empty(batch, height // step, width // step, channels, dtype=torch.float32, device=flow.device)
+    return _run(function, first, second, flow, state, times.float(), result, (height, width), min(step, 2) ** 2)
+
+
+def blend_pair(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
+    """See `vsvfi.ops.refinement.blend_pair`."""
+    batch, _, height, width = flow.shape
+    result = torch.empty(batch, height, width, 3, dtype=torch.float32, device=flow.device)
+    return _run(_compiled_blend(min(first.shape[1], 4)), first, second, flow, mask, None, result, (height, width), 1)
+
+
+def add_flow(flow: Tensor | None, change: Tensor, step: int) -> Tensor:
+    """See `vsvfi.ops.refinement.add_flow`."""
+    batch, _, height, width = change.shape
+    result = torch.empty(batch, height * step, width * step, 4, dtype=torch.float32, device=change.device)
+    return _run(_compiled_add(flow is not None, step), None, None, flow, change, None, result, (0, 0), 0.25)
+
+
+def _run(
+    function: Function,
+    first: Tensor | None,
+    second: Tensor | None,
+    flow: Tensor | None,
+    other: Tensor,
+    times: Tensor | None,
+    result: Tensor,
+    size: tuple[int, int],
+    weight: float,
+) -> Tensor:
+    """All rows of all images of a batch. `weight` is how many warped pixels a pixel of the result is worth."""
+    batch, rows, columns, _ = result.shape
+    images = [None if image is None else _readable(image) for image in (first, second, flow, other)]
+
+    def task(index: int, begin: int, end: int) -> None:
+        fields = [field for image in images for field in _fields(image, index)]
+        time = 0 if times is None else times[index % len(times)].data_ptr()
+        function(*fields, time, result[index].data_ptr(), rows, columns, *size, begin, end)
+
+    threads = min(torch.get_num_threads(), 1 + int(batch * rows * columns * weight) // _WORTHWHILE)
+    bands = min(rows, threads)
+    tasks = [(index, rows * band // bands, rows * (band + 1) // bands) for index in range(batch) for band in range(bands)]
+
+    def work(number: int) -> None:
+        for given in tasks[number::threads]:
+            task(*given)
+
+    in_parts(work, threads, "refinement")
+    return result.permute(0, 3, 1, 2)
+
+
+def _fields(image: Tensor | None, index: int) -> tuple[int, int, int]:
+    """Address and strides of one image; one serves a whole batch."""
+    if image is None:
+        return 0, 0, 0
+    return image[index if image.shape[0] > 1 else 0].data_ptr(), image.stride(2), image.stride(3)
+
+
+def _readable(image: Tensor) -> Tensor:
+    """The image in float32, its channels side by side; any strides of rows and columns will do."""
+    image = image.detach().float()
+    if image.shape[1] == 1 or image.stride(1) == 1:
+        return image
+    return image.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
