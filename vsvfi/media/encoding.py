@@ -43,6 +43,9 @@ _FACTORS = {"libx265": 18, "libx264": 16, "libvpx-vp9": 24}
 _APART = Fraction(2, 1_000_000)
 """Added to the offset of a source, in seconds: one that equals the start of a transport stream, ffmpeg replaces by another."""
 
+_MOVIE_TIMESCALE = 90_000
+"""Units per second of edit lists in MP4 and MOV; with ffmpeg's default of 1000, streams move by up to a millisecond."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -146,6 +149,7 @@ def ffmpeg_arguments(
         *("-filter:v:0", ",".join(picture_filters(facts))), *_chroma_location(facts),
         *merge([*encoder_arguments(facts, quality), *_tag(quality.encoder, form)], more),
         *taken,
+        *(("-movie_timescale", str(_MOVIE_TIMESCALE)) if form in ("mp4", "mov") else ()),
         *("-max_muxing_queue_size", "4096", "-f", form, f"file:{target}"),
     ]  # fmt: skip
 
