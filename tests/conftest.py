@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests import fakes
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches out by accident; those of downloads talk to a local server
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch is not loaded yet; threads that spin while they wait make a busy machine many times slower
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would its children
 
 settings.register_profile("vsvfi", deadline=None)  # no test times anything
 settings.load_profile("vsvfi")
