@@ -59,10 +59,11 @@ class Blueprint:
 
     def needs(self, width: int, height: int, dtype: torch.dtype, pictures: int = 1) -> int:
         """Bytes that so many pictures at a time take with the weights; 0 for families that take too little to ask."""
-        if self.family.memory is None:
+        estimate = self.variant.memory or self.family.memory
+        if estimate is None:
             return 0
         weights = sum(tensor.numel() for tensor in self.state.values()) * dtype.itemsize
-        return weights + pictures * self.family.memory(width, height, dtype.itemsize)
+        return weights + pictures * estimate(width, height, dtype.itemsize)
 
     def check_memory(self, width: int, height: int, device: torch.device, dtype: torch.dtype, pictures: int = 1) -> None:
         """Refuse what cannot fit on the device, before minutes of work end in a lack of memory.

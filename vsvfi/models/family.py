@@ -91,6 +91,7 @@ class Variant:
             tolerance that published models are held to, so that they compute in it only when asked.
         note: one line for the table of models.
         configure: in place of the family's, where these weights are best used by another rule.
+        memory: in place of the family's, where its variants differ.
         licence_notice: shown once before the first download, where the licence asks for more than a mention.
     """
 
@@ -103,6 +104,7 @@ class Variant:
     half: bool = True
     bfloat: bool = False
     configure: Configure | None = None
+    memory: Callable[[int, int, int], int] | None = None
     note: str = ""
     licence_notice: str = ""
 

@@ -10,6 +10,7 @@ import torch
 
 import vsvfi
 from tests.models import laws
+from tests.models.live_bytes import LiveBytes
 from tests.models.rife.pieces import NEIGHBOURS, OWN, narrow, network_of
 from tests.models.rife.plain import Plain
 from vsvfi.models.rife.blocks import Block, ScaledConv
@@ -204,6 +205,47 @@ def test_the_state_of_a_pair_shares_the_frames() -> None:
     pair = network.prepare_pair(first, second)
     assert pair.first.data_ptr() == first.packed.data_ptr()
     assert pair.second.data_ptr() == second.packed.data_ptr()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+def test_the_estimate_of_memory_is_what_is_counted(version: Version, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In plain torch, which takes the most: both frames, the pair, one time; never less, and not much more."""
+    monkeypatch.setenv("VSVFI_OPS", "reference")
+    network = network_of(version, ensemble=version.ensemble).to(dtype)
+    network.prepare_operators()
+    images = [torch.rand(1, 3, 128, 256).contiguous(memory_format=torch.channels_last) for _ in range(2)]
+    live = LiveBytes()
+    with torch.inference_mode(), live:
+        for image in images:
+            live.count(image)
+        pair = network.prepare_pair(*(network.encode_frame(image) for image in images))
+        network.synthesise(pair, torch.tensor([0.5]))
+    estimate = version.memory(250, 128, dtype.itemsize)
+    assert live.peak <= 1.02 * estimate
+    assert estimate < 2.5 * live.peak
+
+
+def _mean_and_peak(found: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:
+    error = (found.float() - exact).abs()
+    return float(error.mean()), float(error.max())
+
+
+@pytest.mark.parametrize(("dtype", "mean", "peak"), [(torch.float16, 5e-4, 5e-3), (torch.bfloat16, 3e-3, 2e-2)], ids=str)
+@pytest.mark.parametrize("variant", sorted(OWN))
+def test_half_precision_is_within_the_stated_tolerance(variant: str, dtype: torch.dtype, mean: float, peak: float) -> None:
+    """Weights that move things by a few pixels; fp16 as torch computes it on the CPU."""
+    network = network_of(OWN[variant])
+    state = {key: tensor * (0.5 if tensor.dim() == 4 and "beta" not in key else 1) for key, tensor in network.state_dict().items()}
+    network.load_state_dict(state)
+    images = pictures(2, 128, 128).split(1)
+    with torch.inference_mode():
+        exact = network(*images, torch.tensor([0.5]))
+        narrowed = network.to(dtype)
+        narrowed.prepare_operators()
+        found = _mean_and_peak(narrowed(*images, torch.tensor([0.5])), exact)
+    assert found[0] < mean
+    assert found[1] < peak
 
 
 @pytest.mark.parametrize("variant", sorted(OWN))

@@ -59,6 +59,15 @@ class Version:
         assert self.steps is not None
         return 4 * self.steps[0] * (2 if self.fallback else 1)
 
+    def memory(self, width: int, height: int, number: int) -> int:
+        """Peak bytes of one interpolated frame in plain torch at scale 1, with the ensemble where there is one. Tests hold it against counted bytes.
+
+        What is kept and sampled is float32 whatever `number` is; copies in half precision come on top of it about as much as they save.
+        """
+        rows, columns = (-(-length // self.multiple) * self.multiple for length in (height, width))
+        packed = 3 + (0 if self.head is None else self.head[1])
+        return rows * columns * (200 + 32 * packed if self.ensemble else 172 + 20 * packed)
+
     def configure(self, width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
         """Padding by the published rule, max(M, M / scale), all of it to right and bottom.
 
@@ -119,7 +128,7 @@ def recognise(variant: Variant, state: Mapping[str, Any]) -> Variant:
         if all(getattr(version, name) in (value, None) for name, value in layout.items()):
             if version.steps is None or version.outputs is None:
                 raise ValueError(f"RIFE {version.name} is not supported: neither its scale list nor its mask rule can be read off its weights")
-            return replace(variant, config=version.config, configure=version.configure, note=f"RIFE {version.name}")
+            return replace(variant, config=version.config, configure=version.configure, memory=version.memory, note=f"RIFE {version.name}")
     shown = ", ".join(f"{name}={value}" for name, value in layout.items())
     raise ValueError(f"no known version of RIFE has {shown}; its scale list and mask rule cannot be read off the weights")
 
@@ -191,7 +200,15 @@ def _hub(version: str, size: int, sha256: str | None = None) -> Hub:
 
 def _variant(name: str, version: Version, parameters: int, sources: tuple[Source, ...], note: str, *, bfloat: bool = False) -> Variant:
     return Variant(
-        name=name, config=version.config, sources=sources, licence=_MIT, parameters=parameters, configure=version.configure, note=note, bfloat=bfloat
+        name=name,
+        config=version.config,
+        sources=sources,
+        licence=_MIT,
+        parameters=parameters,
+        configure=version.configure,
+        memory=version.memory,
+        note=note,
+        bfloat=bfloat,
     )
 
 
