@@ -184,7 +184,8 @@ class DamagedWeightsError(WeightsError):
     """A file is not what was published: truncated, tampered with, or not a checkpoint at all."""
 
     def __init__(self, path: Path, fault: str) -> None:
-        super().__init__(f"weights={str(path)!r}, {fault}; delete this file and fetch it again")
+        remedy = "use an intact copy (a file that vsvfi downloaded: delete it and fetch it again)"
+        super().__init__(f"weights={str(path)!r}, {fault}; {remedy}")
         self.path = path
 
 

@@ -103,7 +103,7 @@ def test_anything_but_named_tensors_is_refused(tmp_path: Path, content: object, 
     torch.save(content, path)
     with pytest.raises(DamagedWeightsError) as caught:
         load_state(path)
-    assert f"weights={str(path)!r}, it is not a checkpoint of named tensors: {fault}; delete this file" in str(caught.value)
+    assert f"weights={str(path)!r}, it is not a checkpoint of named tensors: {fault}; use an intact copy" in str(caught.value)
     if isinstance(content, dict):
         with pytest.raises(ArgumentError, match="must map names to tensors"):
             load_state(content)
