@@ -57,6 +57,43 @@ def test_frames_take_no_new_pages_while_memory_is_kept() -> None:
     assert still < usual / 2  # the first of two users is gone: what it freed was given back, what is freed now is kept again
 
 
+ARENAS = """
+import ctypes, sys, tempfile, threading
+from vsvfi.engine import heap
+
+if sys.argv[1] == "keep":
+    heap.keep()
+meeting = threading.Barrier(6)
+def work():
+    blocks = [bytearray(5000) for _ in range(100)]
+    meeting.wait()
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+library = ctypes.CDLL(None)
+library.fopen.restype = ctypes.c_void_p
+with tempfile.NamedTemporaryFile() as file:
+    stream = ctypes.c_void_p(library.fopen(file.name.encode(), b"w"))
+    library.malloc_info(0, stream)
+    library.fclose(stream)
+    print(file.read().count(b"<heap nr="))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has several heaps")
+def test_threads_share_one_heap_while_memory_is_kept() -> None:
+    """With a heap for each, memory grows for thousands of frames."""
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    environment[heap.VARIABLE] = "keep"
+    heaps = []
+    for what in ("leave", "keep"):
+        command = [sys.executable, "-c", ARENAS, what]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        heaps.append(int(done.stdout))
+    assert heaps[0] > 2  # or this test shows nothing
+    assert heaps[1] == 1
+
+
 def test_the_last_user_restores_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, ...]] = []
     library = SimpleNamespace(mallopt=lambda *given: calls.append(given) or given[1] < 1 << 26, malloc_trim=lambda pad: calls.append((pad,)))
@@ -64,7 +101,7 @@ def test_the_last_user_restores_what_was(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(heap, "_users", 0)
     monkeypatch.setenv(heap.VARIABLE, "keep")
     heap.keep()
-    assert calls == [(-3, 1 << 30), (-3, 32 << 20), (-1, -1)]  # this one refuses the larger value
+    assert calls == [(-3, 1 << 30), (-3, 32 << 20), (-1, -1), (-8, 1)]  # this one refuses the larger value
     calls.clear()
     heap.keep()
     heap.give_back()

@@ -2,7 +2,8 @@
 
 By itself glibc gives large blocks back to the system as soon as they are free. A network asks for the same sizes again in
 every frame, and the system hands them out page by page, each filled with zeros: a tenth of a small network's time. Kept pages
-are given back when the last user has gone. The settings hold for the whole process, so they are changed inside vspipe, and in
+are given back when the last user has gone. All threads share one heap: a heap for each thread keeps free memory of its own,
+which added up over thousands of frames. The settings hold for the whole process, so they are changed inside vspipe, and in
 other programs only where VSVFI_MALLOC=keep is set.
 """
 
@@ -17,8 +18,9 @@ from pathlib import Path
 
 from vsvfi.errors import ArgumentError
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Parameters of mallopt: how much may lie free at the end of the heap, and from which size on a block is asked of the system by itself."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+"""Parameters of mallopt: how much may be free at the end of the heap, from which size on a block is mapped separately, and
+how many heaps threads may be spread over."""
 _LARGE, _LARGEST_EVERYWHERE = 1 << 30, 32 << 20
 """Of a block of the heap, in bytes: what newer versions take, and what all take."""
 _USUAL = 128 << 10
@@ -53,6 +55,9 @@ def keep() -> None:
             if not library.mallopt(_MMAP_THRESHOLD, _LARGE):
                 library.mallopt(_MMAP_THRESHOLD, _LARGEST_EVERYWHERE)
             library.mallopt(_TRIM_THRESHOLD, -1)  # never
+            # Each heap keeps what its thread freed, so that memory would grow for thousands of frames. glibc reads this
+            # once; it cannot be undone.
+            library.mallopt(_ARENA_MAX, 1)
             _changed = True
         _users += 1
 
