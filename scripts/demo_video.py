@@ -1,5 +1,6 @@
-"""The demo once everything is installed: a video (or a clip that vsvfi draws itself) through vspipe and ffmpeg to out/demo.mkv, and a strip of frames
-to out/demo.png. Started by scripts/demo; knows nothing of set-up. The strip and the figures are made from the encoded file: what a viewer gets.
+"""The demo once everything is installed: a video (or a clip that vsvfi draws itself) through vspipe and ffmpeg to
+out/demo.mkv, and a strip of frames to out/demo.png. Started by scripts/demo; knows nothing of set-up. The strip and the
+figures are made from the encoded file: what a viewer gets.
 """
 
 from __future__ import annotations
@@ -44,7 +45,13 @@ def main() -> int:
             summary = _render_sample(output, arguments, part, quality)
         else:
             summary = render.render(
-                arguments.video, output, render.interpolation(arguments), part=part, quality=quality, requests=arguments.requests, overwrite=True
+                arguments.video,
+                output,
+                render.interpolation(arguments),
+                part=part,
+                quality=quality,
+                requests=arguments.requests,
+                overwrite=True,
             )
         lines = _picture(summary, strip, part, arguments)
     except VsvfiError as error:
@@ -52,8 +59,14 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print(f"in      {arguments.video or 'a clip that vsvfi drew'}: {summary.source_frames} frames at {summary.source_rate} fps")
-    print(f"out     {output}: {summary.frames} frames at {summary.rate} fps, {summary.encoder}, {output.stat().st_size / 1e6:.2f} MB")
+    print(
+        f"in      {arguments.video or 'a clip that vsvfi drew'}: {summary.source_frames} frames at "
+        f"{summary.source_rate} fps"
+    )
+    print(
+        f"out     {output}: {summary.frames} frames at {summary.rate} fps, {summary.encoder}, "
+        f"{output.stat().st_size / 1e6:.2f} MB"
+    )
     print(f"model   {summary.model} on {summary.device}")
     print(f"time    {summary.seconds:.1f} s, {summary.frames_per_second:.2f} frames/s once started")
     for line in lines:
@@ -63,8 +76,19 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__.partition("\n\n")[0] if __doc__ else None)
-    parser.add_argument("video", metavar="VIDEO", type=Path, nargs="?", help="the file to interpolate; without it a clip that vsvfi draws itself")
-    parser.add_argument("--folder", type=Path, default=_REPOSITORY / "out", help="where demo.mkv and demo.png go (default: out, in the repository)")
+    parser.add_argument(
+        "video",
+        metavar="VIDEO",
+        type=Path,
+        nargs="?",
+        help="the file to interpolate; without it a clip that vsvfi draws itself",
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=_REPOSITORY / "out",
+        help="where demo.mkv and demo.png go (default: out, in the repository)",
+    )
     parser.add_argument("--size", default="640x360", help="of the drawn clip (default: 640x360)")
     parser.add_argument("--length", type=int, default=48, help="frames of the drawn clip (default: 48)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn clip")
@@ -102,7 +126,9 @@ def _picture(summary: Summary, strip: Path, part: Part, arguments: argparse.Name
         return [f"strip   {strip}: one frame; nothing was interpolated in this part"]
     if arguments.video is not None:
         middle = between[len(between) // 2]
-        _write_strip(strip, [frames[_source(positions, middle, -1)], frames[middle], frames[_source(positions, middle, 1)]])
+        _write_strip(
+            strip, [frames[_source(positions, middle, -1)], frames[middle], frames[_source(positions, middle, 1)]]
+        )
         return [f"strip   {strip}: source, interpolated, source"]
     width, height = _size(arguments)
     clip = demo_clip(width=width, height=height, length=arguments.length, seed=arguments.seed)
@@ -110,7 +136,10 @@ def _picture(summary: Summary, strip: Path, part: Part, arguments: argparse.Name
     still = {k for held in clip.held for k in held} | {k - 1 for k in clip.cuts} | {clip.length - 1}
     moving = [n for n in between if int(positions[n]) not in still]
     if not moving:
-        return [*_picture_plain(strip, frames, positions, between[0]), "truth   nothing moves between the frames of this part"]
+        return [
+            *_picture_plain(strip, frames, positions, between[0]),
+            "truth   nothing moves between the frames of this part",
+        ]
     scores, blends = [], []
     for n in moving:
         truth = clip.truth(float(positions[n])).transpose(1, 2, 0) * 255
@@ -122,10 +151,14 @@ def _picture(summary: Summary, strip: Path, part: Part, arguments: argparse.Name
     middle = moving[chosen]
     truth = clip.truth(float(positions[middle])).transpose(1, 2, 0) * 255
     error = np.clip(np.abs(frames[middle] - truth) * _ERROR_GAIN, 0, 255).astype(np.uint8)
-    _write_strip(strip, [frames[_source(positions, middle, -1)], frames[middle], frames[_source(positions, middle, 1)], error])
+    _write_strip(
+        strip, [frames[_source(positions, middle, -1)], frames[middle], frames[_source(positions, middle, 1)], error]
+    )
     return [
-        f"strip   {strip}: source, interpolated, source, {_ERROR_GAIN} x the error against the truth (frame {part.first + middle}, {scores[chosen]:.2f} dB)",
-        f"truth   {np.mean(scores):.2f} dB on average over {len(scores)} interpolated frames, encoded; mixing the neighbours: {np.mean(blends):.2f} dB",
+        f"strip   {strip}: source, interpolated, source, {_ERROR_GAIN} x the error against the truth (frame "
+        f"{part.first + middle}, {scores[chosen]:.2f} dB)",
+        f"truth   {np.mean(scores):.2f} dB on average over {len(scores)} interpolated frames, encoded; mixing the "
+        f"neighbours: {np.mean(blends):.2f} dB",
     ]
 
 
@@ -144,7 +177,18 @@ def _source(positions: Sequence[Fraction], n: int, direction: int) -> int:
 
 def _decode(path: Path, count: int) -> list[Picture]:
     """The first frames of a video as 8-bit RGB."""
-    options = ["-sws_flags", "bicubic+accurate_rnd+full_chroma_int", "-frames:v", str(count), "-pix_fmt", "rgb24", "-f", "image2pipe", "-c:v", "ppm"]
+    options = [
+        "-sws_flags",
+        "bicubic+accurate_rnd+full_chroma_int",
+        "-frames:v",
+        str(count),
+        "-pix_fmt",
+        "rgb24",
+        "-f",
+        "image2pipe",
+        "-c:v",
+        "ppm",
+    ]
     command = [find_ffmpeg(), "-v", "error", "-nostdin", "-i", str(path), "-map", "0:v:0", *options, "-"]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
@@ -162,7 +206,9 @@ def _decode(path: Path, count: int) -> list[Picture]:
 
 def _psnr(picture: NDArray[np.generic], truth: NDArray[np.generic]) -> float:
     """Peak signal-to-noise ratio of two pictures of values up to 255, in dB."""
-    return float(10 * np.log10(255**2 / max(float(np.mean((picture.astype(np.float64) - truth.astype(np.float64)) ** 2)), 1e-9)))
+    return float(
+        10 * np.log10(255**2 / max(float(np.mean((picture.astype(np.float64) - truth.astype(np.float64)) ** 2)), 1e-9))
+    )
 
 
 def _write_strip(path: Path, pictures: Sequence[Picture]) -> None:
@@ -183,7 +229,12 @@ def write_png(path: Path, picture: Picture) -> None:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6))
+        + chunk(b"IEND", b"")
+    )
 
 
 def _size(arguments: argparse.Namespace) -> tuple[int, int]:

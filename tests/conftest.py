@@ -1,4 +1,6 @@
-"""What several tests share: the folder of reference data beside the repository, the throw-away family, clips made on the spot."""
+"""What several tests share: the folder of reference data beside the repository, the throw-away family, clips made on
+the spot.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,12 @@ from hypothesis import settings
 
 from tests import fakes
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches out by accident; those of downloads talk to a local server
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch is not loaded yet; threads that spin while they wait make a busy machine many times slower
+os.environ.setdefault(
+    "HF_HUB_OFFLINE", "1"
+)  # no test reaches out by accident; those of downloads talk to a local server
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # torch is not loaded yet; threads that spin while they wait make a busy machine many times slower
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would its children
 
@@ -32,6 +38,8 @@ def shared() -> Path:
 
 @pytest.fixture
 def fake_family(tmp_path: Path) -> Iterator[fakes.Recorder]:
-    """The family `fake` as a user would add it: one folder on the path of `vsvfi.models`; yields the record of its calls."""
+    """The family `fake` as a user would add it: one folder on the path of `vsvfi.models`; yields the record of its
+    calls.
+    """
     with fakes.installed(tmp_path / "families") as recorder:
         yield recorder

@@ -1,6 +1,8 @@
-"""A small HTTP server on this machine for tests of downloads: plain files, and enough of the Hugging Face hub's protocol for `hf_hub_download`.
+"""A small HTTP server on this machine for tests of downloads: plain files, and enough of the Hugging Face hub's
+protocol for `hf_hub_download`.
 
-It misbehaves on demand, one fault per GET, in order; after that it serves the file as it should. It knows nothing of vsvfi.
+It misbehaves on demand, one fault per GET, in order; after that it serves the file as it should. It knows nothing of
+vsvfi.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ class Request:
 
 
 class FakeHub:
-    """`files` maps a path to what is there; "/owner/name/resolve/main/file" is the hub's form. `requests` is what was asked for."""
+    """`files` maps a path to what is there; "/owner/name/resolve/main/file" is the hub's form. `requests` is what was
+    asked for.
+    """
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"

@@ -1,4 +1,5 @@
-"""A throw-away family in a folder of its own, which proves that adding one changes nothing elsewhere; and clips with known content.
+"""A throw-away family in a folder of its own, which proves that adding one changes nothing elsewhere; and clips with
+known content.
 
 Its network blends the two frames linearly and records every call of its phases.
 """
@@ -163,8 +164,12 @@ def painted(paint: Callable[[int, int, np.ndarray], None], **blank: object) -> v
     return clip.std.ModifyFrame(clip, fill)
 
 
-def numbered(length: int = 12, width: int = 32, height: int = 16, fpsnum: int = 24, fpsden: int = 1, step: float = 0.01) -> vs.VideoNode:
-    """A flat RGBS clip whose frame n has the value (n + 1) * step everywhere: linear blending of it is exact, and nothing in it is a cut."""
+def numbered(
+    length: int = 12, width: int = 32, height: int = 16, fpsnum: int = 24, fpsden: int = 1, step: float = 0.01
+) -> vs.VideoNode:
+    """A flat RGBS clip whose frame n has the value (n + 1) * step everywhere: linear blending of it is exact, and
+    nothing in it is a cut.
+    """
 
     def paint(n: int, plane: int, array: np.ndarray) -> None:
         array[:] = (n + 1) * step

@@ -19,7 +19,9 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 def test_imports_go_one_way() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([str(linter), "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [str(linter), "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -42,11 +44,15 @@ def test_library_code_never_prints_to_stdout(path: Path) -> None:
 
 
 def test_only_planes_and_blending_see_both_worlds() -> None:
-    """planes.py moves data between frames and tensors; blending.py joins a session to nodes; nothing else imports both."""
+    """planes.py moves data between frames and tensors; blending.py joins a session to nodes; nothing else
+    imports both."""
     both = set()
     for path in SOURCES:
         modules = {
-            alias.name.split(".")[0] for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Import) for alias in node.names
+            alias.name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Import)
+            for alias in node.names
         }
         if {"torch", "vapoursynth"} <= modules:
             both.add(path.name)
@@ -60,8 +66,14 @@ def test_no_path_of_a_machine_is_committed() -> None:
     pattern = re.compile(r"(^|[^A-Za-z0-9_.])/(work|farm|root|home/\w+)/")
     for name in files.stdout.splitlines():
         path = ROOT / name
-        if path.suffix in {".py", ".md", ".toml", ".vpy", ".sh", ".json", ""} and path.is_file() and path != Path(__file__):
-            found = [line for line in path.read_text(encoding="utf-8", errors="ignore").splitlines() if pattern.search(line)]
+        if (
+            path.suffix in {".py", ".md", ".toml", ".vpy", ".sh", ".json", ""}
+            and path.is_file()
+            and path != Path(__file__)
+        ):
+            found = [
+                line for line in path.read_text(encoding="utf-8", errors="ignore").splitlines() if pattern.search(line)
+            ]
             assert not found, f"{name}: {found[0]}"
 
 
@@ -76,7 +88,13 @@ def test_families_stand_on_their_own(folder: Path) -> None:
     allowed = (*parts, "vsvfi.ops", "vsvfi.weights.source", "vsvfi.plan", "vsvfi.errors")
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names = (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else []
+            )
             for name in names:
                 if name.split(".")[0] == "vsvfi":
                     assert name.startswith((own, *allowed)), f"{path.name} imports {name}"
@@ -85,6 +103,7 @@ def test_families_stand_on_their_own(folder: Path) -> None:
 
 
 def test_specs_need_no_torch() -> None:
-    code = "import sys; from vsvfi.models.registry import families; assert families(); print('torch' in sys.modules, 'vapoursynth' in sys.modules)"
+    code = "import sys; from vsvfi.models.registry import families; assert families(); "
+    code += "print('torch' in sys.modules, 'vapoursynth' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["False", "False"]

@@ -52,7 +52,11 @@ def offer(monkeypatch: pytest.MonkeyPatch, **sources: Source) -> None:
     real = models.registry.find
 
     def find(name: str) -> tuple[object, Variant]:
-        return (None, Variant(name=name, config={}, sources=(sources[name],), licence="a licence")) if name in sources else real(name)
+        return (
+            (None, Variant(name=name, config={}, sources=(sources[name],), licence="a licence"))
+            if name in sources
+            else real(name)
+        )
 
     monkeypatch.setattr(models.registry, "find", find)
 
@@ -78,7 +82,9 @@ def test_models_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert listed["ifrnet"]["parameters"] == 4_959_692
 
 
-def test_models_fetch_brings_every_named_model(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_fetch_brings_every_named_model(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     offer(monkeypatch, one=Url(url=hub.add("/one.pth", CONTENT)), two=Url(url=hub.add("/two.pth", CONTENT)))
     code, out, err = run(capsys, "models", "fetch", "one", "two")
     fetched = dict(line.split("\t") for line in out.splitlines())
@@ -88,7 +94,9 @@ def test_models_fetch_brings_every_named_model(hub: FakeHub, monkeypatch: pytest
     assert run(capsys, "models", "fetch", "one") == (0, out.splitlines()[0] + "\n", "")
 
 
-def test_a_wrong_name_stops_before_the_first_download(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_name_stops_before_the_first_download(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     offer(monkeypatch, one=Url(url=hub.add("/one.pth", CONTENT)))
     code, out, err = run(capsys, "models", "fetch", "one", "ifrnett")
     assert (code, out) == (2, "")
@@ -97,18 +105,27 @@ def test_a_wrong_name_stops_before_the_first_download(hub: FakeHub, monkeypatch:
     assert hub.requests == []
 
 
-def test_a_failure_is_one_line(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_one_line(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     offer(monkeypatch, gone=Url(url=hub.url + "/gone.pth"))
     code, out, err = run(capsys, "models", "fetch", "gone")
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1].startswith(f"vsvfi: model='gone', the weights could not be downloaded ({hub.url}/gone.pth: HTTP 404 Not Found)")
+    assert err.splitlines()[-1].startswith(
+        f"vsvfi: model='gone', the weights could not be downloaded ({hub.url}/gone.pth: HTTP 404 Not Found)"
+    )
 
 
-def test_a_model_that_is_fetched_by_hand_says_how(hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_fetched_by_hand_says_how(
+    hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, out, err = run(capsys, "models", "fetch", "ldmvfi")
     assert (code, out) == (1, "")
     assert "download ldmvfi-vqflow-f32-c256-concat_max.ckpt (3.4 GB) from https://drive.google.com/" in err
-    assert f"put it at {tmp_path / 'cache' / 'by-hand' / 'ldmvfi-vqflow-f32-c256-concat_max.ckpt'}, or pass weights=PATH" in err
+    assert (
+        f"put it at {tmp_path / 'cache' / 'by-hand' / 'ldmvfi-vqflow-f32-c256-concat_max.ckpt'}, or pass weights=PATH"
+        in err
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["models", "fetch"], ["models", "--nothing"]])
@@ -157,10 +174,11 @@ def test_a_reader_that_leaves_early_is_no_error_of_ours() -> None:
 
 def test_commands_are_light() -> None:
     """Listing the models, and the help of every command, need neither torch nor VapourSynth."""
-    script = (
-        "import sys; from vsvfi.cli import main; main(['models']); print([name for name in ('torch', 'vapoursynth') if name in sys.modules], file=sys.stderr)"
+    script = "import sys; from vsvfi.cli import main; main(['models']); "
+    script += "print([name for name in ('torch', 'vapoursynth') if name in sys.modules], file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == "[]\n"
     assert "ifrnet" in done.stdout
 
@@ -168,9 +186,13 @@ def test_commands_are_light() -> None:
 # --- doctor
 
 
-def test_doctor_runs_a_real_model(fake_family: fakes.Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_runs_a_real_model(
+    fake_family: fakes.Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Also: the fake network prints to stdout while it is imported, which must not get into the report."""
-    monkeypatch.setattr(vsvfi, "load_model", functools.partial(vsvfi.load_model, weights=fake_family.weights), raising=False)
+    monkeypatch.setattr(
+        vsvfi, "load_model", functools.partial(vsvfi.load_model, weights=fake_family.weights), raising=False
+    )
     code, out, err = run(capsys, "doctor", "--json", "--model", "fake", "--device", "cpu")
     report = json.loads(out)
     assert code == 0
@@ -180,13 +202,26 @@ def test_doctor_runs_a_real_model(fake_family: fakes.Recorder, monkeypatch: pyte
     assert 0 < test["error"] < 0.02
     assert test["seconds"] > 0
     assert fake_family.counts()["synthesise"] == 2
-    assert report["versions"]["torch"] == torch.__version__.split("+")[0] or report["versions"]["torch"] == torch.__version__
+    assert (
+        report["versions"]["torch"] == torch.__version__.split("+")[0]
+        or report["versions"]["torch"] == torch.__version__
+    )
     assert report["devices"][-1]["device"] == "cpu"
-    assert [backend["name"] for backend in report["operators"]] == ["reference", "llvmlite", "nvrtc", "cupy", "mamba_ssm"]
+    assert [backend["name"] for backend in report["operators"]] == [
+        "reference",
+        "llvmlite",
+        "nvrtc",
+        "cupy",
+        "mamba_ssm",
+    ]
 
 
-def test_doctor_for_a_person(fake_family: fakes.Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(vsvfi, "load_model", functools.partial(vsvfi.load_model, weights=fake_family.weights), raising=False)
+def test_doctor_for_a_person(
+    fake_family: fakes.Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        vsvfi, "load_model", functools.partial(vsvfi.load_model, weights=fake_family.weights), raising=False
+    )
     code, out, _ = run(capsys, "doctor", "--model", "fake", "--device", "cpu")
     assert code == 0
     for line in (
@@ -206,7 +241,9 @@ def test_doctor_for_a_person(fake_family: fakes.Recorder, monkeypatch: pytest.Mo
         (lambda image: image[..., 1:], "has the shape [1, 3, 64, 95], must be [1, 3, 64, 96]"),
     ],
 )
-def test_doctor_looks_at_the_result(spoil: Callable[[Tensor], Tensor], fault: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_looks_at_the_result(
+    spoil: Callable[[Tensor], Tensor], fault: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Spoilt(SimpleNamespace):
         def __call__(self, first: Tensor, second: Tensor, t: float) -> Tensor:
             return spoil(first)
@@ -221,8 +258,12 @@ def test_doctor_looks_at_the_result(spoil: Callable[[Tensor], Tensor], fault: st
     assert "builtin          FAILED: the result" in out
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no kernel image"), vsvfi.errors.DeviceError("cuda", "there is none", "use cpu")])
-def test_doctor_reports_what_breaks(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no kernel image"), vsvfi.errors.DeviceError("cuda", "there is none", "use cpu")]
+)
+def test_doctor_reports_what_breaks(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken(name: str, device: str) -> None:
         raise error
 
@@ -250,4 +291,7 @@ def test_doctor_refuses_an_unknown_backend(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv("VSVFI_OPS", "cuda")
     code, out, err = run(capsys, "doctor")
     assert (code, out) == (2, "")
-    assert err == "vsvfi: VSVFI_OPS='cuda', is no operator backend; use reference, llvmlite, nvrtc, cupy or mamba_ssm, or unset it\n"
+    assert (
+        err == "vsvfi: VSVFI_OPS='cuda', is no operator backend; use reference, llvmlite, nvrtc, cupy or mamba_ssm, or "
+        "unset it\n"
+    )

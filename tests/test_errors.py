@@ -70,7 +70,14 @@ def test_huge_values_cost_nothing() -> None:
     nested: list[object] = []
     nested.append(nested)
     started = time.monotonic()
-    for value in ("x" * 10**8, b"x" * 10**8, list(range(10**7)), dict.fromkeys(range(10**6)), nested, type("T" * 10**7, (), {})()):
+    for value in (
+        "x" * 10**8,
+        b"x" * 10**8,
+        list(range(10**7)),
+        dict.fromkeys(range(10**6)),
+        nested,
+        type("T" * 10**7, (), {})(),
+    ):
         text = shown(value)
         assert len(text) <= 120
         text.encode()

@@ -47,7 +47,9 @@ def test_methods_are_scored_over_time(capsys: pytest.CaptureFixture[str]) -> Non
     assert methods["model"]["psnr"][3] > methods["blend"]["psnr"][3]
 
 
-def test_the_figure_shows_the_truth_first_and_every_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_figure_shows_the_truth_first_and_every_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("imageio_ffmpeg", reason="needs the extra `video`")
     monkeypatch.setattr(figure, "_WIDTH", 96)
     monkeypatch.setattr(figure, "_HEIGHT", 64)
@@ -58,7 +60,9 @@ def test_the_figure_shows_the_truth_first_and_every_method(tmp_path: Path, monke
     assert all("blend" in line and "minterpolate" in line and "builtin" in line for line in lines)
     (drawn,) = quality.decode(tmp_path / "figure.jpg")
     assert drawn.shape == (3, 2 * 68 - 4, 4 * 100 - 4)
-    (truth,) = (question.truth for question in quality.synthetic_questions(2, 96, 64, only={("flat", 1)}) if question.t == 0.5)
+    (truth,) = (
+        question.truth for question in quality.synthetic_questions(2, 96, 64, only={("flat", 1)}) if question.t == 0.5
+    )
     assert float(np.abs(drawn[:, :64, :96] - truth[0].numpy()).mean()) < 0.02  # the first of SHOWN is the upper row
 
 
@@ -69,7 +73,9 @@ def test_dis_follows_what_moves() -> None:
     from scripts.train.heldout import psnr
 
     assert MISSING == ""
-    wide = torch.nn.functional.interpolate(torch.rand((1, 3, 24, 40), generator=torch.Generator().manual_seed(0)), scale_factor=6, mode="bicubic")
+    wide = torch.nn.functional.interpolate(
+        torch.rand((1, 3, 24, 40), generator=torch.Generator().manual_seed(0)), scale_factor=6, mode="bicubic"
+    )
     wide = wide.clamp(0, 1)
     first, truth, second = (wide[..., 16 - shift : 208 - shift] for shift in (0, 4, 8))
     assert psnr(dis(first, second, 0.5), truth) > psnr((first + second) / 2, truth) + 5

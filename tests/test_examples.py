@@ -37,7 +37,9 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]
 
 
 def vspipe(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([find_vspipe(), *map(str, arguments)], env=vspipe_environment(), capture_output=True, check=False, timeout=120)
+    return subprocess.run(
+        [find_vspipe(), *map(str, arguments)], env=vspipe_environment(), capture_output=True, check=False, timeout=120
+    )
 
 
 def frames_in(stream: bytes) -> tuple[str, int]:
@@ -74,7 +76,11 @@ def test_frames_come_out(name: str, tmp_path: Path, given: dict[str, dict[str, s
     assert count == 3
     assert f" F{24 * FACTOR.get(name, Fraction(2))}:1 " in header
     assert "W320 H180" in header
-    colour = {"_Matrix": 9, "_Primaries": 9, "_Transfer": 16, "_ChromaLocation": 2} if name == "hdr_10bit.vpy" else {"_Matrix": 1, "_Primaries": 1}
+    colour = (
+        {"_Matrix": 9, "_Primaries": 9, "_Transfer": 16, "_ChromaLocation": 2}
+        if name == "hdr_10bit.vpy"
+        else {"_Matrix": 1, "_Primaries": 1}
+    )
     for prop, value in colour.items():
         assert len(re.findall(rf'"{prop}": {value}\b', props.read_text())) == 3, props.read_text()
 
@@ -91,9 +97,14 @@ def test_a_video_is_opened(tmp_path: Path) -> None:
 def pipe(script: Path, encoder: list[object], last: int = 2) -> None:
     """vspipe into an encoder, both of which must succeed."""
     reader = subprocess.Popen(
-        [find_vspipe(), "-c", "y4m", "-e", str(last), str(script), "-"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=vspipe_environment()
+        [find_vspipe(), "-c", "y4m", "-e", str(last), str(script), "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=vspipe_environment(),
     )
-    writer = subprocess.run([str(part) for part in encoder], stdin=reader.stdout, capture_output=True, check=False, timeout=120)
+    writer = subprocess.run(
+        [str(part) for part in encoder], stdin=reader.stdout, capture_output=True, check=False, timeout=120
+    )
     assert reader.stdout is not None
     reader.stdout.close()
     assert reader.wait(timeout=30) == 0
@@ -127,7 +138,9 @@ def test_hdr_into_x265(tmp_path: Path) -> None:
     assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in told
 
 
-@pytest.mark.skipif(shutil.which("x265") is None or shutil.which("bash") is None, reason="the x265 program is not installed")
+@pytest.mark.skipif(
+    shutil.which("x265") is None or shutil.which("bash") is None, reason="the x265 program is not installed"
+)
 def test_the_x265_script(tmp_path: Path) -> None:
     video = moving_video(tmp_path / "in.mkv", frames=3)
     output = tmp_path / "out.hevc"

@@ -1,4 +1,6 @@
-"""A rule of the gate: whatever makes a tensor names its dtype and its device, since other code of the process may change torch's defaults."""
+"""A rule of the gate: whatever makes a tensor names its dtype and its device, since other code of the process may
+change torch's defaults.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,13 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 FACTORIES = frozenset(
     """
     arange as_tensor asarray bartlett_window blackman_window empty empty_permuted empty_strided eye full hamming_window
-    hann_window kaiser_window linspace logspace nested_tensor normal ones rand randint randn randperm range scalar_tensor
-    sparse_coo_tensor tensor tril_indices triu_indices zeros
+    hann_window kaiser_window linspace logspace nested_tensor normal ones rand randint randn randperm range
+    scalar_tensor sparse_coo_tensor tensor tril_indices triu_indices zeros
     """.split()  # noqa: SIM905
 )
-UNNAMED = frozenset({"get_default_dtype", "get_default_device", "DoubleTensor", "FloatTensor", "HalfTensor", "LongTensor"})
+UNNAMED = frozenset(
+    {"get_default_dtype", "get_default_device", "DoubleTensor", "FloatTensor", "HalfTensor", "LongTensor"}
+)
 """What has no way to name them, or asks for a default."""
 CHANGING = frozenset({"set_default_dtype", "set_default_device", "set_default_tensor_type"})
 """What changes the defaults of everybody else in the process."""

@@ -1,4 +1,6 @@
-"""Anything whatever as an argument gives a result or our own error, soon and in little memory; derandomised, so that every run asks the same."""
+"""Anything whatever as an argument gives a result or our own error, soon and in little memory; derandomised, so that
+every run asks the same.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,21 @@ from tests.weights.test_hostile_states import Raising
 from vsvfi.cli import main
 from vsvfi.errors import VsvfiError
 
-FUZZ = settings(derandomize=True, deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+FUZZ = settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 SOON = 30.0
 """Seconds; a call that hangs takes minutes, and the machine may be busy."""
 
 words = st.sampled_from(
     [
-        "", " ", "auto", "builtin", "fake", "cuda", "cuda:01", "cpu\n", "cpu:9", "709", "BT.2020", "props", "retime", "fp16", "1e99999999", "1e-99999999",
-        "nan", "-inf", "1/0", "5/2", "0x10", "1_0", "٦٠", "~nosuchuser/x", "~", "/", "\0", "../..", "/dev/zero", "/dev/stdin",
+        "", " ", "auto", "builtin", "fake", "cuda", "cuda:01", "cpu\n", "cpu:9", "709", "BT.2020", "props", "retime",
+        "fp16", "1e99999999", "1e-99999999",
+        "nan", "-inf", "1/0", "5/2", "0x10", "1_0", "٦٠", "~nosuchuser/x", "~", "/", "\0", "../..",
+        "/dev/zero", "/dev/stdin",
         "/proc/self/mem", "\udcff", "60000/1001", "-1", "1e3/7", "{}",
     ]
 )  # fmt: skip
@@ -49,12 +58,16 @@ numbers = st.one_of(
     st.sampled_from([np.float32(0.5), np.int64(2), np.bool_(True), Fraction(3999999, 4000), 5e-324]),
 )
 MAKERS: list[Callable[[], object]] = [
-    lambda: 10**5000, lambda: -(10**5000), lambda: Fraction(10**5000, 7), lambda: Fraction(1, 10**5000), lambda: Decimal("1e99999999"), lambda: "9" * 5000,
+    lambda: 10**5000, lambda: -(10**5000), lambda: Fraction(10**5000, 7), lambda: Fraction(1, 10**5000),
+    lambda: Decimal("1e99999999"), lambda: "9" * 5000,
     lambda: "a" * 5000, lambda: "[" * 5000,
 
-        Hostile, HostileText, Endless, RaisingPath, RaisingMapping, lambda: Raising("getitem"), lambda: Raising("iter"), object, lambda: object, lambda: len,
-        lambda: torch.ones(2), lambda: torch.ones(1, device="meta"), lambda: torch.device("meta"), lambda: torch.device("cpu"), lambda: np.ones(3),
-        lambda: vs.core.std.BlankClip(length=2), lambda: vs.YUV420P8, lambda: iter([1]), lambda: range(10**12), lambda: memoryview(b"x"),
+        Hostile, HostileText, Endless, RaisingPath, RaisingMapping, lambda: Raising("getitem"),
+        lambda: Raising("iter"), object, lambda: object, lambda: len,
+        lambda: torch.ones(2), lambda: torch.ones(1, device="meta"), lambda: torch.device("meta"),
+        lambda: torch.device("cpu"), lambda: np.ones(3),
+        lambda: vs.core.std.BlankClip(length=2), lambda: vs.YUV420P8, lambda: iter([1]), lambda: range(10**12),
+        lambda: memoryview(b"x"),
         lambda: Path("x" * 999),
     ]  # fmt: skip
 """Values that hypothesis itself cannot print or compare; made when a test has drawn one."""
@@ -79,7 +92,9 @@ def made(drawn: object) -> object:
 objects = st.integers(0, len(MAKERS) - 1).map(Recipe)
 scalars = st.one_of(st.none(), words, st.text(max_size=20), st.binary(max_size=8), numbers, objects)
 keys = st.one_of(words, st.text(max_size=5), st.sampled_from(["levels", "times", "gain", "model", "state_dict"]))
-values = st.one_of(scalars, st.lists(scalars, max_size=3), st.tuples(scalars, scalars), st.dictionaries(keys, scalars, max_size=3))
+values = st.one_of(
+    scalars, st.lists(scalars, max_size=3), st.tuples(scalars, scalars), st.dictionaries(keys, scalars, max_size=3)
+)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +155,21 @@ def test_calls_of_a_model(weights: Path, first: object, t: object) -> None:
 @FUZZ
 @given(
     command=st.sampled_from(["render", "bench", "models"]),
-    option=st.sampled_from(["--multi", "--fps", "--scale", "--model", "--device", "--precision", "--scene", "--weights", "--duplicates", "--streams", "-a"]),
+    option=st.sampled_from(
+        [
+            "--multi",
+            "--fps",
+            "--scale",
+            "--model",
+            "--device",
+            "--precision",
+            "--scene",
+            "--weights",
+            "--duplicates",
+            "--streams",
+            "-a",
+        ]
+    ),
     value=st.one_of(words, st.text(max_size=10), numbers.map(str)),
 )
 def test_command_line(tmp_path: Path, command: str, option: str, value: str) -> None:
@@ -149,7 +178,14 @@ def test_command_line(tmp_path: Path, command: str, option: str, value: str) -> 
     started = time.monotonic()
     with contextlib.redirect_stderr(report), contextlib.redirect_stdout(io.StringIO()):
         try:
-            code = main([command, *positional, f"{option}={value}" if option.startswith("--") else option, *([] if option.startswith("--") else [value])])
+            code = main(
+                [
+                    command,
+                    *positional,
+                    f"{option}={value}" if option.startswith("--") else option,
+                    *([] if option.startswith("--") else [value]),
+                ]
+            )
         except SystemExit as left:  # argparse
             code = int(left.code or 0)
     assert time.monotonic() - started < SOON

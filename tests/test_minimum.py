@@ -1,4 +1,6 @@
-"""What has to hold on the lowest allowed versions of every package too (scripts/minimum): one short test for each thing that a package is needed for."""
+"""What has to hold on the lowest allowed versions of every package too (scripts/minimum): one short test for each thing
+that a package is needed for.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,13 @@ def test_frames_and_durations(fake_family: Recorder, arguments: dict[str, object
 
 @pytest.mark.parametrize("form", ["YUV420P8", "YUV422P10", "YUV444PS", "RGB24", "RGBH", "GRAY16"])
 def test_formats(fake_family: Recorder, form: str) -> None:
-    clip = painted(lambda n, plane, array: array.fill(array.dtype.type(1 + n)), format=getattr(vs, form), width=64, height=64, length=3)
+    clip = painted(
+        lambda n, plane, array: array.fill(array.dtype.type(1 + n)),
+        format=getattr(vs, form),
+        width=64,
+        height=64,
+        length=3,
+    )
     result = interpolated(fake_family, clip, scene="off", duplicates="off")
     assert (result.format, result.num_frames) == (clip.format, 6)
     for n in range(3):
@@ -103,7 +111,9 @@ def test_checkpoints(tmp_path: Path) -> None:
 
     state = load_file(tmp_path / "a.safetensors")
     torch.save(state, tmp_path / "b.pth")
-    first, second = (vsvfi.load_model("ifrnet_s", weights=tmp_path / name, device="cpu") for name in ("a.safetensors", "b.pth"))
+    first, second = (
+        vsvfi.load_model("ifrnet_s", weights=tmp_path / name, device="cpu") for name in ("a.safetensors", "b.pth")
+    )
     image = torch.full((1, 3, 32, 32), 0.5)
     assert torch.equal(first(image, image), second(image, image))
 
@@ -127,7 +137,14 @@ def test_downloads_from_the_hub(hub: FakeHub, tmp_path: Path) -> None:
     script = "from vsvfi.weights.fetch import fetch; from vsvfi.weights.source import Hub; "
     script += "print(fetch('toy', [Hub(repo='owner/name', file='toy.safetensors')], licence='MIT'))"
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hub")}
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     path = Path(done.stdout.strip())
     assert done.returncode == 0, done.stderr
     assert path.read_bytes() == CONTENT
@@ -155,16 +172,22 @@ def test_the_declared_vapoursynth_is_the_one_that_is_checked() -> None:
 
 
 @pytest.mark.parametrize("release", [74, 77])
-def test_an_older_vapoursynth_is_refused_in_one_sentence(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, release: int) -> None:
+def test_an_older_vapoursynth_is_refused_in_one_sentence(
+    fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, release: int
+) -> None:
     monkeypatch.setattr(version, "_release", lambda: release)
-    expected = f"interpolate: VapourSynth R{release} is too old, vsvfi needs R78 or newer; pip install -U 'vapoursynth>=78'"
+    expected = (
+        f"interpolate: VapourSynth R{release} is too old, vsvfi needs R78 or newer; pip install -U 'vapoursynth>=78'"
+    )
     with pytest.raises(vs.Error) as caught:
         interpolated(fake_family, numbered(length=4))
     assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize("release", [78, None])
-def test_a_new_enough_or_unknown_vapoursynth_is_taken(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, release: int | None) -> None:
+def test_a_new_enough_or_unknown_vapoursynth_is_taken(
+    fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, release: int | None
+) -> None:
     monkeypatch.setattr(version, "_release", lambda: release)
     assert interpolated(fake_family, numbered(length=4)).num_frames == 8
 

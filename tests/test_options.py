@@ -49,18 +49,39 @@ def test_frame_rates(given: object, meant: Fraction) -> None:
 def test_ratios_are_taken_exactly(numerator: int, denominator: int) -> None:
     rate = Fraction(numerator * 1000, denominator)
     if rate <= 100_000:
-        assert parse_rate(rate) == parse_rate(f"{rate.numerator}/{rate.denominator}") == parse_rate((rate.numerator, rate.denominator)) == rate
+        assert (
+            parse_rate(rate)
+            == parse_rate(f"{rate.numerator}/{rate.denominator}")
+            == parse_rate((rate.numerator, rate.denominator))
+            == rate
+        )
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [(2, 2), (1, 1), (Fraction(5, 2), Fraction(5, 2)), ("5/2", Fraction(5, 2)), (2.5, Fraction(5, 2)), (1.5, Fraction(3, 2))]
+    ("given", "meant"),
+    [
+        (2, 2),
+        (1, 1),
+        (Fraction(5, 2), Fraction(5, 2)),
+        ("5/2", Fraction(5, 2)),
+        (2.5, Fraction(5, 2)),
+        (1.5, Fraction(3, 2)),
+    ],
 )
 def test_multi(given: object, meant: Fraction) -> None:
     assert parse(multi=given).multi == meant
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [(None, None), (1, 1), (0.5, Fraction(1, 2)), (0.8, Fraction(4, 5)), (Fraction(1, 4), Fraction(1, 4)), ("1/2", Fraction(1, 2))]
+    ("given", "meant"),
+    [
+        (None, None),
+        (1, 1),
+        (0.5, Fraction(1, 2)),
+        (0.8, Fraction(4, 5)),
+        (Fraction(1, 4), Fraction(1, 4)),
+        ("1/2", Fraction(1, 2)),
+    ],
 )
 def test_scale(given: object, meant: object) -> None:
     assert parse(scale=given).scale == meant
@@ -68,7 +89,14 @@ def test_scale(given: object, meant: object) -> None:
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [("auto", ("auto",)), ("cuda", ("cuda",)), ("CUDA:1", ("cuda:1",)), (1, ("cuda:1",)), (["cuda:0", "cuda:1"], ("cuda:0", "cuda:1")), (("cpu",), ("cpu",))],
+    [
+        ("auto", ("auto",)),
+        ("cuda", ("cuda",)),
+        ("CUDA:1", ("cuda:1",)),
+        (1, ("cuda:1",)),
+        (["cuda:0", "cuda:1"], ("cuda:0", "cuda:1")),
+        (("cpu",), ("cpu",)),
+    ],
 )
 def test_devices(given: object, meant: tuple[str, ...]) -> None:
     assert parse_devices(given) == meant
@@ -77,7 +105,16 @@ def test_devices(given: object, meant: tuple[str, ...]) -> None:
 def test_the_rest(tmp_path: Path) -> None:
     weights = tmp_path / "a.pth"
     weights.touch()
-    options = parse(weights=str(weights), cache=256, streams=3, matrix="2020ncl", scene="off", scene_threshold=0.2, options={"levels": 3}, precision="bf16")
+    options = parse(
+        weights=str(weights),
+        cache=256,
+        streams=3,
+        matrix="2020ncl",
+        scene="off",
+        scene_threshold=0.2,
+        options={"levels": 3},
+        precision="bf16",
+    )
     assert options.weights == weights
     assert options.cache == 256 << 20
     assert (options.streams, options.matrix, options.scene, options.scene_threshold) == (3, 9, "off", 0.2)
@@ -89,7 +126,11 @@ def test_the_rest(tmp_path: Path) -> None:
 REFUSED: list[tuple[str, object, str]] = [
     ("model", "", "model='', must be the name of a model; see vsvfi.list_models()"),
     ("model", 3, "model=3, must be the name of a model"),
-    ("multi", 0, "multi=0, must be a number from 1 to 1000; use an int like 2 or Fraction(5, 2); for a frame rate use fps="),
+    (
+        "multi",
+        0,
+        "multi=0, must be a number from 1 to 1000; use an int like 2 or Fraction(5, 2); for a frame rate use fps=",
+    ),
     ("multi", True, "multi=True, must be a number"),
     ("multi", "two", "multi='two', must be a number"),
     ("multi", 2.503, "multi=2.503, is not an exact ratio; use fractions.Fraction, or fps="),
@@ -169,7 +210,13 @@ def test_refusals(index: int) -> None:
 
 @pytest.mark.parametrize("argument", [*inspect.signature(parse).parameters])
 def test_what_a_value_raises_is_reported_as_an_error_of_the_argument(argument: str) -> None:
-    for value in (Hostile(), [Hostile()], RaisingPath(), RaisingMapping(), type("Number", (), {"__index__": Hostile._raise})()):
+    for value in (
+        Hostile(),
+        [Hostile()],
+        RaisingPath(),
+        RaisingMapping(),
+        type("Number", (), {"__index__": Hostile._raise})(),
+    ):
         with pytest.raises(ArgumentError, match=rf"^{argument}=.*, .*; "):
             parse(**{argument: value})
 
@@ -206,7 +253,9 @@ def test_values_of_other_packages_and_subclasses_become_plain() -> None:
         device=torch.device("mps:0"),
         matrix=np.int32(9),
     )
-    assert parsed == Options(multi=Fraction(5, 2), fps=Fraction(2997, 50), streams=3, scene_threshold=0.5, devices=("mps",), matrix=9)
+    assert parsed == Options(
+        multi=Fraction(5, 2), fps=Fraction(2997, 50), streams=3, scene_threshold=0.5, devices=("mps",), matrix=9
+    )
     assert type(parsed.model) is str
     assert parse_devices(["cpu:0", torch.device("cuda", 3), 1]) == ("cpu", "cuda:3", "cuda:1")
 
@@ -214,8 +263,10 @@ def test_values_of_other_packages_and_subclasses_become_plain() -> None:
 @pytest.mark.parametrize(
     ("spelling", "code"),
     [
-        ("bt709", 1), ("BT.709", 1), ("rec709", 1), ("Rec. 709", 1), ("709", 1), ("bt601", 6), ("smpte170m", 6), ("SMPTE-170M", 6), ("170m", 6), ("bt2020", 9),
-        ("bt2020nc", 9), ("bt2020_ncl", 9), ("BT.2020", 9), ("2020ncl", 9), ("bt470bg", 5), ("smpte240m", 7), ("fcc", 4), ("FCC", 4), ("YCgCo", 8),
+        ("bt709", 1), ("BT.709", 1), ("rec709", 1), ("Rec. 709", 1), ("709", 1), ("bt601", 6), ("smpte170m", 6),
+        ("SMPTE-170M", 6), ("170m", 6), ("bt2020", 9),
+        ("bt2020nc", 9), ("bt2020_ncl", 9), ("BT.2020", 9), ("2020ncl", 9), ("bt470bg", 5), ("smpte240m", 7), ("fcc",
+        4), ("FCC", 4), ("YCgCo", 8),
     ],
 )  # fmt: skip
 def test_matrices_in_every_usual_spelling(spelling: str, code: int) -> None:

@@ -82,9 +82,18 @@ def test_what_stands_for_vapoursynth_or_imageio_never_stops_the_search_for_progr
 
 
 @pytest.mark.parametrize(
-    "error", ["OSError('libx.so: cannot open\\nmore')", "RuntimeError('driver')", "AttributeError('no x')", "ImportError('no y')", "KeyError()"]
+    "error",
+    [
+        "OSError('libx.so: cannot open\\nmore')",
+        "RuntimeError('driver')",
+        "AttributeError('no x')",
+        "ImportError('no y')",
+        "KeyError()",
+    ],
 )
-def test_a_package_that_breaks_while_it_is_imported_has_a_reason(error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_breaks_while_it_is_imported_has_a_reason(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "broken_package").mkdir()
     (tmp_path / "broken_package" / "__init__.py").write_text(f"raise {error}")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -102,7 +111,9 @@ def test_a_pyav_that_does_not_load_is_one_sentence(tmp_path: Path, monkeypatch: 
     monkeypatch.delitem(sys.modules, "av", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
-    with pytest.raises(VsvfiError, match=r"cannot be imported \(RuntimeError: libav.so: wrong version\); pip install av"):
+    with pytest.raises(
+        VsvfiError, match=r"cannot be imported \(RuntimeError: libav.so: wrong version\); pip install av"
+    ):
         pyav()
 
 

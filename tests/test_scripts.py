@@ -1,4 +1,6 @@
-"""The shell scripts: finding Python, setting up once, one clear sentence when something is missing; and the demo end to end, small."""
+"""The shell scripts: finding Python, setting up once, one clear sentence when something is missing; and the demo end to
+end, small.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,37 @@ from vsvfi.cli.bench import write_random_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="these are shell scripts; the README tells what to do on Windows")
+pytestmark = pytest.mark.skipif(
+    os.name == "nt", reason="these are shell scripts; the README tells what to do on Windows"
+)
 
-TOOLS = ("bash", "dirname", "basename", "readlink", "sort", "cat", "cut", "df", "awk", "sha256sum", "grep", "tail", "mkdir", "chmod")
+TOOLS = (
+    "bash",
+    "dirname",
+    "basename",
+    "readlink",
+    "sort",
+    "cat",
+    "cut",
+    "df",
+    "awk",
+    "sha256sum",
+    "grep",
+    "tail",
+    "mkdir",
+    "chmod",
+)
 
-# A Python that judges itself fit, makes environments of copies of itself, installs by writing down what it was asked, and runs nothing.
+# A Python that judges itself fit, makes environments of copies of itself, installs by writing down what it was asked,
+# and runs nothing.
 PYTHON = """#!/usr/bin/env bash
 here="$(cd "$(dirname "$0")" && pwd)"
 case "$*" in
     -) exit {verdict} ;;
     -VV) echo "Python 3.13.0 (stand-in)" ;;
     -V) echo "Python {version}" ;;
-    "-m venv --clear "*) mkdir -p "$4/bin"; cat "$0" > "$4/bin/python"; printf '#!/usr/bin/env bash\\necho vspipe' > "$4/bin/vspipe"; chmod +x "$4/bin/"* ;;
+    "-m venv --clear "*) mkdir -p "$4/bin"; cat "$0" > "$4/bin/python"
+        printf '#!/usr/bin/env bash\\necho vspipe' > "$4/bin/vspipe"; chmod +x "$4/bin/"* ;;
     "-m pip install"*) echo "$*" >> "$here/../pip-calls"; {pip} ;;
     *) echo "ran: $*" ;;
 esac
@@ -35,7 +56,9 @@ esac
 
 
 class Checkout:
-    """A checkout with nothing but the scripts, in a folder whose name has a space, and a PATH that holds only what is put there."""
+    """A checkout with nothing but the scripts, in a folder whose name has a space, and a PATH that holds only what is
+    put there.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "a check out"
@@ -44,7 +67,9 @@ class Checkout:
         for made in (self.root, self.programs, self.home):
             made.mkdir()
         (self.root / "pyproject.toml").write_text("[project]\n")
-        shutil.copytree(ROOT / "scripts", self.root / "scripts", ignore=shutil.ignore_patterns("__pycache__", "train", "evaluate"))
+        shutil.copytree(
+            ROOT / "scripts", self.root / "scripts", ignore=shutil.ignore_patterns("__pycache__", "train", "evaluate")
+        )
         for tool in TOOLS:
             found = shutil.which(tool)
             assert found, tool
@@ -63,7 +88,16 @@ class Checkout:
     def run(self, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": str(self.programs), "HOME": str(self.home), "CI": "true", **variables}
         command = [str(self.programs / "bash"), script, *arguments]
-        return subprocess.run(command, cwd=self.home, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(
+            command,
+            cwd=self.home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
     def demo(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.run(str(self.root / "scripts" / "demo"), *arguments, **variables)
@@ -131,7 +165,10 @@ def test_an_old_python_is_passed_over(checkout: Checkout) -> None:
     assert checkout.demo().returncode == 0
 
 
-@pytest.mark.parametrize(("verdict", "told"), [(4, "lacks the venv module; install it"), (5, "has no shared library, which vspipe needs; install it")])
+@pytest.mark.parametrize(
+    ("verdict", "told"),
+    [(4, "lacks the venv module; install it"), (5, "has no shared library, which vspipe needs; install it")],
+)
 def test_an_incomplete_python_is_named(checkout: Checkout, verdict: int, told: str) -> None:
     checkout.python("python3", verdict=verdict)
     assert told in sentence(checkout.demo())
@@ -171,7 +208,9 @@ def test_a_full_disk_is_one_sentence(checkout: Checkout) -> None:
 
 def test_too_small_a_disk_is_told_before_anything_is_downloaded(checkout: Checkout) -> None:
     checkout.python()
-    checkout.program("df", "#!/usr/bin/env bash\nprintf 'Filesystem 1024-blocks Used Available\\n/dev/x 9 9 2097152 1%% /\\n'")
+    checkout.program(
+        "df", "#!/usr/bin/env bash\nprintf 'Filesystem 1024-blocks Used Available\\n/dev/x 9 9 2097152 1%% /\\n'"
+    )
     assert "only 2 GiB are free" in sentence(checkout.demo())
     assert checkout.installs() == []
 
@@ -188,7 +227,8 @@ def test_an_environment_that_broke_is_made_anew(checkout: Checkout) -> None:
 UV = """#!/usr/bin/env bash
 [[ $1 == python ]] || echo "$*" >> "{log}"
 case "$*" in
-    "venv "*) mkdir -p "{root}/.venv-minimum/bin"; printf '#!/bin/sh\\necho "tests: $*"\\n' > "{root}/.venv-minimum/bin/python"
+    "venv "*) mkdir -p "{root}/.venv-minimum/bin"
+              printf '#!/bin/sh\\necho "tests: $*"\\n' > "{root}/.venv-minimum/bin/python"
               chmod +x "{root}/.venv-minimum/bin/python" ;;
     *"--torch-backend cpu"*) echo "error: no such index" >&2; exit 1 ;;
     "pip install"*) {install} ;;
@@ -226,7 +266,9 @@ def test_lowest_versions_that_cannot_be_had_are_skipped_with_a_reason(checkout: 
     assert done.stdout == "skipped: the lowest versions could not be installed (error: Failed to fetch)\n"
     done, asked = minimum(checkout, install="exit 1")
     assert (done.returncode, len(asked)) == (75, 4)  # tried again
-    checkout.program("df", "#!/usr/bin/env bash\nprintf 'Filesystem 1024-blocks Used Available\\n/dev/x 9 9 2097152 1%% /\\n'")
+    checkout.program(
+        "df", "#!/usr/bin/env bash\nprintf 'Filesystem 1024-blocks Used Available\\n/dev/x 9 9 2097152 1%% /\\n'"
+    )
     done, _ = minimum(checkout)
     assert "only 2 GiB are free" in done.stdout
 
@@ -250,7 +292,17 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def demo(folder: Path, *arguments: object) -> list[str]:
     """Lines that the demo prints."""
-    command = [sys.executable, ROOT / "scripts" / "demo_video.py", *arguments, "--folder", folder, "--preset", "ultrafast", "--device", "cpu"]
+    command = [
+        sys.executable,
+        ROOT / "scripts" / "demo_video.py",
+        *arguments,
+        "--folder",
+        folder,
+        "--preset",
+        "ultrafast",
+        "--device",
+        "cpu",
+    ]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -284,7 +336,13 @@ def test_the_demo_of_a_video_keeps_its_sound(tmp_path: Path, weights: Path) -> N
 
 
 def test_the_demo_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "scripts" / "demo_video.py", tmp_path / "absent.mkv", "--folder", tmp_path / "out"]
+    command = [
+        sys.executable,
+        ROOT / "scripts" / "demo_video.py",
+        tmp_path / "absent.mkv",
+        "--folder",
+        tmp_path / "out",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert done.stderr.strip() == f"demo: {tmp_path / 'absent.mkv'} is not a file; give the video to interpolate"

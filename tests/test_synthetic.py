@@ -1,4 +1,6 @@
-"""The procedural scenes: the same for the same seed, flow that agrees with the frames, and clips that say truly where their cuts and held drawings are."""
+"""The procedural scenes: the same for the same seed, flow that agrees with the frames, and clips that say truly where
+their cuts and held drawings are.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,15 @@ def test_no_time_no_motion() -> None:
 
 def test_a_motion_and_its_inverse_cancel() -> None:
     motion = Motion(
-        place=(10, 4), velocity=(3, -2), acceleration=(0.5, 0.1), swing=(2, 3, 0.4, 1), angle=0.4, spin=0.2, size=1.3, growth=-0.05, wave=(3, 40, 0.3)
+        place=(10, 4),
+        velocity=(3, -2),
+        acceleration=(0.5, 0.1),
+        swing=(2, 3, 0.4, 1),
+        angle=0.4,
+        spin=0.2,
+        size=1.3,
+        growth=-0.05,
+        wave=(3, 40, 0.3),
     )
     y, x = np.mgrid[:20, :30].astype(np.float32)
     for t in (-1.0, 0.0, 3.7):
@@ -79,7 +89,9 @@ def test_grain_is_new_at_every_time() -> None:
     assert abs(np.corrcoef(noises[0].ravel(), noises[1].ravel())[0, 1]) < 0.1
 
 
-@pytest.mark.parametrize(("arguments", "words"), [({"kind": "sepia"}, "kind='sepia'"), ({"width": 8}, "at least 16x16")])
+@pytest.mark.parametrize(
+    ("arguments", "words"), [({"kind": "sepia"}, "kind='sepia'"), ({"width": 8}, "at least 16x16")]
+)
 def test_an_impossible_scene_is_refused(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
         scene(0, **{"width": 64, "height": 48, **arguments})  # type: ignore[arg-type]
@@ -112,7 +124,9 @@ def test_the_truth_between_frames() -> None:
     assert np.array_equal(clip.truth(held.start + 1.5), clip.frame(held.start))
 
 
-@pytest.mark.parametrize(("arguments", "words"), [({"length": 4}, "at least 12 frames"), ({"height": 4}, "at least 16x16")])
+@pytest.mark.parametrize(
+    ("arguments", "words"), [({"length": 4}, "at least 12 frames"), ({"height": 4}, "at least 16x16")]
+)
 def test_an_impossible_demo_is_refused(arguments: dict[str, int], words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
         demo_clip(**arguments)

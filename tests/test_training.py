@@ -101,13 +101,18 @@ def test_exact_motion_explains_each_frame_from_the_other(bank: Bank) -> None:
     warped, apart = 0.0, 0.0
     for step in range(8):
         sample = drawn(bank, step)
-        for image, other, flow in ((sample.second, sample.first, sample.motion[:, :2]), (sample.first, sample.second, sample.motion[:, 2:])):
+        for image, other, flow in (
+            (sample.second, sample.first, sample.motion[:, :2]),
+            (sample.first, sample.second, sample.motion[:, 2:]),
+        ):
             warped += float((backward_warp(image, flow) - other).abs().median())
             apart += float((image - other).abs().median())
     assert warped < 0.6 * apart
 
 
-@pytest.mark.parametrize(("name", "config"), [("ifrnet", {"widths": (8, 8, 8, 8), "side": 4}), ("uprnet", {"width": 4})])
+@pytest.mark.parametrize(
+    ("name", "config"), [("ifrnet", {"widths": (8, 8, 8, 8), "side": 4}), ("uprnet", {"width": 4})]
+)
 def test_training_begins_as_blending(bank: Bank, name: str, config: dict[str, Any]) -> None:
     sample = drawn(bank, 0)
     t = sample.t.reshape(-1, 1, 1, 1)
@@ -123,7 +128,16 @@ def test_a_few_steps_lower_the_loss(settings: Settings, architecture: str, monke
     small = replace(ARCHITECTURES["ifrnet"], config={"widths": (8, 8, 8, 8), "side": 4})
     monkeypatch.setitem(ARCHITECTURES, "ifrnet", small)
     every = {"deviation_weight": 1.0, "census_weight": 0.1} if architecture == "uprnet" else {}
-    trainer = Trainer(replace(settings, architecture=architecture, width=4 if architecture == "uprnet" else 0, steps=1000, rate=5e-3, **every))
+    trainer = Trainer(
+        replace(
+            settings,
+            architecture=architecture,
+            width=4 if architecture == "uprnet" else 0,
+            steps=1000,
+            rate=5e-3,
+            **every,
+        )
+    )
     sample = trainer.renderer.draw(2)
     trainer.easy.draw = lambda step, reach=1.0: sample  # type: ignore[method-assign]
     totals = [trainer.advance()[0]["total"] for _ in range(20 if architecture == "uprnet" else 40)]
@@ -145,22 +159,36 @@ def test_resuming_goes_on_bit_for_bit(settings: Settings, tmp_path: Path, capsys
     for name, weight in whole.average.state_dict().items():
         assert torch.equal(weight, resumed.average.state_dict()[name])
     assert (settings.out / "curve.csv").read_text().count("\n") == 3
-    assert sorted(path.name for path in settings.out.glob("*.p[nt]*")) == ["best.pt", "last.pt", "sample-000002.png", "sample-000004.png"]
+    assert sorted(path.name for path in settings.out.glob("*.p[nt]*")) == [
+        "best.pt",
+        "last.pt",
+        "sample-000002.png",
+        "sample-000004.png",
+    ]
     assert "held out" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("default")  # the tracer warns of itself
 def test_compiled_blocks_are_the_network(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The largest blocks are traced, for all sizes; what a backend makes of them is torch's business (and takes it minutes)."""
+    """The largest blocks are traced, for all sizes; what a backend makes of them is torch's business (and takes it
+    minutes).
+    """
     kept, compiled = nn.Module.compile, []
-    monkeypatch.setattr(nn.Module, "compile", lambda module, **options: compiled.append(module) or kept(module, backend="aot_eager", **options))
+    monkeypatch.setattr(
+        nn.Module,
+        "compile",
+        lambda module, **options: compiled.append(module) or kept(module, backend="aot_eager", **options),
+    )
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True, recompile_limit=8):
         pyramid = Trainer(replace(settings, compile=True)).network.get_submodule("feat_pyramid")
         assert len(compiled) == 15
         plain = copy.deepcopy(pyramid)
         plain.apply(lambda module: setattr(module, "_compiled_call_impl", None))
         for side in (16, 32):
-            energies = [sum(features.square().mean() for features in network(torch.ones(1, 3, side, side))) for network in (pyramid, plain)]
+            energies = [
+                sum(features.square().mean() for features in network(torch.ones(1, 3, side, side)))
+                for network in (pyramid, plain)
+            ]
             for energy in energies:
                 energy.backward()
             assert float(energies[0].detach()) == pytest.approx(float(energies[1].detach()))
@@ -175,7 +203,9 @@ def test_a_width_is_for_uprnet_alone(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "--width 8 is for --architecture uprnet; leave it out" in capsys.readouterr().err
 
 
-def test_a_run_that_begins_with_weights_says_so(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_begins_with_weights_says_so(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first, second = (replace(settings, out=tmp_path / name, steps=1, every=1) for name in ("first", "second"))
     begun = train(first)
     target = tmp_path / "packaged.safetensors"

@@ -4,10 +4,12 @@
     clip = vsvfi.interpolate(clip)                     # twice the frame rate, packaged model, no download
     clip = vsvfi.interpolate(clip, model="ifrnet", fps="60000/1001")
 
-`interpolate` needs VapourSynth; `load_model` and `list_models` do not. Nothing heavy is imported before it is needed: neither torch nor VapourSynth here.
+`interpolate` needs VapourSynth; `load_model` and `list_models` do not. Nothing heavy is imported before it is needed:
+neither torch nor VapourSynth here.
 """
 
-# Read by every Python from 3.0 on: one that is too old must get as far as the sentence below. Hence no __future__ import and no f-string.
+# Read by every Python from 3.0 on: one that is too old must get as far as the sentence below. Hence no __future__
+# import and no f-string.
 import sys
 
 if sys.version_info < (3, 12):  # noqa: UP036 - a copied folder is imported without pip's check

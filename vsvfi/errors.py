@@ -15,7 +15,8 @@
     └── FrameError                     something failed at frame time; names the frame
         └── DeviceMemoryError          the device ran out of memory; names what was held and the knobs
 
-This file knows nothing of torch, VapourSynth or any model. `clip.graph` prefixes "interpolate: " and raises `vapoursynth.Error`.
+This file knows nothing of torch, VapourSynth or any model. `clip.graph` prefixes "interpolate: " and raises
+`vapoursynth.Error`.
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 
 _LONGEST_SHOWN = 120
 _ITEMS_SHOWN = 8
-_DIGITS_SHOWN = 400  # bits; more would be cut off anyhow, and Python refuses to print integers of more than 4,300 digits
+_DIGITS_SHOWN = (
+    400  # bits; more would be cut off anyhow, and Python refuses to print integers of more than 4,300 digits
+)
 
 
 def shown(value: object) -> str:
-    """A value as it may stand in a message: like `repr`, but at most 120 characters, at no cost that grows with the value.
+    """A value as it may stand in a message: like `repr`, but at most 120 characters, at no cost that grows with the
+    value.
 
-    Only Python's own types are printed. Anything else appears as its type, since its `repr` may raise, hang or be endless.
+    Only Python's own types are printed. Anything else appears as its type, since its `repr` may raise, hang or be
+    endless.
     """
     text = _shown(value, 3)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
@@ -78,7 +83,10 @@ def _shown_container(value: object, depth: int) -> str:
     if depth == 0:
         return f"{start}...{end}"
     if isinstance(value, dict):
-        items = [f"{_shown(key, depth - 1)}: {_shown(item, depth - 1)}" for key, item in itertools.islice(value.items(), _ITEMS_SHOWN)]
+        items = [
+            f"{_shown(key, depth - 1)}: {_shown(item, depth - 1)}"
+            for key, item in itertools.islice(value.items(), _ITEMS_SHOWN)
+        ]
     else:
         items = [_shown(item, depth - 1) for item in itertools.islice(value, _ITEMS_SHOWN)]  # type: ignore[call-overload]
     if kind is tuple and len(items) == 1:
@@ -119,7 +127,11 @@ class UnknownModelError(ArgumentError):
     """No registered model has this name."""
 
     def __init__(self, name: object, known: Sequence[str]) -> None:
-        near = difflib.get_close_matches(str.__str__(name)[:64].lower(), known, n=3, cutoff=0.5) if issubclass(type(name), str) else []
+        near = (
+            difflib.get_close_matches(str.__str__(name)[:64].lower(), known, n=3, cutoff=0.5)
+            if issubclass(type(name), str)
+            else []
+        )
         remedy = f"did you mean {' or '.join(near)}?" if near else f"known models: {', '.join(known)}"
         super().__init__("model", name, "is not a known model", remedy)
 
@@ -167,7 +179,10 @@ class MissingWeightsError(WeightsError):
 
     def __init__(self, model: str, reason: str, remedy: str = "") -> None:
         remedy = remedy or f"run 'vsvfi models fetch {model}' with network access, pass weights=PATH,"
-        super().__init__(f"model={model!r}, its weights are not on this machine and {reason}; {remedy} or use model='builtin', which needs no download")
+        super().__init__(
+            f"model={model!r}, its weights are not on this machine and {reason}; {remedy} or use model='builtin', "
+            "which needs no download"
+        )
 
 
 class DownloadError(WeightsError):
@@ -176,7 +191,8 @@ class DownloadError(WeightsError):
     def __init__(self, model: str, attempts: Iterable[tuple[str, str]]) -> None:
         listed = "; ".join(f"{source}: {reason}" for source, reason in attempts)
         super().__init__(
-            f"model={model!r}, the weights could not be downloaded ({listed}); try again later, or download the file yourself and pass weights=PATH"
+            f"model={model!r}, the weights could not be downloaded ({listed}); try again later, or download the file "
+            "yourself and pass weights=PATH"
         )
 
 
@@ -194,7 +210,8 @@ class ForeignWeightsError(WeightsError):
 
     def __init__(self, origin: str, model: str, fault: str) -> None:
         super().__init__(
-            f"weights={origin!r}, this is not a checkpoint of {model!r}: {fault}; pass the file published for {model!r}, or the model this file belongs to"
+            f"weights={origin!r}, this is not a checkpoint of {model!r}: {fault}; pass the file published for "
+            f"{model!r}, or the model this file belongs to"
         )
 
 

@@ -11,7 +11,8 @@ from types import ModuleType
 def find_package(name: str) -> importlib.machinery.ModuleSpec | None:
     """The spec of a module that can be imported, or None.
 
-    `importlib.util.find_spec` raises ValueError where `sys.modules` holds a stub without a spec, and imports parent packages, which may raise anything.
+    `importlib.util.find_spec` raises ValueError where `sys.modules` holds a stub without a spec, and imports parent
+    packages, which may raise anything.
     """
     try:
         spec = importlib.util.find_spec(name)
@@ -26,7 +27,8 @@ def is_installed(name: str) -> bool:
 
 
 def load(name: str) -> ModuleType | str:
-    """Import a module. Where that fails, return the reason in one line instead: "OSError: libcudart.so: cannot open"."""
+    """Import a module. Where that fails, return the reason in one line instead: "OSError: libcudart.so: cannot
+    open"."""
     try:
         return importlib.import_module(name)
     except Exception as error:  # packages with native code fail in their own ways: missing libraries, symbols, drivers

@@ -1,7 +1,8 @@
 """How fast each form of the correlation look-up is: python -m scripts.benchmark.lookup --size 448x256 --threads 2
 
-Both directions as a batch of two, 256 channels at an eighth of the size, four levels, radius 4, as in RAFT. In turn in every round: making the volumes, looking
-up in them and computing on demand, through the backend that is chosen here and through the reference. Half precision with --half.
+Both directions as a batch of two, 256 channels at an eighth of the size, four levels, radius 4, as in RAFT. In turn in
+every round: making the volumes, looking up in them and computing on demand, through the backend that is chosen here and
+through the reference. Half precision with --half.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def main() -> None:
     device = resolve_device(arguments.device)
     width, height = (int(side) // 8 for side in arguments.size.split("x"))
     chosen = LOOKUP.choice(device.type)
-    print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: {chosen.reason}")
+    print(
+        f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: "
+        f"{chosen.reason}"
+    )
     with inference(device):
         ways = forms(width, height, device, torch.float16 if arguments.half else torch.float32)
         seconds = measure(ways, device, arguments.rounds)

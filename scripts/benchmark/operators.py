@@ -1,8 +1,9 @@
 """Speed of the operators that have more than one way: python -m scripts.benchmark.operators --device cuda
 
-Splatting of one image and its features by one displacement field, both directions as a batch of two, at the shapes that UPR-Net has on its three feature
-levels. "atomic torch" is what most programs do (four `scatter_add_` calls); "reference" is ours in plain torch, which keeps an order; "native" is ours for
-the CPU, which keeps one too; "kernel" is ours for CUDA devices. All are compared with the reference first, then timed in turn in every round.
+Splatting of one image and its features by one displacement field, both directions as a batch of two, at the shapes that
+UPR-Net has on its three feature levels. "atomic torch" is what most programs do (four `scatter_add_` calls);
+"reference" is ours in plain torch, which keeps an order; "native" is ours for the CPU, which keeps one too; "kernel" is
+ours for CUDA devices. All are compared with the reference first, then timed in turn in every round.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", default="448x256")
-    parser.add_argument("--width", type=int, default=16, help="channels of the finest features (16, 24, 32 are the published ones)")
+    parser.add_argument(
+        "--width", type=int, default=16, help="channels of the finest features (16, 24, 32 are the published ones)"
+    )
     parser.add_argument("--half", action="store_true", help="features in float16")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=9)
@@ -37,12 +40,19 @@ def main() -> None:
     width, height = (int(side) for side in arguments.size.split("x"))
     found = []
     chosen = SPLAT.choice(device.type)
-    print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: {chosen.reason}")
+    print(
+        f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: "
+        f"{chosen.reason}"
+    )
     with inference(device):
         for level, channels in ((0, 3 + arguments.width), (1, 2 * arguments.width), (2, 4 * arguments.width)):
-            value, displacement = case(channels, height >> level, width >> level, device, torch.float16 if arguments.half else torch.float32)
+            value, displacement = case(
+                channels, height >> level, width >> level, device, torch.float16 if arguments.half else torch.float32
+            )
             ways: dict[str, Callable[[], Tensor]] = {
-                "reference": lambda value=value, displacement=displacement: reference.splat_sums([value], displacement, None)[0],  # type: ignore[misc]
+                "reference": lambda value=value, displacement=displacement: reference.splat_sums(
+                    [value], displacement, None
+                )[0],  # type: ignore[misc]
                 "atomic torch": lambda value=value, displacement=displacement: atomic(value, displacement),  # type: ignore[misc]
             }
             if chosen.name != "reference":
@@ -54,7 +64,9 @@ def main() -> None:
                 error = float((ways[name]().float() - truth).norm() / truth.norm())
                 median = 1000 * statistics.median(values)
                 shape = [2, channels, height >> level, width >> level]
-                print(f"  {shape}  {name:<13} {median:8.2f} ms (least {1000 * min(values):.2f}), differs by {error:.1e}")
+                print(
+                    f"  {shape}  {name:<13} {median:8.2f} ms (least {1000 * min(values):.2f}), differs by {error:.1e}"
+                )
                 found.append({"shape": shape, "way": name, "milliseconds": median, "difference": error})
     print(json.dumps(found))
 
@@ -62,8 +74,14 @@ def main() -> None:
 def case(channels: int, height: int, width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Random values, and smooth motion of about six pixels."""
     generator = torch.Generator().manual_seed(0)
-    value = torch.rand(2, channels, height, width, generator=generator).to(device, dtype).contiguous(memory_format=torch.channels_last)
-    displacement = functional.interpolate(6 * torch.randn(2, 2, 8, 8, generator=generator), size=(height, width), mode="bilinear")
+    value = (
+        torch.rand(2, channels, height, width, generator=generator)
+        .to(device, dtype)
+        .contiguous(memory_format=torch.channels_last)
+    )
+    displacement = functional.interpolate(
+        6 * torch.randn(2, 2, 8, 8, generator=generator), size=(height, width), mode="bilinear"
+    )
     return value, displacement.to(device)
 
 

@@ -1,8 +1,10 @@
-"""What the caches save in playback, and where the time goes: python -m scripts.benchmark.playback --model uprnet_base --size 448x256
+"""What the caches save in playback, and where the time goes: python -m scripts.benchmark.playback --model uprnet_base
+--size 448x256
 
-Sequential playback encodes every source frame once, prepares every pair once and synthesises every time; a program without caches does all three for
-every output frame. Both are timed in turn in every round. On a CPU it also tells what each phase spends its time on, as share of the phase: torch's
-convolutions and concatenations, and the operators of `vsvfi.ops`, timed by the clock around their calls.
+Sequential playback encodes every source frame once, prepares every pair once and synthesises every time; a program
+without caches does all three for every output frame. Both are timed in turn in every round. On a CPU it also tells what
+each phase spends its time on, as share of the phase: torch's convolutions and concatenations, and the operators of
+`vsvfi.ops`, timed by the clock around their calls.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ PHASES = ("encode_frame", "prepare_pair", "synthesise")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="uprnet_base")
-    parser.add_argument("--weights", type=Path, help="a checkpoint; without it seeded random weights, which cost the same time")
+    parser.add_argument(
+        "--weights", type=Path, help="a checkpoint; without it seeded random weights, which cost the same time"
+    )
     parser.add_argument("--size", default="448x256")
     parser.add_argument("--scale", type=float)
     parser.add_argument("--multi", type=int, nargs="+", default=[2, 8])
@@ -56,7 +60,9 @@ def main() -> None:
             weights = Path(folder) / "random.safetensors"
             write_random_weights(arguments.model, weights)
         blueprint = read_model(arguments.model, weights)
-    dtype = resolve_precision(parse_precision(arguments.precision), device, half=blueprint.variant.half, bfloat=blueprint.variant.bfloat)
+    dtype = resolve_precision(
+        parse_precision(arguments.precision), device, half=blueprint.variant.half, bfloat=blueprint.variant.bfloat
+    )
     setup = blueprint.setup(width, height, parse_scale(arguments.scale), {})
     network = blueprint.network(setup, device, dtype)
     images = moving_pair(width, height)
@@ -73,7 +79,9 @@ def main() -> None:
             "afresh": lambda: network(first, second, times),
         }
         seconds = measure(calls, device, arguments.rounds)
-        shares = {name: where_it_goes(calls[name], network, blueprint) for name in PHASES} if device.type == "cpu" else {}
+        shares = (
+            {name: where_it_goes(calls[name], network, blueprint) for name in PHASES} if device.type == "cpu" else {}
+        )
     report(arguments, seconds, shares, describe(device))
 
 
@@ -100,7 +108,9 @@ def measure(calls: Mapping[str, Callable[[], object]], device: torch.device, rou
     return seconds
 
 
-def where_it_goes(call: Callable[[], object], network: nn.Module, blueprint: Blueprint, rounds: int = 5) -> dict[str, float]:
+def where_it_goes(
+    call: Callable[[], object], network: nn.Module, blueprint: Blueprint, rounds: int = 5
+) -> dict[str, float]:
     """Share of a phase's time in each kind of operation; what is in none of them is "the rest"."""
     spent: dict[str, float] = defaultdict(float)
     with watched(network, blueprint, spent):
@@ -116,7 +126,9 @@ def where_it_goes(call: Callable[[], object], network: nn.Module, blueprint: Blu
 
 @contextlib.contextmanager
 def watched(network: nn.Module, blueprint: Blueprint, spent: dict[str, float]) -> Iterator[None]:
-    """While inside, convolutions, linear layers, concatenations and the operators of `vsvfi.ops` that the family imports note the seconds they take."""
+    """While inside, convolutions, linear layers, concatenations and the operators of `vsvfi.ops` that the family
+    imports note the seconds they take.
+    """
     depth = 0
 
     def wrap(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -154,20 +166,32 @@ def watched(network: nn.Module, blueprint: Blueprint, spent: dict[str, float]) -
         yield
 
 
-def report(arguments: argparse.Namespace, seconds: dict[str, list[float]], shares: dict[str, dict[str, float]], device: str) -> None:
+def report(
+    arguments: argparse.Namespace, seconds: dict[str, list[float]], shares: dict[str, dict[str, float]], device: str
+) -> None:
     """A table for people, and one line of JSON."""
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    print(f"{arguments.model}, {arguments.size}, {device}, {arguments.precision}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(
+        f"{arguments.model}, {arguments.size}, {device}, {arguments.precision}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
+    )
     for name, values in seconds.items():
         print(f"  {name:<14} {1000 * median[name]:8.1f} ms (least {1000 * min(values):.1f})")
     saved = {}
     for multi in arguments.multi:
         cached = (median["encode_frame"] + median["prepare_pair"] + (multi - 1) * median["synthesise"]) / (multi - 1)
         saved[multi] = 1 - cached / median["afresh"]
-        print(f"  {multi}x: {1000 * cached:.1f} ms for each new frame in playback, {1000 * median['afresh']:.1f} ms afresh: {100 * saved[multi]:.1f} % saved")
+        print(
+            f"  {multi}x: {1000 * cached:.1f} ms for each new frame in playback, {1000 * median['afresh']:.1f} ms "
+            f"afresh: {100 * saved[multi]:.1f} % saved"
+        )
     for phase, parts in shares.items():
         print(f"  {phase}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in parts.items()))
-    print(json.dumps({"model": arguments.model, "size": arguments.size, "seconds": median, "saved": saved, "shares": shares}))
+    print(
+        json.dumps(
+            {"model": arguments.model, "size": arguments.size, "seconds": median, "saved": saved, "shares": shares}
+        )
+    )
 
 
 if __name__ == "__main__":

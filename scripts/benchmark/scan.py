@@ -1,7 +1,9 @@
-"""How fast each form of the selective scan is at the sizes that VFIMamba asks for: python -m scripts.benchmark.scan --size 448x256
+"""How fast each form of the selective scan is at the sizes that VFIMamba asks for: python -m scripts.benchmark.scan
+--size 448x256
 
-For both stages of a model: milliseconds of each form that can run here, in turn in every round; billions of state elements (paths x channels x states x
-positions, one exponential and two multiply-adds each) per second; and the bytes of its inputs and results per second, where memory would be the limit.
+For both stages of a model: milliseconds of each form that can run here, in turn in every round; billions of state
+elements (paths x channels x states x positions, one exponential and two multiply-adds each) per second; and the bytes
+of its inputs and results per second, where memory would be the limit.
 """
 
 from __future__ import annotations
@@ -85,7 +87,10 @@ def main() -> None:
     dtype = resolve_precision(parse_precision(arguments.precision), device, half=variant.half, bfloat=variant.bfloat)
     across, down = (-(-int(side) // 32) * 32 for side in arguments.size.split("x"))
     width = int(str(variant.config["width"]))
-    print(f"{arguments.model}, {across}x{down}, {describe(device)}, {arguments.precision}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(
+        f"{arguments.model}, {across}x{down}, {describe(device)}, {arguments.precision}, {torch.get_num_threads()} "
+        f"threads, torch {torch.__version__}"
+    )
     found = {}
     with inference(device):
         for stage in (3, 4):
@@ -118,7 +123,10 @@ def measure(stage: Stage, device: torch.device, rounds: int) -> dict[str, float]
     for name, seconds in times.items():
         middle = statistics.median(seconds)
         rate, bandwidth = stage.elements / middle / 1e9, stage.traffic / middle / 1e9
-        print(f"  {stage.name} {name:<10} {1000 * middle:9.2f} ms (least {1000 * min(seconds):.2f}), {rate:7.2f} G elements/s, {bandwidth:6.1f} GB/s")
+        print(
+            f"  {stage.name} {name:<10} {1000 * middle:9.2f} ms (least {1000 * min(seconds):.2f}), {rate:7.2f} G "
+            f"elements/s, {bandwidth:6.1f} GB/s"
+        )
     return {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
 
 

@@ -1,7 +1,8 @@
-"""Speed of the deformable separable convolution in the forms that can run here: python -m scripts.benchmark.sepconv --size 512x256 --threads 2
+"""Speed of the deformable separable convolution in the forms that can run here: python -m scripts.benchmark.sepconv
+--size 512x256 --threads 2
 
-One picture and the maps of one frame, channels last as LDMVFI's decoder makes them, offsets of a few pixels. All forms are timed in turn in every round, and
-compared with the reference.
+One picture and the maps of one frame, channels last as LDMVFI's decoder makes them, offsets of a few pixels. All forms
+are timed in turn in every round, and compared with the reference.
 """
 
 from __future__ import annotations
@@ -36,18 +37,30 @@ def main() -> None:
     maps = []
     for channels, reach in ((5, 0.3), (5, 0.3), (25, 3.0), (25, 3.0), (25, 1.0)):
         values = reach * torch.randn(1, channels, height, width, generator=generator)
-        maps.append(values.to(device, torch.float16 if arguments.half else torch.float32).contiguous(memory_format=torch.channels_last))
+        maps.append(
+            values.to(device, torch.float16 if arguments.half else torch.float32).contiguous(
+                memory_format=torch.channels_last
+            )
+        )
     vertical, horizontal, alpha, beta, mask = maps
-    ways: dict[str, Callable[[], Tensor]] = {"reference": lambda: reference.sepconv(image, vertical, horizontal, alpha, beta, mask, 0, 0)}
+    ways: dict[str, Callable[[], Tensor]] = {
+        "reference": lambda: reference.sepconv(image, vertical, horizontal, alpha, beta, mask, 0, 0)
+    }
     chosen = SEPCONV.choice(device.type)
     if chosen.name != "reference":
         ways[chosen.name] = lambda: sepconv(image, vertical, horizontal, alpha, beta, mask)
-    print(f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: {chosen.reason}")
+    print(
+        f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: "
+        f"{chosen.reason}"
+    )
     with inference(device):
         truth = ways["reference"]()
         for name, seconds in measure(ways, device, arguments.rounds).items():
             error = float((ways[name]() - truth).norm() / truth.norm())
-            print(f"  {name:<10} {1000 * statistics.median(seconds):8.2f} ms (least {1000 * min(seconds):.2f}), differs by {error:.1e}")
+            print(
+                f"  {name:<10} {1000 * statistics.median(seconds):8.2f} ms (least {1000 * min(seconds):.2f}), differs "
+                f"by {error:.1e}"
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""OpenCV's DIS flow with backward warping: what fifteen lines without a network make, as something to compare with. Knows no model."""
+"""OpenCV's DIS flow with backward warping: what fifteen lines without a network make, as something to compare with.
+Knows no model.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,14 @@ MISSING = "" if is_installed("cv2") else "opencv-python-headless is not installe
 
 
 def dis(first: Tensor, second: Tensor, t: float) -> Tensor:
-    """The picture at t between two [1, 3, H, W] in [0, 1]: both warped there by their flows, scaled by time, and mixed."""
+    """The picture at t between two [1, 3, H, W] in [0, 1]: both warped there by their flows, scaled by time,
+    and mixed."""
     import cv2
 
-    grey = [cv2.cvtColor((image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8), cv2.COLOR_RGB2GRAY) for image in (first, second)]
+    grey = [
+        cv2.cvtColor((image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8), cv2.COLOR_RGB2GRAY)
+        for image in (first, second)
+    ]
     finder: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     forth, back = (torch.from_numpy(finder.calc(*pair, None).transpose(2, 0, 1))[None] for pair in (grey, grey[::-1]))
     warped = backward_warp(first, t * back), backward_warp(second, (1 - t) * forth)

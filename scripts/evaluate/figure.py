@@ -1,4 +1,5 @@
-"""Draws the README's first figure: the true frame between two, and what mixing them, ffmpeg's minterpolate and a model make of it, side by side.
+"""Draws the README's first figure: the true frame between two, and what mixing them, ffmpeg's minterpolate and a model
+make of it, side by side.
 
     python -m scripts.evaluate.figure --out examples/comparison.jpg
 
@@ -26,23 +27,30 @@ _WIDTH, _HEIGHT, _GAP = 320, 180, 4
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, draw, write."""
-    parser = argparse.ArgumentParser(description="Draw the true frame, and what blending, minterpolate and a model make of it.")
+    parser = argparse.ArgumentParser(
+        description="Draw the true frame, and what blending, minterpolate and a model make of it."
+    )
     parser.add_argument("--out", type=Path, required=True, help="the JPEG file to write")
     parser.add_argument("--model", default="builtin")
     given = parser.parse_args(arguments)
     predict = predictor(given.model, None, "auto", "auto")
     found: dict[str, torch.Tensor] = {}
-    for question in synthetic_questions(1 + max(number for _, number in SHOWN), _WIDTH, _HEIGHT, compare=True, only=SHOWN):
+    for question in synthetic_questions(
+        1 + max(number for _, number in SHOWN), _WIDTH, _HEIGHT, compare=True, only=SHOWN
+    ):
         if question.t != 0.5:
             continue
         assert question.minterpolate is not None
         made = predict(question.first, question.second, question.t).float().cpu().clamp(0, 1)
         pictures = (question.truth, (question.first + question.second) / 2, question.minterpolate, made)
         scores = "  ".join(
-            f"{name} {psnr(picture, question.truth):.1f}" for name, picture in zip(("blend", "minterpolate", given.model), pictures[1:], strict=True)
+            f"{name} {psnr(picture, question.truth):.1f}"
+            for name, picture in zip(("blend", "minterpolate", given.model), pictures[1:], strict=True)
         )
         print(f"{question.group}: {scores} dB")
-        found[question.group] = torch.cat([torch.nn.functional.pad(picture, (0, _GAP, 0, _GAP), value=1.0) for picture in pictures], 3)
+        found[question.group] = torch.cat(
+            [torch.nn.functional.pad(picture, (0, _GAP, 0, _GAP), value=1.0) for picture in pictures], 3
+        )
     figure = torch.cat([found[kind] for kind, _ in SHOWN], 2)[0, :, :-_GAP, :-_GAP]
     _write_jpeg(given.out, figure)
     return 0
@@ -55,7 +63,22 @@ def _write_jpeg(path: Path, picture: torch.Tensor) -> None:
     with tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / "figure.png"
         write_png(exact, picture.numpy())
-        subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(exact), "-pix_fmt", "yuvj444p", "-q:v", "3", str(path)], check=True)
+        subprocess.run(
+            [
+                imageio_ffmpeg.get_ffmpeg_exe(),
+                "-v",
+                "error",
+                "-y",
+                "-i",
+                str(exact),
+                "-pix_fmt",
+                "yuvj444p",
+                "-q:v",
+                "3",
+                str(path),
+            ],
+            check=True,
+        )
 
 
 if __name__ == "__main__":

@@ -16,14 +16,18 @@ _BEYOND = 3
 
 
 def minterpolate(pictures: Sequence[Picture], factor: int, settings: str = SETTINGS) -> list[Picture]:
-    """[3, H, W] RGB in [0, 1] at `factor` times the rate: (len(pictures) - 1) * factor + 1 pictures, the first and the last being those given.
+    """[3, H, W] RGB in [0, 1] at `factor` times the rate: (len(pictures) - 1) * factor + 1 pictures, the first and the
+    last being those given.
 
     Computed in YUV 4:4:4 at 8 bits, which the filter offers nothing beyond.
     """
     import imageio_ffmpeg  # of the extra `video`; wanted only here
 
     height, width = pictures[0].shape[1:]
-    raw = b"".join((picture.transpose(1, 2, 0) * 255).round().astype(np.uint8).tobytes() for picture in [*pictures, *[pictures[-1]] * _BEYOND])
+    raw = b"".join(
+        (picture.transpose(1, 2, 0) * 255).round().astype(np.uint8).tobytes()
+        for picture in [*pictures, *[pictures[-1]] * _BEYOND]
+    )
     form = ["-f", "rawvideo", "-pix_fmt", "rgb24"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *form, "-s", f"{width}x{height}", "-r", "10", "-i", "-"]
     command += ["-vf", f"format=yuv444p,minterpolate=fps={10 * factor}:{settings}:scd=none,format=rgb24", *form, "-"]

@@ -1,4 +1,5 @@
-"""Captions that scroll over a still scene: text is what flow estimators with coarse first steps tear. Letters are drawn from a 5x7 bitmap font.
+"""Captions that scroll over a still scene: text is what flow estimators with coarse first steps tear. Letters are drawn
+from a 5x7 bitmap font.
 
 Everything is drawn at four times the size across and averaged, so half pixels of motion are exact.
 """
@@ -63,7 +64,9 @@ def _captioned(background: Picture, offset: float) -> Picture:
 
 def _strip(size: int, width: int, offset: float) -> NDArray[np.float32]:
     """How much of each pixel is text, [7 * size + 1, width]."""
-    letters = [np.array([[int(dot) for dot in row] + [0] for row in _FONT[letter].split()], np.float32) for letter in _LINE]
+    letters = [
+        np.array([[int(dot) for dot in row] + [0] for row in _FONT[letter].split()], np.float32) for letter in _LINE
+    ]
     line = np.concatenate(letters, 1).repeat(size, 0).repeat(size * _FINE, 1)
     columns = (np.arange(width * _FINE) + round(offset * _FINE)) % line.shape[1]
     strip = line[:, columns].reshape(line.shape[0], width, _FINE).mean(2, dtype=np.float32)

@@ -1,9 +1,11 @@
-"""Scores a model against repeating and blending frames, and ffmpeg's minterpolate and OpenCV's DIS flow where asked, on procedural scenes and on real frames.
+"""Scores a model against repeating and blending frames, and ffmpeg's minterpolate and OpenCV's DIS flow where asked, on
+procedural scenes and on real frames.
 
     python -m scripts.evaluate.quality --model builtin --video clip.mp4 --folder frames/ --minterpolate
 
-Scenes are those of `vsvfi.synthetic.scene` with seeds that training never uses. A video's odd frames are predicted from their even neighbours; in a folder of
-PNG files every frame is predicted from the two beside it. PSNR is of RGB in decibels, averaged over frames. A table for people, then one line of JSON.
+Scenes are those of `vsvfi.synthetic.scene` with seeds that training never uses. A video's odd frames are predicted from
+their even neighbours; in a folder of PNG files every frame is predicted from the two beside it. PSNR is of RGB in
+decibels, averaged over frames. A table for people, then one line of JSON.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ type Predictor = Callable[[Tensor, Tensor, float], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Predict `truth` at t between `first` and `second`, all [1, 3, H, W] in [0, 1]. `minterpolate` is that filter's answer, where it was asked."""
+    """Predict `truth` at t between `first` and `second`, all [1, 3, H, W] in [0, 1]. `minterpolate` is that filter's
+    answer, where it was asked.
+    """
 
     group: str
     first: Tensor
@@ -61,13 +65,21 @@ class Tally:
     def means(self) -> dict[str, float]:
         count = len(self.model)
         values = {name: sum(scores) / count for name in METHODS if (scores := getattr(self, name))}
-        return {"frames": count, **{name: round(value, 3) for name, value in values.items()}, "seconds_per_frame": round(self.seconds / count, 3)}
+        return {
+            "frames": count,
+            **{name: round(value, 3) for name, value in values.items()},
+            "seconds_per_frame": round(self.seconds / count, 3),
+        }
 
 
-def synthetic_questions(count: int, width: int, height: int, *, compare: bool = False, only: Collection[tuple[str, int]] | None = None) -> Iterator[Question]:
-    """`count` scenes of each kind that moves in the light, each at t = 1/2 and one other time, a quarter of them two frames apart.
+def synthetic_questions(
+    count: int, width: int, height: int, *, compare: bool = False, only: Collection[tuple[str, int]] | None = None
+) -> Iterator[Question]:
+    """`count` scenes of each kind that moves in the light, each at t = 1/2 and one other time, a quarter of them two
+    frames apart.
 
-    With `compare` minterpolate is given two frames before and after as well, which its search looks at. `only` names scenes by kind and number.
+    With `compare` minterpolate is given two frames before and after as well, which its search looks at. `only` names
+    scenes by kind and number.
     """
     for kind in ("mixed", "textured", "flat", "pan"):
         for index in range(count):
@@ -76,7 +88,9 @@ def synthetic_questions(count: int, width: int, height: int, *, compare: bool = 
             shown = scene(FIRST_SEED + 100 + index, width, height, kind=kind)
             step = 2.0 if index % 4 == 3 and kind != "pan" else 1.0
             first, second = _tensor(shown.frame(3.0)), _tensor(shown.frame(3.0 + step))
-            around = minterpolate([shown.frame(3.0 + step * place) for place in range(-1, 4)], 8)[8:17] if compare else None
+            around = (
+                minterpolate([shown.frame(3.0 + step * place) for place in range(-1, 4)], 8)[8:17] if compare else None
+            )
             for t in (0.5, (0.25, 0.75, 0.125)[index % 3]):
                 other = _tensor(around[round(8 * t)]) if around else None
                 yield Question(kind, first, second, _tensor(shown.frame(3.0 + step * t)), t, other)
@@ -102,7 +116,14 @@ def video_questions(path: Path, first: int, last: int, *, compare: bool = False)
     frames = decode(path)
     others = minterpolate(frames[::2], 2) if compare else None
     for k in range(first | 1, min(last, len(frames) - 2) + 1, 2):
-        yield Question(path.name, _tensor(frames[k - 1]), _tensor(frames[k + 1]), _tensor(frames[k]), 0.5, _tensor(others[k]) if others else None)
+        yield Question(
+            path.name,
+            _tensor(frames[k - 1]),
+            _tensor(frames[k + 1]),
+            _tensor(frames[k]),
+            0.5,
+            _tensor(others[k]) if others else None,
+        )
 
 
 def folder_questions(path: Path, *, compare: bool = False) -> Iterator[Question]:
@@ -121,9 +142,15 @@ def decode(path: Path) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
     program = imageio_ffmpeg.get_ffmpeg_exe()
     width, height = next(iter(imageio_ffmpeg.read_frames(str(path))))["size"]
-    raw = subprocess.run([program, "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
+    raw = subprocess.run(
+        [program, "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
+        capture_output=True,
+        check=True,
+    ).stdout
     pictures = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
-    return [np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.float32) / np.float32(255) for picture in pictures]
+    return [
+        np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.float32) / np.float32(255) for picture in pictures
+    ]
 
 
 def _tensor(picture: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
@@ -139,8 +166,12 @@ def predictor(name: str, checkpoint: Path | None, device: str, precision: str) -
     return lambda first, second, t: model(first, second, t)
 
 
-def run(questions: Iterator[Question], predict: Predictor, pictures: Path | None = None, flow: bool = False) -> dict[str, Tally]:
-    """Answer every question; where `pictures` is given, write first | truth | blend | model | 4 x error of one question in eight there."""
+def run(
+    questions: Iterator[Question], predict: Predictor, pictures: Path | None = None, flow: bool = False
+) -> dict[str, Tally]:
+    """Answer every question; where `pictures` is given, write first | truth | blend | model | 4 x error of one question
+    in eight there.
+    """
     tallies: dict[str, Tally] = {}
     for number, question in enumerate(questions):
         tally = tallies.setdefault(question.group, Tally())
@@ -153,7 +184,9 @@ def run(questions: Iterator[Question], predict: Predictor, pictures: Path | None
         for name, picture in (("repeat", nearest), ("blend", blend), ("model", made)):
             getattr(tally, name).append(psnr(picture, question.truth))
         if flow:
-            tally.dis.append(psnr((dis(question.first, question.second, question.t) * 255).round() / 255, question.truth))
+            tally.dis.append(
+                psnr((dis(question.first, question.second, question.t) * 255).round() / 255, question.truth)
+            )
         if question.minterpolate is not None:
             tally.minterpolate.append(psnr(question.minterpolate, question.truth))
         if pictures is not None and number % 8 == 0:
@@ -166,13 +199,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description="Score a model against repeating and blending frames.")
     parser.add_argument("--model", default="builtin")
-    parser.add_argument("--checkpoint", type=Path, help="a checkpoint of scripts.train.train, instead of the model's own weights")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="a checkpoint of scripts.train.train, instead of the model's own weights"
+    )
     parser.add_argument("--scenes", type=int, default=8, help="procedural scenes of each kind; 0 for none")
-    parser.add_argument("--size", type=int, nargs=2, default=(320, 180), metavar=("WIDTH", "HEIGHT"), help="of the procedural scenes")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(320, 180), metavar=("WIDTH", "HEIGHT"), help="of the procedural scenes"
+    )
     parser.add_argument("--text", type=int, default=0, help="pairs of scrolling captions of each speed")
     parser.add_argument("--video", type=Path, action="append", default=[], help="predict odd frames from even ones")
-    parser.add_argument("--range", type=int, nargs=2, default=(1, 117), metavar=("FIRST", "LAST"), help="odd frames of a video to predict")
-    parser.add_argument("--folder", type=Path, action="append", default=[], help="PNG files: predict each from its neighbours")
+    parser.add_argument(
+        "--range",
+        type=int,
+        nargs=2,
+        default=(1, 117),
+        metavar=("FIRST", "LAST"),
+        help="odd frames of a video to predict",
+    )
+    parser.add_argument(
+        "--folder", type=Path, action="append", default=[], help="PNG files: predict each from its neighbours"
+    )
     parser.add_argument("--minterpolate", action="store_true", help="compare with ffmpeg's filter too")
     parser.add_argument("--dis", action="store_true", help="compare with OpenCV's DIS flow and backward warping too")
     parser.add_argument("--pictures", type=Path, help="folder for comparison pictures")
@@ -184,7 +230,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.pictures.mkdir(parents=True, exist_ok=True)
     sets: list[Iterator[Question]] = []
     if given.scenes:
-        sets += [synthetic_questions(given.scenes, *given.size, compare=given.minterpolate), still_questions(*given.size)]
+        sets += [
+            synthetic_questions(given.scenes, *given.size, compare=given.minterpolate),
+            still_questions(*given.size),
+        ]
     if given.text:
         sets.append(text_questions(given.text, *given.size))
     sets += [video_questions(path, *given.range, compare=given.minterpolate) for path in given.video]
@@ -214,7 +263,9 @@ def _row(name: str, means: dict[str, float]) -> None:
     gain = means["model"] - means["blend"]
     other = f"{means['minterpolate']:14.2f}" if "minterpolate" in means else " " * 14
     flow = f"{means['dis']:8.2f}" if "dis" in means else " " * 8
-    print(f"{name:16}{means['frames']:8}{means['repeat']:10.2f}{means['blend']:10.2f}{other}{flow}{means['model']:16.2f}{gain:+8.2f}")
+    print(
+        f"{name:16}{means['frames']:8}{means['repeat']:10.2f}{means['blend']:10.2f}{other}{flow}{means['model']:16.2f}{gain:+8.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Procedural clips that are hard for a cut detector: real cuts of many kinds, and everything that only looks like one.
 
-Each clip knows the first frames of its scenes exactly. Knows nothing of VapourSynth or of any detector. Pictures are float32 [3,H,W], RGB in [0,1].
+Each clip knows the first frames of its scenes exactly. Knows nothing of VapourSynth or of any detector. Pictures are
+float32 [3,H,W], RGB in [0,1].
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ class Shot:
         time = time // self.hold * self.hold
         if not self.shutter:
             return self._instant(time)
-        return np.asarray(np.mean([self._instant(time + self.shutter * part / 5) for part in range(5)], axis=0), dtype=np.float32)
+        return np.asarray(
+            np.mean([self._instant(time + self.shutter * part / 5) for part in range(5)], axis=0), dtype=np.float32
+        )
 
     def _instant(self, time: float) -> Picture:
         gone = self.speed(time) if self.speed else time
@@ -97,9 +100,13 @@ class Shot:
         x = self.start[1] + self.velocity[1] * gone + swing[1] + (np.arange(WIDTH) - WIDTH / 2) * scale
         picture = sample(self.canvas, y, x)
         if self.sprite:
-            centre_y = (self.sprite_start[0] + self.sprite_velocity[0] * time) % (HEIGHT + 2 * self.sprite) - self.sprite
+            centre_y = (self.sprite_start[0] + self.sprite_velocity[0] * time) % (
+                HEIGHT + 2 * self.sprite
+            ) - self.sprite
             centre_x = (self.sprite_start[1] + self.sprite_velocity[1] * time) % (WIDTH + 2 * self.sprite) - self.sprite
-            inside = (np.arange(HEIGHT)[:, None] - centre_y) ** 2 + (np.arange(WIDTH)[None, :] - centre_x) ** 2 < self.sprite**2
+            inside = (np.arange(HEIGHT)[:, None] - centre_y) ** 2 + (
+                np.arange(WIDTH)[None, :] - centre_x
+            ) ** 2 < self.sprite**2
             picture[:, inside] = 0.7 * np.array(self.sprite_colour, np.float32)[:, None] + 0.3 * picture[:, inside]
         return picture
 
@@ -134,7 +141,11 @@ class Case:
     def frame(self, index: int) -> Picture:
         picture = self.picture(index)
         if self.grain:
-            picture = picture + np.random.default_rng((self.seed, index)).standard_normal(picture.shape, dtype=np.float32) * self.grain
+            picture = (
+                picture
+                + np.random.default_rng((self.seed, index)).standard_normal(picture.shape, dtype=np.float32)
+                * self.grain
+            )
         return np.asarray(np.clip(picture, 0, 1), dtype=np.float32)
 
 
@@ -142,7 +153,9 @@ def palette_of(rng: np.random.Generator) -> Picture:
     """Five colours that belong together."""
     tint = float(rng.choice([0.03, 0.08, 0.2]))
     base = rng.uniform(0.15, 0.85) + rng.normal(0, tint, 3)
-    return np.asarray(np.clip(base + rng.normal(0, 0.2, (5, 1)) + rng.normal(0, tint, (5, 3)), 0.03, 0.97), dtype=np.float32)
+    return np.asarray(
+        np.clip(base + rng.normal(0, 0.2, (5, 1)) + rng.normal(0, tint, (5, 3)), 0.03, 0.97), dtype=np.float32
+    )
 
 
 def shot_of(rng: np.random.Generator, style: str = "any", palette: Picture | None = None, **changes: object) -> Shot:

@@ -39,7 +39,14 @@ def _cut(
         for _ in range(count + 1):
             shots.append(make(rng, shots))
         pictures = joined(shots, places)
-        return Case(f"{kind}-{seed}", kind, frozenset(places), (lambda index: change(pictures(index))) if change else pictures, grain, seed)
+        return Case(
+            f"{kind}-{seed}",
+            kind,
+            frozenset(places),
+            (lambda index: change(pictures(index))) if change else pictures,
+            grain,
+            seed,
+        )
 
     return maker
 
@@ -65,7 +72,9 @@ def _similar(rng: np.random.Generator, before: list[Shot]) -> Shot:
     palette = own[:, pick].T
     order = palette[np.argsort(palette.sum(1))]
     rank = np.argsort(np.argsort(shot.canvas.sum(0).ravel()))
-    shot.canvas = order[rank * len(order) // len(rank)].T.reshape(shot.canvas.shape).copy()  # exactly the same histogram
+    shot.canvas = (
+        order[rank * len(order) // len(rank)].T.reshape(shot.canvas.shape).copy()
+    )  # exactly the same histogram
     return shot
 
 
@@ -107,7 +116,13 @@ def _flat(rng: np.random.Generator, before: list[Shot]) -> Shot:
 
 
 def _on_twos(rng: np.random.Generator, before: list[Shot]) -> Shot:
-    return shot_of(rng, "drawn", hold=int(rng.choice([2, 3])), sprite=float(rng.uniform(10, 30)), sprite_velocity=(0.0, float(rng.uniform(4, 9))))
+    return shot_of(
+        rng,
+        "drawn",
+        hold=int(rng.choice([2, 3])),
+        sprite=float(rng.uniform(10, 30)),
+        sprite_velocity=(0.0, float(rng.uniform(4, 9))),
+    )
 
 
 def _cut_black(kind: str, rng: np.random.Generator, seed: int) -> Case:
@@ -135,12 +150,16 @@ def _cut_flash(kind: str, rng: np.random.Generator, seed: int) -> Case:
     return Case(f"{kind}-{seed}", kind, frozenset(places), picture, 0.004, seed)
 
 
-def _flash(frames: tuple[int, int], strength: tuple[float, float], to: float = 1.0) -> Callable[[np.random.Generator], Pictures]:
+def _flash(
+    frames: tuple[int, int], strength: tuple[float, float], to: float = 1.0
+) -> Callable[[np.random.Generator], Pictures]:
     """Two flashes, of so many frames, towards white (1) or black (0)."""
 
     def make(rng: np.random.Generator) -> Pictures:
         shot = shot_of(rng)
-        lit = {start + later for start in _places(rng, 2, 10) for later in range(int(rng.integers(*frames, endpoint=True)))}
+        lit = {
+            start + later for start in _places(rng, 2, 10) for later in range(int(rng.integers(*frames, endpoint=True)))
+        }
         light = float(rng.uniform(*strength))
         return lambda index: shot.picture(index) * (1 - light) + light * to if index in lit else shot.picture(index)
 
@@ -154,7 +173,12 @@ def _strobe(rng: np.random.Generator) -> Pictures:
 
 def _fade(rng: np.random.Generator) -> Pictures:
     """Out to one colour and in again from it to another scene."""
-    first, second, length, colour = shot_of(rng), shot_of(rng), int(rng.integers(6, 18)), float(rng.choice([0.0, 0.0, 1.0]))
+    first, second, length, colour = (
+        shot_of(rng),
+        shot_of(rng),
+        int(rng.integers(6, 18)),
+        float(rng.choice([0.0, 0.0, 1.0])),
+    )
 
     def picture(index: int) -> Picture:
         away = abs(index - LENGTH // 2) - 2
@@ -175,14 +199,27 @@ def _dissolve(rng: np.random.Generator) -> Pictures:
 
 
 def _exposure(rng: np.random.Generator) -> Pictures:
-    shot, place, gain, frames = shot_of(rng), int(rng.integers(12, 36)), float(rng.choice([0.45, 0.6, 1.6, 2.0])), int(rng.choice([1, 2, 5]))
+    shot, place, gain, frames = (
+        shot_of(rng),
+        int(rng.integers(12, 36)),
+        float(rng.choice([0.45, 0.6, 1.6, 2.0])),
+        int(rng.choice([1, 2, 5])),
+    )
     return lambda index: shot.picture(index) * gain ** min(max((index - place) / frames, 0.0), 1.0)
 
 
-def _pan(low: float, high: float, shutter: float, hold: tuple[int, ...] = (1,)) -> Callable[[np.random.Generator], Pictures]:
+def _pan(
+    low: float, high: float, shutter: float, hold: tuple[int, ...] = (1,)
+) -> Callable[[np.random.Generator], Pictures]:
     def make(rng: np.random.Generator) -> Pictures:
         speed = float(rng.uniform(low, high)) * float(rng.choice([-1, 1]))
-        return shot_of(rng, velocity=(float(rng.uniform(-0.3, 0.3)) * speed, speed), shutter=shutter, zoom=0.0, hold=int(rng.choice(hold))).picture
+        return shot_of(
+            rng,
+            velocity=(float(rng.uniform(-0.3, 0.3)) * speed, speed),
+            shutter=shutter,
+            zoom=0.0,
+            hold=int(rng.choice(hold)),
+        ).picture
 
     return make
 
@@ -202,7 +239,10 @@ def _whip(rng: np.random.Generator) -> Pictures:
 def _foreground(rng: np.random.Generator) -> Pictures:
     """Something that covers up to half of the picture rushes through."""
     return shot_of(
-        rng, sprite=float(rng.uniform(35, 55)), sprite_velocity=(float(rng.uniform(-3, 3)), float(rng.choice([-1, 1]) * rng.uniform(12, 30))), shutter=0.5
+        rng,
+        sprite=float(rng.uniform(35, 55)),
+        sprite_velocity=(float(rng.uniform(-3, 3)), float(rng.choice([-1, 1]) * rng.uniform(12, 30))),
+        shutter=0.5,
     ).picture
 
 
@@ -219,7 +259,10 @@ def _shake(rng: np.random.Generator) -> Pictures:
 def _explosion(rng: np.random.Generator) -> Pictures:
     """A bright ball that grows over the picture within a few frames and fades away."""
     shot, place, frames = shot_of(rng), int(rng.integers(12, 30)), float(rng.uniform(3, 6))
-    y, x = np.arange(HEIGHT)[:, None] - rng.uniform(0.3, 0.7) * HEIGHT, np.arange(WIDTH)[None, :] - rng.uniform(0.3, 0.7) * WIDTH
+    y, x = (
+        np.arange(HEIGHT)[:, None] - rng.uniform(0.3, 0.7) * HEIGHT,
+        np.arange(WIDTH)[None, :] - rng.uniform(0.3, 0.7) * WIDTH,
+    )
     away, fire = np.hypot(y, x), noise(rng, 1.5)[:HEIGHT, :WIDTH]
 
     def picture(index: int) -> Picture:
@@ -273,7 +316,9 @@ def _boil(rng: np.random.Generator) -> Pictures:
     """Water or fire: a texture that is largely new every frame over a scene that stays."""
     shot, seed, part = shot_of(rng), int(rng.integers(1 << 30)), float(rng.uniform(0.15, 0.35))
     return lambda index: np.asarray(
-        shot.picture(index) * (1 - part) + noise(np.random.default_rng((seed, index)), 1.2)[None, :HEIGHT, :WIDTH] * part, dtype=np.float32
+        shot.picture(index) * (1 - part)
+        + noise(np.random.default_rng((seed, index)), 1.2)[None, :HEIGHT, :WIDTH] * part,
+        dtype=np.float32,
     )
 
 
@@ -294,7 +339,9 @@ def _dark_motion(rng: np.random.Generator) -> Pictures:
 
 KINDS: dict[str, Maker] = {
     "cut": _cut(lambda rng, _: shot_of(rng)),
-    "cut, still pictures": _cut(lambda rng, _: shot_of(rng, velocity=(0.0, 0.0), shake=0.0, zoom=0.0, sprite=0.0), grain=0.0),
+    "cut, still pictures": _cut(
+        lambda rng, _: shot_of(rng, velocity=(0.0, 0.0), shake=0.0, zoom=0.0, sprite=0.0), grain=0.0
+    ),
     "cut, same colours": _cut(_similar),
     "cut, same place": _cut(_reframed),
     "cut, same style": _cut(_same_style),

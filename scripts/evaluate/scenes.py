@@ -1,7 +1,8 @@
 """How well `vsvfi.clip.scenes` tells cuts from what looks like cuts: python -m scripts.evaluate.scenes [--seeds 12 13]
 
-Renders the clips of `scene_kinds` and of `vsvfi.synthetic.evaluation_clips`, and compares with a plain threshold on the difference of neighbouring
-frames, which is what misc.SCDetect does. Prints a Markdown table; the last line is JSON. Seeds 0 to 11 were seen in tuning.
+Renders the clips of `scene_kinds` and of `vsvfi.synthetic.evaluation_clips`, and compares with a plain threshold on the
+difference of neighbouring frames, which is what misc.SCDetect does. Prints a Markdown table; the last line is JSON.
+Seeds 0 to 11 were seen in tuning.
 """
 
 from __future__ import annotations
@@ -53,7 +54,12 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 def class_of(kind: str) -> str:
     """The class whose longest listed beginning fits."""
-    fitting = [(len(start), name) for name, starts in CLASSES.items() for start in starts if kind == start or (kind.startswith(start) and start != "cut")]
+    fitting = [
+        (len(start), name)
+        for name, starts in CLASSES.items()
+        for start in starts
+        if kind == start or (kind.startswith(start) and start != "cut")
+    ]
     return max(fitting)[1]
 
 
@@ -77,7 +83,11 @@ def found_by(clip: vs.VideoNode, threshold: float | None = None) -> dict[str, se
     found: dict[str, set[int]] = {method: set() for method in METHODS}
     plain = clip.std.PlaneStats(clip.std.Trim(first=1))
     for n, (facts, difference) in enumerate(
-        zip(scenes.facts(clip, scene="auto", threshold=threshold, duplicates=False).frames(close=True), plain.frames(close=True), strict=True)
+        zip(
+            scenes.facts(clip, scene="auto", threshold=threshold, duplicates=False).frames(close=True),
+            plain.frames(close=True),
+            strict=True,
+        )
     ):
         if scenes.read(facts).cut:
             found["vsvfi"].add(n + 1)
@@ -130,7 +140,10 @@ def table(tallies: dict[str, Tally]) -> str:
     lines = [f"| class | frames | cuts | {' | '.join(METHODS)} |", "|---|---:|---:|" + "---:|" * len(METHODS)]
     for name in [*CLASSES, "all"]:
         tally = tallies[name]
-        cells = [f"{tally.found[method]} + {tally.false[method]} false" if tally.cuts else f"{tally.false[method]} false" for method in METHODS]
+        cells = [
+            f"{tally.found[method]} + {tally.false[method]} false" if tally.cuts else f"{tally.false[method]} false"
+            for method in METHODS
+        ]
         lines.append(f"| {name} | {tally.frames} | {tally.cuts or ''} | {' | '.join(cells)} |")
     for measure in ("recall", "precision"):
         cells = [f"{getattr(tallies['all'], measure)(method):.3f}" for method in METHODS]
@@ -140,15 +153,33 @@ def table(tallies: dict[str, Tally]) -> str:
 
 def main(args: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.evaluate.scenes", description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[12, 13, 14, 15, 16, 17], help="seeds of the clips (default: the held-out ones)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[12, 13, 14, 15, 16, 17],
+        help="seeds of the clips (default: the held-out ones)",
+    )
     parser.add_argument("--threshold", type=float, help="threshold of vsvfi (default: its own)")
     given = parser.parse_args(args)
     started = time.monotonic()
     tallies = score(given.seeds, given.threshold)
     print(table(tallies))
     everything = tallies["all"]
-    summary = {method: {"recall": everything.recall(method), "precision": everything.precision(method)} for method in METHODS}
-    print(json.dumps({"seeds": given.seeds, "cuts": everything.cuts, "frames": everything.frames, "seconds": round(time.monotonic() - started, 1), **summary}))
+    summary = {
+        method: {"recall": everything.recall(method), "precision": everything.precision(method)} for method in METHODS
+    }
+    print(
+        json.dumps(
+            {
+                "seeds": given.seeds,
+                "cuts": everything.cuts,
+                "frames": everything.frames,
+                "seconds": round(time.monotonic() - started, 1),
+                **summary,
+            }
+        )
+    )
     return 0
 
 

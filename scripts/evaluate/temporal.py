@@ -2,9 +2,9 @@
 
     python -m scripts.evaluate.temporal --model builtin
 
-Flicker is the mean absolute error of the change from one output frame to the next, in 1/255. tOF is the mean difference in pixels between the optical flow
-from frame to frame of the output and that of the truth (Chu et al., TecoGAN, section 4), by the same plain Lucas-Kanade for every method. Tables for
-people, then one line of JSON.
+Flicker is the mean absolute error of the change from one output frame to the next, in 1/255. tOF is the mean difference
+in pixels between the optical flow from frame to frame of the output and that of the truth (Chu et al., TecoGAN, section
+4), by the same plain Lucas-Kanade for every method. Tables for people, then one line of JSON.
 """
 
 from __future__ import annotations
@@ -31,23 +31,35 @@ KINDS = ("mixed", "textured", "flat")
 
 
 def optical_flow(first: Tensor, second: Tensor, levels: int = 3, rounds: int = 5, window: int = 9) -> Tensor:
-    """Flow [B, 2, H, W] in pixels from the first grey pictures [B, 1, H, W] to the second: iterative Lucas-Kanade over a pyramid."""
+    """Flow [B, 2, H, W] in pixels from the first grey pictures [B, 1, H, W] to the second: iterative Lucas-Kanade over
+    a pyramid.
+    """
     pyramid = [(first, second)]
     for _ in range(levels - 1):
-        pyramid.append((functional.avg_pool2d(pyramid[-1][0], 2, ceil_mode=True), functional.avg_pool2d(pyramid[-1][1], 2, ceil_mode=True)))
+        pyramid.append(
+            (
+                functional.avg_pool2d(pyramid[-1][0], 2, ceil_mode=True),
+                functional.avg_pool2d(pyramid[-1][1], 2, ceil_mode=True),
+            )
+        )
     flow = torch.zeros(first.shape[0], 2, *pyramid[-1][0].shape[2:])
     for level, (before, after) in enumerate(reversed(pyramid)):
         if level:
             flow = 2 * functional.interpolate(flow, size=before.shape[2:], mode="bilinear", align_corners=False)
         around = functional.pad(before, (1, 1, 1, 1), mode="replicate")
-        x, y = (around[..., 1:-1, 2:] - around[..., 1:-1, :-2]) / 2, (around[..., 2:, 1:-1] - around[..., :-2, 1:-1]) / 2
+        x, y = (
+            (around[..., 1:-1, 2:] - around[..., 1:-1, :-2]) / 2,
+            (around[..., 2:, 1:-1] - around[..., :-2, 1:-1]) / 2,
+        )
         xx, xy, yy = (_mean(product, window) for product in (x * x, x * y, y * y))
         xx, yy = xx + 1e-4, yy + 1e-4
         for _ in range(rounds):
             off = backward_warp(after, flow) - before
             a, b = _mean(x * off, window), _mean(y * off, window)
             change = torch.cat((yy * a - xy * b, xx * b - xy * a), 1) / (xx * yy - xy * xy)
-            flow = _mean(flow - change.clamp(-1, 1), 5)  # smoothed, so that places without texture follow those around them
+            flow = _mean(
+                flow - change.clamp(-1, 1), 5
+            )  # smoothed, so that places without texture follow those around them
     return flow
 
 
@@ -86,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for kind in KINDS:
         for index in range(given.scenes):
             shown = scene(FIRST_SEED + 300 + index, *given.size, kind=kind)
-            drawn = [np.ascontiguousarray(shown.frame(3.0 + step / FACTOR)) for step in range((given.sources - 1) * FACTOR)]
+            drawn = [
+                np.ascontiguousarray(shown.frame(3.0 + step / FACTOR)) for step in range((given.sources - 1) * FACTOR)
+            ]
             truths = [torch.from_numpy(picture)[None] for picture in drawn]
             sources = [*drawn[::FACTOR], np.ascontiguousarray(shown.frame(3.0 + given.sources - 1))]
             true_flows = _flows(truths)
@@ -94,18 +108,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 scores = by_t.setdefault(method, [[] for _ in range(FACTOR)])
                 for step, (picture, truth) in enumerate(zip(pictures, truths, strict=True)):
                     scores[step % FACTOR].append(psnr(picture, truth))
-                changes = [((b - a) - (d - c)).abs().mean() for (a, b), (c, d) in zip(pairwise(pictures), pairwise(truths), strict=True)]
+                changes = [
+                    ((b - a) - (d - c)).abs().mean()
+                    for (a, b), (c, d) in zip(pairwise(pictures), pairwise(truths), strict=True)
+                ]
                 flicker.setdefault(method, []).append(255 * float(torch.stack(changes).mean()))
-                motion.setdefault(method, []).append(float((_flows(pictures) - true_flows).square().sum(1).sqrt().mean()))
+                motion.setdefault(method, []).append(
+                    float((_flows(pictures) - true_flows).square().sum(1).sqrt().mean())
+                )
     print(f"{'':14}" + "".join(f"{step}/{FACTOR}".rjust(8) for step in range(1, FACTOR)) + f"{'flicker':>10}{'tOF':>8}")
     found = {}
     for method in ("repeat", "blend", "minterpolate", "model"):
         times = [round(sum(values) / len(values), 2) for values in by_t[method][1:]]
-        found[method] = {"psnr": times, "flicker": round(_average(flicker[method]), 3), "tof": round(_average(motion[method]), 3)}
+        found[method] = {
+            "psnr": times,
+            "flicker": round(_average(flicker[method]), 3),
+            "tof": round(_average(motion[method]), 3),
+        }
         shown_as = given.model if method == "model" else method
-        print(f"{shown_as:14}" + "".join(f"{value:8.2f}" for value in times) + f"{_average(flicker[method]):10.3f}{_average(motion[method]):8.3f}")
+        print(
+            f"{shown_as:14}"
+            + "".join(f"{value:8.2f}" for value in times)
+            + f"{_average(flicker[method]):10.3f}{_average(motion[method]):8.3f}"
+        )
     sys.stdout.flush()
-    print(json.dumps({"model": given.model, "scenes": given.scenes * len(KINDS), "frames": given.sources, "size": list(given.size), "methods": found}))
+    print(
+        json.dumps(
+            {
+                "model": given.model,
+                "scenes": given.scenes * len(KINDS),
+                "frames": given.sources,
+                "size": list(given.size),
+                "methods": found,
+            }
+        )
+    )
     return 0
 
 

@@ -1,7 +1,7 @@
 """Pictures and cut-outs from which training samples are composed, drawn once at the start.
 
-Backgrounds are "dead leaves" (many overlapping shapes of all sizes with flat, shaded and noisy fills, as in natural pictures), noise, and cel
-shading; sprites are shapes with soft or hard edges on nothing. Knows nothing of motion.
+Backgrounds are "dead leaves" (many overlapping shapes of all sizes with flat, shaded and noisy fills, as in natural
+pictures), noise, and cel shading; sprites are shapes with soft or hard edges on nothing. Knows nothing of motion.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ class Bank:
 
 
 def _colour(random: np.random.Generator) -> Array:
-    colour = random.uniform(0, 1, 3) if random.random() < 0.5 else np.clip(random.uniform(0, 1) + random.normal(0, 0.12, 3), 0, 1)
+    colour = (
+        random.uniform(0, 1, 3)
+        if random.random() < 0.5
+        else np.clip(random.uniform(0, 1) + random.normal(0, 0.12, 3), 0, 1)
+    )
     return colour.astype(np.float32)
 
 
@@ -60,8 +64,17 @@ def _fill(random: np.random.Generator, size: float) -> Texture | Array:
     if choice < 0.6:
         first = _colour(random)
         second = np.clip(first * random.uniform(0.4, 1.2) + random.normal(0, 0.08, 3), 0, 1).astype(np.float32)
-        return Gradient(_triple(first), _triple(second), -size, size, float(random.uniform(0, 6.28)), int(random.choice([0, 0, 2, 3])))
-    palette = np.clip(_colour(random) + random.normal(0, random.choice([0.05, 0.12, 0.25]), (4, 3)), 0, 1).astype(np.float32)
+        return Gradient(
+            _triple(first),
+            _triple(second),
+            -size,
+            size,
+            float(random.uniform(0, 6.28)),
+            int(random.choice([0, 0, 2, 3])),
+        )
+    palette = np.clip(_colour(random) + random.normal(0, random.choice([0.05, 0.12, 0.25]), (4, 3)), 0, 1).astype(
+        np.float32
+    )
     noise = Noise(
         int(random.integers(1 << 30)),
         float(2 ** random.uniform(2.3, 5.5)),
@@ -76,7 +89,13 @@ def _fill(random: np.random.Generator, size: float) -> Texture | Array:
     flat = Gradient(_triple(_colour(random)), _triple(_colour(random)), -size, size)
     if choice < 0.94:
         return Stripes(noise, flat, period, float(random.uniform(0, np.pi)), float(random.uniform(0.2, 0.7)))
-    return Tiles(flat, noise, (period, float(period * random.uniform(0.5, 1))), float(random.uniform(0.1, 0.4) * period), float(random.choice([0, 0.5])))
+    return Tiles(
+        flat,
+        noise,
+        (period, float(period * random.uniform(0.5, 1))),
+        float(random.uniform(0.1, 0.4) * period),
+        float(random.choice([0, 0.5])),
+    )
 
 
 def _shape(random: np.random.Generator, radius: float) -> Shape:
@@ -88,9 +107,14 @@ def _shape(random: np.random.Generator, radius: float) -> Shape:
     if choice < 0.65:
         points = random.uniform(-0.85, 0.85, (int(random.integers(2, 5)), 2)) * radius
         thickness = radius * float(random.choice([0.03, 0.08, 0.15]))
-        limbs = [Capsule((float(a[0]), float(a[1])), (float(b[0]), float(b[1])), max(thickness, 1.0)) for a, b in pairwise(points)]
+        limbs = [
+            Capsule((float(a[0]), float(a[1])), (float(b[0]), float(b[1])), max(thickness, 1.0))
+            for a, b in pairwise(points)
+        ]
         return Union(tuple(limbs))
-    waves = tuple((float(random.uniform(-0.25, 0.25) / count**0.6), float(random.uniform(0, 6.28))) for count in range(1, 7))
+    waves = tuple(
+        (float(random.uniform(-0.25, 0.25) / count**0.6), float(random.uniform(0, 6.28))) for count in range(1, 7)
+    )
     return Blob(radius * 0.6, waves)
 
 
@@ -104,7 +128,8 @@ def _stamp(
     outline: float,
     turn: float | None = None,
 ) -> None:
-    """Draw a shape, turned at random where `turn` is None, into picture [C, H, W]; a fourth channel gathers coverage."""
+    """Draw a shape, turned at random where `turn` is None, into picture [C, H, W]; a fourth channel gathers
+    coverage."""
     height, width = picture.shape[1:]
     left, right = max(0, int(place[0] - radius)), min(width, int(place[0] + radius) + 2)
     top, bottom = max(0, int(place[1] - radius)), min(height, int(place[1] + radius) + 2)
@@ -144,9 +169,22 @@ def _background(random: np.random.Generator) -> Array:
         share = random.random()
         radius = float((smallest**-2 + share * (largest**-2 - smallest**-2)) ** -0.5)
         place = (float(random.uniform(0, side)), float(random.uniform(0, side)))
-        _stamp(random, picture, _shape(random, radius), _fill(random, radius), place, radius, float(random.uniform(1, 4)) if outlined else 0.0)
+        _stamp(
+            random,
+            picture,
+            _shape(random, radius),
+            _fill(random, radius),
+            place,
+            radius,
+            float(random.uniform(1, 4)) if outlined else 0.0,
+        )
     if random.random() < 0.5:
-        light = Noise(int(random.integers(1 << 30)), float(random.uniform(100, 300)), np.array([[0.5] * 3, [1.1] * 3], np.float32), octaves=1)
+        light = Noise(
+            int(random.integers(1 << 30)),
+            float(random.uniform(100, 300)),
+            np.array([[0.5] * 3, [1.1] * 3], np.float32),
+            octaves=1,
+        )
         picture *= light(u, v, 1.0)
     picture = np.clip(picture, 0, 1)
     if random.random() < 0.5:
@@ -165,7 +203,9 @@ def _blurred(picture: Array, sigma: float) -> Array:
 
 
 def _strokes(random: np.random.Generator, side: int) -> Array:
-    """[4, side, side]: lines of glyphs, or a bundle of hair: thin strokes of one colour on nothing, colour already multiplied by coverage."""
+    """[4, side, side]: lines of glyphs, or a bundle of hair: thin strokes of one colour on nothing, colour already
+    multiplied by coverage.
+    """
     sprite = np.zeros((4, side, side), np.float32)
     colour = _colour(random)
     if random.random() < 0.5:
@@ -178,7 +218,16 @@ def _strokes(random: np.random.Generator, side: int) -> Array:
                 nodes = random.choice(6, int(random.integers(2, 5)), replace=False)
                 points = [((node % 2 - 0.5) * 0.5 * height, (node // 2 - 1) * 0.5 * height) for node in nodes]
                 for start, end in pairwise(points):
-                    _stamp(random, sprite, Capsule(start, end, thickness), colour, (float(left), float(top)), height, 0.0, turn=0.0)
+                    _stamp(
+                        random,
+                        sprite,
+                        Capsule(start, end, thickness),
+                        colour,
+                        (float(left), float(top)),
+                        height,
+                        0.0,
+                        turn=0.0,
+                    )
         return sprite
     root = random.uniform(0.3, 0.7, 2) * side
     for _ in range(int(random.integers(8, 40))):

@@ -1,7 +1,9 @@
-"""Batches of training samples, rendered with torch: two frames, the exact frame between them at a random t, and the exact flows from it.
+"""Batches of training samples, rendered with torch: two frames, the exact frame between them at a random t, and the
+exact flows from it.
 
-Each sample is a background and sprites of a `Bank`, each with an affine motion and a travelling wave that is invertible in closed form. Positions are
-pixels, times 0 (first), t and 1 (second). Knows nothing of any network; what a camera and a codec add is in `recording`.
+Each sample is a background and sprites of a `Bank`, each with an affine motion and a travelling wave that is invertible
+in closed form. Positions are pixels, times 0 (first), t and 1 (second). Knows nothing of any network; what a camera and
+a codec add is in `recording`.
 """
 
 from __future__ import annotations
@@ -62,7 +64,10 @@ class _Motion:
 
     def _turn(self, time: Tensor | float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         bent = time * (time - 1)
-        x, y = self.x + self.velocity_x * time + self.bend_x * bent, self.y + self.velocity_y * time + self.bend_y * bent
+        x, y = (
+            self.x + self.velocity_x * time + self.bend_x * bent,
+            self.y + self.velocity_y * time + self.bend_y * bent,
+        )
         angle, zoom = self.angle + self.spin * time, torch.exp(self.zoom + self.growth * time)
         return x, y, torch.cos(angle), torch.sin(angle), zoom
 
@@ -83,7 +88,9 @@ class _Motion:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Textures [B, 3 or 4, s, s] with their motions; `extent` [B, 1, 1] is the distance from the middle of a texture to its border, in pixels."""
+    """Textures [B, 3 or 4, s, s] with their motions; `extent` [B, 1, 1] is the distance from the middle of a texture to
+    its border, in pixels.
+    """
 
     textures: Tensor
     motion: _Motion
@@ -114,7 +121,9 @@ class Renderer:
         self._seed = seed
 
     def draw(self, step: int, reach: float = 1.0) -> Sample:
-        """The batch of a step, displacements multiplied by `reach`. Seed, step and reach alone decide it, so a resumed run sees the same data."""
+        """The batch of a step, displacements multiplied by `reach`. Seed, step and reach alone decide it, so a resumed
+        run sees the same data.
+        """
         random = torch.Generator().manual_seed((self._seed << 32) + step)
         return _Drawing(self._bank, self._batch, self._width, self._height, random, self._device, reach).sample()
 
@@ -122,8 +131,25 @@ class Renderer:
 class _Drawing:
     """One batch in the making."""
 
-    def __init__(self, bank: Bank, batch: int, width: int, height: int, random: torch.Generator, device: torch.device, reach: float) -> None:
-        self.bank, self.batch, self.width, self.height, self.random, self.device, self.reach = bank, batch, width, height, random, device, reach
+    def __init__(
+        self,
+        bank: Bank,
+        batch: int,
+        width: int,
+        height: int,
+        random: torch.Generator,
+        device: torch.device,
+        reach: float,
+    ) -> None:
+        self.bank, self.batch, self.width, self.height, self.random, self.device, self.reach = (
+            bank,
+            batch,
+            width,
+            height,
+            random,
+            device,
+            reach,
+        )
         rows = torch.arange(height, dtype=torch.float32, device=device)
         columns = torch.arange(width, dtype=torch.float32, device=device)
         self.y, self.x = (axis[None] for axis in torch.meshgrid(rows, columns, indexing="ij"))
@@ -142,11 +168,15 @@ class _Drawing:
         """A shift between the two frames in pixels, from none over tiny to large."""
         choice, amount = self.uniform(0, 1), self.uniform(1e-3, 1)
         tiny, medium, large = 1.5 * amount, -5 * torch.log(amount), 10 + 24 * amount
-        size = torch.where(choice < 0.3, tiny, torch.where(choice < 0.78, medium, large)).clamp(max=36) * (self.reach * (1 - self.chance(still)))
+        size = torch.where(choice < 0.3, tiny, torch.where(choice < 0.78, medium, large)).clamp(max=36) * (
+            self.reach * (1 - self.chance(still))
+        )
         angle = self.uniform(0, 2 * math.pi)
         return size * torch.cos(angle), 0.7 * size * torch.sin(angle)
 
-    def motion(self, place: tuple[Tensor, Tensor], camera: tuple[Tensor, Tensor], still: float, zoom: Tensor, slow: Tensor) -> _Motion:
+    def motion(
+        self, place: tuple[Tensor, Tensor], camera: tuple[Tensor, Tensor], still: float, zoom: Tensor, slow: Tensor
+    ) -> _Motion:
         """Motion around a place, which is reached at time 1/2; the part `slow` of what is not the camera's."""
         own_x, own_y = self.displacement(still)
         velocity_x, velocity_y = camera[0] + slow * own_x, camera[1] + slow * own_y
@@ -170,7 +200,9 @@ class _Drawing:
         )
 
     def recolour(self, textures: Tensor) -> Tensor:
-        """Another order of channels, contrast and offset for each sample; colour is premultiplied where a fourth channel tells coverage."""
+        """Another order of channels, contrast and offset for each sample; colour is premultiplied where a fourth
+        channel tells coverage.
+        """
         order = torch.stack([torch.randperm(3, generator=self.random) for _ in range(self.batch)]).to(self.device)
         colour = textures[:, :3].gather(1, order[:, :, None, None].expand(-1, -1, *textures.shape[2:]))
         gain, offset = self.uniform(0.5, 1.1)[..., None], self.uniform(-0.1, 0.25)[..., None]
@@ -193,7 +225,10 @@ class _Drawing:
         for number, layer in enumerate(layers[1:]):
             own = self.flows(layer.motion, places[1 + number], times)
             covered = [covers[number] for _, covers in composed]
-            forth, flow, back = (torch.where(cover, new, old) for cover, new, old in zip(covered, (own[1], own[0], own[2]), (forth, flow, back)))
+            forth, flow, back = (
+                torch.where(cover, new, old)
+                for cover, new, old in zip(covered, (own[1], own[0], own[2]), (forth, flow, back))
+            )
         inset = self.inset()
         content = self.card(pictures[0])
         pictures = [torch.where(inset, content, picture) for picture in pictures]
@@ -201,13 +236,16 @@ class _Drawing:
         return self.exposed(pictures, t, flow, motion, still)
 
     def layers(self) -> tuple[tuple[Tensor, Tensor], list[_Layer]]:
-        """The camera's shift, a background that follows it, and sprites, some seen through, that also move on their own, or are held to the
-        screen as a caption is. A quarter of the samples barely moves at all.
+        """The camera's shift, a background that follows it, and sprites, some seen through, that also move on their
+        own, or are held to the screen as a caption is. A quarter of the samples barely moves at all.
         """
         gentle = self.chance(0.25)
         angle, size = self.uniform(0, 2 * math.pi), self.uniform(0.1, 2.5)
         wild = self.displacement(0.15)
-        camera = (torch.where(gentle > 0, size * torch.cos(angle), wild[0]), torch.where(gentle > 0, size * torch.sin(angle), wild[1]))
+        camera = (
+            torch.where(gentle > 0, size * torch.cos(angle), wild[0]),
+            torch.where(gentle > 0, size * torch.sin(angle), wild[1]),
+        )
         zoom = self.uniform(-0.1, 0.2)
         middle = (self.width / 2 + self.uniform(-20, 20), self.height / 2 + self.uniform(-20, 20))
         slow = 1 - 0.9 * gentle
@@ -228,7 +266,9 @@ class _Drawing:
         return camera, found
 
     def inset(self) -> Tensor:
-        """Where a part of the screen stands still whatever moves beside it, [B, 1, H, W] bool: a box, a bar or all of it in a tenth of the samples."""
+        """Where a part of the screen stands still whatever moves beside it, [B, 1, H, W] bool: a box, a bar or all of
+        it in a tenth of the samples.
+        """
         inside = self.chance(0.1)
         for axis, size in ((self.x, self.width), (self.y, self.height)):
             middle, half = self.uniform(0, 1) * size, self.uniform(0.05, 0.4) * size
@@ -237,11 +277,16 @@ class _Drawing:
 
     def card(self, pictures: Tensor) -> Tensor:
         """What such a part shows, [B, 3, H, W]: another sample's picture, with noise from pixel to pixel, or black."""
-        noise = self.uniform(0, 1)[..., None] ** 2 * 0.3 * torch.randn(pictures.shape, generator=self.random).to(self.device)
+        noise = (
+            self.uniform(0, 1)[..., None] ** 2
+            * 0.3
+            * torch.randn(pictures.shape, generator=self.random).to(self.device)
+        )
         return self.chance(0.8)[..., None] * (pictures.roll(1, 0) + self.chance(0.5)[..., None] * noise)
 
     def picture(self, layers: list[_Layer], places: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
-        """All layers at their places, [B, 3, H, W], and where each sprite covers what is behind it, [B, 1, H, W] bool."""
+        """All layers at their places, [B, 3, H, W], and where each sprite covers what is behind it, [B, 1, H,
+        W] bool."""
         picture, covers = layers[0].drawn(places[0]), []
         for layer, place in zip(layers[1:], places[1:], strict=True):
             drawn = layer.drawn(place)
@@ -249,8 +294,12 @@ class _Drawing:
             covers.append(drawn[:, 3:] > 0.5)
         return picture, covers
 
-    def smeared(self, layers: list[_Layer], times: list[Tensor], camera: tuple[Tensor, Tensor], pictures: list[Tensor]) -> list[Tensor]:
-        """The pictures as a shutter sees them that stays open around each time, for at most 6 pixels of the camera's motion."""
+    def smeared(
+        self, layers: list[_Layer], times: list[Tensor], camera: tuple[Tensor, Tensor], pictures: list[Tensor]
+    ) -> list[Tensor]:
+        """The pictures as a shutter sees them that stays open around each time, for at most 6 pixels of the camera's
+        motion.
+        """
         span = torch.minimum(self.uniform(0, 0.5), 6 / (torch.hypot(*camera) + 1e-3))
         result = []
         for picture, time in zip(pictures, times, strict=True):
@@ -261,12 +310,18 @@ class _Drawing:
             result.append(torch.stack(parts).mean(0))
         return result
 
-    def flows(self, motion: _Motion, places: list[tuple[Tensor, Tensor]], times: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Flows of one layer whose positions at the three times are `places`: from t to both frames [B, 4, H, W], from the first to the second
-        [B, 2, H, W], and back.
+    def flows(
+        self, motion: _Motion, places: list[tuple[Tensor, Tensor]], times: list[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Flows of one layer whose positions at the three times are `places`: from t to both frames [B, 4, H, W], from
+        the first to the second [B, 2, H, W], and back.
         """
         first, second = self.flow(motion, places[1], times[0]), self.flow(motion, places[1], times[2])
-        return torch.cat((first, second), 1), self.flow(motion, places[0], times[2]), self.flow(motion, places[2], times[0])
+        return (
+            torch.cat((first, second), 1),
+            self.flow(motion, places[0], times[2]),
+            self.flow(motion, places[2], times[0]),
+        )
 
     def flow(self, motion: _Motion, place: tuple[Tensor, Tensor], time: Tensor) -> Tensor:
         """Where points at layer positions `place` are at a time, less where they are now: [B, 2, H, W]."""
@@ -274,16 +329,22 @@ class _Drawing:
         return torch.stack((x - self.x, y - self.y), 1)
 
     def exposed(self, pictures: list[Tensor], t: Tensor, flow: Tensor, motion: Tensor, still: Tensor) -> Sample:
-        """Changing light and noise; still samples have the same noise everywhere, so that both inputs and the truth are one picture."""
+        """Changing light and noise; still samples have the same noise everywhere, so that both inputs and the truth are
+        one picture.
+        """
         still4, t4 = still[..., None], t[..., None]
         change = (self.chance(0.15) * self.normal(0.12))[..., None] * (1 - still4)
         dark = (1 - self.chance(0.12) * self.uniform(0.5, 0.85))[..., None]
         first, truth, second = (
-            (picture * dark * (1 + change * (time - 0.5))).clamp(0, 1) for picture, time in zip(pictures, (torch.zeros_like(t4), t4, torch.ones_like(t4)))
+            (picture * dark * (1 + change * (time - 0.5))).clamp(0, 1)
+            for picture, time in zip(pictures, (torch.zeros_like(t4), t4, torch.ones_like(t4)))
         )
         plain = [halved_colour(picture) for picture in (first, truth, second)]  # as nearly all video is stored
         often = self.chance(0.5)[..., None]
-        first, truth, second = (torch.where(often > 0, halved, picture) for halved, picture in zip(plain, (first, truth, second), strict=True))
+        first, truth, second = (
+            torch.where(often > 0, halved, picture)
+            for halved, picture in zip(plain, (first, truth, second), strict=True)
+        )
         strength = (self.chance(0.35) * self.uniform(0, 1) ** 2 * 0.04)[..., None]
         coarse = (self.chance(0.4))[..., None]
         noises = [self.grain(coarse) for _ in range(2)]

@@ -1,6 +1,8 @@
-"""Turns a checkpoint into the packaged weights: a safetensors file in half precision, and a JSON file that says where it comes from.
+"""Turns a checkpoint into the packaged weights: a safetensors file in half precision, and a JSON file that says where
+it comes from.
 
-    python -m scripts.train.export out/builtin/best.pt --command "python -m scripts.train.train ..." [--scores scores.json]
+    python -m scripts.train.export out/builtin/best.pt --command "python -m scripts.train.train ..." [--scores
+    scores.json]
 
 Prints what `vsvfi/models/uprnet/spec.py` must say about the file.
 """
@@ -26,10 +28,14 @@ TARGET = Path("vsvfi/weights/builtin/uprnet_builtin.safetensors")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(description="Export a checkpoint as the packaged weights.")
-    parser.add_argument("checkpoint", type=Path, help="best.pt or last.pt of a training run; its averaged weights are taken")
+    parser.add_argument(
+        "checkpoint", type=Path, help="best.pt or last.pt of a training run; its averaged weights are taken"
+    )
     parser.add_argument("--target", type=Path, default=TARGET)
     parser.add_argument("--command", default="", help="how it was trained, for the record")
-    parser.add_argument("--commit", default="", help="of this repository, that it was trained with; default the current one")
+    parser.add_argument(
+        "--commit", default="", help="of this repository, that it was trained with; default the current one"
+    )
     parser.add_argument("--scores", type=Path, help="JSON file of scores to copy into the record")
     given = parser.parse_args(arguments)
     checkpoint = torch.load(given.checkpoint, map_location="cpu", weights_only=True)
@@ -43,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network = architecture.fresh(**checkpoint["config"]).eval()
     network.load_state_dict({key: value.float() for key, value in state.items()})
     result = score(architecture.used(network, SIZE))
-    commit = given.commit or subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = (
+        given.commit
+        or subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    )
     record = {
         "file": given.target.name,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -70,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         },
     }
     given.target.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
-    print(f'Builtin(file="{record["file"]}", sha256="{record["sha256"]}", size={record["size"]})  parameters={record["parameters"]}')
+    print(
+        f'Builtin(file="{record["file"]}", sha256="{record["sha256"]}", size={record["size"]})  '
+        f"parameters={record['parameters']}"
+    )
     print(json.dumps(record["scores"]))
     return 0
 

@@ -1,4 +1,6 @@
-"""Scores a network on scenes that training never sees: `vsvfi.synthetic.scene` with fixed seeds, drawn by another program than the training samples."""
+"""Scores a network on scenes that training never sees: `vsvfi.synthetic.scene` with fixed seeds, drawn by another
+program than the training samples.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def cases(count: int = 4, size: tuple[int, int] = SIZE) -> tuple[Case, ...]:
         for index in range(count):
             shown = scene(FIRST_SEED + index, *size, kind=kind)
             t = (0.5, 0.25, 0.5, 0.75)[index % 4]
-            first, truth, second = (torch.from_numpy(np.ascontiguousarray(shown.frame(time)))[None] for time in (3.0, 3.0 + t, 4.0))
+            first, truth, second = (
+                torch.from_numpy(np.ascontiguousarray(shown.frame(time)))[None] for time in (3.0, 3.0 + t, 4.0)
+            )
             found.append(Case(kind, first, second, truth, t))
     still = scene(FIRST_SEED, *size, kind="textured").frame(3.0)
     image = torch.from_numpy(still)[None]
@@ -56,7 +60,9 @@ def psnr(picture: Tensor, truth: Tensor) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Means over the cases that move: of the network and of frame blending, decibels; the still pair's largest error, in 1/255."""
+    """Means over the cases that move: of the network and of frame blending, decibels; the still pair's largest error,
+    in 1/255.
+    """
 
     psnr: float
     blend: float

@@ -12,9 +12,11 @@ from vsvfi.ops.warp import backward_warp
 
 
 def fresh_network(widths: tuple[int, int, int, int], side: int, first_kernel: int = 3) -> IFRNet:
-    """A network that begins as frame blending (no flow, mask about 1 - t, no residual) and whose features keep their size from layer to layer.
+    """A network that begins as frame blending (no flow, mask about 1 - t, no residual) and whose features keep their
+    size from layer to layer.
 
-    torch's own initial weights shrink features by about 0.6 in each layer, which delays the first useful flow by thousands of steps.
+    torch's own initial weights shrink features by about 0.6 in each layer, which delays the first useful flow by
+    thousands of steps.
     """
     network = IFRNet(widths, side, first_kernel)
     with torch.no_grad():
@@ -24,7 +26,8 @@ def fresh_network(widths: tuple[int, int, int, int], side: int, first_kernel: in
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
                 module.bias.zero_()
             if isinstance(module, nn.PReLU):
-                # slopes of both signs: comparing two frames needs even functions, from which plain rectifiers are slow to build one
+                # slopes of both signs: comparing two frames needs even functions, from which plain rectifiers are slow
+                # to build one
                 module.weight.uniform_(-0.7, 0.7)
             if isinstance(module, ResidualBlock):
                 module.conv5.weight *= 0.3
@@ -32,7 +35,9 @@ def fresh_network(widths: tuple[int, int, int, int], side: int, first_kernel: in
             _compare_frames(decoder, coarsest=decoder is network.decoder4)
             last = decoder.convblock.get_submodule("2")
             assert isinstance(last, nn.ConvTranspose2d)
-            nn.init.normal_(last.weight, std=(last.in_channels * 4) ** -0.5)  # four taps of the kernel reach each output
+            nn.init.normal_(
+                last.weight, std=(last.in_channels * 4) ** -0.5
+            )  # four taps of the kernel reach each output
             last.weight[:, : 8 if decoder is network.decoder1 else 4] = 0
             _carry_time(decoder, coarsest=decoder is network.decoder4, finest=decoder is network.decoder1)
     return network
@@ -52,7 +57,11 @@ def _compare_frames(decoder: Decoder, *, coarsest: bool) -> None:
 
 def _carry_time(decoder: Decoder, *, coarsest: bool, finest: bool) -> None:
     """Reserve one channel that brings t unchanged to every level, and to the mask, which so begins near 1 - t."""
-    first, block, last = decoder.convblock.get_submodule("0.0"), decoder.convblock.get_submodule("1"), decoder.convblock.get_submodule("2")
+    first, block, last = (
+        decoder.convblock.get_submodule("0.0"),
+        decoder.convblock.get_submodule("1"),
+        decoder.convblock.get_submodule("2"),
+    )
     activation = decoder.convblock.get_submodule("0.1")
     assert isinstance(first, nn.Conv2d)
     assert isinstance(activation, nn.PReLU)
@@ -72,7 +81,8 @@ def _carry_time(decoder: Decoder, *, coarsest: bool, finest: bool) -> None:
 
 def output_weights(network: IFRNet) -> list[Tensor]:
     """Weights whose outputs are flows, masks and colours."""
-    return [decoder.convblock.get_submodule("2").weight for decoder in network.modules() if isinstance(decoder, Decoder)]  # type: ignore[misc]
+    last = (decoder.convblock.get_submodule("2") for decoder in network.modules() if isinstance(decoder, Decoder))
+    return [layer.weight for layer in last if isinstance(layer, nn.ConvTranspose2d)]
 
 
 def estimate(network: IFRNet, sample: Sample) -> Estimate:
@@ -85,4 +95,6 @@ def estimate(network: IFRNet, sample: Sample) -> Estimate:
     return Estimate([picture], [level[0].float() for level in levels], sample.flow, residual)
 
 
-IFRNET = Architecture({"widths": (16, 32, 48, 64), "side": 16, "first_kernel": 3}, fresh_network, output_weights, estimate)
+IFRNET = Architecture(
+    {"widths": (16, 32, 48, 64), "side": 16, "first_kernel": 3}, fresh_network, output_weights, estimate
+)

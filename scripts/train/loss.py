@@ -1,4 +1,6 @@
-"""What training minimises: the picture's error at every pixel and at every scale, and the error of the flows at every level."""
+"""What training minimises: the picture's error at every pixel and at every scale, and the error of the flows at every
+level.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def deviation(error: Tensor, softness: float = 1e-3) -> Tensor:
 
 
 def laplacian(error: Tensor, levels: int = 4) -> Tensor:
-    """Mean absolute error of the Laplacian pyramid (which is linear, so that one pyramid of the error suffices): [B, 3, H, W] -> []."""
+    """Mean absolute error of the Laplacian pyramid (which is linear, so that one pyramid of the error suffices): [B, 3,
+    H, W] -> [].
+    """
     total = error.new_zeros(())
     for level in range(levels):
         smaller = functional.avg_pool2d(error, 2)
@@ -35,7 +39,9 @@ def laplacian(error: Tensor, levels: int = 4) -> Tensor:
 
 
 def census(picture: Tensor, truth: Tensor, reach: int = 3) -> Tensor:
-    """How differently each pixel [B, 3, H, W] stands to its neighbours within `reach`: edges count, brightness does not (soft ternary census, UnFlow)."""
+    """How differently each pixel [B, 3, H, W] stands to its neighbours within `reach`: edges count, brightness does not
+    (soft ternary census, UnFlow).
+    """
 
     side = 2 * reach + 1
 
@@ -51,9 +57,11 @@ def census(picture: Tensor, truth: Tensor, reach: int = 3) -> Tensor:
 
 
 def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
-    """Mean error of the flows [B, 4, h, w] of all levels, in pixels of the full size, against the exact one [B, 4, H, W].
+    """Mean error of the flows [B, 4, h, w] of all levels, in pixels of the full size, against the exact one [B, 4, H,
+    W].
 
-    Relative to the mean motion of each sample: otherwise the few large motions, which are learnt last, drown the small ones, which are learnt first.
+    Relative to the mean motion of each sample: otherwise the few large motions, which are learnt last, drown the small
+    ones, which are learnt first.
     """
     total = truth.new_zeros(())
     motion = truth.abs().mean((1, 2, 3), keepdim=True) + 0.1
@@ -76,7 +84,13 @@ def losses(
         "flow": distillation(estimate.flows, estimate.exact),
         "still": ((error.abs() + estimate.residual.abs()).mean((1, 2, 3)) * sample.still).sum() / len(sample.still),
     }
-    total = parts["charbonnier"] + 0.5 * parts["laplacian"] + deviation_weight * parts["deviation"] + flow_weight * parts["flow"] + 4 * parts["still"]
+    total = (
+        parts["charbonnier"]
+        + 0.5 * parts["laplacian"]
+        + deviation_weight * parts["deviation"]
+        + flow_weight * parts["flow"]
+        + 4 * parts["still"]
+    )
     if census_weight:
         parts["census"] = census(estimate.pictures[-1], sample.truth)
         total = total + census_weight * parts["census"]
@@ -85,4 +99,8 @@ def losses(
         total = total + 0.25 * charbonnier(picture - truth) / len(estimate.pictures)
     blended = sample.first + sample.t.reshape(-1, 1, 1, 1) * (sample.second - sample.first) - sample.truth
     values = {name: float(part.detach()) for name, part in parts.items()}
-    return total, {**values, "blend": float(charbonnier(blended)), "no_flow": float(distillation([torch.zeros_like(estimate.exact)], estimate.exact))}
+    return total, {
+        **values,
+        "blend": float(charbonnier(blended)),
+        "no_flow": float(distillation([torch.zeros_like(estimate.exact)], estimate.exact)),
+    }

@@ -1,6 +1,8 @@
-"""Muon with AdamW's step size: momentum whose matrix is made orthogonal, so that rare directions of a layer's weights move as far as common ones.
+"""Muon with AdamW's step size: momentum whose matrix is made orthogonal, so that rare directions of a layer's weights
+move as far as common ones.
 
-For the weights of convolutions, seen as matrices; a small network leaves the plateau at the start of training several times sooner with it.
+For the weights of convolutions, seen as matrices; a small network leaves the plateau at the start of training several
+times sooner with it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Args: parameters of two or more dimensions; rate; momentum (Nesterov); decay of the weights."""
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(list(parameters), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()

@@ -1,4 +1,6 @@
-"""What storing a picture as video does to it: colour at half the resolution, and coefficients of blocks rounded to steps. Knows no sample."""
+"""What storing a picture as video does to it: colour at half the resolution, and coefficients of blocks rounded to
+steps. Knows no sample.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _TO_YUV = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, 
 
 
 def halved_colour(picture: Tensor) -> Tensor:
-    """[B, 3, H, W] RGB with its colour differences at half the resolution and back (4:2:0); brightness stays. H and W must be even."""
+    """[B, 3, H, W] RGB with its colour differences at half the resolution and back (4:2:0); brightness stays. H and W
+    must be even.
+    """
     yuv = _converted(picture, _matrix(picture.device))
     small = functional.avg_pool2d(yuv[:, 1:], 2)
     colour = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
@@ -24,7 +28,8 @@ def halved_colour(picture: Tensor) -> Tensor:
 
 
 def quantised(picture: Tensor, step: Tensor) -> Tensor:
-    """[B, 3, H, W] RGB as a codec keeps it: the cosine transform of every block, rounded to multiples of a step that grows with the frequency.
+    """[B, 3, H, W] RGB as a codec keeps it: the cosine transform of every block, rounded to multiples of a step that
+    grows with the frequency.
 
     Args:
         picture: sides must be multiples of 8.

@@ -2,12 +2,15 @@
 
     python -m scripts.train.train --out out/builtin --steps 6000
     python -m scripts.train.train --out out/builtin --steps 6000 --resume
-    python -m scripts.train.train --out out/builtin --steps 6000 --weights vsvfi/weights/builtin/uprnet_builtin.safetensors --ease 0     # goes on from weights
+    python -m scripts.train.train --out out/builtin --steps 6000 --weights
+    vsvfi/weights/builtin/uprnet_builtin.safetensors --ease 0     # goes on from weights
 
-    torchrun --nproc-per-node 2 -m scripts.train.train --out out/builtin --threads 1      # two single-threaded processes use two cores best
+    torchrun --nproc-per-node 2 -m scripts.train.train --out out/builtin --threads 1      # two single-threaded
+    processes use two cores best
 
-Writes into the folder `--out`: `last.pt` (everything needed to go on), `best.pt` (the averaged weights with the best held-out score), `curve.csv`,
-`sample-*.png`. Progress goes to stderr. A resumed run continues bit for bit on the same machine with the same number of threads.
+Writes into the folder `--out`: `last.pt` (everything needed to go on), `best.pt` (the averaged weights with the best
+held-out score), `curve.csv`, `sample-*.png`. Progress goes to stderr. A resumed run continues bit for bit on the same
+machine with the same number of threads.
 """
 
 from __future__ import annotations
@@ -43,8 +46,9 @@ ARCHITECTURES = {"ifrnet": IFRNET, "uprnet": UPRNET}
 class Settings:
     """What a run does.
 
-    The learning rate rises during `warmup` steps, stays, and falls to zero from the share `decay_from` of the run on. During the first share `ease` samples
-    are of half the size, twice as many, and move less. The run lasts `steps`, or `minutes` where given (then it is not reproducible bit for bit).
+    The learning rate rises during `warmup` steps, stays, and falls to zero from the share `decay_from` of the run on.
+    During the first share `ease` samples are of half the size, twice as many, and move less. The run lasts `steps`, or
+    `minutes` where given (then it is not reproducible bit for bit).
     """
 
     out: Path
@@ -90,12 +94,18 @@ class Trainer:
             self.network.load_state_dict(load_file(settings.weights))
         self.average: AnyInterpolator = copy.deepcopy(self.network).eval()
         outputs = {id(weight) for weight in self.architecture.outputs(self.network)}
-        matrices = [weight for weight in self.network.parameters() if weight.ndim > 1 and id(weight) not in outputs and settings.muon]
+        matrices = [
+            weight
+            for weight in self.network.parameters()
+            if weight.ndim > 1 and id(weight) not in outputs and settings.muon
+        ]
         chosen = {id(weight) for weight in matrices}
         others = [weight for weight in self.network.parameters() if id(weight) not in chosen]
         if settings.compile:
             compile_blocks(self.network)
-        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.0)]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(others, lr=settings.rate, betas=(0.9, 0.99), weight_decay=0.0)
+        ]
         if matrices:
             self.optimisers.append(Muon(matrices, lr=settings.rate))
         self.step = 0
@@ -145,7 +155,9 @@ class Trainer:
                 group["lr"] = self.rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half):
             estimate = self.architecture.estimate(self.network, sample)
-        total, parts = losses(estimate, sample, self.flow_weight(), self.settings.deviation_weight, self.settings.census_weight)
+        total, parts = losses(
+            estimate, sample, self.flow_weight(), self.settings.deviation_weight, self.settings.census_weight
+        )
         self.network.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         elapsed = self._shared(self.elapsed + time.monotonic() - began)
@@ -166,10 +178,14 @@ class Trainer:
         if self.workers == 1:
             return elapsed
         gradients = [weight.grad for weight in self.network.parameters() if weight.grad is not None]
-        flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), torch.tensor([elapsed], device=self.device)])
+        flat = torch.cat(
+            [*(gradient.reshape(-1) for gradient in gradients), torch.tensor([elapsed], device=self.device)]
+        )
         distributed.all_reduce(flat)
         flat /= self.workers
-        for gradient, part in zip(gradients, torch.split(flat[:-1], [gradient.numel() for gradient in gradients]), strict=True):
+        for gradient, part in zip(
+            gradients, torch.split(flat[:-1], [gradient.numel() for gradient in gradients]), strict=True
+        ):
             gradient.copy_(part.view_as(gradient))
         return float(flat[-1])
 
@@ -202,9 +218,11 @@ class Trainer:
 
 
 def compile_blocks(network: nn.Module) -> None:
-    """Let torch.compile make code for the blocks of layers in a network, which hold no operator of ours; weights and their names stay as they are.
+    """Let torch.compile make code for the blocks of layers in a network, which hold no operator of ours; weights and
+    their names stay as they are.
 
-    For any size and batch, as samples have several and every level of a pyramid its own. All blocks share the code that torch counts compilations of.
+    For any size and batch, as samples have several and every level of a pyramid its own. All blocks share the code that
+    torch counts compilations of.
     """
     blocks = _blocks(network)
     torch._dynamo.config.recompile_limit = 8 * len(blocks)
@@ -214,7 +232,11 @@ def compile_blocks(network: nn.Module) -> None:
 
 def _blocks(network: nn.Module) -> list[nn.Module]:
     """The largest `nn.Sequential` in a network."""
-    return [block for child in network.children() for block in ([child] if isinstance(child, nn.Sequential) else _blocks(child))]
+    return [
+        block
+        for child in network.children()
+        for block in ([child] if isinstance(child, nn.Sequential) else _blocks(child))
+    ]
 
 
 def train(settings: Settings, *, resume: bool = False) -> Trainer:
@@ -231,8 +253,15 @@ def train(settings: Settings, *, resume: bool = False) -> Trainer:
             sums[name] = sums.get(name, 0.0) + value
         if trainer.step % 50 == 0 and trainer.worker == 0:
             pace = (time.monotonic() - began) / max(1, trainer.step - since)
-            shown = "  ".join(f"{name} {value / max(1, trainer.step % settings.every or settings.every):.4f}" for name, value in sums.items())
-            print(f"step {trainer.step} ({trainer.progress():.0%})  {shown}  {pace:.2f} s/step", file=sys.stderr, flush=True)
+            shown = "  ".join(
+                f"{name} {value / max(1, trainer.step % settings.every or settings.every):.4f}"
+                for name, value in sums.items()
+            )
+            print(
+                f"step {trainer.step} ({trainer.progress():.0%})  {shown}  {pace:.2f} s/step",
+                file=sys.stderr,
+                flush=True,
+            )
         if trainer.step % settings.every == 0 or trainer.progress() >= 1 or trainer.step == settings.until:
             if trainer.worker == 0:
                 _report(trainer, {name: value / settings.every for name, value in sums.items()}, sample, picture)
@@ -245,9 +274,18 @@ def _report(trainer: Trainer, means: dict[str, float], sample: Sample, picture: 
     settings = trainer.settings
     result: Score = score(trainer.architecture.used(trainer.average, SIZE), settings.heldout)
     gains = "  ".join(f"{kind} {gain:+.2f}" for kind, gain in result.by_kind.items())
-    line = f"held out {result.psnr:.2f} dB, blending {result.blend:.2f}; gain: {gains}; still {result.still_error:.2f}/255"
+    line = (
+        f"held out {result.psnr:.2f} dB, blending {result.blend:.2f}; gain: {gains}; still {result.still_error:.2f}/255"
+    )
     print(f"step {trainer.step}: {line}", file=sys.stderr, flush=True)
-    row = {"step": trainer.step, "rate": trainer.rate(), **means, "heldout": result.psnr, "heldout_blend": result.blend, "still_error": result.still_error}
+    row = {
+        "step": trainer.step,
+        "rate": trainer.rate(),
+        **means,
+        "heldout": result.psnr,
+        "heldout_blend": result.blend,
+        "still_error": result.still_error,
+    }
     curve = settings.out / "curve.csv"
     fresh = not curve.exists()
     with curve.open("a", newline="") as file:
@@ -266,7 +304,9 @@ def _report(trainer: Trainer, means: dict[str, float], sample: Sample, picture: 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description="Train the packaged model from procedural samples.")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, curve and sample pictures (git ignores out/)")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for checkpoints, curve and sample pictures (git ignores out/)"
+    )
     for name, kind in (
         ("steps", int),
         ("seed", int),
@@ -293,15 +333,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"default {default}")
     parser.add_argument("--weights", type=Path, help="a safetensors file of weights to begin with")
     parser.add_argument("--architecture", choices=sorted(ARCHITECTURES), default="uprnet")
-    parser.add_argument("--adam", action="store_true", help="AdamW for all weights instead of Muon for those of convolutions")
+    parser.add_argument(
+        "--adam", action="store_true", help="AdamW for all weights instead of Muon for those of convolutions"
+    )
     parser.add_argument("--full-precision", action="store_true", help="no bfloat16")
-    parser.add_argument("--compile", action="store_true", help="torch.compile for blocks of layers (needs a C++ compiler on a CPU, Triton on CUDA)")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile for blocks of layers (needs a C++ compiler on a CPU, Triton on CUDA)",
+    )
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
     given = vars(parser.parse_args(arguments))
     if given["width"] and given["architecture"] != "uprnet":
         parser.error(f"--width {given['width']} is for --architecture uprnet; leave it out")
-    resume, threads, half, muon = given.pop("resume"), given.pop("threads"), not given.pop("full_precision"), not given.pop("adam")
+    resume, threads, half, muon = (
+        given.pop("resume"),
+        given.pop("threads"),
+        not given.pop("full_precision"),
+        not given.pop("adam"),
+    )
     if threads:
         torch.set_num_threads(threads)
     if "WORLD_SIZE" in os.environ:  # under torchrun

@@ -17,14 +17,18 @@ LEVELS = 3
 
 
 def fresh_network(width: int) -> UPRNet:
-    """A network that begins as frame blending: no flow, equal masks, no residual. Its features keep their size from layer to layer."""
+    """A network that begins as frame blending: no flow, equal masks, no residual. Its features keep their size from
+    layer to layer.
+    """
     network = UPRNet(width, levels=LEVELS)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
             if isinstance(module, nn.ConvTranspose2d):
-                nn.init.normal_(module.weight, std=(module.in_channels * 4 / 2) ** -0.5)  # four taps of the kernel reach each output
+                nn.init.normal_(
+                    module.weight, std=(module.in_channels * 4 / 2) ** -0.5
+                )  # four taps of the kernel reach each output
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
                 module.bias.zero_()
         _normalise(network.feat_pyramid)
@@ -35,8 +39,14 @@ def fresh_network(width: int) -> UPRNet:
 
 
 def _normalise(pyramid: FeaturePyramid) -> None:
-    """Give every layer's output a mean of 0 and a deviation of 1 on natural-looking noise: products of features that shrink from layer to layer vanish."""
-    x = sum(functional.interpolate(torch.randn(4, 3, 128 >> level, 128 >> level), size=(128, 128), mode="bilinear") * 2.0**level for level in range(6))
+    """Give every layer's output a mean of 0 and a deviation of 1 on natural-looking noise: products of features that
+    shrink from layer to layer vanish.
+    """
+    x = sum(
+        functional.interpolate(torch.randn(4, 3, 128 >> level, 128 >> level), size=(128, 128), mode="bilinear")
+        * 2.0**level
+        for level in range(6)
+    )
     assert isinstance(x, Tensor)
     x = 0.5 + 0.2 * x / x.std()
     for stage in range(3):
@@ -54,8 +64,8 @@ def _normalise(pyramid: FeaturePyramid) -> None:
 def _keep_the_flow(estimator: MotionEstimator) -> None:
     """Let the estimator begin by passing on the flow so far, so that every level learns a correction.
 
-    The four components travel on channels of their own, each as a pair of opposite signs, from which a leaky rectifier can be undone:
-    x = (leaky(x) - leaky(-x)) / (1 + slope).
+    The four components travel on channels of their own, each as a pair of opposite signs, from which a leaky rectifier
+    can be undone: x = (leaky(x) - leaky(-x)) / (1 + slope).
     """
     layers = [estimator.get_submodule(f"conv_layer{number}.0") for number in range(1, 7)]
     first, *between, last = [layer for layer in layers if isinstance(layer, nn.Conv2d)]

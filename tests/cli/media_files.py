@@ -27,7 +27,9 @@ def ffmpeg() -> str:
 
 
 def run_ffmpeg(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([ffmpeg(), "-hide_banner", "-nostdin", "-y", *map(str, arguments)], capture_output=True, check=False, timeout=60)
+    return subprocess.run(
+        [ffmpeg(), "-hide_banner", "-nostdin", "-y", *map(str, arguments)], capture_output=True, check=False, timeout=60
+    )
 
 
 def make(path: Path, *arguments: object) -> Path:
@@ -38,7 +40,10 @@ def make(path: Path, *arguments: object) -> Path:
 
 def flash_video(path: Path, *, rate: str = "24000/1001", offset: float = 0.0, seconds: float = 2.0) -> Path:
     """Black, and white from one second on, when a tone begins; the pictures may start later than the sound."""
-    picture = f"color=black:size=96x64:rate={rate}:duration={seconds},drawbox=enable='gte(t+{offset},{FLASH}-0.001)':color=white:t=fill"
+    picture = (
+        f"color=black:size=96x64:rate={rate}:duration={seconds},"
+        f"drawbox=enable='gte(t+{offset},{FLASH}-0.001)':color=white:t=fill"
+    )
     sound = f"aevalsrc='sin(880*2*PI*t)*gte(t,{FLASH})':duration={seconds + offset}"
     inputs = ["-itsoffset", offset, "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]
     return make(path, *inputs, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-colorspace", "bt709", "-c:a", "flac")
@@ -46,7 +51,16 @@ def flash_video(path: Path, *, rate: str = "24000/1001", offset: float = 0.0, se
 
 def moving_video(path: Path, *extra: object, frames: int = 8, rate: str = "25", source: str = "testsrc2") -> Path:
     """A test picture that moves."""
-    return make(path, "-f", "lavfi", "-i", f"{source}=size=96x64:rate={rate}", "-frames:v", frames, *(extra or ("-c:v", "libx264", "-pix_fmt", "yuv420p")))
+    return make(
+        path,
+        "-f",
+        "lavfi",
+        "-i",
+        f"{source}=size=96x64:rate={rate}",
+        "-frames:v",
+        frames,
+        *(extra or ("-c:v", "libx264", "-pix_fmt", "yuv420p")),
+    )
 
 
 def packets(path: Path, stream: str) -> list[tuple[float, float]]:
@@ -66,7 +80,21 @@ def listing(path: Path) -> str:
 
 def luma(path: Path) -> NDArray[np.uint8]:
     """Mean luma of every frame."""
-    done = run_ffmpeg("-v", "error", "-i", path, "-map", "0:v:0", "-vf", "scale=1:1:flags=area,format=gray", "-f", "rawvideo", "-fps_mode", "passthrough", "-")
+    done = run_ffmpeg(
+        "-v",
+        "error",
+        "-i",
+        path,
+        "-map",
+        "0:v:0",
+        "-vf",
+        "scale=1:1:flags=area,format=gray",
+        "-f",
+        "rawvideo",
+        "-fps_mode",
+        "passthrough",
+        "-",
+    )
     return np.frombuffer(done.stdout, np.uint8)
 
 

@@ -14,7 +14,8 @@ from vsvfi.cli.bench import PHASES, moving_clip, write_random_weights
 
 @pytest.fixture
 def threads() -> Iterator[tuple[str, str]]:
-    """Options for one thread, which is steadier on a busy machine; what they set holds for the process and is set back."""
+    """Options for one thread, which is steadier on a busy machine; what they set holds for the process and is
+    set back."""
     import torch
     import vapoursynth as vs
 
@@ -45,7 +46,9 @@ def test_people_get_a_table_and_no_json(capsys: pytest.CaptureFixture[str], thre
 
 
 @pytest.mark.parametrize(("load", "told"), [(5.9, True), (0.1, False), (None, False)])
-def test_a_busy_machine_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, load: float | None, told: bool) -> None:
+def test_a_busy_machine_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, load: float | None, told: bool
+) -> None:
     def average() -> tuple[float, float, float]:
         if load is None:
             raise OSError("no load average here")

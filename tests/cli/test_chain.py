@@ -1,4 +1,6 @@
-"""Two programs and a pipe: success, every way to fail, and being interrupted. Plain scripts without torch, so that it is quick."""
+"""Two programs and a pipe: success, every way to fail, and being interrupted. Plain scripts without torch, so that it
+is quick.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def write(folder: Path, *, length: int = 20, delay: float = 0, body: str = "pass
     return path
 
 
-def chain(folder: Path, script: Path, *extra: str, program: str = "", overwrite: bool = False, **keywords: Any) -> Outcome:
+def chain(
+    folder: Path, script: Path, *extra: str, program: str = "", overwrite: bool = False, **keywords: Any
+) -> Outcome:
     facts = folder / "facts.json"
 
     def command(raw: Mapping[str, Any], unfinished: Path) -> Sequence[str]:
@@ -67,7 +71,9 @@ def left(folder: Path) -> set[str]:
 
 def test_the_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    outcome = chain(tmp_path, write(tmp_path, delay=0.05), report=lambda done, frames, rate: told.append((done, frames)))
+    outcome = chain(
+        tmp_path, write(tmp_path, delay=0.05), report=lambda done, frames, rate: told.append((done, frames))
+    )
     assert outcome.frames == 20
     assert 0 < outcome.running <= outcome.total
     assert left(tmp_path) == {"out.mkv"}
@@ -167,8 +173,12 @@ def test_an_ffmpeg_that_misbehaves(tmp_path: Path, body: str, told: str) -> None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="stands in for ffmpeg with a shell script")
-@pytest.mark.parametrize("body", ["exec 0<&-; sleep 1000", "trap '' TERM; exec 0<&-; sleep 1000", "exec sleep 1000 <&-"])
-def test_an_ffmpeg_that_never_ends_is_stopped_with_its_children(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "body", ["exec 0<&-; sleep 1000", "trap '' TERM; exec 0<&-; sleep 1000", "exec sleep 1000 <&-"]
+)
+def test_an_ffmpeg_that_never_ends_is_stopped_with_its_children(
+    tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("vsvfi.cli.chain._GRACE", 1.0)
     monkeypatch.setattr("vsvfi.cli.process._PATIENCE", 1.0)
     before = time.monotonic()
@@ -298,7 +308,9 @@ def _children(parent: int) -> list[int]:
 
 
 def _runs(pid: int) -> bool:
-    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
+    listed = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
     return bool(listed) and not listed.startswith("Z")
 
 

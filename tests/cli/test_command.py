@@ -1,4 +1,6 @@
-"""The command as a process: broken pipes, closed streams, odd encodings and folders; one line on stderr, never a traceback."""
+"""The command as a process: broken pipes, closed streams, odd encodings and folders; one line on stderr, never a
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,9 @@ def test_an_interrupted_process_says_nothing() -> None:
     script = "import time; from vsvfi import cli; from vsvfi.cli import models\n"
     script += "def wait():\n    print('here', flush=True)\n    time.sleep(60)\n"
     script += "models.list_models = wait\nimport sys; sys.exit(cli.main(['models']))"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "here\n"
         time.sleep(0.1)
@@ -122,12 +126,17 @@ def test_an_interrupted_process_says_nothing() -> None:
     ("error", "told"),
     [
         (MemoryError(), "vsvfi: out of memory; "),
-        (ImportError("libtorch.so: cannot open"), "vsvfi: a package cannot be imported (ImportError: libtorch.so: cannot open); 'vsvfi doctor'"),
+        (
+            ImportError("libtorch.so: cannot open"),
+            "vsvfi: a package cannot be imported (ImportError: libtorch.so: cannot open); 'vsvfi doctor'",
+        ),
         (PermissionError(13, "Permission denied", "/a"), "vsvfi: Permission denied: '/a'"),
         (RuntimeError("one\ntwo"), "vsvfi: internal error (RuntimeError: one); VSVFI_DEBUG=1 shows where"),
     ],
 )
-def test_whatever_a_command_raises_is_one_line(error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_whatever_a_command_raises_is_one_line(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken() -> None:
         raise error
 
@@ -146,7 +155,9 @@ def test_whatever_a_command_raises_is_one_line(error: Exception, told: str, monk
 # --- the list of models
 
 
-def table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int, *arguments: str) -> list[str]:
+def table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int, *arguments: str
+) -> list[str]:
     monkeypatch.setenv("COLUMNS", str(columns))
     assert cli.main(["models", *arguments]) == 0
     return capsys.readouterr().out.splitlines()
@@ -154,7 +165,9 @@ def table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], c
 
 @pytest.mark.parametrize("columns", [200, 100, 80, 60, 40, 20])
 @pytest.mark.parametrize("verbose", [False, True])
-def test_the_list_fits_the_terminal(columns: int, verbose: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_fits_the_terminal(
+    columns: int, verbose: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = table(monkeypatch, capsys, columns, *(["-v"] if verbose else []))
     assert max(map(len, lines)) <= columns
     text = " ".join(" ".join(lines).split())
@@ -167,14 +180,18 @@ def test_the_list_fits_the_terminal(columns: int, verbose: bool, monkeypatch: py
         assert all(part in squeezed for part in model.note.split(" "))
 
 
-def test_a_program_gets_one_line_for_each_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_gets_one_line_for_each_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     for arguments, hidden in ((["models"], True), (["models", "-v"], False)):
         assert cli.main(arguments) == 0
         lines = capsys.readouterr().out.splitlines()
         models_listed = vsvfi.list_models()
         assert [line.split()[0] for line in lines] == ["NAME", *(model.name for model in models_listed)]
-        assert all(model.note in line and model.licence in line for model, line in zip(models_listed, lines[1:], strict=True))
+        assert all(
+            model.note in line and model.licence in line for model, line in zip(models_listed, lines[1:], strict=True)
+        )
         assert ("hub:" not in "".join(lines)) == hidden
 
 
@@ -208,7 +225,10 @@ def test_doctor_says_what_is_missing_and_what_to_do(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(inventory, "load", lambda name: "ImportError: no libvapoursynth")
     found = inventory.examine_programs()
     text = "\n".join(inventory.lines(found))
-    assert "vspipe           MISSING: vspipe was not found; install VapourSynth into this environment: pip install vapoursynth" in text
+    assert (
+        "vspipe           MISSING: vspipe was not found; install VapourSynth into this environment: pip install "
+        "vapoursynth" in text
+    )
     assert "ffmpeg           MISSING: ffmpeg was not found; install it" in text
     assert "MISSING: VapourSynth does not work here (ImportError: no libvapoursynth); pip install vapoursynth" in text
     assert "MISSING: there is no ffmpeg; see above" in text
@@ -220,14 +240,19 @@ def test_doctor_names_programs_that_do_not_work(monkeypatch: pytest.MonkeyPatch,
     broken.write_text("#!/bin/sh\necho 'libx.so: cannot open' >&2\nexit 127\n")
     broken.chmod(0o755)
     text.write_text("not a program")
-    for path, told in ((broken, "does not work (libx.so: cannot open); install ffmpeg again"), (text, "does not run (")):
+    for path, told in (
+        (broken, "does not work (libx.so: cannot open); install ffmpeg again"),
+        (text, "does not run ("),
+    ):
         monkeypatch.setattr(programs, "find_ffmpeg", lambda path=path: str(path))
         assert told in str(entries(inventory.examine_programs()["programs"])["ffmpeg"]["missing"])
 
 
 def test_doctor_lists_encoders_and_says_which_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_ffmpegs", lambda: iter(["one", "two"]))
-    monkeypatch.setattr(programs, "encoders", lambda path: frozenset({"one": {"libx264"}, "two": {"libx264", "hevc_nvenc"}}[path]))
+    monkeypatch.setattr(
+        programs, "encoders", lambda path: frozenset({"one": {"libx264"}, "two": {"libx264", "hevc_nvenc"}}[path])
+    )
     found = entries(inventory._encoders())
     assert found["libx264"]["path"] == "one"
     assert found["hevc_nvenc"]["path"] == "two"
@@ -266,10 +291,16 @@ def test_lazy_names_are_listed() -> None:
 @pytest.mark.parametrize("version", ["3.6", "3.8", "3.10", "3.11"])
 def test_an_old_python_reads_the_sentence(version: str) -> None:
     home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = next((path for path in sorted(home.glob(f"versions/{version}.*/bin/python"))), None) or shutil.which(f"python{version}")
+    found = next((path for path in sorted(home.glob(f"versions/{version}.*/bin/python"))), None) or shutil.which(
+        f"python{version}"
+    )
     if found is None:
         pytest.skip(f"Python {version} is not here")
-    done = subprocess.run([str(found), "-B", "-c", "import vsvfi"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [str(found), "-B", "-c", "import vsvfi"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"ImportError: vsvfi needs Python 3.12 or newer; this is Python {version}.")
+    assert done.stderr.splitlines()[-1].startswith(
+        f"ImportError: vsvfi needs Python 3.12 or newer; this is Python {version}."
+    )
     assert "SyntaxError" not in done.stderr

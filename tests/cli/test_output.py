@@ -59,7 +59,10 @@ def test_the_source_is_known_by_every_name(tmp_path: Path, link: str) -> None:
     source.write_bytes(b"source")
     other = tmp_path / "other.mkv"
     other.symlink_to(source) if link == "symlink" else other.hardlink_to(source)
-    with pytest.raises(VsvfiError, match="is the source itself; choose another name"), Output(other, [source], overwrite=True):
+    with (
+        pytest.raises(VsvfiError, match="is the source itself; choose another name"),
+        Output(other, [source], overwrite=True),
+    ):
         pass
     with pytest.raises(VsvfiError, match="is the source itself"), Output(source, [other], overwrite=True):
         pass
@@ -214,7 +217,10 @@ def test_long_names(tmp_path: Path, length: int) -> None:
 
 
 def test_a_name_that_is_too_long(tmp_path: Path) -> None:
-    with pytest.raises(VsvfiError, match=r"cannot be written \(File name too long.*; choose a shorter name"), Output(tmp_path / ("x" * 300 + ".mkv")):
+    with (
+        pytest.raises(VsvfiError, match=r"cannot be written \(File name too long.*; choose a shorter name"),
+        Output(tmp_path / ("x" * 300 + ".mkv")),
+    ):
         pass
 
 
@@ -236,7 +242,10 @@ def test_no_folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert names(tmp_path) == set()
 
 
-@pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "you may write to"), (errno.EIO, "another name")])
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "you may write to"), (errno.EIO, "another name")],
+)
 def test_a_folder_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str) -> None:
     with Output(tmp_path / "a.mkv") as claimed:
 

@@ -38,12 +38,22 @@ def with_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def test_vspipe_is_that_of_this_environment() -> None:
     assert Path(programs.find_vspipe()).parent.name == "vapoursynth"
-    done = subprocess.run([programs.find_vspipe(), "--version"], env=programs.vspipe_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [programs.find_vspipe(), "--version"],
+        env=programs.vspipe_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "VapourSynth" in done.stdout
 
 
-@pytest.mark.parametrize(("name", "ours", "theirs"), [("OMP_WAIT_POLICY", "PASSIVE", "ACTIVE"), ("MALLOC_ARENA_MAX", "1", "4")])
-def test_vspipe_is_told_how_to_wait_and_to_keep_memory(monkeypatch: pytest.MonkeyPatch, name: str, ours: str, theirs: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "ours", "theirs"), [("OMP_WAIT_POLICY", "PASSIVE", "ACTIVE"), ("MALLOC_ARENA_MAX", "1", "4")]
+)
+def test_vspipe_is_told_how_to_wait_and_to_keep_memory(
+    monkeypatch: pytest.MonkeyPatch, name: str, ours: str, theirs: str
+) -> None:
     monkeypatch.delenv(name, raising=False)
     assert programs.vspipe_environment()[name] == ours
     monkeypatch.setenv(name, theirs)

@@ -1,4 +1,6 @@
-"""`vsvfi render` on small videos: what comes out is in sync, tagged and whole; what cannot work is refused in one sentence."""
+"""`vsvfi render` on small videos: what comes out is in sync, tagged and whole; what cannot work is refused in one
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,26 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def render(weights: Path, video: Path, output: Path, *extra: object) -> Summary:
     """Through the command line; libx264 because it starts faster."""
-    options = ("--model", MODEL, "--weights", weights, "--device", "cpu", "--encoder", "libx264", "--preset", "ultrafast", "--json", *extra)
-    done = subprocess.run([sys.executable, "-m", "vsvfi", "render", video, "-o", output, *map(str, options)], capture_output=True, text=True, check=False)
+    options = (
+        "--model",
+        MODEL,
+        "--weights",
+        weights,
+        "--device",
+        "cpu",
+        "--encoder",
+        "libx264",
+        "--preset",
+        "ultrafast",
+        "--json",
+        *extra,
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "vsvfi", "render", video, "-o", output, *map(str, options)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert not output.with_name(output.name + ".partial").exists()
     return Summary(**json.loads(done.stdout))
@@ -53,7 +73,12 @@ def test_sound_is_kept_and_in_sync(tmp_path: Path, weights: Path, offset: float)
     video = flash_video(tmp_path / "in.mkv", offset=offset)
     output = tmp_path / "out.mkv"
     summary = render(weights, video, output)
-    assert (summary.source_frames, summary.source_rate, summary.frames, summary.rate) == (48, "24000/1001", 96, "48000/1001")
+    assert (summary.source_frames, summary.source_rate, summary.frames, summary.rate) == (
+        48,
+        "24000/1001",
+        96,
+        "48000/1001",
+    )
     times = [time for time, _ in packets(output, "0:v:0")]
     assert len(times) == 96
     assert abs(times[0] - offset) < 0.01
@@ -84,7 +109,18 @@ def test_a_part_takes_its_own_sound(tmp_path: Path, weights: Path) -> None:
 def test_tags_aspect_depth_and_subtitles_survive(tmp_path: Path, weights: Path) -> None:
     words = tmp_path / "a.srt"
     words.write_text("1\n00:00:00,000 --> 00:00:00,200\nhello\n")
-    tags = ("-vf", "setsar=4/3", "-color_range", "tv", "-colorspace", "bt2020nc", "-color_primaries", "bt2020", "-color_trc", "smpte2084")
+    tags = (
+        "-vf",
+        "setsar=4/3",
+        "-color_range",
+        "tv",
+        "-colorspace",
+        "bt2020nc",
+        "-color_primaries",
+        "bt2020",
+        "-color_trc",
+        "smpte2084",
+    )
     picture = moving_video(tmp_path / "a.mkv", *tags, "-c:v", "libx264", "-pix_fmt", "yuv420p10le", frames=4)
     video = make(tmp_path / "in.mkv", "-i", picture, "-i", words, "-c", "copy", "-metadata:s:s:0", "language=deu")
     output = tmp_path / "out.mkv"
@@ -97,7 +133,18 @@ def test_tags_aspect_depth_and_subtitles_survive(tmp_path: Path, weights: Path) 
 
 def test_source_frames_come_out_bit_for_bit(tmp_path: Path, weights: Path) -> None:
     """Through a lossless encoder, tags and all filters included."""
-    video = moving_video(tmp_path / "in.mkv", "-c:v", "ffv1", "-pix_fmt", "yuv420p", "-colorspace", "smpte170m", "-color_range", "tv", frames=4)
+    video = moving_video(
+        tmp_path / "in.mkv",
+        "-c:v",
+        "ffv1",
+        "-pix_fmt",
+        "yuv420p",
+        "-colorspace",
+        "smpte170m",
+        "-color_range",
+        "tv",
+        frames=4,
+    )
     output = tmp_path / "out.mkv"
     options = ("--model", MODEL, "--weights", weights, "--encoder", "ffv1")
     assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0
@@ -110,7 +157,21 @@ def test_source_frames_come_out_bit_for_bit(tmp_path: Path, weights: Path) -> No
 def _pictures(path: Path) -> list[bytes]:
     from tests.cli.media_files import run_ffmpeg
 
-    done = run_ffmpeg("-v", "error", "-i", path, "-map", "0:v:0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough", "-")
+    done = run_ffmpeg(
+        "-v",
+        "error",
+        "-i",
+        path,
+        "-map",
+        "0:v:0",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "yuv420p",
+        "-fps_mode",
+        "passthrough",
+        "-",
+    )
     size = 96 * 64 * 3 // 2
     return [done.stdout[start : start + size] for start in range(0, len(done.stdout), size)]
 
@@ -123,10 +184,20 @@ def test_rgb_becomes_what_encoders_take(tmp_path: Path, weights: Path) -> None:
 
 
 @pytest.mark.parametrize(("pixels", "encoder"), [("bgra", "ffv1"), ("bgr0", "libx264rgb")])
-def test_rgb_and_alpha_go_through_vspipe_bit_for_bit(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], pixels: str, encoder: str) -> None:
+def test_rgb_and_alpha_go_through_vspipe_bit_for_bit(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], pixels: str, encoder: str
+) -> None:
     video = painted(tmp_path / "in.mkv", "ffv1", pixels, size="96x64")
     output = tmp_path / "out.mkv"
-    options = ("--model", MODEL, "--weights", weights, "--encoder", encoder, *(("--crf", 0) if encoder != "ffv1" else ()))
+    options = (
+        "--model",
+        MODEL,
+        "--weights",
+        weights,
+        "--encoder",
+        encoder,
+        *(("--crf", 0) if encoder != "ffv1" else ()),
+    )
     assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0
     assert "not carried over" not in capsys.readouterr().err
     planes = "gbrap" if pixels == "bgra" else "gbrp"
@@ -141,7 +212,17 @@ def test_rgb_and_alpha_go_through_vspipe_bit_for_bit(tmp_path: Path, weights: Pa
 def test_the_users_pixel_format_counts(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video = painted(tmp_path / "in.mkv", "ffv1", "bgra")
     output = tmp_path / "out.mkv"
-    options = ("--model", MODEL, "--weights", weights, "--encoder", "ffv1", "--multi", "1", "--encoder-args=-pix_fmt yuv420p10le")
+    options = (
+        "--model",
+        MODEL,
+        "--weights",
+        weights,
+        "--encoder",
+        "ffv1",
+        "--multi",
+        "1",
+        "--encoder-args=-pix_fmt yuv420p10le",
+    )
     assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0
     assert "yuv420p10le(tv, bt709" in listing(output).replace("tv, bt709/unknown/unknown", "tv, bt709")
     assert "transparency, RGB (it becomes YUV 4:2:0, BT.709)" in capsys.readouterr().err
@@ -149,10 +230,22 @@ def test_the_users_pixel_format_counts(tmp_path: Path, weights: Path, capsys: py
 
 def test_a_variable_rate_needs_a_target_rate(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video = moving_video(
-        tmp_path / "in.mkv", "-vf", "select='lt(mod(n,10),6)'", "-fps_mode", "vfr", "-c:v", "libx264", "-pix_fmt", "yuv420p", frames=18, rate="25"
+        tmp_path / "in.mkv",
+        "-vf",
+        "select='lt(mod(n,10),6)'",
+        "-fps_mode",
+        "vfr",
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuv420p",
+        frames=18,
+        rate="25",
     )
     output = tmp_path / "out.mkv"
-    assert "in.mkv has a variable frame rate" in refused(capsys, video, "-o", output, "--model", MODEL, "--weights", weights)
+    assert "in.mkv has a variable frame rate" in refused(
+        capsys, video, "-o", output, "--model", MODEL, "--weights", weights
+    )
     summary = render(weights, video, output, "--fps", 50)
     assert summary.source_rate == "25"
     end = sum(packets(output, "0:v:0")[-1])
@@ -162,7 +255,9 @@ def test_a_variable_rate_needs_a_target_rate(tmp_path: Path, weights: Path, caps
 
 def test_vspipes_word_is_passed_on(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video = moving_video(tmp_path / "in.mkv", frames=3)
-    told = refused(capsys, video, "-o", tmp_path / "out.mkv", "--model", MODEL, "--weights", weights, "--device", "cuda:99")
+    told = refused(
+        capsys, video, "-o", tmp_path / "out.mkv", "--model", MODEL, "--weights", weights, "--device", "cuda:99"
+    )
     assert "vsvfi: vspipe: interpolate: device='cuda:99'" in told
     assert {path.name for path in tmp_path.iterdir()} == {"in.mkv"}
 
@@ -190,7 +285,11 @@ def test_a_part_outside_the_output(tmp_path: Path, weights: Path, capsys: pytest
     ],
 )
 def test_what_cannot_end_well_is_refused_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    told: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("in.mkv", "there.mkv"):
@@ -225,7 +324,11 @@ def test_a_negative_frame_number_is_a_wrong_argument(capsys: pytest.CaptureFixtu
     ],
 )
 def test_contradictions_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    told: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.mkv").write_bytes(b"no video")
@@ -236,7 +339,9 @@ def test_contradictions_are_named(
     assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "folder.mkv"}
 
 
-@pytest.mark.parametrize("arguments", [("-s", "-1"), ("-s", "1e3"), ("-e", "x"), ("--crf", "much"), ("--crf", "nan"), ("-r", "9" * 5000)])
+@pytest.mark.parametrize(
+    "arguments", [("-s", "-1"), ("-s", "1e3"), ("-e", "x"), ("--crf", "much"), ("--crf", "nan"), ("-r", "9" * 5000)]
+)
 def test_numbers_that_are_none(arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["render", "a", "-o", "b.mkv", *arguments])
@@ -273,7 +378,10 @@ def test_webm_gets_what_it_holds(tmp_path: Path, weights: Path) -> None:
 
 def test_the_summary_and_the_progress_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     summary = Summary("o.mkv", "builtin", "cpu", "libx265", 10, "25", 20, "50", 4.0, 5.0)
-    assert describe(summary) == "o.mkv: 10 frames at 25 fps in, 20 frames at 50 fps out, 4.0 s (5.00 frames/s), builtin on cpu, libx265"
+    assert (
+        describe(summary)
+        == "o.mkv: 10 frames at 25 fps in, 20 frames at 50 fps out, 4.0 s (5.00 frames/s), builtin on cpu, libx265"
+    )
     report = progress_line()
     report(5, 20, 2.5)
     report(20, 20, 2.5)

@@ -38,7 +38,9 @@ def test_two_packets_of_fields_make_a_frame() -> None:
 
 
 def test_frames_that_cannot_be_placed_are_refused() -> None:
-    with pytest.raises(vs.Error, match=r"the source filter gives 7 frames, the file has 5, so its frames cannot be placed; remux it"):
+    with pytest.raises(
+        vs.Error, match=r"the source filter gives 7 frames, the file has 5, so its frames cannot be placed; remux it"
+    ):
         show(numbered(7), "25", 5, [], [1, 1, 1, 1, 2])
 
 

@@ -1,4 +1,6 @@
-"""`_Alpha` of interpolated frames: interpolated like the picture, free where it does not change, kept where it is missing."""
+"""`_Alpha` of interpolated frames: interpolated like the picture, free where it does not change, kept where it is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,10 @@ def test_copies_keep_the_alpha_of_their_frame(fake_family: Recorder) -> None:
 
 
 def test_frames_without_alpha_keep_what_is_before_them(fake_family: Recorder) -> None:
-    plain, with_alpha = numbered(length=5), numbered(length=5).std.ClipToProp(flat([0, 100, 0, 200, 100]), prop="_Alpha")
+    plain, with_alpha = (
+        numbered(length=5),
+        numbered(length=5).std.ClipToProp(flat([0, 100, 0, 200, 100]), prop="_Alpha"),
+    )
     mixed = with_alpha[:2] + plain[2] + with_alpha[3:]
     result = interpolated(fake_family, mixed)
     assert alphas(result) == [0, 50, 100, 100, None, None, 200, 150, 100, 100]

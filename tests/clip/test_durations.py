@@ -10,7 +10,15 @@ import vapoursynth as vs
 import vsvfi
 from tests.fakes import Recorder, numbered
 
-TRUE = [Fraction(1, 24), Fraction(1, 12), Fraction(41, 1000), Fraction(42, 1000), Fraction(1001, 30000), Fraction(1, 2), Fraction(1, 24)]
+TRUE = [
+    Fraction(1, 24),
+    Fraction(1, 12),
+    Fraction(41, 1000),
+    Fraction(42, 1000),
+    Fraction(1001, 30000),
+    Fraction(1, 2),
+    Fraction(1, 24),
+]
 RATE = Fraction(24)
 
 
@@ -48,7 +56,9 @@ def durations_of(clip: vs.VideoNode) -> list[Fraction]:
 
 @pytest.mark.parametrize("multi", [1, 2, 3, Fraction(5, 2), Fraction(9, 8)])
 @pytest.mark.parametrize("duplicates", ["skip", "retime"])
-def test_true_durations_are_split_under_an_average_rate(fake_family: Recorder, multi: int | Fraction, duplicates: str) -> None:
+def test_true_durations_are_split_under_an_average_rate(
+    fake_family: Recorder, multi: int | Fraction, duplicates: str
+) -> None:
     clip = stamped([(d.numerator, d.denominator) for d in TRUE], drawing=2 if duplicates == "retime" else 1)
     result = interpolated(fake_family, clip, multi=multi, duplicates=duplicates)
     found = durations_of(result)
@@ -94,5 +104,7 @@ def test_a_negative_duration_without_a_rate_is_refused(fake_family: Recorder) ->
     variable = clip.std.BlankClip(fpsnum=0, fpsden=1, keep=True).std.FrameEval(lambda n: clip)
     result = interpolated(fake_family, variable)
     result.get_frame(1)
-    with pytest.raises(vs.Error, match="interpolate: frame 2: source frame 1 has a negative duration; set its duration"):
+    with pytest.raises(
+        vs.Error, match="interpolate: frame 2: source frame 1 has a negative duration; set its duration"
+    ):
         result.get_frame(2)

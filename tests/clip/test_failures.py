@@ -43,13 +43,18 @@ def failures(clip: vs.VideoNode) -> dict[int, str]:
 
 
 @pytest.mark.minimum
-@pytest.mark.parametrize("arguments", [{}, {"scene": "props"}, {"scene": "off", "duplicates": "off"}, {"duplicates": "retime"}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"scene": "props"}, {"scene": "off", "duplicates": "off"}, {"duplicates": "retime"}]
+)
 def test_a_broken_frame_fails_the_frames_that_need_it(fake_family: Recorder, arguments: dict[str, object]) -> None:
     result = interpolated(fake_family, broken(numbered(length=14), BROKEN), **arguments)
     found = failures(result)
     assert sorted(found) == [2 * BROKEN - 1, 2 * BROKEN, 2 * BROKEN + 1]
     for n, text in found.items():
-        assert text == f"interpolate: frame {n}: source frame {BROKEN} cannot be read; RuntimeError: cannot decode packet {BROKEN}"
+        assert (
+            text == f"interpolate: frame {n}: source frame {BROKEN} cannot be read; RuntimeError: cannot decode packet "
+            f"{BROKEN}"
+        )
 
 
 @pytest.mark.parametrize("position", [0, 13])
@@ -59,7 +64,9 @@ def test_a_broken_end_fails_its_own_frames(fake_family: Recorder, position: int)
 
 
 def test_other_frames_are_those_of_a_whole_clip(fake_family: Recorder) -> None:
-    whole, damaged = (interpolated(fake_family, clip) for clip in (numbered(length=14), broken(numbered(length=14), BROKEN)))
+    whole, damaged = (
+        interpolated(fake_family, clip) for clip in (numbered(length=14), broken(numbered(length=14), BROKEN))
+    )
     for n in (*range(11), *range(14, 28)):
         with whole.get_frame(n) as expected, damaged.get_frame(n) as found:
             assert bytes(found[0]) == bytes(expected[0])
@@ -74,18 +81,26 @@ def test_each_broken_frame_is_logged_once(fake_family: Recorder) -> None:
     finally:
         vs.core.remove_log_handler(handle)
     warnings = sorted(line for line in lines if "cannot be read" in line)
-    assert [line.split(",")[0] for line in warnings] == [f"interpolate: source frame {k} cannot be read" for k in (6, 9)]
+    assert [line.split(",")[0] for line in warnings] == [
+        f"interpolate: source frame {k} cannot be read" for k in (6, 9)
+    ]
 
 
-@pytest.mark.parametrize("cause", [MemoryError(), KeyError("key"), ValueError("x" * 20_000), RuntimeError("first\nsecond")])
+@pytest.mark.parametrize(
+    "cause", [MemoryError(), KeyError("key"), ValueError("x" * 20_000), RuntimeError("first\nsecond")]
+)
 def test_causes_of_any_type_and_length_survive(fake_family: Recorder, cause: Exception) -> None:
     text = failures(interpolated(fake_family, broken(numbered(length=14), BROKEN, cause=cause)))[2 * BROKEN]
     assert text.startswith(f"interpolate: frame {2 * BROKEN}: source frame {BROKEN} cannot be read; ")
-    assert {MemoryError: "MemoryError", KeyError: "'key'", ValueError: "xxx", RuntimeError: "first"}[type(cause)] in text
+    assert {MemoryError: "MemoryError", KeyError: "'key'", ValueError: "xxx", RuntimeError: "first"}[
+        type(cause)
+    ] in text
 
 
 @pytest.mark.parametrize("cause", [MemoryError(), KeyError("key"), ValueError("x" * 20_000), AssertionError()])
-def test_exceptions_of_our_own_callbacks_name_the_frame(fake_family: Recorder, cause: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exceptions_of_our_own_callbacks_name_the_frame(
+    fake_family: Recorder, cause: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail() -> None:
         raise cause
 
@@ -156,7 +171,10 @@ def test_slow_sources_keep_their_concurrency() -> None:
 
 
 def test_the_essential_of_a_traceback_is_what_was_raised() -> None:
-    text = 'Traceback (most recent call last):\n  File "x", line 1, in f\n    g()\nvapoursynth.Error: interpolate: frame 3: no\n'
+    text = (
+        'Traceback (most recent call last):\n  File "x", line 1, in f\n    g()\n'
+        "vapoursynth.Error: interpolate: frame 3: no\n"
+    )
     assert essential(vs.Error(text)) == "interpolate: frame 3: no"
     assert essential(vs.Error(text[:60])) != ""
     assert str(frame_error(9, vs.Error(text))) == "interpolate: frame 3: no"

@@ -1,4 +1,6 @@
-"""interpolate() through real VapourSynth graphs, with the throw-away family: timing, formats, props, order of requests, lifetime."""
+"""interpolate() through real VapourSynth graphs, with the throw-away family: timing, formats, props, order of requests,
+lifetime.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,33 @@ def interpolated(fake: Recorder, clip: vs.VideoNode, **arguments: object) -> vs.
 
 
 def times(clip: vs.VideoNode) -> list[Fraction]:
-    with_durations = [Fraction(int(frame.props["_DurationNum"]), int(frame.props["_DurationDen"])) for frame in clip.frames(close=True)]
+    with_durations = [
+        Fraction(int(frame.props["_DurationNum"]), int(frame.props["_DurationDen"]))
+        for frame in clip.frames(close=True)
+    ]
     for frame in clip.frames(close=True):
-        assert Fraction(int(frame.props["_DurationNum"]), int(frame.props["_DurationDen"])).denominator == frame.props["_DurationDen"]
+        assert (
+            Fraction(int(frame.props["_DurationNum"]), int(frame.props["_DurationDen"])).denominator
+            == frame.props["_DurationDen"]
+        )
     return with_durations
 
 
-# --- timeline -------------------------------------------------------------------------------------------------------------------------------
+# --- timeline
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"multi": 2}, {"multi": 3}, {"multi": Fraction(5, 2)}, {"multi": "3/2"}, {"fps": 60}, {"fps": (60000, 1001)}, {"fps": "119.88"}]
+    "arguments",
+    [
+        {"multi": 2},
+        {"multi": 3},
+        {"multi": Fraction(5, 2)},
+        {"multi": "3/2"},
+        {"fps": 60},
+        {"fps": (60000, 1001)},
+        {"fps": "119.88"},
+    ],
 )
 def test_every_frame_shows_its_time(fake_family: Recorder, arguments: dict[str, object]) -> None:
     clip = numbered(length=9, fpsnum=24000, fpsden=1001)
@@ -51,7 +69,9 @@ def test_every_frame_shows_its_time(fake_family: Recorder, arguments: dict[str, 
             position = Fraction(nearest)
         assert value(frame) == pytest.approx(float(position + 1) * 0.01, abs=1e-6)
         if n < result.num_frames - 1:
-            assert Fraction(int(frame.props["_DurationNum"]), int(frame.props["_DurationDen"])) == 1 / Fraction(result.fps)
+            assert Fraction(int(frame.props["_DurationNum"]), int(frame.props["_DurationDen"])) == 1 / Fraction(
+                result.fps
+            )
 
 
 def test_halving_by_option_reaches_the_grid_of_halvings(fake_family: Recorder) -> None:
@@ -73,8 +93,17 @@ def test_a_lower_rate_than_the_source(fake_family: Recorder) -> None:
 
 def test_variable_rate_keeps_every_duration(fake_family: Recorder) -> None:
     durations = [Fraction(1, 24), Fraction(1001, 30000), Fraction(1, 10), Fraction(1, 24)]
-    parts = [numbered(length=4)[k].std.SetFrameProps(_DurationNum=d.numerator, _DurationDen=d.denominator) for k, d in enumerate(durations)]
-    clip = vs.core.std.Splice([parts[0], parts[1].std.AssumeFPS(fpsnum=30).std.SetFrameProps(_DurationNum=1001, _DurationDen=30000), *parts[2:]])
+    parts = [
+        numbered(length=4)[k].std.SetFrameProps(_DurationNum=d.numerator, _DurationDen=d.denominator)
+        for k, d in enumerate(durations)
+    ]
+    clip = vs.core.std.Splice(
+        [
+            parts[0],
+            parts[1].std.AssumeFPS(fpsnum=30).std.SetFrameProps(_DurationNum=1001, _DurationDen=30000),
+            *parts[2:],
+        ]
+    )
     clip = vs.core.std.ModifyFrame(clip, clip, lambda n, f: stamped(f, durations[n]))
     assert clip.fps == 0
     for multi in (2, 3, Fraction(5, 2)):
@@ -83,7 +112,9 @@ def test_variable_rate_keeps_every_duration(fake_family: Recorder) -> None:
         assert sum(times(result)) == sum(durations)
         if multi == 3:
             assert times(result) == [duration / 3 for duration in durations for _ in range(3)]
-    with pytest.raises(vs.Error, match=r"interpolate: fps='60', needs a clip of constant frame rate; use multi=, or .*AssumeFPS"):
+    with pytest.raises(
+        vs.Error, match=r"interpolate: fps='60', needs a clip of constant frame rate; use multi=, or .*AssumeFPS"
+    ):
         interpolated(fake_family, clip, fps=60)
 
 
@@ -125,7 +156,8 @@ def test_factor_one_changes_nothing(fake_family: Recorder) -> None:
     assert [value(frame) for frame in result.frames(close=True)] == [value(frame) for frame in clip.frames(close=True)]
 
 
-# --- formats and props ----------------------------------------------------------------------------------------------------------------------
+# --- formats and props
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def noise(name: str, length: int = 3, moving: bool = False, smooth_chroma: bool = True) -> vs.VideoNode:
@@ -171,8 +203,12 @@ def test_static_content_comes_back(fake_family: Recorder, name: str, props: dict
     for ours, theirs in zip(arrays(between), arrays(source), strict=True):
         assert np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).max() <= tolerance
     timing = {"_DurationNum", "_DurationDen"}
-    assert {k: v for k, v in same.props.items() if k not in timing} == {k: v for k, v in source.props.items() if k not in timing}
-    assert {k: v for k, v in between.props.items() if k not in timing} == {k: v for k, v in source.props.items() if k not in {*timing, "_AbsoluteTime"}}
+    assert {k: v for k, v in same.props.items() if k not in timing} == {
+        k: v for k, v in source.props.items() if k not in timing
+    }
+    assert {k: v for k, v in between.props.items() if k not in timing} == {
+        k: v for k, v in source.props.items() if k not in {*timing, "_AbsoluteTime"}
+    }
 
 
 def test_blended_frames_are_blended_in_the_coded_signal(fake_family: Recorder) -> None:
@@ -198,7 +234,9 @@ def test_the_matrix_is_guessed_by_height(height: int, matrix: int) -> None:
 
 def test_colours_are_read_as_the_frame_says(fake_family: Recorder) -> None:
     """The model sees true RGB: BT.709 limited-range red is red."""
-    red = vs.core.std.BlankClip(format=vs.YUV444P8, width=16, height=16, length=2, color=[63, 102, 240], fpsnum=24).std.SetFrameProps(_Matrix=1, _Range=0)
+    red = vs.core.std.BlankClip(
+        format=vs.YUV444P8, width=16, height=16, length=2, color=[63, 102, 240], fpsnum=24
+    ).std.SetFrameProps(_Matrix=1, _Range=0)
     interpolated(fake_family, red, duplicates="off").get_frame(1)
     seen = [detail for phase, detail in fake_family.calls if phase == "encode"]
     assert seen == [pytest.approx(1, abs=0.01)] * 2
@@ -211,10 +249,14 @@ def test_frames_may_differ_in_their_colours(fake_family: Recorder) -> None:
     for n, matrix in ((1, 1), (5, 6)):
         frame = result.get_frame(n)
         assert frame.props["_Matrix"] == matrix
-        assert all(np.abs(a.astype(int) - b.astype(int)).max() <= 1 for a, b in zip(arrays(frame), arrays(clip.get_frame(0)), strict=True))
+        assert all(
+            np.abs(a.astype(int) - b.astype(int)).max() <= 1
+            for a, b in zip(arrays(frame), arrays(clip.get_frame(0)), strict=True)
+        )
 
 
-# --- scenes and duplicates ------------------------------------------------------------------------------------------------------------------
+# --- scenes and duplicates
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def marked(clip: vs.VideoNode, cut_after: int) -> vs.VideoNode:
@@ -229,7 +271,10 @@ def marked(clip: vs.VideoNode, cut_after: int) -> vs.VideoNode:
 @pytest.mark.parametrize("scene", ["auto", "props"])
 def test_cuts_hold_the_frame_before(fake_family: Recorder, scene: str) -> None:
     result = interpolated(fake_family, marked(numbered(length=6), 2), multi=3, scene=scene)
-    frames = [(round(value(frame) * 100, 3), frame.props["_SceneChangePrev"], frame.props["_SceneChangeNext"]) for frame in result.frames(close=True)]
+    frames = [
+        (round(value(frame) * 100, 3), frame.props["_SceneChangePrev"], frame.props["_SceneChangeNext"])
+        for frame in result.frames(close=True)
+    ]
     assert [shown for shown, _, _ in frames[6:10]] == [3, 3, 3, 4]
     assert [n for n, (_, first, _) in enumerate(frames) if first] == [9]
     assert [n for n, (_, _, last) in enumerate(frames) if last] == [8]
@@ -243,7 +288,10 @@ def test_without_scenes_cuts_are_blended_but_marked_right(fake_family: Recorder)
 
 
 def test_own_detection_marks_a_real_cut(fake_family: Recorder) -> None:
-    dark, light = (noise("YUV420P8", length=6).std.Levels(min_in=0, max_in=255, min_out=low, max_out=high, planes=0) for low, high in ((20, 60), (160, 230)))
+    dark, light = (
+        noise("YUV420P8", length=6).std.Levels(min_in=0, max_in=255, min_out=low, max_out=high, planes=0)
+        for low, high in ((20, 60), (160, 230))
+    )
     result = interpolated(fake_family, dark + light, duplicates="off")
     frames = list(result.frames())
     assert [n for n, frame in enumerate(frames) if frame.props.get("_SceneChangeNext", 0)] == [11]
@@ -276,7 +324,8 @@ def test_held_drawings_become_even_motion(fake_family: Recorder) -> None:
     assert [round(value(result.get_frame(n)) * 100, 3) for n in shuffled] == [shown[n] for n in shuffled]
 
 
-# --- requests, caches, errors at frame time --------------------------------------------------------------------------------------------------
+# --- requests, caches, errors at frame time
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("multi", [2, 5])
@@ -288,10 +337,14 @@ def test_playback_computes_everything_once(fake_family: Recorder, multi: int) ->
 
 
 def test_any_order_of_requests_gives_the_same_frames(fake_family: Recorder) -> None:
-    result = interpolated(fake_family, noise("YUV444P8", length=8, moving=True), multi=3, duplicates="off", scene="off", streams=3)
+    result = interpolated(
+        fake_family, noise("YUV444P8", length=8, moving=True), multi=3, duplicates="off", scene="off", streams=3
+    )
     expected = [arrays(frame) for frame in result.frames(close=True)]
     order = [*reversed(range(24)), *random.Random(2).choices(range(24), k=60)]
-    again = interpolated(fake_family, noise("YUV444P8", length=8, moving=True), multi=3, duplicates="off", scene="off", cache=1)
+    again = interpolated(
+        fake_family, noise("YUV444P8", length=8, moving=True), multi=3, duplicates="off", scene="off", cache=1
+    )
     pending = [(n, again.get_frame_async(n)) for n in order]
     for n, future in pending:
         with future.result() as frame:
@@ -312,7 +365,9 @@ def test_out_of_memory_names_the_frame_and_the_knobs(fake_family: Recorder) -> N
         raise torch.OutOfMemoryError("out of memory")
 
     fake_family.hook = fail
-    with pytest.raises(vs.Error, match=r"interpolate: frame 3: cpu ran out of memory \(held: .*\); use a smaller scale="):
+    with pytest.raises(
+        vs.Error, match=r"interpolate: frame 3: cpu ran out of memory \(held: .*\); use a smaller scale="
+    ):
         result.get_frame(3)
     fake_family.hook = None
     assert value(result.get_frame(3)) == pytest.approx(0.025)
@@ -347,7 +402,9 @@ def test_variable_clips_and_other_things_are_refused(fake_family: Recorder) -> N
     small, large = numbered(width=32), numbered(width=64)
     with pytest.raises(vs.Error, match="interpolate: the clip's format or size varies; bring it to one"):
         interpolated(fake_family, vs.core.std.Splice([small, large], mismatch=True))
-    with pytest.raises(vs.Error, match="interpolate: the clip is Gray32, samples of 32 bits; convert it to 16 bits or float first"):
+    with pytest.raises(
+        vs.Error, match="interpolate: the clip is Gray32, samples of 32 bits; convert it to 16 bits or float first"
+    ):
         interpolated(fake_family, vs.core.std.BlankClip(format=vs.core.query_video_format(vs.GRAY, vs.INTEGER, 32).id))
     with pytest.raises(vs.Error, match="interpolate: clip='str', must be a VapourSynth video clip"):
         interpolated(fake_family, "clip")  # type: ignore[arg-type]
@@ -360,7 +417,10 @@ def test_variable_clips_and_other_things_are_refused(fake_family: Recorder) -> N
         ({"multi": 0}, r"interpolate: multi=0, must be a number from 1"),
         ({"tile": 2}, r"interpolate: tile=2, is not available in this version; leave tile=None"),
         ({"scale": 0.3}, r"interpolate: scale=0\.\d+, is not a scale that Fake takes; use one of 1\.0, 0\.5"),
-        ({"options": {"steps": 3}}, r"interpolate: options=\{'steps': 3\}, Fake has no option 'steps'; it takes levels"),
+        (
+            {"options": {"steps": 3}},
+            r"interpolate: options=\{'steps': 3\}, Fake has no option 'steps'; it takes levels",
+        ),
         ({"options": {"levels": 0}}, r"interpolate: options\['levels'\]=0, must be a whole number from 1"),
         ({"device": "cuda:99"}, r"interpolate: device='cuda:99', (torch .* sees no cuda device here|there are)"),
         ({"precision": "fp16"}, r"interpolate: precision='fp16', the CPU computes half precision"),
@@ -368,7 +428,9 @@ def test_variable_clips_and_other_things_are_refused(fake_family: Recorder) -> N
         ({"fps": 1}, r"interpolate: fps='1', must be 1/8 to 1000 times the clip's rate of 24"),
     ],
 )
-def test_bad_arguments_are_refused_at_construction(fake_family: Recorder, arguments: dict[str, object], message: str) -> None:
+def test_bad_arguments_are_refused_at_construction(
+    fake_family: Recorder, arguments: dict[str, object], message: str
+) -> None:
     with pytest.raises(vs.Error, match=message):
         interpolated(fake_family, numbered(), **arguments)
 

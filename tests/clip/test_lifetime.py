@@ -14,7 +14,9 @@ import pytest
 def test_reloading_does_not_grow(host: str) -> None:
     """An editor that lets go of the nodes, and one that keeps them."""
     probe = Path(__file__).with_name("reload_probe.py")
-    done = subprocess.run([sys.executable, str(probe), "20", host], capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        [sys.executable, str(probe), "20", host], capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout)
     reloads = report["reloads"]

@@ -13,7 +13,9 @@ from tests.fakes import Recorder, numbered
 from vsvfi.clip import blending
 
 
-def test_what_the_library_warns_of_is_in_vapoursynths_log(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_library_warns_of_is_in_vapoursynths_log(
+    fake_family: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While a graph is built, and not a moment longer."""
     heard: list[tuple[int, str]] = []
     handle = vs.core.add_log_handler(lambda level, text: heard.append((int(level), text)))
@@ -31,11 +33,21 @@ def test_what_the_library_warns_of_is_in_vapoursynths_log(fake_family: Recorder,
     assert not any("afterwards" in text for _, text in heard)
 
 
-@pytest.mark.parametrize(("arguments", "told"), [({"multi": 3}, True), ({"multi": 32}, True), ({"multi": 4}, False), ({"multi": 3, "model": "fake"}, False)])
-def test_times_that_halving_reaches_only_nearly_are_told(fake_family: Recorder, arguments: dict[str, Any], told: bool) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [({"multi": 3}, True), ({"multi": 32}, True), ({"multi": 4}, False), ({"multi": 3, "model": "fake"}, False)],
+)
+def test_times_that_halving_reaches_only_nearly_are_told(
+    fake_family: Recorder, arguments: dict[str, Any], told: bool
+) -> None:
     heard: list[str] = []
     handle = vs.core.add_log_handler(lambda level, text: heard.append(text))
-    vsvfi.interpolate(numbered(length=2), **{"model": "fake_half", "weights": fake_family.weights, "device": "cpu", **arguments})
+    vsvfi.interpolate(
+        numbered(length=2), **{"model": "fake_half", "weights": fake_family.weights, "device": "cpu", **arguments}
+    )
     vs.core.remove_log_handler(handle)
-    said = f"interpolate: fake_half makes other times than 1/2 of midpoints of midpoints: factor {arguments['multi']} gets the nearest of 16 places"
+    said = (
+        "interpolate: fake_half makes other times than 1/2 of midpoints of midpoints: "
+        f"factor {arguments['multi']} gets the nearest of 16 places"
+    )
     assert any(text.startswith(said) for text in heard) == told

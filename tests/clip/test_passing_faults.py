@@ -76,7 +76,9 @@ def played(node: vs.VideoNode) -> dict[int, list[np.ndarray] | str]:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 @pytest.mark.parametrize("point", POINTS)
-def test_a_fault_costs_at_most_the_frame_that_ran(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, point: str, fault: Exception) -> None:
+def test_a_fault_costs_at_most_the_frame_that_ran(
+    fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, point: str, fault: Exception
+) -> None:
     clean = played(interpolated(fake_family))
     owner, name = POINTS[point]
     owner = importlib.import_module("vsvfi.models.fake.network").Blend if owner is None else owner

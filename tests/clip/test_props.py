@@ -14,14 +14,28 @@ from vsvfi.clip.props import LARGEST_INTEGER, read_duration, read_integer, read_
 from vsvfi.media.hdr import x265_hdr
 
 READ = (
-    "_Matrix", "_Range", "_ChromaLocation", "_FieldBased", "_Transfer", "_Primaries", "_DurationNum", "_DurationDen", "_SceneChangeNext",
-    "_SceneChangePrev", "_SARNum", "_SARDen", "_AbsoluteTime", "_Alpha", "_vsvfi_first", "_vsvfi_cut", "PlaneStatsAverage",
+    "_Matrix", "_Range", "_ChromaLocation", "_FieldBased", "_Transfer", "_Primaries", "_DurationNum", "_DurationDen",
+    "_SceneChangeNext",
+    "_SceneChangePrev", "_SARNum", "_SARDen", "_AbsoluteTime", "_Alpha", "_vsvfi_first", "_vsvfi_cut",
+    "PlaneStatsAverage",
 )  # fmt: skip
 
 
 def strange_values() -> list[object]:
     frame = vs.core.std.BlankClip(width=2, height=2, length=1).get_frame(0)
-    return ["x", b"\xff", 1.5, float("nan"), -(2**63), 2**63 - 1, [0, 2], ["a", "b"], [0.5, 0.25], frame, [frame, frame]]
+    return [
+        "x",
+        b"\xff",
+        1.5,
+        float("nan"),
+        -(2**63),
+        2**63 - 1,
+        [0, 2],
+        ["a", "b"],
+        [0.5, 0.25],
+        frame,
+        [frame, frame],
+    ]
 
 
 def test_integers_are_read_as_filters_read_them() -> None:
@@ -42,11 +56,19 @@ def test_numbers_are_all_there_or_none() -> None:
 def test_durations_need_two_integers() -> None:
     assert read_duration({"_DurationNum": 1001, "_DurationDen": 24000}) == Fraction(1001, 24000)
     assert read_duration({"_DurationNum": -1, "_DurationDen": 2}) == Fraction(-1, 2)
-    for broken in ({}, {"_DurationNum": 1}, {"_DurationNum": "1", "_DurationDen": 0}, {"_DurationNum": 1, "_DurationDen": "2"}):
+    for broken in (
+        {},
+        {"_DurationNum": 1},
+        {"_DurationNum": "1", "_DurationDen": 0},
+        {"_DurationNum": 1, "_DurationDen": "2"},
+    ):
         assert read_duration(broken) is None
 
 
-@pytest.mark.parametrize("exact", [Fraction(1, 3), Fraction(10**40, 10**40 - 1), Fraction(10**40 - 1, 10**40), Fraction(1, 10**40), Fraction(10**40)])
+@pytest.mark.parametrize(
+    "exact",
+    [Fraction(1, 3), Fraction(10**40, 10**40 - 1), Fraction(10**40 - 1, 10**40), Fraction(1, 10**40), Fraction(10**40)],
+)
 @pytest.mark.parametrize("sign", [1, -1])
 def test_durations_beyond_what_a_property_holds_are_rounded(exact: Fraction, sign: int) -> None:
     found = storable(sign * exact)

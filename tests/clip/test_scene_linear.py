@@ -63,7 +63,9 @@ def test_whole_numbers_in_linear_light_are_interpolated_as_coded(fake_family: Re
     arguments = {"model": "fake", "weights": fake_family.weights, "device": "cpu", "scene": "off", "duplicates": "off"}
     frames = []
     for clip in (plain, linear):
-        whole = clip.resize.Point(format=vs.RGB48).std.SetFrameProps(_Transfer=int(clip.get_frame(0).props["_Transfer"]))
+        whole = clip.resize.Point(format=vs.RGB48).std.SetFrameProps(
+            _Transfer=int(clip.get_frame(0).props["_Transfer"])
+        )
         frames.append(arrays(vsvfi.interpolate(whole, **arguments).get_frame(1)))
     assert all(np.array_equal(a, b) for a, b in zip(*frames, strict=True))
 

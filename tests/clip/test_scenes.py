@@ -1,4 +1,6 @@
-"""Cuts and duplicates on real VapourSynth graphs: every kind of look-alike, what the source says, formats, seeking, clips of any length."""
+"""Cuts and duplicates on real VapourSynth graphs: every kind of look-alike, what the source says, formats, seeking,
+clips of any length.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,11 @@ def clip_from(picture: Callable[[int], Picture], length: int, format: int = vs.Y
 
 def cuts_of(clip: vs.VideoNode, scene: str = "auto", threshold: float | None = None) -> set[int]:
     """Indices of the first frames of scenes."""
-    return {n + 1 for n, frame in enumerate(scenes.facts(clip, scene=scene, threshold=threshold).frames()) if scenes.read(frame).cut}
+    return {
+        n + 1
+        for n, frame in enumerate(scenes.facts(clip, scene=scene, threshold=threshold).frames())
+        if scenes.read(frame).cut
+    }
 
 
 def duplicates_of(clip: vs.VideoNode) -> list[bool]:
@@ -71,7 +77,8 @@ def with_props(clip: vs.VideoNode, props: dict[int, dict[str, int]]) -> vs.Video
     return clip.std.ModifyFrame(clip, add)
 
 
-# --- detection ------------------------------------------------------------------------------------------------------------------------------
+# --- detection
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,9 +113,13 @@ def test_a_smaller_threshold_finds_more(places: tuple[Picture, Picture]) -> None
     assert found == [{6}, set()]
 
 
-@pytest.mark.parametrize(("before", "after", "cut"), [(0.18, 0.24, False), (0.5, 0.44, False), (0.1, 0.8, True), (0.9, 0.05, True)])
+@pytest.mark.parametrize(
+    ("before", "after", "cut"), [(0.18, 0.24, False), (0.5, 0.44, False), (0.1, 0.8, True), (0.9, 0.05, True)]
+)
 def test_steps_of_blank_pictures(before: float, after: float, cut: bool) -> None:
-    first, second = (core.std.BlankClip(width=64, height=48, format=vs.GRAYS, length=6, color=level) for level in (before, after))
+    first, second = (
+        core.std.BlankClip(width=64, height=48, format=vs.GRAYS, length=6, color=level) for level in (before, after)
+    )
     assert cuts_of(first + second) == ({6} if cut else set())
 
 
@@ -120,7 +131,8 @@ def test_real_footage_without_cuts(shared: Path, tmp_path: Path) -> None:
     assert cuts_of(clip[:20] + clip.std.Transpose().resize.Bicubic(clip.width, clip.height)[:20]) == {20}
 
 
-# --- what the source says -------------------------------------------------------------------------------------------------------------------
+# --- what the source says
+# -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -135,7 +147,9 @@ def test_real_footage_without_cuts(shared: Path, tmp_path: Path) -> None:
         ({11: {"_SceneChangeNext": 1}}, {6}, set()),
     ],
 )
-def test_props_of_the_source_win(places: tuple[Picture, Picture], props: dict[int, dict[str, int]], auto: set[int], stated: set[int]) -> None:
+def test_props_of_the_source_win(
+    places: tuple[Picture, Picture], props: dict[int, dict[str, int]], auto: set[int], stated: set[int]
+) -> None:
     clip = with_props(clip_from(lambda n: places[n // 6], 12), props)
     assert cuts_of(clip, "auto") == auto
     assert cuts_of(clip, "props") == stated
@@ -147,7 +161,8 @@ def test_another_word_for_scene_is_refused() -> None:
         scenes.facts(core.std.BlankClip(), scene="always", threshold=None)
 
 
-# --- formats, sizes, lengths, order -----------------------------------------------------------------------------------------------------------
+# --- formats, sizes, lengths, order
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -164,7 +179,9 @@ def test_every_format_and_size(places: tuple[Picture, Picture], name: str, size:
 
 
 def test_props_that_would_confuse_a_resizer_do_not_matter(places: tuple[Picture, Picture]) -> None:
-    clip = clip_from(lambda n: places[n // 6], 12).std.SetFrameProps(_FieldBased=2, _Matrix=0, _Primaries=1, _Transfer=16, _ChromaLocation=5, _Range=1)
+    clip = clip_from(lambda n: places[n // 6], 12).std.SetFrameProps(
+        _FieldBased=2, _Matrix=0, _Primaries=1, _Transfer=16, _ChromaLocation=5, _Range=1
+    )
     assert cuts_of(clip) == {6}
 
 
@@ -227,16 +244,24 @@ def test_each_source_frame_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_is_not_asked_for_is_not_measured(places: tuple[Picture, Picture]) -> None:
     """Without own detection and without duplicates the source's planes are never read: only its props are."""
     clip = clip_from(lambda n: places[n // 6], 12)
-    assert [scenes.read(frame).duplicate for frame in scenes.facts(clip, scene="auto", threshold=None, duplicates=False).frames()] == [False] * 12
-    broken = clip.std.BlankClip(width=64, height=48, format=vs.GRAY8).std.FrameEval(lambda n: core.std.BlankClip(width=64, height=48, format=vs.GRAY8))
+    assert [
+        scenes.read(frame).duplicate
+        for frame in scenes.facts(clip, scene="auto", threshold=None, duplicates=False).frames()
+    ] == [False] * 12
+    broken = clip.std.BlankClip(width=64, height=48, format=vs.GRAY8).std.FrameEval(
+        lambda n: core.std.BlankClip(width=64, height=48, format=vs.GRAY8)
+    )
     facts = scenes.facts(broken, scene="props", threshold=None, duplicates=False)
     assert [scenes.read(frame) for frame in facts.frames()] == [scenes.Facts()] * 12
 
 
-# --- duplicates -----------------------------------------------------------------------------------------------------------------------------
+# --- duplicates
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-def held(change: Callable[[int, list[np.ndarray]], None], length: int = 3, width: int = 1920, height: int = 1080) -> vs.VideoNode:
+def held(
+    change: Callable[[int, list[np.ndarray]], None], length: int = 3, width: int = 1920, height: int = 1080
+) -> vs.VideoNode:
     """One textured picture, YUV420P8, whose planes `change(n, planes)` alters in place as int16."""
     generator = np.random.default_rng(2)
     coarse = natural(generator, palette_of(generator)).mean(0)[:64, :64]

@@ -17,8 +17,10 @@ from vsvfi.clip.select import Selection
 from vsvfi.plan.timeline import LARGEST_LENGTH, Timeline
 
 FACTORS = [
-    Fraction(1), Fraction(2), Fraction(5, 2), Fraction(1, 3), Fraction(3, 7), Fraction(1001, 400), Fraction(3999999, 4000), Fraction(4000000, 3999999),
-    Fraction(1251249, 500000), Fraction(10**12 + 39, 10**12), Fraction(10**12, 8 * 10**12 - 1), Fraction(1000), Fraction(2**61 - 1, 2**60 + 3),
+    Fraction(1), Fraction(2), Fraction(5, 2), Fraction(1, 3), Fraction(3, 7), Fraction(1001, 400), Fraction(3999999,
+    4000), Fraction(4000000, 3999999),
+    Fraction(1251249, 500000), Fraction(10**12 + 39, 10**12), Fraction(10**12, 8 * 10**12 - 1), Fraction(1000),
+    Fraction(2**61 - 1, 2**60 + 3),
 ]  # fmt: skip
 
 
@@ -51,14 +53,20 @@ def test_every_frame_of_a_short_clip(monkeypatch: pytest.MonkeyPatch, factor: Fr
         monkeypatch.setattr(select, "_LONGEST_CYCLE", longest)
         timeline = Timeline(factor, length, None)
         clip = numbered_by_size(length)
-        frames = range(timeline.length) if timeline.length < 200 else sorted(random.Random(0).sample(range(timeline.length), 100))
+        frames = (
+            range(timeline.length)
+            if timeline.length < 200
+            else sorted(random.Random(0).sample(range(timeline.length), 100))
+        )
         for offset in (-5, -1, 0, 1, 5):
             node = Selection(timeline).aligned(clip, offset)
             assert [shown(node, n) for n in frames] == [wanted(timeline, n, offset) for n in frames]
 
 
 @pytest.mark.parametrize("factor", FACTORS, ids=str)
-@pytest.mark.parametrize("length", [10**6 + 7, LARGEST_LENGTH // 7, LARGEST_LENGTH // 2 + 1, LARGEST_LENGTH - 1, LARGEST_LENGTH])
+@pytest.mark.parametrize(
+    "length", [10**6 + 7, LARGEST_LENGTH // 7, LARGEST_LENGTH // 2 + 1, LARGEST_LENGTH - 1, LARGEST_LENGTH]
+)
 def test_any_frame_of_a_long_clip(factor: Fraction, length: int) -> None:
     timeline = Timeline(factor, length, None)
     clip = numbered_by_size(length)
@@ -81,7 +89,14 @@ def test_all_frames_around_a_change_of_drift() -> None:
     assert all(drawn)
 
 
-@pytest.mark.parametrize("arguments", [{"multi": Fraction(3999999, 4000)}, {"multi": Fraction(2**31 - 1, 2**31 - 3)}, {"fps": Fraction(2**31 - 1, 2**25 + 1)}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"multi": Fraction(3999999, 4000)},
+        {"multi": Fraction(2**31 - 1, 2**31 - 3)},
+        {"fps": Fraction(2**31 - 1, 2**25 + 1)},
+    ],
+)
 def test_a_fine_ratio_costs_no_more_than_a_simple_one(fake_family: Recorder, arguments: dict[str, object]) -> None:
     clip = vs.core.std.BlankClip(format=vs.RGBS, width=32, height=16, length=30_000, fpsnum=24, keep=True)
 
@@ -98,17 +113,25 @@ def test_a_fine_ratio_costs_no_more_than_a_simple_one(fake_family: Recorder, arg
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
-@pytest.mark.parametrize("factor", [Fraction(2), Fraction(5, 2), Fraction(1001, 400), Fraction(1000), Fraction(3), Fraction(3999999, 4000)], ids=str)
+@pytest.mark.parametrize(
+    "factor",
+    [Fraction(2), Fraction(5, 2), Fraction(1001, 400), Fraction(1000), Fraction(3), Fraction(3999999, 4000)],
+    ids=str,
+)
 def test_the_last_frame_of_the_longest_clip(fake_family: Recorder, factor: Fraction) -> None:
     clip = numbered_by_size(LARGEST_LENGTH).resize.Point(format=vs.RGBS, width=16, height=16)
-    output = vsvfi.interpolate(clip, multi=factor, model="fake", weights=fake_family.weights, scene="off", duplicates="off")
+    output = vsvfi.interpolate(
+        clip, multi=factor, model="fake", weights=fake_family.weights, scene="off", duplicates="off"
+    )
     assert output.num_frames == LARGEST_LENGTH
     for n in (LARGEST_LENGTH - 1, LARGEST_LENGTH - 2, LARGEST_LENGTH - 3):
         assert shown(output, n) in (floor := n * factor.denominator // factor.numerator, floor + 1)
 
 
 def clip_at(rate: Fraction) -> vs.VideoNode:
-    return vs.core.std.BlankClip(format=vs.RGBS, width=32, height=16, length=40, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
+    return vs.core.std.BlankClip(
+        format=vs.RGBS, width=32, height=16, length=40, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True
+    )
 
 
 @pytest.mark.parametrize("rate", ["10000000/417083", "2997/125", "1000000/41708"])
@@ -120,8 +143,12 @@ def test_a_standard_rate_in_another_form_counts_as_it(fake_family: Recorder, rat
 
 
 @pytest.mark.parametrize("rate", [Fraction(2**63 - 1, 2**58 + 1), Fraction(2**61 - 1, 2**57 + 7)])
-@pytest.mark.parametrize("arguments", [{"fps": Fraction(2**31 - 1, 2**26 + 1)}, {"multi": Fraction(2**31 - 1, 2**31 - 3)}])
-def test_following_the_remedy_for_a_refused_ratio_works(fake_family: Recorder, rate: Fraction, arguments: dict[str, Fraction]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [{"fps": Fraction(2**31 - 1, 2**26 + 1)}, {"multi": Fraction(2**31 - 1, 2**31 - 3)}]
+)
+def test_following_the_remedy_for_a_refused_ratio_works(
+    fake_family: Recorder, rate: Fraction, arguments: dict[str, Fraction]
+) -> None:
     clip = clip_at(rate)
     with pytest.raises(vs.Error, match=r"interpolate: (fps|multi)=.*AssumeFPS") as caught:
         vsvfi.interpolate(clip, model="fake", weights=fake_family.weights, **arguments)

@@ -12,15 +12,20 @@ from tests.fakes import arrays, painted
 
 @pytest.mark.parametrize("multi", [2, 3])
 def test_what_stands_still_beside_motion_does_not_flicker(multi: int) -> None:
-    """With the packaged network: a still half, of coarse noise, of fine noise and of hard edges, beside a moving half."""
+    """With the packaged network: a still half, of coarse noise, of fine noise and of hard edges, beside a
+    moving half."""
 
     def paint(n: int, plane: int, array: np.ndarray) -> None:
         rows, columns = np.indices(array.shape)
         array[:] = np.where((rows + columns) // 6 % 2, *((60, 180) if plane == 0 else (115, 140)))
         random = np.random.default_rng(plane)
-        array[:24, :32] = random.integers(*((60, 180) if plane == 0 else (120, 136)), (12, 16)).repeat(2, 0).repeat(2, 1)
+        array[:24, :32] = (
+            random.integers(*((60, 180) if plane == 0 else (120, 136)), (12, 16)).repeat(2, 0).repeat(2, 1)
+        )
         array[24:, :32] = random.integers(*((75, 165) if plane == 0 else (120, 136)), (24, 32))
-        array[:, 64:] = 128 + (60 if plane == 0 else 20) * np.sin((columns[:, 64:] - 3 * n) / 5) * np.cos(rows[:, 64:] / 7)
+        array[:, 64:] = 128 + (60 if plane == 0 else 20) * np.sin((columns[:, 64:] - 3 * n) / 5) * np.cos(
+            rows[:, 64:] / 7
+        )
 
     clip = painted(paint, format=vs.YUV444P8, width=128, height=48, length=3, fpsnum=24)
     result = vsvfi.interpolate(clip, multi=multi, duplicates="off", scene="off", device="cpu")

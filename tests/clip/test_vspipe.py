@@ -1,4 +1,6 @@
-"""The real chain: vspipe as a subprocess, its stream byte for byte, pipes into ffmpeg and x265, a reader that goes away."""
+"""The real chain: vspipe as a subprocess, its stream byte for byte, pipes into ffmpeg and x265, a reader that goes
+away.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,16 @@ def paint(n, plane, array):
     array[:] = 40 + 4 * (n % 35) + 20 * plane
 
 clip = fakes.painted(paint, format=vs.YUV420P8, width=64, height=64, length={length}, fpsnum=24000, fpsden=1001)
-vsvfi.interpolate(clip, model="fake", weights={weights!r}, device="cpu", multi=int(globals().get("multi", 2)), duplicates="off", scene="off").set_output()
+arguments = dict(model="fake", weights={weights!r}, device="cpu", duplicates="off", scene="off")
+vsvfi.interpolate(clip, multi=int(globals().get("multi", 2)), **arguments).set_output()
 """
 
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """A script that interpolates a numbered clip with the fake family, whose module prints to stdout while it is imported."""
+    """A script that interpolates a numbered clip with the fake family, whose module prints to stdout while it is
+    imported.
+    """
     return write_script(tmp_path, 10)
 
 
@@ -46,7 +51,9 @@ def write_script(folder: Path, length: int) -> Path:
 
 
 def vspipe(*arguments: object, **keywords: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([str(VSPIPE), *map(str, arguments)], capture_output=True, timeout=120, check=False, **keywords)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(
+        [str(VSPIPE), *map(str, arguments)], capture_output=True, timeout=120, check=False, **keywords
+    )  # type: ignore[call-overload, no-any-return]
 
 
 def test_the_stream_is_the_video_and_nothing_else(script: Path) -> None:
@@ -77,7 +84,9 @@ def test_parts_are_the_same_frames(script: Path) -> None:
 def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
     """The encoder dies: vspipe must not hang, nor crash."""
     script = write_script(tmp_path, 5000)
-    pipe = subprocess.Popen([str(VSPIPE), "-c", "y4m", str(script), "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe = subprocess.Popen(
+        [str(VSPIPE), "-c", "y4m", str(script), "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert pipe.stdout is not None
     assert pipe.stdout.read(10_000).startswith(b"YUV4MPEG2")
     pipe.stdout.close()
@@ -97,7 +106,9 @@ def test_info_is_quick_and_quiet(script: Path) -> None:
 
 def test_errors_reach_the_user(tmp_path: Path) -> None:
     path = tmp_path / "wrong.vpy"
-    path.write_text("import vapoursynth as vs, vsvfi\nvsvfi.interpolate(vs.core.std.BlankClip(), model='riff').set_output()\n")
+    path.write_text(
+        "import vapoursynth as vs, vsvfi\nvsvfi.interpolate(vs.core.std.BlankClip(), model='riff').set_output()\n"
+    )
     done = vspipe("--info", path)
     assert done.returncode == 1
     assert b"interpolate: model='riff', is not a known model" in done.stderr
@@ -115,13 +126,28 @@ def ffmpeg() -> str:
 @pytest.mark.parametrize("encoder", ["ffv1", "libx264"])
 def test_into_ffmpeg(script: Path, tmp_path: Path, encoder: str) -> None:
     out = tmp_path / "out.mkv"
-    with subprocess.Popen([str(VSPIPE), "-c", "y4m", str(script), "-"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
-        subprocess.run([ffmpeg(), "-v", "error", "-i", "-", "-c:v", encoder, str(out)], stdin=source.stdout, check=True, timeout=120)
+    with subprocess.Popen(
+        [str(VSPIPE), "-c", "y4m", str(script), "-"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as source:
+        subprocess.run(
+            [ffmpeg(), "-v", "error", "-i", "-", "-c:v", encoder, str(out)],
+            stdin=source.stdout,
+            check=True,
+            timeout=120,
+        )
     assert source.returncode == 0
-    probe = subprocess.run([ffmpeg(), "-v", "error", "-i", str(out), "-f", "framehash", "-"], capture_output=True, text=True, check=True, timeout=60)
+    probe = subprocess.run(
+        [ffmpeg(), "-v", "error", "-i", str(out), "-f", "framehash", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     frames = [line for line in probe.stdout.splitlines() if not line.startswith("#")]
     assert len(frames) == 20
-    assert len({line.split(",")[-1] for line in frames}) >= 19  # every frame is another picture, but for the last, which is held
+    assert (
+        len({line.split(",")[-1] for line in frames}) >= 19
+    )  # every frame is another picture, but for the last, which is held
 
 
 def test_into_x265(script: Path, tmp_path: Path) -> None:
@@ -129,9 +155,16 @@ def test_into_x265(script: Path, tmp_path: Path) -> None:
     if x265 is None:
         pytest.skip("the x265 program is not here")
     out = tmp_path / "out.hevc"
-    with subprocess.Popen([str(VSPIPE), "-c", "y4m", str(script), "-"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
+    with subprocess.Popen(
+        [str(VSPIPE), "-c", "y4m", str(script), "-"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as source:
         done = subprocess.run(
-            [x265, "--y4m", "-", "-o", str(out), "--preset", "ultrafast"], stdin=source.stdout, capture_output=True, text=True, check=True, timeout=120
+            [x265, "--y4m", "-", "-o", str(out), "--preset", "ultrafast"],
+            stdin=source.stdout,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
         )
     assert source.returncode == 0
     assert "encoded 20 frames" in done.stderr
@@ -154,7 +187,15 @@ def test_killed_and_started_again_gives_the_same_frames(tmp_path: Path) -> None:
 
 def test_import_stays_light() -> None:
     """`import vsvfi` pulls in neither torch nor VapourSynth, and an unknown attribute is an AttributeError."""
-    code = "import sys, vsvfi, json; print(json.dumps([m for m in ('torch', 'vapoursynth', 'numpy') if m in sys.modules])); vsvfi.nothing"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "PYTHONPATH": ""})
+    code = "import sys, vsvfi, json; heavy = ('torch', 'vapoursynth', 'numpy'); "
+    code += "print(json.dumps([m for m in heavy if m in sys.modules])); vsvfi.nothing"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
     assert json.loads(done.stdout) == []
     assert "module 'vsvfi' has no attribute 'nothing'" in done.stderr

@@ -48,7 +48,9 @@ def model(name: str) -> Model:
     """With weights that depend on their names alone."""
     family, variant = find(name)
     built = dataclasses.replace(variant, config=SMALLER.get(family.name, variant.config))
-    network = _construct(family, built, family.setup(70, 50, family.default_scale(70, 50), dict(family.option_defaults)))
+    network = _construct(
+        family, built, family.setup(70, 50, family.default_scale(70, 50), dict(family.option_defaults))
+    )
     state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, GAINS.get(family.name, 1.0))
     blueprint = Blueprint(family, built, {key: _own(tensor) for key, tensor in state.items()})
     return Model(blueprint, torch.device("cpu"), torch.float32, Fraction(1), OPTIONS.get(family.name, {}))
@@ -68,7 +70,9 @@ def clip() -> vs.VideoNode:
         out = f.copy()
         for plane in range(3):
             rows, columns = np.mgrid[: f[plane].shape[0], : f[plane].shape[1]]
-            np.asarray(out[plane])[:] = (128 + 60 * np.sin((columns - 2 * n) / 5) + 40 * np.cos(rows / 4)).astype(np.uint8)
+            np.asarray(out[plane])[:] = (128 + 60 * np.sin((columns - 2 * n) / 5) + 40 * np.cos(rows / 4)).astype(
+                np.uint8
+            )
         return out
 
     blank = vs.core.std.BlankClip(format=vs.YUV420P8, width=96, height=64, length=3, fpsnum=24)

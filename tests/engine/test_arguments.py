@@ -29,12 +29,21 @@ def with_value(value: float, dtype: torch.dtype = torch.float32) -> Tensor:
 @pytest.mark.parametrize("argument", ["first", "second"])
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(255.0, "values from 0.5 to 255"), (2.1, "0.5 to 2.1"), (-1.1, "-1.1 to 0.5"), (float("nan"), "nan"), (float("inf"), "0.5 to inf")],
+    [
+        (255.0, "values from 0.5 to 255"),
+        (2.1, "0.5 to 2.1"),
+        (-1.1, "-1.1 to 0.5"),
+        (float("nan"), "nan"),
+        (float("inf"), "0.5 to inf"),
+    ],
 )
 def test_values_far_from_the_range_are_refused(fake_family: Recorder, argument: str, value: float, shown: str) -> None:
     model = vsvfi.load_model("fake", weights=fake_family.weights, device="cpu")
     images = {"first": IMAGE, "second": IMAGE, argument: with_value(value)}
-    with pytest.raises(ArgumentError, match=rf"^{argument}='values from .*', must be RGB in \[0, 1\], .*; divide by the peak value \(255") as caught:
+    with pytest.raises(
+        ArgumentError,
+        match=rf"^{argument}='values from .*', must be RGB in \[0, 1\], .*; divide by the peak value \(255",
+    ) as caught:
         model(**images)
     assert shown in str(caught.value)
 
@@ -85,7 +94,18 @@ def test_images_of_two_shapes_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "t", [0.25, Fraction(1, 4), Decimal("0.25"), np.float32(0.25), torch.tensor(0.25), torch.tensor([0.25]), [0.25], (0.25,), np.array([0.25])]
+    "t",
+    [
+        0.25,
+        Fraction(1, 4),
+        Decimal("0.25"),
+        np.float32(0.25),
+        torch.tensor(0.25),
+        torch.tensor([0.25]),
+        [0.25],
+        (0.25,),
+        np.array([0.25]),
+    ],
 )
 def test_times_of_every_kind(t: object) -> None:
     assert torch.equal(check_times(t, 1), torch.tensor([0.25]))
@@ -93,7 +113,8 @@ def test_times_of_every_kind(t: object) -> None:
 
 
 TIMES: list[object] = [
-    None, "0.5", True, 10**5000, Hostile(), [Hostile()], range(10**12), -0.1, 1.1, float("nan"), [0.1, 0.2], [], {}, [[0.5]], torch.ones(2), torch.ones(0),
+    None, "0.5", True, 10**5000, Hostile(), [Hostile()], range(10**12), -0.1, 1.1, float("nan"), [0.1, 0.2], [], {},
+    [[0.5]], torch.ones(2), torch.ones(0),
     torch.ones(1, device="meta"), 0.5j, np.array(["a"]), np.array(None), [0.5] * 10**6,
 ]  # fmt: skip
 

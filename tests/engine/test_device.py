@@ -1,4 +1,6 @@
-"""Devices, precision rules, flags that hold only inside, padding. What needs a GPU is marked and skipped where there is none."""
+"""Devices, precision rules, flags that hold only inside, padding. What needs a GPU is marked and skipped where there is
+none.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,21 @@ def test_auto_takes_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     present["cuda"] = 2
     assert resolve_device("auto") == torch.device("cuda", 0)
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(DeviceError, match="device='cuda:2', there are 2 cuda devices, numbered from 0; use cuda:0 to cuda:1"):
+    with pytest.raises(
+        DeviceError, match="device='cuda:2', there are 2 cuda devices, numbered from 0; use cuda:0 to cuda:1"
+    ):
         resolve_device("cuda:2")
     with pytest.raises(DeviceError, match=r"device='xpu', torch .* sees no xpu device here; use device='cpu'"):
         resolve_device("xpu")
 
 
-@pytest.mark.parametrize(("capabilities", "expected"), [({"amx_bf16": True}, True), ({"avx512_bf16": True}, True), ({"avx512_f": True}, False), ({}, False)])
-def test_bf16_is_automatic_only_where_the_cpu_and_the_model_allow_it(monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"amx_bf16": True}, True), ({"avx512_bf16": True}, True), ({"avx512_f": True}, False), ({}, False)],
+)
+def test_bf16_is_automatic_only_where_the_cpu_and_the_model_allow_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool
+) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     cpu = torch.device("cpu")
     assert multiplies_bfloat16() is expected
@@ -197,7 +206,9 @@ def test_a_session_on_a_gpu_matches_the_cpu() -> None:
     blueprint = read_model("builtin")
     results = []
     for device in (torch.device("cpu"), torch.device("cuda", 0)):
-        session = Session(blueprint, devices=[device], dtypes=[torch.float32], size=(WIDTH, HEIGHT), scale=None, options={}, workers=2)
+        session = Session(
+            blueprint, devices=[device], dtypes=[torch.float32], size=(WIDTH, HEIGHT), scale=None, options={}, workers=2
+        )
         results.append([ask(session, first, Fraction(step, 3)) for first in range(4) for step in (1, 2)])
         session.close()
     for cpu, cuda in zip(*results, strict=True):

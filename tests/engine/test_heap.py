@@ -54,7 +54,9 @@ def test_frames_take_no_new_pages_while_memory_is_kept() -> None:
     assert kept < usual / 20
     assert after > 1000
     assert more < 48  # MiB: all was given back
-    assert still < usual / 2  # the first of two users is gone: what it freed was given back, what is freed now is kept again
+    assert (
+        still < usual / 2
+    )  # the first of two users is gone: what it freed was given back, what is freed now is kept again
 
 
 ARENAS = """
@@ -96,7 +98,9 @@ def test_threads_share_one_heap_while_memory_is_kept() -> None:
 
 def test_the_last_user_restores_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, ...]] = []
-    library = SimpleNamespace(mallopt=lambda *given: calls.append(given) or given[1] < 1 << 26, malloc_trim=lambda pad: calls.append((pad,)))
+    library = SimpleNamespace(
+        mallopt=lambda *given: calls.append(given) or given[1] < 1 << 26, malloc_trim=lambda pad: calls.append((pad,))
+    )
     monkeypatch.setattr(heap, "_glibc", lambda: library)
     monkeypatch.setattr(heap, "_users", 0)
     monkeypatch.setenv(heap.VARIABLE, "keep")
@@ -111,10 +115,17 @@ def test_the_last_user_restores_what_was(monkeypatch: pytest.MonkeyPatch) -> Non
     assert calls == [(-3, 128 << 10), (-1, 128 << 10), (0,)]
 
 
-@pytest.mark.parametrize(("value", "vspipe", "wanted"), [("", True, True), ("", False, False), ("keep", False, True), ("system", True, False)])
-def test_a_host_program_is_left_alone_unless_asked(monkeypatch: pytest.MonkeyPatch, value: str, vspipe: bool, wanted: bool) -> None:
+@pytest.mark.parametrize(
+    ("value", "vspipe", "wanted"),
+    [("", True, True), ("", False, False), ("keep", False, True), ("system", True, False)],
+)
+def test_a_host_program_is_left_alone_unless_asked(
+    monkeypatch: pytest.MonkeyPatch, value: str, vspipe: bool, wanted: bool
+) -> None:
     calls: list[tuple[int, ...]] = []
-    library = SimpleNamespace(mallopt=lambda *given: calls.append(given) or 1, malloc_trim=lambda pad: calls.append((pad,)))
+    library = SimpleNamespace(
+        mallopt=lambda *given: calls.append(given) or 1, malloc_trim=lambda pad: calls.append((pad,))
+    )
     monkeypatch.setattr(heap, "_glibc", lambda: library)
     monkeypatch.setattr(heap, "_in_vspipe", lambda: vspipe)
     monkeypatch.setattr(heap, "_users", 0)

@@ -21,14 +21,22 @@ KNOWN = [
     RuntimeError("CUDA error: HIPBLAS_STATUS_ALLOC_FAILED when calling `hipblasCreate(handle)`"),
     RuntimeError("miopenStatusAllocFailed"),
     RuntimeError("CUDA driver error: CUDA_ERROR_OUT_OF_MEMORY"),
-    RuntimeError("MPS backend out of memory (MPS allocated: 18.02 GiB, other allocations: 5.12 GiB, max allowed: 18.13 GiB)"),
+    RuntimeError(
+        "MPS backend out of memory (MPS allocated: 18.02 GiB, other allocations: 5.12 GiB, max allowed: 18.13 GiB)"
+    ),
     RuntimeError("Invalid buffer size: 24.00 GiB"),
     RuntimeError("Internal Error (0000000e:Insufficient Memory (kIOGPUCommandBufferCallbackErrorOutOfMemory))"),
     RuntimeError("XPU out of memory. Tried to allocate 8.00 GiB"),
     RuntimeError("Native API failed. Native API returns: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)"),
     RuntimeError("level_zero backend failed with error: 38 (UR_RESULT_ERROR_OUT_OF_HOST_MEMORY)"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+        "allocate 9 bytes."
+    ),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 "
+        "bytes."
+    ),
     RuntimeError("std::bad_alloc"),
     RuntimeError("bad allocation"),
     MemoryError(),

@@ -1,4 +1,5 @@
-"""Each source frame encoded once and each pair prepared once, bounded memory, results that depend on the request alone."""
+"""Each source frame encoded once and each pair prepared once, bounded memory, results that depend on the
+request alone."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def source(index: int) -> Tensor:
 
 def ask(session: Session, first: int, t: Fraction, second: int | None = None) -> Tensor:
     taken: list[Tensor] = []
-    session.blend(0, Blend(first, first + 1 if second is None else second, t), load, lambda image: taken.append(image.clone()))
+    session.blend(
+        0, Blend(first, first + 1 if second is None else second, t), load, lambda image: taken.append(image.clone())
+    )
     return taken[0]
 
 
@@ -54,7 +57,12 @@ def opened(fake_family: Recorder) -> Iterator[Callable[..., Session]]:
     def open_session(model: str = "fake", devices: int = 1, **arguments: object) -> Session:
         arguments = {"size": (WIDTH, HEIGHT), "scale": None, "options": {}, **arguments}
         cpu = torch.device("cpu")
-        session = Session(read_model(model, fake_family.weights), devices=[cpu] * devices, dtypes=[torch.float32] * devices, **arguments)
+        session = Session(
+            read_model(model, fake_family.weights),
+            devices=[cpu] * devices,
+            dtypes=[torch.float32] * devices,
+            **arguments,
+        )
         sessions.append(session)
         return session
 
@@ -64,7 +72,9 @@ def opened(fake_family: Recorder) -> Iterator[Callable[..., Session]]:
 
 
 @pytest.mark.parametrize("multi", [2, 3, 8])
-def test_sequential_playback_computes_everything_once(opened: Callable[..., Session], fake_family: Recorder, multi: int) -> None:
+def test_sequential_playback_computes_everything_once(
+    opened: Callable[..., Session], fake_family: Recorder, multi: int
+) -> None:
     session = opened()
     for first in range(10):
         for step in range(1, multi):
@@ -72,7 +82,11 @@ def test_sequential_playback_computes_everything_once(opened: Callable[..., Sess
     counts = fake_family.counts()
     assert counts == {"encode": 11, "prepare": 10, "synthesise": 10 * (multi - 1)}
     statistics = session.statistics()
-    assert (statistics["frames_encoded"], statistics["pairs_prepared"], statistics["syntheses"]) == (11, 10, 10 * (multi - 1))
+    assert (statistics["frames_encoded"], statistics["pairs_prepared"], statistics["syntheses"]) == (
+        11,
+        10,
+        10 * (multi - 1),
+    )
 
 
 def test_halving_by_option_is_what_a_halving_model_does(opened: Callable[..., Session], fake_family: Recorder) -> None:
@@ -127,7 +141,9 @@ def test_many_threads_and_devices_at_once(opened: Callable[..., Session], fake_f
         assert torch.allclose(result, (1 - float(t)) * source(first) + float(t) * source(first + 1), atol=1e-6)
 
 
-def test_the_same_pair_asked_by_many_threads_is_prepared_once(opened: Callable[..., Session], fake_family: Recorder) -> None:
+def test_the_same_pair_asked_by_many_threads_is_prepared_once(
+    opened: Callable[..., Session], fake_family: Recorder
+) -> None:
     session = opened(workers=8)
     barrier = threading.Barrier(8)
 
@@ -148,13 +164,20 @@ def test_what_lies_outside_the_range_is_kept(opened: Callable[..., Session], fak
 
     taken: list[Tensor] = []
     session.blend(0, Blend(0, 1, Fraction(1, 4)), bright, lambda image: taken.append(image.clone()))
-    assert sorted(detail for phase, detail in fake_family.calls if phase == "encode") == [0, 1]  # the network sees its own range
+    assert sorted(detail for phase, detail in fake_family.calls if phase == "encode") == [
+        0,
+        1,
+    ]  # the network sees its own range
     assert torch.allclose(taken[0], torch.full((3, HEIGHT, WIDTH), 0.75 * 1.25 - 0.25 * 0.25), atol=1e-6)
 
 
 @pytest.mark.parametrize("model", ["fake", "fake_half"])
-def test_between_identical_pictures_lies_the_same(opened: Callable[..., Session], fake_family: Recorder, model: str) -> None:
-    """Bit for bit, whatever the network would make of it: no flicker in still scenes, also where duplicates are not skipped."""
+def test_between_identical_pictures_lies_the_same(
+    opened: Callable[..., Session], fake_family: Recorder, model: str
+) -> None:
+    """Bit for bit, whatever the network would make of it: no flicker in still scenes, also where duplicates are not
+    skipped.
+    """
     session = opened(model)
     taken: list[Tensor] = []
     for t in (Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)):
@@ -182,10 +205,14 @@ def test_pairs_across_a_hold(opened: Callable[..., Session]) -> None:
     result = ask(session, 4, Fraction(1, 2), second=6)
     assert torch.allclose(result, (source(4) + source(6)) / 2, atol=1e-6)
     assert torch.allclose(ask(session, 4, Fraction(1, 4), second=6), 0.75 * source(4) + 0.25 * source(6), atol=1e-6)
-    assert torch.allclose(ask(session, 5, Fraction(1, 2)), (source(5) + source(6)) / 2, atol=1e-6)  # source frame 5, not the midpoint of 4 and 6
+    assert torch.allclose(
+        ask(session, 5, Fraction(1, 2)), (source(5) + source(6)) / 2, atol=1e-6
+    )  # source frame 5, not the midpoint of 4 and 6
 
 
-def test_memory_that_runs_out_once_is_retried_and_twice_is_reported(opened: Callable[..., Session], fake_family: Recorder) -> None:
+def test_memory_that_runs_out_once_is_retried_and_twice_is_reported(
+    opened: Callable[..., Session], fake_family: Recorder
+) -> None:
     session = opened()
     failures = [1]
 
@@ -197,13 +224,20 @@ def test_memory_that_runs_out_once_is_retried_and_twice_is_reported(opened: Call
     fake_family.hook = fail
     assert torch.allclose(ask(session, 0, Fraction(1, 2)), (source(0) + source(1)) / 2, atol=1e-6)
     failures.extend([1, 1])
-    with pytest.raises(DeviceMemoryError, match=r"frame 7: cpu ran out of memory \(held: frames .* MiB, pairs .* MiB\); use a smaller scale="):
+    with pytest.raises(
+        DeviceMemoryError,
+        match=r"frame 7: cpu ran out of memory \(held: frames .* MiB, pairs .* MiB\); use a smaller scale=",
+    ):
         session.blend(7, Blend(0, 1, Fraction(1, 2)), load, lambda image: None)
     assert torch.allclose(ask(session, 0, Fraction(1, 2)), (source(0) + source(1)) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("phase", ["encode_frame", "prepare_pair", "synthesise", "load", "deliver"])
-@pytest.mark.parametrize("fault", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("host"), RuntimeError("MPS backend out of memory")], ids=str)
+@pytest.mark.parametrize(
+    "fault",
+    [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("host"), RuntimeError("MPS backend out of memory")],
+    ids=str,
+)
 def test_nothing_of_a_failed_attempt_is_alive(
     opened: Callable[..., Session], fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, phase: str, fault: Exception
 ) -> None:
@@ -237,7 +271,9 @@ def test_nothing_of_a_failed_attempt_is_alive(
     try:
         caught = False
         try:
-            session.blend(7, Blend(0, 1, Fraction(1, 2)), checked_load, lambda image: fail_twice() if phase == "deliver" else None)
+            session.blend(
+                7, Blend(0, 1, Fraction(1, 2)), checked_load, lambda image: fail_twice() if phase == "deliver" else None
+            )
         except DeviceMemoryError:  # not pytest.raises, which would keep it
             caught = True
         assert caught
@@ -249,11 +285,20 @@ def test_nothing_of_a_failed_attempt_is_alive(
 
 
 def test_a_dropped_session_closes(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its threads end, its caches are emptied and malloc is as before, without a collection of garbage and while its script lives."""
+    """Its threads end, its caches are emptied and malloc is as before, without a collection of garbage and while its
+    script lives.
+    """
     monkeypatch.setenv(heap.VARIABLE, "keep")
     before, users = threading.active_count(), heap._users
     cpu = torch.device("cpu")
-    session = Session(read_model("fake", fake_family.weights), devices=[cpu], dtypes=[torch.float32], size=(WIDTH, HEIGHT), scale=None, options={})
+    session = Session(
+        read_model("fake", fake_family.weights),
+        devices=[cpu],
+        dtypes=[torch.float32],
+        size=(WIDTH, HEIGHT),
+        scale=None,
+        options={},
+    )
     ask(session, 0, Fraction(1, 2))
     frames = session._lanes[0].frames
     assert (threading.active_count(), heap._users) == (before + 1, users + 1)
@@ -334,7 +379,10 @@ def test_a_lack_of_memory_names_what_the_model_takes(fake_family: Recorder) -> N
     setup = halves.setup(64, 64, Fraction(1), {})
     assert halves.knobs(setup, cuda, torch.float32, 1) == f"a smaller scale=, precision='fp16', {rest}"
     assert halves.knobs(setup, cuda, torch.float16, 1) == f"a smaller scale=, {rest}"
-    for name, knobs in (("ldmvfi", rest), ("gimmvfi_r", f"a smaller scale=, a smaller options={{'memory': ...}}, {rest}")):
+    for name, knobs in (
+        ("ldmvfi", rest),
+        ("gimmvfi_r", f"a smaller scale=, a smaller options={{'memory': ...}}, {rest}"),
+    ):
         family, variant = find(name)
         assert dataclasses.replace(halves, family=family, variant=variant).knobs(setup, cpu, torch.float32, 1) == knobs
 
@@ -361,7 +409,9 @@ def test_a_closed_session_says_so(opened: Callable[..., Session]) -> None:
         ask(session, 0, Fraction(1, 2))
 
 
-def test_a_request_that_races_with_the_end_is_told_the_same(opened: Callable[..., Session], fake_family: Recorder) -> None:
+def test_a_request_that_races_with_the_end_is_told_the_same(
+    opened: Callable[..., Session], fake_family: Recorder
+) -> None:
     session = opened()
     started, release = threading.Event(), threading.Event()
 
@@ -408,7 +458,9 @@ def batching(monkeypatch: pytest.MonkeyPatch, fake_family: Recorder) -> list[int
     return sizes
 
 
-def test_a_level_of_midpoints_is_made_at_once(opened: Callable[..., Session], fake_family: Recorder, batching: list[int]) -> None:
+def test_a_level_of_midpoints_is_made_at_once(
+    opened: Callable[..., Session], fake_family: Recorder, batching: list[int]
+) -> None:
     times = [Fraction(step, 8) for step in range(1, 8)]
     for order in (times, times[::-1], random.Random(1).sample(times, 7)):
         batching.clear()
@@ -420,14 +472,18 @@ def test_a_level_of_midpoints_is_made_at_once(opened: Callable[..., Session], fa
         assert fake_family.counts() == {"encode": 5, "prepare": 7, "synthesise": 7}
 
 
-def test_a_level_is_not_made_at_once_where_it_cannot_be_held(opened: Callable[..., Session], batching: list[int]) -> None:
+def test_a_level_is_not_made_at_once_where_it_cannot_be_held(
+    opened: Callable[..., Session], batching: list[int]
+) -> None:
     """All of it would be made again for each of its pictures."""
     session = opened("fake_half", together=3, cache=10_000)
     ask(session, 0, Fraction(1, 8))
     assert set(batching) == {1}
 
 
-def test_a_level_is_not_made_at_once_without_the_familys_word(opened: Callable[..., Session], fake_family: Recorder) -> None:
+def test_a_level_is_not_made_at_once_without_the_familys_word(
+    opened: Callable[..., Session], fake_family: Recorder
+) -> None:
     session = opened("fake_half", together=2)
     ask(session, 0, Fraction(1, 4))
     assert fake_family.counts()["synthesise"] == 2
@@ -443,7 +499,9 @@ def test_held_levels_count_and_stay_in_the_budget(opened: Callable[..., Session]
 
 
 def test_noise_is_asked_for_by_position(opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the picture that is made, on the source axis: a midpoint has its own, and so has the same time of another pair."""
+    """Of the picture that is made, on the source axis: a midpoint has its own, and so has the same time of another
+    pair.
+    """
     asked: list[Fraction] = []
 
     def inputs(self: object, pair: object, position: Fraction) -> dict[str, Tensor]:
@@ -462,8 +520,14 @@ def test_a_size_that_cannot_fit_is_refused(opened: Callable[..., Session], monke
     from vsvfi.engine import build
 
     find = build.find
-    monkeypatch.setattr(build, "find", lambda name: (dataclasses.replace(find(name)[0], memory=lambda width, height, number: 1 << 60), find(name)[1]))
-    with pytest.raises(ClipError, match=r"2 pictures of 30x18 at a time take Fake about 2147483648\.0 GiB in float32, cpu has"):
+    monkeypatch.setattr(
+        build,
+        "find",
+        lambda name: (dataclasses.replace(find(name)[0], memory=lambda width, height, number: 1 << 60), find(name)[1]),
+    )
+    with pytest.raises(
+        ClipError, match=r"2 pictures of 30x18 at a time take Fake about 2147483648\.0 GiB in float32, cpu has"
+    ):
         opened(workers=2)
 
 
@@ -479,7 +543,9 @@ def test_workers_share_torchs_threads_and_leave_others_alone(opened: Callable[..
         assert taken == [3]
         assert torch.get_num_threads() == 6
         torch.set_num_threads(1)
-        opened(workers=2).blend(0, Blend(0, 1, Fraction(1, 2)), load, lambda image: taken.append(torch.get_num_threads()))
+        opened(workers=2).blend(
+            0, Blend(0, 1, Fraction(1, 2)), load, lambda image: taken.append(torch.get_num_threads())
+        )
         assert taken == [3, 1]
     finally:
         torch.set_num_threads(before)

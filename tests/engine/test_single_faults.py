@@ -1,4 +1,6 @@
-"""Any single fault, at the k-th call of anything, costs at most the frames that ran: later ones are those of a clean run."""
+"""Any single fault, at the k-th call of anything, costs at most the frames that ran: later ones are those of a clean
+run.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ REQUESTS = [(first, Fraction(step, 4)) for first in range(3) for step in (1, 2, 
 
 ERRORS: dict[str, Callable[[], Exception]] = {
     "lack of memory": MemoryError,
-    "torch's lack of memory": lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    "torch's lack of memory": lambda: RuntimeError(
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+    ),
     "other": lambda: ValueError("a passing fault"),
 }
 
@@ -125,7 +129,11 @@ def open_session(fake_family: Recorder) -> Iterator[Callable[..., Session]]:
 
     def opened(workers: int = 2) -> Session:
         cpu = torch.device("cpu")
-        sessions.append(Session(blueprint, devices=[cpu], dtypes=[torch.float32], size=SIZE, scale=None, options={}, workers=workers))
+        sessions.append(
+            Session(
+                blueprint, devices=[cpu], dtypes=[torch.float32], size=SIZE, scale=None, options={}, workers=workers
+            )
+        )
         return sessions[-1]
 
     yield opened
@@ -135,7 +143,9 @@ def open_session(fake_family: Recorder) -> Iterator[Callable[..., Session]]:
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("what", ["load", "deliver", *PHASES, *PLACES])
-def test_later_frames_are_those_of_a_clean_run(open_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, what: str, error: str) -> None:
+def test_later_frames_are_those_of_a_clean_run(
+    open_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, what: str, error: str
+) -> None:
     clean = [made for made in outcomes(open_session()) if isinstance(made, Tensor)]
     assert len(clean) == len(REQUESTS)
     for workers, k in ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 5), (2, 8)):
@@ -156,11 +166,16 @@ def test_later_frames_are_those_of_a_clean_run(open_session: Callable[..., Sessi
         for made, expected in zip(first, clean, strict=True):
             assert isinstance(made, Exception) or torch.equal(made, expected)
         again = outcomes(opened)
-        assert all(isinstance(made, Tensor) and torch.equal(made, expected) for made, expected in zip(again, clean, strict=True)), again
+        assert all(
+            isinstance(made, Tensor) and torch.equal(made, expected)
+            for made, expected in zip(again, clean, strict=True)
+        ), again
 
 
 @pytest.mark.parametrize("what", ["release", "workers", "drop"])
-def test_a_fault_while_closing_ends_the_rest_and_spares_the_next(open_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+def test_a_fault_while_closing_ends_the_rest_and_spares_the_next(
+    open_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     clean, opened = outcomes(open_session()), open_session()
     outcomes(opened)
     place, name = {"release": (lane, "release"), "workers": (lane.Workers, "close"), "drop": (lane.Lane, "_drop")}[what]
@@ -197,12 +212,17 @@ def test_a_clip_recovers_as_well(fake_family: Recorder, monkeypatch: pytest.Monk
     source = painted(pattern, format=vs.RGBS, width=WIDTH, height=HEIGHT, length=4, fpsnum=24)
 
     def clip() -> vs.VideoNode:
-        return vsvfi.interpolate(source, model="fake", weights=str(fake_family.weights), device="cpu", precision="fp32", scene="off", cache=0)
+        return vsvfi.interpolate(
+            source, model="fake", weights=str(fake_family.weights), device="cpu", precision="fp32", scene="off", cache=0
+        )
 
     clean = played(clip())
     assert not any(isinstance(made, str) for made in clean), clean
     for k in (1, 2, 4):
-        node, fault = clip(), Fault(k, ERRORS["other"] if what != "thread start" else lambda: RuntimeError("can't start new thread"))
+        node, fault = (
+            clip(),
+            Fault(k, ERRORS["other"] if what != "thread start" else lambda: RuntimeError("can't start new thread")),
+        )
         place, name = PLACES[what] if what in PLACES else (network(), what)
         with monkeypatch.context() as patch:
             patch.setattr(place, name, fault.around(getattr(place, name)))

@@ -28,7 +28,13 @@ def test_small_deviations_vanish_and_large_ones_stay() -> None:
     first, second = pictures()
     still = find_still(first, second)
     assert still is not None
-    for deviation, share in ((TAKEN_BACK / 2, 0.0), (TAKEN_BACK * 0.99, 0.0), ((TAKEN_BACK + KEPT) / 2, 0.5), (KEPT, 1.0), (0.3, 1.0)):
+    for deviation, share in (
+        (TAKEN_BACK / 2, 0.0),
+        (TAKEN_BACK * 0.99, 0.0),
+        ((TAKEN_BACK + KEPT) / 2, 0.5),
+        (KEPT, 1.0),
+        (0.3, 1.0),
+    ):
         steady = still.steady(first + deviation)
         assert torch.allclose(steady[..., :20], (first + share * deviation)[..., :20], atol=1e-6)
         assert torch.equal(steady[..., 26:38], (first + deviation)[..., 26:38])

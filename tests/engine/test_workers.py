@@ -50,7 +50,9 @@ def test_no_more_threads_than_allowed_and_no_more_than_needed() -> None:
     assert threading.active_count() == before
 
 
-def test_work_runs_on_its_caller_where_no_thread_starts_and_on_threads_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_runs_on_its_caller_where_no_thread_starts_and_on_threads_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     prepared: list[str] = []
 
     @contextmanager

@@ -52,7 +52,9 @@ def _cut(name: str, codecs: tuple[object, ...], begin: float, end: float) -> Cal
 def _late(name: str, seconds: float) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
         whole = make(folder / "whole.mp4", *PICTURE, *SOUND, *X264, "-c:a", "aac")
-        return make(folder / name, "-itsoffset", seconds, "-i", whole, "-i", whole, "-map", "0:v", "-map", "1:a", "-c", "copy")
+        return make(
+            folder / name, "-itsoffset", seconds, "-i", whole, "-i", whole, "-map", "0:v", "-map", "1:a", "-c", "copy"
+        )
 
     return build
 
@@ -61,7 +63,10 @@ OPEN_GOP = ("-c:v", "libx264", "-preset", "veryfast", "-x264-params", "open-gop=
 
 FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
     "elementary .264": (_plain("a.264", *X264, sound=False), 48),
-    "elementary .hevc": (_plain("a.hevc", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", sound=False), 48),
+    "elementary .hevc": (
+        _plain("a.hevc", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", sound=False),
+        48,
+    ),
     "elementary .m2v": (_plain("a.m2v", "-c:v", "mpeg2video", "-bf", "2", sound=False), 48),
     "H.264 in AVI": (_from_mp4("a.avi", "-c:v", "copy", "-c:a", "mp3"), 48),
     "Xvid in AVI": (_plain("a.avi", "-c:v", "mpeg4", "-bf", "2", "-c:a", "mp3"), 48),
@@ -111,7 +116,14 @@ def raw(piped: Piped) -> Iterator[bytes]:
         yield b"".join(plane.tobytes() for plane in planes)
 
 
-def passage(source: Path, output: Path, part: Part = Part(), program: str | None = None, encoder: str = "libx264", crf: float = 10) -> Media:  # noqa: B008 - immutable
+def passage(
+    source: Path,
+    output: Path,
+    part: Part = Part(),  # noqa: B008 - immutable
+    program: str | None = None,
+    encoder: str = "libx264",
+    crf: float = 10,
+) -> Media:
     """Through everything but `interpolate()`: source filter, pipe, ffmpeg, with the streams of the source."""
     if not hasattr(vs.core, "lsmas"):
         pytest.skip("no source filter")
@@ -122,7 +134,9 @@ def passage(source: Path, output: Path, part: Part = Part(), program: str | None
     piped = fit(clip, [asdict(one) for one in takes], source.bits if source else None)
     length, rate = clip.num_frames, Fraction(clip.fps)
     names = (piped.pixels, piped.encoded)
-    facts = Facts(clip.width, clip.height, length, rate, length, rate, piped.clip.format.subsampling_h == 1, {}, "cpu", *names)
+    facts = Facts(
+        clip.width, clip.height, length, rate, length, rate, piped.clip.format.subsampling_h == 1, {}, "cpu", *names
+    )
     quality = Quality(encoder, crf, "ultrafast") if encoder.startswith("libx") else Quality(encoder)
     arguments = ffmpeg_arguments(facts, quality, media, part, output, container(output), folder=output.parent)
     selected = piped.part(part.first, part.last)
@@ -139,7 +153,9 @@ def passage(source: Path, output: Path, part: Part = Part(), program: str | None
 
 
 def frame_times(path: Path) -> list[float]:
-    """When a file's frames are shown, decoded on one thread, by best effort: the decoder's word where there are no times."""
+    """When a file's frames are shown, decoded on one thread, by best effort: the decoder's word where there are no
+    times.
+    """
     with av.open(str(path)) as opened:
         opened.flags &= ~av.container.Flags.gen_pts.value
         video = opened.streams.video[0]
@@ -149,7 +165,9 @@ def frame_times(path: Path) -> list[float]:
 
 
 def sound_start(path: Path) -> float | None:
-    """Time of the first packet of sound, None without sound; where an edit list hides more than encoder delay, of the first not hidden."""
+    """Time of the first packet of sound, None without sound; where an edit list hides more than encoder delay, of the
+    first not hidden.
+    """
     with av.open(str(path)) as opened:
         if not opened.streams.audio:
             return None

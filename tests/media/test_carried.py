@@ -22,9 +22,21 @@ def film(tmp_path: Path) -> Path:
     """A picture with a title, two sounds, subtitles and chapters."""
     words, chapters = tmp_path / "a.srt", tmp_path / "a.txt"
     words.write_text("1\n00:00:00,200 --> 00:00:01,800\nlong\n\n2\n00:00:01,900 --> 00:00:02,000\nlate\n")
-    chapters.write_text(";FFMETADATA1\ntitle=the film\n" + "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={t}\nEND={t + 1000}\ntitle=c{t}\n" for t in (0, 1000)))
+    chapters.write_text(
+        ";FFMETADATA1\ntitle=the film\n"
+        + "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={t}\nEND={t + 1000}\ntitle=c{t}\n" for t in (0, 1000))
+    )
     picture = make(tmp_path / "p.mkv", *PICTURE, *X264)
-    tags = ("-metadata:s:v:0", "title=main", "-metadata:s:v:0", "language=jpn", "-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "title=talk")
+    tags = (
+        "-metadata:s:v:0",
+        "title=main",
+        "-metadata:s:v:0",
+        "language=jpn",
+        "-metadata:s:a:0",
+        "language=deu",
+        "-metadata:s:a:1",
+        "title=talk",
+    )
     marks = ("-disposition:a:0", "0", "-disposition:a:1", "default+comment", "-disposition:s:0", "forced")
     maps = ("-map", "0:v", "-map", "1:a", "-map", "1:a", "-map", "2:s", "-map_metadata", "3", "-map_chapters", "3")
     inputs = ("-i", picture, *SOUND, "-i", words, "-i", chapters)
@@ -53,11 +65,15 @@ def test_subtitles_that_begin_before_a_part_are_shown_at_its_start(film: Path, t
     output = tmp_path / f"part{form}"
     passage(film, output, Part(24, 35))
     with av.open(str(output)) as opened:
-        packets = [packet for packet in opened.demux(opened.streams.subtitles[0]) if packet.size and b"long" in bytes(packet)]
+        packets = [
+            packet for packet in opened.demux(opened.streams.subtitles[0]) if packet.size and b"long" in bytes(packet)
+        ]
         assert len(packets) == 1
         start, duration = (float(value * packets[0].time_base) for value in (packets[0].pts, packets[0].duration))
     assert start == pytest.approx(0, abs=0.002)
-    assert duration == pytest.approx(1.8 - 24 * 1001 / 24000, abs=0.003) or duration == pytest.approx(12 * 1001 / 24000, abs=0.05)
+    assert duration == pytest.approx(1.8 - 24 * 1001 / 24000, abs=0.003) or duration == pytest.approx(
+        12 * 1001 / 24000, abs=0.05
+    )
 
 
 @pytest.mark.parametrize("source", [".mkv", ".mp4"])
@@ -67,10 +83,34 @@ def test_cover_art(tmp_path: Path, source: str, form: str) -> None:
     plain = make(tmp_path / f"plain{source}", *PICTURE, *X264)
     if source == ".mkv":
         film = make(
-            tmp_path / "film.mkv", "-i", plain, "-c", "copy", "-attach", art, "-metadata:s:t", "mimetype=image/png", "-metadata:s:t", "filename=cover.png"
+            tmp_path / "film.mkv",
+            "-i",
+            plain,
+            "-c",
+            "copy",
+            "-attach",
+            art,
+            "-metadata:s:t",
+            "mimetype=image/png",
+            "-metadata:s:t",
+            "filename=cover.png",
         )
     else:
-        film = make(tmp_path / "film.mp4", "-i", plain, "-i", art, "-map", "0", "-map", "1", "-c", "copy", "-disposition:v:1", "attached_pic")
+        film = make(
+            tmp_path / "film.mp4",
+            "-i",
+            plain,
+            "-i",
+            art,
+            "-map",
+            "0",
+            "-map",
+            "1",
+            "-c",
+            "copy",
+            "-disposition:v:1",
+            "attached_pic",
+        )
     output = tmp_path / f"out{form}"
     passage(film, output)
     media = probe(output)
@@ -84,7 +124,17 @@ def test_fonts(tmp_path: Path) -> None:
     font = tmp_path / "a.ttf"
     font.write_bytes(b"font")
     plain = make(tmp_path / "plain.mkv", *PICTURE, *X264)
-    film = make(tmp_path / "film.mkv", "-i", plain, "-c", "copy", "-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font")
+    film = make(
+        tmp_path / "film.mkv",
+        "-i",
+        plain,
+        "-c",
+        "copy",
+        "-attach",
+        font,
+        "-metadata:s:t",
+        "mimetype=application/x-truetype-font",
+    )
     passage(film, tmp_path / "out.mkv")
     assert len(probe(tmp_path / "out.mkv").of("attachment")) == 1
 
@@ -124,14 +174,37 @@ def test_mirrored_pictures_are_understood() -> None:
 
 
 def test_what_a_container_cannot_hold_is_named() -> None:
-    kinds = (("audio", "aac"), ("subtitle", "hdmv_pgs_subtitle"), ("subtitle", "ass"), ("attachment", ""), ("data", ""), ("cover", "png"))
+    kinds = (
+        ("audio", "aac"),
+        ("subtitle", "hdmv_pgs_subtitle"),
+        ("subtitle", "ass"),
+        ("attachment", ""),
+        ("data", ""),
+        ("cover", "png"),
+    )
     streams = tuple(Stream(number + 1, kind, codec) for number, (kind, codec) in enumerate(kinds))
     media = Media(Path("a"), 1, Fraction(0), Fraction(25), True, streams=streams)
     assert left_behind(media, "matroska") == ["data stream 5"]
-    assert left_behind(media, "mp4") == ["subtitle stream 2 (hdmv_pgs_subtitle)", "attachment stream 4", "data stream 5"]
+    assert left_behind(media, "mp4") == [
+        "subtitle stream 2 (hdmv_pgs_subtitle)",
+        "attachment stream 4",
+        "data stream 5",
+    ]
     assert len(left_behind(media, "webm")) == 5
 
 
 def test_a_further_video_is_named(tmp_path: Path) -> None:
-    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=24:d=0.2", "-map", "0", "-map", "0", "-c:v", "libx264", tmp_path / "two.mkv")
+    run_ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=64x48:r=24:d=0.2",
+        "-map",
+        "0",
+        "-map",
+        "0",
+        "-c:v",
+        "libx264",
+        tmp_path / "two.mkv",
+    )
     assert left_behind(probe(tmp_path / "two.mkv"), "matroska") == ["video stream 1 (h264)"]

@@ -40,7 +40,9 @@ def test_every_usual_sound_ends_up_in_every_container(tmp_path: Path, sounds: li
 
 def test_surround_sound_becomes_opus(tmp_path: Path) -> None:
     """libopus refuses the layout 5.1(side) by itself."""
-    source = make(tmp_path / "in.mka", "-f", "lavfi", "-i", "anullsrc=channel_layout=5.1(side)", "-t", "0.2", "-c:a", "ac3")
+    source = make(
+        tmp_path / "in.mka", "-f", "lavfi", "-i", "anullsrc=channel_layout=5.1(side)", "-t", "0.2", "-c:a", "ac3"
+    )
     output = make(tmp_path / "out.webm", "-i", source, *fit_sound("webm", ["ac3"]))
     assert "Audio: opus, 48000 Hz, 5.1" in listing(output)
 

@@ -35,7 +35,9 @@ def test_what_could_name_a_file_is_refused(text: str, told: str) -> None:
 
 def test_lists_of_settings_are_joined_and_the_user_has_the_last_word() -> None:
     ours = ["-crf", "18", "-x265-params", "log-level=error:hdr10=1"]
-    assert merge(ours, ["-x265-params", "aq-mode=3", "-crf", "20"]) == [*("-crf", "18", "-x265-params", "log-level=error:hdr10=1:aq-mode=3", "-crf", "20")]
+    assert merge(ours, ["-x265-params", "aq-mode=3", "-crf", "20"]) == [
+        *("-crf", "18", "-x265-params", "log-level=error:hdr10=1:aq-mode=3", "-crf", "20")
+    ]
     assert merge(ours, []) == ours
 
 

@@ -26,12 +26,31 @@ MASTERING = {
 
 def facts(**props: Any) -> Facts:
     return Facts.parse(
-        {"width": 96, "height": 64, "frames": 100, "rate": "50", "source_frames": 50, "source_rate": "25", "chroma_420": True, "props": props, "device": "cpu"}
+        {
+            "width": 96,
+            "height": 64,
+            "frames": 100,
+            "rate": "50",
+            "source_frames": 50,
+            "source_rate": "25",
+            "chroma_420": True,
+            "props": props,
+            "device": "cpu",
+        }
     )
 
 
 def media(**given: Any) -> Media:
-    return Media(**{"path": Path("in.mkv"), "frames": 50, "start": Fraction(1, 4), "rate": Fraction(25), "constant": True, **given})
+    return Media(
+        **{
+            "path": Path("in.mkv"),
+            "frames": 50,
+            "start": Fraction(1, 4),
+            "rate": Fraction(25),
+            "constant": True,
+            **given,
+        }
+    )
 
 
 def after(arguments: list[str], option: str) -> str:
@@ -124,17 +143,38 @@ def test_a_part_from_the_start_keeps_the_sound_before_the_picture() -> None:
     ],
 )
 def test_subtitles_are_taken_over_as_the_container_holds_them(form: str, codec: str, fitting: str) -> None:
-    assert after(ffmpeg_arguments(facts(), Quality("libx264"), media(streams=streams("subtitle", codec)), Part(), Path("o"), form), "-c:s:0") == fitting
+    assert (
+        after(
+            ffmpeg_arguments(
+                facts(), Quality("libx264"), media(streams=streams("subtitle", codec)), Part(), Path("o"), form
+            ),
+            "-c:s:0",
+        )
+        == fitting
+    )
 
 
 def test_subtitles_that_a_container_cannot_hold_are_left_out() -> None:
-    arguments = ffmpeg_arguments(facts(), Quality("libx264"), media(streams=streams("subtitle", "hdmv_pgs_subtitle", "subrip")), Part(), Path("o"), "mp4")
+    arguments = ffmpeg_arguments(
+        facts(),
+        Quality("libx264"),
+        media(streams=streams("subtitle", "hdmv_pgs_subtitle", "subrip")),
+        Part(),
+        Path("o"),
+        "mp4",
+    )
     assert "1:1" not in arguments
     assert after(arguments, "-c:s:0") == "mov_text"
 
 
 def test_chroma_location_is_told() -> None:
-    assert after(ffmpeg_arguments(facts(_ChromaLocation=2), Quality("libx264"), None, Part(), Path("o"), "mp4"), "-chroma_sample_location") == "topleft"
+    assert (
+        after(
+            ffmpeg_arguments(facts(_ChromaLocation=2), Quality("libx264"), None, Part(), Path("o"), "mp4"),
+            "-chroma_sample_location",
+        )
+        == "topleft"
+    )
 
 
 def test_a_container_is_known_by_its_name() -> None:

@@ -71,17 +71,28 @@ def test_lossless_encoders_keep_every_bit(tmp_path: Path, encoder: str, pixels: 
 
 @pytest.mark.parametrize(
     ("encoder", "form", "decoder"),
-    [("prores_ks", ".mov", ()), ("libvpx-vp9", ".webm", ("-c:v", "libvpx-vp9")), ("libvpx-vp9", ".mkv", ("-c:v", "libvpx-vp9"))],
+    [
+        ("prores_ks", ".mov", ()),
+        ("libvpx-vp9", ".webm", ("-c:v", "libvpx-vp9")),
+        ("libvpx-vp9", ".mkv", ("-c:v", "libvpx-vp9")),
+    ],
 )
-@pytest.mark.parametrize(("by", "pixels"), [("ffv1", "bgra"), ("prores_ks", "yuva444p10le"), ("libvpx-vp9", "yuva420p")])
-def test_lossy_encoders_keep_the_alpha(tmp_path: Path, by: str, pixels: str, encoder: str, form: str, decoder: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("by", "pixels"), [("ffv1", "bgra"), ("prores_ks", "yuva444p10le"), ("libvpx-vp9", "yuva420p")]
+)
+def test_lossy_encoders_keep_the_alpha(
+    tmp_path: Path, by: str, pixels: str, encoder: str, form: str, decoder: tuple[str, ...]
+) -> None:
     source = painted(tmp_path / {"ffv1": "in.mkv", "prores_ks": "in.mov", "libvpx-vp9": "in.webm"}[by], by, pixels)
     output = tmp_path / f"out{form}"
     media = passage(source, output, encoder=encoder)
     assert media.alpha
     assert probe(output).alpha
     beside = ("-c:v", "libvpx-vp9") if by == "libvpx-vp9" else ()
-    before, after = (samples(path, "yuva444p", *how).reshape(3, 4, 48, 64)[:, 3].astype(int) for path, how in ((source, beside), (output, decoder)))
+    before, after = (
+        samples(path, "yuva444p", *how).reshape(3, 4, 48, 64)[:, 3].astype(int)
+        for path, how in ((source, beside), (output, decoder))
+    )
     assert np.abs(before - after).mean() < 4
     assert before.std() > 50
 
@@ -106,7 +117,9 @@ def test_yuv_becomes_rgb_by_its_own_matrix_or_the_usual_one() -> None:
         clip = red.resize.Bicubic(format=vs.YUV444P8, matrix=matrix)
         for given in (clip, clip.std.SetFrameProps(_Matrix=2) if matrix == 6 else clip):
             frame = fit(given, takes).clip.get_frame(0)
-            assert [abs(int(np.asarray(frame[plane])[0, 0]) - wanted) <= 2 for plane, wanted in enumerate((200, 20, 20))] == [True] * 3
+            assert [
+                abs(int(np.asarray(frame[plane])[0, 0]) - wanted) <= 2 for plane, wanted in enumerate((200, 20, 20))
+            ] == [True] * 3
 
 
 def test_a_clip_of_floats_gets_whole_numbers() -> None:

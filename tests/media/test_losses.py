@@ -49,7 +49,9 @@ def test_an_encoder_says_what_it_takes() -> None:
 
 def test_hdr_metadata_for_svt_av1() -> None:
     given = {**MASTERING, "ContentLightLevelMax": 900, "ContentLightLevelAverage": 300}
-    expected = "mastering-display=G(0.17,0.797)B(0.131,0.046)R(0.708,0.292)WP(0.3127,0.329)L(1000,0.005):content-light=900,300"
+    expected = (
+        "mastering-display=G(0.17,0.797)B(0.131,0.046)R(0.708,0.292)WP(0.3127,0.329)L(1000,0.005):content-light=900,300"
+    )
     assert ":".join(svtav1_hdr(given)) == expected
     arguments = encoder_arguments(facts(**given), Quality("libsvtav1"))
     assert arguments[arguments.index("-svtav1-params") + 1] == expected
@@ -61,7 +63,13 @@ def test_hdr_metadata_reaches_the_file(tmp_path: Path) -> None:
     given = {**MASTERING, "ContentLightLevelMax": 900, "ContentLightLevelAverage": 300}
     if not pixel_formats(ffmpeg(), "libsvtav1"):
         pytest.skip("this ffmpeg has no libsvtav1")
-    path = moving_video(tmp_path / "a.mkv", "-pix_fmt", "yuv420p10le", *encoder_arguments(facts(**given), Quality("libsvtav1", None, "12")), frames=3)
+    path = moving_video(
+        tmp_path / "a.mkv",
+        "-pix_fmt",
+        "yuv420p10le",
+        *encoder_arguments(facts(**given), Quality("libsvtav1", None, "12")),
+        frames=3,
+    )
     with av.open(str(path)) as opened:
         frame = next(opened.decode(video=0))
     kinds = av.sidedata.sidedata.Type

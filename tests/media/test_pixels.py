@@ -10,7 +10,8 @@ from tests.cli.media_files import ffmpeg
 from vsvfi.media.pixels import Pixels, carried_over, carrier, choose, parse, taken
 
 FFV1 = (
-    "yuv420p yuva420p yuv444p yuva444p bgr0 bgra yuv420p10le yuv420p12le yuv420p16le yuva444p10le gbrp10le gbrap10le gbrp12le gbrap12le gbrp16le gray gray16le"
+    "yuv420p yuva420p yuv444p yuva444p bgr0 bgra yuv420p10le yuv420p12le yuv420p16le yuva444p10le "
+    "gbrp10le gbrap10le gbrp12le gbrap12le gbrp16le gray gray16le"
 )
 X265 = "yuv420p yuvj420p yuv444p gbrp yuv420p10le yuv444p10le gbrp10le yuv420p12le gray"
 PRORES = "yuv422p10le yuv444p10le yuva444p10le"

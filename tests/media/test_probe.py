@@ -25,7 +25,19 @@ def test_probe_tells_subtitles_and_attachments(tmp_path: Path) -> None:
     font.write_bytes(b"font")
     video = moving_video(tmp_path / "a.mkv")
     path = make(
-        tmp_path / "b.mkv", "-i", video, "-i", words, "-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font", "-c:v", "copy", "-c:s", "srt"
+        tmp_path / "b.mkv",
+        "-i",
+        video,
+        "-i",
+        words,
+        "-attach",
+        font,
+        "-metadata:s:t",
+        "mimetype=application/x-truetype-font",
+        "-c:v",
+        "copy",
+        "-c:s",
+        "srt",
     )
     media = probe(path)
     assert media.subtitles == ("subrip",)
@@ -33,7 +45,17 @@ def test_probe_tells_subtitles_and_attachments(tmp_path: Path) -> None:
 
 
 def test_a_variable_rate_is_noticed(tmp_path: Path) -> None:
-    path = moving_video(tmp_path / "a.mkv", "-vf", "select='lt(mod(n,10),6)'", "-fps_mode", "vfr", "-c:v", "libx264", frames=30, rate="25")
+    path = moving_video(
+        tmp_path / "a.mkv",
+        "-vf",
+        "select='lt(mod(n,10),6)'",
+        "-fps_mode",
+        "vfr",
+        "-c:v",
+        "libx264",
+        frames=30,
+        rate="25",
+    )
     media = probe(path)
     assert (media.rate, media.constant) == (Fraction(25), False)
 
@@ -52,12 +74,17 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.avi", "-f", "lavfi", "-i", "testsrc2=size=96x64:duration=0.2", "-frames:v", "0", "-c:v", "mpeg4")
+    path = make(
+        tmp_path / "a.avi", "-f", "lavfi", "-i", "testsrc2=size=96x64:duration=0.2", "-frames:v", "0", "-c:v", "mpeg4"
+    )
     with pytest.raises(VsvfiError, match="holds no video frames"):
         probe(path)
 
 
 def test_a_video_of_which_nothing_can_be_decoded_is_refused(tmp_path: Path) -> None:
     path = moving_video(tmp_path / "a.mkv", "-c:v", "ffv1", "-bsf:v", "noise=amount=1", frames=4)
-    with pytest.raises(VsvfiError, match=r"a\.mkv (holds no video frame that can be decoded; give another file|cannot be read as video)"):
+    with pytest.raises(
+        VsvfiError,
+        match=r"a\.mkv (holds no video frame that can be decoded; give another file|cannot be read as video)",
+    ):
         probe(path)

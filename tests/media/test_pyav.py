@@ -19,4 +19,9 @@ def test_its_absence_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_is_imported_late() -> None:
     code = "import sys, vsvfi.cli.render, vsvfi.media.verify, vsvfi.media.losses; print('av' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+        ).stdout.strip()
+        == "False"
+    )

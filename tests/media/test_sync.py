@@ -1,4 +1,5 @@
-"""Picture and sound of every container come out as far apart as they were, at the right rate, all frames and no others."""
+"""Picture and sound of every container come out as far apart as they were, at the right rate, all frames and
+no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the published programs found: stored tensors, the facts of their cases, the weights they had, and how near a result must be."""
+"""What the published programs found: stored tensors, the facts of their cases, the weights they had, and how near a
+result must be.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,11 @@ def golden(shared: Path, family: str, variant: str) -> tuple[dict[str, Tensor], 
     """Stored tensors, the facts of the cases, and the weights; nobody may change them."""
     folder = shared / "goldens" / family
     cases = json.loads((folder / "cases.json").read_text())
-    return load_file(folder / f"{variant}.safetensors"), cases.get("variants", cases)[variant], seeded_state(shared, family, variant)
+    return (
+        load_file(folder / f"{variant}.safetensors"),
+        cases.get("variants", cases)[variant],
+        seeded_state(shared, family, variant),
+    )
 
 
 def of_case(tensors: dict[str, Tensor], case: str) -> dict[str, Tensor]:
@@ -45,7 +51,9 @@ def of_case(tensors: dict[str, Tensor], case: str) -> dict[str, Tensor]:
 
 
 def closeness(norm: float, peak: float) -> Callable[[str, Tensor, Tensor], None]:
-    """Demands relative errors, as the specifications define them, below these in the L2 norm and in the maximum. Zeros must be zeros."""
+    """Demands relative errors, as the specifications define them, below these in the L2 norm and in the maximum. Zeros
+    must be zeros.
+    """
 
     def assert_close(name: str, result: Tensor, reference: Tensor) -> None:
         assert result.shape == reference.shape, name

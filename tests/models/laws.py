@@ -43,7 +43,9 @@ def several_times_of_one_pair_in_one_batch(network: AnyInterpolator, size: tuple
     assert near(together, alone)
 
 
-def phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(network: AnyInterpolator, size: tuple[int, int] = (32, 32)) -> None:
+def phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(
+    network: AnyInterpolator, size: tuple[int, int] = (32, 32)
+) -> None:
     """Three pairs at two times in turn, each once more in the end."""
     images = torch.rand(4, 1, 3, *size)
     with torch.inference_mode():

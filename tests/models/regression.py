@@ -1,4 +1,5 @@
-"""Small reference outputs of our own, for clones without the shared reference data: seeded weights and procedural frames in, stored pictures out.
+"""Small reference outputs of our own, for clones without the shared reference data: seeded weights and procedural
+frames in, stored pictures out.
 
 `python -m tests.models.regression [family ...]` writes them anew; do that only after the goldens were matched.
 """
@@ -33,11 +34,14 @@ OPTIONS = {"ldmvfi": {"steps": 2}}
 
 
 GAINS = {"gimmvfi": 0.6}
-"""Of families whose recurrences make chaos of a fresh network's weights: what those of convolutions are multiplied by."""
+"""Of families whose recurrences make chaos of a fresh network's weights: what those of convolutions are multiplied by.
+"""
 
 
 FAINT = {"flow_estimator.memory_decoder.update_block.flow_head.conv2.weight": 0.02}
-"""Weights that need less still: with those of a fresh network FlowFormer's 32 corrections drive the flow out of the picture."""
+"""Weights that need less still: with those of a fresh network FlowFormer's 32 corrections drive the flow out of the
+picture.
+"""
 
 
 def seeded(shapes: Mapping[str, torch.Size], gain: float = 1.0) -> dict[str, Tensor]:
@@ -49,9 +53,16 @@ def seeded(shapes: Mapping[str, torch.Size], gain: float = 1.0) -> dict[str, Ten
         uniform = bits.astype(np.float32) / np.float32(32768) - np.float32(1)
         fan_in = int(np.prod(shape[1:], dtype=np.int64)) if len(shape) > 1 else 0
         stem, _, last = key.rpartition(".")
-        stored_norm = f"{stem}.running_var" in shapes and last in ("weight", "running_var")  # variances are positive, and gains near one
+        stored_norm = f"{stem}.running_var" in shapes and last in (
+            "weight",
+            "running_var",
+        )  # variances are positive, and gains near one
         centre = 1.0 if stored_norm else 0.25 if "prelu" in key or ".1.weight" in key else 0.0
-        scaled = uniform * np.float32(FAINT.get(key, 1.0) * gain * (6 / fan_in) ** 0.5) if fan_in else uniform * np.float32(0.2) + np.float32(centre)
+        scaled = (
+            uniform * np.float32(FAINT.get(key, 1.0) * gain * (6 / fan_in) ** 0.5)
+            if fan_in
+            else uniform * np.float32(0.2) + np.float32(centre)
+        )
         state[key] = torch.from_numpy(scaled.reshape(tuple(shape)))
     return state
 
@@ -61,7 +72,10 @@ def frames() -> tuple[Tensor, Tensor]:
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
     pictures = []
     for shift in (0.0, 3.0):
-        planes = [0.5 + 0.25 * np.sin((columns - shift) / (3 + plane)) + 0.2 * np.cos((rows + shift / 2) / (4 + plane)) for plane in range(3)]
+        planes = [
+            0.5 + 0.25 * np.sin((columns - shift) / (3 + plane)) + 0.2 * np.cos((rows + shift / 2) / (4 + plane))
+            for plane in range(3)
+        ]
         pictures.append(torch.from_numpy(np.stack(planes).astype(np.float32))[None])
     return pictures[0], pictures[1]
 
@@ -76,7 +90,11 @@ def outputs(family: Family) -> dict[str, Tensor]:
             continue
         known.append(variant.config)
         built = dataclasses.replace(variant, config=SMALLER.get(family.name, variant.config))
-        network = _construct(family, built, family.setup(WIDTH, HEIGHT, family.default_scale(WIDTH, HEIGHT), dict(family.option_defaults)))
+        network = _construct(
+            family,
+            built,
+            family.setup(WIDTH, HEIGHT, family.default_scale(WIDTH, HEIGHT), dict(family.option_defaults)),
+        )
         state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, GAINS.get(family.name, 1.0))
         blueprint = Blueprint(family, built, {key: _own(tensor) for key, tensor in state.items()})
         for t, scale in CASES.get(family.name, CASES[""]):

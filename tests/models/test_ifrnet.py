@@ -1,4 +1,6 @@
-"""IFRNet against the stored outputs and check-points of the published program, and against what the specification says beyond them."""
+"""IFRNet against the stored outputs and check-points of the published program, and against what the specification says
+beyond them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ assert_close = closeness(TOLERANCE, TOLERANCE)
 def test_outputs_match_the_published_program(shared: Path, variant: str, case: str) -> None:
     facts = json.loads((shared / "goldens" / "ifrnet" / "cases.json").read_text())[variant][case]
     golden = load_file(shared / "goldens" / "ifrnet" / f"{variant}.safetensors")
-    model = vsvfi.load_model(variant, weights=seeded_state(shared, "ifrnet", variant), device="cpu", scale=facts["scale"])
+    model = vsvfi.load_model(
+        variant, weights=seeded_state(shared, "ifrnet", variant), device="cpu", scale=facts["scale"]
+    )
     for t in facts["t"]:
         result = model(golden[f"{case}/img0"], golden[f"{case}/img1"], t)
         assert_close(f"{case} t={t}", result, golden[f"{case}/out_t{t}"])
@@ -41,13 +45,16 @@ def test_checkpoints_match_the_published_program(shared: Path, variant: str) -> 
     golden = load_file(shared / "goldens" / "ifrnet" / f"{variant}.safetensors")
     for case in CASES:
         facts = json.loads((shared / "goldens" / "ifrnet" / "cases.json").read_text())[variant][case]
-        found = intermediates(shared, variant, golden[f"{case}/img0"], golden[f"{case}/img1"], Fraction(str(facts["scale"])))
+        found = intermediates(
+            shared, variant, golden[f"{case}/img0"], golden[f"{case}/img1"], Fraction(str(facts["scale"]))
+        )
         for name in facts["checkpoints"]:
             assert_close(f"{case}/{name}", found[name], golden[f"{case}/{name}"])
 
 
 def intermediates(shared: Path, variant: str, first: Tensor, second: Tensor, scale: Fraction) -> dict[str, Tensor]:
-    """Every check-point of specification section 11, observed from outside or rebuilt from what the phases hand over."""
+    """Every check-point of specification section 11, observed from outside or rebuilt from what the phases
+    hand over."""
     facts = next(known for known in FAMILY.variants if known.name == variant)
     network = IFRNet(**facts.config, scale=scale).eval()  # type: ignore[arg-type]
     network.load_state_dict(seeded_state(shared, "ifrnet", variant), strict=True)
@@ -55,12 +62,22 @@ def intermediates(shared: Path, variant: str, first: Tensor, second: Tensor, sca
     found: dict[str, Tensor] = {"padded0": padding.pad(first)}
     for level in (1, 2, 3, 4):
         decoder = network.get_submodule(f"decoder{level}.convblock.2")
-        decoder.register_forward_hook(lambda module, inputs, output, level=level: found.update({f"out{level}": output.clone()}))
-    network.decoder4.convblock.get_submodule("0.1").register_forward_hook(lambda module, inputs, output: found.update({"dec4_conv": output.clone()}))
-    network.decoder4.convblock.get_submodule("1").register_forward_hook(lambda module, inputs, output: found.update({"dec4_res": output.clone()}))
+        decoder.register_forward_hook(
+            lambda module, inputs, output, level=level: found.update({f"out{level}": output.clone()})
+        )
+    network.decoder4.convblock.get_submodule("0.1").register_forward_hook(
+        lambda module, inputs, output: found.update({"dec4_conv": output.clone()})
+    )
+    network.decoder4.convblock.get_submodule("1").register_forward_hook(
+        lambda module, inputs, output: found.update({"dec4_res": output.clone()})
+    )
     with torch.inference_mode():
-        pair: Pair = network.prepare_pair(network.encode_frame(padding.pad(first)), network.encode_frame(padding.pad(second)))
-        (coarse, _, _), (flow3, _, _), (flow2, _, _), (flow1, mask, residual) = network.estimate(pair, torch.tensor([0.5]))
+        pair: Pair = network.prepare_pair(
+            network.encode_frame(padding.pad(first)), network.encode_frame(padding.pad(second))
+        )
+        (coarse, _, _), (flow3, _, _), (flow2, _, _), (flow1, mask, residual) = network.estimate(
+            pair, torch.tensor([0.5])
+        )
         found["mean"] = pair.mean
         for level, features in enumerate(pair.first_features, 1):
             found[f"f0_{level}"], found[f"f1_{level}"] = features, pair.second_features[level - 1]
@@ -73,7 +90,10 @@ def intermediates(shared: Path, variant: str, first: Tensor, second: Tensor, sca
         for level, flow in ((3, flow3), (2, flow2), (1, flow1)):
             found[f"flow0_{level}"], found[f"flow1_{level}"] = flow[:, :2], flow[:, 2:]
         found["mask"], found["res"] = mask, residual
-        found["img0_warp"], found["img1_warp"] = backward_warp(pair.first, flow1[:, :2]), backward_warp(pair.second, flow1[:, 2:])
+        found["img0_warp"], found["img1_warp"] = (
+            backward_warp(pair.first, flow1[:, :2]),
+            backward_warp(pair.second, flow1[:, 2:]),
+        )
         found["pred_raw"] = mask * found["img0_warp"] + (1 - mask) * found["img1_warp"] + pair.mean + residual
     return found
 

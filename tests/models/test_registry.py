@@ -65,7 +65,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         ("broken_d", SPEC, r"models.broken_d.spec: FAMILY.name='fake', must be the name of its folder"),
         (
             "broken_e",
-            SPEC.replace('name="fake",\n    title', 'name="broken_e",\n    title').replace('Variant(name="fake",', 'Variant(name="ifrnet",'),
+            SPEC.replace('name="fake",\n    title', 'name="broken_e",\n    title').replace(
+                'Variant(name="fake",', 'Variant(name="ifrnet",'
+            ),
             "the model name 'ifrnet' is taken by the family",
         ),
     ],
@@ -80,7 +82,10 @@ def test_a_broken_spec_raises(folder: Path, name: str, spec: str, fault: str) ->
 
 @pytest.mark.parametrize(
     ("name", "network", "fault"),
-    [("lost_a", "vsvfi.models.lost_a.network:Net", "cannot be imported"), ("lost_b", "torch.nn:Identity", "is not an Interpolator")],
+    [
+        ("lost_a", "vsvfi.models.lost_a.network:Net", "cannot be imported"),
+        ("lost_b", "torch.nn:Identity", "is not an Interpolator"),
+    ],
 )
 def test_a_network_that_is_none_raises(folder: Path, name: str, network: str, fault: str) -> None:
     (folder / name).mkdir()
@@ -96,7 +101,9 @@ def test_a_network_that_is_none_raises(folder: Path, name: str, network: str, fa
 
 
 def test_state_dicts_must_fit() -> None:
-    with pytest.raises(ForeignWeightsError, match=r"weights='the given state dict', this is not a checkpoint of 'ifrnet_s'"):
+    with pytest.raises(
+        ForeignWeightsError, match=r"weights='the given state dict', this is not a checkpoint of 'ifrnet_s'"
+    ):
         vsvfi.load_model("ifrnet_s", weights={"a": torch.zeros(1)}, device="cpu")
 
 
@@ -111,7 +118,12 @@ def test_sizes_and_padding() -> None:
     assert rule.padding(133, 91, Fraction(1)) == (5, 6, 2, 3)
     assert SizeRule(16, centred=False).padding(133, 91, Fraction(1)) == (0, 11, 0, 5)
     assert SizeRule((8, 32), minimum=64).padding(66, 10, Fraction(1)) == (3, 3, 27, 27)
-    assert [common_scale(*size) for size in ((1920, 1080), (1080, 1920), (3840, 2160), (7680, 4320))] == [1, 1, Fraction(1, 2), Fraction(1, 4)]
+    assert [common_scale(*size) for size in ((1920, 1080), (1080, 1920), (3840, 2160), (7680, 4320))] == [
+        1,
+        1,
+        Fraction(1, 2),
+        Fraction(1, 4),
+    ]
 
 
 def test_bytes_are_counted_once_per_storage() -> None:
@@ -132,13 +144,25 @@ def test_phases_are_abstract() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda model: model(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 9)), r"second=\(2, 3, 8, 9\), must have the shape of first"),
-        (lambda model: model(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 3, 8, 8)), r"first=\(1, 3, 8, 8\), must be a floating-point tensor"),
+        (
+            lambda model: model(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 9)),
+            r"second=\(2, 3, 8, 9\), must have the shape of first",
+        ),
+        (
+            lambda model: model(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 3, 8, 8)),
+            r"first=\(1, 3, 8, 8\), must be a floating-point tensor",
+        ),
         (lambda model: model("a", "b"), "first='str', must be a floating-point tensor"),
-        (lambda model: model(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), 1.5), r"t=1\.5, must be one time in \[0, 1\]"),
+        (
+            lambda model: model(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), 1.5),
+            r"t=1\.5, must be one time in \[0, 1\]",
+        ),
         (lambda model: model(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), "half"), "t='half', must be a number"),
         (lambda model: model(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8), torch.rand(3)), r"t=.*or 2 of them"),
-        (lambda model: model(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), 0.5, noise=torch.rand(1)), "noise=<Tensor>, Fake takes no such input"),
+        (
+            lambda model: model(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), 0.5, noise=torch.rand(1)),
+            "noise=<Tensor>, Fake takes no such input",
+        ),
     ],
 )
 def test_calls_of_a_model_are_checked(fake_family: Recorder, call: object, message: str) -> None:
@@ -182,7 +206,21 @@ def test_building_draws_no_random_numbers_and_keeps_the_given_weights(fake_famil
 )
 def test_options_of_any_type_are_taken_or_refused_by_name(model: str, name: str) -> None:
     family, _ = find(model)
-    for value in (Hostile(), 10**5000, -(10**5000), np.ones(3), torch.ones(3), "x" * 10**6, float("nan"), [], {}, 1.0, 2.0, None, b"x"):
+    for value in (
+        Hostile(),
+        10**5000,
+        -(10**5000),
+        np.ones(3),
+        torch.ones(3),
+        "x" * 10**6,
+        float("nan"),
+        [],
+        {},
+        1.0,
+        2.0,
+        None,
+        b"x",
+    ):
         try:
             setup = family.setup(256, 256, family.default_scale(256, 256), check_options(family, {name: value}))
         except ArgumentError as error:

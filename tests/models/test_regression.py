@@ -1,4 +1,6 @@
-"""Every family still computes what it computed when it had matched the reference data; needs nothing but this repository."""
+"""Every family still computes what it computed when it had matched the reference data; needs nothing but this
+repository.
+"""
 
 from __future__ import annotations
 

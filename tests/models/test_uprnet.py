@@ -1,4 +1,6 @@
-"""UPR-Net against the stored outputs and check-points of the published program, and against what the specification says beyond them."""
+"""UPR-Net against the stored outputs and check-points of the published program, and against what the specification says
+beyond them.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,13 @@ assert_checkpoint_close = closeness(CHECKPOINT_NORM, PEAK)
 def test_outputs_match_the_published_program(shared: Path, variant: str, case: str) -> None:
     tensors, cases, state = golden(shared, "uprnet", variant)
     facts = cases[case]
-    model = vsvfi.load_model(variant, weights=state, device="cpu", scale=facts["scale"], options={"levels": facts["levels"]})
+    model = vsvfi.load_model(
+        variant, weights=state, device="cpu", scale=facts["scale"], options={"levels": facts["levels"]}
+    )
     for t in facts["t"]:
-        assert_close(f"{case} t={t}", model(tensors[f"{case}/img0"], tensors[f"{case}/img1"], t), tensors[f"{case}/out_t{t}"])
+        assert_close(
+            f"{case} t={t}", model(tensors[f"{case}/img0"], tensors[f"{case}/img1"], t), tensors[f"{case}/out_t{t}"]
+        )
 
 
 @pytest.mark.parametrize("variant", SIZES)
@@ -59,7 +65,9 @@ def test_the_flow_of_a_padded_picture_matches(shared: Path, variant: str) -> Non
     tensors, _, state = golden(shared, "uprnet", variant)
     network = build(variant, state)
     first, second = tensors["pad/img0"], tensors["pad/img1"]
-    padding = Padding.of(FAMILY.setup(first.shape[-1], first.shape[-2], Fraction(1), {"levels": 3}), first.shape[-1], first.shape[-2])
+    padding = Padding.of(
+        FAMILY.setup(first.shape[-1], first.shape[-2], Fraction(1), {"levels": 3}), first.shape[-1], first.shape[-2]
+    )
     with torch.inference_mode():
         pair = network.prepare_pair(network.encode_frame(padding.pad(first)), network.encode_frame(padding.pad(second)))
     assert_close("bi_flow", pair.flows[-1][0], tensors["pad/bi_flow"])
@@ -72,7 +80,9 @@ def build(variant: str, state: dict[str, Tensor], scale: Fraction = Fraction(1),
     return network
 
 
-def intermediates(monkeypatch: pytest.MonkeyPatch, variant: str, state: dict[str, Tensor], first: Tensor, second: Tensor) -> dict[str, Tensor]:
+def intermediates(
+    monkeypatch: pytest.MonkeyPatch, variant: str, state: dict[str, Tensor], first: Tensor, second: Tensor
+) -> dict[str, Tensor]:
     """Every check-point of specification section 12 at t = 1/2, observed from outside."""
     network = build(variant, state)
     calls: dict[str, list[Any]] = {name: [] for name in ("motion", "volume", "synthesis", "splat", "layers", "blocks")}
@@ -92,16 +102,24 @@ def intermediates(monkeypatch: pytest.MonkeyPatch, variant: str, state: dict[str
 
     monkeypatch.setattr(network_module, "splat", splat)
     monkeypatch.setattr(parts, "local_correlation", correlation)
-    network.motion_estimator.register_forward_hook(lambda module, inputs, output: calls["motion"].append((inputs, output)))
-    network.synthesis_network.register_forward_hook(lambda module, inputs, output: calls["synthesis"].append((inputs, output)))
+    network.motion_estimator.register_forward_hook(
+        lambda module, inputs, output: calls["motion"].append((inputs, output))
+    )
+    network.synthesis_network.register_forward_hook(
+        lambda module, inputs, output: calls["synthesis"].append((inputs, output))
+    )
     for layer in range(1, 6):
         hook = lambda module, inputs, output: calls["layers"].append(output.clone())  # noqa: E731
         network.motion_estimator.get_submodule(f"conv_layer{layer}").register_forward_hook(hook)
     for block in ("encoder_conv", "encoder_down1", "encoder_down2", "decoder_up1", "decoder_up2", "decoder_conv"):
-        network.synthesis_network.get_submodule(block).register_forward_hook(lambda module, inputs, output: calls["blocks"].append(output.clone()))
+        network.synthesis_network.get_submodule(block).register_forward_hook(
+            lambda module, inputs, output: calls["blocks"].append(output.clone())
+        )
     pictures: list[Tensor] = []
     level_picture = network._picture
-    monkeypatch.setattr(network, "_picture", lambda *arguments: pictures.append(level_picture(*arguments)) or pictures[-1])
+    monkeypatch.setattr(
+        network, "_picture", lambda *arguments: pictures.append(level_picture(*arguments)) or pictures[-1]
+    )
     with torch.inference_mode():
         frames = [network.encode_frame(image) for image in (first, second)]
         pair = network.prepare_pair(*frames)
@@ -122,10 +140,14 @@ def intermediates(monkeypatch: pytest.MonkeyPatch, variant: str, state: dict[str
         entry["flow_t"] = torch.cat(entering[5:], 1)
         for step, (warped_0, warped_1) in enumerate(features):
             entry[f"warped_c0_{step}"], entry[f"warped_c1_{step}"] = warped_0, warped_1
-        entry |= dict(zip(("s0", "s1", "s2", "up1", "up2", "dec"), calls["blocks"][6 * index : 6 * index + 6], strict=True))
+        entry |= dict(
+            zip(("s0", "s1", "s2", "up1", "up2", "dec"), calls["blocks"][6 * index : 6 * index + 6], strict=True)
+        )
         entry["pred"], entry["interp"] = output, pictures[index].clamp(0, 1)
         masks = torch.sigmoid(output[:, 3:])
-        entry["merged"] = (entry["warped_img0"] * masks[:, :1] + entry["warped_img1"] * masks[:, 1:]) / masks.sum(1, keepdim=True)
+        entry["merged"] = (entry["warped_img0"] * masks[:, :1] + entry["warped_img1"] * masks[:, 1:]) / masks.sum(
+            1, keepdim=True
+        )
         found |= {f"l{level}_{name}": tensor for name, tensor in entry.items()}
     assert len(calls["splat"]) == 6 * len(network.levels)
     return found
@@ -143,18 +165,25 @@ def random_network(seed: int = 0, scale: Fraction = Fraction(1), levels: int = 3
 
 
 def test_the_pairs_state_is_the_same_whatever_time_is_asked_for() -> None:
-    """What is cached sees no t: the state is bit-identical before, between and after syntheses, and so are the syntheses."""
+    """What is cached sees no t: the state is bit-identical before, between and after syntheses, and so are the
+    syntheses.
+    """
     network = random_network()
     first, second = torch.rand(2, 1, 3, 32, 48)
     with torch.inference_mode():
         frames = [network.encode_frame(image) for image in (first, second)]
         pair = network.prepare_pair(*frames)
         kept = [tensor.clone() for flows in pair.flows for tensor in flows]
-        images = [tensor.clone() for frame in frames for level in frame.levels for tensor in (level.image, *level.features)]
+        images = [
+            tensor.clone() for frame in frames for level in frame.levels for tensor in (level.image, *level.features)
+        ]
         results = {t: network.synthesise(pair, torch.tensor([t])) for t in (0.5, 0.25, 0.8)}
         again = network.prepare_pair(*frames)
         for state in (pair, again):
-            assert all(torch.equal(tensor, before) for tensor, before in zip([tensor for flows in state.flows for tensor in flows], kept, strict=True))
+            assert all(
+                torch.equal(tensor, before)
+                for tensor, before in zip([tensor for flows in state.flows for tensor in flows], kept, strict=True)
+            )
         assert all(
             torch.equal(tensor, before)
             for tensor, before in zip(
@@ -188,7 +217,9 @@ def test_training_reaches_every_weight() -> None:
     result = network(first, second, torch.tensor([0.4]))
     assert float((result.detach() - expected).norm() / expected.norm()) < 1e-5
     result.sum().backward()
-    assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+    assert all(
+        parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in network.parameters()
+    )
 
 
 def test_levels_follow_the_longer_side() -> None:
@@ -218,11 +249,18 @@ def test_the_published_setting_for_4k() -> None:
 
 
 def test_builtin_takes_one_level_more_where_none_are_given() -> None:
-    builtin, base = (next(variant for variant in FAMILY.variants if variant.name == name) for name in ("builtin", "uprnet_base"))
+    builtin, base = (
+        next(variant for variant in FAMILY.variants if variant.name == name) for name in ("builtin", "uprnet_base")
+    )
     for width, height in ((176, 144), (640, 360), (3840, 2160)):
         scale, rule = default_scale(width, height), levels_for(width, height)
         for variant, given, expected in ((base, None, rule), (builtin, None, rule + 1), (builtin, 5, 5)):
-            assert FAMILY.setup(width, height, scale, check_options(FAMILY, {"levels": given}), variant).arguments["levels"] == expected
+            assert (
+                FAMILY.setup(width, height, scale, check_options(FAMILY, {"levels": given}), variant).arguments[
+                    "levels"
+                ]
+                == expected
+            )
 
 
 def test_builtin_hq_is_an_ensemble_of_four_unless_asked_for_another() -> None:
@@ -234,10 +272,16 @@ def test_builtin_hq_is_an_ensemble_of_four_unless_asked_for_another() -> None:
         ("uprnet_large", None, 1),
         ("uprnet_large", 2, 2),
     ):
-        assert FAMILY.setup(64, 64, Fraction(1), check_options(FAMILY, {"ensemble": given}), variants[name]).arguments["ensemble"] == expected
+        assert (
+            FAMILY.setup(64, 64, Fraction(1), check_options(FAMILY, {"ensemble": given}), variants[name]).arguments[
+                "ensemble"
+            ]
+            == expected
+        )
     assert variants["builtin_hq"].sources == variants["builtin"].sources
     hq, plain = (
-        vsvfi.load_model(name, device="cpu", precision="fp32", **given) for name, given in (("builtin_hq", {"options": {"ensemble": 1}}), ("builtin", {}))
+        vsvfi.load_model(name, device="cpu", precision="fp32", **given)
+        for name, given in (("builtin_hq", {"options": {"ensemble": 1}}), ("builtin", {}))
     )
     first, second = torch.rand(2, 3, 40, 56)
     assert torch.equal(hq(first, second, 0.3), plain(first, second, 0.3))
@@ -304,12 +348,20 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], fault: str) -> N
         vsvfi.load_model("uprnet_base", weights=random_state("uprnet_base"), device="cpu", **arguments)
 
 
-@pytest.mark.parametrize(("variant", "parameters"), [("uprnet_base", 1_653_961), ("uprnet_large", 3_701_865), ("uprnet_llarge", 6_563_721)])
+@pytest.mark.parametrize(
+    ("variant", "parameters"), [("uprnet_base", 1_653_961), ("uprnet_large", 3_701_865), ("uprnet_llarge", 6_563_721)]
+)
 def test_parameters_and_keys(shared: Path, variant: str, parameters: int) -> None:
     state = random_state(variant)
     manifest = json.loads((shared / "goldens" / "uprnet" / f"{variant}.weights.json").read_text())
-    assert {key: list(tensor.shape) for key, tensor in state.items()} == {key: entry["shape"] for key, entry in manifest.items()}
-    assert sum(tensor.numel() for tensor in state.values()) == parameters == next(known.parameters for known in FAMILY.variants if known.name == variant)
+    assert {key: list(tensor.shape) for key, tensor in state.items()} == {
+        key: entry["shape"] for key, entry in manifest.items()
+    }
+    assert (
+        sum(tensor.numel() for tensor in state.values())
+        == parameters
+        == next(known.parameters for known in FAMILY.variants if known.name == variant)
+    )
 
 
 def test_a_wrapped_published_file_loads_strictly(tmp_path: Path) -> None:
@@ -346,7 +398,9 @@ def test_no_frame_waits_for_a_compiler(precision: str) -> None:
 
 def test_half_precision_on_the_cpu_is_near() -> None:
     state = random_state("uprnet_base")
-    first, second = (torch.nn.functional.interpolate(torch.rand(1, 3, 8, 12), size=(64, 96), mode="bilinear") for _ in range(2))
+    first, second = (
+        torch.nn.functional.interpolate(torch.rand(1, 3, 8, 12), size=(64, 96), mode="bilinear") for _ in range(2)
+    )
     exact = vsvfi.load_model("uprnet_base", weights=state, device="cpu", precision="fp32")(first, second, 0.5)
     near = vsvfi.load_model("uprnet_base", weights=state, device="cpu", precision="bf16")(first, second, 0.5)
     assert float((exact - near).abs().mean()) < 3e-3
@@ -359,20 +413,29 @@ def test_cuda_matches_too(shared: Path, variant: str) -> None:
     tensors, _, state = golden(shared, "uprnet", variant)
     images = (tensors["base/img0"].cuda(), tensors["base/img1"].cuda())
     reference = tensors["base/out_t0.5"]
-    exact = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp32", options={"levels": 3})(*images, 0.5).cpu()
+    exact = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp32", options={"levels": 3})(
+        *images, 0.5
+    ).cpu()
     assert float((exact - reference).norm() / reference.norm()) < 1e-4
-    half = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp16", options={"levels": 3})(*images, 0.5).cpu()
+    half = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp16", options={"levels": 3})(
+        *images, 0.5
+    ).cpu()
     assert float((half - reference).abs().mean()) < 5e-3
 
 
 def test_published_weights_are_pinned_and_their_licence_is_told() -> None:
-    """The object ids of the files in the authors' repository; whoever fetches them reads first what they may be used for."""
+    """The object ids of the files in the authors' repository; whoever fetches them reads first what they may be used
+    for.
+    """
     pins = {"uprnet_base": "c455803a", "uprnet_large": "6313f56c", "uprnet_llarge": "c94cafbd"}
     for variant in FAMILY.variants:
         if variant.name in pins:
             (source,) = variant.sources
             assert isinstance(source, Url)
-            assert source.url == f"https://github.com/srcn-ivl/UPR-Net/raw/master/checkpoints/upr-{variant.name.removeprefix('uprnet_')}.pkl"
+            assert (
+                source.url
+                == f"https://github.com/srcn-ivl/UPR-Net/raw/master/checkpoints/upr-{variant.name.removeprefix('uprnet_')}.pkl"
+            )
             assert source.git_blob is not None
             assert source.git_blob.startswith(pins[variant.name])
             assert len(source.git_blob) == 40

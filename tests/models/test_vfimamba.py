@@ -1,4 +1,6 @@
-"""VFIMamba against the stored outputs and check-points of the published program, and against what the specification says beyond them."""
+"""VFIMamba against the stored outputs and check-points of the published program, and against what the specification
+says beyond them.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path, var
     manifest = json.loads((shared / "goldens" / "vfimamba" / f"{variant}.weights.json").read_text())
     with torch.device("meta"):
         state = VFIMamba(**facts.config).state_dict()  # type: ignore[arg-type]
-    assert {key: list(tensor.shape) for key, tensor in state.items()} == {key: entry["shape"] for key, entry in manifest.items()}
+    assert {key: list(tensor.shape) for key, tensor in state.items()} == {
+        key: entry["shape"] for key, entry in manifest.items()
+    }
     assert len(state) == 302
     assert sum(tensor.numel() for tensor in state.values()) == facts.parameters
 
@@ -60,7 +64,9 @@ def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path, var
 @functools.lru_cache(maxsize=1)
 def loaded(shared: Path, variant: str, scale: float, options: str) -> Model:
     """The model of a case; neighbours in the list of cases share it."""
-    return vsvfi.load_model(variant, weights=golden(shared, "vfimamba", variant)[2], device="cpu", scale=scale, options=json.loads(options))
+    return vsvfi.load_model(
+        variant, weights=golden(shared, "vfimamba", variant)[2], device="cpu", scale=scale, options=json.loads(options)
+    )
 
 
 @pytest.mark.parametrize(("variant", "case"), [(variant, case) for variant in SIZES for case in CASES[variant]])
@@ -71,14 +77,27 @@ def test_outputs_match_the_published_program(shared: Path, variant: str, case: s
     (options,) = {json.dumps(options_of(facts)) for facts in outputs.values()}
     model = loaded(shared, variant, scale, options)
     for name, facts in outputs.items():
-        assert_close(f"{case} {name}", model(tensors[f"{case}/img0"], tensors[f"{case}/img1"], facts["t"]), tensors[f"{case}/{name}"])
+        assert_close(
+            f"{case} {name}",
+            model(tensors[f"{case}/img0"], tensors[f"{case}/img1"], facts["t"]),
+            tensors[f"{case}/{name}"],
+        )
 
 
-def playback(state: Mapping[str, Tensor], images: tuple[Tensor, Tensor], at: list[Fraction], **options: object) -> tuple[list[Tensor], dict[str, int]]:
+def playback(
+    state: Mapping[str, Tensor], images: tuple[Tensor, Tensor], at: list[Fraction], **options: object
+) -> tuple[list[Tensor], dict[str, int]]:
     """What a session makes of a clip of two frames, and its counters."""
     height, width = images[0].shape[-2:]
     cpu = torch.device("cpu")
-    session = Session(read_model("vfimamba_s", state), devices=[cpu], dtypes=[torch.float32], size=(width, height), scale=Fraction(1), options=options)
+    session = Session(
+        read_model("vfimamba_s", state),
+        devices=[cpu],
+        dtypes=[torch.float32],
+        size=(width, height),
+        scale=Fraction(1),
+        options=options,
+    )
     found: list[Tensor] = []
 
     def load(index: int, into: Tensor) -> None:
@@ -93,10 +112,14 @@ def playback(state: Mapping[str, Tensor], images: tuple[Tensor, Tensor], at: lis
 
 
 def test_recursive_halving_is_the_default_and_matches(shared: Path) -> None:
-    """Through the session: padded once, neither rounded nor cropped between the levels. The middle is made once for both quarters."""
+    """Through the session: padded once, neither rounded nor cropped between the levels. The middle is made once for
+    both quarters.
+    """
     tensors, cases, state = golden(shared, "vfimamba", "vfimamba_s")
     images = (tensors["recursive4x/img0"], tensors["recursive4x/img1"])
-    outputs = {Fraction(facts["t"]): tensors[f"recursive4x/{name}"] for name, facts in cases["recursive4x"]["outputs"].items()}
+    outputs = {
+        Fraction(facts["t"]): tensors[f"recursive4x/{name}"] for name, facts in cases["recursive4x"]["outputs"].items()
+    }
     found, counts = playback(state, images, list(outputs))
     for (t, reference), result in zip(outputs.items(), found, strict=True):
         assert_close(f"recursive4x t={t}", result, reference)
@@ -116,7 +139,9 @@ def observed(network: VFIMamba, first: Tensor, second: Tensor) -> dict[str, list
     """Inputs and outputs of every call of every module while both images are interpolated at 1/2."""
     calls: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
     for name, module in network.named_modules():
-        module.register_forward_hook(lambda module, inputs, output, name=name: calls.setdefault(name, []).append((inputs, output)))
+        module.register_forward_hook(
+            lambda module, inputs, output, name=name: calls.setdefault(name, []).append((inputs, output))
+        )
     with torch.inference_mode():
         network(first, second, torch.tensor([0.5]))
     return calls
@@ -131,7 +156,9 @@ def padded_network(shared: Path, variant: str, case: str) -> tuple[VFIMamba, Ten
     network = VFIMamba(**config, scale=scale).eval()  # type: ignore[arg-type]
     network.load_state_dict(state, strict=True)
     first, second = tensors[f"{case}/img0"], tensors[f"{case}/img1"]
-    padding = Padding.of(FAMILY.setup(first.shape[-1], first.shape[-2], scale, FAMILY.option_defaults), first.shape[-1], first.shape[-2])
+    padding = Padding.of(
+        FAMILY.setup(first.shape[-1], first.shape[-2], scale, FAMILY.option_defaults), first.shape[-1], first.shape[-2]
+    )
     assert [padding.left, padding.top, padding.right, padding.bottom] == cases[case]["pad_ltrb"]
     return network, padding.pad(first), padding.pad(second)
 
@@ -149,10 +176,25 @@ def test_checkpoints_of_flow_and_synthesis(shared: Path, variant: str) -> None:
     calls = observed(network, first, second)
     f3, f4 = calls["feature_bone.block3"][0][1], calls["feature_bone.block4"][0][1]
     (pictures, levels), refined = calls["unet"][0]
-    found = {"feat1": _both(calls, "feature_bone.block1"), "feat2": _both(calls, "feature_bone.block2"), "feat3": f3, "feat4": f4}
-    for name, module in (("head0", "block.0"), ("head1", "block.1"), ("local0", "local_block.0"), ("local1", "local_block.1")):
+    found = {
+        "feat1": _both(calls, "feature_bone.block1"),
+        "feat2": _both(calls, "feature_bone.block2"),
+        "feat3": f3,
+        "feat4": f4,
+    }
+    for name, module in (
+        ("head0", "block.0"),
+        ("head1", "block.1"),
+        ("local0", "local_block.0"),
+        ("local1", "local_block.1"),
+    ):
         found[f"{name}_dflow"], found[f"{name}_dmask"] = calls[module][0][1]
-    found |= {"warped0_bgr": pictures[:, 6:9], "warped1_bgr": pictures[:, 9:12], "mask_logit": pictures[:, 12:13], "flow": pictures[:, 13:17]}
+    found |= {
+        "warped0_bgr": pictures[:, 6:9],
+        "warped1_bgr": pictures[:, 9:12],
+        "mask_logit": pictures[:, 12:13],
+        "flow": pictures[:, 13:17],
+    }
     for stage in (3, 4):
         found[f"wfeat{stage}_0"], found[f"wfeat{stage}_1"] = levels[stage].chunk(2, 1)
     found |= {"unet_s3": calls["unet.down3"][0][1], "refine_bgr": refined}
@@ -191,10 +233,21 @@ def test_checkpoints_inside_the_first_block(shared: Path, variant: str) -> None:
     order = interleaved_paths(height, width, torch.device("cpu")).reads.long()
     with torch.no_grad():
         sequences = tokens.u.flatten(0, 1)[order].transpose(1, 2)[None]  # [1, K, D, L]
-        projected = torch.stack([tokens.projected.flatten(0, 1)[order[k], k] for k in range(4)])[None].transpose(2, 3)  # [1, K, R + 2N, L]
+        projected = torch.stack([tokens.projected.flatten(0, 1)[order[k], k] for k in range(4)])[None].transpose(
+            2, 3
+        )  # [1, K, R + 2N, L]
         low, entering, leaving = projected.split((ssm.rank, 16, 16), 2)
         delta, rates = ssm.dt_projs_weight @ low, -torch.exp(ssm.A_logs)
-        y = scan(sequences.flatten(1, 2), delta.flatten(1, 2), rates, entering, leaving, ssm.Ds, ssm.dt_projs_bias.flatten(), True)
+        y = scan(
+            sequences.flatten(1, 2),
+            delta.flatten(1, 2),
+            rates,
+            entering,
+            leaving,
+            ssm.Ds,
+            ssm.dt_projs_bias.flatten(),
+            True,
+        )
     found |= {"s3b0_xs": sequences, "s3b0_Bs": entering, "s3b0_Cs": leaving, "s3b0_ys": y.reshape(sequences.shape)}
     assert_checkpoints(shared, variant, "scan", found)
 
@@ -205,7 +258,13 @@ def test_checkpoints_at_reduced_size(shared: Path, variant: str) -> None:
     calls = observed(network, first, second)
     (_, full), (_, reduced) = calls["feature_bone.block4"]
     (pictures, _), refined = calls["unet"][0]
-    found = {"hr_feat4": full, "lr_feat4": reduced, "local0_in_flow": calls["local_block.0"][0][0][1], "flow": pictures[:, 13:17], "refine_bgr": refined}
+    found = {
+        "hr_feat4": full,
+        "lr_feat4": reduced,
+        "local0_in_flow": calls["local_block.0"][0][0][1],
+        "flow": pictures[:, 13:17],
+        "refine_bgr": refined,
+    }
     assert_checkpoints(shared, variant, "scale0.5", found)
 
 
@@ -219,7 +278,13 @@ def random_network(seed: int = 0, **arguments: Any) -> VFIMamba:
     return network
 
 
-VARIATIONS: list[dict[str, Any]] = [{}, {"tta": True}, {"scale": Fraction(1, 2)}, {"scale": Fraction(1, 2), "hr": True, "tta": True}, {"local": False}]
+VARIATIONS: list[dict[str, Any]] = [
+    {},
+    {"tta": True},
+    {"scale": Fraction(1, 2)},
+    {"scale": Fraction(1, 2), "hr": True, "tta": True},
+    {"local": False},
+]
 
 
 @pytest.mark.parametrize("arguments", VARIATIONS, ids=str)
@@ -245,7 +310,11 @@ def test_a_phase_holds_what_it_may_see() -> None:
         module.register_forward_hook(lambda module, inputs, output, name=name: calls.append(name))
     with torch.inference_mode():
         frame = network.encode_frame(image)
-        assert {"feature_bone.block2", "feature_bone.patch_embed3", "feature_bone.block3.blocks.0.self_attention.conv2d"} <= set(calls)
+        assert {
+            "feature_bone.block2",
+            "feature_bone.patch_embed3",
+            "feature_bone.block3.blocks.0.self_attention.conv2d",
+        } <= set(calls)
         assert calls.count("feature_bone.block0") == 2
         calls.clear()
         pair = network.prepare_pair(frame, network.encode_frame(image.flip(3)))
@@ -271,7 +340,9 @@ def test_both_reduced_modes_agree_where_they_should() -> None:
     first, second, t = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), torch.tensor([0.4])
     for arguments in ({"scale": Fraction(1, 2), "local": False}, {"scale": Fraction(1)}):
         with torch.inference_mode():
-            assert torch.equal(random_network(**arguments)(first, second, t), random_network(**arguments, hr=True)(first, second, t))
+            assert torch.equal(
+                random_network(**arguments)(first, second, t), random_network(**arguments, hr=True)(first, second, t)
+            )
     with torch.inference_mode():
         half = random_network(scale=Fraction(1, 2))(first, second, t)
         assert not torch.equal(half, random_network(scale=Fraction(1, 2), hr=True)(first, second, t))
@@ -335,7 +406,10 @@ def test_the_published_pickle_and_a_safetensors_copy_load(tmp_path: Path) -> Non
 
 
 def test_left_overs_of_a_sister_project_are_passed_over() -> None:
-    read_model("vfimamba_s", {"feature_bone.block3.attn_mask": torch.zeros(1), "feature_bone.HW": torch.zeros(2), **_small_state()})
+    read_model(
+        "vfimamba_s",
+        {"feature_bone.block3.attn_mask": torch.zeros(1), "feature_bone.HW": torch.zeros(2), **_small_state()},
+    )
 
 
 def test_keys_that_are_not_published_are_refused() -> None:
@@ -350,14 +424,21 @@ def test_options_are_checked(name: str) -> None:
 
 
 def test_sizes_scales_and_times() -> None:
-    assert [FAMILY.default_scale(*size) for size in ((1280, 720), (1920, 1080), (2048, 1080), (3840, 2160))] == [1, *[Fraction(1, 2)] * 2, Fraction(1, 4)]
+    assert [FAMILY.default_scale(*size) for size in ((1280, 720), (1920, 1080), (2048, 1080), (3840, 2160))] == [
+        1,
+        *[Fraction(1, 2)] * 2,
+        Fraction(1, 4),
+    ]
     for scale, multiple in ((Fraction(1), 32), (Fraction(1, 2), 32), (Fraction(1, 4), 64)):
         setup = FAMILY.setup(640, 360, scale, FAMILY.option_defaults)
         assert setup.size_rule.divisors(scale) == (multiple, multiple)
         assert setup.arguments == OPTIONS
     for variant in FAMILY.variants:
         assert variant.timesteps is Timesteps.ANY
-        assert [variant.halves(FAMILY.setup(64, 64, Fraction(1), {**FAMILY.option_defaults, "times": times})) for times in ("halving", "direct")] == [
+        assert [
+            variant.halves(FAMILY.setup(64, 64, Fraction(1), {**FAMILY.option_defaults, "times": times}))
+            for times in ("halving", "direct")
+        ] == [
             True,
             False,
         ]

@@ -1,4 +1,6 @@
-"""NVIDIA's own compiler, as a judge of kernel files on machines without a device: NVRTC from torch's CUDA packages, else nvcc. Runs nothing."""
+"""NVIDIA's own compiler, as a judge of kernel files on machines without a device: NVRTC from torch's CUDA packages,
+else nvcc. Runs nothing.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ def library() -> ctypes.CDLL | None:
     """NVRTC, or None where torch brought none."""
     spec = importlib.util.find_spec("nvidia")
     folders = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
-    for path in sorted(path for folder in folders for pattern in ("*/lib/libnvrtc.so.*", "*/bin/**/nvrtc64*.dll") for path in folder.glob(pattern)):
+    for path in sorted(
+        path
+        for folder in folders
+        for pattern in ("*/lib/libnvrtc.so.*", "*/bin/**/nvrtc64*.dll")
+        for path in folder.glob(pattern)
+    ):
         try:
             return ctypes.CDLL(str(path))
         except OSError:
@@ -48,7 +55,9 @@ def compile_with_nvrtc(source: str, options: Sequence[str], architecture: str) -
         everything = [option.encode() for option in (*options, f"--gpu-architecture={architecture}")]
         result = nvrtc.nvrtcCompileProgram(program, len(everything), (ctypes.c_char_p * len(everything))(*everything))
         if result != 0:
-            raise CompileError(_read(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program).decode().rstrip("\0"))
+            raise CompileError(
+                _read(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program).decode().rstrip("\0")
+            )
         return _read(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))

@@ -87,7 +87,9 @@ def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path, caplog: 
     assert "cannot be stored" in caplog.text
 
 
-@pytest.mark.skipif(sys.platform == "win32" or getattr(os, "geteuid", lambda: 1)() == 0, reason="permissions do not bind this user")
+@pytest.mark.skipif(
+    sys.platform == "win32" or getattr(os, "geteuid", lambda: 1)() == 0, reason="permissions do not bind this user"
+)
 def test_a_read_only_folder_is_no_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:

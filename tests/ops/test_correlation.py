@@ -14,7 +14,11 @@ def by_definition(first: Tensor, second: Tensor, radius: int) -> Tensor:
     height, width = first.shape[2:]
     padded = functional.pad(second.double(), (radius,) * 4)
     reach = 2 * radius + 1
-    planes = [(first.double() * padded[:, :, y : y + height, x : x + width]).mean(1) for y in range(reach) for x in range(reach)]
+    planes = [
+        (first.double() * padded[:, :, y : y + height, x : x + width]).mean(1)
+        for y in range(reach)
+        for x in range(reach)
+    ]
     return torch.stack(planes, 1)
 
 

@@ -1,4 +1,6 @@
-"""What every launcher of CUDA kernels does: load each file once, refuse what it must not start, queue nothing for an empty grid."""
+"""What every launcher of CUDA kernels does: load each file once, refuse what it must not start, queue nothing for an
+empty grid.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,9 @@ def test_tensors_are_on_one_device(kernels: KernelFile) -> None:
 def test_a_source_is_one_text_that_needs_no_header(kernels: KernelFile) -> None:
     source = kernels.source
     assert "#include" not in source
-    assert source.index('#line 1 "ops/element.cuh"') < source.index("struct bfloat16") < source.index('cuda.cu"\nextern')
+    assert (
+        source.index('#line 1 "ops/element.cuh"') < source.index("struct bfloat16") < source.index('cuda.cu"\nextern')
+    )
 
 
 def test_macros_name_types() -> None:

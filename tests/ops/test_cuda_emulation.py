@@ -61,7 +61,9 @@ extern "C" __global__ void warp(int* out) {
     row[7] = atomicMax(out + 32 * 8, i);
 }
 
-extern "C" __global__ void shift(const int* in, int* out, int read, int write) { out[(int)threadIdx.x + write] = in[(int)threadIdx.x + read]; }
+extern "C" __global__ void shift(const int* in, int* out, int read, int write) {
+    out[(int)threadIdx.x + write] = in[(int)threadIdx.x + read];
+}
 
 extern "C" __global__ void early_return() {
     if (threadIdx.x < 3) return;
@@ -158,7 +160,9 @@ def test_memory_beside_the_tensors_is_not_touched(read: int, write: int, backwar
         LaunchError,
         match=rf"shift: thread \({thread}, 0, 0\) of block \(0, 0, 0\) touches memory that it was not given",
     ):
-        module().launch("shift", (1, 1, 1), (1024, 1, 1), [values, out, np.int32(read), np.int32(write)], backwards=backwards)
+        module().launch(
+            "shift", (1, 1, 1), (1024, 1, 1), [values, out, np.int32(read), np.int32(write)], backwards=backwards
+        )
     assert not out.any()
     module().launch("shift", (1, 1, 1), (1023, 1, 1), [values[1:], out, np.int32(-1), np.int32(1)], backwards=backwards)
     assert out.tolist() == [0, *range(1023)]
@@ -236,7 +240,9 @@ def test_types_convert_like_torchs(element: str, dtype: torch.dtype) -> None:
         )
     )
     narrow = torch.zeros(len(values), dtype=dtype)
-    module(element).launch("narrow", (-(-len(values) // 256), 1, 1), (256, 1, 1), [values, narrow, np.int32(len(values))])
+    module(element).launch(
+        "narrow", (-(-len(values) // 256), 1, 1), (256, 1, 1), [values, narrow, np.int32(len(values))]
+    )
     torch.testing.assert_close(narrow, values.to(dtype), rtol=0, atol=0, equal_nan=True)
     numbers = ~values.isnan()
     assert torch.equal(narrow.signbit()[numbers], values.signbit()[numbers])

@@ -1,4 +1,6 @@
-"""How CuPy is asked to compile and launch kernels, seen by a CuPy that only takes notes: no device and no compiler is needed."""
+"""How CuPy is asked to compile and launch kernels, seen by a CuPy that only takes notes: no device and no compiler is
+needed.
+"""
 
 from __future__ import annotations
 
@@ -121,8 +123,12 @@ def test_a_module_is_compiled_once_for_all_its_kernels(notes: Notes, kernels: Ke
 
 
 def test_cupy_is_imported_by_the_first_launch() -> None:
-    script = "import sys; sys.modules['cupy'] = None; from vsvfi.ops import cupy_launcher, splat; cupy_launcher.launcher()"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    script = (
+        "import sys; sys.modules['cupy'] = None; from vsvfi.ops import cupy_launcher, splat; cupy_launcher.launcher()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 

@@ -1,4 +1,6 @@
-"""Which kernel takes a call: what can run here, what passed its self-test, what declines; on machines made up for the purpose."""
+"""Which kernel takes a call: what can run here, what passed its self-test, what declines; on machines made up for the
+purpose.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ def test_nvrtc_needs_both_of_its_modules_and_cuda(machine: Path, monkeypatch: py
     ("package", "module", "name"),
     [("cupy", "__init__", "cupy"), ("mamba_ssm", "ops.selective_scan_interface", "mamba_ssm")],
 )
-def test_packages_without_a_device_or_broken(machine: Path, monkeypatch: pytest.MonkeyPatch, package: str, module: str, name: str) -> None:
+def test_packages_without_a_device_or_broken(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, package: str, module: str, name: str
+) -> None:
     install(machine, package, "raise OSError('libcudart.so: cannot open\\nmore')", module)
     available, reason = states()[name]
     assert not available
@@ -155,7 +159,8 @@ def test_an_unknown_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSVFI_OPS", "triton")
     with pytest.raises(
         ArgumentError,
-        match="VSVFI_OPS='triton', is no operator backend; use reference, llvmlite, nvrtc, cupy or mamba_ssm, or unset it",
+        match="VSVFI_OPS='triton', is no operator backend; use reference, llvmlite, nvrtc, cupy or mamba_ssm, "
+        "or unset it",
     ):
         backends()
 
@@ -222,17 +227,23 @@ def test_the_first_kernel_that_can_run_takes_the_call(made: Made, obstacles: dic
     assert made.run() == "cupy"
 
 
-def test_without_a_kernel_the_reason_is_logged_once(made: Made, obstacles: dict[str, str | None], caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_kernel_the_reason_is_logged_once(
+    made: Made, obstacles: dict[str, str | None], caplog: pytest.LogCaptureFixture
+) -> None:
     obstacles.update(nvrtc="cuda-bindings is not installed", llvmlite="llvmlite is not installed")
     assert [made.run(device) for device in ("cuda", "cuda", "cpu", "cpu")] == ["reference"] * 4
     assert [record.getMessage() for record in caplog.records] == [
-        "made: no kernel for this GPU can be used, the slower reference runs instead (nvrtc: cuda-bindings is not installed; cupy: cupy is not installed)",
-        "made: no kernel for this CPU can be used, the slower reference runs instead (llvmlite: llvmlite is not installed)",
+        "made: no kernel for this GPU can be used, the slower reference runs instead (nvrtc: cuda-bindings is not "
+        "installed; cupy: cupy is not installed)",
+        "made: no kernel for this CPU can be used, the slower reference runs instead (llvmlite: llvmlite is not "
+        "installed)",
     ]
     assert made.operator.choice("cpu") == Backend("reference", True, "llvmlite: llvmlite is not installed")
 
 
-def test_a_kernel_may_decline_a_call_which_is_logged_once(made: Made, obstacles: dict[str, str | None], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_kernel_may_decline_a_call_which_is_logged_once(
+    made: Made, obstacles: dict[str, str | None], caplog: pytest.LogCaptureFixture
+) -> None:
     made.declined = "17 states (at most 16)"
     assert made.run() == made.run() == "reference"
     obstacles["cupy"] = None
@@ -248,7 +259,9 @@ def test_nothing_is_the_references(made: Made, obstacles: dict[str, str | None])
     assert made.calls == ["reference"]
 
 
-def test_a_forced_backend_is_used_or_refused(made: Made, obstacles: dict[str, str | None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forced_backend_is_used_or_refused(
+    made: Made, obstacles: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VSVFI_OPS", "reference")
     assert (made.run("cpu"), made.run("cuda")) == ("reference", "reference")
     monkeypatch.setenv("VSVFI_OPS", "mamba_ssm")  # of which this operator has none
@@ -314,14 +327,18 @@ def test_a_callers_autocast_does_not_spoil_the_test(tested: Made) -> None:
 
 def test_a_backend_reports_the_operators_that_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     failing = {"splat"}
-    monkeypatch.setattr(Operator, "_failure", lambda operator, kernel: "it is wrong" if operator.name in failing else None)
+    monkeypatch.setattr(
+        Operator, "_failure", lambda operator, kernel: "it is wrong" if operator.name in failing else None
+    )
     assert states()["llvmlite"] == (True, "it is wrong")
     failing.update(operator.name for operator in operators())
     for operator in operators():
         operator.forget()
     available, reason = states()["llvmlite"]
     assert not available
-    assert reason == "; ".join(["it is wrong"] * sum(kernel.backend == "llvmlite" for operator in operators() for kernel in operator.kernels))
+    assert reason == "; ".join(
+        ["it is wrong"] * sum(kernel.backend == "llvmlite" for operator in operators() for kernel in operator.kernels)
+    )
 
 
 # The operators of the package.
@@ -351,5 +368,7 @@ def test_a_call_tests_its_own_operator_alone() -> None:
         "from vsvfi.ops.dispatch import operators;"
         "print([operator.name for operator in operators() if operator._tested])"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "['splat']"), done.stderr

@@ -61,7 +61,9 @@ def test_loops_within_loops_visit_every_index() -> None:
     given = kernel.arguments
     with kernel.loop(given.size.rows) as row, kernel.loop(given.size.columns) as column:
         given.result[row * given.size.columns + column] = (row * 10 + column).to_float()
-    assert run(kernel, torch.zeros(1), (3, 4)).tolist() == [[10.0 * row + column for column in range(4)] for row in range(3)]
+    assert run(kernel, torch.zeros(1), (3, 4)).tolist() == [
+        [10.0 * row + column for column in range(4)] for row in range(3)
+    ]
 
 
 def test_branches() -> None:
@@ -195,7 +197,10 @@ def test_bfloat16_is_read_exactly_and_rounded_like_torchs(lanes: int) -> None:
     """From addresses in a table, as values of a list come."""
     kernel = Code("bfloat", Table)
     given = kernel.arguments
-    narrow, wide, back = (pointer_from(kind, given.addresses[number]) for number, kind in enumerate((BF16Pointer, F32Pointer, BF16Pointer)))
+    narrow, wide, back = (
+        pointer_from(kind, given.addresses[number])
+        for number, kind in enumerate((BF16Pointer, F32Pointer, BF16Pointer))
+    )
     with kernel.loop(given.count) as i:
         value: Float = narrow.at(i * lanes).load(lanes)
         wide.at(i * lanes).store(value + wide.at(i * lanes).load(lanes))

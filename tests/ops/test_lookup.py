@@ -37,7 +37,9 @@ def by_definition(source: Tensor, target: Tensor, centres: Tensor, levels: int, 
     return torch.cat(found, 1)
 
 
-def scene(size: tuple[int, int], target: tuple[int, int], batch: int = 2, channels: int = 5, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def scene(
+    size: tuple[int, int], target: tuple[int, int], batch: int = 2, channels: int = 5, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
     """Features, and centres within, at whole pixels, on the border and far outside."""
     generator = torch.Generator().manual_seed(seed)
     first, second = (
@@ -56,7 +58,9 @@ def scene(size: tuple[int, int], target: tuple[int, int], batch: int = 2, channe
     ("size", "target", "levels", "radius"),
     [((5, 7), (9, 14), 3, 4), ((16, 11), (16, 11), 4, 4), ((3, 4), (17, 8), 1, 4), ((4, 4), (6, 6), 2, 0)],
 )
-def test_windows_are_the_definition(size: tuple[int, int], target: tuple[int, int], levels: int, radius: int, budget: int) -> None:
+def test_windows_are_the_definition(
+    size: tuple[int, int], target: tuple[int, int], levels: int, radius: int, budget: int
+) -> None:
     first, second, centres = scene(size, target)
     found = lookup(correlate(first, second, levels=levels, factor=0.25, budget=budget), centres, radius)
     expected = by_definition(first, second, centres, levels, radius, 0.25)
@@ -75,7 +79,9 @@ def test_the_slow_index_moves_x(budget: int) -> None:
 
 @pytest.mark.parametrize("budget", FORMS)
 def test_what_is_not_finite_or_far_away_finds_nothing(budget: int) -> None:
-    centres = torch.tensor([[nan, 2.0], [2.0, inf], [-inf, 2.0], [1e30, 2.0], [2.0, -20.0], [24.0, 2.0], [2.0, 2.0]]).T.reshape(1, 2, 1, 7)
+    centres = torch.tensor(
+        [[nan, 2.0], [2.0, inf], [-inf, 2.0], [1e30, 2.0], [2.0, -20.0], [24.0, 2.0], [2.0, 2.0]]
+    ).T.reshape(1, 2, 1, 7)
     found = lookup(correlate(torch.ones(1, 3, 1, 7), torch.ones(1, 3, 8, 8), levels=2, budget=budget), centres, 4)
     assert not found[..., :6].any()
     assert found[0, :, 0, 6].max() == 3
@@ -139,7 +145,9 @@ def test_other_types_round_their_values_alone(dtype: torch.dtype, budget: int) -
     found = lookup(correlate(first, second, levels=2, budget=budget), centres, 4)
     assert found.dtype == dtype
     expected = by_definition(first, second, centres, 2, 4, 1.0)
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=float(expected.abs().max()) * torch.finfo(dtype).eps * 2)
+    torch.testing.assert_close(
+        found.double(), expected, rtol=0, atol=float(expected.abs().max()) * torch.finfo(dtype).eps * 2
+    )
 
 
 @pytest.mark.parametrize("budget", FORMS)
@@ -192,8 +200,14 @@ def test_what_does_not_fit_is_refused(call: object, message: str) -> None:
 def test_the_torch_operator_keeps_its_promises(budget: int, dtype: torch.dtype) -> None:
     first, second, centres = scene((6, 5), (6, 7))
     correlation = correlate(first.to(dtype), second.to(dtype), levels=2, budget=budget)
-    given = (list(correlation.levels), None) if isinstance(correlation, Volume) else (list(correlation.targets), correlation.source)
-    torch.library.opcheck(torch.ops.vsvfi.lookup.default, (*given, centres, 4), test_utils=["test_schema", "test_faketensor"])
+    given = (
+        (list(correlation.levels), None)
+        if isinstance(correlation, Volume)
+        else (list(correlation.targets), correlation.source)
+    )
+    torch.library.opcheck(
+        torch.ops.vsvfi.lookup.default, (*given, centres, 4), test_utils=["test_schema", "test_faketensor"]
+    )
 
 
 def test_kernels_decline_what_they_cannot_compute() -> None:

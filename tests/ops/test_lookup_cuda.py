@@ -1,4 +1,6 @@
-"""The CUDA kernels of the look-up, run on the CPU, against the definition sampled place by place; and on a GPU, where there is one."""
+"""The CUDA kernels of the look-up, run on the CPU, against the definition sampled place by place; and on a GPU, where
+there is one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 FORMS = [pytest.param(1 << 40, id="volume"), pytest.param(0, id="on demand")]
 
 
-def run(emulated: EmulatedLauncher, correlation: operator.Correlation, centres: torch.Tensor, radius: int) -> torch.Tensor:
+def run(
+    emulated: EmulatedLauncher, correlation: operator.Correlation, centres: torch.Tensor, radius: int
+) -> torch.Tensor:
     if isinstance(correlation, Volume):
         return cuda.from_volume(emulated, correlation.levels, centres, radius)
     return cuda.on_demand(emulated, correlation.source, correlation.targets, centres, radius)
@@ -25,7 +29,9 @@ def run(emulated: EmulatedLauncher, correlation: operator.Correlation, centres: 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("budget", FORMS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_kernels_are_the_definition(emulated: EmulatedLauncher, dtype: torch.dtype, budget: int, backwards: bool) -> None:
+def test_the_kernels_are_the_definition(
+    emulated: EmulatedLauncher, dtype: torch.dtype, budget: int, backwards: bool
+) -> None:
     emulated.backwards = backwards
     first, second, centres = scene((3, 5), (9, 14), batch=1, channels=40)
     first, second = first.to(dtype), second.to(dtype)
@@ -44,7 +50,9 @@ def test_the_kernels_are_the_definition(emulated: EmulatedLauncher, dtype: torch
 def test_windows_of_any_size(emulated: EmulatedLauncher, radius: int, budget: int) -> None:
     first, second, centres = scene((2, 2), (17, 8), batch=1, channels=3)
     found = run(emulated, correlate(first, second, levels=2, budget=budget), centres, radius)
-    torch.testing.assert_close(found.double(), by_definition(first, second, centres, 2, radius, 1.0), rtol=2e-5, atol=2e-5)
+    torch.testing.assert_close(
+        found.double(), by_definition(first, second, centres, 2, radius, 1.0), rtol=2e-5, atol=2e-5
+    )
 
 
 @pytest.mark.parametrize("budget", FORMS)

@@ -14,7 +14,9 @@ import vsvfi.ops
 from vsvfi.ops import probe
 from vsvfi.ops.memory import Memory
 
-KERNELS = sorted([*Path(vsvfi.ops.__file__).parent.glob("*/cpu.py"), *Path(vsvfi.ops.__file__).parent.glob("*/bands.py")])
+KERNELS = sorted(
+    [*Path(vsvfi.ops.__file__).parent.glob("*/cpu.py"), *Path(vsvfi.ops.__file__).parent.glob("*/bands.py")]
+)
 
 
 def freed() -> Tensor:
@@ -70,7 +72,9 @@ def test_one_image_serves_a_batch() -> None:
 
 @pytest.mark.parametrize("path", KERNELS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_kernels_take_addresses_from_nowhere_else(path: Path) -> None:
-    names = {node.attr for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)}
+    names = {
+        node.attr for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)
+    }
     assert not names & {"data_ptr", "storage", "untyped_storage", "ctypes"}
 
 
@@ -78,7 +82,12 @@ def wrong(operator: str) -> Callable[[], object]:
     """A call of an operator's native code with what nobody has checked."""
     maps = [torch.zeros(2, count, 3, 4) for count in (5, 5, 25, 25, 25)]
     order = torch.arange(6, dtype=torch.int32)[None]
-    tokens, shared, rates, row = torch.zeros(1, 6, 64), torch.zeros(1, 1, 6, 4), torch.zeros(1, 64, 4), torch.zeros(1, 64)
+    tokens, shared, rates, row = (
+        torch.zeros(1, 6, 64),
+        torch.zeros(1, 1, 6, 4),
+        torch.zeros(1, 64, 4),
+        torch.zeros(1, 64),
+    )
     if operator == "splat":
         from vsvfi.ops.splat import bands
 

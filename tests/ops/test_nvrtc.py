@@ -1,4 +1,6 @@
-"""Kernels through cuda-bindings: compiled by the real NVRTC where torch brings it, started through a driver that only takes notes."""
+"""Kernels through cuda-bindings: compiled by the real NVRTC where torch brings it, started through a driver that only
+takes notes.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ OK = Result.CUDA_SUCCESS
 
 
 class Driver:
-    """A driver with one device, whose context is current on no thread until it is pushed; writes down what it is asked for."""
+    """A driver with one device, whose context is current on no thread until it is pushed; writes down what it is asked
+    for.
+    """
 
     CONTEXT = 4711
 
@@ -201,7 +205,9 @@ def test_an_error_of_the_driver_says_which(driver: Driver, kernels: KernelFile, 
     assert driver.stack == []
 
 
-def test_binaries_are_kept_by_architecture_and_compiler(driver: Driver, kernels: KernelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binaries_are_kept_by_architecture_and_compiler(
+    driver: Driver, kernels: KernelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiler = Compiles()
     for _ in range(2):  # two processes
         launch(made(driver, tmp_path / "cache", compiler), kernels)
@@ -241,13 +247,17 @@ def test_a_device_gets_the_best_code_there_is(compiler: Compiler) -> None:
         compiler.architecture((3, 5))
 
 
-def test_the_launcher_of_the_process_keeps_binaries_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_launcher_of_the_process_keeps_binaries_in_the_users_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     pytest.importorskip("cuda.bindings.nvrtc", reason="torch brought no cuda-bindings")
     monkeypatch.setenv("VSVFI_CACHE", str(tmp_path))
     assert module.launcher()._cache._folder == tmp_path / "kernels"
 
 
-def test_without_a_users_cache_kernels_are_compiled_by_every_process(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_users_cache_kernels_are_compiled_by_every_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     pytest.importorskip("cuda.bindings.nvrtc", reason="torch brought no cuda-bindings")
     monkeypatch.setenv("VSVFI_CACHE", "~no-such-user-here/cache")
     with caplog.at_level("INFO"):

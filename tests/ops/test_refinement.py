@@ -51,7 +51,12 @@ def test_the_input_of_a_block(channels: int, kept: int, step: int, ratio: int, l
 @pytest.mark.parametrize("chosen", FORMS)
 @pytest.mark.parametrize("channels", [3, 4, 7])
 def test_the_blend(channels: int, chosen: str) -> None:
-    first, second, flow, mask = images(2, channels, True), images(1, channels, False), 5 * normal(2, 4, 32, 48), normal(2, 1, 32, 48).sigmoid()
+    first, second, flow, mask = (
+        images(2, channels, True),
+        images(1, channels, False),
+        5 * normal(2, 4, 32, 48),
+        normal(2, 1, 32, 48).sigmoid(),
+    )
     expected = backward_warp(first[:, :3], flow[:, :2]) * mask + backward_warp(second[:, :3], flow[:, 2:]) * (1 - mask)
     assert torch.allclose(form("blend_pair", chosen)(first, second, flow, mask), expected, atol=2e-5)
 
@@ -60,7 +65,10 @@ def test_the_blend(channels: int, chosen: str) -> None:
 @pytest.mark.parametrize("step", [1, 2, 8, 32])
 def test_the_sum_of_flows(step: int, chosen: str) -> None:
     """Of channels that lie among others, as a block makes them."""
-    change, flow = normal(2, 13, 3, 5).contiguous(memory_format=torch.channels_last)[:, :4], normal(2, 4, 3 * step, 5 * step)
+    change, flow = (
+        normal(2, 13, 3, 5).contiguous(memory_format=torch.channels_last)[:, :4],
+        normal(2, 4, 3 * step, 5 * step),
+    )
     expected = resize_bilinear(change, Fraction(step)) * step
     assert torch.allclose(form("add_flow", chosen)(None, change, step), expected, atol=1e-4)
     assert torch.allclose(form("add_flow", chosen)(flow, change, step), flow + expected, atol=1e-4)
@@ -85,10 +93,18 @@ def test_bits_do_not_depend_on_threads(threads: int) -> None:
     mask = normal(1, 1, 192, 256).sigmoid()
     arguments = (first, second, flow, mask[:, :, ::2, ::2], torch.tensor([0.5]), 2, 1)
     before = torch.get_num_threads()
-    expected = NATIVE["warp_pair"](*arguments), NATIVE["blend_pair"](first, second, flow, mask), NATIVE["add_flow"](flow, flow, 1)
+    expected = (
+        NATIVE["warp_pair"](*arguments),
+        NATIVE["blend_pair"](first, second, flow, mask),
+        NATIVE["add_flow"](flow, flow, 1),
+    )
     try:
         torch.set_num_threads(threads)
-        found = NATIVE["warp_pair"](*arguments), NATIVE["blend_pair"](first, second, flow, mask), NATIVE["add_flow"](flow, flow, 1)
+        found = (
+            NATIVE["warp_pair"](*arguments),
+            NATIVE["blend_pair"](first, second, flow, mask),
+            NATIVE["add_flow"](flow, flow, 1),
+        )
     finally:
         torch.set_num_threads(before)
     for one, other in zip(found, expected, strict=True):
@@ -115,7 +131,11 @@ def test_gradients_are_those_of_the_definition() -> None:
 
 def test_sizes_must_fit() -> None:
     image, flow, times = normal(1, 3, 8, 8), normal(1, 4, 8, 8), torch.tensor([0.5])
-    with pytest.raises(ValueError, match=r"warp_pair: first=.*state=\(1, 1, 8, 8\), must fit flow=\(1, 4, 8, 8\) at step=2, ratio=1; pad the images first"):
+    with pytest.raises(
+        ValueError,
+        match=r"warp_pair: first=.*state=\(1, 1, 8, 8\), must fit flow=\(1, 4, 8, 8\) at step=2, "
+        r"ratio=1; pad the images first",
+    ):
         warp_pair(image, image, flow, normal(1, 1, 8, 8), times, 2, 1)
     with pytest.raises(ValueError, match=r"warp_pair: first=\(1, 3, 4, 4\)"):
         warp_pair(image[:, :, :4, :4], image, flow, normal(1, 1, 8, 8), times, 1, 1)

@@ -1,4 +1,6 @@
-"""The selective scan: the definition written out in float64, the fast forms on the CPU against it, and what the operator refuses."""
+"""The selective scan: the definition written out in float64, the fast forms on the CPU against it, and what the
+operator refuses.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,10 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 def test_the_published_recurrence(shared: Path, backend: str) -> None:
     """Steps up to 13.5, decays up to exp(-253) in one step."""
-    stored = {key.removeprefix("scan_stress/"): tensor for key, tensor in load_file(shared / "goldens" / "vfimamba" / "vfimamba_s.safetensors").items()}
+    stored = {
+        key.removeprefix("scan_stress/"): tensor
+        for key, tensor in load_file(shared / "goldens" / "vfimamba" / "vfimamba_s.safetensors").items()
+    }
     rates = -torch.exp(stored["A_logs"])
     y = scan(stored["u"], stored["delta"], rates, stored["B"], stored["C"], stored["D"], stored["delta_bias"], True)
     assert error(y, stored["y"].double()) < 1e-6
@@ -123,7 +128,9 @@ def test_a_long_sequence_stays_exact(backend: str) -> None:
 
 
 def test_slow_decay_over_a_long_sequence(backend: str) -> None:
-    """A decay of 1 - 1e-5 a step sums thousands of inputs. Rounding the decay alone costs 6e-5; a biased exponential would cost more."""
+    """A decay of 1 - 1e-5 a step sums thousands of inputs. Rounding the decay alone costs 6e-5; a biased exponential
+    would cost more.
+    """
     u, delta, rates, entering, leaving, skip, _ = inputs(20_000, channels=2, groups=1)
     given_inputs = (
         u.abs(),
@@ -165,7 +172,9 @@ def test_half_precision_keeps_its_state_in_float32(backend: str, dtype: torch.dt
 
 def paths_for(length: int, count: int, seed: int = 0) -> Paths:
     generator = torch.Generator().manual_seed(seed)
-    reads, writes = (torch.stack([torch.randperm(length, generator=generator) for _ in range(count)]).int() for _ in range(2))
+    reads, writes = (
+        torch.stack([torch.randperm(length, generator=generator) for _ in range(count)]).int() for _ in range(2)
+    )
     return Paths(reads, writes)
 
 
@@ -184,13 +193,17 @@ def path_inputs(batch: int, length: int, channels: int, count: int, states: int 
     return [u, delta, -torch.exp(rates), entering, leaving, skip, bias - 2]
 
 
-def paths_by_definition(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths) -> Tensor:
+def paths_by_definition(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths
+) -> Tensor:
     """Each path alone, read and written by hand."""
     total = torch.zeros(u.shape, dtype=torch.float64)
     for k, (reads, writes) in enumerate(zip(*paths, strict=True)):
         order = reads.long()
         shared = [tensor[:, k, order].transpose(1, 2)[:, None] for tensor in (B, C)]
-        y = by_definition(u[:, order].transpose(1, 2), delta[:, k, order].transpose(1, 2), A[k], *shared, D[k], delta_bias[k], True)
+        y = by_definition(
+            u[:, order].transpose(1, 2), delta[:, k, order].transpose(1, 2), A[k], *shared, D[k], delta_bias[k], True
+        )
         for position, place in enumerate(writes.tolist()):
             total[:, place] += y[:, :, position]
     return total
@@ -214,7 +227,9 @@ def test_inputs_may_be_views(backend: str) -> None:
     u, delta, *rest = path_inputs(2, 20, 6, 2)
     paths = paths_for(20, 2)
     expected = scan_paths(u, delta, *rest, paths)
-    turned = scan_paths(u.transpose(1, 2).contiguous().transpose(1, 2), torch.stack((delta, delta), -1)[..., 1], *rest, paths)
+    turned = scan_paths(
+        u.transpose(1, 2).contiguous().transpose(1, 2), torch.stack((delta, delta), -1)[..., 1], *rest, paths
+    )
     assert torch.equal(turned, expected)
 
 
@@ -261,7 +276,9 @@ def test_the_callers_arithmetic_is_left_alone(backend: str) -> None:
 def test_the_torch_operator_keeps_its_promises(backend: str, dtype: torch.dtype) -> None:
     given_inputs, paths = path_inputs(1, 12, 65, 2), paths_for(12, 2)
     narrow = [tensor.to(dtype) if index in (0, 1, 3, 4) else tensor for index, tensor in enumerate(given_inputs)]
-    torch.library.opcheck(torch.ops.vsvfi.scan.default, (*narrow, True, *paths), test_utils=["test_schema", "test_faketensor"])
+    torch.library.opcheck(
+        torch.ops.vsvfi.scan.default, (*narrow, True, *paths), test_utils=["test_schema", "test_faketensor"]
+    )
 
 
 def test_no_package_writes_into_the_installation() -> None:
@@ -279,7 +296,8 @@ def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def test_importing_the_operator_loads_no_kernel() -> None:
-    script = "import sys, vsvfi.ops.scan; sys.exit(int(any(name in sys.modules for name in ('llvmlite', 'cupy', 'mamba_ssm'))))"
+    script = "import sys, vsvfi.ops.scan; names = ('llvmlite', 'cupy', 'mamba_ssm'); "
+    script += "sys.exit(int(any(name in sys.modules for name in names)))"
     assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
 
 
@@ -349,7 +367,9 @@ def test_mambas_kernel_gets_what_it_wants(mamba_ssm: ModuleType) -> None:
         assert torch.equal(mamba.run(*tokens, softplus, *paths), reference.scan_paths(*tokens, softplus, *paths))
 
 
-def test_mambas_kernel_is_tested_before_it_is_used(mamba_ssm: ModuleType, monkeypatch: pytest.MonkeyPatch, fresh_choice: None) -> None:
+def test_mambas_kernel_is_tested_before_it_is_used(
+    mamba_ssm: ModuleType, monkeypatch: pytest.MonkeyPatch, fresh_choice: None
+) -> None:
     monkeypatch.setitem(probe.DEVICES, "mamba_ssm", "cpu")
     assert op.SCAN.self_test("mamba_ssm") is None
     op.SCAN.forget()
@@ -364,7 +384,9 @@ def test_mambas_kernel_is_tested_before_it_is_used(mamba_ssm: ModuleType, monkey
     assert op.SCAN.self_test("mamba_ssm") == "scan fails here (RuntimeError: no kernel image is available)"
 
 
-def test_mambas_kernel_takes_the_call_where_it_is_chosen(mamba_ssm: ModuleType, monkeypatch: pytest.MonkeyPatch, fresh_choice: None) -> None:
+def test_mambas_kernel_takes_the_call_where_it_is_chosen(
+    mamba_ssm: ModuleType, monkeypatch: pytest.MonkeyPatch, fresh_choice: None
+) -> None:
     monkeypatch.setitem(probe.DEVICES, "mamba_ssm", "cpu")
     monkeypatch.setattr(probe, "remembered_obstacle", lambda name: None)
     monkeypatch.setenv("VSVFI_OPS", "mamba_ssm")

@@ -1,4 +1,6 @@
-"""The CUDA kernel of the selective scan, run on the CPU, against the definition; and on a GPU, where there is one, against the reference."""
+"""The CUDA kernel of the selective scan, run on the CPU, against the definition; and on a GPU, where there is one,
+against the reference.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def run(emulated: EmulatedLauncher, given: list[Tensor], paths: Paths) -> Tensor
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 31, 5, 3), (1, 32, 130, 2), (1, 33, 3, 4), (2, 100, 7, 2)])
 @pytest.mark.usefixtures("short_chunks")
-def test_the_kernel_is_the_definition(emulated: EmulatedLauncher, shape: tuple[int, int, int, int], backwards: bool) -> None:
+def test_the_kernel_is_the_definition(
+    emulated: EmulatedLauncher, shape: tuple[int, int, int, int], backwards: bool
+) -> None:
     emulated.backwards = backwards
     given, paths = path_inputs(*shape), paths_for(shape[1], shape[3])
     assert error(run(emulated, given, paths), paths_by_definition(*given, paths)) < 1e-6
@@ -70,7 +74,10 @@ def test_few_states_and_views(emulated: EmulatedLauncher) -> None:
         skip,
         bias,
     ]
-    assert error(run(emulated, given, paths), paths_by_definition(u, delta, rates, entering, leaving, skip, bias, paths)) < 1e-6
+    assert (
+        error(run(emulated, given, paths), paths_by_definition(u, delta, rates, entering, leaving, skip, bias, paths))
+        < 1e-6
+    )
     full = path_inputs(2, 40, 6, 3)
     together = torch.cat((torch.zeros(2, 3, 40, 8), full[3], full[4]), 3)
     sliced = [*full[:3], together[..., 8:24], together[..., 24:], *full[5:]]

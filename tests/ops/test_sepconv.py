@@ -1,4 +1,5 @@
-"""The deformable separable convolution, in all its forms on the CPU, against its formula written out number by number."""
+"""The deformable separable convolution, in all its forms on the CPU, against its formula written out number by
+number."""
 
 from __future__ import annotations
 
@@ -48,14 +49,24 @@ def by_definition(image: Tensor, given: dict[str, Tensor], origin: tuple[int, in
                 for i in range(5):
                     for j in range(5):
                         k = 5 * i + j
-                        weight = float(given["vertical"][b, i, y, x]) * float(given["horizontal"][b, j, y, x]) * float(given["mask"][b, k, y, x])
+                        weight = (
+                            float(given["vertical"][b, i, y, x])
+                            * float(given["horizontal"][b, j, y, x])
+                            * float(given["mask"][b, k, y, x])
+                        )
                         py, px = (
-                            np.float32(given[name][b, k, y, x]) + np.float32(start + pixel) + np.float32(tap) - np.float32(2) + np.float32(1)
+                            np.float32(given[name][b, k, y, x])
+                            + np.float32(start + pixel)
+                            + np.float32(tap)
+                            - np.float32(2)
+                            + np.float32(1)
                             for name, start, pixel, tap in (("alpha", origin[0], y, i), ("beta", origin[1], x, j))
                         )
                         for row, down in axis(py, continued.shape[1]):
                             for column, across in axis(px, continued.shape[2]):
-                                result[b, :, y, x] += torch.from_numpy(weight * float(down) * float(across) * continued[:, row, column])
+                                result[b, :, y, x] += torch.from_numpy(
+                                    weight * float(down) * float(across) * continued[:, row, column]
+                                )
     return result
 
 
@@ -99,7 +110,9 @@ def test_the_lattice_is_centred_one_pixel_up_and_left(backend: str) -> None:
     [(-4.0, 2), (-1.0, 1), (-1.0001, 2), (8.0, 1), (8.9, 1), (9.0, 2), (1e30, 2), (-torch.inf, 2), (torch.inf, 2)],
 )
 def test_the_border_counts_twice(backend: str, moved: float, times: int) -> None:
-    """On one axis: left of 0, or at the last of the 11 samples and beyond. At the centre tap of pixel 0, 0 is an offset of -1 and 10 one of 9."""
+    """On one axis: left of 0, or at the last of the 11 samples and beyond. At the centre tap of pixel 0, 0 is an offset
+    of -1 and 10 one of 9.
+    """
     image = torch.ones(1, 1, 7, 7)
     for name in ("alpha", "beta"):
         given = resting(7, 7)
@@ -202,7 +215,10 @@ def test_native_code_is_the_reference(
 ) -> None:
     kernel = pytest.importorskip("vsvfi.ops.sepconv.cpu", exc_type=ImportError)
     image = picture(height + 3, width + 2, batch if whole else 1, channels)
-    given = {name: tensor.contiguous(memory_format=layout) for name, tensor in maps(height, width, batch, seed, reach).items()}
+    given = {
+        name: tensor.contiguous(memory_format=layout)
+        for name, tensor in maps(height, width, batch, seed, reach).items()
+    }
     # Products of both signs may cancel: their sizes are what rounding goes by.
     sizes = reference.sepconv(
         image.abs(),

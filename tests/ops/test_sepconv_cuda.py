@@ -1,4 +1,6 @@
-"""The CUDA kernel of the deformable separable convolution, run on the CPU, against the reference; and on a GPU, where there is one."""
+"""The CUDA kernel of the deformable separable convolution, run on the CPU, against the reference; and on a GPU, where
+there is one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 SIZES = [(1, 1), (3, 40), (17, 5), (9, 33)]  # more than a block across, down, and both
 
 
-def scene(size: tuple[int, int], batch: int, dtype: torch.dtype = torch.float32, channels: int = 3) -> tuple[Tensor, list[Tensor]]:
+def scene(
+    size: tuple[int, int], batch: int, dtype: torch.dtype = torch.float32, channels: int = 3
+) -> tuple[Tensor, list[Tensor]]:
     """A picture, and maps with everything that can go wrong in them."""
     values = maps(*size, batch, seed=3, reach=6.0)
     for number, broken in enumerate((inf, -inf, 1e30, -1e30, 4.0, -4.0)):
@@ -34,7 +38,9 @@ def agree(emulated: EmulatedLauncher, image: Tensor, values: list[Tensor], top: 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
-def test_the_kernel_is_the_reference(emulated: EmulatedLauncher, size: tuple[int, int], dtype: torch.dtype, backwards: bool) -> None:
+def test_the_kernel_is_the_reference(
+    emulated: EmulatedLauncher, size: tuple[int, int], dtype: torch.dtype, backwards: bool
+) -> None:
     emulated.backwards = backwards
     image, values = scene(size, 2, dtype)
     agree(emulated, image, values)
@@ -66,10 +72,14 @@ def test_parts_and_any_strides(emulated: EmulatedLauncher) -> None:
 def test_maps_of_several_types_are_read_in_float32(emulated: EmulatedLauncher) -> None:
     image, values = scene((6, 9), 1)
     mixed = [values[0].half(), values[1].bfloat16(), *values[2:]]
-    assert torch.equal(cuda.run(emulated, image, *mixed, 0, 0), cuda.run(emulated, image, *(tensor.float() for tensor in mixed), 0, 0))
+    assert torch.equal(
+        cuda.run(emulated, image, *mixed, 0, 0), cuda.run(emulated, image, *(tensor.float() for tensor in mixed), 0, 0)
+    )
     doubles = [tensor.double() for tensor in values]
     assert torch.equal(cuda.run(emulated, image.double(), *doubles, 0, 0), cuda.run(emulated, image, *values, 0, 0))
-    assert [dict(option.split("=") for option in options[1:]) for _, options in emulated.compiled] == [{"-DELEMENT": "float"}]
+    assert [dict(option.split("=") for option in options[1:]) for _, options in emulated.compiled] == [
+        {"-DELEMENT": "float"}
+    ]
 
 
 def test_what_is_not_a_number_stays_in_its_pixel(emulated: EmulatedLauncher) -> None:

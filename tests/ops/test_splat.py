@@ -16,7 +16,9 @@ CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor")
 SIZES = [(1, 1), (1, 7), (5, 1), (6, 9), (17, 33)]
 
 
-def by_definition(value: Tensor, displacement: Tensor, kind: Kind = "average", importance: Tensor | None = None) -> Tensor:
+def by_definition(
+    value: Tensor, displacement: Tensor, kind: Kind = "average", importance: Tensor | None = None
+) -> Tensor:
     batch, _, height, width = displacement.shape
     value = value.double().expand(batch, -1, -1, -1)
     result = torch.zeros(value.shape, dtype=torch.float64)
@@ -49,7 +51,9 @@ def by_definition(value: Tensor, displacement: Tensor, kind: Kind = "average", i
     return result
 
 
-def case(size: tuple[int, int], batch: int = 2, channels: int = 3, seed: int = 0, reach: float = 3.0) -> tuple[Tensor, Tensor]:
+def case(
+    size: tuple[int, int], batch: int = 2, channels: int = 3, seed: int = 0, reach: float = 3.0
+) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     value = torch.randn(batch, channels, *size, generator=generator)
     return value, torch.randn(batch, 2, *size, generator=generator) * reach
@@ -99,7 +103,9 @@ def test_what_is_not_finite_spoils_nothing_else() -> None:
     kinds: tuple[Kind, ...] = ("linear", "softmax")
     for kind in kinds:
         expected = by_definition(value, displacement, kind, importance)
-        assert torch.allclose(splat(value, displacement, kind=kind, importance=importance).double(), expected, atol=1e-5)
+        assert torch.allclose(
+            splat(value, displacement, kind=kind, importance=importance).double(), expected, atol=1e-5
+        )
 
 
 @pytest.mark.usefixtures("backend")
@@ -145,7 +151,9 @@ def test_a_batch_equals_single_calls_and_one_picture_serves_all() -> None:
     value, displacement = case((9, 14), batch=3)
     together = splat(value, displacement)
     for index in range(3):
-        assert torch.equal(together[index : index + 1], splat(value[index : index + 1], displacement[index : index + 1]))
+        assert torch.equal(
+            together[index : index + 1], splat(value[index : index + 1], displacement[index : index + 1])
+        )
     shared = splat(value[:1], displacement)
     assert torch.equal(shared, splat(value[:1].expand(3, -1, -1, -1), displacement))
     mixed, _ = splat((value[:1], value), displacement)
@@ -282,6 +290,8 @@ def test_nothing_is_splatted_to_nothing() -> None:
 def test_warming_up_makes_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[torch.dtype]] = []
     kept = reference.splat_sums
-    monkeypatch.setattr(op, "splat", lambda parts, *others: seen.append({part.dtype for part in parts}) or kept(parts, *others))
+    monkeypatch.setattr(
+        op, "splat", lambda parts, *others: seen.append({part.dtype for part in parts}) or kept(parts, *others)
+    )
     warm_up(torch.device("cpu"), [[(3, torch.float32), (8, torch.bfloat16)], [(5, torch.float32)]])
     assert seen == [{torch.bfloat16, torch.float32}, {torch.float32}]

@@ -1,4 +1,6 @@
-"""Splatting in native code: against the reference over whatever it may be given, and the same bits however many threads work."""
+"""Splatting in native code: against the reference over whatever it may be given, and the same bits however many threads
+work.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,15 @@ if probe.obstacle("llvmlite") is not None:
 from vsvfi.ops.splat import bands
 
 
-def case(height: int, width: int, batch: int, channels: list[int], seed: int = 0, reach: float = 2.0) -> tuple[list[Tensor], Tensor, Tensor]:
+def case(
+    height: int, width: int, batch: int, channels: list[int], seed: int = 0, reach: float = 2.0
+) -> tuple[list[Tensor], Tensor, Tensor]:
     """Values channels last, displacements, weights."""
     generator = torch.Generator().manual_seed(seed)
-    values = [torch.randn(batch, count, height, width, generator=generator).contiguous(memory_format=torch.channels_last) for count in channels]
+    values = [
+        torch.randn(batch, count, height, width, generator=generator).contiguous(memory_format=torch.channels_last)
+        for count in channels
+    ]
     displacement = reach * torch.randn(batch, 2, height, width, generator=generator)
     return values, displacement, torch.rand(batch, 1, height, width, generator=generator) + 0.01
 
@@ -66,10 +73,17 @@ def test_it_is_the_reference(
         case "slice":
             values = list(torch.split(torch.cat(values, 1).contiguous(memory_format=torch.channels_last), channels, 1))
         case "crop":
-            values = [torch.nn.functional.pad(value, (1, 2, 1, 0)).contiguous(memory_format=torch.channels_last)[:, :, 1:, 1:-2] for value in values]
+            values = [
+                torch.nn.functional.pad(value, (1, 2, 1, 0)).contiguous(memory_format=torch.channels_last)[
+                    :, :, 1:, 1:-2
+                ]
+                for value in values
+            ]
         case "shared":
             values = [value[: 1 if index % 2 == 0 else None] for index, value in enumerate(values)]
-    displacement = displacement.permute(axes).contiguous().permute([axes.index(axis) for axis in range(4)])  # any order in memory
+    displacement = (
+        displacement.permute(axes).contiguous().permute([axes.index(axis) for axis in range(4)])
+    )  # any order in memory
     weights = {"no": None, "each": weight, "shared": weight[:1]}[weighted]
     agree(bands.run(values, displacement, weights), reference.splat_sums(values, displacement, weights))
 
@@ -94,7 +108,10 @@ def test_bfloat16_is_read_exactly_and_rounded_once(weighted: bool, form: str) ->
     if form == "contiguous":
         values = [value.contiguous() for value in values]
     elif form == "crop":
-        values = [torch.nn.functional.pad(value, (1, 2, 1, 0)).contiguous(memory_format=torch.channels_last)[:, :, 1:, 1:-2] for value in values]
+        values = [
+            torch.nn.functional.pad(value, (1, 2, 1, 0)).contiguous(memory_format=torch.channels_last)[:, :, 1:, 1:-2]
+            for value in values
+        ]
     weights = weight if weighted else None
     *expected, _ = bands.run([value.float() for value in values], displacement, weights)
     *found, _ = bands.run([values[0], values[1].float(), values[2]], displacement, weights)

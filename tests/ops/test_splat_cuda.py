@@ -1,4 +1,6 @@
-"""The CUDA kernel of splatting, run on the CPU, against the definition written out pixel by pixel; and on a GPU, where there is one, against the reference."""
+"""The CUDA kernel of splatting, run on the CPU, against the definition written out pixel by pixel; and on a GPU, where
+there is one, against the reference.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def by_definition(value: Tensor, displacement: Tensor, weight: Tensor | None) ->
     return sums / torch.where(total == 0, 1.0, total), total
 
 
-def scene(size: tuple[int, int], batch: int, channels: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def scene(
+    size: tuple[int, int], batch: int, channels: int, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
     """Values, a displacement with everything that can go wrong in it, and weights."""
     generator = torch.Generator().manual_seed(seed)
     value = torch.randn(batch, channels, *size, generator=generator).to(dtype)
@@ -67,7 +71,9 @@ def scene(size: tuple[int, int], batch: int, channels: int, dtype: torch.dtype =
     return value, displacement, weight
 
 
-def run(emulated: EmulatedLauncher, value: Tensor, displacement: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+def run(
+    emulated: EmulatedLauncher, value: Tensor, displacement: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """The kernels' A / D and D."""
     result, total = cuda.run(emulated, [value], displacement, weight)
     return result, total
@@ -81,14 +87,18 @@ def agree(emulated: EmulatedLauncher, value: Tensor, displacement: Tensor, weigh
     assert result.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(total == 0, summed == 0)
     torch.testing.assert_close(total.double(), summed, rtol=1e-6, atol=1e-7)
-    torch.testing.assert_close(result.double(), expected, rtol=ROUNDING[value.dtype], atol=ROUNDING[value.dtype], equal_nan=True)
+    torch.testing.assert_close(
+        result.double(), expected, rtol=ROUNDING[value.dtype], atol=ROUNDING[value.dtype], equal_nan=True
+    )
     return result
 
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
-def test_the_kernel_is_the_definition(emulated: EmulatedLauncher, size: tuple[int, int], dtype: torch.dtype, backwards: bool) -> None:
+def test_the_kernel_is_the_definition(
+    emulated: EmulatedLauncher, size: tuple[int, int], dtype: torch.dtype, backwards: bool
+) -> None:
     emulated.backwards = backwards
     value, displacement, weight = scene(size, 2, 3, dtype)
     agree(emulated, value, displacement, weight)
@@ -112,7 +122,9 @@ def test_every_type_of_displacement(emulated: EmulatedLauncher, dtype: torch.dty
 def test_a_weight_counts_in_float_whatever_its_type(emulated: EmulatedLauncher) -> None:
     value, displacement, weight = scene((6, 9), 2, 3, seed=6)
     weight = weight.half()
-    for ours, expected in zip(run(emulated, value, displacement, weight), run(emulated, value, displacement, weight.float()), strict=True):
+    for ours, expected in zip(
+        run(emulated, value, displacement, weight), run(emulated, value, displacement, weight.float()), strict=True
+    ):
         assert torch.equal(ours, expected)
 
 
@@ -133,7 +145,9 @@ def test_any_strides_are_read(emulated: EmulatedLauncher) -> None:
         assert torch.equal(result, expected)
         assert torch.equal(total, summed)
     shared = value[:1].expand(2, -1, -1, -1)
-    assert torch.equal(run(emulated, shared, displacement, weight)[0], run(emulated, value[:1], displacement, weight)[0])
+    assert torch.equal(
+        run(emulated, shared, displacement, weight)[0], run(emulated, value[:1], displacement, weight)[0]
+    )
 
 
 def test_values_that_share_a_displacement_share_its_weights(emulated: EmulatedLauncher) -> None:
@@ -201,7 +215,9 @@ def test_nan_spoils_only_what_it_reaches(emulated: EmulatedLauncher, last: bool)
 
 def test_nothing_to_do_is_nothing_done(emulated: EmulatedLauncher) -> None:
     for batch, channels, height, width in ((0, 3, 4, 4), (1, 0, 4, 4), (1, 3, 0, 4), (1, 3, 4, 0)):
-        result, total = run(emulated, torch.zeros(batch, channels, height, width), torch.zeros(batch, 2, height, width), None)
+        result, total = run(
+            emulated, torch.zeros(batch, channels, height, width), torch.zeros(batch, 2, height, width), None
+        )
         assert (result.shape, total.shape) == ((batch, channels, height, width), (batch, 1, height, width))
 
 
@@ -232,7 +248,9 @@ def test_offsets_beyond_32_bits(emulation: None) -> None:
     assert last[:, :2].tolist() == [[1, 5], [2, 6], [3, 7], [4, 8]]
     assert not last[:, 2:].any()
     sums[: width * channels].reshape(width, channels)[:, :2] = last[:, :2]
-    module.launch("splat_divide", (1, 1, 1), (256, 1, 1), [pointer["sums"], torch.full((width,), 2.0), *from_value, *shape])
+    module.launch(
+        "splat_divide", (1, 1, 1), (256, 1, 1), [pointer["sums"], torch.full((width,), 2.0), *from_value, *shape]
+    )
     assert (value[:4].tolist(), value[stride:].tolist()) == ([0.5, 1, 1.5, 2], [2.5, 3, 3.5, 4])
 
 
@@ -240,7 +258,9 @@ def test_the_kernel_is_the_reference(emulated: EmulatedLauncher) -> None:
     value, displacement, weight = scene((17, 33), 2, 5)
     for kind, importance in (("average", None), ("linear", weight)):
         result, _ = run(emulated, value, displacement, importance)
-        torch.testing.assert_close(result, splat(value, displacement, kind=kind, importance=importance), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            result, splat(value, displacement, kind=kind, importance=importance), rtol=1e-5, atol=1e-5
+        )
 
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -258,10 +278,15 @@ def test_a_gpu_agrees_with_the_reference(size: tuple[int, int], dtype: torch.dty
     value, displacement, weight = scene(size, 2, 20, dtype)
     for memory in (torch.contiguous_format, torch.channels_last):
         for importance in (None, weight):
-            on_gpu = [None if tensor is None else tensor.cuda() for tensor in (value.contiguous(memory_format=memory), displacement, importance)]
+            on_gpu = [
+                None if tensor is None else tensor.cuda()
+                for tensor in (value.contiguous(memory_format=memory), displacement, importance)
+            ]
             kind = "average" if importance is None else "linear"
             result = splat(on_gpu[0], on_gpu[1], kind=kind, importance=on_gpu[2])  # type: ignore[call-overload]
-            torch.testing.assert_close(result.cpu(), splat(value, displacement, kind=kind, importance=importance), **tolerance(dtype))
+            torch.testing.assert_close(
+                result.cpu(), splat(value, displacement, kind=kind, importance=importance), **tolerance(dtype)
+            )
 
 
 @pytest.mark.gpu

@@ -40,7 +40,9 @@ def derived(results: Sequence[Tensor], gradients: Sequence[Tensor], inputs: Sequ
 
 def agree(kind: str, shared: bool) -> None:
     values, displacement, importance, gradients = case(shared)
-    inputs = [tensor.requires_grad_() for tensor in (*values, displacement, *([] if kind == "average" else [importance]))]
+    inputs = [
+        tensor.requires_grad_() for tensor in (*values, displacement, *([] if kind == "average" else [importance]))
+    ]
     given = None if kind == "average" else importance
     results = splat(values, displacement, kind=kind, importance=given)  # type: ignore[call-overload]
     *expected, _ = reference.splat_sums(values, displacement, reference.weights(kind, given))
@@ -66,7 +68,9 @@ def test_kernels_for_the_cpu_have_the_derivatives_of_the_reference(kind: str, sh
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("kind", ["average", "linear", "softmax"])
-def test_the_cuda_kernel_has_the_derivatives_of_the_reference(by_cuda: EmulatedLauncher, kind: str, shared: bool) -> None:
+def test_the_cuda_kernel_has_the_derivatives_of_the_reference(
+    by_cuda: EmulatedLauncher, kind: str, shared: bool
+) -> None:
     agree(kind, shared)
     assert {launch.name for launch in by_cuda.launches} == {"splat_total", "splat_sums", "splat_divide"}
 

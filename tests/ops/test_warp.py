@@ -23,7 +23,9 @@ def warp_by_definition(image: Tensor, flow: Tensor) -> Tensor:
             x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
             fx, fy = px - x0, py - y0
             a = image[0].double()
-            out[:, y, x] = (a[:, y0, x0] * (1 - fx) + a[:, y0, x1] * fx) * (1 - fy) + (a[:, y1, x0] * (1 - fx) + a[:, y1, x1] * fx) * fy
+            out[:, y, x] = (a[:, y0, x0] * (1 - fx) + a[:, y0, x1] * fx) * (1 - fy) + (
+                a[:, y1, x0] * (1 - fx) + a[:, y1, x1] * fx
+            ) * fy
     return out[None].float()
 
 
@@ -62,7 +64,9 @@ def test_one_image_serves_a_whole_batch_of_flows() -> None:
 
 
 def test_sizes_must_agree() -> None:
-    with pytest.raises(ValueError, match=r"backward_warp: flow=\(1, 2, 4, 4\), must have the size of image=\(1, 3, 8, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"backward_warp: flow=\(1, 2, 4, 4\), must have the size of image=\(1, 3, 8, 8\)"
+    ):
         backward_warp(torch.zeros(1, 3, 8, 8), torch.zeros(1, 2, 4, 4))
 
 
@@ -76,11 +80,15 @@ def resize_by_definition(image: Tensor, factor: Fraction) -> Tensor:
             y0, x0 = floor(sy), floor(sx)
             y1, x1 = min(y0 + 1, image.shape[-2] - 1), min(x0 + 1, image.shape[-1] - 1)
             a, fy, fx = image[0].double(), sy - y0, sx - x0
-            out[:, y, x] = (a[:, y0, x0] * (1 - fx) + a[:, y0, x1] * fx) * (1 - fy) + (a[:, y1, x0] * (1 - fx) + a[:, y1, x1] * fx) * fy
+            out[:, y, x] = (a[:, y0, x0] * (1 - fx) + a[:, y0, x1] * fx) * (1 - fy) + (
+                a[:, y1, x0] * (1 - fx) + a[:, y1, x1] * fx
+            ) * fy
     return out[None].float()
 
 
-@pytest.mark.parametrize("factor", [Fraction(1, 2), Fraction(1, 4), Fraction(4, 5), Fraction(5, 4), Fraction(2), Fraction(7, 10)])
+@pytest.mark.parametrize(
+    "factor", [Fraction(1, 2), Fraction(1, 4), Fraction(4, 5), Fraction(5, 4), Fraction(2), Fraction(7, 10)]
+)
 @pytest.mark.parametrize("size", [(20, 40), (9, 13)])
 def test_resize_is_its_definition(factor: Fraction, size: tuple[int, int]) -> None:
     image = torch.rand(1, 2, *size, generator=torch.Generator().manual_seed(1))
@@ -101,5 +109,8 @@ def test_a_strip_of_the_flow_makes_a_strip_of_the_result() -> None:
 
 @pytest.mark.parametrize("top", [-1, 8])
 def test_a_strip_beside_the_image_is_an_error(top: int) -> None:
-    with pytest.raises(ValueError, match=rf"backward_warp: flow=\(1, 2, 5, 9\) at top={top}, must have the size of image=\(1, 3, 12, 9\)"):
+    with pytest.raises(
+        ValueError,
+        match=rf"backward_warp: flow=\(1, 2, 5, 9\) at top={top}, must have the size of image=\(1, 3, 12, 9\)",
+    ):
         backward_warp(torch.rand(1, 3, 12, 9), torch.zeros(1, 2, 5, 9), top)

@@ -43,6 +43,9 @@ def test_other_times_are_refused(t: Fraction) -> None:
         chain(t)
 
 
-@pytest.mark.parametrize(("factor", "levels"), [("1", 0), ("2", 1), ("4", 2), ("8", 3), ("16", 4), ("64", 4), ("3", 0), ("6", 0), ("5/2", 0), ("1/2", 0)])
+@pytest.mark.parametrize(
+    ("factor", "levels"),
+    [("1", 0), ("2", 1), ("4", 2), ("8", 3), ("16", 4), ("64", 4), ("3", 0), ("6", 0), ("5/2", 0), ("1/2", 0)],
+)
 def test_levels_of_which_every_midpoint_is_shown(factor: str, levels: int) -> None:
     assert whole_levels(Fraction(factor)) == levels

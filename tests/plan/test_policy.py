@@ -54,7 +54,13 @@ def test_halving_models_get_times_on_the_grid() -> None:
 def test_drawings_on_twos_become_even_motion() -> None:
     steps = decided(Policy(duplicates="retime"), TWICE, facts(duplicates={0, 2, 4}))
     quarter = Fraction(1, 4)
-    assert steps[:9] == [Copy(0), *(Blend(0, 2, k * quarter) for k in (1, 2, 3)), Copy(2), *(Blend(2, 4, k * quarter) for k in (1, 2, 3)), Copy(4)]
+    assert steps[:9] == [
+        Copy(0),
+        *(Blend(0, 2, k * quarter) for k in (1, 2, 3)),
+        Copy(2),
+        *(Blend(2, 4, k * quarter) for k in (1, 2, 3)),
+        Copy(4),
+    ]
     assert steps[9:] == [Copy(4), Copy(5), Copy(5)]  # the last drawing has nowhere to go
 
 
@@ -65,12 +71,18 @@ def test_retiming_never_crosses_a_cut() -> None:
 
 def test_still_pictures_stay_still() -> None:
     length = 2 * LONGEST_HOLD + 4
-    steps = decided(Policy(duplicates="retime"), Timeline(Fraction(2), length, None), facts(duplicates=set(range(length - 2))))
+    steps = decided(
+        Policy(duplicates="retime"), Timeline(Fraction(2), length, None), facts(duplicates=set(range(length - 2)))
+    )
     moving = [step for step in steps if isinstance(step, Blend)]
     assert moving == [Blend(length - 2, length - 1, Fraction(1, 2))]
 
 
-@given(st.integers(1, 2 * LONGEST_HOLD + 2), st.integers(0, 5), st.sampled_from([Fraction(2), Fraction(5, 2), Fraction(1), Fraction(3, 2)]))
+@given(
+    st.integers(1, 2 * LONGEST_HOLD + 2),
+    st.integers(0, 5),
+    st.sampled_from([Fraction(2), Fraction(5, 2), Fraction(1), Fraction(3, 2)]),
+)
 def test_retiming_looks_only_as_far_as_it_says(hold: int, lead: int, factor: Fraction) -> None:
     """Decisions are the same when facts outside the window are unknown, and motion never goes back."""
     timeline = Timeline(factor, lead + 3 * hold + 3, None)

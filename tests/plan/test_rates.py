@@ -47,10 +47,14 @@ def test_a_rate_is_counted_so_that_the_ratio_is_simple() -> None:
     assert source_rate_for(written, written) == source_rate_for(written * 2, written) == written
 
 
-@pytest.mark.parametrize("rate", [Fraction(2**63 - 1, 2**58 + 1), Fraction(2**61 - 1, 2**62 + 7), Fraction(2**62 + 1, 10)])
+@pytest.mark.parametrize(
+    "rate", [Fraction(2**63 - 1, 2**58 + 1), Fraction(2**61 - 1, 2**62 + 7), Fraction(2**62 + 1, 10)]
+)
 def test_the_remedy_for_a_rate_of_too_many_digits_works(rate: Fraction) -> None:
     multi = Fraction(2**31 - 1, 2**31 - 3)
-    with pytest.raises(ArgumentError, match=r"multi=.*has too many digits for this ratio; give the clip a simpler rate first") as caught:
+    with pytest.raises(
+        ArgumentError, match=r"multi=.*has too many digits for this ratio; give the clip a simpler rate first"
+    ) as caught:
         check_storable("multi", multi, rate, multi)
     numbers = str(caught.value).rpartition("AssumeFPS(")[2].rstrip(")").split(", ")
     simple = Fraction(*(int(number.partition("=")[2]) for number in numbers))

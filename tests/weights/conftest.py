@@ -1,4 +1,6 @@
-"""What tests of weight files share: a server that misbehaves on demand, and a user who may download from it into a cache of his own."""
+"""What tests of weight files share: a server that misbehaves on demand, and a user who may download from it into a
+cache of his own.
+"""
 
 from __future__ import annotations
 

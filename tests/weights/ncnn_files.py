@@ -11,8 +11,12 @@ from torch import Tensor
 FLOAT16 = 0x01306B47
 
 
-def write(folder: Path, layers: Sequence[tuple[str, Tensor, Tensor | None]], *, half: bool = False, name: str = "flownet") -> Path:
-    """`layers`: (ncnn's type, weight as torch has it, bias). Between them stand layers without values, as in a real file."""
+def write(
+    folder: Path, layers: Sequence[tuple[str, Tensor, Tensor | None]], *, half: bool = False, name: str = "flownet"
+) -> Path:
+    """`layers`: (ncnn's type, weight as torch has it, bias). Between them stand layers without values, as in a real
+    file.
+    """
     folder.mkdir(exist_ok=True)
     lines = ["Input in0 0 1 in0"]
     data = b""
@@ -26,7 +30,8 @@ def write(folder: Path, layers: Sequence[tuple[str, Tensor, Tensor | None]], *, 
         if kind == "Deconvolution":
             values = values.swapaxes(0, 1)
         lines.append(
-            f"{kind} layer_{number} 1 1 a b 0={values.shape[0]} 1={values.shape[-1]} 3={stride} 4=1 5={int(bias is not None)} 6={values.size} 9=2 "
+            f"{kind} layer_{number} 1 1 a b 0={values.shape[0]} 1={values.shape[-1]} 3={stride} 4=1 "
+            f"5={int(bias is not None)} 6={values.size} 9=2 "
             "-23310=1,2.000000e-01"
         )
         lines.append(f"BinaryOp add_{number} 2 1 a b c 0=0")

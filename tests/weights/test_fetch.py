@@ -1,4 +1,6 @@
-"""Downloads under everything that goes wrong with them, against a server on this machine; the hub's own protocol is in test_fetch_hub."""
+"""Downloads under everything that goes wrong with them, against a server on this machine; the hub's own protocol is in
+test_fetch_hub.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def plant(url: str, content: bytes, validator: str | None = None) -> None:
 def test_a_file_arrives_once(hub: FakeHub, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = Url(url=hub.add("/folder/toy.pth", CONTENT), sha256=SHA256, size=len(CONTENT))
     assert fetch.installed([source]) is None
-    path = fetch.fetch("toy", [source], licence="CC BY-NC 4.0", licence_notice="Not for commercial use.\nAsk the authors.")
+    path = fetch.fetch(
+        "toy", [source], licence="CC BY-NC 4.0", licence_notice="Not for commercial use.\nAsk the authors."
+    )
     assert path.read_bytes() == CONTENT
     assert path.name == "toy.pth"
     assert path.is_relative_to(cache)
@@ -131,7 +135,11 @@ def test_a_download_that_moves_on_is_never_given_up(hub: FakeHub, monkeypatch: p
 @pytest.mark.parametrize(
     ("content", "pins", "reason"),
     [
-        (OTHER, {"sha256": SHA256}, f"its SHA-256 is {hashlib.sha256(OTHER).hexdigest()}, that of the published file is {SHA256}"),
+        (
+            OTHER,
+            {"sha256": SHA256},
+            f"its SHA-256 is {hashlib.sha256(OTHER).hexdigest()}, that of the published file is {SHA256}",
+        ),
         (OTHER, {"git_blob": hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()}, "its git object id is"),
         (CONTENT, {"size": 5}, f"the server offers {len(CONTENT)} bytes, the published file has 5"),
         (CONTENT[:70_000], {}, "truncated"),
@@ -141,7 +149,9 @@ def test_a_download_that_moves_on_is_never_given_up(hub: FakeHub, monkeypatch: p
         (b"Not Found, sorry", {}, "starts with b'Not Foun'"),
     ],
 )
-def test_a_wrong_file_is_refused_and_not_installed(hub: FakeHub, cache: Path, content: bytes, pins: dict[str, str], reason: str) -> None:
+def test_a_wrong_file_is_refused_and_not_installed(
+    hub: FakeHub, cache: Path, content: bytes, pins: dict[str, str], reason: str
+) -> None:
     source = Url(url=hub.add("/toy.pth", content), **pins)  # type: ignore[arg-type]
     message = fail(source)
     assert reason in message
@@ -180,7 +190,10 @@ def test_every_failed_source_is_named(hub: FakeHub) -> None:
         closed.bind(("127.0.0.1", 0))
         nowhere = Url(url=f"http://127.0.0.1:{closed.getsockname()[1]}/toy.pth")
         message = fail(busy, Url(url=hub.url + "/gone.pth"), nowhere)
-    assert f"{busy}: HTTP 503 Service Unavailable; {hub.url}/gone.pth: HTTP 404 Not Found; {nowhere}: the connection failed (" in message
+    assert (
+        f"{busy}: HTTP 503 Service Unavailable; {hub.url}/gone.pth: HTTP 404 Not Found; {nowhere}: the connection "
+        "failed (" in message
+    )
     assert len(hub.asked()) == 4
 
 
@@ -214,8 +227,10 @@ def test_a_file_that_only_a_person_can_fetch_says_so_and_is_found_where_it_belon
         get(by_hand)
     place = cache / "by-hand" / "toy.ckpt"
     expected = (
-        "model='toy', its weights are not on this machine and their authors publish them behind a web page alone, which vsvfi does not go through; "
-        f"download toy.ckpt (3.4 GB) from https://example.org/page and put it at {place}, or pass weights=PATH, or use model='builtin', which needs no download"
+        "model='toy', its weights are not on this machine and their authors publish them behind a web page alone, "
+        "which vsvfi does not go through; "
+        f"download toy.ckpt (3.4 GB) from https://example.org/page and put it at {place}, or pass weights=PATH, or use "
+        "model='builtin', which needs no download"
     )
     assert str(caught.value) == expected
     assert fetch.installed([by_hand]) is None
@@ -260,7 +275,12 @@ def test_a_folder_that_cannot_be_written_is_named(hub: FakeHub, cache: Path, mon
 
 
 def apart(source: Url) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", FETCH_APART, repr([source])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", FETCH_APART, repr([source])],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_a_killed_download_is_continued(hub: FakeHub) -> None:
@@ -295,7 +315,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_is_for_who_watches(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_for_who_watches(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     get(Url(url=hub.add("/toy.pth", CONTENT, Fault(drop=60_000))))

@@ -1,4 +1,6 @@
-"""Downloads through huggingface_hub from a fake hub. Its library reads the environment when it is imported, so each case runs in a process of its own."""
+"""Downloads through huggingface_hub from a fake hub. Its library reads the environment when it is imported, so each
+case runs in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class Place:
 
     def __init__(self, folder: Path, endpoint: str) -> None:
         self.folder = folder
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "VSVFI_"))} | {
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("HF_", "VSVFI_"))
+        } | {
             "HF_ENDPOINT": endpoint,
             "HF_HOME": str(folder / "hub"),
             "VSVFI_CACHE": str(folder / "own"),
@@ -56,7 +60,9 @@ class Place:
         """What `fetch` returned or raised, in a process of its own that wrote nothing to stdout."""
         outcome = self.folder / "outcome.json"
         command = [sys.executable, "-W", "error", "-c", SCRIPT, repr(sources), str(outcome), str(stderr)]
-        done = subprocess.run(command, env=self.environment | environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=self.environment | environment, capture_output=True, text=True, timeout=60, check=False
+        )
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
         return {**json.loads(outcome.read_text()), "stderr": done.stderr}
 
@@ -97,11 +103,13 @@ def test_a_wrong_hub_file_is_refused_and_not_kept(hub: FakeHub, place: Place, pi
     result = place.fetch(Hub(repo=TOY.repo, file=TOY.file, sha256=claimed if pinned else None))
     assert result["error"] == "DownloadError"
     assert (
-        f"hub:owner/name/folder/toy.pth: what came is not the published file: its SHA-256 is {SHA256}, that of the published file is {claimed}"
-        in result["text"]
+        f"hub:owner/name/folder/toy.pth: what came is not the published file: its SHA-256 is {SHA256}, that of the "
+        f"published file is {claimed}" in result["text"]
     )
     assert result["installed"] == "None"
-    assert [path for path in (place.folder / "hub").rglob("*") if path.is_file() and path.stat().st_size >= len(CONTENT)] == []
+    assert [
+        path for path in (place.folder / "hub").rglob("*") if path.is_file() and path.stat().st_size >= len(CONTENT)
+    ] == []
 
 
 def test_a_missing_hub_file_is_taken_from_its_mirror(hub: FakeHub, place: Place) -> None:
@@ -146,7 +154,9 @@ def test_without_symbolic_links_and_without_stderr(hub: FakeHub, place: Place) -
 def test_an_unreachable_hub_is_named(hub: FakeHub, place: Place, sha256: str | None) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        result = place.fetch(Hub(repo=TOY.repo, file=TOY.file, sha256=sha256), HF_ENDPOINT=f"http://127.0.0.1:{closed.getsockname()[1]}")
+        result = place.fetch(
+            Hub(repo=TOY.repo, file=TOY.file, sha256=sha256), HF_ENDPOINT=f"http://127.0.0.1:{closed.getsockname()[1]}"
+        )
     assert result["error"] == "DownloadError"
     assert "refused" in result["text"].lower()
     assert result["installed"] == "None"

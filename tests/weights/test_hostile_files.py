@@ -1,4 +1,6 @@
-"""Files made to exhaust memory or time are refused by what they say about themselves, before anything in them is unpacked."""
+"""Files made to exhaust memory or time are refused by what they say about themselves, before anything in them is
+unpacked.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,9 @@ def huge_storage(path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("mapped", [False, True])
-def test_a_file_that_would_exhaust_the_machine_is_refused(tmp_path: Path, make: Callable[[Path], None], fault: str, mapped: bool) -> None:
+def test_a_file_that_would_exhaust_the_machine_is_refused(
+    tmp_path: Path, make: Callable[[Path], None], fault: str, mapped: bool
+) -> None:
     path = tmp_path / "w.pth"
     make(path)
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
@@ -119,7 +123,10 @@ def test_a_file_that_would_exhaust_the_machine_is_refused(tmp_path: Path, make: 
 
 def test_a_checkpoint_that_was_packed_again_is_still_read(tmp_path: Path) -> None:
     torch.save({"a": torch.rand(1000)}, tmp_path / "stored")
-    with zipfile.ZipFile(tmp_path / "stored") as stored, zipfile.ZipFile(tmp_path / "packed", "w", zipfile.ZIP_DEFLATED) as packed:
+    with (
+        zipfile.ZipFile(tmp_path / "stored") as stored,
+        zipfile.ZipFile(tmp_path / "packed", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
         for name in stored.namelist():
             packed.writestr(name, stored.read(name))
     assert torch.equal(load_state(tmp_path / "packed")["a"], load_state(tmp_path / "stored")["a"])
@@ -150,8 +157,12 @@ def test_what_has_no_size_is_not_read(path: str) -> None:
         load_state(path)
 
 
-@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b"[]", b'{"sha256": 1}', b'{"size": 1e999}', b"1" * 10_000, b" " * (1 << 20)])
-def test_a_record_that_cannot_be_read_is_as_none(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"\xff", b"[]", b'{"sha256": 1}', b'{"size": 1e999}', b"1" * 10_000, b" " * (1 << 20)]
+)
+def test_a_record_that_cannot_be_read_is_as_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
     Record(Digests("a", "b", 1), 1, 1).write(tmp_path / "record")
     assert Record.read(tmp_path / "record") is not None
     (tmp_path / "record").write_bytes(content)

@@ -161,7 +161,9 @@ def test_a_state_dict_inside_itself_is_refused() -> None:
 
 @pytest.mark.parametrize("method", ["getitem", "iter"])
 def test_a_mapping_that_raises_is_refused(method: str) -> None:
-    with pytest.raises(ArgumentError, match=r"weights='Raising', must map names to tensors, but it cannot be read \(RuntimeError\)"):
+    with pytest.raises(
+        ArgumentError, match=r"weights='Raising', must map names to tensors, but it cannot be read \(RuntimeError\)"
+    ):
         load_state(Raising(method))  # type: ignore[arg-type]
 
 

@@ -1,4 +1,6 @@
-"""Weights that are on this machine: proved to be what they were, once and whenever they were touched; and where they lie."""
+"""Weights that are on this machine: proved to be what they were, once and whenever they were touched; and where they
+lie.
+"""
 
 from __future__ import annotations
 
@@ -123,16 +125,23 @@ def test_the_packaged_file_is_verified_once(tmp_path: Path, monkeypatch: pytest.
     path.parent.mkdir()
     path.write_bytes(CONTENT)
     verified: list[Path] = []
-    monkeypatch.setattr(fetch, "verify", lambda path, true=fetch.verify, **pins: (verified.append(path), true(path, **pins))[1])
+    monkeypatch.setattr(
+        fetch, "verify", lambda path, true=fetch.verify, **pins: (verified.append(path), true(path, **pins))[1]
+    )
     assert get(source) == get(source) == fetch.installed([source]) == path
     assert verified == [path]
     with pytest.raises(DamagedWeightsError, match="SHA-256"):
         get(wrong)
 
 
-def test_a_missing_packaged_file_is_replaced_by_its_mirror(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_packaged_file_is_replaced_by_its_mirror(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fetch.importlib.resources, "files", lambda package: tmp_path)
-    assert get(Builtin(file="toy.safetensors", sha256=SHA256), Url(url=hub.add("/toy.pth", CONTENT))).read_bytes() == CONTENT
+    assert (
+        get(Builtin(file="toy.safetensors", sha256=SHA256), Url(url=hub.add("/toy.pth", CONTENT))).read_bytes()
+        == CONTENT
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,7 +157,9 @@ def test_a_missing_packaged_file_is_replaced_by_its_mirror(hub: FakeHub, tmp_pat
         ("win32", {"VSVFI_CACHE": "~/own"}, "home/own"),
     ],
 )
-def test_the_cache_follows_the_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], expected: str) -> None:
+def test_the_cache_follows_the_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], expected: str
+) -> None:
     for name in ("VSVFI_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -70,7 +70,9 @@ def test_without_a_published_size_a_bound_holds(hub: FakeHub, cache: Path, monke
     url = hub.add("/toy.pth", CONTENT, Fault(endless=True))
     assert "the server sends more than the 200000 bytes" in fail(Url(url=url, sha256=SHA256))
     monkeypatch.setattr(download, "LARGEST", 100_000)
-    assert f"the server offers {len(CONTENT)} bytes, and a file of weights has at most 100000" in fail(Url(url=url, sha256=SHA256))
+    assert f"the server offers {len(CONTENT)} bytes, and a file of weights has at most 100000" in fail(
+        Url(url=url, sha256=SHA256)
+    )
     assert files(cache) == []
 
 
@@ -116,9 +118,13 @@ def test_an_answer_that_never_begins_is_given_up(hub: FakeHub, fault: Fault) -> 
 
 
 def test_a_file_that_always_starts_again_is_given_up(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress is what goes beyond the furthest byte so far: this server has no ranges and drops the connection for ever."""
+    """Progress is what goes beyond the furthest byte so far: this server has no ranges and drops the connection for
+    ever.
+    """
     monkeypatch.setattr(download, "_WORTHWHILE", 10_000)
-    source = Url(url=hub.add("/toy.pth", CONTENT, *[Fault(drop=40_000), Fault(drop=20_000)] * 20, ranges=False, tagged=False))
+    source = Url(
+        url=hub.add("/toy.pth", CONTENT, *[Fault(drop=40_000), Fault(drop=20_000)] * 20, ranges=False, tagged=False)
+    )
     assert "the connection ended after" in fail(source)
     assert len(hub.asked()) < 12
 
@@ -146,7 +152,9 @@ def test_a_complete_leftover_needs_no_request(hub: FakeHub) -> None:
 
 
 @pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_fills_up_is_called_so_and_given_back(hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch, full: int) -> None:
+def test_a_disk_that_fills_up_is_called_so_and_given_back(
+    hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch, full: int
+) -> None:
     def fsync(descriptor: int) -> None:
         raise OSError(full, os.strerror(full))
 
@@ -158,10 +166,13 @@ def test_a_disk_that_fills_up_is_called_so_and_given_back(hub: FakeHub, cache: P
 def test_an_interrupt_leaves_nothing(hub: FakeHub, cache: Path) -> None:
     """Ctrl-C to `vsvfi models fetch`, which is what a person does."""
     url = hub.add("/toy.pth", CONTENT, pause=0.2)
-    script = "import sys; from vsvfi.cli import main, models; from vsvfi.models.family import Variant; from vsvfi.weights.source import Url\n"
+    script = "import sys; from vsvfi.cli import main, models; from vsvfi.models.family import Variant\n"
+    script += "from vsvfi.weights.source import Url\n"
     script += "variant = Variant(name='toy', config={}, sources=(Url(url=sys.argv[1]),), licence='MIT')\n"
     script += "models.registry.find = lambda name: (None, variant)\nsys.exit(main(['models', 'fetch', 'toy']))"
-    with subprocess.Popen([sys.executable, "-c", script, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         partial = fetch._place(Url(url=url)).with_name("toy.pth.incomplete")
         deadline = time.monotonic() + 60
         while not (partial.exists() and partial.stat().st_size):
@@ -183,7 +194,9 @@ def holder(cache: Path) -> Iterator[Path]:
     cache.mkdir()
     path = cache / "toy.lock"
     script = "import sys, time; from pathlib import Path; from vsvfi.weights.lock import hold\n"
-    script += "with hold(Path(sys.argv[1]), Path(sys.argv[1]).parent):\n    print('held', flush=True)\n    time.sleep(120)"
+    script += (
+        "with hold(Path(sys.argv[1]), Path(sys.argv[1]).parent):\n    print('held', flush=True)\n    time.sleep(120)"
+    )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
@@ -193,7 +206,9 @@ def holder(cache: Path) -> Iterator[Path]:
 
 
 @pytest.mark.usefixtures("swift")
-def test_a_holder_that_does_nothing_is_named_and_not_waited_for(holder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_holder_that_does_nothing_is_named_and_not_waited_for(
+    holder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     pid = holder.with_name("pid").read_text()
     with pytest.raises(SourceError) as caught, lock.hold(holder, holder.parent):
         pass
@@ -246,12 +261,18 @@ def test_where_files_cannot_be_locked_a_dead_holder_is_found_out(cache: Path, mo
 
 
 def hub_fetch(hub: FakeHub, folder: Path, source: Hub) -> tuple[str, str]:
-    """What a fetch printed and said, in a process of its own: huggingface_hub reads the environment when it is imported."""
-    script = "import sys; from vsvfi.weights import fetch, limits; from vsvfi.weights.source import Hub; from vsvfi.errors import VsvfiError\n"
+    """What a fetch printed and said, in a process of its own: huggingface_hub reads the environment when it is
+    imported.
+    """
+    script = "import sys; from vsvfi.weights import fetch, limits; from vsvfi.weights.source import Hub\n"
+    script += "from vsvfi.errors import VsvfiError\n"
     script += "limits.WINDOW, limits.SLOWEST = 0.5, 200_000\n"
-    script += f"try: print(fetch.fetch('toy', [{source!r}], licence='MIT'))\nexcept VsvfiError as error: print('failed:', error)"
+    script += f"try: print(fetch.fetch('toy', [{source!r}], licence='MIT'))\n"
+    script += "except VsvfiError as error: print('failed:', error)"
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "hub")}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr
 
@@ -263,7 +284,9 @@ def hub_fetch(hub: FakeHub, folder: Path, source: Hub) -> tuple[str, str]:
         ([], {"pause": 0.6}, "the server is too slow ("),
     ],
 )
-def test_the_hub_is_held_to_the_same_limits(hub: FakeHub, tmp_path: Path, faults: list[Fault], how: dict[str, float], told: str) -> None:
+def test_the_hub_is_held_to_the_same_limits(
+    hub: FakeHub, tmp_path: Path, faults: list[Fault], how: dict[str, float], told: str
+) -> None:
     hub.add("/owner/name/resolve/main/toy.pth", CONTENT, *faults, **how)
     started = time.monotonic()
     said, _ = hub_fetch(hub, tmp_path, Hub(repo="owner/name", file="toy.pth"))
@@ -296,7 +319,9 @@ def test_content_that_another_program_brought_is_used_and_a_damaged_one_replaced
 
 
 def test_a_password_goes_to_no_other_host() -> None:
-    request = http.urllib.request.Request("http://one.example/a", headers={"Authorization": "Bearer x", "User-Agent": "vsvfi"})
+    request = http.urllib.request.Request(
+        "http://one.example/a", headers={"Authorization": "Bearer x", "User-Agent": "vsvfi"}
+    )
     for address, kept in (("http://one.example/b", True), ("http://two.example/b", False)):
         redirected = http._Redirect().redirect_request(request, None, 302, "Found", {}, address)  # type: ignore[arg-type]
         assert redirected is not None

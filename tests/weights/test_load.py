@@ -22,7 +22,9 @@ from vsvfi.weights.load import load_state, match_state, verify
 
 
 def state() -> dict[str, Tensor]:
-    return collections.OrderedDict({"encoder.weight": torch.arange(15.0).reshape(5, 3), "encoder.bias": torch.full((5,), 0.5)})
+    return collections.OrderedDict(
+        {"encoder.weight": torch.arange(15.0).reshape(5, 3), "encoder.bias": torch.full((5,), 0.5)}
+    )
 
 
 def same(found: dict[str, Tensor]) -> bool:
@@ -103,7 +105,9 @@ def test_anything_but_named_tensors_is_refused(tmp_path: Path, content: object, 
     torch.save(content, path)
     with pytest.raises(DamagedWeightsError) as caught:
         load_state(path)
-    assert f"weights={str(path)!r}, it is not a checkpoint of named tensors: {fault}; use an intact copy" in str(caught.value)
+    assert f"weights={str(path)!r}, it is not a checkpoint of named tensors: {fault}; use an intact copy" in str(
+        caught.value
+    )
     if isinstance(content, dict):
         with pytest.raises(ArgumentError, match="must map names to tensors"):
             load_state(content)
@@ -191,7 +195,11 @@ class Payload:
 @pytest.mark.parametrize("container", ["zip", "legacy", "bare pickle"])
 def test_a_malicious_file_is_refused_and_runs_nothing(tmp_path: Path, container: str) -> None:
     path, target = tmp_path / "w.pth", tmp_path / "ran"
-    content = {"encoder.weight": torch.ones(1), "x": Payload(target)} if container != "bare pickle" else {"x": Payload(target)}
+    content = (
+        {"encoder.weight": torch.ones(1), "x": Payload(target)}
+        if container != "bare pickle"
+        else {"x": Payload(target)}
+    )
     if container == "bare pickle":
         path.write_bytes(pickle.dumps(content, protocol=2))
     else:
@@ -269,7 +277,11 @@ def test_weights_that_are_not_finite_are_refused_by_name(value: float) -> None:
 
 
 def test_published_keys_are_renamed_and_ignored() -> None:
-    found = {"net.enc.w": state()["encoder.weight"], "net.bias": state()["encoder.bias"], "loss.net.bias": torch.ones(9)}
+    found = {
+        "net.enc.w": state()["encoder.weight"],
+        "net.bias": state()["encoder.bias"],
+        "loss.net.bias": torch.ones(9),
+    }
     assert same(match(found, ignored=(r"loss\.", "step"), renamed={"net.": "encoder.", "net.enc.w": "encoder.weight"}))
     with pytest.raises(ForeignWeightsError, match=r"unexpected: 'loss\.net\.bias'"):
         match(found, renamed={"net.": "encoder.", "net.enc.w": "encoder.weight"})
@@ -281,7 +293,9 @@ def test_two_keys_for_one_tensor_are_refused() -> None:
 
 
 def framework(path: Path, *, nested: object = None) -> None:
-    """A checkpoint as PyTorch Lightning writes it, with call-backs and settings of classes that are not there when it is read."""
+    """A checkpoint as PyTorch Lightning writes it, with call-backs and settings of classes that are not there when it
+    is read.
+    """
     names = {"pytorch_lightning.callbacks": "ModelCheckpoint", "omegaconf.dictconfig": "DictConfig"}
     modules = {part: ModuleType(part) for module in names for part in (module.partition(".")[0], module)}
     made = {name: type(name, (), {"__module__": module}) for module, name in names.items()}
@@ -289,7 +303,13 @@ def framework(path: Path, *, nested: object = None) -> None:
         setattr(modules[module], name, made[name])
     settings = made["DictConfig"]()
     vars(settings)["content"] = collections.defaultdict(dict, {"lr": 1e-6})
-    content = {"epoch": 3, "callbacks": {made["ModelCheckpoint"]: {"best": 0.1}}, "hyper_parameters": settings, "state_dict": state(), "nested": nested}
+    content = {
+        "epoch": 3,
+        "callbacks": {made["ModelCheckpoint"]: {"best": 0.1}},
+        "hyper_parameters": settings,
+        "state_dict": state(),
+        "nested": nested,
+    }
     with pytest.MonkeyPatch.context() as patch:
         for part, module_made in modules.items():
             patch.setitem(sys.modules, part, module_made)

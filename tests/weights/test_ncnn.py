@@ -27,7 +27,14 @@ def test_every_tensor_comes_back_in_order(tmp_path: Path, half: bool) -> None:
     folder = write(tmp_path / "model", LAYERS, half=half)
     for path in (folder, folder / "flownet.param", folder / "flownet.bin"):
         state = load_state(path)
-        assert [key.split(".")[2] for key in state] == ["Convolution", "Convolution", "PReLU", "Convolution", "Deconvolution", "Deconvolution"]
+        assert [key.split(".")[2] for key in state] == [
+            "Convolution",
+            "Convolution",
+            "PReLU",
+            "Convolution",
+            "Deconvolution",
+            "Deconvolution",
+        ]
         expected = [tensor for kind, weight, bias in LAYERS for tensor in (weight, bias) if tensor is not None]
         for found, tensor in zip(state.values(), expected, strict=True):
             rounded = half and tensor.dim() == 4
@@ -62,7 +69,11 @@ def test_which_files_are_meant(tmp_path: Path) -> None:
     [
         ("7767517", "7767518", "it does not begin with 7767517"),
         ("Convolution layer_0 1 1", "Convolution layer_0 one 1", "line 4 is no layer"),
-        ("Convolution layer_0 1 1 a b 0=5", "InnerProduct layer_0 1 1 a b 0=5", "layer 'layer_0' is a InnerProduct, which no supported model has"),
+        (
+            "Convolution layer_0 1 1 a b 0=5",
+            "InnerProduct layer_0 1 1 a b 0=5",
+            "layer 'layer_0' is a InnerProduct, which no supported model has",
+        ),
         ("0=5 1=3 3=2 4=1 5=1 6=135", "0=0 1=3 3=2 4=1 5=1 6=135", "has 0=0, must be a positive number"),
         ("6=135", "6=136", "has 136 weights, must be a multiple of 5 x 3 x 3"),
         ("6=135", "6=45", "is|holds"),
@@ -96,7 +107,10 @@ def test_values_that_are_wrong(tmp_path: Path) -> None:
     path.write_bytes(whole + bytes(4))
     with pytest.raises(DamagedWeightsError, match=rf"it has {len(whole) + 4} bytes, its \.param asks for {len(whole)}"):
         load_state(folder)
-    for flag, fault in ((0x000D4B38, "holds 8-bit integers, must be"), (0x12345678, r"an unknown kind \(flag 0x12345678\)")):
+    for flag, fault in (
+        (0x000D4B38, "holds 8-bit integers, must be"),
+        (0x12345678, r"an unknown kind \(flag 0x12345678\)"),
+    ):
         path.write_bytes(flag.to_bytes(4, "little") + whole[4:])
         with pytest.raises(DamagedWeightsError, match=fault):
             load_state(folder)

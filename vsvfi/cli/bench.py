@@ -1,7 +1,9 @@
-"""`vsvfi bench`: how fast a model is here, phase by phase and as `interpolate()`, and how much of the time is spent outside the network.
+"""`vsvfi bench`: how fast a model is here, phase by phase and as `interpolate()`, and how much of the time is spent
+outside the network.
 
-The network is timed twice: alone, with tensors that already lie on the device; and inside a running `interpolate()`, where whatever is not spent in its
-three phases is ours: reading frames, colour, copies, VapourSynth. Knows no encoder; comparisons with other programs are in `scripts/benchmark`.
+The network is timed twice: alone, with tensors that already lie on the device; and inside a running `interpolate()`,
+where whatever is not spent in its three phases is ours: reading frames, colour, copies, VapourSynth. Knows no encoder;
+comparisons with other programs are in `scripts/benchmark`.
 """
 
 from __future__ import annotations
@@ -43,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON on stdout and nothing else there")
     parser.add_argument("--model", default="builtin", help="a name from 'vsvfi models' (default: builtin)")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")
-    parser.add_argument("--random-weights", action="store_true", help="seeded random weights: the speed is the same, nothing is downloaded")
+    parser.add_argument(
+        "--random-weights",
+        action="store_true",
+        help="seeded random weights: the speed is the same, nothing is downloaded",
+    )
     parser.add_argument("--size", default="640x360", help="WIDTHxHEIGHT (default: 640x360)")
     parser.add_argument("--multi", type=int, default=2, help="frames per source frame (default: 2)")
     parser.add_argument("--scale", type=float, help="resolution of the motion estimation")
@@ -52,12 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--streams", type=int, help="frames computed at the same time")
     parser.add_argument("--threads", type=int, help="threads of torch and of VapourSynth")
     parser.add_argument("--pairs", type=int, default=8, help="frame pairs per round (default: 8)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds, each measures everything once (default: 3; 9 for figures to publish)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="rounds, each measures everything once (default: 3; 9 for figures to publish)",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pass through `interpolate()`: seconds to the first blended frame, seconds for the rest, and those of them inside the network."""
+    """One pass through `interpolate()`: seconds to the first blended frame, seconds for the rest, and those of them
+    inside the network.
+    """
 
     first: float
     wall: float
@@ -79,12 +92,19 @@ def main(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < 1:
             raise ArgumentError(name, getattr(arguments, name), "must be 1 or more", "leave it out for the default")
     if arguments.multi < 2:
-        raise ArgumentError("multi", arguments.multi, "must be 2 or more, or there is nothing to compute", "leave it out for the default")
+        raise ArgumentError(
+            "multi",
+            arguments.multi,
+            "must be 2 or more, or there is nothing to compute",
+            "leave it out for the default",
+        )
     _warn_if_busy()
     with contextlib.ExitStack() as stack:
         weights = checked.weights
         if arguments.random_weights:
-            weights = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vsvfi-bench-"))) / "random.safetensors"
+            weights = (
+                Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vsvfi-bench-"))) / "random.safetensors"
+            )
             write_random_weights(checked.model, weights)
         result = _measure(arguments, checked, size, weights)
     if arguments.json:
@@ -98,12 +118,16 @@ def main(arguments: argparse.Namespace) -> int:
 def _warn_if_busy() -> None:
     """Say on stderr that other programs are computing: what is measured beside them means little."""
     try:
-        load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        load, cores = (
+            os.getloadavg()[0],
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        )
     except (OSError, AttributeError):  # Windows keeps no load average
         return
     if load > _BUSY * cores and sys.stderr is not None:
         print(
-            f"vsvfi: this machine is busy (load average {load:.1f} on {cores} cores); the figures will be too low, measure again when it is idle",
+            f"vsvfi: this machine is busy (load average {load:.1f} on {cores} cores); the figures will be too low, "
+            "measure again when it is idle",
             file=sys.stderr,
             flush=True,
         )
@@ -121,11 +145,15 @@ def write_random_weights(model: str, path: Path, seed: int = 0) -> None:
     setup = family.setup(256, 256, Fraction(1), check_options(family, {}))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = getattr(importlib.import_module(module), attribute)(**variant.config, scale=setup.scale, **setup.arguments)
+        network = getattr(importlib.import_module(module), attribute)(
+            **variant.config, scale=setup.scale, **setup.arguments
+        )
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
-def _measure(arguments: argparse.Namespace, checked: options.Options, size: tuple[int, int], weights: Path | None) -> dict[str, Any]:
+def _measure(
+    arguments: argparse.Namespace, checked: options.Options, size: tuple[int, int], weights: Path | None
+) -> dict[str, Any]:
     """Everything, in interleaved rounds."""
     import torch
     import vapoursynth as vs
@@ -146,8 +174,10 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
     phases = _phases(network, device, padding, size)
     clip = moving_clip(*size, arguments.pairs + 3)
     chosen = {
-        "model": checked.model, "weights": None if weights is None else str(weights), "multi": arguments.multi, "scale": arguments.scale,
-        "device": arguments.device, "precision": arguments.precision, "streams": arguments.streams, "duplicates": "off", "scene": "off",
+        "model": checked.model, "weights": None if weights is None else str(weights), "multi": arguments.multi,
+        "scale": arguments.scale,
+        "device": arguments.device, "precision": arguments.precision, "streams": arguments.streams,
+        "duplicates": "off", "scene": "off",
     }  # fmt: skip
     times: dict[str, list[float]] = {name: [] for name in PHASES}
     runs: list[Run] = []
@@ -156,9 +186,13 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
         for name, call in phases.items():
             times[name].extend(call() for _ in range(_REPEATS))
         runs.append(_run_clip(clip, chosen, type(network), device, arguments.multi))
-    # Models that know t = 1/2 alone reach other times by halving, with further pairs in between: their phases do not add up to a pair so simply.
+    # Models that know t = 1/2 alone reach other times by halving, with further pairs in between: their phases do not
+    # add up to a pair so simply.
     simple = arguments.multi == 2 or not blueprint.variant.halves(setup)
-    alone = [encode + prepare + (arguments.multi - 1) * synthesise for encode, prepare, synthesise in zip(*times.values(), strict=True)]
+    alone = [
+        encode + prepare + (arguments.multi - 1) * synthesise
+        for encode, prepare, synthesise in zip(*times.values(), strict=True)
+    ]
     shares = [1 - run.inside / run.wall for run in runs]
     return {
         "model": checked.model,
@@ -181,7 +215,9 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
     }
 
 
-def _phases(network: Any, device: torch.device, padding: Padding, size: tuple[int, int]) -> dict[str, Callable[[], float]]:
+def _phases(
+    network: Any, device: torch.device, padding: Padding, size: tuple[int, int]
+) -> dict[str, Callable[[], float]]:
     """Per phase a function that runs it once on resident tensors and returns seconds; each has run before."""
     import torch
 
@@ -217,7 +253,9 @@ def _phases(network: Any, device: torch.device, padding: Padding, size: tuple[in
 
 
 def _run_clip(clip: vs.VideoNode, chosen: dict[str, Any], network_class: type, device: torch.device, multi: int) -> Run:
-    """Ask a fresh `interpolate()` for every frame in order; the first two pairs and what follows the last one are not counted."""
+    """Ask a fresh `interpolate()` for every frame in order; the first two pairs and what follows the last one are not
+    counted.
+    """
     import vsvfi
 
     output = vsvfi.interpolate(clip, **chosen)
@@ -239,7 +277,9 @@ def _run_clip(clip: vs.VideoNode, chosen: dict[str, Any], network_class: type, d
 
 @contextlib.contextmanager
 def _inside(network_class: type, device: torch.device) -> Iterator[Callable[[float, float], float]]:
-    """While inside, the three phases note when they run; what is given tells for how many seconds between two moments any did."""
+    """While inside, the three phases note when they run; what is given tells for how many seconds between two moments
+    any did.
+    """
     import torch
 
     noted: list[tuple[float, float, Any]] = []
@@ -262,7 +302,11 @@ def _inside(network_class: type, device: torch.device) -> Iterator[Callable[[flo
 
     def spent(begun: float, ended: float) -> float:
         if device.type == "cuda":
-            return sum(events[0].elapsed_time(events[1]) / 1000 for started, _, events in list(noted) if begun <= started <= ended)
+            return sum(
+                events[0].elapsed_time(events[1]) / 1000
+                for started, _, events in list(noted)
+                if begun <= started <= ended
+            )
         total, until = 0.0, begun  # phases of several frames may run at the same time
         for started, stopped, _ in sorted(noted, key=lambda phase: phase[:2]):
             total += max(0.0, min(stopped, ended) - max(started, until))
@@ -279,7 +323,9 @@ def _inside(network_class: type, device: torch.device) -> Iterator[Callable[[flo
 
 
 def moving_clip(width: int, height: int, frames: int) -> vs.VideoNode:
-    """A textured picture that slides by, YUV420P8 at 24 fps; costs next to nothing to make, and no two neighbours are alike."""
+    """A textured picture that slides by, YUV420P8 at 24 fps; costs next to nothing to make, and no two neighbours are
+    alike.
+    """
     import numpy as np
     import vapoursynth as vs
 
@@ -291,16 +337,22 @@ def moving_clip(width: int, height: int, frames: int) -> vs.VideoNode:
         for plane, period in enumerate((9.0, 23.0, 31.0)):
             pixels = np.asarray(out[plane])
             y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
-            pixels[:] = np.rint(128 + 50 * np.sin(x / period) * np.cos(y / (period + 4)) + 30 * np.sin((x + 2 * y) / (3 * period))).astype(np.uint8)
+            pixels[:] = np.rint(
+                128 + 50 * np.sin(x / period) * np.cos(y / (period + 4)) + 30 * np.sin((x + 2 * y) / (3 * period))
+            ).astype(np.uint8)
         return out
 
-    still = core.std.BlankClip(width=width + reach, height=height + reach, format=vs.YUV420P8, length=1, fpsnum=24, fpsden=1)
+    still = core.std.BlankClip(
+        width=width + reach, height=height + reach, format=vs.YUV420P8, length=1, fpsnum=24, fpsden=1
+    )
     still = still.std.SetFrameProps(_Matrix=1, _Primaries=1, _Transfer=1)
     with still.std.ModifyFrame(still, draw).get_frame(0) as drawn:
         keep = drawn.copy()
     still = still.std.ModifyFrame(still, lambda n, f: keep)
     offsets = [2 * abs(n % reach - reach // 2) for n in range(frames)]
-    return core.std.Splice([still.std.CropAbs(width=width, height=height, left=offset, top=offset // 4 * 2) for offset in offsets])
+    return core.std.Splice(
+        [still.std.CropAbs(width=width, height=height, left=offset, top=offset // 4 * 2) for offset in offsets]
+    )
 
 
 def _synchronise(device: torch.device) -> None:
@@ -319,21 +371,36 @@ def _report(result: dict[str, Any]) -> Iterator[str]:
     """The result for people."""
     width, height = result["size"]
     yield (
-        f"{result['model']} ({result['weights']} weights), {width}x{height}, {result['multi']}x, {result['device']}, {result['precision']}, "
+        f"{result['model']} ({result['weights']} weights), {width}x{height}, {result['multi']}x, {result['device']}, "
+        f"{result['precision']}, "
         f"{result['threads']} threads"
     )
     for name, value in result["phases_ms"].items():
         yield f"  {name:<14} {value['median']:9.2f} ms   (min {value['min']:.2f})"
-    for key, label in (("network_pairs_per_second", "network alone"), ("interpolate_pairs_per_second", "interpolate()")):
+    for key, label in (
+        ("network_pairs_per_second", "network alone"),
+        ("interpolate_pairs_per_second", "interpolate()"),
+    ):
         if result[key] is not None:
             yield f"  {label:<14} {result[key]['median']:9.2f} pairs/s   (max {result[key]['max']:.2f})"
     share = result["share_outside_network"]
-    yield f"  outside network {100 * share['median']:7.1f} % of the time of interpolate()   (min {100 * share['min']:.1f} %)"
+    yield (
+        f"  outside network {100 * share['median']:7.1f} % of the time of interpolate()   "
+        f"(min {100 * share['min']:.1f} %)"
+    )
 
 
 def _size(text: str) -> tuple[int, int]:
     """WIDTHxHEIGHT, both even."""
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()) or int(width) < 16 or int(height) < 16 or int(width) % 2 or int(height) % 2:
-        raise ArgumentError("size", text, "must be WIDTHxHEIGHT, even numbers from 16", "use for example --size 1280x720")
+    if (
+        not (width.isdigit() and height.isdigit())
+        or int(width) < 16
+        or int(height) < 16
+        or int(width) % 2
+        or int(height) % 2
+    ):
+        raise ArgumentError(
+            "size", text, "must be WIDTHxHEIGHT, even numbers from 16", "use for example --size 1280x720"
+        )
     return int(width), int(height)

@@ -172,7 +172,9 @@ def _check(reader: Program, writer: Program, output: Output) -> None:
     if written != 0 and (read == 0 or unheard):
         raise VsvfiError(f"ffmpeg: {explain_ffmpeg(writer.lines, writer.ending(), output.path)}")
     if unheard:
-        raise VsvfiError("ffmpeg: it ended without an error before it had taken all frames; check that it is a real ffmpeg")
+        raise VsvfiError(
+            "ffmpeg: it ended without an error before it had taken all frames; check that it is a real ffmpeg"
+        )
     if read != 0:
         raise VsvfiError(f"vspipe: {explain_vspipe(_said(reader), reader.ending())}")
 

@@ -34,7 +34,8 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Only VP8 or VP9 or AV1 video",
-        ".webm holds VP8, VP9 and AV1 video, Vorbis and Opus sound and WebVTT subtitles; choose --encoder libvpx-vp9 or libsvtav1, or write .mkv",
+        ".webm holds VP8, VP9 and AV1 video, Vorbis and Opus sound and WebVTT subtitles; choose --encoder libvpx-vp9 "
+        "or libsvtav1, or write .mkv",
     ),
     (
         r"(?P<a>\w+) in (?P<b>\w+) support is experimental",
@@ -44,13 +45,19 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"(?:Unsupported codec|No \w+ codec tag found for codec|codec not (?:currently )?supported in)[^\w]*(?P<a>\w*)",
         "{container} cannot hold one of the streams ({line}); choose another --encoder, or write .mkv",
     ),
-    (r"Unknown encoder '(?P<a>[^']*)'", "this ffmpeg was built without the encoder {a}; choose another --encoder, or install a fuller build"),
+    (
+        r"Unknown encoder '(?P<a>[^']*)'",
+        "this ffmpeg was built without the encoder {a}; choose another --encoder, or install a fuller build",
+    ),
     (
         r"(?:width|height) not divisible by 2|(?:width|height) must be an integer multiple of the specified chroma"
         r"|(?:width|height) is not (?:even|a multiple)|invalid (?:width|height) for chroma",
         "the encoder takes no odd width or height in 4:2:0 ({line}); crop or pad the video to even sizes",
     ),
-    (r"No space left on device|Disk quota exceeded", "no space is left in {folder!r}; free some, or choose another folder"),
+    (
+        r"No space left on device|Disk quota exceeded",
+        "no space is left in {folder!r}; free some, or choose another folder",
+    ),
     (r"File too large", "the file system of {folder!r} takes no larger file; choose another folder"),
     (r"Read-only file system", "{folder!r} is on a read-only file system; choose another folder"),
     (r"Permission denied", "permission denied ({line}); choose a folder that you may write to"),

@@ -21,7 +21,19 @@ from vsvfi.packages import one_line
 
 HELP = "show versions, devices and operator backends, and test a model"
 _IMPORTED = ("torch", "numpy", "vapoursynth")  # a broken installation of these shows only when they are imported
-_LISTED = ("huggingface_hub", "safetensors", "filelock", "llvmlite", "av", "cupy-cuda13x", "cupy-cuda12x", "cupy", "mamba-ssm", "causal-conv1d", "triton")
+_LISTED = (
+    "huggingface_hub",
+    "safetensors",
+    "filelock",
+    "llvmlite",
+    "av",
+    "cupy-cuda13x",
+    "cupy-cuda12x",
+    "cupy",
+    "mamba-ssm",
+    "causal-conv1d",
+    "triton",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    with contextlib.redirect_stdout(sys.stderr):  # packages that print when they are imported must not get into the report
+    with contextlib.redirect_stdout(
+        sys.stderr
+    ):  # packages that print when they are imported must not get into the report
         report = examine(arguments.model, arguments.device)
     print(json.dumps(report, indent=2) if arguments.json else _text(report))
     return 0 if report["self_test"]["passed"] else 1
@@ -48,7 +62,9 @@ def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
     return {
         "versions": _versions(),
         "devices": _devices(),
-        "operators": [{"name": backend.name, "available": backend.available, "reason": backend.reason} for backend in backends()],
+        "operators": [
+            {"name": backend.name, "available": backend.available, "reason": backend.reason} for backend in backends()
+        ],
         **inventory.examine_programs(),
         "cache": _cache(),
         "self_test": self_test(model, device),
@@ -59,7 +75,11 @@ def _versions() -> dict[str, str | None]:
     """Version by package; None where it is not installed, the error where it is broken."""
     from vsvfi import __version__
 
-    found: dict[str, str | None] = {"vsvfi": __version__, "python": platform.python_version(), "system": platform.platform()}
+    found: dict[str, str | None] = {
+        "vsvfi": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
     for package in (*_IMPORTED, *_LISTED):
         found[package] = None
         try:
@@ -84,7 +104,9 @@ def _cache() -> str:
 
 
 def _devices() -> list[dict[str, Any]]:
-    """What torch can compute on, with memory in bytes (None where it does not say); nothing where torch is broken, which its version tells."""
+    """What torch can compute on, with memory in bytes (None where it does not say); nothing where torch is broken,
+    which its version tells.
+    """
     try:
         import torch
     except Exception:  # a broken torch fails with whatever its libraries fail with
@@ -95,20 +117,47 @@ def _devices() -> list[dict[str, Any]]:
             facts = torch.cuda.get_device_properties(index)
             free, total = torch.cuda.mem_get_info(index)
         except RuntimeError as error:  # held by another process, or broken
-            found.append({"device": f"cuda:{index}", "name": f"does not work: {one_line(error)}", "memory": None, "free": None})
+            found.append(
+                {"device": f"cuda:{index}", "name": f"does not work: {one_line(error)}", "memory": None, "free": None}
+            )
             continue
-        found.append({"device": f"cuda:{index}", "name": facts.name, "memory": total, "free": free, "capability": f"{facts.major}.{facts.minor}"})
+        found.append(
+            {
+                "device": f"cuda:{index}",
+                "name": facts.name,
+                "memory": total,
+                "free": free,
+                "capability": f"{facts.major}.{facts.minor}",
+            }
+        )
     if torch.backends.mps.is_available():
         found.append({"device": "mps", "name": "Apple GPU", "memory": torch.mps.recommended_max_memory(), "free": None})
-    return [*found, {"device": "cpu", "name": platform.processor() or platform.machine(), "memory": None, "free": None, "threads": torch.get_num_threads()}]
+    return [
+        *found,
+        {
+            "device": "cpu",
+            "name": platform.processor() or platform.machine(),
+            "memory": None,
+            "free": None,
+            "threads": torch.get_num_threads(),
+        },
+    ]
 
 
 def self_test(model: str, device: str) -> dict[str, Any]:
     """Interpolate a moving wave of 96x64 pixels, whose middle frame is known, and look at what comes out.
 
-    "passed" needs finite values in [0, 1]; "seconds" is the second call's; "error" is the mean difference from the true middle frame, for information.
+    "passed" needs finite values in [0, 1]; "seconds" is the second call's; "error" is the mean difference from the true
+    middle frame, for information.
     """
-    result: dict[str, Any] = {"model": model, "device": device, "passed": False, "fault": None, "seconds": None, "error": None}
+    result: dict[str, Any] = {
+        "model": model,
+        "device": device,
+        "passed": False,
+        "fault": None,
+        "seconds": None,
+        "error": None,
+    }
     try:
         result.update(_run(model, device))
     except VsvfiError as error:
@@ -136,7 +185,11 @@ def _run(model: str, device: str) -> dict[str, Any]:
     if not bool(torch.isfinite(frame).all()):
         return {**found, "fault": "the result holds NaN or infinity"}
     if float(frame.min()) < 0 or float(frame.max()) > 1:
-        return {**found, "fault": f"the result reaches from {float(frame.min()):.4f} to {float(frame.max()):.4f}, must stay in [0, 1]"}
+        return {
+            **found,
+            "fault": f"the result reaches from {float(frame.min()):.4f} to {float(frame.max()):.4f}, "
+            "must stay in [0, 1]",
+        }
     return {**found, "error": round(float((frame - middle).abs().mean()), 4)}
 
 
@@ -146,7 +199,9 @@ def _wave(shift: float) -> Any:
 
     across = torch.arange(96, dtype=torch.float32, device="cpu") - shift
     down = torch.arange(64, dtype=torch.float32, device="cpu")[:, None]
-    colours = [0.5 + 0.25 * torch.sin(across / period) + 0.25 * torch.sin(down / (period + 2)) for period in (4.0, 6.0, 9.0)]
+    colours = [
+        0.5 + 0.25 * torch.sin(across / period) + 0.25 * torch.sin(down / (period + 2)) for period in (4.0, 6.0, 9.0)
+    ]
     return torch.stack(colours)[None]
 
 
@@ -162,9 +217,16 @@ def _text(report: dict[str, Any]) -> str:
         lines.append(f"  {device['device']:<16} {device['name']}{memory}{free}{threads}")
     lines += [] if report["devices"] else ["  none: torch does not work here"]
     lines += ["Operators"]
-    lines += [f"  {backend['name']:<16} {'yes' if backend['available'] else 'no'}: {backend['reason']}" for backend in report["operators"]]
+    lines += [
+        f"  {backend['name']:<16} {'yes' if backend['available'] else 'no'}: {backend['reason']}"
+        for backend in report["operators"]
+    ]
     lines += inventory.lines(report)
     lines += ["Cache", f"  {report['cache']}", "Self-test"]
     test = report["self_test"]
-    outcome = f"passed in {test['seconds']:.3f} s, mean error {test['error']:.4f}" if test["passed"] else f"FAILED: {test['fault']}"
+    outcome = (
+        f"passed in {test['seconds']:.3f} s, mean error {test['error']:.4f}"
+        if test["passed"]
+        else f"FAILED: {test['fault']}"
+    )
     return "\n".join([*lines, f"  {test['model']:<16} {outcome} (device {test['device']})"])

@@ -1,6 +1,8 @@
-"""The programs and plugins that `vsvfi render` uses: vspipe, a source filter, ffmpeg and its encoders. Nothing here raises.
+"""The programs and plugins that `vsvfi render` uses: vspipe, a source filter, ffmpeg and its encoders. Nothing here
+raises.
 
-Each is one dict: "name", "path" and "version" (None where unknown), and "missing": None, or what is wrong and what to do.
+Each is one dict: "name", "path" and "version" (None where unknown), and "missing": None, or what is wrong and what to
+do.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ ENCODERS = {
     "hevc_amf": "",
     "hevc_videotoolbox": "",
 }
-"""The encoders that matter, and what to do where one is missing; those of hardware are listed only where ffmpeg has them."""
+"""The encoders that matter, and what to do where one is missing; those of hardware are listed only where ffmpeg has
+them.
+"""
 
 SOURCE_FILTERS = {"lsmas": "vapoursynth-lsmas", "bs": "vapoursynth-bestsource"}
 """Namespaces that `open_video` can read files with, and the packages that bring them."""
@@ -47,11 +51,17 @@ def examine_programs() -> dict[str, list[Entry]]:
 def lines(found: dict[str, list[Entry]]) -> list[str]:
     """The inventory for a person."""
     shown = []
-    for title, key in (("Programs", "programs"), ("Source filters", "source_filters"), ("Encoders of ffmpeg", "encoders")):
+    for title, key in (
+        ("Programs", "programs"),
+        ("Source filters", "source_filters"),
+        ("Encoders of ffmpeg", "encoders"),
+    ):
         shown.append(title)
         for entry in found[key]:
             facts = " ".join(filter(None, (entry["version"], f"({entry['path']})" if entry["path"] else "")))
-            shown.append(f"  {entry['name']:<16} {facts if entry['missing'] is None else 'MISSING: ' + entry['missing']}")
+            shown.append(
+                f"  {entry['name']:<16} {facts if entry['missing'] is None else 'MISSING: ' + entry['missing']}"
+            )
     return shown
 
 
@@ -63,9 +73,21 @@ def _program(name: str, find: Callable[[], str]) -> Entry:
         return {"name": name, "path": None, "version": None, "missing": str(error)}
     flag = "--version" if name == "vspipe" else "-version"
     try:
-        done = subprocess.run([path, flag], capture_output=True, stdin=subprocess.DEVNULL, env=programs.vspipe_environment(), timeout=_PATIENCE, check=False)
+        done = subprocess.run(
+            [path, flag],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            env=programs.vspipe_environment(),
+            timeout=_PATIENCE,
+            check=False,
+        )
     except (OSError, subprocess.SubprocessError) as error:
-        return {"name": name, "path": path, "version": None, "missing": f"{path} does not run ({one_line(error)}); install {name} again"}
+        return {
+            "name": name,
+            "path": path,
+            "version": None,
+            "missing": f"{path} does not run ({one_line(error)}); install {name} again",
+        }
     text = (done.stdout + done.stderr).decode(errors="replace")
     version = re.search(r"Core (R\d+\S*)" if name == "vspipe" else r"ffmpeg version (\S+)", text)
     if done.returncode != 0 or version is None:
@@ -79,17 +101,45 @@ def _filters() -> list[Entry]:
     """The source filters that this VapourSynth has loaded; one entry that names the remedy where there is none."""
     vs = load("vapoursynth")
     if isinstance(vs, str):
-        return [{"name": "none", "path": None, "version": None, "missing": f"VapourSynth does not work here ({vs}); pip install vapoursynth"}]
+        return [
+            {
+                "name": "none",
+                "path": None,
+                "version": None,
+                "missing": f"VapourSynth does not work here ({vs}); pip install vapoursynth",
+            }
+        ]
     try:
         plugins: list[Any] = [plugin for plugin in vs.core.plugins() if plugin.namespace in SOURCE_FILTERS]
     except Exception as error:
-        return [{"name": "none", "path": None, "version": None, "missing": f"VapourSynth's plugins cannot be listed ({one_line(error)}); install it again"}]
+        return [
+            {
+                "name": "none",
+                "path": None,
+                "version": None,
+                "missing": f"VapourSynth's plugins cannot be listed ({one_line(error)}); install it again",
+            }
+        ]
     found: list[Entry] = []
     for plugin in plugins:
         path = getattr(plugin, "plugin_path", None)
-        found.append({"name": plugin.namespace, "path": None if path is None else str(path), "version": _number(plugin.version), "missing": None})
+        found.append(
+            {
+                "name": plugin.namespace,
+                "path": None if path is None else str(path),
+                "version": _number(plugin.version),
+                "missing": None,
+            }
+        )
     remedy = " or ".join(f"pip install {package}" for package in SOURCE_FILTERS.values())
-    return found or [{"name": "none", "path": None, "version": None, "missing": f"no source filter, so that no video can be opened; {remedy}"}]
+    return found or [
+        {
+            "name": "none",
+            "path": None,
+            "version": None,
+            "missing": f"no source filter, so that no video can be opened; {remedy}",
+        }
+    ]
 
 
 def _number(version: Any) -> str:

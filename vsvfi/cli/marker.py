@@ -39,7 +39,9 @@ def is_file(path: Path, known: object) -> bool:
         found = os.lstat(path)
     except OSError:
         return False
-    return stat.S_ISREG(found.st_mode) and list(identity(found)) == list(known if isinstance(known, list | tuple) else ())
+    return stat.S_ISREG(found.st_mode) and list(identity(found)) == list(
+        known if isinstance(known, list | tuple) else ()
+    )
 
 
 class Marker:
@@ -98,11 +100,16 @@ class Marker:
         locked = try_lock(descriptor)
         record = _read_record(descriptor)
         if record is None:
-            raise VsvfiError(f"output {shown} needs {str(self._path)!r} for its lock, and that is not a lock of vsvfi; rename it")
+            raise VsvfiError(
+                f"output {shown} needs {str(self._path)!r} for its lock, and that is not a lock of vsvfi; rename it"
+            )
         if locked is False or (locked is None and record):
             where = f"process {record.get('pid', '?')}, since {record.get('started', '?')}"
             unsure = "" if locked is False else f" (or delete {str(self._path)!r} if no render runs)"
-            raise VsvfiError(f"output {shown} is being written by another render ({where}); wait for it{unsure}, or choose another name")
+            raise VsvfiError(
+                f"output {shown} is being written by another render ({where}); wait for it{unsure}, or choose another "
+                "name"
+            )
         return record
 
 

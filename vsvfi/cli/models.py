@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("-v", "--verbose", action="store_true", help="also where the weights are, or come from")
     actions = parser.add_subparsers(metavar="fetch", dest="action")
-    action = actions.add_parser("fetch", help="download the weights of models", description="Download the weights of models; prints where they are.")
+    action = actions.add_parser(
+        "fetch",
+        help="download the weights of models",
+        description="Download the weights of models; prints where they are.",
+    )
     action.add_argument("names", nargs="+", metavar="NAME", help="a model, as listed by 'vsvfi models'")
 
 
@@ -54,16 +58,23 @@ def _width() -> int | None:
 
 
 def _table(models: list[ModelInfo], width: int | None, *, verbose: bool) -> str:
-    """Name, family, size, times and whether it is installed in columns; licence, note and (verbose) place as text that wraps."""
+    """Name, family, size, times and whether it is installed in columns; licence, note and (verbose) place as text that
+    wraps.
+    """
     head = ("NAME", "FAMILY", "SIZE", "TIMES", "INSTALLED")
-    rows = [(model.name, model.family, _size(model), model.timesteps, "yes" if model.installed else "no") for model in models]
+    rows = [
+        (model.name, model.family, _size(model), model.timesteps, "yes" if model.installed else "no")
+        for model in models
+    ]
     texts = [[model.licence, model.note] + ([_place(model)] if verbose else []) for model in models]
     titles = ["LICENCE", "NOTE"] + (["WHERE"] if verbose else [])
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     start = sum(widths) + 2 * len(widths)
     if width is None:
         widths += [max(map(len, column)) for column in zip(titles, *texts, strict=True)]
-        return "\n".join(_columns((*row, *text), widths) for row, text in zip((head, *rows), (titles, *texts), strict=True))
+        return "\n".join(
+            _columns((*row, *text), widths) for row, text in zip((head, *rows), (titles, *texts), strict=True)
+        )
     if width - start >= _NARROWEST_TEXT:
         lines = [_columns((*head, ", ".join(titles)), [*widths, 0])]
         for row, text in zip(rows, texts, strict=True):

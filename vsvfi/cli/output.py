@@ -65,7 +65,9 @@ class Output:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._release()
 
     def begin(self) -> Path:
@@ -90,19 +92,27 @@ class Output:
         partial, known = self._partial
         with shielded(), self._explained("cannot get its name"):
             if not is_file(partial, known):
-                raise VsvfiError(f"output {self.shown}, its temporary file {partial.name!r} was removed or replaced by another program; render again")
+                raise VsvfiError(
+                    f"output {self.shown}, its temporary file {partial.name!r} was removed or replaced by another "
+                    "program; render again"
+                )
             _flush(partial)
             if self._overwrite:
                 os.replace(partial, self.path)
             elif not rename_new(partial, self.path):
                 kept = _rename_free(partial, self.path)
-                raise VsvfiError(f"output {self.shown} was created by another program during the render and is left as it is; the video is in {str(kept)!r}")
+                raise VsvfiError(
+                    f"output {self.shown} was created by another program during the render and is left as it is; the "
+                    f"video is in {str(kept)!r}"
+                )
             self._partial = None
 
     def _check(self) -> None:
         """Refuse an output that is a source, is no file, or exists and may not be replaced."""
         if not self.path.parent.is_dir():
-            raise VsvfiError(f"output {self.shown}, the folder {str(self.path.parent)!r} does not exist; create it first")
+            raise VsvfiError(
+                f"output {self.shown}, the folder {str(self.path.parent)!r} does not exist; create it first"
+            )
         try:
             found = os.lstat(self.path)
         except FileNotFoundError:
@@ -122,7 +132,8 @@ class Output:
             self.scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX)).absolute()
         except OSError as error:
             raise VsvfiError(
-                f"the folder for temporary files cannot be used ({reason(error)}); set TMPDIR to a folder that can be written and has free space"
+                f"the folder for temporary files cannot be used ({reason(error)}); set TMPDIR to a folder that can be "
+                "written and has free space"
             ) from error
         self._stack.callback(shutil.rmtree, self.scratch, ignore_errors=True)
         self._marker.remember(scratch=str(self.scratch), scratch_identity=identity(os.lstat(self.scratch)))
@@ -212,7 +223,8 @@ def _rename_free(source: Path, target: Path) -> Path:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file is on its disk, so that its name never stands for less; a full network disk says so only here."""
+    """Wait until a file is on its disk, so that its name never stands for less; a full network disk says so
+    only here."""
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)

@@ -40,7 +40,8 @@ class Piped:
         return dataclasses.replace(self, clip=take_part(self.clip, first, last), alpha=alpha)
 
     def set_output(self) -> None:
-        """Let vspipe write the planes; it writes RGB as green, blue, red, as ffmpeg reads it, and the alpha after them."""
+        """Let vspipe write the planes; it writes RGB as green, blue, red, as ffmpeg reads it, and the alpha
+        after them."""
         self.clip.set_output(0, self.alpha)
 
 

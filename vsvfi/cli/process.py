@@ -117,7 +117,9 @@ class Group:
             try:
                 process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=env, **own)
             except (OSError, ValueError) as error:
-                raise VsvfiError(f"{name} cannot be started ({error}); check {command[0]!r} and the arguments") from error
+                raise VsvfiError(
+                    f"{name} cannot be started ({error}); check {command[0]!r} and the arguments"
+                ) from error
             program = Program(name, process, heard)
             self.programs.append(program)
             program.listener = threading.Thread(target=program.listen, daemon=True)
@@ -146,7 +148,8 @@ def programs() -> Iterator[Group]:
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
-    """Lines that end in a line feed or, as progress does, in a carriage return; only the beginning of a very long one."""
+    """Lines that end in a line feed or, as progress does, in a carriage return; only the beginning of a very
+    long one."""
     rest = b""
     while chunk := os.read(stream.fileno(), 1 << 16):
         *whole, rest = re.split(rb"[\r\n]", rest + chunk)

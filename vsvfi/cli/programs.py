@@ -1,4 +1,6 @@
-"""Finds the two programs of a render: vspipe, from the environment that runs this, and an ffmpeg that has the encoder. Knows neither clips nor jobs."""
+"""Finds the two programs of a render: vspipe, from the environment that runs this, and an ffmpeg that has the encoder.
+Knows neither clips nor jobs.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Encoder:
 
 
 def find_vspipe() -> str:
-    """The vspipe of this Python environment, so that the script finds the same packages; any other only where this one has none.
+    """The vspipe of this Python environment, so that the script finds the same packages; any other only where this one
+    has none.
 
     Raises:
         VsvfiError: there is none.
@@ -55,11 +58,17 @@ def find_vspipe() -> str:
 def vspipe_environment() -> dict[str, str]:
     """Environment variables for vspipe: it looks for the `vapoursynth` command on PATH to learn which Python to load.
 
-    Threads of torch that spin while they wait take the cores from the encoder, and then wait for each other: they are told to sleep instead. A heap for
-    each thread cannot hold large pictures, and gives the pages back to the system and takes them again in every frame: all threads share one.
+    Threads of torch that spin while they wait take the cores from the encoder, and then wait for each other: they are
+    told to sleep instead. A heap for each thread cannot hold large pictures, and gives the pages back to the system and
+    takes them again in every frame: all threads share one.
     """
     folder = str(Path(sys.executable).parent)
-    return {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_ARENA_MAX": "1", **os.environ, "PATH": os.pathsep.join((folder, os.environ.get("PATH", "")))}
+    return {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "MALLOC_ARENA_MAX": "1",
+        **os.environ,
+        "PATH": os.pathsep.join((folder, os.environ.get("PATH", ""))),
+    }
 
 
 def find_ffmpeg() -> str:
@@ -117,7 +126,9 @@ def video_codecs(ffmpeg: str) -> dict[str, str]:
 def _listed(ffmpeg: str) -> dict[str, tuple[str, str]]:
     """Encoders of an ffmpeg, each with its kind (V, A, S) and codec."""
     try:
-        listed = subprocess.run([ffmpeg, "-hide_banner", "-encoders"], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+        listed = subprocess.run(
+            [ffmpeg, "-hide_banner", "-encoders"], capture_output=True, stdin=subprocess.DEVNULL, check=False
+        )
     except OSError:
         return {}
     found = {}
@@ -144,4 +155,6 @@ def _ffmpegs() -> Iterator[str]:
 
 
 def _no_ffmpeg() -> str:
-    raise VsvfiError("ffmpeg was not found; install it with your system's package manager, or: pip install imageio-ffmpeg")
+    raise VsvfiError(
+        "ffmpeg was not found; install it with your system's package manager, or: pip install imageio-ffmpeg"
+    )

@@ -40,7 +40,9 @@ _NAMED = ("model", "multi", "fps", "scale", "device", "precision", "scene", "dup
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", metavar="VIDEO", type=Path, help="the file to interpolate")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help=f"the file to write: {' '.join(CONTAINERS)}")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, required=True, help=f"the file to write: {' '.join(CONTAINERS)}"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     parser.add_argument("--json", action="store_true", help="print a summary for programs on stdout")
     add_options(parser)
@@ -58,17 +60,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duplicates", help="identical neighbours: skip (default), retime, off")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")
     parser.add_argument(
-        "-a", "--arg", metavar="NAME=VALUE", action="append", default=[], help="any other argument of vsvfi.interpolate(), such as scene_threshold=0.1"
+        "-a",
+        "--arg",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="any other argument of vsvfi.interpolate(), such as scene_threshold=0.1",
     )
     parser.add_argument("-s", "--start", metavar="N", type=_frame_number, default=0, help="first output frame")
     parser.add_argument("-e", "--end", metavar="N", type=_frame_number, help="last output frame, included")
-    parser.add_argument("-r", "--requests", metavar="N", type=_frame_number, help="frames that vspipe asks for at the same time")
+    parser.add_argument(
+        "-r", "--requests", metavar="N", type=_frame_number, help="frames that vspipe asks for at the same time"
+    )
     parser.add_argument(
         "--encoder",
         default="auto",
         help="any video encoder of ffmpeg (default: libx265, or libx264 where it is missing; libvpx-vp9 for .webm)",
     )
-    parser.add_argument("--crf", type=_factor, help="constant rate factor (default: 18 for libx265, 16 for libx264, 24 for libvpx-vp9)")
+    parser.add_argument(
+        "--crf", type=_factor, help="constant rate factor (default: 18 for libx265, 16 for libx264, 24 for libvpx-vp9)"
+    )
     parser.add_argument("--preset", help="the encoder's preset")
     parser.add_argument(
         "--encoder-args",
@@ -234,7 +245,9 @@ def run_script(
         facts = Facts.parse(raw)
         seen.append(facts)
         if part.count(facts.frames) < 1:
-            raise ArgumentError("start", part.first, f"the output has {facts.frames} frames, numbered from 0", "choose a part inside it")
+            raise ArgumentError(
+                "start", part.first, f"the output has {facts.frames} frames, numbered from 0", "choose a part inside it"
+            )
         if part.last is not None and part.last >= facts.frames:
             say(f"the output ends with frame {facts.frames - 1}, before end={part.last}")
         if media is not None:
@@ -299,13 +312,16 @@ def _write_job(path: Path, script: str, job: Path, work: Mapping[str, Any]) -> N
     try:
         text = json.dumps(work)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ArgumentError("arg", work["arguments"], f"holds a value that cannot be passed on ({error})", "use numbers, text, lists") from None
+        raise ArgumentError(
+            "arg", work["arguments"], f"holds a value that cannot be passed on ({error})", "use numbers, text, lists"
+        ) from None
     try:
         path.write_text(script, encoding="utf-8")
         job.write_text(text, encoding="utf-8")
     except OSError as error:
         raise VsvfiError(
-            f"the folder for temporary files {str(path.parent)!r} cannot be written ({error.strerror}); free some space, or set TMPDIR to another folder"
+            f"the folder for temporary files {str(path.parent)!r} cannot be written ({error.strerror}); free some "
+            "space, or set TMPDIR to another folder"
         ) from error
 
 
@@ -316,7 +332,9 @@ def _extra(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or name not in known:
-            raise ArgumentError("arg", pair, "is not NAME=VALUE of an argument of interpolate()", f"names are {', '.join(known)}")
+            raise ArgumentError(
+                "arg", pair, "is not NAME=VALUE of an argument of interpolate()", f"names are {', '.join(known)}"
+            )
         if name in result:
             raise ArgumentError("arg", pair, f"{name} is given twice", "give it once")
         try:

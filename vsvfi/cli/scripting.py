@@ -34,13 +34,17 @@ def open_video(path: str, index: str, stream: int | None = None, decoder: str = 
     core = vs.core.core
     if hasattr(core, "lsmas"):
         preferred = {"decoder": decoder} if decoder else {}
-        return core.lsmas.LWLibavSource(path, stream_index=-1 if stream is None else stream, cachefile=index, ff_loglevel=0, **preferred)
+        return core.lsmas.LWLibavSource(
+            path, stream_index=-1 if stream is None else stream, cachefile=index, ff_loglevel=0, **preferred
+        )
     if hasattr(core, "bs"):
         return core.bs.VideoSource(path, track=-1 if stream is None else stream, cachemode=4, cachepath=index)
     raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas (or vapoursynth-bestsource)")
 
 
-def show(clip: vs.VideoNode, rate: str, decoded: int, hidden: Sequence[int], repeats: Sequence[int], turn: str = "") -> vs.VideoNode:
+def show(
+    clip: vs.VideoNode, rate: str, decoded: int, hidden: Sequence[int], repeats: Sequence[int], turn: str = ""
+) -> vs.VideoNode:
     """Return the frames of a source filter that a player shows, at a constant rate.
 
     Args:
@@ -126,7 +130,9 @@ def sample_clip(width: int = 640, height: int = 360, length: int = 48, seed: int
             np.copyto(np.asarray(out[plane]), picture)
         return out
 
-    tagged = rgb.std.ModifyFrame(rgb, draw).std.SetFrameProps(_Matrix=vs.MATRIX_RGB, _Range=vs.RANGE_FULL, _Primaries=1, _Transfer=1)
+    tagged = rgb.std.ModifyFrame(rgb, draw).std.SetFrameProps(
+        _Matrix=vs.MATRIX_RGB, _Range=vs.RANGE_FULL, _Primaries=1, _Transfer=1
+    )
     return tagged.resize.Bicubic(format=vs.YUV420P8, matrix=vs.MATRIX_BT709, range=vs.RANGE_LIMITED, dither_type="none")
 
 

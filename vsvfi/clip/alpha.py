@@ -39,7 +39,9 @@ def alpha_of(props: Mapping[str, object], width: int, height: int) -> vs.VideoFr
     return value if usable else None
 
 
-def interpolated_alpha(clip: vs.VideoNode, format_id: int, rgb_format: int, first: Align, second: Align, blend: Blend) -> vs.VideoNode:
+def interpolated_alpha(
+    clip: vs.VideoNode, format_id: int, rgb_format: int, first: Align, second: Align, blend: Blend
+) -> vs.VideoNode:
     """The alpha of interpolated frames, aligned to the output; a frame with the prop MISSING where there is none.
 
     Args:

@@ -1,4 +1,6 @@
-"""The pool of nodes that blend: a session of the engine behind K ModifyFrame nodes. Imports torch, so it is imported only when a graph is built."""
+"""The pool of nodes that blend: a session of the engine behind K ModifyFrame nodes. Imports torch, so it is imported
+only when a graph is built.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,14 @@ _LAYER = 2**31
 class PoolOf(Protocol):
     """Makes the pool of nodes for one layer of the output: 0 the picture, 1 its alpha."""
 
-    def __call__(self, first: vs.VideoNode, second: vs.VideoNode, plan: vs.VideoNode, *, layer: int = 0) -> list[vs.VideoNode]: ...
+    def __call__(
+        self, first: vs.VideoNode, second: vs.VideoNode, plan: vs.VideoNode, *, layer: int = 0
+    ) -> list[vs.VideoNode]: ...
 
 
-def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None], together: int = 0) -> tuple[int, PoolOf]:
+def blend_pool(
+    clip: vs.VideoNode, options: Options, log: Callable[[str], None], together: int = 0
+) -> tuple[int, PoolOf]:
     """Load the model and open a session for clips like this one.
 
     Args:
@@ -41,16 +47,24 @@ def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None],
         together: levels of halving whose midpoints are all wanted.
 
     Returns:
-        The RGB format that the pool works in, and a function that makes the pool from the first and second RGB frames and the plan, all
-        aligned to the output.
+        The RGB format that the pool works in, and a function that makes the pool from the first and second RGB frames
+        and the plan, all aligned to the output.
     """
     _, variant = find(options.model)
     devices = [resolve_device(name) for name in options.devices]
     if len(set(devices)) < len(devices):
-        raise ArgumentError("device", list(options.devices), "a list must name different devices", "list each device once")
-    dtypes = [resolve_precision(options.precision, device, half=variant.half, bfloat=variant.bfloat) for device in devices]
+        raise ArgumentError(
+            "device", list(options.devices), "a list must name different devices", "list each device once"
+        )
+    dtypes = [
+        resolve_precision(options.precision, device, half=variant.half, bfloat=variant.bfloat) for device in devices
+    ]
     # Half-precision frames halve the traffic; they have the 11 bits that 10-bit video needs, and no more.
-    narrow = all(dtype == torch.float16 for dtype in dtypes) and clip.format.bits_per_sample <= 10 and clip.format.sample_type == vs.INTEGER
+    narrow = (
+        all(dtype == torch.float16 for dtype in dtypes)
+        and clip.format.bits_per_sample <= 10
+        and clip.format.sample_type == vs.INTEGER
+    )
     rgb_format, io_dtype = (vs.RGBH, torch.float16) if narrow else (vs.RGBS, torch.float32)
     blueprint = read_model(options.model, options.weights)
     workers = options.streams or _streams(blueprint, clip, devices, dtypes)
@@ -67,19 +81,27 @@ def blend_pool(clip: vs.VideoNode, options: Options, log: Callable[[str], None],
         together=together,
     )
     close_with_environment(session)
-    log(f"{options.model} on {', '.join(describe(device) for device in devices)} in {str(dtypes[0]).removeprefix('torch.')}, {workers} at a time")
+    log(
+        f"{options.model} on {', '.join(describe(device) for device in devices)} in "
+        f"{str(dtypes[0]).removeprefix('torch.')}, {workers} at a time"
+    )
     # One node more than frames computed at a time: it reads and writes planes while the others compute.
     size = (workers + 1) * len(devices)
 
     def pool_of(first: vs.VideoNode, second: vs.VideoNode, plan: vs.VideoNode, *, layer: int = 0) -> list[vs.VideoNode]:
         blend = _blend_callback(session, rgb_format, layer * _LAYER)
-        return [first.std.BlankClip(length=plan.num_frames, keep=True).std.ModifyFrame([first, second, plan], blend) for _ in range(size)]
+        return [
+            first.std.BlankClip(length=plan.num_frames, keep=True).std.ModifyFrame([first, second, plan], blend)
+            for _ in range(size)
+        ]
 
     return int(rgb_format), pool_of
 
 
 def _streams(blueprint: Blueprint, clip: vs.VideoNode, devices: list[torch.device], dtypes: list[torch.dtype]) -> int:
-    """How many frames to compute at the same time per device: as many as is usual there, if they fit and VapourSynth asks for as many."""
+    """How many frames to compute at the same time per device: as many as is usual there, if they fit and VapourSynth
+    asks for as many.
+    """
     found = min(max(1, vs.core.core.num_threads), *(default_streams(device) for device in devices))
     for device, dtype in zip(devices, dtypes, strict=True):
         while found > 1 and blueprint.needs(clip.width, clip.height, dtype, found) > memory(device):
@@ -87,7 +109,9 @@ def _streams(blueprint: Blueprint, clip: vs.VideoNode, devices: list[torch.devic
     return found
 
 
-def _blend_callback(session: Session, rgb_format: int, offset: int) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:
+def _blend_callback(
+    session: Session, rgb_format: int, offset: int
+) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:
     """What a node of the pool does for output frame n; `offset` is added to indices that the session remembers."""
     core = vs.core.core
 

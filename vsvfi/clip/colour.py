@@ -1,8 +1,10 @@
-"""Any constant format to planar float RGB and back, by zimg, with what each frame says of its colours. Knows no model and no timeline.
+"""Any constant format to planar float RGB and back, by zimg, with what each frame says of its colours. Knows no model
+and no timeline.
 
-The transfer function is left alone (interpolation happens in the coded signal, HDR included), so primaries and transfer never matter and never shift;
-only scene-linear light in floating point is compressed on the way, see `scene_linear`.
-Where a frame carries no matrix one is assumed: the `matrix=` argument, else by height. Both ways use the same one, so nothing flickers.
+The transfer function is left alone (interpolation happens in the coded signal, HDR included), so primaries and transfer
+never matter and never shift; only scene-linear light in floating point is compressed on the way, see `scene_linear`.
+Where a frame carries no matrix one is assumed: the `matrix=` argument, else by height. Both ways use the same one, so
+nothing flickers.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _LINEAR_MATRICES = frozenset({1, 4, 5, 6, 7, 8, 9})
 """H.273 codes that are a plain matrix of the coded signal."""
 
 _SURROGATES = {10: 9, 11: 9, 12: 9, 13: 9, 14: 9}
-"""Constant-luminance, derived and ICtCp codes: taken through the BT.2020 matrix both ways, which is exact and needs no linear light."""
+"""Constant-luminance, derived and ICtCp codes: taken through the BT.2020 matrix both ways, which is exact and needs no
+linear light.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ class Coding:
 
 
 def guess_matrix(height: int) -> int:
-    """The matrix of material that does not say: BT.709 from 720 lines up, BT.470 BG for PAL's 576 lines, else SMPTE 170M."""
+    """The matrix of material that does not say: BT.709 from 720 lines up, BT.470 BG for PAL's 576 lines, else SMPTE
+    170M.
+    """
     return 1 if height >= 720 else 5 if height == 576 else 6
 
 
@@ -85,7 +91,10 @@ class Colour:
             return
         self._told = True
         name = next(name for name, code in MATRICES.items() if code == self._default_matrix)
-        self._core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: frames do not say their matrix; {name} is assumed (matrix= chooses another)")
+        self._core.log_message(
+            vs.MESSAGE_TYPE_INFORMATION,
+            f"interpolate: frames do not say their matrix; {name} is assumed (matrix= chooses another)",
+        )
 
     def to_rgb(self, clip: vs.VideoNode) -> vs.VideoNode:
         """The clip in the RGB format, frame by frame as its props say."""
@@ -96,7 +105,9 @@ class Colour:
 
         return self._by_coding(clip, clip, self._rgb_format, forward, "source frame")
 
-    def from_rgb(self, rgb: vs.VideoNode, props_source: vs.VideoNode, first: vs.VideoNode, second: vs.VideoNode) -> vs.VideoNode:
+    def from_rgb(
+        self, rgb: vs.VideoNode, props_source: vs.VideoNode, first: vs.VideoNode, second: vs.VideoNode
+    ) -> vs.VideoNode:
         """RGB back to the clip's format, coded as the frame of `props_source` says, whose props are not restored here.
 
         Args:
@@ -142,16 +153,23 @@ class Colour:
         return template.std.FrameEval(reporting(convert, noun), prop_src=props_source, clip_src=clip)
 
     def _forward(self, clip: vs.VideoNode, coding: Coding) -> vs.VideoNode:
-        # The props a frame carries would overrule or contradict the arguments (an unknown matrix, a chroma location on 4:4:4): they go first.
+        # The props a frame carries would overrule or contradict the arguments (an unknown matrix, a chroma location on
+        # 4:4:4): they go first.
         bare = clip.std.RemoveFrameProps(list(_COLOUR_PROPS))
         range_in = vs.RANGE_FULL if coding.full_range else vs.RANGE_LIMITED
         if self._format.color_family == vs.RGB:
             return bare.resize.Point(format=self._rgb_format, range_in=range_in)
         if self._format.color_family == vs.GRAY:
             depth = vs.GRAYS if self._rgb_format == vs.RGBS else vs.GRAYH
-            grey = bare.resize.Point(format=depth, range_in=range_in, range=vs.RANGE_FULL) if self._format.id != depth else bare
+            grey = (
+                bare.resize.Point(format=depth, range_in=range_in, range=vs.RANGE_FULL)
+                if self._format.id != depth
+                else bare
+            )
             return self._core.std.ShufflePlanes([grey, grey, grey], planes=[0, 0, 0], colorfamily=vs.RGB)
-        return bare.resize.Bicubic(format=self._rgb_format, matrix_in=coding.matrix, range_in=range_in, chromaloc_in=coding.chroma_location)
+        return bare.resize.Bicubic(
+            format=self._rgb_format, matrix_in=coding.matrix, range_in=range_in, chromaloc_in=coding.chroma_location
+        )
 
     def _back(self, rgb: vs.VideoNode, coding: Coding) -> vs.VideoNode:
         range_out = vs.RANGE_FULL if coding.full_range else vs.RANGE_LIMITED
@@ -161,8 +179,14 @@ class Colour:
         if self._format.color_family == vs.GRAY:
             planes = [self._core.std.ShufflePlanes(bare, planes=plane, colorfamily=vs.GRAY) for plane in range(3)]
             grey = self._core.std.Expr(planes, "x y + z + 3 /")
-            return grey.resize.Point(format=self._format.id, range_in=vs.RANGE_FULL, range=range_out) if self._format.id != grey.format.id else grey
-        return bare.resize.Bicubic(format=self._format.id, matrix=coding.matrix, range=range_out, chromaloc=coding.chroma_location)
+            return (
+                grey.resize.Point(format=self._format.id, range_in=vs.RANGE_FULL, range=range_out)
+                if self._format.id != grey.format.id
+                else grey
+            )
+        return bare.resize.Bicubic(
+            format=self._format.id, matrix=coding.matrix, range=range_out, chromaloc=coding.chroma_location
+        )
 
 
 _COLOUR_PROPS = ("_Matrix", "_Range", "_ColorRange", "_Transfer", "_Primaries", "_ChromaLocation", "_FieldBased")
@@ -177,5 +201,6 @@ def check_progressive(props: vs.FrameProps) -> None:
     if read_integer(props, "_FieldBased") in (1, 2):
         raise ClipError(
             "the clip is interlaced (_FieldBased is 1 or 2)",
-            "deinterlace it first (for example with bwdif or QTGMC), or clear the flag with clip.std.SetFieldBased(0) if it is progressive",
+            "deinterlace it first (for example with bwdif or QTGMC), or clear the flag with clip.std.SetFieldBased(0) "
+            "if it is progressive",
         )

@@ -1,6 +1,8 @@
-"""The plan as a clip: a 1x1 clip, aligned to the output, whose frame n says in props what output frame n shows and for how long.
+"""The plan as a clip: a 1x1 clip, aligned to the output, whose frame n says in props what output frame n shows and for
+how long.
 
-Knows neither pictures nor models: it turns facts about source frames (`scenes`) into decisions (`plan.policy`) at request time.
+Knows neither pictures nor models: it turns facts about source frames (`scenes`) into decisions (`plan.policy`) at
+request time.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ def decision_clip(
         scene_first, scene_last = scene_marks(timeline, n, facts_at)
         needed = (step.first, step.second) if isinstance(step, Blend) else (step.frame,)
         _check_readable(needed, timeline.source_index(n) - before, facts_frames)
-        first, second, t = (step.first, step.second, step.t) if isinstance(step, Blend) else (step.frame, step.frame, Fraction(0))
+        first, second, t = (
+            (step.first, step.second, step.t) if isinstance(step, Blend) else (step.frame, step.frame, Fraction(0))
+        )
         out.props.update(
             {
                 FIRST: first,

@@ -40,7 +40,9 @@ def split_durations(timeline: Timeline) -> tuple[int, DurationOf]:
 
 
 def constant_durations(timeline: Timeline) -> tuple[int, DurationOf]:
-    """The same for an output of constant rate; the first source frame that lasts another time than its rate says is logged."""
+    """The same for an output of constant rate; the first source frame that lasts another time than its rate says is
+    logged.
+    """
     warn, rate = once(vs.MESSAGE_TYPE_WARNING), timeline.source_rate
 
     def duration_of(n: int, frames: Sequence[vs.VideoFrame]) -> Fraction | None:

@@ -34,7 +34,10 @@ def finished(
             props.clear()
             props.update(f[1].props)
             if alpha is None and isinstance(props.get(ALPHA), vs.VideoFrame):
-                warn(f"frame {n} keeps the {ALPHA} of the source frame before it: the first frame of the clip carries none that can be interpolated")
+                warn(
+                    f"frame {n} keeps the {ALPHA} of the source frame before it: the first frame of the clip carries "
+                    "none that can be interpolated"
+                )
             for transparency in f[3:]:
                 if MISSING not in transparency.props:
                     props[ALPHA] = transparency
@@ -54,7 +57,12 @@ def finished(
 
 
 def _mark_scene(props: vs.FrameProps, decision: decisions.Decision, *, first: bool, last: bool) -> None:
-    """One first and one last frame per scene; the source's own word stands at both ends of the clip, and frames without marks get none but real ones."""
-    for name, mark, keep in (("_SceneChangePrev", decision.scene_first, first), ("_SceneChangeNext", decision.scene_last, last)):
+    """One first and one last frame per scene; the source's own word stands at both ends of the clip, and frames without
+    marks get none but real ones.
+    """
+    for name, mark, keep in (
+        ("_SceneChangePrev", decision.scene_first, first),
+        ("_SceneChangeNext", decision.scene_last, last),
+    ):
         if not keep and (mark or name in props):
             props[name] = int(mark)

@@ -1,8 +1,8 @@
 """`interpolate()`: check, plan, wire the nodes. The concurrency choice lives here.
 
-One node never runs two of its callbacks at once, so a fixed pool of K blend nodes computes exactly K frames at a time, and all times of one pair
-go to the same node. Every frame a callback needs is declared as an input clip: no callback fetches or waits for a frame, but for those of
-`readable`, which may fail.
+One node never runs two of its callbacks at once, so a fixed pool of K blend nodes computes exactly K frames at a time,
+and all times of one pair go to the same node. Every frame a callback needs is declared as an input clip: no callback
+fetches or waits for a frame, but for those of `readable`, which may fail.
 
     source ── facts ── decisions (1x1, aligned to the output)
        │                  │
@@ -41,7 +41,9 @@ from vsvfi.plan.spread import spread
 from vsvfi.plan.timeline import Timeline
 
 _PROBED_LENGTH = 10_000_000
-"""Clips longer than this are placeholders that players hand over before there are frames: they are not asked for one at construction."""
+"""Clips longer than this are placeholders that players hand over before there are frames: they are not asked for one at
+construction.
+"""
 
 
 def interpolate(
@@ -65,26 +67,30 @@ def interpolate(
 ) -> vs.VideoNode:
     """Raise the frame rate of a clip by interpolating between its frames.
 
-    Source positions return the source frame bit for bit; the frames between are computed. Total duration is preserved exactly.
+    Source positions return the source frame bit for bit; the frames between are computed. Total duration is preserved
+    exactly.
 
     Args:
         clip: constant format YUV, RGB or Gray, 8 to 16 bit, half or float; progressive; in RAM.
         model: "builtin" (packaged, no download) or a name from `vsvfi.list_models()`.
         multi: output frames per source frame, 1 or more: an int, a Fraction such as Fraction(5, 2), or "5/2".
-        scale: resolution of the motion estimation relative to the clip: 1, 0.5 (for 2K), 0.25 (for 4K); None chooses by size.
-        fps: target frame rate: 60, "60000/1001", (60000, 1001) or a Fraction; overrides `multi`. A decimal such as 59.94 means the NTSC rate.
-        weights: a checkpoint file to use instead of the published one.
+        scale: resolution of the motion estimation relative to the clip: 1, 0.5 (for 2K), 0.25 (for 4K); None chooses by
+        size. fps: target frame rate: 60, "60000/1001", (60000, 1001) or a Fraction; overrides `multi`. A decimal such
+        as 59.94 means the NTSC rate. weights: a checkpoint file to use instead of the published one.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a list of devices to spread the work over.
-        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it; else fp32),
+        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it;
+        else fp32),
             "fp32", "fp16" or "bf16".
-        scene: where scene cuts come from: "auto" (existing `_SceneChangeNext`, else own detection), "props" (only existing), "off".
+        scene: where scene cuts come from: "auto" (existing `_SceneChangeNext`, else own detection), "props" (only
+        existing), "off".
             At a cut the frame before it is held.
-        scene_threshold: sensitivity of the own detection, above 0 and up to 1; smaller finds more cuts. None for the default.
-        duplicates: "skip" (between identical neighbours the first is repeated), "retime" (held drawings become even motion), "off".
-        tile: not available in this version.
-        streams: frames computed at the same time per device; None for 2, or fewer where they do not fit. On the CPU they share the threads.
-        cache: MiB that remembered frames and pairs may take per device; None for the device's default.
-        matrix: matrix of frames that carry no `_Matrix`: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco"
+        scene_threshold: sensitivity of the own detection, above 0 and up to 1; smaller finds more cuts. None for the
+        default. duplicates: "skip" (between identical neighbours the first is repeated), "retime" (held drawings become
+        even motion), "off". tile: not available in this version.
+        streams: frames computed at the same time per device; None for 2, or fewer where they do not fit. On the CPU
+        they share the threads. cache: MiB that remembered frames and pairs may take per device; None for the device's
+        default. matrix: matrix of frames that carry no `_Matrix`: "709", "170m", "470bg", "2020ncl", "240m", "fcc",
+        "ycgco"
             or another usual spelling ("bt709", "BT.2020"); None guesses by height.
         options: what only one model family has, see its README.
 
@@ -129,10 +135,13 @@ def _check_clip(clip: object) -> int | None:
         ArgumentError, ClipError: with the remedy.
     """
     if not isinstance(clip, vs.VideoNode):
-        raise ArgumentError("clip", type(clip).__name__, "must be a VapourSynth video clip", "pass what a source filter returns")
+        raise ArgumentError(
+            "clip", type(clip).__name__, "must be a VapourSynth video clip", "pass what a source filter returns"
+        )
     if clip.format is None or clip.format.color_family == vs.UNDEFINED or clip.width == 0 or clip.height == 0:
         raise ClipError(
-            "the clip's format or size varies", "bring it to one format and size first, for example clip.resize.Bicubic(width, height, format=vs.YUV420P8)"
+            "the clip's format or size varies",
+            "bring it to one format and size first, for example clip.resize.Bicubic(width, height, format=vs.YUV420P8)",
         )
     if clip.format.sample_type == vs.INTEGER and clip.format.bits_per_sample > 16:
         raise ClipError(
@@ -145,7 +154,9 @@ def _check_clip(clip: object) -> int | None:
         try:
             frame = clip.get_frame(0)
         except vs.Error as error:  # other frames may be whole; requests for this one report it
-            vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"interpolate: source frame 0 cannot be read ({essential(error)})")
+            vs.core.log_message(
+                vs.MESSAGE_TYPE_WARNING, f"interpolate: source frame 0 cannot be read ({essential(error)})"
+            )
             return None
         with frame:
             check_progressive(frame.props)
@@ -162,7 +173,10 @@ def _build(clip: vs.VideoNode, options: Options, alpha_format: int | None) -> vs
     scale = check_scale(family, options.scale, clip.width, clip.height)
     setup = family.setup(clip.width, clip.height, scale, check_options(family, dict(options.options)), variant)
     if timeline.truncated:
-        vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"interpolate: the clip is so long that its end is cut off at frame {timeline.length} of the output")
+        vs.core.log_message(
+            vs.MESSAGE_TYPE_WARNING,
+            f"interpolate: the clip is so long that its end is cut off at frame {timeline.length} of the output",
+        )
     with stdout_to_stderr(), library_log_to_core():
         let_waiting_threads_sleep()
         # torch is imported here, not above: seconds that a script with a wrong argument need not wait.
@@ -173,7 +187,8 @@ def _build(clip: vs.VideoNode, options: Options, alpha_format: int | None) -> vs
     halving = variant.halves(setup)
     if halving and 2 ** whole_levels(timeline.factor) != timeline.factor:
         _inform(
-            f"{options.model} makes other times than 1/2 of midpoints of midpoints: factor {timeline.factor} gets the nearest of {2**DEPTH} places between two "
+            f"{options.model} makes other times than 1/2 of midpoints of midpoints: factor {timeline.factor} gets the "
+            f"nearest of {2**DEPTH} places between two "
             "frames, each of which costs more frames than it shows; multi=2, 4, 8 and 16 are exact and cost none"
         )
     policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, halving=halving)
@@ -181,7 +196,9 @@ def _build(clip: vs.VideoNode, options: Options, alpha_format: int | None) -> vs
     informing = readable(clip)
     facts = scenes.facts(
         informing,
-        scene="props" if options.scene == "off" else options.scene,  # marks on the output stay right also where cuts are blended across
+        scene="props"
+        if options.scene == "off"
+        else options.scene,  # marks on the output stay right also where cuts are blended across
         threshold=options.scene_threshold,
         duplicates=options.duplicates != "off",
     )
@@ -247,7 +264,10 @@ def _timeline(clip: vs.VideoNode, options: Options) -> Timeline:
     factor = options.fps / counted
     if not Fraction(1, 8) <= factor <= 1000:
         raise ArgumentError(
-            "fps", str(options.fps), f"must be 1/8 to 1000 times the clip's rate of {rate}", "choose a nearer rate, or std.SelectEvery frames first"
+            "fps",
+            str(options.fps),
+            f"must be 1/8 to 1000 times the clip's rate of {rate}",
+            "choose a nearer rate, or std.SelectEvery frames first",
         )
     check_storable("fps", options.fps, counted, factor)
     if counted != rate:

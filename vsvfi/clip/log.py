@@ -1,4 +1,6 @@
-"""Passes what the library's parts log on to VapourSynth's log, which editors and vspipe show. Knows nothing of what is said."""
+"""Passes what the library's parts log on to VapourSynth's log, which editors and vspipe show. Knows nothing of what is
+said.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,11 @@ from collections.abc import Callable, Iterator
 
 import vapoursynth as vs
 
-_LEVELS = ((logging.ERROR, vs.MESSAGE_TYPE_CRITICAL), (logging.WARNING, vs.MESSAGE_TYPE_WARNING), (0, vs.MESSAGE_TYPE_INFORMATION))
+_LEVELS = (
+    (logging.ERROR, vs.MESSAGE_TYPE_CRITICAL),
+    (logging.WARNING, vs.MESSAGE_TYPE_WARNING),
+    (0, vs.MESSAGE_TYPE_INFORMATION),
+)
 
 
 class _ToCore(logging.Handler):

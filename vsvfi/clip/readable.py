@@ -1,4 +1,5 @@
-"""A clip for measurements alone: frames that cannot be had become blank ones that say so, instead of failing all that look at them.
+"""A clip for measurements alone: frames that cannot be had become blank ones that say so, instead of failing all that
+look at them.
 
 VapourSynth fails a callback of whose declared inputs one fails, so the guard asks for the frame itself and waits. The
 core lends the waiting thread's place to another one (since R78), and several guards take turns, so that slow sources
@@ -40,7 +41,8 @@ def readable(clip: vs.VideoNode) -> vs.VideoNode:
             more = "; later ones are not reported" if len(told) == _MOST_WARNINGS else ""
             core.log_message(
                 vs.MESSAGE_TYPE_WARNING,
-                f"interpolate: source frame {n} cannot be read, so scene changes and duplicates next to it are unknown ({cause}){more}",
+                f"interpolate: source frame {n} cannot be read, so scene changes and duplicates next to it are unknown "
+                f"({cause}){more}",
             )
         with template.get_frame(n) as empty:
             out = empty.copy()

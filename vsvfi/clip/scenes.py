@@ -1,8 +1,9 @@
-"""Where scenes are cut and frames repeated: facts about each step from one source frame to the next, as props of a 1x1 clip.
+"""Where scenes are cut and frames repeated: facts about each step from one source frame to the next, as props of a 1x1
+clip.
 
-Measured by VapourSynth's own filters on small copies of the frames; Python sees some numbers per frame. The facts about a step depend only on the
-frames from 4 before to 5 after it, never on what was asked earlier, so seeking gives the same answers. README.md explains the measures.
-Knows nothing of models, of time, or of what is done about a cut.
+Measured by VapourSynth's own filters on small copies of the frames; Python sees some numbers per frame. The facts about
+a step depend only on the frames from 4 before to 5 after it, never on what was asked earlier, so seeking gives the same
+answers. README.md explains the measures. Knows nothing of models, of time, or of what is done about a cut.
 """
 
 from __future__ import annotations
@@ -32,10 +33,18 @@ BEFORE, AFTER = 4, 5
 """The step from k to k + 1 is judged by frames k - BEFORE .. k + AFTER: a flash of up to 4 frames is seen to pass."""
 
 _NEXT, _PREVIOUS = "_SceneChangeNext", "_SceneChangePrev"
-_MEAN, _ENERGY, _CHANGE, _POOLED, _FULL = "_vsvfi_mean", "_vsvfi_energy", "_vsvfi_change", "_vsvfi_pooled", "_vsvfi_full"
+_MEAN, _ENERGY, _CHANGE, _POOLED, _FULL = (
+    "_vsvfi_mean",
+    "_vsvfi_energy",
+    "_vsvfi_change",
+    "_vsvfi_pooled",
+    "_vsvfi_full",
+)
 
 _WIDTH, _HEIGHT = 64, 24
-"""Cuts are measured on the middle two thirds of the height at this size: without the bars of wide films and without subtitles."""
+"""Cuts are measured on the middle two thirds of the height at this size: without the bars of wide films and without
+subtitles.
+"""
 
 _CHROMA_GAIN = 2.0
 _CODE = 1 / 255
@@ -46,14 +55,15 @@ _WHITE_NOISE = {2: 0.31, 4: 0.17}
 
 
 def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates: bool = True) -> vs.VideoNode:
-    """A 1x1 clip as long as `clip` with the facts about the step from frame k to k + 1 in frame k; decode its frames with `read`.
+    """A 1x1 clip as long as `clip` with the facts about the step from frame k to k + 1 in frame k; decode its frames
+    with `read`.
 
     Frames of `readable.readable(clip)` that could not be had count as frames about which nothing is known.
 
     Args:
         clip: constant format and size: Gray, YUV or RGB, 8 to 16 bit, half or float.
-        scene: "auto" (what the source's props say, own measure where they say nothing), "props" (only props), "off" (never a cut).
-        threshold: score above which a step is a cut; smaller finds more. None for DEFAULT_THRESHOLD.
+        scene: "auto" (what the source's props say, own measure where they say nothing), "props" (only props), "off"
+        (never a cut). threshold: score above which a step is a cut; smaller finds more. None for DEFAULT_THRESHOLD.
         duplicates: False spares the measure; no step is then a duplicate.
 
     Raises:
@@ -83,7 +93,9 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
         score = _score(around, n) if scene == "auto" and n < last else 0.0
         cut = n < last and (score > limit if stated is None else stated)
         compared = n in around and n + 1 in around
-        duplicate = duplicates and compared and _is_duplicate(frames[-1].props, around[n], around[n + 1], _WHITE_NOISE[factor])
+        duplicate = (
+            duplicates and compared and _is_duplicate(frames[-1].props, around[n], around[n + 1], _WHITE_NOISE[factor])
+        )
         return score, cut, duplicate
 
     warn = once(vs.MESSAGE_TYPE_WARNING)
@@ -103,7 +115,8 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
         return out
 
     return blank.std.ModifyFrame(
-        [blank, said, _shifted(said, 1), *(_shifted(statistics, offset) for offset in window), *differences], reporting(judge, "source frame")
+        [blank, said, _shifted(said, 1), *(_shifted(statistics, offset) for offset in window), *differences],
+        reporting(judge, "source frame"),
     )
 
 
@@ -112,11 +125,14 @@ def read(frame: vs.VideoFrame) -> Facts:
     return Facts(cut=bool(frame.props[CUT]), duplicate=bool(frame.props[DUPLICATE]))
 
 
-# --- the graph ------------------------------------------------------------------------------------------------------------------------------
+# --- the graph
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
-    """Frame n of the result is frame n + offset; outside of the clip it is the nearest frame (or a near one: judges ignore those)."""
+    """Frame n of the result is frame n + offset; outside of the clip it is the nearest frame (or a near one: judges
+    ignore those).
+    """
     if offset >= 0:
         # Requests past the end are answered with the last frame.
         return clip.std.Trim(first=min(offset, clip.num_frames - 1))
@@ -125,7 +141,9 @@ def _shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
 
 
 def _pooled(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
-    """The picture `factor` times smaller, in float, chroma as large as luma. Without props, so that none can confuse the resizer."""
+    """The picture `factor` times smaller, in float, chroma as large as luma. Without props, so that none can confuse
+    the resizer.
+    """
     family = clip.format.color_family
     plain, width, height = clip.std.RemoveFrameProps(), max(1, clip.width // factor), max(1, clip.height // factor)
     if family == vs.GRAY:
@@ -136,7 +154,9 @@ def _pooled(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
 
 
 def _statistics(pooled: vs.VideoNode) -> vs.VideoNode:
-    """Props with the means of frame k's planes, its mean square, and the mean squared differences from frames k + 1 .. k + AFTER."""
+    """Props with the means of frame k's planes, its mean square, and the mean squared differences from frames k + 1 ..
+    k + AFTER.
+    """
     small = pooled.resize.Bilinear(_WIDTH, _HEIGHT, src_top=pooled.height / 6, src_height=pooled.height * 2 / 3)
     for plane in range(pooled.format.num_planes):
         small = small.std.PlaneStats(plane=plane, prop=f"{_MEAN}{plane}")
@@ -145,13 +165,17 @@ def _statistics(pooled: vs.VideoNode) -> vs.VideoNode:
         small = vs.core.std.StackVertical(small.std.SplitPlanes())
     measured = small.std.Expr("x dup *").std.PlaneStats(prop=_ENERGY)
     for distance in range(1, AFTER + 1):
-        change = vs.core.std.Expr([small, _shifted(small, distance)], "x y - dup *").std.PlaneStats(prop=f"{_CHANGE}{distance}")
+        change = vs.core.std.Expr([small, _shifted(small, distance)], "x y - dup *").std.PlaneStats(
+            prop=f"{_CHANGE}{distance}"
+        )
         measured = measured.std.CopyFrameProps(change, props=[f"{_CHANGE}{distance}Average"])
     return measured
 
 
 def _differences(clip: vs.VideoNode, pooled: vs.VideoNode) -> vs.VideoNode:
-    """Props with mean and peak of the difference between frames k and k + 1: of luma (green of RGB) at full size, of every plane pooled."""
+    """Props with mean and peak of the difference between frames k and k + 1: of luma (green of RGB) at full size, of
+    every plane pooled.
+    """
     pair = vs.core.std.Expr([pooled, _shifted(pooled, 1)], "x y - abs")
     for plane in range(pooled.format.num_planes):
         pair = pair.std.PlaneStats(plane=plane, prop=f"{_POOLED}{plane}")
@@ -159,7 +183,8 @@ def _differences(clip: vs.VideoNode, pooled: vs.VideoNode) -> vs.VideoNode:
     return pair.std.CopyFrameProps(full, props=[f"{_FULL}Diff"])
 
 
-# --- the judges -----------------------------------------------------------------------------------------------------------------------------
+# --- the judges
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _stated(props: Mapping[str, object], following: Mapping[str, object]) -> bool | None:
@@ -193,7 +218,11 @@ class _Statistics:
         means = tuple(number(f"{_MEAN}{plane}") * gains[plane] for plane in range(planes))
         # The planes are stacked, an average over the stack is 1 / planes of the sum of their averages.
         variance = number(_ENERGY) * planes - sum(mean * mean for mean in means)
-        return cls(means, max(variance, 0.0), tuple(number(f"{_CHANGE}{distance}") * planes for distance in range(1, AFTER + 1)))
+        return cls(
+            means,
+            max(variance, 0.0),
+            tuple(number(f"{_CHANGE}{distance}") * planes for distance in range(1, AFTER + 1)),
+        )
 
 
 def _score(around: Mapping[int, _Statistics], k: int) -> float:
@@ -205,25 +234,32 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
     strongest = max((around[i].variance for i in range(k - 3, k + 5) if i in around), default=0.0)
 
     def apart(i: int, distance: int) -> tuple[float, float]:
-        """Squared difference of the means, and mean squared difference of what varies around them, of frames i and i + distance."""
+        """Squared difference of the means, and mean squared difference of what varies around them, of frames i and i +
+        distance.
+        """
         first, second = around[i], around[i + distance]
         level = sum((a - b) ** 2 for a, b in zip(first.means, second.means, strict=True))
         return level, max(first.changes[distance - 1] - level, 0.0)
 
     def step(i: int) -> float:
-        """How much of the picture changes from frame i to i + 1: 0 nothing, 1 unrelated pictures. -1 outside of the clip."""
+        """How much of the picture changes from frame i to i + 1: 0 nothing, 1 unrelated pictures. -1 outside of the
+        clip.
+        """
         if i not in around or i + 1 not in around:
             return -1.0
         level, varying = apart(i, 1)
         first, second = around[i].variance, around[i + 1].variance
-        # The last step of a fade changes all of what little is left: where one picture is nearly blank, compare with the strongest one nearby.
+        # The last step of a fade changes all of what little is left: where one picture is nearly blank, compare with
+        # the strongest one nearby.
         blank = 1 - min(first, second) / max(first, second, 1e-9)
         # Brightness and colour of the whole picture count little, and small steps of them hardly at all.
         shift = 0.05 * level * level / (level + 0.05)
         return min((varying + shift) / (max(first + second, blank * strongest) + shift + 1e-4), 1.0)
 
     def unlike(i: int, distance: int) -> float:
-        """How little frame i + distance shows what frame i shows, whatever their contrast: 0 the same thing, 1 another. 1 outside of the clip."""
+        """How little frame i + distance shows what frame i shows, whatever their contrast: 0 the same thing, 1 another.
+        1 outside of the clip.
+        """
         if i not in around or i + distance not in around:
             return 1.0
         level, varying = apart(i, distance)
@@ -266,14 +302,20 @@ def _is_duplicate(props: Mapping[str, object], first: _Statistics, second: _Stat
         white_noise: what pooling leaves of white noise.
     """
     planes = range(len(first.means))
-    means, peaks = ([float(cast(float, props[f"{_POOLED}{plane}{what}"])) for plane in planes] for what in ("Average", "Max"))
+    means, peaks = (
+        [float(cast(float, props[f"{_POOLED}{plane}{what}"])) for plane in planes] for what in ("Average", "Max")
+    )
     if max(means) <= 0.4 * _CODE and max(peaks) <= 2 * _CODE:
         return True
-    # Noise: small everywhere and nowhere much more than elsewhere, of both signs, and mostly gone when pooled. Motion is none of these.
-    # Chroma that is stored smaller is pooled less, so more of its noise is left.
+    # Noise: small everywhere and nowhere much more than elsewhere, of both signs, and mostly gone when pooled. Motion
+    # is none of these. Chroma that is stored smaller is pooled less, so more of its noise is left.
     gains = (1.0, 0.5, 0.5)
     grainy = means[0] <= 1.5 * white_noise * float(cast(float, props[f"{_FULL}Diff"]))
     small = max(mean * gain for mean, gain in zip(means, gains)) <= 1.5 * _CODE
-    even = all(peak * gain <= max(2 * _CODE, min(7 * mean * gain, 8 * _CODE)) for mean, peak, gain in zip(means, peaks, gains))
-    balanced = all(abs(a - b) <= max(0.25 * mean, 0.1 * _CODE) for a, b, mean in zip(first.means, second.means, means, strict=True))
+    even = all(
+        peak * gain <= max(2 * _CODE, min(7 * mean * gain, 8 * _CODE)) for mean, peak, gain in zip(means, peaks, gains)
+    )
+    balanced = all(
+        abs(a - b) <= max(0.25 * mean, 0.1 * _CODE) for a, b, mean in zip(first.means, second.means, means, strict=True)
+    )
     return grainy and small and even and balanced

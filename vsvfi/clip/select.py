@@ -1,8 +1,9 @@
-"""Source-aligned clips to output-aligned ones: frame n of the result is frame floor(n / factor) + offset of the source, clamped to its ends.
+"""Source-aligned clips to output-aligned ones: frame n of the result is frame floor(n / factor) + offset of the source,
+clamped to its ends.
 
-Simple ratios are one std.SelectEvery. Its memory grows with the ratio's numerator, so that other ratios use a short cycle slightly slower than the
-ratio: it falls behind the exact index by a drift that changes every `_LONGEST_CYCLE` frames at most, and is made up by starting the clip later.
-Clips of 2^31-1 frames cost nothing either way.
+Simple ratios are one std.SelectEvery. Its memory grows with the ratio's numerator, so that other ratios use a short
+cycle slightly slower than the ratio: it falls behind the exact index by a drift that changes every `_LONGEST_CYCLE`
+frames at most, and is made up by starting the clip later. Clips of 2^31-1 frames cost nothing either way.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class Selection:
         return clip.std.BlankClip(length=timeline.length, keep=True).std.FrameEval(reporting(pick), clip_src=clip)
 
     def choose(self, clip: vs.VideoNode, offsets: range, plan: vs.VideoNode, prop: str) -> vs.VideoNode:
-        """`clip` aligned to the output at the source frame that `plan` names in `prop`, which lies within `offsets` of the current one."""
+        """`clip` aligned to the output at the source frame that `plan` names in `prop`, which lies within `offsets` of
+        the current one.
+        """
         nodes = {offset: self.aligned(clip, offset) for offset in offsets}
         if len(nodes) == 1:
             return next(iter(nodes.values()))
@@ -72,7 +75,10 @@ class Selection:
         if ceil(clip.num_frames / self._step) <= LARGEST_LENGTH:
             return self._select(clip)
         whole = LARGEST_LENGTH // len(self._offsets)
-        head, rest = self._select(clip.std.Trim(length=whole * self._cycle)), LARGEST_LENGTH - whole * len(self._offsets)
+        head, rest = (
+            self._select(clip.std.Trim(length=whole * self._cycle)),
+            LARGEST_LENGTH - whole * len(self._offsets),
+        )
         if rest == 0:
             return head
         following = clip.std.Trim(first=whole * self._cycle)

@@ -54,7 +54,8 @@ def _leave() -> None:
 
 
 def _redirect() -> int | None:
-    """Point file descriptor 1 to stderr; returns a copy of what it was, or None where there is no stdout or no stderr."""
+    """Point file descriptor 1 to stderr; returns a copy of what it was, or None where there is no stdout or no
+    stderr."""
     try:
         kept = os.dup(1)
     except OSError:
@@ -70,7 +71,9 @@ def _redirect() -> int | None:
 
 
 def _flush() -> None:
-    """Empty Python's and the C library's buffer: both are full when stdout is a pipe, and the host writes to the same one."""
+    """Empty Python's and the C library's buffer: both are full when stdout is a pipe, and the host writes to the same
+    one.
+    """
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     with contextlib.suppress(OSError, AttributeError, ValueError):

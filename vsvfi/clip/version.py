@@ -18,7 +18,9 @@ def check_version() -> None:
     """
     found = _release()
     if found is not None and found < MINIMUM:
-        raise UnsupportedVersionError("VapourSynth", f"R{found}", f"R{MINIMUM}", f"pip install -U 'vapoursynth>={MINIMUM}'")
+        raise UnsupportedVersionError(
+            "VapourSynth", f"R{found}", f"R{MINIMUM}", f"pip install -U 'vapoursynth>={MINIMUM}'"
+        )
 
 
 def _release() -> int | None:

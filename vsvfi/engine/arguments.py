@@ -27,7 +27,9 @@ def check_images(first: object, second: object) -> tuple[Tensor, Tensor]:
         rule = f"must have the shape of first, {tuple(images[0].shape)}"
         raise ArgumentError("second", tuple(images[1].shape), rule, "resize one of them first")
     for argument, image in zip(("first", "second"), images):
-        low, high = (float(bound) for bound in torch.aminmax(image if image.element_size() > 1 else image.to(torch.float32)))
+        low, high = (
+            float(bound) for bound in torch.aminmax(image if image.element_size() > 1 else image.to(torch.float32))
+        )
         if not LOWEST <= low <= high <= HIGHEST:  # also NaN
             raise ArgumentError(
                 argument,

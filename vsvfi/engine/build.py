@@ -1,4 +1,5 @@
-"""From a model's name to a network that is ready to run: registry, weights, strict load, device, precision. And `Model`, the plain call.
+"""From a model's name to a network that is ready to run: registry, weights, strict load, device, precision. And
+`Model`, the plain call.
 
 Knows no clip and keeps nothing between calls but what a `Model` holds.
 """
@@ -55,7 +56,13 @@ class Blueprint:
         Raises:
             ArgumentError: the family does not take this scale or these options.
         """
-        return self.family.setup(width, height, check_scale(self.family, scale, width, height), check_options(self.family, dict(options)), self.variant)
+        return self.family.setup(
+            width,
+            height,
+            check_scale(self.family, scale, width, height),
+            check_options(self.family, dict(options)),
+            self.variant,
+        )
 
     def needs(self, width: int, height: int, dtype: torch.dtype, pictures: int = 1) -> int:
         """Bytes that so many pictures at a time take with the weights; 0 for families that take too little to ask."""
@@ -65,7 +72,9 @@ class Blueprint:
         weights = sum(tensor.numel() for tensor in self.state.values()) * dtype.itemsize
         return weights + pictures * estimate(width, height, dtype.itemsize)
 
-    def check_memory(self, width: int, height: int, device: torch.device, dtype: torch.dtype, pictures: int = 1) -> None:
+    def check_memory(
+        self, width: int, height: int, device: torch.device, dtype: torch.dtype, pictures: int = 1
+    ) -> None:
         """Refuse what cannot fit on the device, before minutes of work end in a lack of memory.
 
         Raises:
@@ -73,10 +82,13 @@ class Blueprint:
         """
         needed, there = self.needs(width, height, dtype, pictures), memory(device)
         if needed > there:
-            together = f"{pictures} pictures of {width}x{height} at a time take" if pictures > 1 else f"{width}x{height} takes"
+            together = (
+                f"{pictures} pictures of {width}x{height} at a time take" if pictures > 1 else f"{width}x{height} takes"
+            )
             takes, has = (f"{size / 2**30:.1f} GiB" for size in (needed, there))
             raise ClipError(
-                f"{together} {self.family.title} about {takes} in {str(dtype).removeprefix('torch.')}, {describe(device)} has {has}",
+                f"{together} {self.family.title} about {takes} in {str(dtype).removeprefix('torch.')}, "
+                f"{describe(device)} has {has}",
                 "use a smaller picture, fewer at a time (streams=1), precision='fp16' on a GPU, or another model",
             )
 
@@ -99,7 +111,9 @@ class Blueprint:
         for key, tensor in self.state.items():
             kept = key.startswith(network.full_precision) or not tensor.is_floating_point()
             state[key] = tensor.to(device, tensor.dtype if kept else dtype)
-        network.load_state_dict(state, strict=True, assign=True)  # in float32 on the CPU these are the very tensors of the blueprint
+        network.load_state_dict(
+            state, strict=True, assign=True
+        )  # in float32 on the CPU these are the very tensors of the blueprint
         network = network.requires_grad_(False).eval().to(device=device)
         with inference(device):
             network.prepare_operators()
@@ -114,7 +128,8 @@ def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) ->
         weights: a checkpoint to use instead of the published one: a file, or a state dict under the published keys.
 
     Raises:
-        UnknownModelError, MissingWeightsError, DownloadError, DamagedWeightsError, ForeignWeightsError: see `vsvfi.errors`.
+        UnknownModelError, MissingWeightsError, DownloadError, DamagedWeightsError, ForeignWeightsError: see
+        `vsvfi.errors`.
     """
     family, variant = find(name)
     if isinstance(weights, Mapping):
@@ -147,7 +162,9 @@ def read_model(name: str, weights: Path | Mapping[str, Tensor] | None = None) ->
 def _own(tensor: Tensor) -> Tensor:
     """A copy that follows neither the file nor the caller's tensor: float32, channels last, as networks use it."""
     layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
-    return tensor.to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True, memory_format=layout)
+    return tensor.to(
+        "cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True, memory_format=layout
+    )
 
 
 def _construct(family: Family, variant: Variant, setup: Setup) -> AnyInterpolator:
@@ -175,7 +192,9 @@ class _Construction(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = dict(named or {})
         tensor = arguments[0] if arguments else named.get("tensor")
-        if isinstance(tensor, nn.Parameter) and (function in _FILLS or getattr(function, "__module__", None) == nn.init.__name__):
+        if isinstance(tensor, nn.Parameter) and (
+            function in _FILLS or getattr(function, "__module__", None) == nn.init.__name__
+        ):
             return tensor
         if function in _FLOAT_FACTORIES and named.get("dtype") is None:
             named["dtype"] = torch.float32
@@ -185,9 +204,18 @@ class _Construction(TorchFunctionMode):
 
 
 class Model:
-    """A model as a plain function of two images: `model(first, second, t)`. Pads and crops itself; remembers nothing between calls."""
+    """A model as a plain function of two images: `model(first, second, t)`. Pads and crops itself; remembers nothing
+    between calls.
+    """
 
-    def __init__(self, blueprint: Blueprint, device: torch.device, dtype: torch.dtype, scale: Fraction | None, options: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        device: torch.device,
+        dtype: torch.dtype,
+        scale: Fraction | None,
+        options: Mapping[str, object],
+    ) -> None:
         self.name = blueprint.variant.name
         self.device = device
         self.dtype = dtype
@@ -201,10 +229,12 @@ class Model:
         """The picture at time t between two images.
 
         Args:
-            first: [B, 3, H, W] or [3, H, W] RGB in [0, 1], any size, any device, any floating type. Values from -1 to 2 are taken, as they come
+            first: [B, 3, H, W] or [3, H, W] RGB in [0, 1], any size, any device, any floating type. Values from -1 to 2
+            are taken, as they come
                 from YUV of any codes and from resampling; others, such as 0..255, and NaN are refused.
             second: the same shape.
-            t: a number in [0, 1], or [B] of them; 0 is `first`, 1 is `second`. The network is asked at exactly this time, also where its weights
+            t: a number in [0, 1], or [B] of them; 0 is `first`, 1 is `second`. The network is asked at exactly this
+            time, also where its weights
                 know only t = 1/2 (see `list_models()`); `interpolate()` reaches other times of such models by halving.
             inputs: further tensors, where the family takes any.
 
@@ -212,8 +242,8 @@ class Model:
             The shape, device and type of `first`, in [0, 1].
 
         Raises:
-            ArgumentError: wrong shapes or values, a time outside [0, 1], an unknown input, or a time that the network cannot be asked at.
-            ClipError: pictures so large that they cannot fit on the device.
+            ArgumentError: wrong shapes or values, a time outside [0, 1], an unknown input, or a time that the network
+            cannot be asked at. ClipError: pictures so large that they cannot fit on the device.
         """
         images = check_images(first, second)
         batch, _, height, width = images[0].shape
@@ -224,7 +254,10 @@ class Model:
         padding = Padding.of(setup, width, height)
         with inference(self.device):
             network = self._network(setup)
-            padded = (padding.pad(image.to(self.device, torch.float32)).contiguous(memory_format=torch.channels_last) for image in images)
+            padded = (
+                padding.pad(image.to(self.device, torch.float32)).contiguous(memory_format=torch.channels_last)
+                for image in images
+            )
             moved = {name: tensor.to(self.device) for name, tensor in further.items()}
             result = padding.crop(network(*padded, times.to(self.device), **moved))
         result = result.to(images[0].device, images[0].dtype).clone(memory_format=torch.contiguous_format)
@@ -249,10 +282,12 @@ def load_model(
 
     Args:
         name: see `list_models()`.
-        weights: a checkpoint file, or a state dict under the published checkpoint's own keys; None for the published (or packaged) weights,
+        weights: a checkpoint file, or a state dict under the published checkpoint's own keys; None for the published
+        (or packaged) weights,
             which are fetched first if need be.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a torch.device.
-        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it; else fp32),
+        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it;
+        else fp32),
             "fp32", "fp16" or "bf16".
         scale: resolution of the motion estimation; None chooses by the family's rule for the size of each call.
         options: what only one family has.

@@ -1,4 +1,5 @@
-"""A least-recently-used cache bounded by bytes, with one computation per key however many threads ask. Knows no model."""
+"""A least-recently-used cache bounded by bytes, with one computation per key however many threads ask. Knows
+no model."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ class Statistics:
 class _Flight[V]:
     """A computation under way; threads that want its value wait for `done`.
 
-    `value` holds one value if there was no error. The error is not kept: its traceback holds the frame that holds the flight,
-    and with it everything that the failed computation had made.
+    `value` holds one value if there was no error. The error is not kept: its traceback holds the frame that holds the
+    flight, and with it everything that the failed computation had made.
     """
 
     done: threading.Event = field(default_factory=threading.Event)
@@ -52,8 +53,8 @@ class Cache[K: Hashable, V]:
     def get(self, key: K, compute: Callable[[], V]) -> V:
         """The value of `key`, computed by this thread if nobody holds or computes it.
 
-        What `compute` (or measuring its value) raises is raised here and nothing is held; whoever waited for it computes the
-        value for themselves.
+        What `compute` (or measuring its value) raises is raised here and nothing is held; whoever waited for it
+        computes the value for themselves.
         """
         while True:
             with self._lock:

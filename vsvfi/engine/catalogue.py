@@ -1,4 +1,6 @@
-"""Every model a user can name, with what it takes to decide for one. Looks at files, never at the network or inside a file; torch-free."""
+"""Every model a user can name, with what it takes to decide for one. Looks at files, never at the network or inside a
+file; torch-free.
+"""
 
 from __future__ import annotations
 

@@ -34,11 +34,17 @@ def resolve_device(name: str) -> torch.device:
     count = _count(device.type)
     if not count:
         raise DeviceError(
-            name, f"torch {torch.__version__} sees no {device.type} device here", "use device='cpu', or install a torch build and a driver for it"
+            name,
+            f"torch {torch.__version__} sees no {device.type} device here",
+            "use device='cpu', or install a torch build and a driver for it",
         )
     index = device.index or 0
     if index >= count:
-        raise DeviceError(name, f"there are {count} {device.type} devices, numbered from 0", f"use {device.type}:0 to {device.type}:{count - 1}")
+        raise DeviceError(
+            name,
+            f"there are {count} {device.type} devices, numbered from 0",
+            f"use {device.type}:0 to {device.type}:{count - 1}",
+        )
     return torch.device(device.type, index)
 
 
@@ -51,31 +57,43 @@ def _count(kind: str) -> int:
 
 
 def resolve_precision(precision: Precision, device: torch.device, *, half: bool, bfloat: bool = False) -> torch.dtype:
-    """The type to compute in: "auto" is fp16 on CUDA and XPU where the model allows it (`half`), bf16 on a CPU that multiplies it where the model's
-    pictures are as good in it (`bfloat`), fp32 elsewhere.
+    """The type to compute in: "auto" is fp16 on CUDA and XPU where the model allows it (`half`), bf16 on a CPU that
+    multiplies it where the model's pictures are as good in it (`bfloat`), fp32 elsewhere.
 
     Raises:
-        ArgumentError: fp16 on the CPU, which has no fast or complete half arithmetic, or on a model that does not hold its tolerance in it.
+        ArgumentError: fp16 on the CPU, which has no fast or complete half arithmetic, or on a model that does not hold
+        its tolerance in it.
     """
     if precision == "auto":
         if device.type == "cpu":
             return torch.bfloat16 if bfloat and multiplies_bfloat16() else torch.float32
         return torch.float16 if half and device.type in ("cuda", "xpu") else torch.float32
     if precision == "fp16" and device.type == "cpu":
-        raise ArgumentError("precision", precision, "the CPU computes half precision slowly and incompletely", "use 'bf16' or 'fp32' on the CPU")
+        raise ArgumentError(
+            "precision",
+            precision,
+            "the CPU computes half precision slowly and incompletely",
+            "use 'bf16' or 'fp32' on the CPU",
+        )
     if precision == "fp16" and not half:
-        raise ArgumentError("precision", precision, "this model does not hold its tolerance in fp16", "use 'fp32' or 'bf16'")
+        raise ArgumentError(
+            "precision", precision, "this model does not hold its tolerance in fp16", "use 'fp32' or 'bf16'"
+        )
     return _DTYPES[precision]
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU has instructions for products of bfloat16 (AMX, or AVX-512 BF16), without which it is slower than fp32."""
+    """Whether this CPU has instructions for products of bfloat16 (AMX, or AVX-512 BF16), without which it is slower
+    than fp32.
+    """
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def default_cache(device: torch.device) -> int:
-    """Bytes the caches may hold if nobody says otherwise: a third of a GPU's memory, an eighth of the machine's (at most 8 GiB) on the CPU."""
+    """Bytes the caches may hold if nobody says otherwise: a third of a GPU's memory, an eighth of the machine's (at
+    most 8 GiB) on the CPU.
+    """
     return memory(device) // 3 if device.type == "cuda" else min(8 * _GIB, _physical_memory() // 8)
 
 
@@ -96,8 +114,8 @@ def _physical_memory() -> int:
 def default_streams(device: torch.device) -> int:
     """How many frames to compute at the same time if nobody says otherwise: 2, where there are threads for them.
 
-    On a GPU copies overlap computing. On a CPU two frames on half of its threads each take little more time than one on all of them, which mostly wait for
-    each other in a small network.
+    On a GPU copies overlap computing. On a CPU two frames on half of its threads each take little more time than one on
+    all of them, which mostly wait for each other in a small network.
     """
     return min(2, torch.get_num_threads()) if device.type == "cpu" else 2
 

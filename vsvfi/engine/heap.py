@@ -1,10 +1,10 @@
 """Tune glibc's malloc so that memory freed by one frame is reused by the next; nothing happens with other C libraries.
 
-By itself glibc gives large blocks back to the system as soon as they are free. A network asks for the same sizes again in
-every frame, and the system hands them out page by page, each filled with zeros: a tenth of a small network's time. Kept pages
-are given back when the last user has gone. All threads share one heap: a heap for each thread keeps free memory of its own,
-which added up over thousands of frames. The settings hold for the whole process, so they are changed inside vspipe, and in
-other programs only where VSVFI_MALLOC=keep is set.
+By itself glibc gives large blocks back to the system as soon as they are free. A network asks for the same sizes again
+in every frame, and the system hands them out page by page, each filled with zeros: a tenth of a small network's time.
+Kept pages are given back when the last user has gone. All threads share one heap: a heap for each thread keeps free
+memory of its own, which added up over thousands of frames. The settings hold for the whole process, so they are changed
+inside vspipe, and in other programs only where VSVFI_MALLOC=keep is set.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path
 from vsvfi.errors import ArgumentError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-"""Parameters of mallopt: how much may be free at the end of the heap, from which size on a block is mapped separately, and
-how many heaps threads may be spread over."""
+"""Parameters of mallopt: how much may be free at the end of the heap, from which size on a block is mapped separately,
+and how many heaps threads may be spread over.
+"""
 _LARGE, _LARGEST_EVERYWHERE = 1 << 30, 32 << 20
 """Of a block of the heap, in bytes: what newer versions take, and what all take."""
 _USUAL = 128 << 10
@@ -35,14 +36,17 @@ _changed = False
 
 
 def wanted() -> bool:
-    """Whether this process may be changed: inside vspipe, which renders and ends; elsewhere only if VSVFI_MALLOC says "keep".
+    """Whether this process may be changed: inside vspipe, which renders and ends; elsewhere only if VSVFI_MALLOC says
+    "keep".
 
     Raises:
         ArgumentError: VSVFI_MALLOC is neither "keep" nor "system".
     """
     value = os.environ.get(VARIABLE, "").strip()
     if value not in ("", "keep", "system"):
-        raise ArgumentError(VARIABLE, value, "must be 'keep' or 'system'", "unset it to keep freed memory inside vspipe only")
+        raise ArgumentError(
+            VARIABLE, value, "must be 'keep' or 'system'", "unset it to keep freed memory inside vspipe only"
+        )
     return value == "keep" or (not value and _in_vspipe())
 
 

@@ -45,7 +45,9 @@ type Excess = tuple[Tensor | None, Tensor | None]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A picture on the source axis: source frame `first` (t = 0), or what was interpolated at t between two source frames."""
+    """A picture on the source axis: source frame `first` (t = 0), or what was interpolated at t between two source
+    frames.
+    """
 
     first: int
     second: int
@@ -62,7 +64,9 @@ class Encoded:
     """What is remembered of one picture."""
 
     frame: Any  # the family's own Frame
-    excess: Tensor | None  # [1, 3, H, W]: what lay outside [0, 1] (super-white, super-black, highlights), unpadded; None where nothing did
+    excess: (
+        Tensor | None
+    )  # [1, 3, H, W]: what lay outside [0, 1] (super-white, super-black, highlights), unpadded; None where nothing did
     image: Tensor  # [1, 3, H, W] in [0, 1], padded
 
 
@@ -108,19 +112,25 @@ class Lane:
         self.padding = padding
         self.halving = halving
         self.io_dtype = io_dtype
-        self.frames: Cache[Position, Encoded] = Cache(budget // 3, tensor_bytes, None if entries is None else 2 * entries)
-        # A level of midpoints that were made together is held until the last of them was asked for: below that they would all be made again for each.
+        self.frames: Cache[Position, Encoded] = Cache(
+            budget // 3, tensor_bytes, None if entries is None else 2 * entries
+        )
+        # A level of midpoints that were made together is held until the last of them was asked for: below that they
+        # would all be made again for each.
         height, width = padding.top + padding.height + padding.bottom, padding.left + padding.width + padding.right
         level = 2**together // 2 * 3 * height * width * 4
         self.together = together if level * workers <= budget // 4 else 0
         held = level * workers if self.together else 0
         self.levels: Cache[tuple[int, int, int], list[Tensor]] = Cache(held, tensor_bytes, 2 * workers)
-        self.pairs: Cache[tuple[Position, Position], Prepared] = Cache(budget - budget // 3 - held, tensor_bytes, entries)
+        self.pairs: Cache[tuple[Position, Position], Prepared] = Cache(
+            budget - budget // 3 - held, tensor_bytes, entries
+        )
         self.syntheses = 0
         self._count = threading.Lock()
         self._transfers = threading.local()
         if device.type == "cpu":
-            # Each worker its share of the machine, whatever the others do: results must not depend on how many are busy.
+            # Each worker its share of the machine, whatever the others do: results must not depend on how many are
+            # busy.
             share = max(1, torch.get_num_threads() // workers)
             prepare, borrowed = functools.partial(limit_threads, share), functools.partial(limited_threads, share)
             self._workers = Workers(workers, f"vsvfi-{device}", prepare, borrowed)
@@ -186,7 +196,9 @@ class Lane:
         known = self.frames.peek(goal) if self.halving else None
         picture, excess = self._interpolate(goal, request.load) if known is None else (known.image, (None, None))
         if self.halving:  # its ends may have been midpoints
-            excess = self._excess((Position(blend.first, blend.first), Position(blend.second, blend.second)), request.load)
+            excess = self._excess(
+                (Position(blend.first, blend.first), Position(blend.second, blend.second)), request.load
+            )
         result = self.padding.crop(picture)
         for weight, outside in zip((1 - float(blend.t), float(blend.t)), excess, strict=True):
             if outside is not None:
@@ -194,17 +206,21 @@ class Lane:
         return self._transfer().download(result, self.io_dtype)[0]
 
     def _interpolate(self, goal: Position, load: Load) -> tuple[Tensor, Excess]:
-        """The padded picture at a position between two source frames, [1, 3, H, W], and the excess of the pair it was made from.
+        """The padded picture at a position between two source frames, [1, 3, H, W], and the excess of the pair it was
+        made from.
 
-        A model that only halves gets there through midpoints; it may make all of a level at once. Which are made together depends on the factor of the clip
-        alone, not on what happens to be asked at the same time: a batch of another size can have other last bits.
+        A model that only halves gets there through midpoints; it may make all of a level at once. Which are made
+        together depends on the factor of the clip alone, not on what happens to be asked at the same time: a batch of
+        another size can have other last bits.
         """
         steps = goal.t.denominator
         if not self.halving or not 2 < steps <= 2**self.together:
             ((picture, excess),) = self._synthesised([goal], load)
             return picture, excess
         level = [Position(goal.first, goal.second, Fraction(step, steps)) for step in range(1, steps, 2)]
-        made = self.levels.get((goal.first, goal.second, steps), lambda: [picture for picture, _ in self._synthesised(level, load)])
+        made = self.levels.get(
+            (goal.first, goal.second, steps), lambda: [picture for picture, _ in self._synthesised(level, load)]
+        )
         return made[goal.t.numerator // 2], (None, None)
 
     def _synthesised(self, goals: Sequence[Position], load: Load) -> list[tuple[Tensor, Excess]]:

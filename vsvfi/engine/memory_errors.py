@@ -7,7 +7,9 @@ import errno
 import torch
 
 _WINDOWS = frozenset({8, 14, 1453, 1455})
-"""ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_WORKING_SET_QUOTA, ERROR_COMMITMENT_LIMIT (the paging file is too small)."""
+"""ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_WORKING_SET_QUOTA, ERROR_COMMITMENT_LIMIT (the paging file is too
+small).
+"""
 
 _TEXTS = (
     "out of memory",  # CUDA, HIP, XPU and MPS in torch; the CUDA driver; CuPy ("Out of memory allocating")

@@ -37,7 +37,8 @@ class Padding:
         return bool(self.left or self.right or self.top or self.bottom)
 
     def pad(self, image: Tensor) -> Tensor:
-        """[B, C, height, width] -> [B, C, padded height, padded width]; the same tensor where nothing is to be added."""
+        """[B, C, height, width] -> [B, C, padded height, padded width]; the same tensor where nothing is to be
+        added."""
         if not self.needed:
             return image
         sides = (self.left, self.right, self.top, self.bottom)

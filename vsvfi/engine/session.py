@@ -1,6 +1,7 @@
 """Spread blended frames over devices: the engine's face. Thread-safe.
 
-Knows no clip and no format: whoever asks passes a function that fills a buffer with source frame k, and one that takes the result.
+Knows no clip and no format: whoever asks passes a function that fills a buffer with source frame k, and one that takes
+the result.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ class Session:
 
     Args:
         blueprint: the model and its weights.
-        devices: each gets a network and caches of its own; pairs are spread over them, so a frame between pairs of two devices is encoded on both.
-        dtypes: what to compute in, per device.
+        devices: each gets a network and caches of its own; pairs are spread over them, so a frame between pairs of two
+        devices is encoded on both. dtypes: what to compute in, per device.
         size: (width, height) of the clip.
         scale: resolution of the motion estimation, None for the family's choice.
         options: the family's options.
         workers: frames computed at the same time, per device.
-        cache: bytes for the caches of each device, or None for the device's default and no more entries than sequential playback needs.
-        io_dtype: type in which frames are loaded and delivered: float32 or float16.
-        together: levels of halving whose midpoints are all wanted (`plan.midpoints.whole_levels`), for models that gain by making a level at once.
+        cache: bytes for the caches of each device, or None for the device's default and no more entries than sequential
+        playback needs. io_dtype: type in which frames are loaded and delivered: float32 or float16.
+        together: levels of halving whose midpoints are all wanted (`plan.midpoints.whole_levels`), for models that gain
+        by making a level at once.
 
     Raises:
         ClipError: the device has too little memory for pictures of this size.
@@ -99,8 +101,13 @@ class Session:
         self._lanes[spread(blend.first, len(self._lanes))].run(Request(n, blend, load, deliver))
 
     def statistics(self) -> dict[str, int]:
-        """Counters over all devices: frames encoded, pairs prepared, pictures synthesised, cache hits, and bytes held now and at most."""
-        frames, pairs = [lane.frames.statistics() for lane in self._lanes], [lane.pairs.statistics() for lane in self._lanes]
+        """Counters over all devices: frames encoded, pairs prepared, pictures synthesised, cache hits, and bytes held
+        now and at most.
+        """
+        frames, pairs = (
+            [lane.frames.statistics() for lane in self._lanes],
+            [lane.pairs.statistics() for lane in self._lanes],
+        )
         both: list[Statistics] = frames + pairs + [lane.levels.statistics() for lane in self._lanes]
         return {
             "frames_encoded": sum(counted.computed for counted in frames),

@@ -1,7 +1,9 @@
-"""Keeps still what does not move: networks return an unchanged region only nearly unchanged, and "nearly" flickers between untouched source frames.
+"""Keeps still what does not move: networks return an unchanged region only nearly unchanged, and "nearly" flickers
+between untouched source frames.
 
-Knows no network. Where both pictures agree bit for bit over a neighbourhood, small deviations of the result are taken back; large ones stay, since something
-may pass through between the two (a ball over a plain wall is in neither picture at that place).
+Knows no network. Where both pictures agree bit for bit over a neighbourhood, small deviations of the result are taken
+back; large ones stay, since something may pass through between the two (a ball over a plain wall is in neither picture
+at that place).
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ RADIUS = 4
 """A pixel is still if everything up to this far from it is: nothing that agrees by chance counts."""
 
 TAKEN_BACK, KEPT = 12 / 255, 24 / 255
-"""Deviations up to the first vanish, those from the second on stay; between the two they fade in, so that no edge appears.
+"""Deviations up to the first vanish, those from the second on stay; between the two they fade in, so that no edge
+appears.
 
-The packaged network was seen to be up to 8 codes off on still hard edges (and 14 on single pixels of white noise of a contrast that no camera gives).
-The price: something that is in neither picture at this place (it passes through between them) and differs by less from an otherwise bit-identical ground
-is not shown either.
+The packaged network was seen to be up to 8 codes off on still hard edges (and 14 on single pixels of white noise of a
+contrast that no camera gives). The price: something that is in neither picture at this place (it passes through between
+them) and differs by less from an otherwise bit-identical ground is not shown either.
 """
 
 

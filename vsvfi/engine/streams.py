@@ -1,4 +1,5 @@
-"""Moves images between the host and a device beside the computation: staging buffers, upload and download streams. On the CPU nothing has to move.
+"""Moves images between the host and a device beside the computation: staging buffers, upload and download streams. On
+the CPU nothing has to move.
 
 Knows no model. One object belongs to one worker thread; its buffers are reused from call to call.
 """
@@ -12,8 +13,9 @@ from torch import Tensor
 class Transfers:
     """Host <-> device copies of one worker thread.
 
-    On CUDA: pinned staging buffers made once, an upload and a download stream of its own, ordered against the computation by events, so that
-    the copies of one frame overlap the computation of another thread's. Elsewhere: plain copies, and none at all on the CPU.
+    On CUDA: pinned staging buffers made once, an upload and a download stream of its own, ordered against the
+    computation by events, so that the copies of one frame overlap the computation of another thread's. Elsewhere: plain
+    copies, and none at all on the CPU.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -24,7 +26,9 @@ class Transfers:
         self._streams = (_stream(device), _stream(device)) if device.type == "cuda" else None
 
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Where to write an image before `upload`: the reused pinned buffer on CUDA, a new tensor elsewhere (there it becomes the image itself)."""
+        """Where to write an image before `upload`: the reused pinned buffer on CUDA, a new tensor elsewhere (there it
+        becomes the image itself).
+        """
         if self._streams is None:
             return torch.empty(shape, dtype=dtype, device="cpu")
         if self._staged is not None:

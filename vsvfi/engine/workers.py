@@ -1,7 +1,8 @@
 """A bounded number of threads that run work for whoever waits for it.
 
-A thread that cannot be started costs nothing but speed: work runs on fewer threads, or on the caller's, and the next call
-tries again. An error belongs to the caller alone: nothing here keeps it, so what its frames held is free once it is handled.
+A thread that cannot be started costs nothing but speed: work runs on fewer threads, or on the caller's, and the next
+call tries again. An error belongs to the caller alone: nothing here keeps it, so what its frames held is free once it
+is handled.
 """
 
 from __future__ import annotations
@@ -123,7 +124,11 @@ class Workers:
         """Until the job is finished; does it here if there is no thread that could."""
         while True:
             with self._changed:
-                while not job.finished and not (self._closed and not job.started) and (job.started or not self._may_lend()):
+                while (
+                    not job.finished
+                    and not (self._closed and not job.started)
+                    and (job.started or not self._may_lend())
+                ):
                     self._changed.wait()
                 if job.finished:
                     return

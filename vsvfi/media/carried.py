@@ -1,4 +1,5 @@
-"""ffmpeg's maps, codecs and tags for everything that comes from the source file beside the picture; and what stays behind.
+"""ffmpeg's maps, codecs and tags for everything that comes from the source file beside the picture; and what stays
+behind.
 
 | source | Matroska | MP4, MOV | WebM, AVI, NUT |
 | --- | --- | --- | --- |
@@ -47,7 +48,11 @@ def kept(media: Media, form: str, kind: str) -> tuple[Stream, ...]:
 
 def left_behind(media: Media, form: str) -> list[str]:
     """Return names of the streams that a container does not take over."""
-    return [f"{stream.kind} stream {stream.index}{f' ({stream.codec})' if stream.codec else ''}" for stream in media.streams if not holds(form, stream)]
+    return [
+        f"{stream.kind} stream {stream.index}{f' ({stream.codec})' if stream.codec else ''}"
+        for stream in media.streams
+        if not holds(form, stream)
+    ]
 
 
 def carried(media: Media, form: str, beside: Mapping[int, str], folder: Path | None) -> list[str]:
@@ -92,7 +97,14 @@ def _covers(media: Media, form: str, attachments: int, folder: Path | None) -> l
     arguments: list[str] = []
     for number, stream in enumerate(kept(media, form, "cover")):
         if form != "matroska":
-            arguments += ["-map", f"1:{stream.index}", f"-c:v:{number + 1}", "copy", f"-disposition:v:{number + 1}", "attached_pic"]
+            arguments += [
+                "-map",
+                f"1:{stream.index}",
+                f"-c:v:{number + 1}",
+                "copy",
+                f"-disposition:v:{number + 1}",
+                "attached_pic",
+            ]
         elif folder is not None:
             ending, mime = _TYPES[stream.codec]
             name = f"cover{number or ''}.{ending}"

@@ -19,7 +19,8 @@ _SOUND = {
     "mov": _names("aac mp3 mp2 ac3 eac3 alac dts vorbis qdm2 qdmc amr_nb amr_wb gsm adpcm_ima_qt"),
     "webm": frozenset({"opus", "vorbis"}),
     "avi": _names(
-        "aac mp3 mp2 ac3 eac3 dts flac vorbis wmav1 wmav2 adpcm_ms adpcm_ima_wav pcm_u8 pcm_s16le pcm_s24le pcm_s32le pcm_f32le pcm_f64le pcm_alaw pcm_mulaw"
+        "aac mp3 mp2 ac3 eac3 dts flac vorbis wmav1 wmav2 adpcm_ms adpcm_ima_wav pcm_u8 pcm_s16le pcm_s24le pcm_s32le "
+        "pcm_f32le pcm_f64le pcm_alaw pcm_mulaw"
     ),
 }
 """Sound codecs that these containers hold; in mov also PCM."""
@@ -88,7 +89,8 @@ def sound_notes(form: str, codecs: Sequence[str]) -> list[str]:
     """Return a line for people per sound codec that cannot be copied."""
     unfit = sorted({codec for codec in codecs if not holds_sound(form, codec)})
     return [
-        f"{ENDINGS[form]} cannot hold {codec} sound, encoding it as {_substitute(form, codec).removeprefix('lib')}; write {keeping(codec)} to keep it as it is"
+        f"{ENDINGS[form]} cannot hold {codec} sound, encoding it as {_substitute(form, codec).removeprefix('lib')}; "
+        f"write {keeping(codec)} to keep it as it is"
         for codec in unfit
     ]
 

@@ -36,9 +36,13 @@ def parse(text: str, ffmpeg: str, encoder: str) -> list[str]:
     for name, value in zip(words[::2], [*words[1::2], None], strict=False):
         match = _NAME.fullmatch(name)
         if not match:
-            raise ArgumentError("encoder-args", name, "is not an option", 'write pairs: --encoder-args "-tune film -g 48"')
+            raise ArgumentError(
+                "encoder-args", name, "is not an option", 'write pairs: --encoder-args "-tune film -g 48"'
+            )
         if match[1] not in known:
-            raise ArgumentError("encoder-args", name, f"is not an option of {encoder}", f"see 'ffmpeg -h encoder={encoder}'")
+            raise ArgumentError(
+                "encoder-args", name, f"is not an option of {encoder}", f"see 'ffmpeg -h encoder={encoder}'"
+            )
         if value is None:
             raise ArgumentError("encoder-args", name, "has no value", "give one after it")
     return words
@@ -67,7 +71,9 @@ def merge(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
 def _help(ffmpeg: str, topic: str) -> str:
     """What `ffmpeg -h` says; nothing where it does not run."""
     try:
-        done = subprocess.run([ffmpeg, "-hide_banner", "-h", topic], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            [ffmpeg, "-hide_banner", "-h", topic], capture_output=True, stdin=subprocess.DEVNULL, check=False
+        )
     except OSError:
         return ""
     return done.stdout.decode(errors="replace")

@@ -1,6 +1,8 @@
-"""From the facts of a clip to ffmpeg's arguments: colour tags, aspect ratio, HDR metadata, the encoder, and the streams taken over from the source file.
+"""From the facts of a clip to ffmpeg's arguments: colour tags, aspect ratio, HDR metadata, the encoder, and the streams
+taken over from the source file.
 
-Pure: starts nothing and reads no file. The tags are set on the frames (`setparams`), never as output options that could make ffmpeg convert.
+Pure: starts nothing and reads no file. The tags are set on the frames (`setparams`), never as output options that could
+make ffmpeg convert.
 """
 
 from __future__ import annotations
@@ -23,25 +25,41 @@ from vsvfi.media.verify import Expected
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm", ".nut": "nut", ".avi": "avi"}
 
 _RANGE = {0: "limited", 1: "full"}
-_MATRIX = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc", 10: "bt2020c", 14: "ictcp"}
+_MATRIX = {
+    0: "gbr",
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "ycgco",
+    9: "bt2020nc",
+    10: "bt2020c",
+    14: "ictcp",
+}
 _PRIMARIES = {
-    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432",
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020", 10: "smpte428",
+    11: "smpte431", 12: "smpte432",
     22: "jedec-p22",
 }  # fmt: skip
 _TRANSFER = {
-    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100", 10: "log316", 11: "iec61966-2-4",
+    1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100", 10: "log316",
+    11: "iec61966-2-4",
     13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67",
 }  # fmt: skip
 _CHROMA = {0: "left", 1: "center", 2: "topleft", 3: "top", 4: "bottomleft", 5: "bottom"}
 _TAGS = (
-    ("_Range", "range", _RANGE), ("_Matrix", "colorspace", _MATRIX), ("_Primaries", "color_primaries", _PRIMARIES), ("_Transfer", "color_trc", _TRANSFER),
+    ("_Range", "range", _RANGE), ("_Matrix", "colorspace", _MATRIX), ("_Primaries", "color_primaries", _PRIMARIES),
+    ("_Transfer", "color_trc", _TRANSFER),
 )  # fmt: skip
 
 _FACTORS = {"libx265": 18, "libx264": 16, "libvpx-vp9": 24}
 """Default constant rate factors; the encoder's own for others."""
 
 _APART = Fraction(2, 1_000_000)
-"""Added to the offset of a source, in seconds: one that equals the start of a transport stream, ffmpeg replaces by another."""
+"""Added to the offset of a source, in seconds: one that equals the start of a transport stream, ffmpeg replaces by
+another.
+"""
 
 _MOVIE_TIMESCALE = 90_000
 """Units per second of edit lists in MP4 and MOV; with ffmpeg's default of 1000, streams move by up to a millisecond."""
@@ -104,7 +122,9 @@ def container(target: Path) -> str:
     try:
         return CONTAINERS[target.suffix.lower()]
     except KeyError:
-        raise VsvfiError(f"output {str(target)!r}, its format is not known by the name; end it in one of {', '.join(CONTAINERS)}") from None
+        raise VsvfiError(
+            f"output {str(target)!r}, its format is not known by the name; end it in one of {', '.join(CONTAINERS)}"
+        ) from None
 
 
 def ffmpeg_arguments(
@@ -119,9 +139,9 @@ def ffmpeg_arguments(
 ) -> list[str]:
     """Everything after the program's name: y4m on standard input, `target` as output.
 
-    The pipe of raw frames counts frames from zero. The file's time line is moved (`-copyts -itsoffset`) until the first frame of
-    the pipe is at zero on it; where sound comes earlier, the muxer moves everything (`-output_ts_offset`). So no stream
-    is moved by less than a unit of its time base.
+    The pipe of raw frames counts frames from zero. The file's time line is moved (`-copyts -itsoffset`) until the first
+    frame of the pipe is at zero on it; where sound comes earlier, the muxer moves everything (`-output_ts_offset`). So
+    no stream is moved by less than a unit of its time base.
 
     Args:
         media: where sound, subtitles and chapters come from; None for none.
@@ -132,7 +152,18 @@ def ffmpeg_arguments(
         folder: for a file with streams that must be rewritten, see `sidecar`.
     """
     rate = f"{facts.rate.numerator}:{facts.rate.denominator}"
-    inputs = ["-f", "rawvideo", "-pixel_format", facts.pixels, "-video_size", f"{facts.width}x{facts.height}", "-framerate", rate, "-i", "-"]
+    inputs = [
+        "-f",
+        "rawvideo",
+        "-pixel_format",
+        facts.pixels,
+        "-video_size",
+        f"{facts.width}x{facts.height}",
+        "-framerate",
+        rate,
+        "-i",
+        "-",
+    ]
     taken: list[str] = []
     if media is not None:
         placed = place(media, part, facts)

@@ -20,7 +20,9 @@ _HDR_ENCODERS = ("libx265", "libsvtav1")
 def pixel_formats(ffmpeg: str, encoder: str) -> tuple[str, ...]:
     """Names of the pixel formats that an encoder of an ffmpeg takes; empty where it does not say."""
     command = [ffmpeg, "-hide_banner", "-h", f"encoder={encoder}"]
-    told = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
+    told = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
+    )
     found = re.search(r"Supported pixel formats: (.*)", told.stdout)
     return tuple(found[1].split()) if found else ()
 

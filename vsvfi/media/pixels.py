@@ -20,7 +20,18 @@ _BITS = (8, 9, 10, 12, 14, 16)
 SUBSAMPLING = {(0, 0): "4:4:4", (1, 0): "4:2:2", (1, 1): "4:2:0", (0, 1): "4:4:0", (2, 0): "4:1:1", (2, 2): "4:1:0"}
 """Names by the base-2 logarithms of the subsampling across and down."""
 
-_HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf", "_v4l2m2m", "_vulkan", "_d3d12va", "_mediacodec")
+_HARDWARE = (
+    "_nvenc",
+    "_qsv",
+    "_amf",
+    "_vaapi",
+    "_videotoolbox",
+    "_mf",
+    "_v4l2m2m",
+    "_vulkan",
+    "_d3d12va",
+    "_mediacodec",
+)
 """Encoders that turn packed RGB into YUV, without its transparency."""
 
 _ALPHA_BESIDE = ("libvpx", "libvpx-vp9")
@@ -60,7 +71,11 @@ def parse(name: str) -> Pixels | None:
     if odd or not colours or not 1 < max(component.bits for component in colours) <= 16:
         return None
     family = "rgb" if form.is_rgb else "gray" if len(colours) == 1 else "yuv"
-    shifts = [0, 0] if family != "yuv" else [(16 // size).bit_length() - 1 for size in (form.chroma_width(16), form.chroma_height(16))]
+    shifts = (
+        [0, 0]
+        if family != "yuv"
+        else [(16 // size).bit_length() - 1 for size in (form.chroma_width(16), form.chroma_height(16))]
+    )
     return Pixels(family, colours[0].bits, shifts[0], shifts[1], len(colours) < len(form.components), name)
 
 

@@ -31,7 +31,11 @@ _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read the alpha beside the picture; ffmpeg's own leave it out."""
 
-_DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS": "HDR10+ metadata", "DOVI_RPU_BUFFER": "Dolby Vision metadata", "DOVI_METADATA": "Dolby Vision metadata"}
+_DYNAMIC_HDR = {
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ class Media:
         decoded: number of frames including those not shown.
         hidden: positions in `decoded` of the frames that are not shown.
         repeats: for each frame shown, how often it is shown at the constant `rate`.
-        turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and down.
-        dynamic_hdr: names of the dynamic HDR metadata that its first frame has.
+        turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and
+        down. dynamic_hdr: names of the dynamic HDR metadata that its first frame has.
         pixels: ffmpeg's name of the pixel format.
         alpha: its frames have transparency, in their pixels or beside them (VP8, VP9).
         decoder: ffmpeg's name of the decoder that reads transparency beside the pixels, "" for the usual one.
@@ -194,7 +198,16 @@ def _packets(container: Any) -> list[_Packet]:
     try:
         for packet in container.demux():
             if packet.size:
-                packets.append(_Packet(packet.stream.index, packet.pts, packet.dts, packet.duration or 0, packet.is_discard, packet.size))
+                packets.append(
+                    _Packet(
+                        packet.stream.index,
+                        packet.pts,
+                        packet.dts,
+                        packet.duration or 0,
+                        packet.is_discard,
+                        packet.size,
+                    )
+                )
     except (OSError, ValueError):  # PyAV's errors are such too
         if not packets:
             raise
@@ -211,8 +224,12 @@ def _first_frame(container: Any, video: Any, path: Path) -> _FirstFrame:
             continue  # before the first key frame
         for frame in frames:
             matrix = _side_data(frame, "DISPLAYMATRIX")
-            dynamic = tuple(dict.fromkeys(name for kind, name in _DYNAMIC_HDR.items() if _side_data(frame, kind) is not None))
-            return _FirstFrame(frame.pts if frame.pts is not None else frame.dts, turn_of(bytes(matrix)) if matrix else "", dynamic)
+            dynamic = tuple(
+                dict.fromkeys(name for kind, name in _DYNAMIC_HDR.items() if _side_data(frame, kind) is not None)
+            )
+            return _FirstFrame(
+                frame.pts if frame.pts is not None else frame.dts, turn_of(bytes(matrix)) if matrix else "", dynamic
+            )
     raise VsvfiError(f"{path} holds no video frame that can be decoded; give another file")
 
 
@@ -234,10 +251,16 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
     own = [packet for packet in packets if packet.stream == video.index]
     declared = video.guessed_rate or video.average_rate
     rate = Fraction(declared) if declared else Fraction(25)
-    stamps = presentation_times([packet.pts for packet in own], [packet.dts for packet in own], first.time, 1 / (rate * base))
+    stamps = presentation_times(
+        [packet.pts for packet in own], [packet.dts for packet in own], first.time, 1 / (rate * base)
+    )
     times = [stamp * base for stamp in stamps]
     discarded = {packet.pts for packet in own if packet.discarded}
-    earliest = first_at(stamps, Fraction(first.time)) if first.time is not None and all(packet.pts is not None for packet in own) else 0
+    earliest = (
+        first_at(stamps, Fraction(first.time))
+        if first.time is not None and all(packet.pts is not None for packet in own)
+        else 0
+    )
     hidden = tuple(index for index, stamp in enumerate(stamps) if index < earliest or stamp in discarded)
     away = set(hidden)
     shown = [time for index, time in enumerate(times) if index not in away]

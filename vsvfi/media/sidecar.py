@@ -32,7 +32,11 @@ class Window:
 
 def needed(streams: Sequence[Stream], *, part: bool) -> tuple[Stream, ...]:
     """Return the streams that have to be rewritten: see above."""
-    return tuple(stream for stream in streams if (stream.kind == "subtitle" and part) or (stream.kind == "audio" and (stream.hidden or stream.base > _COARSE)))
+    return tuple(
+        stream
+        for stream in streams
+        if (stream.kind == "subtitle" and part) or (stream.kind == "audio" and (stream.hidden or stream.base > _COARSE))
+    )
 
 
 def write(source: Path, streams: Sequence[Stream], window: Window, origin: Fraction, target: Path) -> None:
@@ -46,7 +50,10 @@ def write(source: Path, streams: Sequence[Stream], window: Window, origin: Fract
         target: file to write: MP4 where it ends in ".mp4", else Matroska.
     """
     av = pyav()
-    with open_container(av, source) as container, av.open(f"file:{target}", "w", format="mp4" if target.suffix == ".mp4" else "matroska") as output:
+    with (
+        open_container(av, source) as container,
+        av.open(f"file:{target}", "w", format="mp4" if target.suffix == ".mp4" else "matroska") as output,
+    ):
         inputs = [container.streams[stream.index] for stream in streams]
         outputs = {stream.index: output.add_stream_from_template(stream) for stream in inputs}
         kinds = {stream.index: stream.kind for stream in streams}

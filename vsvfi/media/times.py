@@ -8,13 +8,17 @@ from fractions import Fraction
 from itertools import pairwise
 
 _AUDIBLE = Fraction(1, 40)
-"""Seconds by which a frame may be off before it counts; sound 45 ms early is the least that viewers are said to notice."""
+"""Seconds by which a frame may be off before it counts; sound 45 ms early is the least that viewers are said to notice.
+"""
 
 _REORDER = 4
-"""Where a file is cut off, so many of its last frames may lack frames before them: reference frames are stored first."""
+"""Where a file is cut off, so many of its last frames may lack frames before them: reference frames are stored first.
+"""
 
 
-def presentation_times(pts: Sequence[int | None], dts: Sequence[int | None], first: int | None, period: Fraction) -> list[Fraction]:
+def presentation_times(
+    pts: Sequence[int | None], dts: Sequence[int | None], first: int | None, period: Fraction
+) -> list[Fraction]:
     """Return when frames are shown, in order, in units of the stream's time base.
 
     Args:
@@ -39,7 +43,9 @@ def presentation_times(pts: Sequence[int | None], dts: Sequence[int | None], fir
     return times + [start + index * period for index in range(len(pts) - len(times))]
 
 
-def judge(times: Sequence[Fraction], declared: Fraction | None = None, tick: Fraction = Fraction(0)) -> tuple[Fraction, bool]:
+def judge(
+    times: Sequence[Fraction], declared: Fraction | None = None, tick: Fraction = Fraction(0)
+) -> tuple[Fraction, bool]:
     """Return the frame rate of these presentation times in seconds, and whether it is constant.
 
     Args:

@@ -1,4 +1,5 @@
-"""Facts about a model family, without torch: what a `spec.py` is made of. Says nothing about how anything is computed."""
+"""Facts about a model family, without torch: what a `spec.py` is made of. Says nothing about how anything is
+computed."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ class SizeRule:
 
     Attributes:
         multiple: what the sizes at reduced resolution must be multiples of: one number, or (across, down).
-        centred: padding is split evenly between both sides, the odd pixel going to right and bottom; else it all goes to right and bottom.
-        minimum: smallest padded size.
+        centred: padding is split evenly between both sides, the odd pixel going to right and bottom; else it all goes
+        to right and bottom. minimum: smallest padded size.
         border: what is added: the edge pixel again, the picture mirrored (edge not repeated), or `value`.
         value: of a "constant" border.
     """
@@ -45,7 +46,10 @@ class SizeRule:
 
     def padding(self, width: int, height: int, scale: Fraction) -> tuple[int, int, int, int]:
         """Pixels to add at (left, right, top, bottom)."""
-        across, down = (-(-max(size, self.minimum) // divisor) * divisor - size for size, divisor in zip((width, height), self.divisors(scale), strict=True))
+        across, down = (
+            -(-max(size, self.minimum) // divisor) * divisor - size
+            for size, divisor in zip((width, height), self.divisors(scale), strict=True)
+        )
         if not self.centred:
             return 0, across, 0, down
         return across // 2, across - across // 2, down // 2, down - down // 2
@@ -59,7 +63,8 @@ class Setup:
         scale: resolution of the motion estimation; the network's `scale` argument.
         size_rule: which sizes the network takes when built like this.
         arguments: further keyword arguments of the network (its checked options, pyramid levels, ...).
-        halving: the options ask for times other than 1/2 by halving, though the weights know every t (see `Variant.halves`).
+        halving: the options ask for times other than 1/2 by halving, though the weights know every t (see
+        `Variant.halves`).
     """
 
     scale: Fraction
@@ -87,7 +92,8 @@ class Variant:
         timesteps: which times these weights know.
         parameters: number of weights.
         half: whether fp16 holds the stated tolerance on CUDA.
-        bfloat: whether bf16 on the CPU, which is twice as fast where the CPU has it, was measured to give pictures as good as fp32's. It is outside the
+        bfloat: whether bf16 on the CPU, which is twice as fast where the CPU has it, was measured to give pictures as
+        good as fp32's. It is outside the
             tolerance that published models are held to, so that they compute in it only when asked.
         note: one line for the table of models.
         configure: in place of the family's, where these weights are best used by another rule.
@@ -109,7 +115,9 @@ class Variant:
     licence_notice: str = ""
 
     def halves(self, setup: Setup) -> bool:
-        """Whether times other than 1/2 are reached by halving (plan.midpoints): these weights know no other, or the user's options ask for it."""
+        """Whether times other than 1/2 are reached by halving (plan.midpoints): these weights know no other, or the
+        user's options ask for it.
+        """
         return self.timesteps is Timesteps.HALF or setup.halving
 
 
@@ -133,18 +141,21 @@ class Family:
         variants: its models.
         scales: the values of `scale` it takes, or None for any positive one.
         default_scale: (width, height) -> scale, for `scale=None`.
-        configure: (width, height, scale, options) -> `Setup`, where more than the scale depends on the size; else `size_rule` and the options are it.
-        inputs: names of further tensors that a call of a `Model` may pass to `synthesise` (a sampler's noise).
-        options: what `options=` may hold: name -> check. `option_defaults` fills the rest.
-        code_licence: licence of the published program (ours is MIT and independent of it).
-        ignored_keys: regular expressions, matched from the beginning, for published keys that carry nothing for us; everything else must match exactly.
-        renamed_keys: published prefix -> attribute path here.
-        adapt_state: (published state dict, our names) -> state dict, before the keys are matched; where a table of names cannot say which tensors to take.
-        recognise: (variant, a user's state dict) -> the variant that it belongs to, where more versions of a network can be told apart by their weights than
+        configure: (width, height, scale, options) -> `Setup`, where more than the scale depends on the size; else
+        `size_rule` and the options are it. inputs: names of further tensors that a call of a `Model` may pass to
+        `synthesise` (a sampler's noise). options: what `options=` may hold: name -> check. `option_defaults` fills the
+        rest. code_licence: licence of the published program (ours is MIT and independent of it).
+        ignored_keys: regular expressions, matched from the beginning, for published keys that carry nothing for us;
+        everything else must match exactly. renamed_keys: published prefix -> attribute path here.
+        adapt_state: (published state dict, our names) -> state dict, before the keys are matched; where a table of
+        names cannot say which tensors to take. recognise: (variant, a user's state dict) -> the variant that it belongs
+        to, where more versions of a network can be told apart by their weights than
             there are names; raises ValueError with the reason why these cannot be used.
-        memory: (width, height, bytes of a number) -> bytes that making a frame takes at the most, beside the weights; None for families that fit wherever the
+        memory: (width, height, bytes of a number) -> bytes that making a frame takes at the most, beside the weights;
+        None for families that fit wherever the
             clip itself does.
-        batches: the midpoints of one level of halving go through the network together (`Interpolator.synthesise_together`) where all of them are wanted.
+        batches: the midpoints of one level of halving go through the network together
+        (`Interpolator.synthesise_together`) where all of them are wanted.
     """
 
     name: str
@@ -167,7 +178,11 @@ class Family:
     memory: Callable[[int, int, int], int] | None = None
     batches: bool = False
 
-    def setup(self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None) -> Setup:
-        """What is fixed for clips of this size, from a checked scale and checked options; for a variant, if it has a rule of its own."""
+    def setup(
+        self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
+    ) -> Setup:
+        """What is fixed for clips of this size, from a checked scale and checked options; for a variant, if it has a
+        rule of its own.
+        """
         configure = self.configure if variant is None or variant.configure is None else variant.configure
         return Setup(scale, self.size_rule, options) if configure is None else configure(width, height, scale, options)

@@ -1,9 +1,10 @@
 """The type every network implements: three phases, composed once. What may be cached is what a signature cannot see.
 
 Conventions, for all families:
-    image      [B, 3, H, W] float32 RGB in [0, 1], padded to the family's size rule; a network in half precision casts what it convolves
-    t          [B] or a number; 0 is the first frame, 1 the second
-    flow_t0    [B, 2, H, W] displacement in pixels of its own resolution, x then y: where in frame 0 the pixel of frame t comes from
+    image      [B, 3, H, W] float32 RGB in [0, 1], padded to the family's size rule; a network in half precision casts
+    what it convolves t          [B] or a number; 0 is the first frame, 1 the second
+    flow_t0    [B, 2, H, W] displacement in pixels of its own resolution, x then y: where in frame 0 the pixel of frame
+    t comes from
 Modules hold weights only; whatever is remembered between calls is a frozen dataclass of tensors, owned by a cache.
 """
 
@@ -38,27 +39,37 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
         """The frame at t: [B] -> [B, 3, H, W] float32 in [0, 1]; several t of one pair (of batch 1) in one batch."""
 
     def random_inputs(self, pair: Pair, position: Fraction) -> dict[str, Tensor]:
-        """What `synthesise` would draw at random, by its names in `Family.inputs`: for the picture at this position of the source axis, and always the same.
+        """What `synthesise` would draw at random, by its names in `Family.inputs`: for the picture at this position of
+        the source axis, and always the same.
 
-        The position is no argument of `synthesise`, since networks that draw nothing have no use for it; and noise that followed from the time t alone would
-        be the same for every pair of a clip.
+        The position is no argument of `synthesise`, since networks that draw nothing have no use for it; and noise that
+        followed from the time t alone would be the same for every pair of a clip.
         """
         return {}
 
-    def synthesise_together(self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
-        """The frames of several pairs at the same t, for networks that gain by a batch of them; each pair has inputs of its own."""
+    def synthesise_together(
+        self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]
+    ) -> list[Tensor]:
+        """The frames of several pairs at the same t, for networks that gain by a batch of them; each pair has inputs of
+        its own.
+        """
         return [self.synthesise(pair, t, **given) for pair, given in zip(pairs, inputs, strict=True)]
 
     def prepare_operators(self) -> None:
-        """Load and compile what takes long the first time, for the device and type of the weights. Called once they are there, before the first frame."""
+        """Load and compile what takes long the first time, for the device and type of the weights. Called once they are
+        there, before the first frame.
+        """
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor, **inputs: Tensor) -> Tensor:
-        """The three phases composed: images [B, 3, H, W], t [B] -> [B, 3, H, W]. `inputs` are the family's own (`Family.inputs`), for `synthesise`."""
+        """The three phases composed: images [B, 3, H, W], t [B] -> [B, 3, H, W]. `inputs` are the family's own
+        (`Family.inputs`), for `synthesise`.
+        """
         return self.synthesise(self.prepare_pair(self.encode_frame(first), self.encode_frame(second)), t, **inputs)
 
 
 def tensor_bytes(value: object) -> int:
-    """Bytes of all tensors inside tensors, tuples, lists, dicts and dataclasses; a storage shared by views counts once."""
+    """Bytes of all tensors inside tensors, tuples, lists, dicts and dataclasses; a storage shared by views
+    counts once."""
     seen: dict[int, int] = {}
     _collect(value, seen)
     return sum(seen.values())

@@ -1,4 +1,5 @@
-"""Finds every family: a folder beside this file (or on `vsvfi.models.__path__`) with a `spec.py` that holds `FAMILY`. Torch-free.
+"""Finds every family: a folder beside this file (or on `vsvfi.models.__path__`) with a `spec.py` that holds `FAMILY`.
+Torch-free.
 
 A broken spec raises `ModelSpecError`; it is never skipped.
 """
@@ -33,12 +34,16 @@ def families() -> tuple[Family, ...]:
         except Exception as error:
             raise ModelSpecError(entry.name, f"cannot be read ({type(error).__name__}: {error})") from error
         if not isinstance(family, Family):
-            raise ModelSpecError(entry.name, f"FAMILY is a {type(family).__name__}, must be a vsvfi.models.family.Family")
+            raise ModelSpecError(
+                entry.name, f"FAMILY is a {type(family).__name__}, must be a vsvfi.models.family.Family"
+            )
         if family.name != entry.name:
             raise ModelSpecError(entry.name, f"FAMILY.name={family.name!r}, must be the name of its folder")
         for variant in family.variants:
             if variant.name in taken:
-                raise ModelSpecError(entry.name, f"the model name {variant.name!r} is taken by the family {taken[variant.name]!r}")
+                raise ModelSpecError(
+                    entry.name, f"the model name {variant.name!r} is taken by the family {taken[variant.name]!r}"
+                )
             taken[variant.name] = family.name
         found.append(family)
     return tuple(sorted(found, key=lambda family: family.name))
@@ -69,7 +74,12 @@ def check_scale(family: Family, scale: Fraction | None, width: int, height: int)
         return family.default_scale(width, height)
     if family.scales is not None and scale not in family.scales:
         allowed = ", ".join(str(float(value)) for value in family.scales)
-        raise ArgumentError("scale", float(scale), f"is not a scale that {family.title} takes", f"use one of {allowed}, or None for its own choice")
+        raise ArgumentError(
+            "scale",
+            float(scale),
+            f"is not a scale that {family.title} takes",
+            f"use one of {allowed}, or None for its own choice",
+        )
     return scale
 
 
@@ -86,5 +96,7 @@ def check_options(family: Family, options: dict[str, object]) -> dict[str, objec
             raise
         except Exception as error:  # ValueError states the rule; anything else comes from a method of the value
             rule = str(error) if type(error) is ValueError else f"cannot be read ({type_name(error)})"
-            raise ArgumentError(f"options[{name!r}]", value, rule, f"see the README of vsvfi/models/{family.name}") from None
+            raise ArgumentError(
+                f"options[{name!r}]", value, rule, f"see the README of vsvfi/models/{family.name}"
+            ) from None
     return checked

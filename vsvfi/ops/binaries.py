@@ -1,4 +1,5 @@
-"""Compiled kernels on disk, under the user's cache: read back whole or not at all, written atomically, never required."""
+"""Compiled kernels on disk, under the user's cache: read back whole or not at all, written atomically, never
+required."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class BinaryCache:
         self._folder = folder
 
     def get(self, made_from: tuple[str, ...], make: Callable[[], bytes]) -> bytes:
-        """The binary made from these facts: from disk, or from `make` and then stored. An entry that is damaged is made again.
+        """The binary made from these facts: from disk, or from `make` and then stored. An entry that is damaged is made
+        again.
 
         Args:
             made_from: everything that the binary depends on.

@@ -1,7 +1,8 @@
-"""CUDA kernels of the operators: their source files, and what launches them. Two launchers exist, `nvrtc` and `cupy`; both are imported when asked for.
+"""CUDA kernels of the operators: their source files, and what launches them. Two launchers exist, `nvrtc` and `cupy`;
+both are imported when asked for.
 
-A kernel file sees `element.cuh` before itself, so it needs no header, and takes its types as macros. A launch of what is loaded allocates nothing and waits
-for nothing, so CUDA graphs can capture it.
+A kernel file sees `element.cuh` before itself, so it needs no header, and takes its types as macros. A launch of what
+is loaded allocates nothing and waits for nothing, so CUDA graphs can capture it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ TYPES = {torch.float32: "float", torch.float16: "float16", torch.bfloat16: "bflo
 """The element types that kernels know, as their macros name them."""
 
 type Argument = Tensor | np.int32 | np.int64 | np.float32 | None
-"""What a kernel takes: a tensor or None as a pointer, numbers with their width, since nothing on the device checks it."""
+"""What a kernel takes: a tensor or None as a pointer, numbers with their width, since nothing on the device checks it.
+"""
 
 type Size = tuple[int, int, int]
 """Blocks of a grid or threads of a block, along x, y, z."""
@@ -37,11 +39,15 @@ class KernelFile:
     def source(self) -> str:
         """What is compiled: the element types, then the file. One text, so that caches on disk notice every change."""
         texts = (Path(__file__).with_name("element.cuh"), self.path)
-        return "".join(f'#line 1 "{file.parent.name}/{file.name}"\n{file.read_text(encoding="utf-8")}' for file in texts)
+        return "".join(
+            f'#line 1 "{file.parent.name}/{file.name}"\n{file.read_text(encoding="utf-8")}' for file in texts
+        )
 
 
 class Launcher[Module, Function](ABC):
-    """Compiles kernel files and starts their kernels on torch's current stream. Each (file, macros, device) is loaded once a process."""
+    """Compiles kernel files and starts their kernels on torch's current stream. Each (file, macros, device) is loaded
+    once a process.
+    """
 
     def __init__(self) -> None:
         self._modules: dict[tuple[Path, tuple[str, ...], int], Module] = {}
@@ -72,7 +78,8 @@ class Launcher[Module, Function](ABC):
 
         Raises:
             ValueError: a tensor is on another device.
-            RuntimeError: the kernel cannot be compiled or loaded, or is not loaded yet while a CUDA graph is being captured.
+            RuntimeError: the kernel cannot be compiled or loaded, or is not loaded yet while a CUDA graph is being
+            captured.
         """
         for argument in arguments:
             if isinstance(argument, Tensor) and argument.device != device:
@@ -86,7 +93,10 @@ class Launcher[Module, Function](ABC):
         function = self._functions.get((file.path, options, device, name))
         if function is None:
             if capturing():
-                raise RuntimeError(f"{name}: not loaded yet, and a CUDA graph is being captured; run it once (warm_up) before the capture")
+                raise RuntimeError(
+                    f"{name}: not loaded yet, and a CUDA graph is being captured; run it once (warm_up) before the "
+                    "capture"
+                )
             with self._lock:
                 module = self._modules.get((file.path, options, device))
                 if module is None:

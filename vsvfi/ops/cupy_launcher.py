@@ -1,4 +1,6 @@
-"""CUDA kernels compiled and launched by CuPy, which also keeps what it compiled on disk: where torch brings no NVRTC or no cuda-bindings."""
+"""CUDA kernels compiled and launched by CuPy, which also keeps what it compiled on disk: where torch brings no NVRTC or
+no cuda-bindings.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ class _Handle:
 def _stream(cupy: ModuleType, handle: int) -> AbstractContextManager[object]:
     """CuPy's view of a stream that is not its own."""
     adopt = getattr(cupy.cuda.Stream, "from_external", None)
-    stream = cupy.cuda.ExternalStream(handle) if adopt is None else adopt(_Handle(handle))  # before CuPy 14; since 14 the former is deprecated
+    stream = (
+        cupy.cuda.ExternalStream(handle) if adopt is None else adopt(_Handle(handle))
+    )  # before CuPy 14; since 14 the former is deprecated
     return cast("AbstractContextManager[object]", stream)
 
 

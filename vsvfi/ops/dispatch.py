@@ -1,8 +1,9 @@
-"""Choose the kernel for each call of an operator, test kernels before their first use, and register operators with torch.
+"""Choose the kernel for each call of an operator, test kernels before their first use, and register operators with
+torch.
 
-An operator is a folder `vsvfi/ops/NAME` with a module `op` that makes one `Operator` or a few; nothing else lists it. A call takes the first kernel
-for its device that can run here, passes its self-test and does not decline the call; else the reference. Every
-fallback is logged once. Imports torch when it is used.
+An operator is a folder `vsvfi/ops/NAME` with a module `op` that makes one `Operator` or a few; nothing else lists it. A
+call takes the first kernel for its device that can run here, passes its self-test and does not decline the call; else
+the reference. Every fallback is logged once. Imports torch when it is used.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Operator[**P, R]:
         name: of the torch operator `vsvfi::NAME`; that of the folder where it is the only one there.
         reference: the definition, in plain torch, for any device.
         kernels: best first.
-        sample_inputs: arguments on the CPU, small and with what is likely to go wrong; the self-test compares kernels with the reference on each.
-        tolerance: of the self-test, relative to the largest value.
+        sample_inputs: arguments on the CPU, small and with what is likely to go wrong; the self-test compares kernels
+        with the reference on each. tolerance: of the self-test, relative to the largest value.
     """
 
     def __init__(
@@ -94,7 +95,10 @@ class Operator[**P, R]:
             reason = kernel.declines(*args, **kwargs) if kernel.declines is not None else None
             if reason is None:
                 return kernel.run(*args, **kwargs)
-            self._warn(f"{self.name}: {kernel.backend} cannot compute {reason}, another kernel or the slower reference runs instead")
+            self._warn(
+                f"{self.name}: {kernel.backend} cannot compute {reason}, another kernel or the slower reference runs "
+                "instead"
+            )
         return self.reference(*args, **kwargs)
 
     def choice(self, device: str) -> Backend:
@@ -139,7 +143,10 @@ class Operator[**P, R]:
         if only is not None:
             raise ArgumentError("VSVFI_OPS", only, f"cannot run here: {self._obstacle(kernels[0])}", "unset it")
         place = "CPU" if device == "cpu" else "GPU"
-        self._warn(f"{self.name}: no kernel for this {place} can be used, the slower reference runs instead ({self._reasons(kernels)})")
+        self._warn(
+            f"{self.name}: no kernel for this {place} can be used, the slower reference runs instead "
+            f"({self._reasons(kernels)})"
+        )
 
     def _kernels_for(self, device: str) -> list[Kernel[P, R]]:
         return [kernel for kernel in self.kernels if probe.DEVICES[kernel.backend] == device]
@@ -164,11 +171,16 @@ class Operator[**P, R]:
             for sample in self.sample_inputs():
                 expected = _tensors(self.reference(*sample))  # type: ignore[call-arg, arg-type]  # of the operator's own arguments
                 try:
-                    found = [tensor.cpu() for tensor in _tensors(kernel.run(*(_moved(value, device) for value in sample)))]  # type: ignore[call-arg, arg-type]
-                except Exception as error:  # no code for this CPU, another GPU, another driver: each fails in its own way
+                    moved = [_moved(value, device) for value in sample]
+                    returned = kernel.run(*moved)  # type: ignore[call-arg, arg-type]
+                    found = [tensor.cpu() for tensor in _tensors(returned)]
+                # No code for this CPU, another GPU, another driver: each fails in its own way.
+                except Exception as error:
                     return f"{self.name} fails here ({one_line(error)})"
                 for one, other in zip(found, expected, strict=True):
-                    if one.shape != other.shape or not float((one - other).abs().max()) <= self._tolerance * float(other.abs().max()):
+                    if one.shape != other.shape or not float((one - other).abs().max()) <= self._tolerance * float(
+                        other.abs().max()
+                    ):
                         return f"{self.name} does not compute its definition here"
         return None
 
@@ -187,19 +199,25 @@ _OPERATORS: dict[str, Operator[..., object]] = {}
 def operators() -> list[Operator[..., object]]:
     """Every operator of the package, by name. Imports their folders, and torch."""
     for module in pkgutil.iter_modules(vsvfi.ops.__path__, "vsvfi.ops."):
-        if module.ispkg and any(part.name == "op" for part in pkgutil.iter_modules(importlib.import_module(module.name).__path__)):
+        if module.ispkg and any(
+            part.name == "op" for part in pkgutil.iter_modules(importlib.import_module(module.name).__path__)
+        ):
             importlib.import_module(f"{module.name}.op")
     return [_OPERATORS[name] for name in sorted(_OPERATORS)]
 
 
 def backends() -> list[Backend]:
-    """Every backend with its state here, each operator's kernel tested. Imports torch, and CuPy and mamba_ssm where they are installed.
+    """Every backend with its state here, each operator's kernel tested. Imports torch, and CuPy and mamba_ssm where
+    they are installed.
 
     Raises:
         ArgumentError: VSVFI_OPS names no backend.
     """
     only = forced()
-    return [Backend(name, False, f"VSVFI_OPS={only}") if only not in (None, name) else _state(name) for name in probe.DEVICES]
+    return [
+        Backend(name, False, f"VSVFI_OPS={only}") if only not in (None, name) else _state(name)
+        for name in probe.DEVICES
+    ]
 
 
 def _state(name: str) -> Backend:
@@ -209,7 +227,11 @@ def _state(name: str) -> Backend:
     obstacle = probe.obstacle(name)
     if obstacle is not None:
         return Backend(name, False, obstacle)
-    tested = [operator.self_test(name) for operator in operators() if any(kernel.backend == name for kernel in operator.kernels)]
+    tested = [
+        operator.self_test(name)
+        for operator in operators()
+        if any(kernel.backend == name for kernel in operator.kernels)
+    ]
     failures = [failure for failure in tested if failure is not None]
     return Backend(name, len(failures) < len(tested), "; ".join(failures) or "ready")
 
@@ -221,9 +243,11 @@ def register[**P, R](
     setup_context: Callable[..., None] | None = None,
     backward: Callable[..., object] | None = None,
 ) -> OpOverload:
-    """Make `vsvfi::NAME` a torch operator, which `torch.compile` and `torch.export` know. The schema is that of the reference.
+    """Make `vsvfi::NAME` a torch operator, which `torch.compile` and `torch.export` know. The schema is that of the
+    reference.
 
-    Registered through `torch.library.Library` rather than `custom_op`: a call costs half as much, and networks make a hundred of them for a frame.
+    Registered through `torch.library.Library` rather than `custom_op`: a call costs half as much, and networks make a
+    hundred of them for a frame.
 
     Args:
         operator: what it computes.
@@ -240,7 +264,9 @@ def register[**P, R](
         library.impl(operator.name, functools.partial(operator.run, device), key)
     torch.library.register_fake(name, fake, lib=cast("torch.library.Library", library))
     if backward is not None:
-        torch.library.register_autograd(name, backward, setup_context=setup_context, lib=cast("torch.library.Library", library))
+        torch.library.register_autograd(
+            name, backward, setup_context=setup_context, lib=cast("torch.library.Library", library)
+        )
     return cast("OpOverload", getattr(torch.ops.vsvfi, operator.name).default)
 
 
@@ -282,4 +308,8 @@ def _tensors(result: object) -> list[Tensor]:
     """The tensors of a result, in order."""
     import torch
 
-    return [result] if isinstance(result, torch.Tensor) else [tensor for part in cast("Sequence[object]", result) for tensor in _tensors(part)]
+    return (
+        [result]
+        if isinstance(result, torch.Tensor)
+        else [tensor for part in cast("Sequence[object]", result) for tensor in _tensors(part)]
+    )

@@ -29,7 +29,9 @@ class Memory:
 
     __slots__ = ("_address", "_name", "_shape", "_strides", "_tensor")
 
-    def __init__(self, name: str, tensor: Tensor, dtype: torch.dtype, shape: Sequence[int], dense: int | None = None) -> None:
+    def __init__(
+        self, name: str, tensor: Tensor, dtype: torch.dtype, shape: Sequence[int], dense: int | None = None
+    ) -> None:
         self._tensor = tensor
         self._name, self._shape = name, tuple(shape)
         wrong = _wrong(tensor, dtype, self._shape, len(self._shape) if dense is None else dense)

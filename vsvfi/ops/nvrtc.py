@@ -1,6 +1,8 @@
-"""CUDA kernels compiled by NVRTC and started through the CUDA driver, both by way of cuda-bindings: what torch's CUDA wheels for Linux bring anyhow.
+"""CUDA kernels compiled by NVRTC and started through the CUDA driver, both by way of cuda-bindings: what torch's CUDA
+wheels for Linux bring anyhow.
 
-Binaries are kept on disk (`binaries`). Loading a module may wait for the device; a start does not, and allocates nothing, so CUDA graphs can capture it.
+Binaries are kept on disk (`binaries`). Loading a module may wait for the device; a start does not, and allocates
+nothing, so CUDA graphs can capture it.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class Compiler:
         return f"{major}.{minor}"
 
     def architecture(self, capability: tuple[int, int]) -> str:
-        """What to compile for on a device of this compute capability: its machine code, or the newest portable code where the device is newer.
+        """What to compile for on a device of this compute capability: its machine code, or the newest portable code
+        where the device is newer.
 
         Raises:
             RuntimeError: the device is older than all that the compiler knows.
@@ -58,7 +61,10 @@ class Compiler:
             return f"sm_{wanted}"
         older = [number for number in known if number < wanted]
         if not older:
-            raise RuntimeError(f"NVRTC {self.version} makes no code for compute capability {capability[0]}.{capability[1]}, {min(known) / 10} is the oldest")
+            raise RuntimeError(
+                f"NVRTC {self.version} makes no code for compute capability {capability[0]}.{capability[1]}, "
+                f"{min(known) / 10} is the oldest"
+            )
         return f"compute_{max(older)}"
 
     def compile(self, source: str, options: Sequence[str], architecture: str) -> bytes:
@@ -70,14 +76,17 @@ class Compiler:
         nvrtc = self._nvrtc
         (program,) = self._call(nvrtc.nvrtcCreateProgram(source.encode(), b"kernel.cu", 0, None, None))
         try:
-            # As CuPy compiles: numbers below the normal range count as 0, which they do in the memory's additions anyhow.
+            # As CuPy compiles: numbers below the normal range count as 0, which they do in the memory's additions
+            # anyhow.
             everything = [option.encode() for option in (*options, "-ftz=true", f"--gpu-architecture={architecture}")]
             (result,) = nvrtc.nvrtcCompileProgram(program, len(everything), everything)
             if int(result) != 0:
                 (size,) = self._call(nvrtc.nvrtcGetProgramLogSize(program))
                 log = bytearray(size)
                 self._call(nvrtc.nvrtcGetProgramLog(program, log))
-                raise RuntimeError(f"NVRTC {self.version}, {architecture}: {log.decode(errors='replace').rstrip(chr(0))}")
+                raise RuntimeError(
+                    f"NVRTC {self.version}, {architecture}: {log.decode(errors='replace').rstrip(chr(0))}"
+                )
             if architecture.startswith("sm_"):
                 (size,), fetch = self._call(nvrtc.nvrtcGetCUBINSize(program)), nvrtc.nvrtcGetCUBIN
             else:
@@ -136,7 +145,9 @@ class NvrtcLauncher(Launcher[object, object]):
 
     @contextmanager
     def _context(self, device: int) -> Iterator[None]:
-        """Make torch's context of the device current on this thread, which a thread that has not used the device yet lacks."""
+        """Make torch's context of the device current on this thread, which a thread that has not used the device yet
+        lacks.
+        """
         driver = self._driver
         context = self._contexts.get(device)
         if context is None:

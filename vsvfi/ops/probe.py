@@ -1,4 +1,5 @@
-"""Report which backends can run on this machine: the packages and devices that their kernels need. Imports nothing heavy until asked.
+"""Report which backends can run on this machine: the packages and devices that their kernels need. Imports nothing
+heavy until asked.
 
     reference    plain torch: runs anywhere, and is what the others are tested against
     llvmlite     loops for the CPU, compiled at run time by LLVM
@@ -43,7 +44,9 @@ def forced() -> str | None:
         return None
     if name not in DEVICES:
         *others, last = DEVICES
-        raise ArgumentError("VSVFI_OPS", name, "is no operator backend", f"use {', '.join(others)} or {last}, or unset it")
+        raise ArgumentError(
+            "VSVFI_OPS", name, "is no operator backend", f"use {', '.join(others)} or {last}, or unset it"
+        )
     return name
 
 
@@ -67,7 +70,9 @@ def _llvmlite() -> str | None:
 def _nvrtc() -> str | None:
     remedy = "torch's CUDA wheels for Linux bring it; elsewhere install vsvfi[cuda13] or vsvfi[cuda12]"
     found = (
-        _on_cuda("cuda.bindings", f"cuda-bindings is not installed; {remedy}") or _import_error("cuda.bindings.driver") or _import_error("cuda.bindings.nvrtc")
+        _on_cuda("cuda.bindings", f"cuda-bindings is not installed; {remedy}")
+        or _import_error("cuda.bindings.driver")
+        or _import_error("cuda.bindings.nvrtc")
     )
     if found is not None:
         return found
@@ -77,7 +82,9 @@ def _nvrtc() -> str | None:
 
 
 def _cupy() -> str | None:
-    found = _on_cuda("cupy", "cupy is not installed; install vsvfi[cuda13] or vsvfi[cuda12], whichever torch was built for") or _import_error("cupy")
+    found = _on_cuda(
+        "cupy", "cupy is not installed; install vsvfi[cuda13] or vsvfi[cuda12], whichever torch was built for"
+    ) or _import_error("cupy")
     if found is not None:
         return found
     import torch
@@ -87,7 +94,11 @@ def _cupy() -> str | None:
     except Exception as error:  # a CuPy whose CUDA does not load fails in its own way
         return f"cupy does not work here ({one_line(error)})"
     wanted = str(torch.version.cuda).split(".")[0]
-    return None if wanted == str(runtime) else f"CuPy is built for CUDA {runtime}, torch for CUDA {torch.version.cuda}: install cupy-cuda{wanted}x"
+    return (
+        None
+        if wanted == str(runtime)
+        else f"CuPy is built for CUDA {runtime}, torch for CUDA {torch.version.cuda}: install cupy-cuda{wanted}x"
+    )
 
 
 def _mamba() -> str | None:

@@ -1,6 +1,7 @@
 """Run parts of one operator's work on several threads.
 
-The threads are the call's own: any number of threads may call at once, and none is left behind. Only for code that runs without the GIL.
+The threads are the call's own: any number of threads may call at once, and none is left behind. Only for code that runs
+without the GIL.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Callable
 def in_parts(work: Callable[[int], None], threads: int, name: str) -> None:
     """`work(0)`, ..., `work(threads - 1)`: the first on the calling thread, each other on a thread of its own.
 
-    Parts for which the system starts no thread run on the calling one. The first error that a part raises is raised here,
-    when every part has ended.
+    Parts for which the system starts no thread run on the calling one. The first error that a part raises is raised
+    here, when every part has ended.
 
     Args:
         work: takes the number of the part.

@@ -1,4 +1,6 @@
-"""Every argument of `interpolate()`, parsed and checked once, without a clip, a model or a device: only what an argument may look like."""
+"""Every argument of `interpolate()`, parsed and checked once, without a clip, a model or a device: only what an
+argument may look like.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,10 @@ from vsvfi.options.arguments import (
 )
 
 __all__ = [
-    "DUPLICATE_MODES", "MATRICES", "PRECISIONS", "SCENE_MODES", "Devices", "DuplicateMode", "Options", "Precision", "Rate", "SceneMode", "parse",
-    "parse_devices", "parse_model_options", "parse_multi", "parse_precision", "parse_rate", "parse_scale", "parse_weights",
+    "DUPLICATE_MODES", "MATRICES", "PRECISIONS", "SCENE_MODES", "Devices", "DuplicateMode", "Options", "Precision",
+    "Rate", "SceneMode", "parse",
+    "parse_devices", "parse_model_options", "parse_multi", "parse_precision", "parse_rate", "parse_scale",
+    "parse_weights",
 ]  # fmt: skip
 
 
@@ -102,7 +106,10 @@ def parse(
     """
     if tile is not None:
         raise ArgumentError(
-            "tile", tile, "is not available in this version", "leave tile=None; a smaller scale= (0.5 or 0.25) or precision='fp16' saves memory"
+            "tile",
+            tile,
+            "is not available in this version",
+            "leave tile=None; a smaller scale= (0.5 or 0.25) or precision='fp16' saves memory",
         )
     return Options(
         model=parse_model(model),

@@ -55,7 +55,8 @@ def parse_model(value: object) -> str:
 
 @checked("multi")
 def parse_multi(value: object) -> Fraction:
-    """Output frames per source frame: an int, a Fraction, "5/2", or a float that is an exact binary fraction like 2.5."""
+    """Output frames per source frame: an int, a Fraction, "5/2", or a float that is an exact binary fraction
+    like 2.5."""
     rule = f"must be a number from 1 to {_LARGEST_MULTI}"
     remedy = "use an int like 2 or Fraction(5, 2); for a frame rate use fps="
     fraction, is_float = _fraction("multi", value, rule, remedy)
@@ -95,10 +96,15 @@ def parse_rate(value: object) -> Fraction:
 
 @checked("scale")
 def parse_scale(value: object) -> Fraction | None:
-    """Resolution of the motion estimation: a positive number up to 4; floats count as the nearest simple fraction (0.8 is 4/5)."""
+    """Resolution of the motion estimation: a positive number up to 4; floats count as the nearest simple fraction (0.8
+    is 4/5).
+    """
     if value is None:
         return None
-    rule, remedy = "must be a number above 0 and up to 4", "use 1, 0.5 (2K), 0.25 (4K), or None for the model's own choice"
+    rule, remedy = (
+        "must be a number above 0 and up to 4",
+        "use 1, 0.5 (2K), 0.25 (4K), or None for the model's own choice",
+    )
     fraction, _ = _fraction("scale", value, rule, remedy)
     if not 0 < fraction <= 4 or not (simple := fraction.limit_denominator(64)):
         raise ArgumentError("scale", value, rule, remedy)
@@ -112,7 +118,9 @@ def parse_weights(value: object) -> Path | None:
         return None
     text = plain_text(os.fspath(cast(str, value))) if is_a(value, str, os.PathLike) else None
     if not text:
-        raise ArgumentError("weights", value, "must be a path", "pass the path of a checkpoint file, or None for the published weights")
+        raise ArgumentError(
+            "weights", value, "must be a path", "pass the path of a checkpoint file, or None for the published weights"
+        )
     remedy = "check the path, or leave weights=None to use the published weights"
     try:
         path = Path(text).expanduser()
@@ -142,7 +150,9 @@ def parse_devices(value: object) -> tuple[str, ...]:
             raise ArgumentError("device", value, "is not a device name", remedy)
         names.append(match[1] or match[0])
     if len(names) > 1 and ("auto" in names or len(set(names)) < len(names)):
-        raise ArgumentError("device", value, "a list must name different devices, without 'auto'", "list each device once")
+        raise ArgumentError(
+            "device", value, "a list must name different devices, without 'auto'", "list each device once"
+        )
     return tuple(names)
 
 
@@ -200,17 +210,25 @@ def parse_streams(value: object) -> int | None:
 @checked("cache")
 def parse_cache(value: object) -> int | None:
     """MiB to bytes."""
-    whole = _whole("cache", value, 0, 1 << 20, "give the size in MiB for example cache=1024, or None for the device's default")
+    whole = _whole(
+        "cache", value, 0, 1 << 20, "give the size in MiB for example cache=1024, or None for the device's default"
+    )
     return None if whole is None else whole << 20
 
 
 @checked("matrix")
 def parse_matrix(value: object) -> int | None:
-    """A matrix by its name, in the spellings of zimg, ffmpeg and people ("709", "bt709", "Rec.709"), or by its code in H.273."""
+    """A matrix by its name, in the spellings of zimg, ffmpeg and people ("709", "bt709", "Rec.709"), or by its code in
+    H.273.
+    """
     if value is None:
         return None
     name = plain_text(value)
-    code = plain_integer(value) if name is None else _MATRIX_ALIASES.get(re.sub(r"[^a-z0-9]", "", name[:_MOST_ENTRIES].lower()))
+    code = (
+        plain_integer(value)
+        if name is None
+        else _MATRIX_ALIASES.get(re.sub(r"[^a-z0-9]", "", name[:_MOST_ENTRIES].lower()))
+    )
     if code not in MATRICES.values():
         raise ArgumentError("matrix", value, "is not a known matrix", f"use {', '.join(map(repr, MATRICES))}")
     return code
@@ -223,7 +241,9 @@ def parse_model_options(value: object) -> dict[str, object]:
         return {}
     names = list(itertools.islice(iter(value), _MOST_ENTRIES + 1)) if is_a(value, Mapping) else [None]  # type: ignore[call-overload]
     if len(names) > _MOST_ENTRIES or not all(is_a(name, str) for name in names):
-        raise ArgumentError("options", value, "must be a mapping from option names to values", "use for example options={'name': value}")
+        raise ArgumentError(
+            "options", value, "must be a mapping from option names to values", "use for example options={'name': value}"
+        )
     return {str.__str__(name): value[name] for name in names}  # type: ignore[index]
 
 
@@ -255,5 +275,7 @@ def _simple(argument: str, value: object, fraction: Fraction) -> Fraction:
     """The fraction itself, once its terms are known to fit wherever it goes."""
     if max(fraction.numerator, fraction.denominator) > _LARGEST_TERM:
         near = fraction.limit_denominator(1001) or Fraction(1)
-        raise ArgumentError(argument, value, "has too many digits", f"use a simpler one, such as {argument}={str(near)!r}")
+        raise ArgumentError(
+            argument, value, "has too many digits", f"use a simpler one, such as {argument}={str(near)!r}"
+        )
     return fraction

@@ -1,7 +1,7 @@
 """Values of any type as plain text, integers and fractions, at a bounded cost and without trusting a method of theirs.
 
-An argument may be a subclass whose methods raise or lie, a number of a million digits, or "1e99999999". What these functions return is of exactly
-Python's own type and small; what cannot be read so is None.
+An argument may be a subclass whose methods raise or lie, a number of a million digits, or "1e99999999". What these
+functions return is of exactly Python's own type and small; what cannot be read so is None.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def checked[Parsed](argument: str) -> Callable[[Callable[[object], Parsed]], Cal
             except VsvfiError:
                 raise
             except Exception as error:
-                raise ArgumentError(argument, value, f"cannot be read ({type_name(error)})", "pass a plain value") from None
+                raise ArgumentError(
+                    argument, value, f"cannot be read ({type_name(error)})", "pass a plain value"
+                ) from None
 
         return parse
 

@@ -13,19 +13,24 @@ DEPTH = 4
 
 
 def nearest(t: Fraction, depth: int = DEPTH) -> Fraction:
-    """The multiple of 2^-depth nearest to t; a time within half a step of 0 or 1 becomes 0 or 1, which is a source frame. Ties go up."""
+    """The multiple of 2^-depth nearest to t; a time within half a step of 0 or 1 becomes 0 or 1, which is a source
+    frame. Ties go up.
+    """
     return Fraction(floor(t * 2**depth + Fraction(1, 2)), 2**depth)
 
 
 def whole_levels(factor: Fraction, depth: int = DEPTH) -> int:
-    """How many levels of halving have all their midpoints among the output frames of a factor: 3 for 8, none where it is no power of two."""
+    """How many levels of halving have all their midpoints among the output frames of a factor: 3 for 8, none where it
+    is no power of two.
+    """
     if factor.denominator != 1 or factor.numerator & (factor.numerator - 1):
         return 0
     return min(factor.numerator.bit_length() - 1, depth)
 
 
 def chain(t: Fraction) -> list[tuple[Fraction, Fraction]]:
-    """The halvings that lead to a dyadic t in (0, 1): pairs of positions, each pair's ends known before it, the last midpoint being t.
+    """The halvings that lead to a dyadic t in (0, 1): pairs of positions, each pair's ends known before it, the last
+    midpoint being t.
 
     chain(3/8) is [(0, 1), (0, 1/2), (1/4, 1/2)].
 

@@ -1,4 +1,5 @@
-"""What stands against a blend: cuts, duplicates, times next to a source frame, times the model does not know. Re-times held drawings.
+"""What stands against a blend: cuts, duplicates, times next to a source frame, times the model does not know. Re-times
+held drawings.
 
 A decision depends on the output index and on facts about the source frames around it, never on what was asked before.
 """
@@ -17,7 +18,9 @@ LONGEST_HOLD = 4
 """Frames a drawing may be held to be re-timed ("on fours"); a longer hold is a still picture and stays one."""
 
 SNAP = Fraction(1, 100)
-"""A time this near to a source frame, in source frames, shows that frame: sharper, free, and off by less than anyone sees."""
+"""A time this near to a source frame, in source frames, shows that frame: sharper, free, and off by less than anyone
+sees.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,9 @@ class Policy:
         return Blend(step.first, step.second, t)
 
     def _retimed(self, timeline: Timeline, n: int, facts: FactsAt) -> Step:
-        """Motion spread evenly over the whole run of a held drawing: from its first frame to the first frame of the next drawing."""
+        """Motion spread evenly over the whole run of a held drawing: from its first frame to the first frame of the
+        next drawing.
+        """
         position = timeline.position(n)
         last = timeline.source_length - 1
         index = min(timeline.source_index(n), last)
@@ -83,7 +88,9 @@ class Policy:
         end = index + 1
         while end <= last and end - start <= LONGEST_HOLD and self._held(facts(end - 1)):
             end += 1
-        if end - start > LONGEST_HOLD:  # a still picture, or a run of unknown length: only its last step moves, if that is this one
+        if (
+            end - start > LONGEST_HOLD
+        ):  # a still picture, or a run of unknown length: only its last step moves, if that is this one
             if index < last and self._held(facts(index)):
                 return Copy(index)
             start, end = index, index + 1
@@ -96,7 +103,9 @@ class Policy:
 
 
 def scene_marks(timeline: Timeline, n: int, facts: FactsAt) -> tuple[bool, bool]:
-    """Whether output frame n is the (first, last) frame of a scene; the very first and last frame of the clip count as neither."""
+    """Whether output frame n is the (first, last) frame of a scene; the very first and last frame of the clip count as
+    neither.
+    """
     index = timeline.source_index(n)
     before = timeline.source_index(n - 1) if n > 0 else index
     after = timeline.source_index(n + 1) if n + 1 < timeline.length else index

@@ -1,4 +1,6 @@
-"""Frame rates: what a rate that is written in another way stands for, and whether a clip can hold the rate that results."""
+"""Frame rates: what a rate that is written in another way stands for, and whether a clip can hold the rate that
+results.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +23,24 @@ _LARGEST_STORED = 2**63 - 1
 def nominal_rate(rate: Fraction) -> Fraction:
     """The standard rate that `rate` stands for, or `rate` itself.
 
-    Containers store a frame's duration in whole microseconds (AVI: 10000000/417083 is 24000/1001), others the rate with three decimals (2997/125).
-    A rate is a standard rate in another form where the frame durations are within half a microsecond of each other.
+    Containers store a frame's duration in whole microseconds (AVI: 10000000/417083 is 24000/1001), others the rate with
+    three decimals (2997/125). A rate is a standard rate in another form where the frame durations are within half a
+    microsecond of each other.
     """
     nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
     return nearest if abs(1 / nearest - 1 / rate) <= _MICROSECOND / 2 else rate
 
 
 def source_rate_for(target: Fraction, rate: Fraction) -> Fraction:
-    """The rate to count a clip of `rate` as, so that its ratio to `target` is the simplest: its own, or the standard rate that it stands for."""
+    """The rate to count a clip of `rate` as, so that its ratio to `target` is the simplest: its own, or the standard
+    rate that it stands for.
+    """
     return min(rate, nominal_rate(rate), key=lambda counted: (target / counted).numerator)
 
 
 def check_storable(argument: str, given: Fraction, rate: Fraction | None, factor: Fraction) -> None:
-    """Refuse a ratio that frame properties and clips cannot hold exactly, which only a source rate of very many digits causes.
+    """Refuse a ratio that frame properties and clips cannot hold exactly, which only a source rate of very many digits
+    causes.
 
     Raises:
         ArgumentError: the remedy names a rate to give the clip first, with which the same argument is taken.
@@ -49,7 +55,8 @@ def check_storable(argument: str, given: Fraction, rate: Fraction | None, factor
         argument,
         str(given),
         f"the clip's rate of {rate} has too many digits for this ratio",
-        f"give the clip a simpler rate first with clip.std.AssumeFPS(fpsnum={simple.numerator}, fpsden={simple.denominator})",
+        f"give the clip a simpler rate first with clip.std.AssumeFPS(fpsnum={simple.numerator}, "
+        f"fpsden={simple.denominator})",
     )
 
 

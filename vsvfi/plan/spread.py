@@ -1,4 +1,6 @@
-"""Spreads pairs over workers: evenly for every pair in turn, and as evenly for every second or fourth (drawings on twos and fours). Pure arithmetic."""
+"""Spreads pairs over workers: evenly for every pair in turn, and as evenly for every second or fourth (drawings on twos
+and fours). Pure arithmetic.
+"""
 
 from __future__ import annotations
 

@@ -78,16 +78,23 @@ class Timeline:
         return Blend(index, index + 1, position - index)
 
     def duration(self, n: int) -> Fraction | None:
-        """Seconds for which output frame n is shown at a constant rate; the last one ends where the source ends. None where the rate varies."""
+        """Seconds for which output frame n is shown at a constant rate; the last one ends where the source ends. None
+        where the rate varies.
+        """
         if self.source_rate is None:
             return None
         return self._extent(n) / self.source_rate
 
     def shares(self, n: int) -> tuple[tuple[int, Fraction], ...]:
-        """Which parts of which source frames output frame n covers: (source index, share of its duration); for variable rates."""
+        """Which parts of which source frames output frame n covers: (source index, share of its duration); for variable
+        rates.
+        """
         start = self.position(n)
         end = start + self._extent(n)
-        return tuple((index, min(end, Fraction(index + 1)) - max(start, Fraction(index))) for index in range(floor(start), ceil(end)))
+        return tuple(
+            (index, min(end, Fraction(index + 1)) - max(start, Fraction(index)))
+            for index in range(floor(start), ceil(end))
+        )
 
     def _extent(self, n: int) -> Fraction:
         """Length of output frame n in source frames: 1 / factor, the last one cut off at the end of the source."""

@@ -1,4 +1,6 @@
-"""Procedural moving scenes with exact frames at ANY time and exact flow: food for the demo clip, tests, benchmarks and training. numpy only."""
+"""Procedural moving scenes with exact frames at ANY time and exact flow: food for the demo clip, tests, benchmarks and
+training. numpy only.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A short film for demonstrations: three scenes, two cuts, one part drawn on twos, with the true picture at every fractional position.
+"""A short film for demonstrations: three scenes, two cuts, one part drawn on twos, with the true picture at every
+fractional position.
 
-Scene one is textured (hills, a balloon, a rolling wheel), scene two a cel-shaded cartoon on twos, scene three a night street rushing past.
-Knows nothing of how it is shown.
+Scene one is textured (hills, a balloon, a rolling wheel), scene two a cel-shaded cartoon on twos, scene three a night
+street rushing past. Knows nothing of how it is shown.
 """
 
 from __future__ import annotations
@@ -49,10 +50,13 @@ class Clip:
     def frame(self, position: float) -> Array:
         """The picture at a position, 0 to length - 1, whole or not: [3, H, W] float32 RGB in [0, 1].
 
-        Within a scene that is not held, a fractional position shows the scene at exactly that time; in a held part it shows the drawing held there.
+        Within a scene that is not held, a fractional position shows the scene at exactly that time; in a held part it
+        shows the drawing held there.
         """
         if not 0 <= position <= self.length - 1:
-            raise ArgumentError("position", position, f"must lie between 0 and {self.length - 1}", "ask for a frame of the clip")
+            raise ArgumentError(
+                "position", position, f"must lie between 0 and {self.length - 1}", "ask for a frame of the clip"
+            )
         index = next(i for i, end in enumerate(self.starts[1:]) if position < end)
         # between the last frame of a scene and the cut nothing moves on: the last frame is held
         inside = min(position - self.starts[index], self.starts[index + 1] - self.starts[index] - 1)
@@ -61,7 +65,9 @@ class Clip:
         return self.scenes[index].frame(float(inside))
 
     def truth(self, position: float) -> Array:
-        """What ideal interpolation shows at a position: the same as `frame`, so nothing is mixed across a cut and held drawings stay as drawn."""
+        """What ideal interpolation shows at a position: the same as `frame`, so nothing is mixed across a cut and held
+        drawings stay as drawn.
+        """
         return self.frame(position)
 
 
@@ -134,15 +140,34 @@ class _Clouds:
 def _hills(stage: _Stage) -> Scene:
     """Camera moving right along hills; a balloon, a kite, a rolling wheel."""
     seed = stage.seed
-    rock = Noise(seed + 1, 46, _colours((0.24, 0.26, 0.34), (0.42, 0.42, 0.47), (0.58, 0.55, 0.55), (0.8, 0.79, 0.79)), octaves=4, contrast=1.1)
-    wood = Noise(seed + 2, 14, _colours((0.07, 0.2, 0.1), (0.13, 0.31, 0.13), (0.27, 0.43, 0.17)), octaves=3, contrast=1.4)
-    grass = Noise(seed + 3, 18, _colours((0.2, 0.34, 0.08), (0.36, 0.5, 0.13), (0.58, 0.64, 0.24)), octaves=3, stretch=0.6, contrast=1.2)
+    rock = Noise(
+        seed + 1,
+        46,
+        _colours((0.24, 0.26, 0.34), (0.42, 0.42, 0.47), (0.58, 0.55, 0.55), (0.8, 0.79, 0.79)),
+        octaves=4,
+        contrast=1.1,
+    )
+    wood = Noise(
+        seed + 2, 14, _colours((0.07, 0.2, 0.1), (0.13, 0.31, 0.13), (0.27, 0.43, 0.17)), octaves=3, contrast=1.4
+    )
+    grass = Noise(
+        seed + 3,
+        18,
+        _colours((0.2, 0.34, 0.08), (0.36, 0.5, 0.13), (0.58, 0.64, 0.24)),
+        octaves=3,
+        stretch=0.6,
+        contrast=1.2,
+    )
     soil = Shaded(
-        Noise(seed + 4, 12, _colours((0.3, 0.2, 0.12), (0.45, 0.32, 0.19), (0.6, 0.47, 0.3)), octaves=3, stretch=3.0), GradientNoise(seed + 5, 90, 2), 0.2
+        Noise(seed + 4, 12, _colours((0.3, 0.2, 0.12), (0.45, 0.32, 0.19), (0.6, 0.47, 0.3)), octaves=3, stretch=3.0),
+        GradientNoise(seed + 5, 90, 2),
+        0.2,
     )
     panels = Stripes(Flat((0.86, 0.18, 0.14)), Flat((0.97, 0.9, 0.72)), 22, 0.0)
     balloon = Shaded(panels, GradientNoise(seed + 6, 120, 1), 0.18)
-    spokes: list[tuple[Shape, Texture]] = [(Ellipse(27, 27), Noise(seed + 7, 9, _colours((0.55, 0.36, 0.16), (0.78, 0.56, 0.3))))]
+    spokes: list[tuple[Shape, Texture]] = [
+        (Ellipse(27, 27), Noise(seed + 7, 9, _colours((0.55, 0.36, 0.16), (0.78, 0.56, 0.3))))
+    ]
     for count in range(4):
         x, y = 27 * math.cos(count * math.pi / 4), 27 * math.sin(count * math.pi / 4)
         spokes.append((Capsule((-x, -y), (x, y), 2.4), Flat((0.25, 0.14, 0.07))))
@@ -151,24 +176,52 @@ def _hills(stage: _Stage) -> Scene:
     return stage.scene(
         [
             Layer(shape=everywhere, texture=_Clouds(seed + 8), motion=stage.motion(320, 150, (-0.8, 0))),
-            Layer(shape=Ridge(-20, ((34, 310, 0.4), (17, 121, 1.2), (6, 47, 2.0))), texture=rock, motion=stage.motion(320, 190, (-2.2, 0)), softness=1.4),
-            Layer(shape=Ridge(0, ((15, 260, 2.2), (5, 70, 0.2), (2.2, 17, 0.0))), texture=wood, motion=stage.motion(320, 222, (-4.6, 0))),
             Layer(
-                shape=Union((Ellipse(52, 58, (0, -62)), Box(13, 9, 3, (0, 26)), Capsule((-24, -12), (-9, 20), 0.9), Capsule((24, -12), (9, 20), 0.9))),
+                shape=Ridge(-20, ((34, 310, 0.4), (17, 121, 1.2), (6, 47, 2.0))),
+                texture=rock,
+                motion=stage.motion(320, 190, (-2.2, 0)),
+                softness=1.4,
+            ),
+            Layer(
+                shape=Ridge(0, ((15, 260, 2.2), (5, 70, 0.2), (2.2, 17, 0.0))),
+                texture=wood,
+                motion=stage.motion(320, 222, (-4.6, 0)),
+            ),
+            Layer(
+                shape=Union(
+                    (
+                        Ellipse(52, 58, (0, -62)),
+                        Box(13, 9, 3, (0, 26)),
+                        Capsule((-24, -12), (-9, 20), 0.9),
+                        Capsule((24, -12), (9, 20), 0.9),
+                    )
+                ),
                 texture=balloon,
                 motion=stage.motion(395, 150, (3.1, -1.7), swing=(0, 3, 0.25, 0), spin=0.006, growth=0.006),
                 extent=125,
-                details=[(Box(15, 11, 2, (0, 26)), Tiles(Flat((0.3, 0.18, 0.08)), Flat((0.62, 0.42, 0.2)), (6, 4), 1.2, 0.5))],
+                details=[
+                    (Box(15, 11, 2, (0, 26)), Tiles(Flat((0.3, 0.18, 0.08)), Flat((0.62, 0.42, 0.2)), (6, 4), 1.2, 0.5))
+                ],
             ),
-            Layer(shape=Ridge(0, ((13, 420, 0.0), (4, 95, 1.0))), texture=grass, motion=stage.motion(320, 272, (-8.5, 0))),
+            Layer(
+                shape=Ridge(0, ((13, 420, 0.0), (4, 95, 1.0))), texture=grass, motion=stage.motion(320, 272, (-8.5, 0))
+            ),
             Layer(
                 shape=Blob(34, ((0.0, 0.0), (0.2, 0.4), (0.0, 0.0), (0.18, 0.9))),
                 texture=kite,
-                motion=stage.motion(190, 95, (-1.5, 1.2), angle=0.5, swing=(16, 10, 0.4, 1.0), spin=0.03, wave=(2.5, 60, 0.5)),
+                motion=stage.motion(
+                    190, 95, (-1.5, 1.2), angle=0.5, swing=(16, 10, 0.4, 1.0), spin=0.03, wave=(2.5, 60, 0.5)
+                ),
                 extent=55,
             ),
             Layer(shape=Ridge(0, ((3, 500, 1.0),)), texture=soil, motion=stage.motion(320, 326, (-13, 0))),
-            Layer(shape=Ellipse(36, 36), texture=Flat((0.22, 0.13, 0.07)), motion=stage.motion(120, 300, (9, 0), spin=9 / 36), extent=40, details=spokes),
+            Layer(
+                shape=Ellipse(36, 36),
+                texture=Flat((0.22, 0.13, 0.07)),
+                motion=stage.motion(120, 300, (9, 0), spin=9 / 36),
+                extent=40,
+                details=spokes,
+            ),
         ]
     )
 
@@ -189,24 +242,66 @@ def _cartoon(stage: _Stage) -> Scene:
     body = (-1.6, 0.0)
     nod = (0.0, 5.0, 0.55, 0.0)
 
-    def drawn(shape: Shape, texture: Texture, motion: Motion, extent: float | None, details: list[tuple[Shape, Texture]] | None = None) -> Layer:
+    def drawn(
+        shape: Shape,
+        texture: Texture,
+        motion: Motion,
+        extent: float | None,
+        details: list[tuple[Shape, Texture]] | None = None,
+    ) -> Layer:
         width = 2.6 * stage.unit
-        return Layer(shape=shape, texture=texture, motion=motion, extent=extent, outline=width, outline_colour=ink, details=details or [])
+        return Layer(
+            shape=shape,
+            texture=texture,
+            motion=motion,
+            extent=extent,
+            outline=width,
+            outline_colour=ink,
+            details=details or [],
+        )
 
     cloud = Union((Ellipse(46, 20), Ellipse(28, 24, (-22, -12)), Ellipse(24, 20, (20, -12))))
     layers = [
         Layer(shape=everywhere, texture=sky, motion=stage.motion(320, 180)),
-        Layer(shape=Ellipse(46, 46), texture=Flat((1.0, 0.93, 0.66)), motion=stage.motion(470, 148, (0, 0.9)), extent=50),
-        drawn(cloud, Gradient((1.0, 0.9, 0.86), (0.88, 0.66, 0.72), -25, 18, steps=2), stage.motion(140, 84, (3.0, 0)), 80),
-        drawn(cloud, Gradient((1.0, 0.86, 0.78), (0.86, 0.6, 0.66), -25, 18, steps=2), stage.motion(560, 62, (4.2, 0.3), growth=0.004), 80),
-        drawn(Ridge(0, ((22, 420, 0.3), (8, 150, 1.0))), Flat((0.48, 0.36, 0.6)), stage.motion(320, 226, (-2.4, 0)), None),
-        drawn(
-            Ridge(0, ((16, 520, 2.0), (5, 160, 0.0))), Gradient((0.3, 0.5, 0.42), (0.2, 0.36, 0.38), -10, 90, steps=3), stage.motion(320, 292, (-5, 0)), None
+        Layer(
+            shape=Ellipse(46, 46), texture=Flat((1.0, 0.93, 0.66)), motion=stage.motion(470, 148, (0, 0.9)), extent=50
         ),
-        drawn(Capsule((0, 0), (-46, 34), 12), Gradient(shirt, shirt_shadow, -10, 20, steps=2), stage.motion(272, 222, body, swing=nod, spin=-0.01), 80),
-        drawn(Box(40, 66, 22), Gradient(shirt, shirt_shadow, -20, 34, 0.5, steps=2), stage.motion(310, 270, body, swing=nod), 85),
         drawn(
-            Ellipse(50, 46), Gradient(skin, skin_shadow, 8, 40, 0.7, steps=2), stage.motion(312, 164, body, swing=(3.0, 5.0, 0.55, 0.5), spin=0.004), 60, face
+            cloud, Gradient((1.0, 0.9, 0.86), (0.88, 0.66, 0.72), -25, 18, steps=2), stage.motion(140, 84, (3.0, 0)), 80
+        ),
+        drawn(
+            cloud,
+            Gradient((1.0, 0.86, 0.78), (0.86, 0.6, 0.66), -25, 18, steps=2),
+            stage.motion(560, 62, (4.2, 0.3), growth=0.004),
+            80,
+        ),
+        drawn(
+            Ridge(0, ((22, 420, 0.3), (8, 150, 1.0))), Flat((0.48, 0.36, 0.6)), stage.motion(320, 226, (-2.4, 0)), None
+        ),
+        drawn(
+            Ridge(0, ((16, 520, 2.0), (5, 160, 0.0))),
+            Gradient((0.3, 0.5, 0.42), (0.2, 0.36, 0.38), -10, 90, steps=3),
+            stage.motion(320, 292, (-5, 0)),
+            None,
+        ),
+        drawn(
+            Capsule((0, 0), (-46, 34), 12),
+            Gradient(shirt, shirt_shadow, -10, 20, steps=2),
+            stage.motion(272, 222, body, swing=nod, spin=-0.01),
+            80,
+        ),
+        drawn(
+            Box(40, 66, 22),
+            Gradient(shirt, shirt_shadow, -20, 34, 0.5, steps=2),
+            stage.motion(310, 270, body, swing=nod),
+            85,
+        ),
+        drawn(
+            Ellipse(50, 46),
+            Gradient(skin, skin_shadow, 8, 40, 0.7, steps=2),
+            stage.motion(312, 164, body, swing=(3.0, 5.0, 0.55, 0.5), spin=0.004),
+            60,
+            face,
         ),
         drawn(
             Union((Ellipse(53, 25, (0, -30)), Capsule((-46, -26), (-50, 8), 8))),
@@ -248,15 +343,31 @@ def _street(stage: _Stage) -> Scene:
     for depth, pace, base, tone in ((0, -3.5, 250.0, 0.12), (1, -9.0, 275.0, 0.2)):
         x = -60.0
         while x < 900 + 300 * depth:
-            across, up = float(random.uniform(26, 46) * (1 + 0.5 * depth)), float(random.uniform(50, 110) * (1 + 0.25 * depth))
+            across, up = (
+                float(random.uniform(26, 46) * (1 + 0.5 * depth)),
+                float(random.uniform(50, 110) * (1 + 0.25 * depth)),
+            )
             wall = Flat((tone, tone * 0.95, tone * 1.5))
             lit = Noise(
-                int(random.integers(1 << 30)), 11.0, _colours((0.1, 0.1, 0.2), (0.2, 0.17, 0.22), (0.96, 0.8, 0.42), (1.0, 0.92, 0.65)), octaves=1, contrast=1.5
+                int(random.integers(1 << 30)),
+                11.0,
+                _colours((0.1, 0.1, 0.2), (0.2, 0.17, 0.22), (0.96, 0.8, 0.42), (1.0, 0.92, 0.65)),
+                octaves=1,
+                contrast=1.5,
             )
             windows = Tiles(wall, lit, (13 + 3 * depth, 17 + 4 * depth), 6 + 2 * depth)
-            layers.append(Layer(shape=Box(across, up), texture=windows, motion=stage.motion(x, base - up / 2, (pace, 0)), extent=math.hypot(across, up) + 4))
+            layers.append(
+                Layer(
+                    shape=Box(across, up),
+                    texture=windows,
+                    motion=stage.motion(x, base - up / 2, (pace, 0)),
+                    extent=math.hypot(across, up) + 4,
+                )
+            )
             x += across * 2 + float(random.uniform(-6, 24))
-    asphalt = Noise(seed + 12, 7, _colours((0.09, 0.09, 0.11), (0.16, 0.16, 0.18), (0.22, 0.21, 0.24)), octaves=2, stretch=3.0)
+    asphalt = Noise(
+        seed + 12, 7, _colours((0.09, 0.09, 0.11), (0.16, 0.16, 0.18), (0.22, 0.21, 0.24)), octaves=2, stretch=3.0
+    )
     layers += [
         Layer(shape=Ridge(0, ()), texture=asphalt, motion=stage.motion(320, 290, (-16, 0))),
         Layer(
@@ -269,7 +380,16 @@ def _street(stage: _Stage) -> Scene:
     lamp = Union((Box(4, 150, 1), Capsule((0, -148), (44, -156), 3.5), Ellipse(15, 7, (50, -152))))
     for x in (420.0, 1060.0):
         glow: list[tuple[Shape, Texture]] = [(Ellipse(13, 5.5, (50, -151)), Flat((1.0, 0.9, 0.6)))]
-        layers.append(Layer(shape=lamp, texture=Flat((0.05, 0.05, 0.07)), motion=stage.motion(x, 230, (-34, 0)), extent=175, details=glow, softness=2.0))
+        layers.append(
+            Layer(
+                shape=lamp,
+                texture=Flat((0.05, 0.05, 0.07)),
+                motion=stage.motion(x, 230, (-34, 0)),
+                extent=175,
+                details=glow,
+                softness=2.0,
+            )
+        )
     return stage.scene(layers)
 
 
@@ -288,7 +408,15 @@ def _car(stage: _Stage) -> list[Layer]:
     ]
     line = 2.2 * stage.unit
     layers = [
-        Layer(shape=body, texture=paint, motion=stage.motion(230, 288, drift, swing=sway), extent=100, outline=line, outline_colour=ink, details=parts),
+        Layer(
+            shape=body,
+            texture=paint,
+            motion=stage.motion(230, 288, drift, swing=sway),
+            extent=100,
+            outline=line,
+            outline_colour=ink,
+            details=parts,
+        ),
     ]
     for x in (-48.0, 50.0):
         hub: list[tuple[Shape, Texture]] = [
@@ -297,5 +425,7 @@ def _car(stage: _Stage) -> list[Layer]:
             (Capsule((0, -9), (0, 9), 1.6), Flat((0.25, 0.25, 0.3))),
         ]
         wheel = stage.motion(230 + x, 306, drift, spin=1.0)
-        layers.append(Layer(shape=Ellipse(18, 18), texture=Flat((0.08, 0.08, 0.1)), motion=wheel, extent=22, details=hub))
+        layers.append(
+            Layer(shape=Ellipse(18, 18), texture=Flat((0.08, 0.08, 0.1)), motion=wheel, extent=22, details=hub)
+        )
     return layers

@@ -1,4 +1,5 @@
-"""Clips with known scene cuts, and with everything that is mistaken for one: flashes, fades, dissolves, whip pans, objects rushing past, exposure changes.
+"""Clips with known scene cuts, and with everything that is mistaken for one: flashes, fades, dissolves, whip pans,
+objects rushing past, exposure changes.
 
 For measuring a cut detector. Small pictures, fast to render, the same for the same seed. Knows nothing of any detector.
 """
@@ -90,12 +91,20 @@ def _dissolved(first: Picture, second: Picture, start: int, length: int) -> Pict
 
 
 def _rushed(base: Scene, seed: int, passes: Sequence[int]) -> Scene:
-    """A large object of another scene crosses the picture quickly, once for each entry of `passes` (the frame in which it is in the middle)."""
-    thing = next(layer for layer in reversed(scene(seed, base.width, base.height, kind="textured").layers) if layer.extent is not None)
+    """A large object of another scene crosses the picture quickly, once for each entry of `passes` (the frame in which
+    it is in the middle).
+    """
+    thing = next(
+        layer
+        for layer in reversed(scene(seed, base.width, base.height, kind="textured").layers)
+        if layer.extent is not None
+    )
     layers = list(base.layers)
     for count, middle in enumerate(passes):
         speed = (0.22 + 0.06 * count) * base.width * (-1) ** count
-        motion = Motion(place=(base.width / 2 - speed * middle, base.height * 0.55), velocity=(speed, 0.0), angle=thing.motion.angle)
+        motion = Motion(
+            place=(base.width / 2 - speed * middle, base.height * 0.55), velocity=(speed, 0.0), angle=thing.motion.angle
+        )
         extent = thing.extent or 1.0
         layers.append(replace(thing, motion=replace(motion, size=0.55 * base.height / extent), softness=3.0))
     return replace(base, layers=layers)
@@ -107,7 +116,9 @@ def _still(base: Scene, speed: float) -> Scene:
     def slow(layer: Layer) -> Layer:
         motion = layer.motion
         velocity = (motion.velocity[0] * speed, motion.velocity[1] * speed)
-        return replace(layer, motion=replace(motion, velocity=velocity, spin=motion.spin * speed, growth=motion.growth * speed))
+        return replace(
+            layer, motion=replace(motion, velocity=velocity, spin=motion.spin * speed, growth=motion.growth * speed)
+        )
 
     return replace(base, layers=[slow(layer) for layer in base.layers])
 
@@ -139,27 +150,51 @@ def evaluation_clips(seed: int = 0) -> Iterator[EvaluationClip]:
     yield _joined("cuts-similar-colours", [(_tinted(shot(), mean, 0.6), length) for length in lengths(4)])
     yield _joined("cuts-very-similar-colours", [(_tinted(shot(), mean, 0.8), length) for length in lengths(3)])
     yield _joined("cuts-during-pan", [(shot("pan"), length) for length in lengths(3)])
-    yield _joined("cuts-held-on-twos", [(_held(shot("flat"), 2), 8), (_held(shot("flat"), 2), 10), (_held(shot("flat"), 2, 1), 8)])
-    yield _joined("cuts-held-on-threes", [(_held(shot("flat"), 3), 9), (_held(shot("flat"), 3), 9), (_held(shot("flat"), 3), 9)])
-    yield _joined("cut-to-black-and-back", [(shot(), 8), (lambda i: np.zeros((3, 108, 192), np.float32), 4), (shot(), 8)])
+    yield _joined(
+        "cuts-held-on-twos", [(_held(shot("flat"), 2), 8), (_held(shot("flat"), 2), 10), (_held(shot("flat"), 2, 1), 8)]
+    )
+    yield _joined(
+        "cuts-held-on-threes", [(_held(shot("flat"), 3), 9), (_held(shot("flat"), 3), 9), (_held(shot("flat"), 3), 9)]
+    )
+    yield _joined(
+        "cut-to-black-and-back", [(shot(), 8), (lambda i: np.zeros((3, 108, 192), np.float32), 4), (shot(), 8)]
+    )
     base = shot("textured")
     cropped = scene(seed * 1000 + 999, 384, 216, kind="textured")
     yield _joined(
-        "cut-to-closer-view", [(lambda i: _halved(cropped.frame(i)), 9), (lambda i: np.ascontiguousarray(cropped.frame(i + 9)[:, 54:162, 96:288]), 9)]
+        "cut-to-closer-view",
+        [
+            (lambda i: _halved(cropped.frame(i)), 9),
+            (lambda i: np.ascontiguousarray(cropped.frame(i + 9)[:, 54:162, 96:288]), 9),
+        ],
     )
 
     yield _single("flash-one-frame", 20, _flashed(shot(), {8: 0.9}, white))
     yield _single("flash-two-frames", 20, _flashed(base, {6: 0.95, 7: 0.6}, white))
-    yield _single("flash-many-frames", 24, _flashed(shot(), {6: 0.8, 7: 0.95, 8: 0.9, 9: 0.7, 10: 0.5, 11: 0.3, 12: 0.15, 13: 0.05}, white))
-    yield _single("flash-coloured", 20, _flashed(shot("flat"), {5: 0.7, 12: 0.7}, np.array([1.0, 0.2, 0.1], np.float32)))
+    yield _single(
+        "flash-many-frames",
+        24,
+        _flashed(shot(), {6: 0.8, 7: 0.95, 8: 0.9, 9: 0.7, 10: 0.5, 11: 0.3, 12: 0.15, 13: 0.05}, white),
+    )
+    yield _single(
+        "flash-coloured", 20, _flashed(shot("flat"), {5: 0.7, 12: 0.7}, np.array([1.0, 0.2, 0.1], np.float32))
+    )
     yield _single("flash-black-frame", 20, _flashed(shot(), {9: 1.0}, black))
     yield _single("strobe", 24, _flashed(shot("dark"), {4: 0.7, 8: 0.7, 12: 0.7, 16: 0.7}, white))
-    flash_and_cut = _joined("flash-and-cut", [(_flashed(shot(), {4: 0.9}, white), 12), (_flashed(shot(), {6: 0.9}, white), 12)])
+    flash_and_cut = _joined(
+        "flash-and-cut", [(_flashed(shot(), {4: 0.9}, white), 12), (_flashed(shot(), {6: 0.9}, white), 12)]
+    )
     yield flash_and_cut
     yield _single("fade-from-black", 24, _lit(shot(), lambda i: min(1.0, i / 14)))
     yield _single("fade-to-black", 24, _lit(shot("textured"), lambda i: max(0.0, 1 - max(0, i - 6) / 12)))
     yield _single("fade-to-white", 24, _flashed(shot(), {i: min(1.0, (i - 6) / 12) for i in range(6, 24)}, white))
-    yield _single("fade-through-black", 30, _dissolved(_lit(shot(), lambda i: max(0.0, 1 - i / 12)), _lit(shot(), lambda i: max(0.0, (i - 16) / 12)), 13, 3))
+    yield _single(
+        "fade-through-black",
+        30,
+        _dissolved(
+            _lit(shot(), lambda i: max(0.0, 1 - i / 12)), _lit(shot(), lambda i: max(0.0, (i - 16) / 12)), 13, 3
+        ),
+    )
     yield _single("dissolve-short", 24, _dissolved(shot(), shot(), 9, 6))
     yield _single("dissolve-long", 30, _dissolved(shot("textured"), shot("flat"), 6, 18))
     for index in range(3):

@@ -1,7 +1,8 @@
 """One moving thing of a scene: a shape with a texture, its place at every time, and where each of its points goes.
 
-Positions are pixels, x to the right and y down, the centre of the first pixel at (0, 0). A motion maps the layer's own coordinates to the picture
-and back, both in closed form, which makes flow exact. Times are frames, any real number. Knows nothing of other layers.
+Positions are pixels, x to the right and y down, the centre of the first pixel at (0, 0). A motion maps the layer's own
+coordinates to the picture and back, both in closed form, which makes flow exact. Times are frames, any real number.
+Knows nothing of other layers.
 """
 
 from __future__ import annotations
@@ -31,11 +32,16 @@ class Ellipse:
     centre: tuple[float, float] = (0.0, 0.0)
 
     def __call__(self, u: Array, v: Array) -> Array:
-        x, y = (u - np.float32(self.centre[0])) / np.float32(self.across), (v - np.float32(self.centre[1])) / np.float32(self.down)
+        x, y = (
+            (u - np.float32(self.centre[0])) / np.float32(self.across),
+            (v - np.float32(self.centre[1])) / np.float32(self.down),
+        )
         radius = np.sqrt(x * x + y * y)
         slope = np.sqrt((x / np.float32(self.across)) ** 2 + (y / np.float32(self.down)) ** 2)
         centre = np.float32(-min(self.across, self.down))
-        distance: Array = np.where(radius < 1e-3, centre, radius * (radius - 1) / np.maximum(slope, np.float32(1e-6))).astype(np.float32, copy=False)
+        distance: Array = np.where(
+            radius < 1e-3, centre, radius * (radius - 1) / np.maximum(slope, np.float32(1e-6))
+        ).astype(np.float32, copy=False)
         return distance
 
 
@@ -58,7 +64,9 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A closed curve around the origin: the radius swings by `waves`, pairs (share of the radius, phase), once, twice ... per turn."""
+    """A closed curve around the origin: the radius swings by `waves`, pairs (share of the radius, phase), once, twice
+    ... per turn.
+    """
 
     radius: float
     waves: tuple[tuple[float, float], ...]
@@ -69,7 +77,9 @@ class Blob:
         for count, (share, phase) in enumerate(self.waves, 1):
             radius += np.float32(share) * np.cos(angle * np.float32(count) + np.float32(phase))
             slope -= np.float32(share * count) * np.sin(angle * np.float32(count) + np.float32(phase))
-        distance: Array = ((np.hypot(u, v) - np.float32(self.radius) * radius) / np.hypot(np.float32(1), slope / radius)).astype(np.float32, copy=False)
+        distance: Array = (
+            (np.hypot(u, v) - np.float32(self.radius) * radius) / np.hypot(np.float32(1), slope / radius)
+        ).astype(np.float32, copy=False)
         return distance
 
 
@@ -153,7 +163,10 @@ class Motion:
     def origin(self, t: float) -> tuple[float, float]:
         """Place of the layer's origin in the picture."""
         sway = np.sin(self.swing[2] * t + self.swing[3])
-        x, y = (self.place[i] + self.velocity[i] * t + self.acceleration[i] * t * t / 2 + self.swing[i] * sway for i in (0, 1))
+        x, y = (
+            self.place[i] + self.velocity[i] * t + self.acceleration[i] * t * t / 2 + self.swing[i] * sway
+            for i in (0, 1)
+        )
         return float(x), float(y)
 
     def to_layer(self, x: Array, y: Array, t: float) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
 """Moving scenes of layers: exact frames at any real time, and exact flow between any two.
 
-A scene is a list of layers, back to front, seen through an exposure and grain. `scene` builds one from a seed; one seed always gives the same scene.
-Knows nothing of clips or cuts.
+A scene is a list of layers, back to front, seen through an exposure and grain. `scene` builds one from a seed; one seed
+always gives the same scene. Knows nothing of clips or cuts.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class Scene:
         return seen
 
     def flow(self, t0: float, t1: float) -> Array:
-        """For each pixel at t0, how far its surface has moved at t1, hidden or not: [2, H, W] float32, x then y, pixels."""
+        """For each pixel at t0, how far its surface has moved at t1, hidden or not: [2, H, W] float32, x then y,
+        pixels.
+        """
         seen = self.visible(t0)
         result = np.zeros((2, self.height, self.width), np.float32)
         for index, layer in enumerate(self.layers):
@@ -88,13 +90,16 @@ def scene(seed: int, width: int, height: int, *, kind: str = "mixed") -> Scene:
     Args:
         seed: any non-negative integer.
         width, height: of the picture, at least 16 pixels.
-        kind: "mixed" (of everything), "textured", "flat" (cel shading with outlines), "pan" (fast global motion), "dark" (low light, grain).
+        kind: "mixed" (of everything), "textured", "flat" (cel shading with outlines), "pan" (fast global motion),
+        "dark" (low light, grain).
 
     Raises:
         ArgumentError: an unknown kind or too small a picture.
     """
     if kind not in KINDS:
-        raise ArgumentError("kind", kind, f"must be one of {', '.join(KINDS)}", "leave it out for a scene of everything")
+        raise ArgumentError(
+            "kind", kind, f"must be one of {', '.join(KINDS)}", "leave it out for a scene of everything"
+        )
     if min(width, height) < 16:
         raise ArgumentError("size", (width, height), "must be at least 16x16", "take a larger picture")
     return KINDS[kind](np.random.default_rng((0x5EED, list(KINDS).index(kind), seed)), width, height, seed)
@@ -124,10 +129,22 @@ def _texture(random: np.random.Generator) -> Texture:
     )
     choice = random.integers(5)
     if choice == 0:
-        return Stripes(noise, Flat(_colour(random)), float(random.uniform(8, 40)), float(random.uniform(0, np.pi)), float(random.uniform(0.2, 0.6)))
+        return Stripes(
+            noise,
+            Flat(_colour(random)),
+            float(random.uniform(8, 40)),
+            float(random.uniform(0, np.pi)),
+            float(random.uniform(0.2, 0.6)),
+        )
     if choice == 1:
         across, down = random.uniform(8, 32, 2)
-        return Tiles(Flat(_colour(random)), noise, (float(across), float(down)), float(random.uniform(1.5, 5)), float(random.choice([0, 0.5])))
+        return Tiles(
+            Flat(_colour(random)),
+            noise,
+            (float(across), float(down)),
+            float(random.uniform(1.5, 5)),
+            float(random.choice([0, 0.5])),
+        )
     return noise
 
 
@@ -135,7 +152,9 @@ def _cel(random: np.random.Generator, radius: float) -> Texture:
     """Two or three flat tones."""
     bright = _colour(random, 0.35, 1.0)
     shadow = (bright[0] * 0.6, bright[1] * 0.58, bright[2] * 0.68)
-    return Gradient(bright, shadow, -radius * 0.6, radius * 0.8, float(random.uniform(0.8, 2.2)), steps=int(random.integers(2, 4)))
+    return Gradient(
+        bright, shadow, -radius * 0.6, radius * 0.8, float(random.uniform(0.8, 2.2)), steps=int(random.integers(2, 4))
+    )
 
 
 def _shape(random: np.random.Generator, radius: float) -> Shape:
@@ -143,8 +162,14 @@ def _shape(random: np.random.Generator, radius: float) -> Shape:
     if choice == 0:
         return Ellipse(radius * float(random.uniform(0.5, 1)), radius * float(random.uniform(0.5, 1)))
     if choice == 1:
-        return Box(radius * float(random.uniform(0.35, 0.75)), radius * float(random.uniform(0.2, 0.75)), float(random.uniform(0, 6)))
-    waves = tuple((float(random.uniform(-0.22, 0.22) / count**0.7), float(random.uniform(0, 6.28))) for count in range(1, 6))
+        return Box(
+            radius * float(random.uniform(0.35, 0.75)),
+            radius * float(random.uniform(0.2, 0.75)),
+            float(random.uniform(0, 6)),
+        )
+    waves = tuple(
+        (float(random.uniform(-0.22, 0.22) / count**0.7), float(random.uniform(0, 6.28))) for count in range(1, 6)
+    )
     return Blob(radius * 0.62, waves)
 
 
@@ -161,7 +186,9 @@ def _thing(random: np.random.Generator, width: int, height: int, camera: Array, 
         angle=float(random.uniform(0, 6.28)),
         spin=float(random.normal(0, 0.03 * speed)),
         growth=float(random.normal(0, 0.008)),
-        wave=(float(random.uniform(1, 4)), float(random.uniform(1.2, 2.5) * radius), float(random.normal(0, 0.25))) if bend else (0.0, 1.0, 0.0),
+        wave=(float(random.uniform(1, 4)), float(random.uniform(1.2, 2.5) * radius), float(random.normal(0, 0.25)))
+        if bend
+        else (0.0, 1.0, 0.0),
     )
     shape = _shape(random, radius)
     if not flat:
@@ -173,7 +200,9 @@ def _thing(random: np.random.Generator, width: int, height: int, camera: Array, 
         size = radius * float(random.uniform(0.08, 0.25))
         details.append((Ellipse(size, size * float(random.uniform(0.5, 1)), (x, y)), Flat(_colour(random))))
     outline = float(random.uniform(1.2, 3) * max(1, min(width, height) / 270))
-    return Layer(shape=shape, texture=_cel(random, radius), motion=motion, extent=radius * 1.25, outline=outline, details=details)
+    return Layer(
+        shape=shape, texture=_cel(random, radius), motion=motion, extent=radius * 1.25, outline=outline, details=details
+    )
 
 
 def _camera(random: np.random.Generator, width: int, height: int, pace: float) -> Array:
@@ -184,15 +213,28 @@ def _camera(random: np.random.Generator, width: int, height: int, pace: float) -
 def _background(random: np.random.Generator, width: int, height: int, camera: Array, *, flat: bool) -> list[Layer]:
     middle = (width / 2, height / 2)
     motion = Motion(
-        place=middle, velocity=(float(camera[0]), float(camera[1])), spin=float(random.normal(0, 0.003)), growth=float(random.normal(0, 0.004)), size=1.0
+        place=middle,
+        velocity=(float(camera[0]), float(camera[1])),
+        spin=float(random.normal(0, 0.003)),
+        growth=float(random.normal(0, 0.004)),
+        size=1.0,
     )
     if not flat:
         light = GradientNoise(int(random.integers(1 << 30)), float(min(width, height)), 2)
         return [Layer(shape=everywhere, texture=Shaded(_texture(random), light, 0.35), motion=motion)]
-    sky = Gradient(_colour(random, 0.4, 1.0), _colour(random, 0.4, 1.0), -height / 2, height / 2, steps=int(random.choice([0, 5])))
+    sky = Gradient(
+        _colour(random, 0.4, 1.0), _colour(random, 0.4, 1.0), -height / 2, height / 2, steps=int(random.choice([0, 5]))
+    )
     layers = [Layer(shape=everywhere, texture=sky, motion=replace(motion, spin=0.0, growth=0.0))]
     for depth in (0.6, 1.0):
-        waves = tuple((float(random.uniform(0.02, 0.1) * height), float(random.uniform(0.2, 1.2) * width), float(random.uniform(0, 6.28))) for _ in range(3))
+        waves = tuple(
+            (
+                float(random.uniform(0.02, 0.1) * height),
+                float(random.uniform(0.2, 1.2) * width),
+                float(random.uniform(0, 6.28)),
+            )
+            for _ in range(3)
+        )
         slow = replace(motion, velocity=(float(camera[0] * depth), float(camera[1] * depth)))
         ridge = Ridge(float((0.35 * depth - 0.1) * height), waves)
         layers.append(Layer(shape=ridge, texture=Flat(_colour(random, 0.2, 0.8)), motion=slow, outline=1.5))
@@ -202,19 +244,26 @@ def _background(random: np.random.Generator, width: int, height: int, camera: Ar
 def _textured(random: np.random.Generator, width: int, height: int, seed: int) -> Scene:
     camera = _camera(random, width, height, 1.5)
     things = [_thing(random, width, height, camera, flat=False, speed=1.0) for _ in range(int(random.integers(2, 6)))]
-    return Scene(layers=[*_background(random, width, height, camera, flat=False), *things], width=width, height=height, seed=seed)
+    return Scene(
+        layers=[*_background(random, width, height, camera, flat=False), *things], width=width, height=height, seed=seed
+    )
 
 
 def _flat(random: np.random.Generator, width: int, height: int, seed: int) -> Scene:
     camera = _camera(random, width, height, 1.2)
     things = [_thing(random, width, height, camera, flat=True, speed=1.0) for _ in range(int(random.integers(2, 6)))]
-    return Scene(layers=[*_background(random, width, height, camera, flat=True), *things], width=width, height=height, seed=seed)
+    return Scene(
+        layers=[*_background(random, width, height, camera, flat=True), *things], width=width, height=height, seed=seed
+    )
 
 
 def _mixed(random: np.random.Generator, width: int, height: int, seed: int) -> Scene:
     camera = _camera(random, width, height, 1.5)
     background = _background(random, width, height, camera, flat=bool(random.random() < 0.35))
-    things = [_thing(random, width, height, camera, flat=bool(random.random() < 0.5), speed=1.2) for _ in range(int(random.integers(2, 7)))]
+    things = [
+        _thing(random, width, height, camera, flat=bool(random.random() < 0.5), speed=1.2)
+        for _ in range(int(random.integers(2, 7)))
+    ]
     change = float(random.normal(0, 0.02)) if random.random() < 0.2 else 0.0
     return Scene(layers=[*background, *things], width=width, height=height, gain=(1.0, change), seed=seed)
 
@@ -223,7 +272,10 @@ def _pan(random: np.random.Generator, width: int, height: int, seed: int) -> Sce
     pace = float(random.choice([-1, 1]) * random.uniform(0.05, 0.12) * width)
     camera = np.array([pace, random.normal(0, 0.01) * height], np.float32)
     background = _background(random, width, height, camera, flat=bool(random.random() < 0.3))
-    things = [_thing(random, width, height, camera, flat=bool(random.random() < 0.4), speed=0.6) for _ in range(int(random.integers(3, 7)))]
+    things = [
+        _thing(random, width, height, camera, flat=bool(random.random() < 0.4), speed=0.6)
+        for _ in range(int(random.integers(3, 7)))
+    ]
     return Scene(layers=[*background, *things], width=width, height=height, seed=seed)
 
 

@@ -1,7 +1,9 @@
-"""Colours as functions of exact positions: noise, stripes, tiles and flat shading, evaluated wherever a moving layer asks for them.
+"""Colours as functions of exact positions: noise, stripes, tiles and flat shading, evaluated wherever a moving layer
+asks for them.
 
-A texture is called with positions u, v (any equal shape, in the layer's own pixels) and the footprint of one picture pixel in those units; it
-returns RGB [3, ...] float32. Edges inside a texture are smoothed over the footprint, so sub-pixel motion is true. Knows nothing of shapes, motion or time.
+A texture is called with positions u, v (any equal shape, in the layer's own pixels) and the footprint of one picture
+pixel in those units; it returns RGB [3, ...] float32. Edges inside a texture are smoothed over the footprint, so
+sub-pixel motion is true. Knows nothing of shapes, motion or time.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _PERIOD = 64  # lattice cells after which noise repeats; a power of two
 
 
 def smooth_step(distance: Array, width: float) -> Array:
-    """0 where `distance` is below -width / 2, 1 above +width / 2, linear between: the coverage of a pixel by a straight edge."""
+    """0 where `distance` is below -width / 2, 1 above +width / 2, linear between: the coverage of a pixel by a straight
+    edge.
+    """
     covered: Array = np.clip(distance / np.float32(max(width, 1e-6)) + np.float32(0.5), 0, 1)
     return covered
 
@@ -46,7 +50,9 @@ def ramp(value: Array, colours: Array) -> Array:
 
 
 class GradientNoise:
-    """Gradient noise of several octaves, about -1..1: smooth, without a preferred direction, repeating after 64 wavelengths."""
+    """Gradient noise of several octaves, about -1..1: smooth, without a preferred direction, repeating after 64
+    wavelengths.
+    """
 
     def __init__(self, seed: int, wavelength: float, octaves: int = 3, gain: float = 0.55) -> None:
         angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, (_PERIOD, _PERIOD))
@@ -59,7 +65,9 @@ class GradientNoise:
         total = np.zeros(np.broadcast_shapes(u.shape, v.shape), np.float32)
         for octave, wavelength in enumerate(self._wavelengths):
             scale = np.float32(1 / wavelength)
-            total += np.float32(1.5 * self._gain**octave) * self._octave(u * scale + np.float32(17.3 * octave), v * scale + np.float32(5.9 * octave))
+            total += np.float32(1.5 * self._gain**octave) * self._octave(
+                u * scale + np.float32(17.3 * octave), v * scale + np.float32(5.9 * octave)
+            )
         return total
 
     def _octave(self, u: Array, v: Array) -> Array:
@@ -85,7 +93,16 @@ class GradientNoise:
 class Noise:
     """Cloud, rock, grass: gradient noise through a ramp of colours [N, 3]."""
 
-    def __init__(self, seed: int, wavelength: float, colours: Array, *, octaves: int = 3, stretch: float = 1.0, contrast: float = 1.0) -> None:
+    def __init__(
+        self,
+        seed: int,
+        wavelength: float,
+        colours: Array,
+        *,
+        octaves: int = 3,
+        stretch: float = 1.0,
+        contrast: float = 1.0,
+    ) -> None:
         self._noise = GradientNoise(seed, wavelength, octaves)
         self._colours = colours
         self._stretch = np.float32(1 / stretch)
@@ -114,7 +131,9 @@ class Stripes:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Rectangles of the second texture in a grid (bricks, windows): `cell` is (width, height) and `gap` the space between, in pixels."""
+    """Rectangles of the second texture in a grid (bricks, windows): `cell` is (width, height) and `gap` the space
+    between, in pixels.
+    """
 
     first: Texture
     second: Texture
@@ -127,7 +146,9 @@ class Tiles:
         row = np.floor(v / np.float32(down))
         x = np.abs(np.mod(u + row * np.float32(self.stagger * across), np.float32(across)) - np.float32(across / 2))
         y = np.abs(np.mod(v, np.float32(down)) - np.float32(down / 2))
-        inside = smooth_step(np.float32((across - self.gap) / 2) - x, footprint) * smooth_step(np.float32((down - self.gap) / 2) - y, footprint)
+        inside = smooth_step(np.float32((across - self.gap) / 2) - x, footprint) * smooth_step(
+            np.float32((down - self.gap) / 2) - y, footprint
+        )
         return mix(self.first(u, v, footprint), self.second(u, v, footprint), inside)
 
 
@@ -143,7 +164,9 @@ class Flat:
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """From `first` to `second` along `angle` between the distances `start` and `end`; in `steps` flat bands where given (cel shading)."""
+    """From `first` to `second` along `angle` between the distances `start` and `end`; in `steps` flat bands where given
+    (cel shading).
+    """
 
     first: Colour
     second: Colour
@@ -160,7 +183,9 @@ class Gradient:
             band = np.minimum(np.floor(position), np.float32(self.steps - 1))
             width = footprint * self.steps / abs(self.end - self.start)
             # the last half pixel before the next band belongs partly to it
-            rising = np.clip((position - band - np.float32(1)) / np.float32(width) + np.float32(1), 0, 1) * (band < self.steps - 1)
+            rising = np.clip((position - band - np.float32(1)) / np.float32(width) + np.float32(1), 0, 1) * (
+                band < self.steps - 1
+            )
             part = np.clip((band + rising) / np.float32(self.steps - 1), 0, 1)
         shape = part.shape
         return mix(colour_like(self.first, shape), colour_like(self.second, shape), part)

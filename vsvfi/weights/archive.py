@@ -1,7 +1,8 @@
 """What a zip file says about itself, checked before anything in it is unpacked.
 
-A few kilobytes can hold gigabytes: by compression, by entries that share their bytes, or by a directory of millions of names. torch's own files are
-stored without compression, so that an honest checkpoint unpacks to hardly more than its size.
+A few kilobytes can hold gigabytes: by compression, by entries that share their bytes, or by a directory of millions of
+names. torch's own files are stored without compression, so that an honest checkpoint unpacks to hardly more than its
+size.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def zip_fault(file: BinaryIO) -> str | None:
         if entry.header_offset + _LOCAL_HEADER + entry.compress_size > following.header_offset:
             return f"its entries overlap ({entry.filename[:80]!r} and {following.filename[:80]!r})"
     longest = max((entry.file_size for entry in entries if entry.filename.endswith(".pkl")), default=0)
-    return f"its index of tensors has {longest} bytes, more than any checkpoint's" if longest > _LONGEST_PICKLE else None
+    return (
+        f"its index of tensors has {longest} bytes, more than any checkpoint's" if longest > _LONGEST_PICKLE else None
+    )
 
 
 def _directory(file: BinaryIO, size: int) -> tuple[int, int] | None:

@@ -1,7 +1,8 @@
-"""One file from one plain address: resumable, checked, and put in place in one step. Knows HTTP and the disk, nothing of models or of what a good file is.
+"""One file from one plain address: resumable, checked, and put in place in one step. Knows HTTP and the disk, nothing
+of models or of what a good file is.
 
-The bytes gather in `<target>.incomplete`; what is needed to go on with them after a crash lies in `<target>.incomplete.json`. The target itself only
-ever appears whole. Progress goes to stderr.
+The bytes gather in `<target>.incomplete`; what is needed to go on with them after a crash lies in
+`<target>.incomplete.json`. The target itself only ever appears whole. Progress goes to stderr.
 """
 
 from __future__ import annotations
@@ -43,16 +44,16 @@ def download[T](
 ) -> T:
     """Bring the file behind `url` to `target`, and return what `check` said of it.
 
-    An attempt ends where more bytes come than the file has, or where they come too slowly (see `limits`). A part of the file is kept for the next run; after
-    an interrupt (Ctrl-C) or on a full disk it is deleted.
+    An attempt ends where more bytes come than the file has, or where they come too slowly (see `limits`). A part of the
+    file is kept for the next run; after an interrupt (Ctrl-C) or on a full disk it is deleted.
 
     Args:
         url: an http or https address.
         target: where the file goes; its folder exists, and the caller holds whatever lock is needed.
-        check: looks at the complete file before it is put in place; raises SourceError with the reason if it is not the right one.
-        size: bytes, where known.
-        pinned: whether `check` knows the content, so that bytes of an earlier run may be continued even if the server has no ETag.
-        headers: sent with the request, a password only to the host of `url`.
+        check: looks at the complete file before it is put in place; raises SourceError with the reason if it is not the
+        right one. size: bytes, where known.
+        pinned: whether `check` knows the content, so that bytes of an earlier run may be continued even if the server
+        has no ETag. headers: sent with the request, a password only to the host of `url`.
 
     Raises:
         SourceError: the file could not be had; names the reason.
@@ -66,7 +67,16 @@ def download[T](
         raise
 
 
-def _download[T](url: str, target: Path, partial: Path, check: Callable[[Path], T], *, size: int | None, pinned: bool, headers: Mapping[str, str]) -> T:
+def _download[T](
+    url: str,
+    target: Path,
+    partial: Path,
+    check: Callable[[Path], T],
+    *,
+    size: int | None,
+    pinned: bool,
+    headers: Mapping[str, str],
+) -> T:
     """Attempts, until one has brought the whole file or they no longer get on."""
     if size is not None and _length(partial) > size:
         _discard(partial)
@@ -113,7 +123,10 @@ def _transfer(url: str, partial: Path, *, size: int | None, pinned: bool, header
             asked["If-Range"] = validator
     timer = AnswerTimer()
     try:
-        with timer.running() as answered, build_opener(timer).open(urllib.request.Request(url, headers=asked), timeout=_TIMEOUT) as response:
+        with (
+            timer.running() as answered,
+            build_opener(timer).open(urllib.request.Request(url, headers=asked), timeout=_TIMEOUT) as response,
+        ):
             answered()
             if timer.expired:  # what was cut off looks like a complete header
                 raise InterruptedTransferError(f"the server did not answer within {limits.ANSWER:.0f} s")
@@ -137,21 +150,33 @@ def _transfer(url: str, partial: Path, *, size: int | None, pinned: bool, header
         raise SourceError(disk_reason(error, partial.parent)) from error
 
 
-def _receive(response: http.client.HTTPResponse, partial: Path, start: int, validator: str | None, *, size: int | None, pinned: bool) -> None:
+def _receive(
+    response: http.client.HTTPResponse,
+    partial: Path,
+    start: int,
+    validator: str | None,
+    *,
+    size: int | None,
+    pinned: bool,
+) -> None:
     """Write the body of an answer into `partial`, from `start` on if the server agrees."""
     if response.headers.get_content_type() == "text/html":
         raise SourceError("the server sent a web page instead of the file")
     tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
     body = _integer(response.headers.get("Content-Length"))
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
-        if not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-") or (validator is not None and tag not in (None, validator)):
+        if not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-") or (
+            validator is not None and tag not in (None, validator)
+        ):
             _discard(partial)
             raise InterruptedTransferError("the server continued another file than the one begun")
     else:
         start = 0
     total = None if body is None else start + body
     if total is None and size is None and not pinned and not response.chunked:
-        raise SourceError("the server does not say how long the file is, and nothing else would tell a part from the whole")
+        raise SourceError(
+            "the server does not say how long the file is, and nothing else would tell a part from the whole"
+        )
     if size is not None and total is not None and total != size:
         _discard(partial)
         raise SourceError(f"the server offers {total} bytes, the published file has {size}")
@@ -161,12 +186,17 @@ def _receive(response: http.client.HTTPResponse, partial: Path, start: int, vali
     needed = limit - start if limit < LARGEST else 0
     if shutil.disk_usage(partial.parent).free < needed:
         raise SourceError(disk_reason(OSError(errno.ENOSPC, f"{needed} bytes are needed"), partial.parent))
-    with partial.open("r+b" if start else "wb") as file, _progress(partial.name.removesuffix(".incomplete"), total) as show:
+    with (
+        partial.open("r+b" if start else "wb") as file,
+        _progress(partial.name.removesuffix(".incomplete"), total) as show,
+    ):
         if not start:
             _remember(partial, tag)
         file.seek(start)
         pace = Pace(start)
-        while chunk := response.read1(_CHUNK):  # what is there; `read` would wait for a whole chunk, however slowly it comes
+        while chunk := response.read1(
+            _CHUNK
+        ):  # what is there; `read` would wait for a whole chunk, however slowly it comes
             start += len(chunk)
             if start > limit:
                 break

@@ -1,8 +1,10 @@
-"""A weight file on this machine: found where it already is, or else brought from its sources, and verified before its first use.
+"""A weight file on this machine: found where it already is, or else brought from its sources, and verified before its
+first use.
 
-Hub files live in the hub's own cache (HF_HOME), shared with other programs; the rest under `cache_directory()`. Each verified file has a record
-(its SHA-256, size and times), so that it is hashed again only when it was touched, and a file whose digest nobody has published is known again after its
-first use. Torch-free; what is inside the file is `load`'s.
+Hub files live in the hub's own cache (HF_HOME), shared with other programs; the rest under `cache_directory()`. Each
+verified file has a record (its SHA-256, size and times), so that it is hashed again only when it was touched, and a
+file whose digest nobody has published is known again after its first use. Torch-free; what is inside the file is
+`load`'s.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice: str = "") -> Path:
-    """The verified weight file of a model: the first source that is installed, or else the first that can be downloaded.
+    """The verified weight file of a model: the first source that is installed, or else the first that can be
+    downloaded.
 
     Args:
         model: name for messages.
@@ -43,15 +46,20 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
         licence_notice: shown in full before a download, where there is one.
 
     Raises:
-        MissingWeightsError: not here, and downloads are off (VSVFI_OFFLINE, HF_HUB_OFFLINE) or there is nowhere to download from.
-        DownloadError: every source failed; names each with its reason.
+        MissingWeightsError: not here, and downloads are off (VSVFI_OFFLINE, HF_HUB_OFFLINE) or there is nowhere to
+        download from. DownloadError: every source failed; names each with its reason.
         DamagedWeightsError: the installed file is not, or is no longer, the published one.
     """
     for source in sources:
         try:
             path = _find(source)
         except OSError as error:
-            raise ArgumentError("VSVFI_CACHE", os.environ.get("VSVFI_CACHE"), one_line(error), "set it to a folder that can be read and written") from error
+            raise ArgumentError(
+                "VSVFI_CACHE",
+                os.environ.get("VSVFI_CACHE"),
+                one_line(error),
+                "set it to a folder that can be read and written",
+            ) from error
         if path is not None:
             try:
                 _verify_installed(path, source)
@@ -76,9 +84,13 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
 
 
 def installed(sources: Sequence[Source]) -> Path | None:
-    """Where the weights are on this machine, or None. Looks only whether the file is there: no network, no hashing (`fetch` verifies)."""
+    """Where the weights are on this machine, or None. Looks only whether the file is there: no network, no hashing
+    (`fetch` verifies).
+    """
     for source in sources:
-        with contextlib.suppress(OSError, ArgumentError):  # a cache folder that cannot be looked into holds nothing; `fetch` says why
+        with contextlib.suppress(
+            OSError, ArgumentError
+        ):  # a cache folder that cannot be looked into holds nothing; `fetch` says why
             path = _find(source)
             if path is not None:
                 return path
@@ -94,8 +106,12 @@ def _check_reachable(model: str, sources: Sequence[Source]) -> None:
     if all(isinstance(source, Manual) for source in sources):
         (source, *_) = sources
         assert isinstance(source, Manual)
-        remedy = f"download {source.file} ({source.size / 1e9:.1f} GB) from {source.page} and put it at {_by_hand(source)}, or pass weights=PATH,"
-        raise MissingWeightsError(model, "their authors publish them behind a web page alone, which vsvfi does not go through", remedy)
+        size = f"{source.size / 1e9:.1f} GB"
+        place = _by_hand(source)
+        remedy = f"download {source.file} ({size}) from {source.page} and put it at {place}, or pass weights=PATH,"
+        raise MissingWeightsError(
+            model, "their authors publish them behind a web page alone, which vsvfi does not go through", remedy
+        )
     for variable in ("VSVFI_OFFLINE", "HF_HUB_OFFLINE"):
         if os.environ.get(variable, "").strip().lower() not in ("", "0", "no", "off", "false"):
             raise MissingWeightsError(model, f"downloads are off ({variable}={os.environ[variable]})")
@@ -163,7 +179,12 @@ def _verify_installed(path: Path, source: Source) -> None:
     else:
         found = digests(path)
         if record is not None:
-            fault = None if record.found == found else f"it has changed since it was verified: its SHA-256 is {found.sha256}, it was {record.found.sha256}"
+            fault = (
+                None
+                if record.found == found
+                else "it has changed since it was verified: "
+                f"its SHA-256 is {found.sha256}, it was {record.found.sha256}"
+            )
         else:
             named = blob.name if isinstance(source, Hub) and _SHA256.fullmatch(blob.name) else None
             fault = _content_fault(path, found, named)
@@ -183,7 +204,9 @@ def _verify_packaged(path: Path, sha256: str) -> None:
 def _pinned_fault(found: Digests, source: Hub | Url | Manual | WheelMember) -> str | None:
     if isinstance(source, Manual):
         return None  # nobody has published a digest of it
-    return mismatch(found, sha256=source.sha256, git_blob=source.git_blob if isinstance(source, Url) else None, size=source.size)
+    return mismatch(
+        found, sha256=source.sha256, git_blob=source.git_blob if isinstance(source, Url) else None, size=source.size
+    )
 
 
 def _content_fault(path: Path, found: Digests, sha256: str | None) -> str | None:
@@ -268,7 +291,8 @@ def _with_retries[T](action: Callable[[], T]) -> T:
             return action()
         except SourceError:
             raise
-        except Exception as error:  # the hub's library, its HTTP client and its transfer engine each have an error tree of their own
+        # The hub's library, its HTTP client and its transfer engine each have an error tree of their own.
+        except Exception as error:
             reason, may_pass = _hub_reason(error)
             pause = next(pauses, None)
             if pause is None or not may_pass:
@@ -281,7 +305,10 @@ def _hub_reason(error: BaseException) -> tuple[str, bool]:
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     if isinstance(status, int):
-        return f"HTTP {status} {getattr(response, 'reason_phrase', None) or getattr(response, 'reason', '')}".strip(), status in TRANSIENT
+        return (
+            f"HTTP {status} {getattr(response, 'reason_phrase', None) or getattr(response, 'reason', '')}".strip(),
+            status in TRANSIENT,
+        )
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return disk_reason(error, Path(str(error.filename)).parent), False
     text = str(error).strip()

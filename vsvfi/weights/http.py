@@ -1,4 +1,6 @@
-"""urllib's opener with what downloads need: connections that can be ended from outside, and no password sent to another host."""
+"""urllib's opener with what downloads need: connections that can be ended from outside, and no password sent to another
+host.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class _Secure(urllib.request.HTTPSHandler):
         return self.do_open(functools.partial(_connection, http.client.HTTPSConnection, self._timer), req)
 
 
-def _connection(kind: type[http.client.HTTPConnection], timer: AnswerTimer, *arguments: Any, **named: Any) -> http.client.HTTPConnection:
+def _connection(
+    kind: type[http.client.HTTPConnection], timer: AnswerTimer, *arguments: Any, **named: Any
+) -> http.client.HTTPConnection:
     """A connection that reports its socket to `timer`."""
 
     class Watched(kind):  # type: ignore[valid-type, misc]
@@ -49,7 +53,13 @@ def _connection(kind: type[http.client.HTTPConnection], timer: AnswerTimer, *arg
 
 class _Redirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage | Message, newurl: str
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage | Message,
+        newurl: str,
     ) -> urllib.request.Request | None:
         request = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
         if request is not None and urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:

@@ -1,7 +1,8 @@
 """A file of the Hugging Face hub, brought into the hub's own cache under our limits of size and time.
 
-huggingface_hub's transfer checks the size only at the end, and its timeouts start again with every byte. So the bytes come through `download`, into the place
-where that library keeps them (`blobs`), and it only adds its links to a file that is there already. Its lock is held meanwhile: other programs wait for us.
+huggingface_hub's transfer checks the size only at the end, and its timeouts start again with every byte. So the bytes
+come through `download`, into the place where that library keeps them (`blobs`), and it only adds its links to a file
+that is there already. Its lock is held meanwhile: other programs wait for us.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def fetch_blob[T](source: Hub, check: Callable[[Path, str | None], T]) -> T:
 
     Args:
         source: the file.
-        check: takes the complete file and the SHA-256 that the hub gives, where it gives one; raises SourceError if it is not the right one.
+        check: takes the complete file and the SHA-256 that the hub gives, where it gives one; raises SourceError if it
+        is not the right one.
 
     Raises:
         SourceError: it could not be had.
@@ -43,7 +45,9 @@ def fetch_blob[T](source: Hub, check: Callable[[Path, str | None], T]) -> T:
         raise SourceError(f"the hub gives the file no usable tag ({told.etag!r:.100})")
     if source.size is not None and told.size is not None and told.size != source.size:
         raise SourceError(f"the server offers {told.size} bytes, the published file has {source.size}")
-    published = told.etag if _SHA256.fullmatch(told.etag) else None  # LFS files are tagged with their SHA-256, others with something else
+    published = (
+        told.etag if _SHA256.fullmatch(told.etag) else None
+    )  # LFS files are tagged with their SHA-256, others with something else
     repository = repo_folder_name(repo_id=source.repo, repo_type="model")
     blob = Path(constants.HF_HUB_CACHE) / repository / "blobs" / told.etag
     lock = Path(constants.HF_HUB_CACHE) / ".locks" / repository / f"{told.etag}.lock"
@@ -75,5 +79,7 @@ def link(source: Hub) -> Path:
     """Let huggingface_hub show the content that is in its cache under the file's name."""
     from huggingface_hub import hf_hub_download
 
-    with contextlib.redirect_stderr(io.StringIO()) if sys.stderr is None else contextlib.nullcontext():  # it may want to print
+    with (
+        contextlib.redirect_stderr(io.StringIO()) if sys.stderr is None else contextlib.nullcontext()
+    ):  # it may want to print
         return Path(hf_hub_download(source.repo, source.file, revision=source.revision))

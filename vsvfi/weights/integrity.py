@@ -1,4 +1,5 @@
-"""Is this file the one that was published? Digests, the record kept beside a verified file, and what a checkpoint looks like from outside.
+"""Is this file the one that was published? Digests, the record kept beside a verified file, and what a checkpoint looks
+like from outside.
 
 Reads bytes only: it knows neither torch nor the network, and never unpickles anything.
 """
@@ -22,7 +23,9 @@ from vsvfi.weights.archive import zip_fault
 
 _CHUNK = 1 << 20
 _LARGEST_HEADER = 100_000_000  # the format's own limit
-_LONGEST_HEADER = 4 << 20  # tens of thousands of tensors; what JSON of this size becomes is some hundred megabytes at the most
+_LONGEST_HEADER = (
+    4 << 20
+)  # tens of thousands of tensors; what JSON of this size becomes is some hundred megabytes at the most
 _LONGEST_RECORD = 1 << 16
 _log = logging.getLogger(__name__)
 
@@ -51,7 +54,9 @@ def digests(path: Path) -> Digests:
     return Digests(sha256.hexdigest(), blob.hexdigest(), size)
 
 
-def mismatch(found: Digests, *, sha256: str | None = None, git_blob: str | None = None, size: int | None = None) -> str | None:
+def mismatch(
+    found: Digests, *, sha256: str | None = None, git_blob: str | None = None, size: int | None = None
+) -> str | None:
     """Why a file is not the published one, or None where it is (as far as anything is known of that one)."""
     if size is not None and found.size != size:
         return f"it has {found.size} bytes, the published file has {size}"
@@ -86,7 +91,9 @@ class Record:
 
     @classmethod
     def of(cls, path: Path, found: Digests) -> Record:
-        """`found` with the times of `path` [ns]. The change time is there because a program can set the modification time at will."""
+        """`found` with the times of `path` [ns]. The change time is there because a program can set the modification
+        time at will.
+        """
         status = path.stat()
         return cls(found, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -181,7 +188,15 @@ def _safetensors_fault(header: bytes, length: int, size: int) -> str | None:
         return "its safetensors header ends early: truncated"
     try:
         entries = json.loads(header)
-        needed = 8 + length + max((entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0)
+        needed = (
+            8
+            + length
+            + max((entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0)
+        )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return "its safetensors header cannot be read"
-    return None if needed == size else f"it has {size} bytes, its safetensors header asks for {needed}: truncated or altered"
+    return (
+        None
+        if needed == size
+        else f"it has {size} bytes, its safetensors header asks for {needed}: truncated or altered"
+    )

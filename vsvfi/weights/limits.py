@@ -61,7 +61,9 @@ class AnswerTimer:
         self.expired = True
         for connection in self._sockets:
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # of an SSL socket too: its own would meddle with a read
+                socket.socket.shutdown(
+                    connection, socket.SHUT_RDWR
+                )  # of an SSL socket too: its own would meddle with a read
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Callable[[], None]]:

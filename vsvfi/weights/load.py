@@ -1,6 +1,8 @@
-"""From a weight file, or a state dict of the user's, to the tensors of one network: strictly, and without ever running what a file asks for.
+"""From a weight file, or a state dict of the user's, to the tensors of one network: strictly, and without ever running
+what a file asks for.
 
-Knows containers and keys; nothing of any network (the caller says what is expected) and nothing of where files come from.
+Knows containers and keys; nothing of any network (the caller says what is expected) and nothing of where files come
+from.
 """
 
 from __future__ import annotations
@@ -23,25 +25,35 @@ from vsvfi.weights.integrity import verify as verify
 from vsvfi.weights.state import named_tensors
 
 _FRAMEWORKS = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.")
-_OF_SETTINGS = ("typing.Any", "builtins.dict", "builtins.list", "builtins.int", "__builtin__.dict", "__builtin__.list", "__builtin__.int")
+_OF_SETTINGS = (
+    "typing.Any",
+    "builtins.dict",
+    "builtins.list",
+    "builtins.int",
+    "__builtin__.dict",
+    "__builtin__.list",
+    "__builtin__.int",
+)
 _stand_ins_lock = threading.Lock()  # what torch lets in is one set for all threads
 
 
 def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor], *, mapped: bool = False) -> dict[str, Tensor]:
     """The named tensors of a checkpoint, on the CPU, under its own keys.
 
-    A file is read by its content, whatever its name: safetensors, or torch's zip and older containers with `weights_only=True`. A dict inside "state_dict",
-    "model" or "params" is taken out; a "module." that every key begins with is dropped. A folder with an ncnn model, or one of its two files, is read by
-    `weights.ncnn`.
+    A file is read by its content, whatever its name: safetensors, or torch's zip and older containers with
+    `weights_only=True`. A dict inside "state_dict", "model" or "params" is taken out; a "module." that every key begins
+    with is dropped. A folder with an ncnn model, or one of its two files, is read by `weights.ncnn`.
 
     Args:
         weights: a file, or a state dict, which gets the same treatment.
-        mapped: where the container allows it, tensors are parts of the file that are read when they are looked at. Whoever keeps one makes a copy, since
+        mapped: where the container allows it, tensors are parts of the file that are read when they are looked at.
+        Whoever keeps one makes a copy, since
             it changes with the file; what nobody looks at costs nothing.
 
     Raises:
         ArgumentError: there is no such file, it cannot be read, or the given dict is not one of names and tensors.
-        DamagedWeightsError: the file is truncated, is no checkpoint, or holds anything but named tensors; names the file.
+        DamagedWeightsError: the file is truncated, is no checkpoint, or holds anything but named tensors; names the
+        file.
     """
     if isinstance(weights, Mapping):
         try:
@@ -83,10 +95,12 @@ def match_state(
         model: whose weights these should be, for messages.
         ignored: regular expressions, matched from the beginning, for published keys that carry nothing for us.
         renamed: beginning of a published key -> what stands there in ours; the longest that fits is used.
-        dtypes: name here -> type; integers are no floating-point numbers and the other way round, while their sizes may differ.
+        dtypes: name here -> type; integers are no floating-point numbers and the other way round, while their sizes may
+        differ.
 
     Raises:
-        ForeignWeightsError: keys are missing, left over or claimed twice, shapes or types differ, or values are not finite; names the first few.
+        ForeignWeightsError: keys are missing, left over or claimed twice, shapes or types differ, or values are not
+        finite; names the first few.
     """
     found: dict[str, Tensor] = {}
     twice: list[str] = []
@@ -98,7 +112,9 @@ def match_state(
             twice.append(f"{shown(name)} (again as {shown(key)})")
         found[name] = tensor
     missing = [f"{name!r} {list(shape)}" for name, shape in expected.items() if name not in found]
-    unexpected = [f"{shown(name)} {shown(list(tensor.shape))}" for name, tensor in found.items() if name not in expected]
+    unexpected = [
+        f"{shown(name)} {shown(list(tensor.shape))}" for name, tensor in found.items() if name not in expected
+    ]
     misshapen = [
         f"{name!r} is {shown(list(found[name].shape))}, must be {list(shape)}"
         for name, shape in expected.items()
@@ -132,7 +148,9 @@ def _read(path: Path, mapped: bool) -> object:
             raise DamagedWeightsError(path, kind)
         if kind is Container.SAFETENSORS:
             tensors = safetensors.torch.load_file(path)
-            return tensors if mapped else {key: tensor.clone() for key, tensor in tensors.items()}  # else they stay tied to the file on disk
+            return (
+                tensors if mapped else {key: tensor.clone() for key, tensor in tensors.items()}
+            )  # else they stay tied to the file on disk
         with open_regular(path) as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
             if kind is Container.PICKLE:
                 return torch.load(file, map_location="cpu", weights_only=True)
@@ -142,17 +160,27 @@ def _read(path: Path, mapped: bool) -> object:
     except DamagedWeightsError:
         raise
     except OSError as error:
-        raise ArgumentError("weights", str(path), f"cannot be read ({error.strerror or error})", "check its permissions and the disk") from error
+        raise ArgumentError(
+            "weights", str(path), f"cannot be read ({error.strerror or error})", "check its permissions and the disk"
+        ) from error
     except Exception as error:  # a broken pickle fails in whatever way its first wrong byte means
         asked = re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error))
         if asked is not None:
-            raise DamagedWeightsError(path, f"it asks for {asked[1]}, which is no part of a weight file, and was not opened") from error
-        text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()  # what torch says before that is advice to trust the file
-        raise DamagedWeightsError(path, f"it is truncated or altered ({type(error).__name__}: {text.split(chr(10))[0][:120]})") from error
+            raise DamagedWeightsError(
+                path, f"it asks for {asked[1]}, which is no part of a weight file, and was not opened"
+            ) from error
+        text = (
+            str(error).rpartition("WeightsUnpickler error: ")[2].strip()
+        )  # what torch says before that is advice to trust the file
+        raise DamagedWeightsError(
+            path, f"it is truncated or altered ({type(error).__name__}: {text.split(chr(10))[0][:120]})"
+        ) from error
 
 
 class _StandIn:
-    """What stands for an object of a training framework beside the weights: takes whatever the file says of it, and is thrown away."""
+    """What stands for an object of a training framework beside the weights: takes whatever the file says of it, and is
+    thrown away.
+    """
 
     def __init__(self, *arguments: object, **named: object) -> None: ...
 
@@ -165,10 +193,16 @@ def _empty_dict(*arguments: object) -> dict[object, object]:
 
 
 def _stand_ins(file: BinaryIO) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
-    """Stand-ins for the names of training frameworks that a checkpoint asks for (call-backs and settings of PyTorch Lightning). No other name is let in."""
+    """Stand-ins for the names of training frameworks that a checkpoint asks for (call-backs and settings of PyTorch
+    Lightning). No other name is let in.
+    """
     asked = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     file.seek(0)
-    classes = [(type(name.rpartition(".")[2], (_StandIn,), {}), name) for name in asked if name.startswith(_FRAMEWORKS) or name in _OF_SETTINGS]
+    classes = [
+        (type(name.rpartition(".")[2], (_StandIn,), {}), name)
+        for name in asked
+        if name.startswith(_FRAMEWORKS) or name in _OF_SETTINGS
+    ]
     return [*classes, (_empty_dict, "collections.defaultdict")]
 
 

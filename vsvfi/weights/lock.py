@@ -1,6 +1,7 @@
 """One process at a time for a file that several may want to download; the others wait, with a word and a limit.
 
-The operating system releases the lock of a process that ends, however it ends. What the holder writes under `watched` is its sign of life.
+The operating system releases the lock of a process that ends, however it ends. What the holder writes under `watched`
+is its sign of life.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def _acquire(path: Path, record: Path, watched: Path) -> BaseFileLock:
         try:
             lock.acquire(timeout=_POLL if told else 0, poll_interval=_POLL / 5)
             return lock
-        except NotImplementedError:  # a file system without locks: the file itself is the lock, and stays when its holder dies
+        except (
+            NotImplementedError
+        ):  # a file system without locks: the file itself is the lock, and stays when its holder dies
             lock = SoftFileLock(str(path))
             continue
         except Timeout:
@@ -64,13 +67,19 @@ def _acquire(path: Path, record: Path, watched: Path) -> BaseFileLock:
             path.unlink(missing_ok=True)
             continue
         if not told and sys.stderr is not None:
-            print(f"vsvfi: waiting for {_name(holder)}, which downloads the same file ({path})", file=sys.stderr, flush=True)
+            print(
+                f"vsvfi: waiting for {_name(holder)}, which downloads the same file ({path})",
+                file=sys.stderr,
+                flush=True,
+            )
         told = True
         activity = _activity(watched)
         if activity != seen:
             seen, since = activity, time.monotonic()
         elif time.monotonic() - since > PATIENCE:
-            raise SourceError(f"{_name(holder)} holds {path} and has not got on for {PATIENCE:.0f} s; end it and try again")
+            raise SourceError(
+                f"{_name(holder)} holds {path} and has not got on for {PATIENCE:.0f} s; end it and try again"
+            )
 
 
 def _activity(folder: Path) -> tuple[int, int]:

@@ -1,7 +1,8 @@
-"""Weights of ncnn's converted models: a text that names the layers, and a file of their values in that order, without names.
+"""Weights of ncnn's converted models: a text that names the layers, and a file of their values in that order, without
+names.
 
-Reads convolutions, transposed convolutions and PReLUs, as named tensors `ncnn.<number>.<type>.<layer>.<weight or bias>` in the order of the file.
-Any other layer with values of its own is refused: what follows it could not be told from it.
+Reads convolutions, transposed convolutions and PReLUs, as named tensors `ncnn.<number>.<type>.<layer>.<weight or bias>`
+in the order of the file. Any other layer with values of its own is refused: what follows it could not be told from it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _LARGEST = 1 << 28  # values of one layer
 
 
 def find_model(path: Path) -> tuple[Path, Path] | None:
-    """The .param and the .bin that a path means: a folder that holds one of each, or either of them; None where it is anything else.
+    """The .param and the .bin that a path means: a folder that holds one of each, or either of them; None where it is
+    anything else.
 
     Raises:
         ArgumentError: a folder with several models, or one file without the other.
@@ -37,7 +39,9 @@ def find_model(path: Path) -> tuple[Path, Path] | None:
         if not found:
             return None
         if len(found) > 1:
-            raise ArgumentError("weights", str(path), f"is a folder with {len(found)} .param files", "pass the path of one of them")
+            raise ArgumentError(
+                "weights", str(path), f"is a folder with {len(found)} .param files", "pass the path of one of them"
+            )
         path = found[0]
     if path.suffix not in (".param", ".bin"):
         return None
@@ -45,7 +49,9 @@ def find_model(path: Path) -> tuple[Path, Path] | None:
     if not description.is_file():
         return None  # a checkpoint of another kind may be called .bin
     if not values.is_file():
-        raise ArgumentError("weights", str(path), f"lacks {values.name} beside it", "put both files of the ncnn model into one folder")
+        raise ArgumentError(
+            "weights", str(path), f"lacks {values.name} beside it", "put both files of the ncnn model into one folder"
+        )
     return description, values
 
 
@@ -61,7 +67,10 @@ class _Values:
         """`count` numbers of a type, as float32."""
         size = count * np.dtype(kind).itemsize
         if self.at + size > len(self.data):
-            raise DamagedWeightsError(self.path, f"it ends inside the values of layer {layer!r}: truncated, or of another model than its .param")
+            raise DamagedWeightsError(
+                self.path,
+                f"it ends inside the values of layer {layer!r}: truncated, or of another model than its .param",
+            )
         values = np.frombuffer(self.data, kind, count, self.at).astype(np.float32)
         self.at += size
         return torch.from_numpy(values)
@@ -91,7 +100,12 @@ def read_model(description: Path, values: Path) -> dict[str, Tensor]:
         lines = description.read_text(encoding="utf-8", errors="replace").splitlines()
         source = _Values(values, values.read_bytes())
     except OSError as error:
-        raise ArgumentError("weights", str(description), f"cannot be read ({error.strerror or error})", "check its permissions and the disk") from error
+        raise ArgumentError(
+            "weights",
+            str(description),
+            f"cannot be read ({error.strerror or error})",
+            "check its permissions and the disk",
+        ) from error
     if not lines or lines[0].strip() != _MAGIC:
         raise DamagedWeightsError(description, f"it does not begin with {_MAGIC} and is no text of ncnn's")
     state: dict[str, Tensor] = {}
@@ -111,18 +125,24 @@ def read_model(description: Path, values: Path) -> dict[str, Tensor]:
         elif _WITH_VALUES.fullmatch(kind):
             raise DamagedWeightsError(description, f"layer {layer!r} is a {kind}, which no supported model has")
     if source.at != len(source.data):
-        raise DamagedWeightsError(values, f"it has {len(source.data)} bytes, its .param asks for {source.at}: altered, or of another model")
+        raise DamagedWeightsError(
+            values, f"it has {len(source.data)} bytes, its .param asks for {source.at}: altered, or of another model"
+        )
     if not state:
         raise DamagedWeightsError(description, "it names no layer with weights")
     return state
 
 
-def _convolution(source: _Values, description: Path, name: str, options: Mapping[str, str], *, transposed: bool) -> dict[str, Tensor]:
+def _convolution(
+    source: _Values, description: Path, name: str, options: Mapping[str, str], *, transposed: bool
+) -> dict[str, Tensor]:
     outputs, kernel, count = (_number(options, key, description, name) for key in ("0", "1", "6"))
     rows = _number({"11": options.get("11", str(kernel))}, "11", description, name)
     inputs, rest = divmod(count, outputs * kernel * rows)
     if rest:
-        raise DamagedWeightsError(description, f"layer {name!r} has {count} weights, must be a multiple of {outputs} x {kernel} x {rows}")
+        raise DamagedWeightsError(
+            description, f"layer {name!r} has {count} weights, must be a multiple of {outputs} x {kernel} x {rows}"
+        )
     weight = source.weights(count, name).reshape(outputs, inputs, rows, kernel)
     found = {f"{name}.weight": weight.transpose(0, 1).contiguous() if transposed else weight}
     if options.get("5", "0") != "0":

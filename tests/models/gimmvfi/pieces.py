@@ -25,7 +25,9 @@ PEAK = 1e-4
 def padded(tensors: Mapping[str, Tensor], case: str, scale: Fraction) -> tuple[Padding, Tensor, Tensor]:
     """How a case's images are padded, and both of them."""
     first, second = tensors[f"{case}/img0"], tensors[f"{case}/img1"]
-    padding = Padding.of(FAMILY.setup(first.shape[-1], first.shape[-2], scale, FAMILY.option_defaults), first.shape[-1], first.shape[-2])
+    padding = Padding.of(
+        FAMILY.setup(first.shape[-1], first.shape[-2], scale, FAMILY.option_defaults), first.shape[-1], first.shape[-2]
+    )
     return padding, padding.pad(first), padding.pad(second)
 
 

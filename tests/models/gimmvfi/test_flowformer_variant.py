@@ -1,4 +1,6 @@
-"""What GIMM-VFI with FlowFormer has beyond what both estimators are tested for: its own laws of phases, its files, its memory."""
+"""What GIMM-VFI with FlowFormer has beyond what both estimators are tested for: its own laws of phases, its files, its
+memory.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,22 @@ def network() -> GIMMVFI:
 
 
 def test_phases_are_the_forward_pass_and_hold_what_they_may_see() -> None:
-    """Bit for bit, with two pairs interleaved; a pair runs no encoder of images, a time no estimator; the mask head runs once for both directions."""
+    """Bit for bit, with two pairs interleaved; a pair runs no encoder of images, a time no estimator; the mask head
+    runs once for both directions.
+    """
     built, pictures, t = network(), images(3), torch.tensor([0.3])
     calls: list[str] = []
-    hooks = [module.register_forward_hook(lambda module, inputs, output, name=name: calls.append(name)) for name, module in built.named_modules()]
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, output, name=name: calls.append(name))
+        for name, module in built.named_modules()
+    ]
     with torch.inference_mode():
         frames = [built.encode_frame(image) for image in pictures]
-        assert calls.count("flow_estimator.context_encoder") == calls.count("flow_estimator.memory_encoder.feat_encoder") == 3
+        assert (
+            calls.count("flow_estimator.context_encoder")
+            == calls.count("flow_estimator.memory_encoder.feat_encoder")
+            == 3
+        )
         calls.clear()
         pairs = [built.prepare_pair(frames[k], frames[k + 1]) for k in range(2)]
         assert calls.count("flow_estimator.memory_decoder.update_block.gru") == 2 * 32
@@ -127,14 +138,18 @@ def test_operators_are_ready_before_the_first_frame(monkeypatch: pytest.MonkeyPa
     """Costs are looked up in float32, the family's own correlation in the type of the weights."""
     warmed: list[tuple[str, torch.dtype]] = []
     for place in ("flow.flowformer", "gimmvfi"):
-        monkeypatch.setattr(f"vsvfi.models.{place}.network.warm_up", lambda device, dtype, place=place: warmed.append((place, dtype)))
+        monkeypatch.setattr(
+            f"vsvfi.models.{place}.network.warm_up", lambda device, dtype, place=place: warmed.append((place, dtype))
+        )
     vsvfi.load_model("gimmvfi_f", weights=seeded_state("gimmvfi_f"), device="cpu", precision="bf16")
     assert sorted(warmed, key=str) == [("flow.flowformer", torch.float32), ("gimmvfi", torch.bfloat16)]
 
 
 @pytest.mark.parametrize(("size", "scale"), [("2048x1080", "0.5"), ("4096x2160", "0.25")])
 @pytest.mark.parametrize("precision", [torch.float32, torch.float16], ids=["fp32", "fp16"])
-def test_peak_memory_is_what_the_readme_says_and_below_the_published(size: str, scale: str, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peak_memory_is_what_the_readme_says_and_below_the_published(
+    size: str, scale: str, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of everything but the flow itself, whose lower peak at this size tests/models/flow/test_flowformer.py knows."""
     half = precision == torch.float16
     monkeypatch.setattr(LOOKUP, "choice", lambda device: Backend("cupy", True, "as on a GPU"))

@@ -1,4 +1,6 @@
-"""Peak memory of GIMM-VFI, counted on tensors that have sizes alone: below what was published, and what the README says."""
+"""Peak memory of GIMM-VFI, counted on tensors that have sizes alone: below what was published, and what the README
+says.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def test_bytes_are_counted_while_they_live() -> None:
 def peak(estimator: str, size: str, scale: Fraction, dtype: torch.dtype) -> int:
     """MiB at most while two frames are encoded and one is made between them, frames and weights included."""
     width, height = map(int, size.split("x"))
-    left, right, top, bottom = FAMILY.setup(width, height, scale, FAMILY.option_defaults).size_rule.padding(width, height, scale)
+    left, right, top, bottom = FAMILY.setup(width, height, scale, FAMILY.option_defaults).size_rule.padding(
+        width, height, scale
+    )
     shape = (1, 3, height + top + bottom, width + left + right)
     with torch.device("meta"):
         network = GIMMVFI(estimator, scale=scale).eval()
@@ -74,7 +78,9 @@ def documented() -> dict[tuple[str, str], list[int]]:
 
 @pytest.mark.parametrize(("size", "scale"), [("2048x1080", "0.5"), ("4096x2160", "0.25")])
 @pytest.mark.parametrize("precision", [torch.float32, torch.float16])
-def test_peak_memory_is_what_the_readme_says_and_below_the_published(size: str, scale: str, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peak_memory_is_what_the_readme_says_and_below_the_published(
+    size: str, scale: str, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(LOOKUP, "choice", lambda device: Backend("cupy", True, "as on a GPU"))
     found = peak("raft", size, Fraction(scale), precision)
     half = precision == torch.float16

@@ -53,13 +53,24 @@ def test_several_times_of_one_pair_and_a_batch_of_pairs_equal_single_calls() -> 
 
 
 def test_a_phase_holds_what_it_may_see() -> None:
-    """Each frame is encoded once; the pair's part runs once whatever the number of times, and the mask head once for both directions."""
+    """Each frame is encoded once; the pair's part runs once whatever the number of times, and the mask head once for
+    both directions.
+    """
     network, pictures = random_network(), images(2)
     calls: list[str] = []
-    hooks = [module.register_forward_hook(lambda module, inputs, output, name=name: calls.append(name)) for name, module in network.named_modules()]
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, output, name=name: calls.append(name))
+        for name, module in network.named_modules()
+    ]
     with torch.inference_mode():
         frame = network.encode_frame(pictures[0])
-        assert {"flow_estimator.fnet", "flow_estimator.cnet", "amt_fproj", "amt_init_decoder.upsample.5", "amt_final_decoder.upsample.6"} <= set(calls)
+        assert {
+            "flow_estimator.fnet",
+            "flow_estimator.cnet",
+            "amt_fproj",
+            "amt_init_decoder.upsample.5",
+            "amt_final_decoder.upsample.6",
+        } <= set(calls)
         other = network.encode_frame(pictures[1])
         calls.clear()
         pair = network.prepare_pair(frame, other)
@@ -79,13 +90,23 @@ def test_a_phase_holds_what_it_may_see() -> None:
 def test_playback_prepares_a_pair_once_for_all_times() -> None:
     pictures = images(3)
     session = Session(
-        read_model("gimmvfi_r", seeded_state()), devices=[torch.device("cpu")], dtypes=[torch.float32], size=(64, 64), scale=Fraction(1), options={}
+        read_model("gimmvfi_r", seeded_state()),
+        devices=[torch.device("cpu")],
+        dtypes=[torch.float32],
+        size=(64, 64),
+        scale=Fraction(1),
+        options={},
     )
     found: list[Tensor] = []
     try:
         for n in (1, 3, 5):
             first, t = divmod(Fraction(n, 3), 1)
-            session.blend(n, Blend(first, first + 1, t), lambda index, into: into.copy_(pictures[index]), lambda image: found.append(image.clone()))  # type: ignore[arg-type, return-value]
+            session.blend(
+                n,
+                Blend(first, first + 1, t),
+                lambda index, into: into.copy_(pictures[index]),
+                lambda image: found.append(image.clone()),
+            )  # type: ignore[arg-type, return-value]
         counts = session.statistics()
     finally:
         session.close()
@@ -93,7 +114,9 @@ def test_playback_prepares_a_pair_once_for_all_times() -> None:
     assert all(torch.isfinite(image).all() for image in found)
 
 
-@pytest.mark.parametrize(("height", "halo", "rows"), [(64, 17, 100), (64, 17, 15), (128, 0, 40), (4, 9, 0), (96, 6, 33)])
+@pytest.mark.parametrize(
+    ("height", "halo", "rows"), [(64, 17, 100), (64, 17, 15), (128, 0, 40), (4, 9, 0), (96, 6, 33)]
+)
 def test_strips_cover_a_picture_and_hold_their_halos(height: int, halo: int, rows: int) -> None:
     made = list(strips(height, halo=halo, row_bytes=7, budget=7 * rows))
     assert [strip.begin for strip in made[1:]] == [strip.end for strip in made[:-1]]
@@ -111,7 +134,11 @@ def test_strips_make_the_picture_that_the_whole_makes() -> None:
     torch.manual_seed(0)
     network = random_network()
     decoder, height, width, whole = network.amt_final_decoder, 96, 8, 1 << 40
-    quarter, flows, latents = torch.randn(1, 128, height // 4, width // 4), torch.randn(2, 2, height, width), list(torch.randn(4, 1, 16, height, width))
+    quarter, flows, latents = (
+        torch.randn(1, 128, height // 4, width // 4),
+        torch.randn(2, 2, height, width),
+        list(torch.randn(4, 1, 16, height, width)),
+    )
     features, pictures = tuple(torch.randn(2, 1, 64, height, width)), tuple(torch.randn(2, 1, 3, height, width))
     flow, mask = 3 * torch.randn(2, 4, height // 4, width // 4), torch.randn(2, 1, height // 4, width // 4)
     feature = torch.randn(2, 128, height // 4, width // 4)
@@ -120,7 +147,10 @@ def test_strips_make_the_picture_that_the_whole_makes() -> None:
             (lambda budget: decoder.features(quarter, budget), 4 * width * 3 * 64 * 4),
             (lambda budget: encode_flows(network.cnn_encoder, flows, budget), 4 * 32 * width * 2 * 4),
             (lambda budget: used_latents(network.res_conv, latents[:2], latents[2:], budget), 6 * 64 * width * 4),
-            (lambda budget: torch.cat(list(vars_of(decoder(features, pictures, flow, mask, feature, budget))), 1), 2 * width * 1041 * 4),
+            (
+                lambda budget: torch.cat(list(vars_of(decoder(features, pictures, flow, mask, feature, budget))), 1),
+                2 * width * 1041 * 4,
+            ),
         ):
             expected, found = part(whole), part(72 * row_bytes)
             assert found.shape == expected.shape
@@ -146,7 +176,9 @@ def test_what_production_uses_is_the_quarter_of_the_flow_that_is_read() -> None:
     with torch.inference_mode():
         everywhere = network.res_conv(torch.cat(latents, 1)) + torch.cat(latents[2:], 1)
         flow = network.hyponet(with_time_and_place(everywhere, 0.3)).permute(0, 3, 1, 2)
-        used = network.hyponet.at_used_pixels(used_latents(network.res_conv, latents[:2], latents[2:], 1 << 30), torch.tensor([0.3]))
+        used = network.hyponet.at_used_pixels(
+            used_latents(network.res_conv, latents[:2], latents[2:], 1 << 30), torch.tensor([0.3])
+        )
     torch.testing.assert_close(used, resize_bilinear(flow, Fraction(1, 4)), rtol=1e-5, atol=1e-5)
 
 
@@ -158,7 +190,9 @@ def test_no_motion_at_all_is_no_division_by_zero() -> None:
 
 
 def test_weights_of_splatting_fall_with_inconsistency_and_variance() -> None:
-    """A flow that the other one takes back, alike everywhere, has the full weight of 2 but for the floor of the variance."""
+    """A flow that the other one takes back, alike everywhere, has the full weight of 2 but for the floor of the
+    variance.
+    """
     flow = torch.full((1, 2, 12, 12), 1.0)
     ones = torch.ones(1)
     assert splat_weights(flow, -flow, ones, ones)[..., 4:-4, 4:-4].min() > 1.99
@@ -178,7 +212,11 @@ def test_any_size_and_any_scale(size: tuple[int, int], scale: float) -> None:
 
 
 def test_sizes_scales_and_times() -> None:
-    assert [FAMILY.default_scale(*size) for size in ((1280, 720), (1920, 1080), (2048, 1080), (3840, 2160))] == [1, *[Fraction(1, 2)] * 2, Fraction(1, 4)]
+    assert [FAMILY.default_scale(*size) for size in ((1280, 720), (1920, 1080), (2048, 1080), (3840, 2160))] == [
+        1,
+        *[Fraction(1, 2)] * 2,
+        Fraction(1, 4),
+    ]
     for scale, divisor in (("1", 32), ("3/4", 32), ("1/2", 32), ("1/4", 32), ("4/5", 10), ("1/8", 64), ("1/3", 24)):
         setup = FAMILY.setup(1000, 1000, Fraction(scale), FAMILY.option_defaults)
         assert setup.size_rule.divisors(Fraction(scale)) == (divisor, divisor)
@@ -187,7 +225,9 @@ def test_sizes_scales_and_times() -> None:
             left, right, _, _ = setup.size_rule.padding(width, width, Fraction(scale))
             assert (width + left + right) * Fraction(scale) >= 64
             assert right - left in (0, 1)
-    with pytest.raises(ArgumentError, match=r"scale=2\.0, must be above 0 and at most 1 for GIMM-VFI; use 1, 0\.5 for 2K"):
+    with pytest.raises(
+        ArgumentError, match=r"scale=2\.0, must be above 0 and at most 1 for GIMM-VFI; use 1, 0\.5 for 2K"
+    ):
         FAMILY.setup(64, 64, Fraction(2), FAMILY.option_defaults)
     assert all(variant.timesteps is Timesteps.ANY for variant in FAMILY.variants)
 
@@ -200,7 +240,11 @@ def test_options_are_checked(value: object) -> None:
 
 def test_operators_are_ready_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     warmed: list[tuple[str, object]] = []
-    monkeypatch.setattr("vsvfi.ops.splat.warm_up", lambda device, calls, kind: warmed.append((kind, tuple(map(tuple, calls)))))
-    monkeypatch.setattr("vsvfi.models.flow.raft.network.warm_up", lambda device, dtype: warmed.append(("lookup", dtype)))
+    monkeypatch.setattr(
+        "vsvfi.ops.splat.warm_up", lambda device, calls, kind: warmed.append((kind, tuple(map(tuple, calls))))
+    )
+    monkeypatch.setattr(
+        "vsvfi.models.flow.raft.network.warm_up", lambda device, dtype: warmed.append(("lookup", dtype))
+    )
     vsvfi.load_model("gimmvfi_r", weights=seeded_state(), device="cpu", precision="bf16")
     assert set(warmed) == {("linear", (((16, torch.float32),),)), ("lookup", torch.bfloat16)}

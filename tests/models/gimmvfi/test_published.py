@@ -28,7 +28,9 @@ def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path, var
     manifest = json.loads((shared / "goldens" / "gimmvfi" / f"{variant}.weights.json").read_text())
     with torch.device("meta"):
         state = GIMMVFI(**distinct(variant)).state_dict()
-    learned = {key: entry["shape"] for key, entry in manifest.items() if not entry.get("buffer") and not NOT_USED.match(key)}
+    learned = {
+        key: entry["shape"] for key, entry in manifest.items() if not entry.get("buffer") and not NOT_USED.match(key)
+    }
     assert {key: list(tensor.shape) for key, tensor in state.items()} == learned
     for known in FAMILY.variants:
         if known.config == distinct(variant):
@@ -45,17 +47,23 @@ def test_outputs_match_the_published_program(shared: Path, variant: str, case: s
     with torch.inference_mode():
         pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
         for t in facts["timesteps"]:
-            closeness(1e-5, PEAK)(f"{case} t={t}", padding.crop(network.synthesise(pair, torch.tensor([t]))), tensors[f"{case}/out_t{t}"])
+            closeness(1e-5, PEAK)(
+                f"{case} t={t}", padding.crop(network.synthesise(pair, torch.tensor([t]))), tensors[f"{case}/out_t{t}"]
+            )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_checkpoints_and_times_match_the_published_program(shared: Path, variant: str) -> None:
-    """Case `base`. What production does not compute, the flow at every pixel, is computed here by the network's own parts."""
+    """Case `base`. What production does not compute, the flow at every pixel, is computed here by the network's own
+    parts.
+    """
     tensors, cases, _ = golden(shared, "gimmvfi", variant)
     network, (_, first, second) = build(shared, variant, Fraction(1)), padded(tensors, "base", Fraction(1))
     calls: dict[str, tuple[Any, Any]] = {}
     for name in ("amt_update4_low", "amt_update4_high", "amt_final_decoder", "amt_comb_block"):
-        network.get_submodule(name).register_forward_hook(lambda module, inputs, output, name=name: calls.__setitem__(name, (inputs, output)))
+        network.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: calls.__setitem__(name, (inputs, output))
+        )
     with torch.inference_mode():
         pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
         outputs = {}
@@ -102,7 +110,11 @@ def test_checkpoints_and_times_match_the_published_program(shared: Path, variant
             "comb_res": calls["amt_comb_block"][1],
         }
         used = network.motion(pair, half)
-    stored = {key.removeprefix("base/"): tensor for key, tensor in tensors.items() if key.startswith("base/") and not ESTIMATOR.match(key)}
+    stored = {
+        key.removeprefix("base/"): tensor
+        for key, tensor in tensors.items()
+        if key.startswith("base/") and not ESTIMATOR.match(key)
+    }
     assert {key.partition("_first")[0] for key in stored} <= found.keys()
     for key, reference in stored.items():
         name, _, count = key.partition("_first")

@@ -31,7 +31,10 @@ def test_published_and_converted_files_load(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda state: state | {"flow_estimator.strange": torch.zeros(1)}, r"unexpected: 'flow_estimator\.strange'"),
-        (lambda state: {key: tensor for key, tensor in state.items() if not key.startswith("flow_estimator")}, "missing: 'flow_estimator"),
+        (
+            lambda state: {key: tensor for key, tensor in state.items() if not key.startswith("flow_estimator")},
+            "missing: 'flow_estimator",
+        ),
         (lambda state: state | {"alpha_v": torch.zeros(2)}, r"'alpha_v' is \[2\], must be \[1\]"),
     ],
 )

@@ -36,7 +36,11 @@ def stored(shared: Path) -> Stored:
         state = dict(zip(needed, threads.map(tensor, needed), strict=True))
     blueprint = read_model("ldmvfi", state)
     del state
-    return Stored(load_file(folder / "ldmvfi" / "ldmvfi.safetensors"), json.loads((folder / "ldmvfi" / "cases.json").read_text())["ldmvfi"], blueprint)
+    return Stored(
+        load_file(folder / "ldmvfi" / "ldmvfi.safetensors"),
+        json.loads((folder / "ldmvfi" / "cases.json").read_text())["ldmvfi"],
+        blueprint,
+    )
 
 
 @pytest.fixture(scope="module")

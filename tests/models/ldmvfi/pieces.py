@@ -24,7 +24,8 @@ OUTPUT, INNER = 1e-5, 1e-5  # a tenth of what is promised for outputs; what is p
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """The published program's tensors, the facts of its cases, and the weights it had, loaded through the front door."""
+    """The published program's tensors, the facts of its cases, and the weights it had, loaded through the
+    front door."""
 
     tensors: Mapping[str, Tensor]
     cases: Mapping[str, Any]
@@ -50,13 +51,22 @@ def recorded(session: Session, images: tuple[Tensor, ...], *at: Fraction) -> lis
     """What a session makes between the first two images."""
     found: list[Tensor] = []
     for t in at:
-        session.blend(0, Blend(0, 1, t), lambda index, into: into.copy_(images[index]), lambda image: found.append(image[None].clone()))
+        session.blend(
+            0,
+            Blend(0, 1, t),
+            lambda index, into: into.copy_(images[index]),
+            lambda image: found.append(image[None].clone()),
+        )
     return found
 
 
-def opened(blueprint: Blueprint, images: tuple[Tensor, ...], options: Mapping[str, object], **arguments: Any) -> Session:
+def opened(
+    blueprint: Blueprint, images: tuple[Tensor, ...], options: Mapping[str, object], **arguments: Any
+) -> Session:
     size = (images[0].shape[3], images[0].shape[2])
-    return Session(blueprint, devices=[CPU], dtypes=[torch.float32], size=size, scale=None, options=options, **arguments)
+    return Session(
+        blueprint, devices=[CPU], dtypes=[torch.float32], size=size, scale=None, options=options, **arguments
+    )
 
 
 SMALL = Blueprint(FAMILY, dataclasses.replace(VARIANT, config=SMALLER["ldmvfi"]), {})

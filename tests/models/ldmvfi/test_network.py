@@ -75,7 +75,10 @@ def test_the_published_padding(size: tuple[int, int], expected: tuple[int, int])
 
 def test_padding_mirrors_as_often_as_it_takes() -> None:
     image = torch.rand(1, 3, 50, 140)
-    rows, columns = (torch.tensor([min(place % (2 * size - 2), -place % (2 * size - 2)) for place in range(256)]) for size in (50, 140))
+    rows, columns = (
+        torch.tensor([min(place % (2 * size - 2), -place % (2 * size - 2)) for place in range(256)])
+        for size in (50, 140)
+    )
     assert torch.equal(padded(image), image[:, :, rows][:, :, :, columns])
     assert torch.equal(padded(torch.full((1, 3, 1, 1), 0.3)), torch.full((1, 3, 256, 256), 0.3))
     whole = torch.rand(1, 3, 256, 256)
@@ -89,7 +92,9 @@ def test_strips_do_not_change_the_picture(small: Blueprint, monkeypatch: pytest.
     sizes: list[Tensor] = []
     monkeypatch.setattr(autoencoder, "STRIP", 256 * 40)
     network = built(small, steps=1)
-    network.first_stage_model.decoder.conv_out.register_forward_hook(lambda module, inputs, output: sizes.append(output))
+    network.first_stage_model.decoder.conv_out.register_forward_hook(
+        lambda module, inputs, output: sizes.append(output)
+    )
     with torch.inference_mode():
         parted = network(*images, torch.tensor([0.5]))
     assert len(sizes) == 7
@@ -100,7 +105,9 @@ def test_strips_do_not_change_the_picture(small: Blueprint, monkeypatch: pytest.
 def test_only_what_is_shown_is_worked_out(small: Blueprint) -> None:
     network = built(small, steps=1)
     sizes: list[tuple[int, ...]] = []
-    network.first_stage_model.decoder.conv_out.register_forward_hook(lambda module, inputs, output: sizes.append(tuple(output.shape[2:])))
+    network.first_stage_model.decoder.conv_out.register_forward_hook(
+        lambda module, inputs, output: sizes.append(tuple(output.shape[2:]))
+    )
     a, b = pictures(40, 50)
     with torch.inference_mode():
         shown = network(a, b, torch.tensor([0.5]))
@@ -175,8 +182,14 @@ def test_given_noise_is_used(small: Blueprint) -> None:
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        ({"t": 0.25}, r"t=\[0\.25\], LDMVFI knows t=0\.5 alone; ask for midpoints of midpoints, or let interpolate\(\) do it"),
-        ({"x_T": torch.zeros(1, 3, 8, 9)}, r"x_T=\(1, 3, 8, 9\), must be \(1, 3, 8, 8\) for pictures of this size; leave it out"),
+        (
+            {"t": 0.25},
+            r"t=\[0\.25\], LDMVFI knows t=0\.5 alone; ask for midpoints of midpoints, or let interpolate\(\) do it",
+        ),
+        (
+            {"x_T": torch.zeros(1, 3, 8, 9)},
+            r"x_T=\(1, 3, 8, 9\), must be \(1, 3, 8, 8\) for pictures of this size; leave it out",
+        ),
         ({"x_T": torch.zeros(3, 8, 8)}, r"x_T=\(3, 8, 8\), must be \(1, 3, 8, 8\)"),
         ({"step_noise": torch.zeros(2, 1, 3, 8, 8)}, r"step_noise=\(2, 1, 3, 8, 8\), must be \(1, 1, 3, 8, 8\)"),
         ({"noise": torch.zeros(1)}, "LDMVFI takes no such input"),
@@ -190,7 +203,9 @@ def test_wrong_calls_are_refused(small: Blueprint, arguments: dict[str, Any], fa
 def test_a_size_that_cannot_fit_is_refused(small: Blueprint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "memory", lambda device: 3 << 30)
     small.check_memory(256, 256, CPU, torch.float32)
-    fault = r"3840x2160 takes LDMVFI about 1\d\.\d GiB in float32, cpu has 3\.0 GiB; use a smaller picture, fewer at a time"
+    fault = (
+        r"3840x2160 takes LDMVFI about 1\d\.\d GiB in float32, cpu has 3\.0 GiB; use a smaller picture, fewer at a time"
+    )
     with pytest.raises(ClipError, match=fault):
         small.check_memory(3840, 2160, CPU, torch.float32)
     with pytest.raises(ClipError, match="9 pictures of 1024x512 at a time take LDMVFI about"):
@@ -210,8 +225,12 @@ def test_the_operator_is_ready_before_the_first_frame(small: Blueprint, monkeypa
 
 
 @pytest.mark.usefixtures("small_variant")
-def test_interpolate_gives_the_same_frames_whatever_is_asked(small: Blueprint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four times the rate through VapourSynth: forwards, and backwards in another graph; both quarters of a pair go together."""
+def test_interpolate_gives_the_same_frames_whatever_is_asked(
+    small: Blueprint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times the rate through VapourSynth: forwards, and backwards in another graph; both quarters of a pair go
+    together.
+    """
     for module in (graph, blending):
         monkeypatch.setattr(module, "find", lambda name: (FAMILY, SMALL.variant))
     batches: list[int] = []
@@ -230,7 +249,15 @@ def test_interpolate_gives_the_same_frames_whatever_is_asked(small: Blueprint, t
     clip = painted(paint, format=vs.RGB24, width=48, height=32, length=2, fpsnum=24, fpsden=1)
     found: list[list[np.ndarray]] = []
     for order in (range(5), range(4, -1, -1)):
-        result = interpolate(clip, model="ldmvfi", multi=4, weights=tmp_path / "small.safetensors", device="cpu", options={"steps": 1}, scene="off")
+        result = interpolate(
+            clip,
+            model="ldmvfi",
+            multi=4,
+            weights=tmp_path / "small.safetensors",
+            device="cpu",
+            options={"steps": 1},
+            scene="off",
+        )
         shown = {}
         for n in order:
             with result.get_frame(n) as frame:

@@ -18,7 +18,11 @@ from vsvfi.models.registry import check_options
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"steps": 0}, r"options\['steps'\]=0, must be a whole number from 1 to 1000, or 'fast' for 50; see the README of vsvfi/models/ldmvfi"),
+        (
+            {"steps": 0},
+            r"options\['steps'\]=0, must be a whole number from 1 to 1000, or 'fast' for 50; see the README of "
+            r"vsvfi/models/ldmvfi",
+        ),
         ({"steps": True}, "must be a whole number from 1 to 1000"),
         ({"steps": "slow"}, "must be a whole number from 1 to 1000"),
         ({"eta": 1.5}, r"options\['eta'\]=1\.5, must be a number from 0"),
@@ -42,7 +46,17 @@ def test_options_scales_and_times() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "count", "last"), [(1, 1, 1), (2, 2, 501), (4, 4, 751), (7, 8, 995), (64, 67, 991), (200, 200, 996), (333, 334, 999), (1000, 1000, 999)]
+    ("steps", "count", "last"),
+    [
+        (1, 1, 1),
+        (2, 2, 501),
+        (4, 4, 751),
+        (7, 8, 995),
+        (64, 67, 991),
+        (200, 200, 996),
+        (333, 334, 999),
+        (1000, 1000, 999),
+    ],
 )
 def test_the_steps_that_are_visited(steps: int, count: int, last: int) -> None:
     visited = timesteps(steps)
@@ -52,18 +66,30 @@ def test_the_steps_that_are_visited(steps: int, count: int, last: int) -> None:
 
 def test_the_schedule_is_the_published_one() -> None:
     kept = kept_signal()
-    published = {0: 0.9985, 1: 0.996994427, 251: 0.506336338, 501: 0.114004784, 751: 0.00822469954, 996: 1.50951e-4, 999: 1.42304e-4}
+    published = {
+        0: 0.9985,
+        1: 0.996994427,
+        251: 0.506336338,
+        501: 0.114004784,
+        751: 0.00822469954,
+        996: 1.50951e-4,
+        999: 1.42304e-4,
+    }
     assert all(float(kept[n]) == pytest.approx(value, rel=3e-6) for n, value in published.items())
     for eta in (0.0, 1.0):
         for update in schedule(50, eta):
             assert update.next_noise**2 + update.fresh**2 + update.next_signal**2 == pytest.approx(1, abs=1e-6)
             assert (update.fresh > 0) == (eta > 0)
-    assert schedule(50, 1.0)[-1].next_signal == pytest.approx(0.9985**0.5)  # the last step does not end at a clean latent
+    assert schedule(50, 1.0)[-1].next_signal == pytest.approx(
+        0.9985**0.5
+    )  # the last step does not end at a clean latent
     assert all(0 <= update.fresh < 1 for update in schedule(1000, 1.0))
 
 
 def test_noise_goes_away_if_the_network_knows_it() -> None:
-    """With the true noise predicted at every step, the sampler ends at the clean latent with the noise of the first training step."""
+    """With the true noise predicted at every step, the sampler ends at the clean latent with the noise of the first
+    training step.
+    """
     clean, noise = torch.randn(2, 1, 3, 8, 8)
     updates = schedule(20, 0.0)
     start = updates[0].signal * clean + updates[0].noise_share * noise

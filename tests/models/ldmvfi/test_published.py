@@ -38,11 +38,15 @@ def test_outputs_match_the_published_program(stored: Stored, case: str) -> None:
 
 
 def test_every_check_point_and_the_output_of_the_base_case(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    tensors = {name.removeprefix("base/"): tensor for name, tensor in stored.tensors.items() if name.startswith("base/")}
+    tensors = {
+        name.removeprefix("base/"): tensor for name, tensor in stored.tensors.items() if name.startswith("base/")
+    }
     network = stored.network(steps=4, eta=0)
     calls: dict[str, list[Tensor]] = {}
     handles = [
-        module.register_forward_hook(lambda module, inputs, output, name=name: calls.setdefault(name, []).append(output))
+        module.register_forward_hook(
+            lambda module, inputs, output, name=name: calls.setdefault(name, []).append(output)
+        )
         for name, module in network.named_modules()
         if name.startswith(("model.diffusion_model.", "first_stage_model."))
     ]
@@ -107,7 +111,8 @@ def test_every_check_point_and_the_output_of_the_base_case(stored: Stored, monke
 
 
 def test_the_convolution_matches_at_both_corners(stored: Stored) -> None:
-    """From the stored kernels alone: borders, lattice and the order of the taps do not depend on anything else of ours."""
+    """From the stored kernels alone: borders, lattice and the order of the taps do not depend on anything else
+    of ours."""
     tensors = stored.tensors
     image = 2 * tensors["base/img0"] - 1
     for corner, origin in (("tl", (0, 0)), ("br", (224, 224))):
@@ -117,7 +122,9 @@ def test_the_convolution_matches_at_both_corners(stored: Stored) -> None:
 
 
 def test_recursion_matches_through_the_session(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The midpoint is cropped and padded anew before it is interpolated from; both quarters go through the U-Net as one batch."""
+    """The midpoint is cropped and padded anew before it is interpolated from; both quarters go through the U-Net as one
+    batch.
+    """
     batches: list[int] = []
     sample = LDMVFI.sample
 
@@ -151,7 +158,11 @@ def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path) -> 
     adapted = spec._averaged(published, ours)
     assert adapted.keys() >= ours.keys()
     assert all(adapted[key].shape == tensor.shape for key, tensor in ours.items())
-    used = sum(tensor.numel() for key, tensor in published.items() if key.startswith(("model_ema.diffusion", "first_stage")) and "running" not in key)
+    used = sum(
+        tensor.numel()
+        for key, tensor in published.items()
+        if key.startswith(("model_ema.diffusion", "first_stage")) and "running" not in key
+    )
     counters = sum(key.startswith("first_stage") and key.endswith("num_batches_tracked") for key in published)
     assert used - counters == VARIANT.parameters
     ignored = [key for key in adapted if any(re.match(pattern, key) for pattern in FAMILY.ignored_keys)]

@@ -17,7 +17,8 @@ from vsvfi.models.ldmvfi.unet import UNet
 
 
 def published(network: LDMVFI, *, averaged: bool) -> dict[str, object]:
-    """A checkpoint as the training program saves it: average names without dots, and much that inference does not use."""
+    """A checkpoint as the training program saves it: average names without dots, and much that inference does
+    not use."""
     state: dict[str, object] = {"betas": torch.zeros(1000), "posterior_mean_coef1": torch.zeros(1000)}
     for key, tensor in network.state_dict().items():
         if key.startswith("model."):
@@ -51,7 +52,10 @@ def test_a_published_file_loads_strictly(small: Blueprint, tmp_path: Path, avera
     with pytest.raises(ForeignWeightsError, match=r"1 of \d+ missing: 'first_stage_model.quant_conv.weight'"):
         read_model("ldmvfi", content["state_dict"])
     with pytest.raises(ForeignWeightsError, match=r"1 of \d+ unexpected: 'first_stage_model.strange'"):
-        read_model("ldmvfi", {**published(built(small), averaged=averaged)["state_dict"], "first_stage_model.strange": torch.zeros(1)})  # type: ignore[dict-item]
+        read_model(
+            "ldmvfi",
+            {**published(built(small), averaged=averaged)["state_dict"], "first_stage_model.strange": torch.zeros(1)},
+        )  # type: ignore[dict-item]
 
 
 @pytest.mark.usefixtures("small_variant")

@@ -16,7 +16,14 @@ from vsvfi.models.rife.blocks import Block
 from vsvfi.models.rife.network import IFNet
 from vsvfi.models.rife.spec import OTHERS, V40, V46, V425, V425_LITE, V426_HEAVY, Version
 
-OWN = {"rife46": V46, "rife425": V425, "rife425_lite": V425_LITE, "rife426": V425, "rife426_heavy": V426_HEAVY, "rife40": V40}
+OWN = {
+    "rife46": V46,
+    "rife425": V425,
+    "rife425_lite": V425_LITE,
+    "rife426": V425,
+    "rife426_heavy": V426_HEAVY,
+    "rife40": V40,
+}
 """The versions behind the names, one for each file of goldens."""
 
 NEIGHBOURS = tuple(version for version in OTHERS if version.steps is not None)
@@ -41,7 +48,9 @@ def network_of(version: Version, scale: Fraction = Fraction(1), *, ensemble: boo
 
 @contextlib.contextmanager
 def observed() -> Iterator[dict[str, Tensor]]:
-    """While inside, what blocks see and make is noted as the specification names its check-points; x with channels as published."""
+    """While inside, what blocks see and make is noted as the specification names its check-points; x with channels as
+    published.
+    """
     found: dict[str, Tensor] = {}
     numbers: dict[int, int] = {}
     originals: dict[str, Any] = {name: getattr(Block, name) for name in ("forward", "entered", "_refined")}

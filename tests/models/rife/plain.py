@@ -1,4 +1,6 @@
-"""RIFE written out as its definition says, with nothing folded, dropped, shortened or kept: what the network is tested against. Slow."""
+"""RIFE written out as its definition says, with nothing folded, dropped, shortened or kept: what the network is tested
+against. Slow.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def leaky(x: Tensor) -> Tensor:
 
 @dataclass
 class Plain:
-    """One version with its weights under our keys, for padded frames; `found` holds every check-point of the last call."""
+    """One version with its weights under our keys, for padded frames; `found` holds every check-point of the
+    last call."""
 
     version: Version
     state: Mapping[str, Tensor]
@@ -46,7 +49,9 @@ class Plain:
         x = leaky(self.conv("encode.cnn1", x))
         return self.transposed("encode.cnn3", leaky(self.conv("encode.cnn2", x)))
 
-    def block(self, k: int, parts: list[Tensor], flow: Tensor | None, s: Fraction, note: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    def block(
+        self, k: int, parts: list[Tensor], flow: Tensor | None, s: Fraction, note: bool = True
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Section 4.2: correction of the flow, mask and feature at full size."""
         x = resize_bilinear(torch.cat(parts, 1), 1 / s)
         if flow is not None:
@@ -73,8 +78,12 @@ class Plain:
         o = resize_bilinear(o, s)
         return o[:, :4] * float(s), o[:, 4:5], o[:, 5:] if self.version.outputs == 52 else o[:, :0]
 
-    def both(self, k: int, parts: list[Tensor], flow: Tensor | None, s: Fraction, mirror: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """A block, and where asked its run on the mirrored pair. Parts: two images, two heads, time, and from block 1 on the mask and the feature."""
+    def both(
+        self, k: int, parts: list[Tensor], flow: Tensor | None, s: Fraction, mirror: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A block, and where asked its run on the mirrored pair. Parts: two images, two heads, time, and from block 1
+        on the mask and the feature.
+        """
         dflow, mask, feature = self.block(k, parts, flow, s)
         if not mirror:
             return dflow, mask, feature
@@ -95,7 +104,12 @@ class Plain:
         flow, mask, feature = self.both(0, start, None, steps[0], self.ensemble)
         for k in range(1, len(steps)):
             dflow, new, feature = self.step(k, first, second, heads, time, flow, mask, feature, steps[k])
-            if k == 1 and self.version.fallback and float(dflow[:, :2].abs().max()) > 32 and float(dflow[:, 2:].abs().max()) > 32:
+            if (
+                k == 1
+                and self.version.fallback
+                and float(dflow[:, :2].abs().max()) > 32
+                and float(dflow[:, 2:].abs().max()) > 32
+            ):
                 steps = [2 * step for step in steps]
                 flow, mask, feature = self.both(0, start, None, steps[0], False)
                 dflow, new, feature = self.step(1, first, second, heads, time, flow, mask, feature, steps[1])

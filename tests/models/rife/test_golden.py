@@ -42,7 +42,9 @@ def given(shared: Path, variant: str, case: str) -> tuple[dict[str, Tensor], dic
 def test_outputs_match_the_published_program(shared: Path, variant: str, case: str) -> None:
     stored, facts, state = given(shared, variant, case)
     options = {"ensemble": True} if facts.get("ensemble") else {}
-    model = vsvfi.load_model(variant, weights=state, device="cpu", precision="fp32", scale=facts["scale"], options=options)
+    model = vsvfi.load_model(
+        variant, weights=state, device="cpu", precision="fp32", scale=facts["scale"], options=options
+    )
     for t in facts["t"]:
         assert_close(f"t={t}", model(stored["img0"], stored["img1"], t), stored[f"out_t{t}"])
 
@@ -57,7 +59,9 @@ def test_checkpoints_match_the_published_program(shared: Path, variant: str, cas
     """Of the network that is shipped, folded as it is used; channels that nobody reads are not made."""
     stored, facts, state = given(shared, variant, case)
     blueprint = read_model(variant, state)
-    setup = blueprint.setup(facts["width"], facts["height"], Fraction(facts["scale"]), {"ensemble": bool(facts.get("ensemble"))})
+    setup = blueprint.setup(
+        facts["width"], facts["height"], Fraction(facts["scale"]), {"ensemble": bool(facts.get("ensemble"))}
+    )
     left, right, top, bottom = setup.size_rule.padding(facts["width"], facts["height"], setup.scale)
     assert [left, top, right, bottom] == facts["pad_ltrb"]
     network = blueprint.network(setup, torch.device("cpu"), torch.float32)

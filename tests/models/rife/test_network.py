@@ -21,7 +21,9 @@ from vsvfi.ops.warp import resize_bilinear
 VERSIONS = [*dict.fromkeys(OWN.values()), *NEIGHBOURS]
 SCALES = [Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)]
 named = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-near = laws.relatively_within(1e-4)  # seeded weights make flows of tens of pixels, which enlarge what rounding differs by
+near = laws.relatively_within(
+    1e-4
+)  # seeded weights make flows of tens of pixels, which enlarge what rounding differs by
 
 
 def pictures(count: int, height: int, width: int) -> torch.Tensor:
@@ -33,7 +35,9 @@ def pictures(count: int, height: int, width: int) -> torch.Tensor:
 @named
 @pytest.mark.parametrize("scale", SCALES, ids=str)
 def test_the_network_is_its_plain_form(version: Version, scale: Fraction) -> None:
-    """Folded weights, dropped outputs, states that skip the full size, pixels that nobody reads, the response to time: all at once."""
+    """Folded weights, dropped outputs, states that skip the full size, pixels that nobody reads, the response to time:
+    all at once.
+    """
     version = narrow(version)
     network = network_of(version, scale)
     size = version.configure(64, 64, scale, {"ensemble": False, "padding": "black"}).size_rule.divisors(scale)[0]
@@ -44,7 +48,9 @@ def test_the_network_is_its_plain_form(version: Version, scale: Fraction) -> Non
     assert near(network(first, second, torch.tensor([0.3])), expected)
 
 
-@pytest.mark.parametrize("version", [version for version in VERSIONS if version.ensemble], ids=lambda version: version.name)
+@pytest.mark.parametrize(
+    "version", [version for version in VERSIONS if version.ensemble], ids=lambda version: version.name
+)
 def test_the_ensemble_is_its_plain_form(version: Version) -> None:
     version = narrow(version)
     network = network_of(version, ensemble=True)
@@ -52,7 +58,9 @@ def test_the_ensemble_is_its_plain_form(version: Version) -> None:
     first, second = pictures(2, 64, 128).split(1)
     expected = Plain(version, network.state_dict(), ensemble=True)(first, second, 0.3)
     assert near(network(first, second, torch.tensor([0.3])), expected)
-    assert not near(network(first, second, torch.tensor([0.3])), network_of(version)(first, second, torch.tensor([0.3])))
+    assert not near(
+        network(first, second, torch.tensor([0.3])), network_of(version)(first, second, torch.tensor([0.3]))
+    )
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -191,12 +199,21 @@ def test_sizes_by_the_published_rule() -> None:
     options = {"ensemble": False, "padding": "black"}
     multiples = {V46: 32, V425: 64, OWN["rife425_lite"]: 128, V40: 64}
     for version, multiple in multiples.items():
-        for scale, expected in ((1, multiple), (Fraction(1, 2), 2 * multiple), (Fraction(1, 4), 4 * multiple), (2, multiple), (4, multiple)):
+        for scale, expected in (
+            (1, multiple),
+            (Fraction(1, 2), 2 * multiple),
+            (Fraction(1, 4), 4 * multiple),
+            (2, multiple),
+            (4, multiple),
+        ):
             rule = version.configure(640, 360, Fraction(scale), options).size_rule
             assert rule.divisors(Fraction(scale)) == (expected, expected), (version.name, scale)
             assert not rule.centred
             assert (rule.border, rule.value) == ("constant", 0.0)
-    assert replace(V46).configure(640, 360, Fraction(1), {**options, "padding": "replicate"}).size_rule.border == "replicate"
+    assert (
+        replace(V46).configure(640, 360, Fraction(1), {**options, "padding": "replicate"}).size_rule.border
+        == "replicate"
+    )
 
 
 def test_the_state_of_a_pair_shares_the_frames() -> None:
@@ -209,7 +226,9 @@ def test_the_state_of_a_pair_shares_the_frames() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-def test_the_estimate_of_memory_is_what_is_counted(version: Version, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimate_of_memory_is_what_is_counted(
+    version: Version, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In plain torch, which takes the most: both frames, the pair, one time; never less, and not much more."""
     monkeypatch.setenv("VSVFI_OPS", "reference")
     network = network_of(version, ensemble=version.ensemble).to(dtype)
@@ -231,12 +250,19 @@ def _mean_and_peak(found: torch.Tensor, exact: torch.Tensor) -> tuple[float, flo
     return float(error.mean()), float(error.max())
 
 
-@pytest.mark.parametrize(("dtype", "mean", "peak"), [(torch.float16, 5e-4, 5e-3), (torch.bfloat16, 3e-3, 2e-2)], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "mean", "peak"), [(torch.float16, 5e-4, 5e-3), (torch.bfloat16, 3e-3, 2e-2)], ids=str
+)
 @pytest.mark.parametrize("variant", sorted(OWN))
-def test_half_precision_is_within_the_stated_tolerance(variant: str, dtype: torch.dtype, mean: float, peak: float) -> None:
+def test_half_precision_is_within_the_stated_tolerance(
+    variant: str, dtype: torch.dtype, mean: float, peak: float
+) -> None:
     """Weights that move things by a few pixels; fp16 as torch computes it on the CPU."""
     network = network_of(OWN[variant])
-    state = {key: tensor * (0.5 if tensor.dim() == 4 and "beta" not in key else 1) for key, tensor in network.state_dict().items()}
+    state = {
+        key: tensor * (0.5 if tensor.dim() == 4 and "beta" not in key else 1)
+        for key, tensor in network.state_dict().items()
+    }
     network.load_state_dict(state)
     images = pictures(2, 128, 128).split(1)
     with torch.inference_mode():

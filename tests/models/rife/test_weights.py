@@ -1,4 +1,6 @@
-"""Which files RIFE's names take: three spellings of the keys, neighbouring versions by their shapes, and everything else refused by name."""
+"""Which files RIFE's names take: three spellings of the keys, neighbouring versions by their shapes, and everything
+else refused by name.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,13 @@ from vsvfi.models.registry import find
 from vsvfi.models.rife.network import IFNet
 from vsvfi.models.rife.spec import FAMILY, V46, V425, VARIANTS, Version
 
-LEFTOVERS = ("block_tea.conv0.0.0.weight", "contextnet.conv1.weight", "unet.down0.weight", "teacher.x", "caltime.0.weight")
+LEFTOVERS = (
+    "block_tea.conv0.0.0.weight",
+    "contextnet.conv1.weight",
+    "unet.down0.weight",
+    "teacher.x",
+    "caltime.0.weight",
+)
 
 
 def state_of(version: Version) -> dict[str, Tensor]:
@@ -40,7 +48,9 @@ def blocks_spelling(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_keys_and_numbers_are_the_published_ones(shared: Path, variant: str) -> None:
     own = state_of(OWN[variant])
     published = golden(shared, "rife", variant)[2]
-    assert {f"module.{key}": tensor.shape for key, tensor in own.items()} == {key: tensor.shape for key, tensor in published.items()}
+    assert {f"module.{key}": tensor.shape for key, tensor in own.items()} == {
+        key: tensor.shape for key, tensor in published.items()
+    }
     assert sum(tensor.numel() for tensor in own.values()) == find(variant)[1].parameters
 
 
@@ -61,7 +71,11 @@ def test_three_spellings_of_the_keys(variant: str) -> None:
 def test_leftovers_of_the_training_are_ignored() -> None:
     state = state_of(V46)
     spoilt = {**state, **{key: torch.ones(1) for key in LEFTOVERS}}
-    for spelled in (spoilt, module_spelling(spoilt), {**module_spelling(state), "block0.conv0.0.0.bias": torch.ones(1), "epoch": torch.ones(1)}):
+    for spelled in (
+        spoilt,
+        module_spelling(spoilt),
+        {**module_spelling(state), "block0.conv0.0.0.bias": torch.ones(1), "epoch": torch.ones(1)},
+    ):
         assert read_model("rife46", spelled).state.keys() == state.keys()
     with pytest.raises(ForeignWeightsError, match=r"unexpected: 'blocked\.weight'"):
         read_model("rife46", {**state, "blocked.weight": torch.ones(1)})
@@ -90,8 +104,16 @@ def test_a_head_whose_layers_are_numbered() -> None:
     """4.10 to 4.12 count the activations."""
     (version,) = (version for version in NEIGHBOURS if version.name.startswith("4.10"))
     state = state_of(version)
-    numbered = {f"encode.{2 * int(key[10])}{key[11:]}" if key.startswith("encode.cnn") else key: tensor for key, tensor in state.items()}
-    assert {key.rpartition(".")[0] for key in numbered if key.startswith("encode")} == {"encode.0", "encode.2", "encode.4", "encode.6"}
+    numbered = {
+        f"encode.{2 * int(key[10])}{key[11:]}" if key.startswith("encode.cnn") else key: tensor
+        for key, tensor in state.items()
+    }
+    assert {key.rpartition(".")[0] for key in numbered if key.startswith("encode")} == {
+        "encode.0",
+        "encode.2",
+        "encode.4",
+        "encode.6",
+    }
     found = read_model("rife46", numbered).state
     assert all(torch.equal(found[key], tensor) for key, tensor in state.items())
 
@@ -99,12 +121,16 @@ def test_a_head_whose_layers_are_numbered() -> None:
 @pytest.mark.parametrize("version", UNSUPPORTED, ids=lambda version: version.name)
 def test_versions_whose_scale_list_nothing_says_are_refused_by_name(version: Version) -> None:
     state = state_of(replace(version, steps=(8, 4, 2, 1), outputs=version.outputs or 52))
-    with pytest.raises(ForeignWeightsError, match=rf"RIFE {version.name} is not supported: neither its scale list nor its mask rule"):
+    with pytest.raises(
+        ForeignWeightsError, match=rf"RIFE {version.name} is not supported: neither its scale list nor its mask rule"
+    ):
         read_model("rife", state)
 
 
 def test_weights_of_another_name_are_refused_by_it() -> None:
-    with pytest.raises(ForeignWeightsError, match="these are the weights of model=rife46, and have to be used by that name"):
+    with pytest.raises(
+        ForeignWeightsError, match="these are the weights of model=rife46, and have to be used by that name"
+    ):
         read_model("rife", state_of(V46))
     with pytest.raises(ForeignWeightsError, match="these are the weights of model=rife425 or rife426"):
         read_model("rife40", state_of(V425))
@@ -113,7 +139,10 @@ def test_weights_of_another_name_are_refused_by_it() -> None:
 
 def test_networks_of_no_version_are_refused_with_what_was_seen() -> None:
     odd = replace(V46, widths=(64, 64, 64, 64))
-    with pytest.raises(ForeignWeightsError, match=r"no known version of RIFE has widths=\(64, 64, 64, 64\), head=None.*scale list and mask rule cannot"):
+    with pytest.raises(
+        ForeignWeightsError,
+        match=r"no known version of RIFE has widths=\(64, 64, 64, 64\), head=None.*scale list and mask rule cannot",
+    ):
         read_model("rife46", state_of(odd))
     with pytest.raises(ForeignWeightsError, match="missing"):
         read_model("rife46", {"block0.conv0.0.0.weight": torch.ones(96, 7, 3, 3)})
@@ -122,7 +151,11 @@ def test_networks_of_no_version_are_refused_with_what_was_seen() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ensemble": True}, r"options\['ensemble'\]=True, RIFE 4.25 and 4.26 has none: 4.0 to 4.20 and 4.24 have; leave it out, or use rife46 or rife40"),
+        (
+            {"ensemble": True},
+            r"options\['ensemble'\]=True, RIFE 4.25 and 4.26 has none: 4.0 to 4.20 and 4.24 have; leave it out, or use "
+            r"rife46 or rife40",
+        ),
         ({"ensemble": 1}, r"options\['ensemble'\]=1, must be True or False"),
         ({"padding": "white"}, r"options\['padding'\]='white', must be 'black' or 'replicate'"),
     ],
@@ -136,10 +169,16 @@ def test_padding_is_what_was_asked_for() -> None:
     state = state_of(V46)
     images = torch.rand(2, 3, 40, 40)
     black = vsvfi.load_model("rife46", weights=state, device="cpu", precision="fp32")(*images)
-    replicated = vsvfi.load_model("rife46", weights=state, device="cpu", precision="fp32", options={"padding": "replicate"})(*images)
+    replicated = vsvfi.load_model(
+        "rife46", weights=state, device="cpu", precision="fp32", options={"padding": "replicate"}
+    )(*images)
     assert not torch.allclose(black, replicated, atol=1e-3)
     whole = torch.nn.functional.pad(images, (0, 24, 0, 24), mode="replicate")
-    assert torch.allclose(vsvfi.load_model("rife46", weights=state, device="cpu", precision="fp32")(*whole)[:, :40, :40], replicated, atol=1e-6)
+    assert torch.allclose(
+        vsvfi.load_model("rife46", weights=state, device="cpu", precision="fp32")(*whole)[:, :40, :40],
+        replicated,
+        atol=1e-6,
+    )
 
 
 def test_the_short_name_is_the_recommended_one() -> None:
@@ -158,7 +197,9 @@ def test_every_version_is_told_from_the_others() -> None:
 
 
 def ncnn_layers(state: dict[str, Tensor]) -> list[tuple[str, Tensor, Tensor | None]]:
-    """As the converter writes 4.6 and 4.0: every factor in the weights, layers in the order in which a frame passes them."""
+    """As the converter writes 4.6 and 4.0: every factor in the weights, layers in the order in which a frame passes
+    them.
+    """
     layers: list[tuple[str, Tensor, Tensor | None]] = []
     for key, tensor in state.items():
         if not key.endswith(".weight") or tensor.dim() == 1:
@@ -181,7 +222,9 @@ def test_an_ncnn_model_gives_the_same_pictures(variant: str, count: int, tmp_pat
     folder = write(tmp_path / "model", layers)
     images = torch.rand(2, 3, 64, 64)
     expected = vsvfi.load_model(variant, weights=state, device="cpu", precision="fp32")(*images)
-    assert laws.relatively_within(1e-4)(vsvfi.load_model(variant, weights=folder, device="cpu", precision="fp32")(*images), expected)
+    assert laws.relatively_within(1e-4)(
+        vsvfi.load_model(variant, weights=folder, device="cpu", precision="fp32")(*images), expected
+    )
     with pytest.raises(ForeignWeightsError, match=f"these are the weights of model={variant}"):
         read_model("rife425", folder)
 

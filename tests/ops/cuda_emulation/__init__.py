@@ -1,8 +1,10 @@
-"""CUDA kernels on a CPU: the very text that a device would run, compiled as C++ behind `device.hpp` and launched over a grid. Knows no kernel.
+"""CUDA kernels on a CPU: the very text that a device would run, compiled as C++ behind `device.hpp` and launched over a
+grid. Knows no kernel.
 
-Two ways in. `EmulatedLauncher` (`launcher`; the fixture `emulated`) is a launcher like those for a device, so that an operator's own launching code runs on
-CPU tensors: shapes, strides, grids and kernels are tested together. `Module` launches one kernel by hand. Every kernel runs on request with its threads in the
-opposite order, which finds missing barriers; what it reads or writes beside its tensors is an error. What it cannot show: speed, races between blocks, and
+Two ways in. `EmulatedLauncher` (`launcher`; the fixture `emulated`) is a launcher like those for a device, so that an
+operator's own launching code runs on CPU tensors: shapes, strides, grids and kernels are tested together. `Module`
+launches one kernel by hand. Every kernel runs on request with its threads in the opposite order, which finds missing
+barriers; what it reads or writes beside its tensors is an error. What it cannot show: speed, races between blocks, and
 the order of floating-point atomics.
 """
 
@@ -68,7 +70,8 @@ def _library(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
     program = compiler()
     assert program is not None
     arrays = "\n".join(
-        f"extern __shared__ {kind} {name}[]; thread_local {kind} {name}[{SHARED_BYTES} / sizeof(*{name})];" for kind, name in DYNAMIC.findall(source)
+        f"extern __shared__ {kind} {name}[]; thread_local {kind} {name}[{SHARED_BYTES} / sizeof(*{name})];"
+        for kind, name in DYNAMIC.findall(source)
     )
     launchers = "\n".join(f"EMULATE({name})" for name in KERNEL.findall(source))
     text = f'#include "{Path(__file__).with_name("device.hpp").as_posix()}"\n{source}\n{arrays}\n{launchers}\n'
@@ -134,7 +137,8 @@ class Module:
         *,
         backwards: bool = False,
     ) -> None:
-        """Run a kernel to its end, on copies of its tensors that lie between forbidden pages: close to the one behind, or before if `backwards`.
+        """Run a kernel to its end, on copies of its tensors that lie between forbidden pages: close to the one behind,
+        or before if `backwards`.
 
         Args:
             name: the kernel.
@@ -144,7 +148,8 @@ class Module:
             backwards: the last block and thread first.
 
         Raises:
-            LaunchError: arguments that do not fit, an impossible grid, a barrier that not all threads reach, or memory beside the tensors touched.
+            LaunchError: arguments that do not fit, an impossible grid, a barrier that not all threads reach, or memory
+            beside the tensors touched.
         """
         memory = Memory(self._library, [a for a in arguments if isinstance(a, torch.Tensor)], at_end=not backwards)
         try:

@@ -1,4 +1,6 @@
-"""A launcher whose kernels run on the CPU: operators' own launching code on CPU tensors. Remembers what it was asked for."""
+"""A launcher whose kernels run on the CPU: operators' own launching code on CPU tensors. Remembers what it was asked
+for.
+"""
 
 from __future__ import annotations
 
@@ -31,5 +33,7 @@ class EmulatedLauncher(Launcher[object, object]):
     def _start(self, function: object, arguments: Sequence[Argument], device: int, grid: Size, block: Size) -> None:
         assert isinstance(function, tuple)
         module, name = function
-        self.launches.append(SimpleNamespace(name=name, grid=grid, block=block, arguments=[raw(argument) for argument in arguments]))
+        self.launches.append(
+            SimpleNamespace(name=name, grid=grid, block=block, arguments=[raw(argument) for argument in arguments])
+        )
         module.launch(name, grid, block, arguments, backwards=self.backwards)

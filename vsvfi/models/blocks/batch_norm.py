@@ -1,4 +1,6 @@
-"""Batch normalisation by stored statistics: what a published network's batch norms do at inference, and never anything else. Knows no network."""
+"""Batch normalisation by stored statistics: what a published network's batch norms do at inference, and never anything
+else. Knows no network.
+"""
 
 from __future__ import annotations
 
@@ -27,4 +29,6 @@ class StoredBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels, dtype=torch.float32, device="cpu"))
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)
+        return functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+        )

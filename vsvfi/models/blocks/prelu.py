@@ -1,4 +1,6 @@
-"""PReLU with one slope per channel, as torch has it, but quick in 16-bit types on the CPU, where channels lie last in memory. Knows no network."""
+"""PReLU with one slope per channel, as torch has it, but quick in 16-bit types on the CPU, where channels lie last in
+memory. Knows no network.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,21 @@ _PIXELS = 64
 
 
 class PReLU(nn.PReLU):
-    """`nn.PReLU` of the same weights and bits. In bfloat16 on the CPU the slopes are repeated, so that they fill whole vectors over several pixels at once:
-    6 to 15 times as fast (in float32 torch is as quick by itself).
+    """`nn.PReLU` of the same weights and bits. In bfloat16 on the CPU the slopes are repeated, so that they fill whole
+    vectors over several pixels at once: 6 to 15 times as fast (in float32 torch is as quick by itself).
     """
 
     def forward(self, input: Tensor) -> Tensor:
         channels = self.num_parameters
         pixels = input.numel() // max(channels, 1)
         together = min(pixels & -pixels, _PIXELS)  # the largest power of two that divides their number
-        if input.device.type != "cpu" or input.dtype is torch.float32 or input.dim() != 4 or channels == 1 or together == 1:
+        if (
+            input.device.type != "cpu"
+            or input.dtype is torch.float32
+            or input.dim() != 4
+            or channels == 1
+            or together == 1
+        ):
             return super().forward(input)
         last = input.permute(0, 2, 3, 1)
         if not last.is_contiguous():

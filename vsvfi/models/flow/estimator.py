@@ -1,4 +1,6 @@
-"""The type every flow estimator implements: what sees one image, and what sees two. Knows no interpolation, and nothing of time."""
+"""The type every flow estimator implements: what sees one image, and what sees two. Knows no interpolation, and nothing
+of time.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class FlowFeatures:
-    """What an estimator keeps of one image [B, 3, H, W], in the type of its weights; each estimator adds what it needs itself.
+    """What an estimator keeps of one image [B, 3, H, W], in the type of its weights; each estimator adds what it needs
+    itself.
 
     Attributes:
         quarter: [B, 96 or 128, H/4, W/4], the context encoder's features.
@@ -35,4 +38,6 @@ class FlowEstimator[Features: FlowFeatures](nn.Module, ABC):
 
     @abstractmethod
     def estimate(self, first: Features, second: Features) -> tuple[Tensor, Tensor]:
-        """Flow first -> second and second -> first: [B, 2, H, W] float32 each, in pixels, x then y, on the grid of the image it starts from."""
+        """Flow first -> second and second -> first: [B, 2, H, W] float32 each, in pixels, x then y, on the grid of the
+        image it starts from.
+        """

@@ -1,7 +1,9 @@
-"""What the recurrences of RAFT and FlowFormer have in common: motion encoder, separable GRU, flow head, mask head, convex up-sampling.
+"""What the recurrences of RAFT and FlowFormer have in common: motion encoder, separable GRU, flow head, mask head,
+convex up-sampling.
 
-RAFT, "Recurrent All-Pairs Field Transforms for Optical Flow" (ECCV 2020, arXiv 2003.12039), sections 3.3 and appendix. Attribute names are the published
-keys below `update_block`. Knows neither encoders nor correlation, and remembers nothing between calls.
+RAFT, "Recurrent All-Pairs Field Transforms for Optical Flow" (ECCV 2020, arXiv 2003.12039), sections 3.3 and appendix.
+Attribute names are the published keys below `update_block`. Knows neither encoders nor correlation, and remembers
+nothing between calls.
 """
 
 from __future__ import annotations
@@ -54,8 +56,8 @@ type GRUContext = tuple[_Pass, _Pass]
 
 
 class SeparableGRU(nn.Module):
-    """A convolutional GRU of a horizontal and a vertical pass. Its input is [context, motion]; the context never changes, so its third (RAFT) or quarter
-    (FlowFormer) of the products is computed once, by `prepare`.
+    """A convolutional GRU of a horizontal and a vertical pass. Its input is [context, motion]; the context never
+    changes, so its third (RAFT) or quarter (FlowFormer) of the products is computed once, by `prepare`.
 
     Args:
         motion: channels of what changes: 128 in RAFT, 256 in FlowFormer.
@@ -75,17 +77,28 @@ class SeparableGRU(nn.Module):
     def forward(self, state: Tensor, motion: Tensor, context: GRUContext) -> Tensor:
         """The next state [B, 128, h, w] from this one and the motion [B, M, h, w]."""
         for one in context:
-            gates = functional.conv2d(torch.cat((state, motion), 1), one.gates, padding=one.padding).add_(one.gates_context).sigmoid_()
+            gates = (
+                functional.conv2d(torch.cat((state, motion), 1), one.gates, padding=one.padding)
+                .add_(one.gates_context)
+                .sigmoid_()
+            )
             update, reset = gates.chunk(2, 1)
             candidate = functional.conv2d(torch.cat((reset * state, motion), 1), one.candidate, padding=one.padding)
             state = torch.lerp(state, candidate.add_(one.candidate_context).tanh_(), update)
         return state
 
 
-def _prepared(context: Tensor, update: nn.Conv2d, reset: nn.Conv2d, candidate: nn.Conv2d, padding: tuple[int, int]) -> _Pass:
+def _prepared(
+    context: Tensor, update: nn.Conv2d, reset: nn.Conv2d, candidate: nn.Conv2d, padding: tuple[int, int]
+) -> _Pass:
     """One pass's weights, parted by what they are multiplied with."""
-    weights = [torch.cat((conv.weight[:, :HIDDEN], conv.weight[:, 2 * HIDDEN :]), 1) for conv in (update, reset, candidate)]
-    constant = [functional.conv2d(context, conv.weight[:, HIDDEN : 2 * HIDDEN], conv.bias, padding=padding) for conv in (update, reset, candidate)]
+    weights = [
+        torch.cat((conv.weight[:, :HIDDEN], conv.weight[:, 2 * HIDDEN :]), 1) for conv in (update, reset, candidate)
+    ]
+    constant = [
+        functional.conv2d(context, conv.weight[:, HIDDEN : 2 * HIDDEN], conv.bias, padding=padding)
+        for conv in (update, reset, candidate)
+    ]
     return _Pass(torch.cat(weights[:2]), weights[2], torch.cat(constant[:2], 1), constant[2], padding)
 
 
@@ -103,7 +116,9 @@ class FlowHead(nn.Module):
 
 
 class MaskHead(nn.Sequential):
-    """From the state [B, 128, h, w] to the weights of convex up-sampling before their softmax, [B, 9 * 64, h, w]. Wanted after the last iteration alone."""
+    """From the state [B, 128, h, w] to the weights of convex up-sampling before their softmax, [B, 9 * 64, h, w].
+    Wanted after the last iteration alone.
+    """
 
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(HIDDEN, 256, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(256, 9 * 64, 1))
@@ -117,13 +132,16 @@ class MaskHead(nn.Sequential):
 def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
     """Every pixel's own place, [1, 2, h, w] float32, x then y."""
     rows, columns = torch.meshgrid(
-        torch.arange(height, dtype=torch.float32, device=device), torch.arange(width, dtype=torch.float32, device=device), indexing="ij"
+        torch.arange(height, dtype=torch.float32, device=device),
+        torch.arange(width, dtype=torch.float32, device=device),
+        indexing="ij",
     )
     return torch.stack((columns, rows))[None]
 
 
 def convex_upsample(flow: Tensor, mask: Tensor) -> Tensor:
-    """Eight times the size: every fine pixel is a convex combination of the 3x3 coarse ones around it, zeros outside (RAFT, section 3.3).
+    """Eight times the size: every fine pixel is a convex combination of the 3x3 coarse ones around it, zeros outside
+    (RAFT, section 3.3).
 
     Args:
         flow: [B, 2, h, w] in coarse pixels.

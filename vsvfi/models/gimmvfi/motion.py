@@ -1,4 +1,5 @@
-"""Motion over time as an implicit function: latents of both flows, splatted to a time, refined, and asked for the flow there (paper, section 3.2).
+"""Motion over time as an implicit function: latents of both flows, splatted to a time, refined, and asked for the flow
+there (paper, section 3.2).
 
 Attribute names are the published keys. All of it is float32. Knows no images and no flow estimator.
 """
@@ -24,7 +25,9 @@ _LAYERS = (2 * LATENT + 3, 128, 128, 128, 128, 2)
 """Widths of the implicit network, from latent, time and place to the flow."""
 
 _ENCODER_REACH, _REFINEMENT_REACH = 9, 4
-"""Rows that a latent depends on above and below its own; for the refinement without its last convolution, which is never evaluated beside a cut."""
+"""Rows that a latent depends on above and below its own; for the refinement without its last convolution, which is
+never evaluated beside a cut.
+"""
 
 _USED = (1, 2)
 """The rows and columns, of every four, that a resize to a quarter reads."""
@@ -40,7 +43,9 @@ class LateralBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(conv(channels, channels), nn.LeakyReLU(SLOPE, inplace=True), conv(channels, channels))
+        self.layers = nn.Sequential(
+            conv(channels, channels), nn.LeakyReLU(SLOPE, inplace=True), conv(channels, channels)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = x + self.layers(x)
@@ -50,7 +55,9 @@ class LateralBlock(nn.Module):
 def motion_encoder() -> nn.Sequential:
     """From a normalised flow [B, 2, H, W] to its latent [B, 16, H, W]."""
     laterals = (LateralBlock(32) for _ in range(3))
-    return nn.Sequential(conv(2, 16), conv(16, 32), nn.LeakyReLU(SLOPE), *laterals, nn.LeakyReLU(SLOPE), conv(32, LATENT, reflect=True))
+    return nn.Sequential(
+        conv(2, 16), conv(16, 32), nn.LeakyReLU(SLOPE), *laterals, nn.LeakyReLU(SLOPE), conv(32, LATENT, reflect=True)
+    )
 
 
 def encode_flows(encoder: nn.Sequential, flows: Tensor, budget: int) -> Tensor:
@@ -61,14 +68,26 @@ def encode_flows(encoder: nn.Sequential, flows: Tensor, budget: int) -> Tensor:
 
 
 def latent_refinement() -> nn.Sequential:
-    """From both latents, as they are and as splatted to a time, [B, 64, H, W], to what is added to the splatted ones, [B, 32, H, W]."""
-    return nn.Sequential(conv(4 * LATENT, 32), conv(32, 64), nn.LeakyReLU(SLOPE), LateralBlock(64), nn.LeakyReLU(SLOPE), conv(64, 2 * LATENT, reflect=True))
+    """From both latents, as they are and as splatted to a time, [B, 64, H, W], to what is added to the splatted ones,
+    [B, 32, H, W].
+    """
+    return nn.Sequential(
+        conv(4 * LATENT, 32),
+        conv(32, 64),
+        nn.LeakyReLU(SLOPE),
+        LateralBlock(64),
+        nn.LeakyReLU(SLOPE),
+        conv(64, 2 * LATENT, reflect=True),
+    )
 
 
-def used_latents(refinement: nn.Sequential, latents: Sequence[Tensor], splatted: Sequence[Tensor], budget: int) -> Tensor:
+def used_latents(
+    refinement: nn.Sequential, latents: Sequence[Tensor], splatted: Sequence[Tensor], budget: int
+) -> Tensor:
     """The latents at t, refined, at the pixels that are used: [B, 4, 32, H/4, W/4], by row and column of `_USED`.
 
-    The last convolution is evaluated there alone. The picture's border is not among them, so its padding does not matter.
+    The last convolution is evaluated there alone. The picture's border is not among them, so its padding does not
+    matter.
 
     Args:
         refinement: from `latent_refinement`.
@@ -80,7 +99,9 @@ def used_latents(refinement: nn.Sequential, latents: Sequence[Tensor], splatted:
     *layers, last = refinement
     assert isinstance(last, nn.Conv2d)
     found = []
-    for strip in strips(height, halo=_REFINEMENT_REACH, row_bytes=6 * 64 * width * batch * splatted[0].element_size(), budget=budget):
+    for strip in strips(
+        height, halo=_REFINEMENT_REACH, row_bytes=6 * 64 * width * batch * splatted[0].element_size(), budget=budget
+    ):
         inputs = torch.cat([strip.halo(part).expand(batch, -1, -1, -1) for part in (*latents, *splatted)], 1)
         deep = inputs
         for layer in layers:
@@ -88,7 +109,8 @@ def used_latents(refinement: nn.Sequential, latents: Sequence[Tensor], splatted:
         deep, own = strip.crop(deep), strip.crop(inputs[:, 2 * LATENT :])
         # The 3x3 neighbourhoods of rows 4i + 1 and 4i + 2 begin at 4i and 4i + 1.
         refined = [
-            functional.conv2d(deep[..., row - 1 :, column - 1 :], last.weight, last.bias, stride=4) + own[..., row::4, column::4]
+            functional.conv2d(deep[..., row - 1 :, column - 1 :], last.weight, last.bias, stride=4)
+            + own[..., row::4, column::4]
             for row in _USED
             for column in _USED
         ]
@@ -106,13 +128,17 @@ class ImplicitNetwork(nn.Module):
         super().__init__()
         self.params_dict = nn.ParameterDict(
             {
-                f"linear_wb{index}": nn.Parameter(torch.randn(inputs + 1, outputs, dtype=torch.float32, device="cpu") / inputs**0.5)
+                f"linear_wb{index}": nn.Parameter(
+                    torch.randn(inputs + 1, outputs, dtype=torch.float32, device="cpu") / inputs**0.5
+                )
                 for index, (inputs, outputs) in enumerate(pairwise(_LAYERS))
             }
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised flow [..., 2] from [latent, t, y, x] [..., 35]; y and x run from -1 to 1 between the picture's edges."""
+        """Normalised flow [..., 2] from [latent, t, y, x] [..., 35]; y and x run from -1 to 1 between the picture's
+        edges.
+        """
         for index in range(len(_LAYERS) - 1):
             given = self.params_dict[f"linear_wb{index}"]
             weight, bias = functional.normalize(given[:-1], dim=0), given[-1]
@@ -133,7 +159,10 @@ class ImplicitNetwork(nn.Module):
         batch, _, _, height, width = latents.shape
         total = latents.new_zeros(batch, height, width, 2)
         for index in range(latents.shape[1]):
-            rows, columns = (_used_centres(length, _USED[part], latents.device) for length, part in ((height, index // 2), (width, index % 2)))
+            rows, columns = (
+                _used_centres(length, _USED[part], latents.device)
+                for length, part in ((height, index // 2), (width, index % 2))
+            )
             place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).expand(batch, -1, -1, -1)
             time = times[:, None, None, None].expand(-1, height, width, 1)
             total = total + self(torch.cat((latents[:, index].permute(0, 2, 3, 1), time, place), -1))
@@ -148,12 +177,14 @@ def _used_centres(blocks: int, offset: int, device: torch.device) -> Tensor:
 
 def flow_scale(forth: Tensor, back: Tensor) -> Tensor:
     """The largest displacement along an axis in either flow, [B, 1, 1, 1], which flows are divided by; never 0."""
-    return torch.maximum(forth.abs().amax((1, 2, 3), keepdim=True), back.abs().amax((1, 2, 3), keepdim=True)).clamp(min=1e-8)
+    return torch.maximum(forth.abs().amax((1, 2, 3), keepdim=True), back.abs().amax((1, 2, 3), keepdim=True)).clamp(
+        min=1e-8
+    )
 
 
 def splat_weights(flow: Tensor, partner: Tensor, error_weight: Tensor, variance_weight: Tensor) -> Tensor:
-    """How far a pixel's flow can be trusted: consistent with the flow back, and like its neighbours' (paper, section 3.2; in float32, since the
-    variance is a difference of large numbers).
+    """How far a pixel's flow can be trusted: consistent with the flow back, and like its neighbours' (paper, section
+    3.2; in float32, since the variance is a difference of large numbers).
 
     Args:
         flow: [B, 2, H, W] float32.
@@ -171,15 +202,20 @@ def splat_weights(flow: Tensor, partner: Tensor, error_weight: Tensor, variance_
 
 def _smooth(flow: Tensor) -> Tensor:
     """Each component under the binomial kernel [1 2 1; 2 4 2; 1 2 1] / 16, mirrored at the border."""
-    kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], dtype=torch.float32, device=flow.device) / 16
+    kernel = (
+        torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], dtype=torch.float32, device=flow.device) / 16
+    )
     padded = functional.pad(flow, (1, 1, 1, 1), mode="reflect")
     return functional.conv2d(padded.flatten(0, 1)[:, None], kernel[None, None]).reshape(flow.shape)
 
 
-def splatted(latents: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], times: Tensor) -> tuple[Tensor, Tensor]:
+def splatted(
+    latents: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], times: Tensor
+) -> tuple[Tensor, Tensor]:
     """Both latents carried to t by the part of their flow that leads there; times [B, 1, 1, 1]."""
     moved = times * flows[0], (1 - times) * flows[1]
     first, second = (
-        splat(latent, displacement, kind="linear", importance=weight) for latent, displacement, weight in zip(latents, moved, weights, strict=True)
+        splat(latent, displacement, kind="linear", importance=weight)
+        for latent, displacement, weight in zip(latents, moved, weights, strict=True)
     )
     return first, second

@@ -1,7 +1,9 @@
-"""GIMM-VFI, "Generalizable Implicit Motion Modeling for Video Frame Interpolation" (NeurIPS 2024, arXiv 2407.08680): the three phases.
+"""GIMM-VFI, "Generalizable Implicit Motion Modeling for Video Frame Interpolation" (NeurIPS 2024, arXiv 2407.08680):
+the three phases.
 
-A flow estimator sees the two frames; an implicit network turns both flows into the flow at any time (motion); decoders synthesise the frame from it
-(synthesis). Only splatting, implicit network and synthesis know the time. Attribute names are the published keys.
+A flow estimator sees the two frames; an implicit network turns both flows into the flow at any time (motion); decoders
+synthesise the frame from it (synthesis). Only splatting, implicit network and synthesis know the time. Attribute names
+are the published keys.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class Estimator:
 
     Attributes:
         build: from the bytes that its correlation may take.
-        projected: channels of its features at a quarter and an eighth, where they must be brought to 128 and 256; None where they have these.
+        projected: channels of its features at a quarter and an eighth, where they must be brought to 128 and 256; None
+        where they have these.
     """
 
     build: Callable[[int], FlowEstimator[Any]]
@@ -91,13 +94,15 @@ class GIMMVFI(Interpolator[Frame, Pair]):
 
     Args:
         estimator: name of its flow estimator.
-        scale: everything but the last merging runs at this part of the size (the published DS_SCALE); above 0, at most 1.
-        memory: MiB that correlation volumes (a quarter of it) and full-size activations (the rest) may take. Correlation that would take more is computed
+        scale: everything but the last merging runs at this part of the size (the published DS_SCALE); above 0, at most
+        1. memory: MiB that correlation volumes (a quarter of it) and full-size activations (the rest) may take.
+        Correlation that would take more is computed
             on demand, and full-size convolutions that would take more run in strips; neither changes the result.
     """
 
     full_precision = ("alpha_", "cnn_encoder.", "res_conv.", "hyponet.")
-    # The model of motion: flows are divided by their largest displacement there, of which half precision would keep a 2000th.
+    # The model of motion: flows are divided by their largest displacement there, of which half precision would keep a
+    # 2000th.
 
     def __init__(self, estimator: str, *, scale: Fraction = Fraction(1), memory: int = 4096) -> None:
         super().__init__()
@@ -107,7 +112,10 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         self.flow_estimator = kind.build(self.volumes)
         self.alpha_fe, self.alpha_v = (nn.Parameter(torch.ones(1, dtype=torch.float32, device="cpu")) for _ in range(2))
         if kind.projected is not None:
-            self.amt_second_last_cproj, self.amt_last_cproj = nn.Conv2d(kind.projected[0], 128, 1), nn.Conv2d(kind.projected[1], 256, 1)
+            self.amt_second_last_cproj, self.amt_last_cproj = (
+                nn.Conv2d(kind.projected[0], 128, 1),
+                nn.Conv2d(kind.projected[1], 256, 1),
+            )
             self.amt_fproj = nn.Conv2d(256, 256, 1)
         self._projected = kind.projected is not None
         self.cnn_encoder, self.res_conv, self.hyponet = motion_encoder(), latent_refinement(), ImplicitNetwork()
@@ -125,7 +133,11 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         flow = self.flow_estimator.encode(2 * reduced - 1)
         quarter, eighth, matching = flow.quarter, flow.eighth, flow.matching
         if self._projected:
-            quarter, eighth, matching = self.amt_second_last_cproj(quarter), self.amt_last_cproj(eighth), self.amt_fproj(matching)
+            quarter, eighth, matching = (
+                self.amt_second_last_cproj(quarter),
+                self.amt_last_cproj(eighth),
+                self.amt_fproj(matching),
+            )
         full = self.amt_final_decoder.features(quarter, self.activations)
         return Frame(image, reduced, flow, matching, self.amt_init_decoder.upsample(eighth), full)
 
@@ -134,19 +146,35 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         scale = flow_scale(forth, back)
         normalised = torch.cat((forth / scale, -back / scale))
         latents = encode_flows(self.cnn_encoder, (normalised + 1) / 2, self.activations).chunk(2)
-        weights = [splat_weights(flow, partner, self.alpha_fe, self.alpha_v) for flow, partner in ((forth, back), (back, forth))]
+        weights = [
+            splat_weights(flow, partner, self.alpha_fe, self.alpha_v)
+            for flow, partner in ((forth, back), (back, forth))
+        ]
         compared = [
-            correlate(source.matching, target.matching, levels=LEVELS, factor=1 / 16, budget=self.volumes // 2, lookups=1)
+            correlate(
+                source.matching, target.matching, levels=LEVELS, factor=1 / 16, budget=self.volumes // 2, lookups=1
+            )
             for source, target in ((first, second), (second, first))
         ]
-        return Pair(first, second, (forth, back), scale, (latents[0], latents[1]), (weights[0], weights[1]), compared[0], compared[1])
+        return Pair(
+            first,
+            second,
+            (forth, back),
+            scale,
+            (latents[0], latents[1]),
+            (weights[0], weights[1]),
+            compared[0],
+            compared[1],
+        )
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         times = broadcast_times(t, pair.scale.shape[0], pair.scale).reshape(-1, 1, 1, 1)
         flow, mask, feature = self.update(pair, times, *self.start(pair, times))
         frames = pair.first, pair.second
         pictures = 2 * pair.first.reduced - 1, 2 * pair.second.reduced - 1
-        branches = self.amt_final_decoder((frames[0].full, frames[1].full), pictures, flow, mask, feature, self.activations)
+        branches = self.amt_final_decoder(
+            (frames[0].full, frames[1].full), pictures, flow, mask, feature, self.activations
+        )
         if self.scale != 1:
             pictures = 2 * pair.first.image - 1, 2 * pair.second.image - 1
         merged = merge(branches, pictures, self.amt_comb_block)
@@ -154,7 +182,9 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         return torch.where(times == 0, pair.first.image, torch.where(times == 1, pair.second.image, merged))
 
     def motion(self, pair: Pair, times: Tensor) -> Tensor:
-        """The flow at t in pixels of the full grid, averaged over the used pixels of each 4x4 block: [T, 2, H/4, W/4] float32; times [T, 1, 1, 1]."""
+        """The flow at t in pixels of the full grid, averaged over the used pixels of each 4x4 block: [T, 2, H/4, W/4]
+        float32; times [T, 1, 1, 1].
+        """
         carried = splatted(pair.latents, pair.flows, pair.weights, times)
         refined = used_latents(self.res_conv, pair.latents, carried, self.activations)
         return (2 * self.hyponet.at_used_pixels(refined, times.flatten()) - 1) * pair.scale
@@ -164,10 +194,14 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         motion = self.motion(pair, times) / 4
         pictures = [resize_bilinear(2 * frame.reduced - 1, _QUARTER) for frame in (pair.first, pair.second)]
         features = pair.first.quarter, pair.second.quarter
-        decoded: tuple[Tensor, Tensor, Tensor] = self.amt_init_decoder(features, (-times * motion, (1 - times) * motion), (pictures[0], pictures[1]))
+        decoded: tuple[Tensor, Tensor, Tensor] = self.amt_init_decoder(
+            features, (-times * motion, (1 - times) * motion), (pictures[0], pictures[1])
+        )
         return decoded
 
-    def update(self, pair: Pair, times: Tensor, flow: Tensor, mask: Tensor, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def update(
+        self, pair: Pair, times: Tensor, flow: Tensor, mask: Tensor, feature: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Flows and feature corrected by correlation; the mask as it was."""
         low_flow = resize_bilinear(flow, _HALF) / 2
         seen = self.correlated(pair, times, low_flow)
@@ -178,7 +212,12 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         return flow + flow_step, mask, feature + feature_step
 
     def correlated(self, pair: Pair, times: Tensor, flow: Tensor) -> Tensor:
-        """Correlation where linear motion through the pixels at t would lead, [T, 648, H/8, W/8]; flow [T, 4, H/8, W/8] to both frames."""
+        """Correlation where linear motion through the pixels at t would lead, [T, 648, H/8, W/8]; flow [T, 4, H/8, W/8]
+        to both frames.
+        """
         grid = pixel_grid(flow.shape[2], flow.shape[3], flow.device)
         first, second = flow[:, :2], flow[:, 2:]
-        return torch.cat((lookup(pair.forth, grid + second / (1 - times), RADIUS), lookup(pair.back, grid + first / times, RADIUS)), 1)
+        return torch.cat(
+            (lookup(pair.forth, grid + second / (1 - times), RADIUS), lookup(pair.back, grid + first / times, RADIUS)),
+            1,
+        )

@@ -1,4 +1,5 @@
-"""GIMM-VFI: variants, where their weights are, and how sizes follow from the scale. Data, and the size rule; no torch."""
+"""GIMM-VFI: variants, where their weights are, and how sizes follow from the scale. Data, and the size rule;
+no torch."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ from vsvfi.weights.source import Hub, Source
 
 _LICENCE = "S-Lab License 1.0 (non-commercial)"
 _NOTICE = (
-    "The weights of GIMM-VFI are published under the S-Lab License 1.0 (https://github.com/GSeanCDAT/GIMM-VFI): redistribution and use are for "
-    "non-commercial purposes alone; commercial use needs the authors' permission. They are fetched from the hub to this machine and are no part of vsvfi."
+    "The weights of GIMM-VFI are published under the S-Lab License 1.0 (https://github.com/GSeanCDAT/GIMM-VFI): "
+    "redistribution and use are for "
+    "non-commercial purposes alone; commercial use needs the authors' permission. They are fetched from the hub to "
+    "this machine and are no part of vsvfi."
 )
 
 _GRID = 8
@@ -33,13 +36,19 @@ def default_scale(width: int, height: int) -> Fraction:
 
 
 def configure(width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
-    """The padding that follows from the scale: to multiples of 32 as published where that suits the scale, else to the smallest multiples that do.
+    """The padding that follows from the scale: to multiples of 32 as published where that suits the scale, else to the
+    smallest multiples that do.
 
     Raises:
         ArgumentError: the scale is above 1.
     """
     if scale > 1:
-        raise ArgumentError("scale", float(scale), "must be above 0 and at most 1 for GIMM-VFI", "use 1, 0.5 for 2K, 0.25 for 4K, or None for its own choice")
+        raise ArgumentError(
+            "scale",
+            float(scale),
+            "must be above 0 and at most 1 for GIMM-VFI",
+            "use 1, 0.5 for 2K, 0.25 for 4K, or None for its own choice",
+        )
     reduced = _PUBLISHED_GRID * scale
     multiple = int(reduced) if reduced % _GRID == 0 else _GRID
     return Setup(scale, SizeRule(multiple=multiple, minimum=ceil(_SMALLEST / scale)), options)
@@ -78,7 +87,8 @@ def _converted(file: str) -> Hub:
 FAMILY = Family(
     name="gimmvfi",
     title="GIMM-VFI",
-    paper="Guo, Li and Loy, Generalizable Implicit Motion Modeling for Video Frame Interpolation, NeurIPS 2024, https://arxiv.org/abs/2407.08680",
+    paper="Guo, Li and Loy, Generalizable Implicit Motion Modeling for Video Frame Interpolation, NeurIPS 2024, "
+    "https://arxiv.org/abs/2407.08680",
     network="vsvfi.models.gimmvfi.network:GIMMVFI",
     size_rule=SizeRule(multiple=_PUBLISHED_GRID, minimum=_SMALLEST),
     default_scale=default_scale,
@@ -96,7 +106,13 @@ FAMILY = Family(
         r"flow_estimator\.memory_decoder\.att\.pos_emb\.",
     ),
     variants=(
-        _variant("r", "raft", 19_785_792, (_published("gimmvfi_r_arb.pt"),), "RAFT flow; any time, best for 8x and above; sharp in PSNR"),
+        _variant(
+            "r",
+            "raft",
+            19_785_792,
+            (_published("gimmvfi_r_arb.pt"),),
+            "RAFT flow; any time, best for 8x and above; sharp in PSNR",
+        ),
         _variant(
             "r_p",
             "raft",
@@ -116,7 +132,9 @@ FAMILY = Family(
             "flowformer",
             30_499_377,
             (
-                _published("gimmvfi_f_arb_lpips.pt", "f2d52a1424d857a921e56fb82d9312ec27d58bbcbd58a7c3534593b9e6157858"),
+                _published(
+                    "gimmvfi_f_arb_lpips.pt", "f2d52a1424d857a921e56fb82d9312ec27d58bbcbd58a7c3534593b9e6157858"
+                ),
                 _converted("gimmvfi_f_arb_lpips_fp32.safetensors"),
             ),
             "FlowFormer flow, trained for perception: sharper to the eye",

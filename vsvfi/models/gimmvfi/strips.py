@@ -1,7 +1,8 @@
-"""Cuts a picture into horizontal strips with halos, so that what is computed at full size need not lie in memory at full size. Knows no network.
+"""Cuts a picture into horizontal strips with halos, so that what is computed at full size need not lie in memory at
+full size. Knows no network.
 
-A stack of convolutions that reaches `halo` rows gives the same on a strip with its halo as on the whole: what the cut spoils is thrown away with the halo,
-and at the picture's own edges there is no cut.
+A stack of convolutions that reaches `halo` rows gives the same on a strip with its halo as on the whole: what the cut
+spoils is thrown away with the halo, and at the picture's own edges there is no cut.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ def strips(height: int, *, halo: int, row_bytes: int, budget: int, multiple: int
         multiple: of which all bounds are multiples.
     """
     halo = -(-halo // multiple) * multiple
-    most = height if height * row_bytes <= budget else max(multiple, (budget // row_bytes - 2 * halo) // multiple * multiple)
+    most = (
+        height
+        if height * row_bytes <= budget
+        else max(multiple, (budget // row_bytes - 2 * halo) // multiple * multiple)
+    )
     count = -(-height // most)
     blocks = height // multiple
     bounds = [blocks * index // count * multiple for index in range(count + 1)]

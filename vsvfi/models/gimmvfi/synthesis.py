@@ -1,7 +1,8 @@
-"""From flows at a time to the frame: a quarter-size decoder, two updates by correlation, and the full-size decoder that is nine tenths of the work.
+"""From flows at a time to the frame: a quarter-size decoder, two updates by correlation, and the full-size decoder that
+is nine tenths of the work.
 
-GIMM-VFI, section 3.3; the parts are those of AMT (Li et al., CVPR 2023). Attribute names are the published keys. Flows are float32 under any type of the
-weights. Knows no flow estimator, no correlation and no splatting.
+GIMM-VFI, section 3.3; the parts are those of AMT (Li et al., CVPR 2023). Attribute names are the published keys. Flows
+are float32 under any type of the weights. Knows no flow estimator, no correlation and no splatting.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ BRANCHES = 3
 """Pictures that the full-size decoder makes and averages."""
 
 _TRUNK_INPUTS = 128 + 2 * 64 + 4 + 1 + 12
-"""Channels that the full-size trunk begins with: feature, warped features, flows, mask, pictures and warped pictures."""
+"""Channels that the full-size trunk begins with: feature, warped features, flows, mask, pictures and warped pictures.
+"""
 
 _FOURFOLD = Fraction(4)
 
@@ -63,12 +65,20 @@ def _with_side(y: Tensor, side: nn.Module) -> Tensor:
 def _upsampling(shuffles: int, inputs: int, width: int, outputs: int) -> nn.Sequential:
     """Pixel shuffles by two and what refines their result."""
     layers = (activated(inputs, width, 5), *(activated(width, width) for _ in range(3)), activated(width, outputs))
-    return nn.Sequential(*(nn.PixelShuffle(2) for _ in range(shuffles)), *layers, conv(outputs, outputs, 1), StoredBatchNorm(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        *(nn.PixelShuffle(2) for _ in range(shuffles)),
+        *layers,
+        conv(outputs, outputs, 1),
+        StoredBatchNorm(outputs),
+        nn.ReLU(inplace=True),
+    )
 
 
 def _convblock(inputs: int, kernel: int, width: int, outputs: int) -> nn.Sequential:
     """The trunk of a decoder."""
-    return nn.Sequential(activated(inputs, width, kernel), *(ResidualBlock(width) for _ in range(3)), conv(width, outputs))
+    return nn.Sequential(
+        activated(inputs, width, kernel), *(ResidualBlock(width) for _ in range(3)), conv(width, outputs)
+    )
 
 
 class InitialDecoder(nn.Module):
@@ -79,9 +89,11 @@ class InitialDecoder(nn.Module):
         self.upsample = _upsampling(1, 64, 64, 128)
         self.convblock = _convblock(2 * 128 + 4 + 12, 1, 128, 4 + 1 + 128)
 
-    def forward(self, features: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """From features [B or 1, 128, h, w] and pictures [B or 1, 3, h, w] of both frames and the flows to them [B, 2, h, w]: both flows [B, 4, h, w]
-        float32, the mask's logit [B, 1, h, w] float32 and a feature [B, 128, h, w].
+    def forward(
+        self, features: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """From features [B or 1, 128, h, w] and pictures [B or 1, 3, h, w] of both frames and the flows to them [B, 2,
+        h, w]: both flows [B, 4, h, w] float32, the mask's logit [B, 1, h, w] float32 and a feature [B, 128, h, w].
         """
         given = torch.cat(flows, 1)
         inputs = (*_warped(features, flows), given, *_both(pictures, given), *_warped(pictures, flows))
@@ -90,7 +102,9 @@ class InitialDecoder(nn.Module):
 
 
 class Update(nn.Module):
-    """Corrects flows and feature by what correlation finds where the flows lead. The published name of `gru` means a gate that is not there."""
+    """Corrects flows and feature by what correlation finds where the flows lead. The published name of `gru` means a
+    gate that is not there.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +137,9 @@ def _leaky(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Branches:
-    """What the full-size decoder says: for each of its pictures both flows, a mask and a residual. [B, 24, H, W] float32 in all."""
+    """What the full-size decoder says: for each of its pictures both flows, a mask and a residual. [B, 24, H, W]
+    float32 in all.
+    """
 
     forth: Tensor  # [B, 6, H, W]
     back: Tensor  # [B, 6, H, W]
@@ -132,8 +148,8 @@ class Branches:
 
 
 class FinalDecoder(nn.Module):
-    """At full size. Its trunk runs in strips where the whole would not fit: 17 convolutions of 256 channels are all but everything that the network needs,
-    in memory as in time.
+    """At full size. Its trunk runs in strips where the whole would not fit: 17 convolutions of 256 channels are all but
+    everything that the network needs, in memory as in time.
     """
 
     REACH = 17  # rows, of the trunk
@@ -151,9 +167,17 @@ class FinalDecoder(nn.Module):
         cut = strips(4 * height, halo=self.UPSAMPLE_REACH, row_bytes=row_bytes, budget=budget)
         return torch.cat([strip.crop(self.upsample(strip.halo(quarter, shrunk=4))) for strip in cut], 2)
 
-    def forward(self, features: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor], flow: Tensor, mask: Tensor, feature: Tensor, budget: int) -> Branches:
-        """From both frames' features [B or 1, 64, H, W] and pictures [B or 1, 3, H, W] and, at a quarter of the size, flows [B, 4, h, w], mask logit
-        [B, 1, h, w] and feature [B, 128, h, w].
+    def forward(
+        self,
+        features: tuple[Tensor, Tensor],
+        pictures: tuple[Tensor, Tensor],
+        flow: Tensor,
+        mask: Tensor,
+        feature: Tensor,
+        budget: int,
+    ) -> Branches:
+        """From both frames' features [B or 1, 64, H, W] and pictures [B or 1, 3, H, W] and, at a quarter of the size,
+        flows [B, 4, h, w], mask logit [B, 1, h, w] and feature [B, 128, h, w].
         """
         given = torch.cat((4 * resize_bilinear(flow, _FOURFOLD), resize_bilinear(mask, _FOURFOLD)), 1)  # [B, 5, H, W]
         made = given.new_empty(given.shape[0], 8 * BRANCHES, *given.shape[2:])
@@ -163,9 +187,21 @@ class FinalDecoder(nn.Module):
             made[:, :, strip.begin : strip.end] = strip.crop(self.convblock(inputs))
         flows, logit = torch.split(given, [4, 1], 1)
         forth, back, masks, residual = torch.split(made, [2 * BRANCHES, 2 * BRANCHES, BRANCHES, 3 * BRANCHES], 1)
-        return Branches(flows[:, :2].repeat(1, BRANCHES, 1, 1) + forth, flows[:, 2:].repeat(1, BRANCHES, 1, 1) + back, torch.sigmoid(logit + masks), residual)
+        return Branches(
+            flows[:, :2].repeat(1, BRANCHES, 1, 1) + forth,
+            flows[:, 2:].repeat(1, BRANCHES, 1, 1) + back,
+            torch.sigmoid(logit + masks),
+            residual,
+        )
 
-    def _inputs(self, strip: Strip, features: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor], given: Tensor, feature: Tensor) -> Tensor:
+    def _inputs(
+        self,
+        strip: Strip,
+        features: tuple[Tensor, Tensor],
+        pictures: tuple[Tensor, Tensor],
+        given: Tensor,
+        feature: Tensor,
+    ) -> Tensor:
         """The trunk's input for a strip and its halo, [B, 273, rows, W]."""
         own = strip.halo(given)
         flows = own[:, :2], own[:, 2:4]
@@ -181,7 +217,9 @@ class FinalDecoder(nn.Module):
 
 
 def _enlarged_rows(feature: Tensor, strip: Strip) -> Tensor:
-    """The strip and its halo of a feature enlarged fourfold, without the rest: a row at each side is enlarged too, and dropped."""
+    """The strip and its halo of a feature enlarged fourfold, without the rest: a row at each side is enlarged too, and
+    dropped.
+    """
     lower, upper = strip.lower // 4, strip.upper // 4
     first, last = max(0, lower - 1), min(feature.shape[2], upper + 1)
     enlarged = resize_bilinear(feature[:, :, first:last], _FOURFOLD)
@@ -199,10 +237,15 @@ def merge(branches: Branches, pictures: tuple[Tensor, Tensor], refine: nn.Module
     factor = Fraction(pictures[0].shape[2], branches.mask.shape[2])
     made = []
     for index in range(BRANCHES):
-        flows = [resize_bilinear(flow[:, 2 * index : 2 * index + 2], factor) * float(factor) for flow in (branches.forth, branches.back)]
+        flows = [
+            resize_bilinear(flow[:, 2 * index : 2 * index + 2], factor) * float(factor)
+            for flow in (branches.forth, branches.back)
+        ]
         mask = resize_bilinear(branches.mask[:, index : index + 1], factor)
         first, second = (backward_warp(picture, flow) for picture, flow in zip(pictures, flows, strict=True))
-        made.append(torch.lerp(second, first, mask) + resize_bilinear(branches.residual[:, 3 * index : 3 * index + 3], factor))
+        made.append(
+            torch.lerp(second, first, mask) + resize_bilinear(branches.residual[:, 3 * index : 3 * index + 3], factor)
+        )
     together = torch.cat(made, 1)
     refined: Tensor = refine(together.to(next(refine.parameters()).dtype)).float()
     mean = (made[0] + made[1] + made[2]) / BRANCHES

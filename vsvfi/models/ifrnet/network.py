@@ -1,8 +1,9 @@
 """IFRNet, "Intermediate Feature Refine Network for Efficient Frame Interpolation" (CVPR 2022, arXiv 2205.14620).
 
-One coarse-to-fine encoder and decoder: at each of four levels a decoder refines two intermediate flows (t to 0, t to 1) together with an
-intermediate feature (paper section 3); the last one also yields a blending mask and an RGB residual. Attribute names are the published keys.
-The mean removed from both frames belongs to the PAIR, so the encoder runs per pair; only the resized image and its mean belong to a frame.
+One coarse-to-fine encoder and decoder: at each of four levels a decoder refines two intermediate flows (t to 0, t to 1)
+together with an intermediate feature (paper section 3); the last one also yields a blending mask and an RGB residual.
+Attribute names are the published keys. The mean removed from both frames belongs to the PAIR, so the encoder runs per
+pair; only the resized image and its mean belong to a frame.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Encoder(nn.Module):
         inputs = (3, *widths)
         for level in _LEVELS:
             kernel = first_kernel if level == 1 else 3
-            stage = nn.Sequential(_conv(inputs[level - 1], widths[level - 1], kernel, 2), _conv(widths[level - 1], widths[level - 1]))
+            stage = nn.Sequential(
+                _conv(inputs[level - 1], widths[level - 1], kernel, 2), _conv(widths[level - 1], widths[level - 1])
+            )
             self.add_module(f"pyramid{level}", stage)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -69,7 +72,9 @@ class Encoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Residual block in which the last `side` channels get convolutions of their own (section 3.2, "side-window" channels)."""
+    """Residual block in which the last `side` channels get convolutions of their own (section 3.2, "side-window"
+    channels).
+    """
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
@@ -100,7 +105,9 @@ class Decoder(nn.Module):
 
     def __init__(self, inputs: int, channels: int, outputs: int, side: int) -> None:
         super().__init__()
-        self.convblock = nn.Sequential(_conv(inputs, channels), ResidualBlock(channels, side), nn.ConvTranspose2d(channels, outputs, 4, 2, 1))
+        self.convblock = nn.Sequential(
+            _conv(inputs, channels), ResidualBlock(channels, side), nn.ConvTranspose2d(channels, outputs, 4, 2, 1)
+        )
 
     def forward(self, *inputs: Tensor) -> Tensor:
         refined: Tensor = self.convblock(torch.cat(inputs, 1))
@@ -114,10 +121,13 @@ class IFRNet(Interpolator[Frame, Pair]):
         widths: channels of encoder levels 1 to 4.
         side: side channels of every residual block.
         first_kernel: size of the very first kernel.
-        scale: resolution of the flow estimation relative to the images; sizes must be multiples of `SizeRule.divisor(scale)`.
+        scale: resolution of the flow estimation relative to the images; sizes must be multiples of
+        `SizeRule.divisor(scale)`.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int], side: int, first_kernel: int = 3, *, scale: Fraction = Fraction(1)) -> None:
+    def __init__(
+        self, widths: tuple[int, int, int, int], side: int, first_kernel: int = 3, *, scale: Fraction = Fraction(1)
+    ) -> None:
         super().__init__()
         c1, c2, c3, c4 = widths
         self.scale = scale
@@ -128,7 +138,9 @@ class IFRNet(Interpolator[Frame, Pair]):
         self.decoder1 = Decoder(3 * c1 + 4, 3 * c1, 4 + 1 + 3, side)
 
     def encode_frame(self, image: Tensor) -> Frame:
-        return Frame(image, resize_bilinear(image, self.scale), image.mean((1, 2, 3), keepdim=True, dtype=torch.float32))
+        return Frame(
+            image, resize_bilinear(image, self.scale), image.mean((1, 2, 3), keepdim=True, dtype=torch.float32)
+        )
 
     def prepare_pair(self, first: Frame, second: Frame) -> Pair:
         mean = (first.mean + second.mean) / 2
@@ -137,7 +149,9 @@ class IFRNet(Interpolator[Frame, Pair]):
         weight = convolution.weight
         both = torch.cat((first.reduced - mean, second.reduced - mean)).to(weight.dtype)
         level1, level2, level3, level4 = self.encoder(both)
-        coarse = functional.conv2d(torch.cat((level4[:batch], level4[batch:]), 1), weight[:, :-1], convolution.bias, padding=1)
+        coarse = functional.conv2d(
+            torch.cat((level4[:batch], level4[batch:]), 1), weight[:, :-1], convolution.bias, padding=1
+        )
         ones = torch.ones_like(level4[:1, :1])
         time_response = functional.conv2d(ones, weight[:, -1:], padding=1)
         return Pair(
@@ -158,15 +172,16 @@ class IFRNet(Interpolator[Frame, Pair]):
         return (blend + pair.mean + residual).clamp(0, 1)
 
     def estimate(self, pair: Pair, t: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Flows of every level, coarse to fine (section 3.3), each with the mask and the residual (empty but for the last).
+        """Flows of every level, coarse to fine (section 3.3), each with the mask and the residual (empty but for the
+        last).
 
         Args:
             pair: of batch B or 1.
             t: [B].
 
         Returns:
-            Four entries (flow, mask, residual), the last at full size: flow [B, 4, h, w] (to the first frame x, y, to the second x, y),
-            mask [B, 1, H, W] in (0, 1), residual [B, 3, H, W].
+            Four entries (flow, mask, residual), the last at full size: flow [B, 4, h, w] (to the first frame x, y, to
+            the second x, y), mask [B, 1, H, W] in (0, 1), residual [B, 3, H, W].
         """
         times = broadcast_times(t, pair.coarse.shape[0], pair.coarse)
         batch = max(times.numel(), pair.coarse.shape[0])
@@ -192,7 +207,10 @@ class IFRNet(Interpolator[Frame, Pair]):
 
     def _decoder4_input(self) -> tuple[nn.Conv2d, nn.PReLU]:
         """Decoder 4's first convolution, whose last input channel is the time plane, and its activation."""
-        convolution, activation = self.decoder4.convblock.get_submodule("0.0"), self.decoder4.convblock.get_submodule("0.1")
+        convolution, activation = (
+            self.decoder4.convblock.get_submodule("0.0"),
+            self.decoder4.convblock.get_submodule("0.1"),
+        )
         assert isinstance(convolution, nn.Conv2d)
         assert isinstance(activation, nn.PReLU)
         return convolution, activation

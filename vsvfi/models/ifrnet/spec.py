@@ -14,7 +14,14 @@ def _collection(folder: str, file: str) -> Hub:
     return Hub(repo="eapiwork/saved_models", file=f"checkpoints/{folder}/{file}")
 
 
-def _pair(name: str, config: dict[str, object], parameters: int, vimeo: tuple[Source, ...], gopro: tuple[Source, ...], note: str) -> tuple[Variant, Variant]:
+def _pair(
+    name: str,
+    config: dict[str, object],
+    parameters: int,
+    vimeo: tuple[Source, ...],
+    gopro: tuple[Source, ...],
+    note: str,
+) -> tuple[Variant, Variant]:
     """The two published weight sets of one size: Vimeo90K knows t = 1/2 alone, GoPro every t."""
     return (
         Variant(
@@ -27,7 +34,12 @@ def _pair(name: str, config: dict[str, object], parameters: int, vimeo: tuple[So
             note=f"{note}; trained on Vimeo90K, midpoints",
         ),
         Variant(
-            name=f"{name}_gopro", config=config, sources=gopro, licence=_MIT, parameters=parameters, note=f"{note}; trained on GoPro, any time, softer at 1/2"
+            name=f"{name}_gopro",
+            config=config,
+            sources=gopro,
+            licence=_MIT,
+            parameters=parameters,
+            note=f"{note}; trained on GoPro, any time, softer at 1/2",
         ),
     )
 
@@ -39,7 +51,8 @@ def _config(encoder: tuple[int, int, int, int], side: int, first_kernel: int = 3
 FAMILY = Family(
     name="ifrnet",
     title="IFRNet",
-    paper="Kong et al., IFRNet: Intermediate Feature Refine Network for Efficient Frame Interpolation, CVPR 2022, https://arxiv.org/abs/2205.14620",
+    paper="Kong et al., IFRNet: Intermediate Feature Refine Network for Efficient Frame Interpolation, CVPR 2022, "
+    "https://arxiv.org/abs/2205.14620",
     network="vsvfi.models.ifrnet.network:IFRNet",
     size_rule=SizeRule(multiple=16),
     code_licence="MIT",
@@ -56,8 +69,14 @@ FAMILY = Family(
             "ifrnet",
             _config((32, 48, 72, 96), 32),
             4_959_692,
-            (Hub(repo="pavlichenko/ifrnet_vimeo", file="IFRNet_Vimeo90K.pth"), _collection("IFRNet", "IFRNet_Vimeo90K.pth")),
-            (Hub(repo="pavlichenko/ifrnet_gopro", file="IFRNet_GoPro.pth", sha256=_GOPRO_SHA256, size=19_860_576), _collection("IFRNet", "IFRNet_GoPro.pth")),
+            (
+                Hub(repo="pavlichenko/ifrnet_vimeo", file="IFRNet_Vimeo90K.pth"),
+                _collection("IFRNet", "IFRNet_Vimeo90K.pth"),
+            ),
+            (
+                Hub(repo="pavlichenko/ifrnet_gopro", file="IFRNet_GoPro.pth", sha256=_GOPRO_SHA256, size=19_860_576),
+                _collection("IFRNet", "IFRNet_GoPro.pth"),
+            ),
             "base",
         ),
         *_pair(

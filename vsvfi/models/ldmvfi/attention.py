@@ -1,7 +1,8 @@
-"""Attention along windows and lattices ("MaxViT"), of one picture or from one picture to another (specification: paper section 3.3). Knows no network.
+"""Attention along windows and lattices ("MaxViT"), of one picture or from one picture to another (specification: paper
+section 3.3). Knows no network.
 
-Tokens lie as pictures [B, H, W, C], so that only the attention itself regroups them: whatever is done per token needs no windows. Attribute names are the
-published keys.
+Tokens lie as pictures [B, H, W, C], so that only the attention itself regroups them: whatever is done per token needs
+no windows. Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class PositionBias(nn.Module):
         """[heads, window^2, window^2]: for every token (row by row) and every token it looks at."""
         place = torch.arange(self.window, dtype=torch.int64, device=self.weight.device)
         distance = place[:, None] - place + self.window - 1
-        index = distance[:, None, :, None] * (2 * self.window - 1) + distance[None, :, None, :]  # [row, column, row', column']
+        index = (
+            distance[:, None, :, None] * (2 * self.window - 1) + distance[None, :, None, :]
+        )  # [row, column, row', column']
         gathered: Tensor = self.weight[index.flatten()]
         return gathered.reshape(self.window**2, self.window**2, -1).permute(2, 0, 1)
 
@@ -99,7 +102,9 @@ class _Hidden(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(channels, 4 * channels), nn.GELU(), nn.Identity(), nn.Linear(4 * channels, channels))
+        self.net = nn.Sequential(
+            nn.Linear(channels, 4 * channels), nn.GELU(), nn.Identity(), nn.Linear(4 * channels, channels)
+        )
 
 
 class FeedForward(nn.Module):
@@ -133,7 +138,9 @@ class MaxViT(nn.Module):
         self.ff_grid = FeedForward(channels)
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
-        """[B, C, H, W] -> the same, channels last in memory; keys and values come from `context` of the same shape where there is one."""
+        """[B, C, H, W] -> the same, channels last in memory; keys and values come from `context` of the same shape
+        where there is one.
+        """
         x = image.permute(0, 2, 3, 1)
         seen = None if context is None else context.permute(0, 2, 3, 1)
         x = self.ff_block(self.attn_block(x, seen))

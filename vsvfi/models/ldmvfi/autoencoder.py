@@ -1,6 +1,8 @@
-"""VQ-FIGAN, the auto-encoder of the latents: an encoder for single frames, and a decoder that turns a latent and both neighbours into the frame between.
+"""VQ-FIGAN, the auto-encoder of the latents: an encoder for single frames, and a decoder that turns a latent and both
+neighbours into the frame between.
 
-Knows nothing of diffusion, of padding or of times. Pictures are RGB in [-1, 1], their sizes multiples of 256. Attribute names are the published keys.
+Knows nothing of diffusion, of padding or of times. Pictures are RGB in [-1, 1], their sizes multiples of 256. Attribute
+names are the published keys.
 """
 
 from __future__ import annotations
@@ -118,7 +120,9 @@ class Window:
 
 
 class Decoder(nn.Module):
-    """A quantised latent and the features of both neighbours -> kernels for every pixel, and with them the frame between."""
+    """A quantised latent and the features of both neighbours -> kernels for every pixel, and with them the frame
+    between.
+    """
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -128,7 +132,9 @@ class Decoder(nn.Module):
         self.up = nn.ModuleList(UpLevel(inputs, outputs) for inputs, outputs in zip((*widths[1:], widths[-1]), widths))
         self.norm_out = norm(features)
         self.conv_out = nn.Conv2d(features, features, 3, padding=1)
-        self.moduleAlpha1, self.moduleAlpha2, self.moduleBeta1, self.moduleBeta2, self.moduleMask = (_head(features, TAPS * TAPS) for _ in range(5))
+        self.moduleAlpha1, self.moduleAlpha2, self.moduleBeta1, self.moduleBeta2, self.moduleMask = (
+            _head(features, TAPS * TAPS) for _ in range(5)
+        )
         self.moduleKernelVertical1, self.moduleKernelVertical2 = _head(features, TAPS), _head(features, TAPS)
         self.moduleKernelHorizontal1, self.moduleKernelHorizontal2 = _head(features, TAPS), _head(features, TAPS)
         self.moduleResidual = _head(features, 3)
@@ -140,14 +146,21 @@ class Decoder(nn.Module):
             x = level(x, torch.cat((before, after), 1))
         return activated(self.norm_out(x))
 
-    def forward(self, latent: Tensor, frames: tuple[Tensor, Tensor], pyramids: tuple[tuple[Tensor, ...], tuple[Tensor, ...]], shown: tuple[int, int]) -> Tensor:
+    def forward(
+        self,
+        latent: Tensor,
+        frames: tuple[Tensor, Tensor],
+        pyramids: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
+        shown: tuple[int, int],
+    ) -> Tensor:
         """The frame between.
 
         Args:
             latent: [B, 3, H/32, W/32], quantised and projected.
             frames: both neighbours, [B, 3, H, W] float32.
             pyramids: their features.
-            shown: how much of the picture is wanted, (height, width) from its upper left corner; the rest of the last layers is not worked out.
+            shown: how much of the picture is wanted, (height, width) from its upper left corner; the rest of the last
+            layers is not worked out.
 
         Returns:
             [B, 3, *shown] float32, not clamped.
@@ -159,7 +172,9 @@ class Decoder(nn.Module):
         return picture
 
     def resample(self, features: Tensor, frames: tuple[Tensor, Tensor], window: Window) -> Tensor:
-        """A part of the frame between. Exact: convolutions see HALO pixels more than the part has, and zeros only beyond the picture itself."""
+        """A part of the frame between. Exact: convolutions see HALO pixels more than the part has, and zeros only
+        beyond the picture itself.
+        """
         top, bottom = max(window.top - HALO, 0), min(window.bottom + HALO, features.shape[2])
         seen = features[:, :, top:bottom, : min(window.right + HALO, features.shape[3])]
         rows, columns = slice(window.top - top, window.bottom - top), slice(0, window.right)
@@ -169,12 +184,35 @@ class Decoder(nn.Module):
             result: Tensor = head(h)[:, :, rows, columns]
             return result
 
-        def sampled(frame: Tensor, vertical: nn.Sequential, horizontal: nn.Sequential, alpha: nn.Sequential, beta: nn.Sequential, mask: Tensor) -> Tensor:
-            return sepconv(frame, made(vertical), made(horizontal), made(alpha), made(beta), mask, origin=(window.top, 0))
+        def sampled(
+            frame: Tensor,
+            vertical: nn.Sequential,
+            horizontal: nn.Sequential,
+            alpha: nn.Sequential,
+            beta: nn.Sequential,
+            mask: Tensor,
+        ) -> Tensor:
+            return sepconv(
+                frame, made(vertical), made(horizontal), made(alpha), made(beta), mask, origin=(window.top, 0)
+            )
 
         mask = torch.sigmoid(made(self.moduleMask).float())
-        first = sampled(frames[0], self.moduleKernelVertical1, self.moduleKernelHorizontal1, self.moduleAlpha1, self.moduleBeta1, mask)
-        second = sampled(frames[1], self.moduleKernelVertical2, self.moduleKernelHorizontal2, self.moduleAlpha2, self.moduleBeta2, 1 - mask)
+        first = sampled(
+            frames[0],
+            self.moduleKernelVertical1,
+            self.moduleKernelHorizontal1,
+            self.moduleAlpha1,
+            self.moduleBeta1,
+            mask,
+        )
+        second = sampled(
+            frames[1],
+            self.moduleKernelVertical2,
+            self.moduleKernelHorizontal2,
+            self.moduleAlpha2,
+            self.moduleBeta2,
+            1 - mask,
+        )
         return first + second + made(self.moduleResidual)
 
 

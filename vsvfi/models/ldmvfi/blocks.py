@@ -1,4 +1,6 @@
-"""Parts of the auto-encoder that its encoder and its decoder share, or that the decoder is made of. Attribute names are the published keys."""
+"""Parts of the auto-encoder that its encoder and its decoder share, or that the decoder is made of. Attribute names are
+the published keys.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class Middle(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the size: a zero column at the right and a zero row below, then a convolution of stride 2 (not the U-Net's kind)."""
+    """Half the size: a zero column at the right and a zero row below, then a convolution of stride 2 (not the U-Net's
+    kind).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -84,7 +88,11 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.gate = nn.Sequential(
-            nn.Identity(), nn.Linear(channels, channels // 4, bias=False), nn.SiLU(), nn.Linear(channels // 4, channels, bias=False), nn.Sigmoid()
+            nn.Identity(),
+            nn.Linear(channels, channels // 4, bias=False),
+            nn.SiLU(),
+            nn.Linear(channels // 4, channels, bias=False),
+            nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
 """LDMVFI, "Video Frame Interpolation with Latent Diffusion Models" (AAAI 2024, arXiv 2303.09508): the three phases.
 
-Each frame is encoded to a small latent and a pyramid of features; a diffusion, conditioned on both latents, samples the latent of the middle frame; the decoder
-turns it and both pyramids into kernels that resample the frames. The network knows t = 1/2 alone. Attribute names are the published keys.
+Each frame is encoded to a small latent and a pyramid of features; a diffusion, conditioned on both latents, samples the
+latent of the middle frame; the decoder turns it and both pyramids into kernels that resample the frames. The network
+knows t = 1/2 alone. Attribute names are the published keys.
 
-Unlike the other families this one pads and crops by itself. What is shown of the last layers (three quarters of the decoder's work) follows from the size
-before the padding, so only that part is computed; and a midpoint that is interpolated from again is padded anew, by its own content, as published.
+Unlike the other families this one pads and crops by itself. What is shown of the last layers (three quarters of the
+decoder's work) follows from the size before the padding, so only that part is computed; and a midpoint that is
+interpolated from again is padded anew, by its own content, as published.
 """
 
 from __future__ import annotations
@@ -61,7 +63,16 @@ class LDMVFI(Interpolator[Frame, Pair]):
 
     full_precision = ("first_stage_model.quantize.",)
 
-    def __init__(self, width: int, features: int, *, scale: Fraction = Fraction(1), steps: int = 200, eta: float = 1.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        width: int,
+        features: int,
+        *,
+        scale: Fraction = Fraction(1),
+        steps: int = 200,
+        eta: float = 1.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         assert scale == 1
         self.updates = schedule(steps, eta)
@@ -83,7 +94,8 @@ class LDMVFI(Interpolator[Frame, Pair]):
         return Pair(torch.cat((first.latent, second.latent), 1), first, second)
 
     def random_inputs(self, pair: Pair, position: Fraction) -> dict[str, Tensor]:
-        """The starting noise `x_T` [B, 3, h, w] of an output, and the fresh noise of every step `step_noise` [steps, B, 3, h, w] if there is any.
+        """The starting noise `x_T` [B, 3, h, w] of an output, and the fresh noise of every step `step_noise` [steps, B,
+        3, h, w] if there is any.
 
         Every picture of a batch gets the same, so that a batch is what its pictures are alone.
         """
@@ -92,7 +104,9 @@ class LDMVFI(Interpolator[Frame, Pair]):
         if any(update.fresh for update in self.updates):
             shapes.append((len(self.updates), 1, 3, height, width))
         noises = zip(("x_T", "step_noise"), drawn(self.seed, position, *shapes))
-        return {name: noise.expand(*noise.shape[:-4], batch, -1, -1, -1).to(pair.condition.device) for name, noise in noises}
+        return {
+            name: noise.expand(*noise.shape[:-4], batch, -1, -1, -1).to(pair.condition.device) for name, noise in noises
+        }
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         """The frame at t = 1/2: [B, 3, H, W] in [0, 1], of the size before the padding.
@@ -100,7 +114,8 @@ class LDMVFI(Interpolator[Frame, Pair]):
         Args:
             pair: of B images.
             t: 1/2.
-            inputs: `x_T` [B or 1, 3, h, w] and `step_noise` [evaluations, B or 1, 3, h, w] (in order of use) at 1/32 of the padded size; drawn for
+            inputs: `x_T` [B or 1, 3, h, w] and `step_noise` [evaluations, B or 1, 3, h, w] (in order of use) at 1/32 of
+            the padded size; drawn for
                 position 1/2 where they are missing.
 
         Raises:
@@ -108,11 +123,18 @@ class LDMVFI(Interpolator[Frame, Pair]):
         """
         return self.synthesise_together([pair], t, [inputs])[0]
 
-    def synthesise_together(self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
-        """All pairs through the U-Net as one batch, since it is bound by reading its weights; then one by one through the decoder, which is bound by memory."""
+    def synthesise_together(
+        self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]
+    ) -> list[Tensor]:
+        """All pairs through the U-Net as one batch, since it is bound by reading its weights; then one by one through
+        the decoder, which is bound by memory.
+        """
         if bool((t != 0.5).any()):
             raise ArgumentError(
-                "t", [float(time) for time in t.reshape(-1)], "LDMVFI knows t=0.5 alone", "ask for midpoints of midpoints, or let interpolate() do it"
+                "t",
+                [float(time) for time in t.reshape(-1)],
+                "LDMVFI knows t=0.5 alone",
+                "ask for midpoints of midpoints, or let interpolate() do it",
             )
         noises = [self._noises(pair, given) for pair, given in zip(pairs, inputs, strict=True)]
         fresh = None if noises[0][1] is None else torch.cat([noise for _, noise in noises if noise is not None], 1)
@@ -149,14 +171,20 @@ class LDMVFI(Interpolator[Frame, Pair]):
             shape = needed[name]
             alone = (*shape[:-4], 1, *shape[-3:])
             if tuple(noise.shape) not in (shape, alone):
-                raise ArgumentError(name, tuple(noise.shape), f"must be {shape} for pictures of this size", "leave it out to have it drawn")
+                raise ArgumentError(
+                    name,
+                    tuple(noise.shape),
+                    f"must be {shape} for pictures of this size",
+                    "leave it out to have it drawn",
+                )
         noises = {**(self.random_inputs(pair, _HALF) if len(given) < len(needed) else {}), **given}
         moved = [noises[name].to(pair.condition).expand(needed[name]) for name in needed if name in noises]
         return moved[0], moved[1] if len(moved) > 1 else None
 
 
 def padded(image: Tensor) -> Tensor:
-    """[B, C, H, W] continued to the right and below by its mirror image, the edge not repeated, as often as it takes."""
+    """[B, C, H, W] continued to the right and below by its mirror image, the edge not repeated, as often as it
+    takes."""
     height, width = padded_size(*image.shape[2:])
     while image.shape[2] < height or image.shape[3] < width:
         down, across = (min(goal - size, max(size - 1, 1)) for goal, size in zip((height, width), image.shape[2:]))

@@ -1,6 +1,8 @@
-"""The diffusion's arithmetic: the schedule of the noise, and DDIM, which takes it away in few steps (Song et al., arXiv 2010.02502). Knows no network.
+"""The diffusion's arithmetic: the schedule of the noise, and DDIM, which takes it away in few steps (Song et al., arXiv
+2010.02502). Knows no network.
 
-Schedules are formed in float64 and used as the float32 numbers that the weights were trained with; the update of a latent is float32 under any network.
+Schedules are formed in float64 and used as the float32 numbers that the weights were trained with; the update of a
+latent is float32 under any network.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def kept_signal() -> np.ndarray:
 
 
 def timesteps(steps: int) -> list[int]:
-    """The training steps that a sampler of `steps` visits, in rising order: every floor(1000 / steps)-th from 1, which can be a few more than asked for.
+    """The training steps that a sampler of `steps` visits, in rising order: every floor(1000 / steps)-th from 1, which
+    can be a few more than asked for.
 
     The last one would be 1000 for some numbers, which the schedule does not have: it counts as 999.
     """
@@ -86,7 +89,8 @@ def ddim(updates: Sequence[Step], denoise: Denoiser, x: Tensor, noises: Tensor |
 
 
 def drawn(seed: int, position: Fraction, *shapes: tuple[int, ...]) -> list[Tensor]:
-    """Normal noise for the picture at a position of the source axis: it depends on the seed, the position and the shapes alone, not on what was drawn before.
+    """Normal noise for the picture at a position of the source axis: it depends on the seed, the position and the
+    shapes alone, not on what was drawn before.
 
     Drawn on the CPU, so that every device starts from the same.
     """

@@ -1,4 +1,6 @@
-"""LDMVFI: where its weights are, which sizes and times it takes, its options and what it needs of memory. Data, and small rules; no torch."""
+"""LDMVFI: where its weights are, which sizes and times it takes, its options and what it needs of memory. Data, and
+small rules; no torch.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,12 @@ _RAW, _AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
-    """The size that a picture is padded to before anything else: multiples of 512, or of 256 where the height is at most 256.
+    """The size that a picture is padded to before anything else: multiples of 512, or of 256 where the height is at
+    most 256.
 
-    The published rule, which looks at the height alone and leaves a side of exactly half the multiple as it is; results depend on the padding, so
-    smaller multiples would be other results. Sides below 256 pixels, which the published program cannot take under every condition, go to 256.
+    The published rule, which looks at the height alone and leaves a side of exactly half the multiple as it is; results
+    depend on the padding, so smaller multiples would be other results. Sides below 256 pixels, which the published
+    program cannot take under every condition, go to 256.
     """
     unit = _UNIT if height <= _UNIT else 2 * _UNIT
     return _padded(height, unit), _padded(width, unit)
@@ -57,7 +61,9 @@ def _seed(value: object) -> int:
 
 
 def _memory(width: int, height: int, number: int) -> int:
-    """Bytes that a frame takes beside the weights at the most: the encoder's finest features, four times 64 to a padded pixel, and a strip of the heads."""
+    """Bytes that a frame takes beside the weights at the most: the encoder's finest features, four times 64 to a padded
+    pixel, and a strip of the heads.
+    """
     rows, columns = padded_size(height, width)
     return rows * columns * 256 * number + (200 << 20)
 
@@ -65,19 +71,22 @@ def _memory(width: int, height: int, number: int) -> int:
 def _averaged[Held](state: Mapping[str, Held], names: Collection[str]) -> dict[str, Held]:
     """The U-Net's weights from their running averages, which are what inference uses.
 
-    An average is stored under the parameter's own name without any dot, which cannot be undone by looking at it: the names of our network say where the
-    dots were. A checkpoint without averages keeps its weights as they are.
+    An average is stored under the parameter's own name without any dot, which cannot be undone by looking at it: the
+    names of our network say where the dots were. A checkpoint without averages keeps its weights as they are.
     """
     if not any(key.startswith(_AVERAGED) for key in state):
         return dict(state)
-    ours = {"model_ema." + name.removeprefix("model.").replace(".", ""): name for name in names if name.startswith(_RAW)}
+    ours = {
+        "model_ema." + name.removeprefix("model.").replace(".", ""): name for name in names if name.startswith(_RAW)
+    }
     return {ours.get(key, key): value for key, value in state.items() if not key.startswith(_RAW)}
 
 
 FAMILY = Family(
     name="ldmvfi",
     title="LDMVFI",
-    paper="Danier, Zhang and Bull, LDMVFI: Video Frame Interpolation with Latent Diffusion Models, AAAI 2024, https://arxiv.org/abs/2303.09508",
+    paper="Danier, Zhang and Bull, LDMVFI: Video Frame Interpolation with Latent Diffusion Models, AAAI 2024, "
+    "https://arxiv.org/abs/2303.09508",
     network="vsvfi.models.ldmvfi.network:LDMVFI",
     size_rule=SizeRule(multiple=1),
     variants=(
@@ -104,7 +113,8 @@ FAMILY = Family(
     option_defaults={"steps": PUBLISHED_STEPS, "eta": PUBLISHED_ETA, "seed": 0},
     code_licence="MIT",
     ignored_keys=(
-        # The schedule (here it is computed), the auto-encoder a second time, counters, and convolutions that the published program never calls.
+        # The schedule (here it is computed), the auto-encoder a second time, counters, and convolutions that the
+        # published program never calls.
         r"(sqrt_|log_)?(one_minus_|recip_|recipm1_)?(betas|alphas_cumprod)(_prev)?$",
         r"posterior_(variance|log_variance_clipped|mean_coef[12])$",
         r"cond_stage_model\.",

@@ -1,6 +1,8 @@
-"""The denoising U-Net: from a noisy latent, the latents of both neighbours and a step to the noise in it. Knows neither sampler nor pictures.
+"""The denoising U-Net: from a noisy latent, the latents of both neighbours and a step to the noise in it. Knows neither
+sampler nor pictures.
 
-What depends on the step alone (the embedding, and what every block adds for it) is worked out once for all steps. Attribute names are the published keys.
+What depends on the step alone (the embedding, and what every block adds for it) is worked out once for all steps.
+Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ BLOCKS = 2
 
 HEAD = 32
 WINDOW = 2
-"""The attention's window. It comes from the latent size of the training (8, at the coarsest level 2) and stays when latents are larger."""
+"""The attention's window. It comes from the latent size of the training (8, at the coarsest level 2) and stays when
+latents are larger.
+"""
 
 
 class ResidualBlock(nn.Module):
@@ -30,7 +34,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.in_layers = nn.Sequential(nn.GroupNorm(32, inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedded, outputs))
-        self.out_layers = nn.Sequential(nn.GroupNorm(32, outputs), nn.SiLU(), nn.Identity(), nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(32, outputs), nn.SiLU(), nn.Identity(), nn.Conv2d(outputs, outputs, 3, padding=1)
+        )
         self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor, shift: Tensor) -> Tensor:
@@ -66,7 +72,8 @@ def _attended(inputs: int, outputs: int, embedded: int) -> list[nn.Module]:
 
 
 class UNet(nn.Module):
-    """The network of the diffusion: 9 channels (noisy latent, latents of the first and the second frame) -> 3 (the noise).
+    """The network of the diffusion: 9 channels (noisy latent, latents of the first and the second frame) -> 3 (the
+    noise).
 
     Args:
         width: channels at the latent's size; every other width follows from it.
@@ -90,7 +97,9 @@ class UNet(nn.Module):
                 down.append(Stage([Downsample(channels)]))
                 skips.append(channels)
         self.input_blocks = nn.ModuleList(down)
-        self.middle_block = Stage([*_attended(channels, channels, embedded), ResidualBlock(channels, channels, embedded)])
+        self.middle_block = Stage(
+            [*_attended(channels, channels, embedded), ResidualBlock(channels, channels, embedded)]
+        )
         up: list[Stage] = []
         for level, width in reversed(list(enumerate(widths))):
             for block in range(BLOCKS + 1):
@@ -123,7 +132,9 @@ class UNet(nn.Module):
 
 
 def step_embedding(steps: Sequence[int], width: int) -> Tensor:
-    """Cosines, then sines of the steps at width / 2 frequencies from 1 down to almost 1/10000: [steps, width] float32 on the CPU."""
+    """Cosines, then sines of the steps at width / 2 frequencies from 1 down to almost 1/10000: [steps, width] float32
+    on the CPU.
+    """
     half = width // 2
     frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device="cpu") / half)
     angles = torch.tensor(steps, dtype=torch.float32, device="cpu")[:, None] * frequencies

@@ -1,6 +1,8 @@
-"""The convolutions of RIFE: the head of a frame and the blocks that refine the flow. Attribute names are the published keys.
+"""The convolutions of RIFE: the head of a frame and the blocks that refine the flow. Attribute names are the published
+keys.
 
-`fold` combines what inference multiplies and adds anyway (a residual factor and its skip, unused outputs); without it the same is computed per call.
+`fold` combines what inference multiplies and adds anyway (a residual factor and its skip, unused outputs); without it
+the same is computed per call.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from torch.nn import functional
 from vsvfi.models.blocks.prelu import PReLU
 
 type Residual = Literal["scaled", "plain", "prelu"]
-"""What the eight middle convolutions are: x = L(beta * C(x) + x) from 4.5 on; x = L(C(x)) in 4.2 to 4.4; the same with PReLU in 4.0 and 4.1."""
+"""What the eight middle convolutions are: x = L(beta * C(x) + x) from 4.5 on; x = L(C(x)) in 4.2 to 4.4; the same with
+PReLU in 4.0 and 4.1.
+"""
 
 SLOPE = 0.2
 _CONVOLUTIONS = 8
@@ -28,7 +32,9 @@ def leaky_relu(x: Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """Features of one frame at its own size: three convolutions, the first with stride 2, and a transposed one without activation (4.10 and later)."""
+    """Features of one frame at its own size: three convolutions, the first with stride 2, and a transposed one without
+    activation (4.10 and later).
+    """
 
     def __init__(self, hidden: int, outputs: int) -> None:
         super().__init__()
@@ -79,12 +85,15 @@ class Folded:
     """A block's convolutions as they are computed."""
 
     first: Tensor  # weight of the first convolution, input channels in the order of `IFNet`
-    residuals: tuple[tuple[Tensor, Tensor, bool], ...]  # weight, bias, whether the skip is in them; of scaled convolutions
+    residuals: tuple[
+        tuple[Tensor, Tensor, bool], ...
+    ]  # weight, bias, whether the skip is in them; of scaled convolutions
     last: tuple[Tensor, Tensor]  # weight and bias of the transposed convolution, without outputs that nobody reads
 
 
 class Block(nn.Module):
-    """Two convolutions with stride 2, eight at that size, a transposed one, and for all but the oldest versions a pixel shuffle.
+    """Two convolutions with stride 2, eight at that size, a transposed one, and for all but the oldest versions a pixel
+    shuffle.
 
     Args:
         inputs: channels of the input.
@@ -96,7 +105,9 @@ class Block(nn.Module):
         order: published number of each input channel, in the order in which they arrive here.
     """
 
-    def __init__(self, inputs: int, width: int, outputs: int, used: int, residual: Residual, groups: int, order: Sequence[int]) -> None:
+    def __init__(
+        self, inputs: int, width: int, outputs: int, used: int, residual: Residual, groups: int, order: Sequence[int]
+    ) -> None:
         super().__init__()
         self.used = used
         self.order = list(order)
@@ -143,7 +154,9 @@ class Block(nn.Module):
         kept = self.used * 4 if self.shuffles else self.used
         layers = tuple(layer.combined() for layer in self.convblock if isinstance(layer, ScaledConv))
         weight = first.weight[:, self.order].contiguous(memory_format=torch.channels_last)
-        transposed = last.weight[:, :kept].contiguous(memory_format=torch.channels_last)  # else it is reordered at every call
+        transposed = last.weight[:, :kept].contiguous(
+            memory_format=torch.channels_last
+        )  # else it is reordered at every call
         return Folded(weight, layers, (transposed, last.bias[:kept].contiguous()))
 
     def first(self, x: Tensor, channels: slice = slice(None), *, bias: bool = True) -> Tensor:

@@ -1,8 +1,10 @@
-"""RIFE 4.x, "Real-Time Intermediate Flow Estimation for Video Frame Interpolation" (ECCV 2022, arXiv 2011.06294) as its author develops it further.
+"""RIFE 4.x, "Real-Time Intermediate Flow Estimation for Video Frame Interpolation" (ECCV 2022, arXiv 2011.06294) as its
+author develops it further.
 
-Four or five blocks, coarse to fine, each on both frames warped by the flow so far, refine the flow from the wanted time to both frames and a mask
-that blends what the flow brings: there is no synthesis network. Block k sees everything at 1/s_k of the size; what is kept between blocks is the flow at
-full size, and mask and feature at the size of the block that made them, since a later block reads them at its own size alone.
+Four or five blocks, coarse to fine, each on both frames warped by the flow so far, refine the flow from the wanted time
+to both frames and a mask that blends what the flow brings: there is no synthesis network. Block k sees everything at
+1/s_k of the size; what is kept between blocks is the flow at full size, and mask and feature at the size of the block
+that made them, since a later block reads them at its own size alone.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ class Estimate:
 
     flow: Tensor  # [B, 4, H, W] float32, pixels: to the first frame x, y, to the second x, y
     states: list[tuple[Tensor, Fraction]]
-    """[B, 1 or 9, h, w] float32 of one block or of all, and the size of their pixels in the image: a mask's logit, which is their sum, and a feature."""
+    """[B, 1 or 9, h, w] float32 of one block or of all, and the size of their pixels in the image: a mask's logit,
+    which is their sum, and a feature.
+    """
 
 
 class IFNet(Interpolator[Frame, Pair]):
@@ -102,7 +106,9 @@ class IFNet(Interpolator[Frame, Pair]):
             used = 5 if index == len(widths) - 1 else 5 + features
             order = [*frames, *range(len(frames), inputs)]
             self.add_module(f"block{index}", Block(inputs, width, outputs, used, residual, groups, order))
-        self._enlarges = 1 if outputs > 5 else 2  # without a pixel shuffle a block's result has half the size of its input
+        self._enlarges = (
+            1 if outputs > 5 else 2
+        )  # without a pixel shuffle a block's result has half the size of its input
 
     @property
     def blocks(self) -> list[Block]:
@@ -114,7 +120,9 @@ class IFNet(Interpolator[Frame, Pair]):
         for block in self.blocks:
             block.fold()
         finer = zip(self.steps, self.steps[1:], strict=False)
-        steps = [(int(step), 1 if self.summed else int(self._enlarges * made / step)) for made, step in finer if step >= 1]
+        steps = [
+            (int(step), 1 if self.summed else int(self._enlarges * made / step)) for made, step in finer if step >= 1
+        ]
         refinement.warm_up(self.packed, self._kept, steps, next(self.parameters()).device)
 
     def encode_frame(self, image: Tensor) -> Frame:
@@ -134,7 +142,9 @@ class IFNet(Interpolator[Frame, Pair]):
         times = broadcast_times(t, pair.first.shape[0], pair.first)
         if self.fallback and times.numel() > 1:  # what one of them falls back to is no matter of the others
             pairs = [pair] if pair.first.shape[0] == 1 else _split(pair)
-            return torch.cat([self.synthesise(pairs[index % len(pairs)], times[index : index + 1]) for index in range(times.numel())])
+            return torch.cat(
+                [self.synthesise(pairs[index % len(pairs)], times[index : index + 1]) for index in range(times.numel())]
+            )
         found = self.estimate(pair, times)
         return refinement.blend_pair(pair.first, pair.second, found.flow, self.mask(found))
 
@@ -155,7 +165,9 @@ class IFNet(Interpolator[Frame, Pair]):
         return found
 
     def _with_fallback(self, pair: Pair, times: Tensor, start: Estimate) -> tuple[Estimate, tuple[Fraction, ...]]:
-        """Block 1; and where its correction is large both ways, blocks 0 and 1 once more at half the resolution, at which the rest goes on."""
+        """Block 1; and where its correction is large both ways, blocks 0 and 1 once more at half the resolution, at
+        which the rest goes on.
+        """
         found = self._step(1, pair, times, start, self.steps[1])
         correction = (found.flow - start.flow).abs()
         if not (float(correction[:, :2].max()) > _LARGE and float(correction[:, 2:].max()) > _LARGE):
@@ -195,10 +207,14 @@ class IFNet(Interpolator[Frame, Pair]):
         return self._refine(index, output, found, step)
 
     def _input(self, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Tensor:
-        """What a block at 1 / step of the size sees, float32: both frames warped, time, mask, feature, flow in pixels of that size."""
+        """What a block at 1 / step of the size sees, float32: both frames warped, time, mask, feature, flow in pixels
+        of that size.
+        """
         sizes = [made for _, made in found.states]
         if step >= 1 and len(sizes) == 1 and sizes[0] > step:
-            return refinement.warp_pair(pair.first, pair.second, found.flow, found.states[0][0], times, int(step), int(sizes[0] / step))
+            return refinement.warp_pair(
+                pair.first, pair.second, found.flow, found.states[0][0], times, int(step), int(sizes[0] / step)
+            )
         state = _summed([_at_size_of(values, made, step) for values, made in found.states])
         if step >= 1:
             return refinement.warp_pair(pair.first, pair.second, found.flow, state, times, int(step), 1)
@@ -248,7 +264,8 @@ def _averaged(output: Tensor, mirrored: Tensor) -> Tensor:
 def _at_size_of(values: Tensor, made: Fraction, step: Fraction) -> Tensor:
     """Values whose pixels have the size `made`, brought to full size and then reduced by `step`.
 
-    In one step where that is the same (down by 2^m of what was enlarged by 2^n > 2^m reads no two sides of a kink), else through the full size.
+    In one step where that is the same (down by 2^m of what was enlarged by 2^n > 2^m reads no two sides of a kink),
+    else through the full size.
     """
     if made == 1 or made > step >= 1:
         return resize_bilinear(values, made / step)

@@ -1,4 +1,6 @@
-"""RIFE: variants, where their weights are, and what tells the versions apart that a file may hold. Data and rules; no torch."""
+"""RIFE: variants, where their weights are, and what tells the versions apart that a file may hold. Data and rules; no
+torch.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ class Version:
     Attributes:
         name: as its author numbers it; several that share a network are named together.
         widths: of the blocks.
-        steps: how much smaller than the image each block works; None where nothing that can be had says so, and no shape does either.
-        head: hidden channels and outputs of the head.
+        steps: how much smaller than the image each block works; None where nothing that can be had says so, and no
+        shape does either. head: hidden channels and outputs of the head.
         plain: the head of two convolutions.
         residual: what a block's eight convolutions are.
         groups: of these.
@@ -55,14 +57,17 @@ class Version:
 
     @property
     def multiple(self) -> int:
-        """What sizes must be multiples of: block 0 halves its input twice, and a fallback works at half of that size."""
+        """What sizes must be multiples of: block 0 halves its input twice, and a fallback works at half of
+        that size."""
         assert self.steps is not None
         return 4 * self.steps[0] * (2 if self.fallback else 1)
 
     def memory(self, width: int, height: int, number: int) -> int:
-        """Peak bytes of one interpolated frame in plain torch at scale 1, with the ensemble where there is one. Tests hold it against counted bytes.
+        """Peak bytes of one interpolated frame in plain torch at scale 1, with the ensemble where there is one. Tests
+        hold it against counted bytes.
 
-        What is kept and sampled is float32 whatever `number` is; copies in half precision come on top of it about as much as they save.
+        What is kept and sampled is float32 whatever `number` is; copies in half precision come on top of it about as
+        much as they save.
         """
         rows, columns = (-(-length // self.multiple) * self.multiple for length in (height, width))
         packed = 3 + (0 if self.head is None else self.head[1])
@@ -76,7 +81,9 @@ class Version:
         """
         if options["ensemble"] and not self.ensemble:
             remedy = "leave it out, or use rife46 or rife40"
-            raise ArgumentError("options['ensemble']", True, f"RIFE {self.name} has none: 4.0 to 4.20 and 4.24 have", remedy)
+            raise ArgumentError(
+                "options['ensemble']", True, f"RIFE {self.name} has none: 4.0 to 4.20 and 4.24 have", remedy
+            )
         border: Any = "replicate" if options["padding"] == "replicate" else "constant"
         multiple = self.multiple * max(scale.numerator // scale.denominator, 1)
         return Setup(scale, SizeRule(multiple, centred=False, border=border), {"ensemble": options["ensemble"]})
@@ -122,15 +129,28 @@ def recognise(variant: Variant, state: Mapping[str, Any]) -> Variant:
         if known.config.items() >= layout.items():
             if known.config == variant.config:
                 return variant
-            names = " or ".join(other.name for other in VARIANTS if other.config == known.config and other.name != "rife")
+            names = " or ".join(
+                other.name for other in VARIANTS if other.config == known.config and other.name != "rife"
+            )
             raise ValueError(f"these are the weights of model={names}, and have to be used by that name")
     for version in OTHERS:
         if all(getattr(version, name) in (value, None) for name, value in layout.items()):
             if version.steps is None or version.outputs is None:
-                raise ValueError(f"RIFE {version.name} is not supported: neither its scale list nor its mask rule can be read off its weights")
-            return replace(variant, config=version.config, configure=version.configure, memory=version.memory, note=f"RIFE {version.name}")
+                raise ValueError(
+                    f"RIFE {version.name} is not supported: neither its scale list nor its mask rule can be read off "
+                    "its weights"
+                )
+            return replace(
+                variant,
+                config=version.config,
+                configure=version.configure,
+                memory=version.memory,
+                note=f"RIFE {version.name}",
+            )
     shown = ", ".join(f"{name}={value}" for name, value in layout.items())
-    raise ValueError(f"no known version of RIFE has {shown}; its scale list and mask rule cannot be read off the weights")
+    raise ValueError(
+        f"no known version of RIFE has {shown}; its scale list and mask rule cannot be read off the weights"
+    )
 
 
 def _layout(state: Mapping[str, Any]) -> dict[str, object] | None:
@@ -159,19 +179,26 @@ def _layout(state: Mapping[str, Any]) -> dict[str, object] | None:
 
 
 def adapt(state: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """A state dict under our keys, which are the author's, from any of the published spellings, or from ncnn's nameless layers."""
+    """A state dict under our keys, which are the author's, from any of the published spellings, or from ncnn's nameless
+    layers.
+    """
     if all(key.startswith("ncnn.") for key in state):
         return _from_ncnn(state)
     if any(key.startswith("module.") for key in state):  # the published program drops all others
         state = {key.removeprefix("module."): tensor for key, tensor in state.items() if key.startswith("module.")}
     state = {re.sub(r"^blocks\.(\d+)\.", r"block\1.", key): tensor for key, tensor in state.items()}
     if any(key.startswith("encode.6.") for key in state):  # 4.10 to 4.12 number the head's layers, activations included
-        state = {re.sub(r"^encode\.([0246])\.", lambda found: f"encode.cnn{int(found[1]) // 2}.", key): tensor for key, tensor in state.items()}
+        state = {
+            re.sub(r"^encode\.([0246])\.", lambda found: f"encode.cnn{int(found[1]) // 2}.", key): tensor
+            for key, tensor in state.items()
+        }
     return state
 
 
 def _from_ncnn(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys for the layers of a converted model, which stand there in the order in which a frame passes them: 4.6, or 4.0 where there are PReLUs."""
+    """Keys for the layers of a converted model, which stand there in the order in which a frame passes them: 4.6, or
+    4.0 where there are PReLUs.
+    """
     prelu = any(".PReLU." in key for key in state)
     entering = ["conv0.0.0", "conv0.1.0"]
     inner = [f"convblock.{index}.{'0' if prelu else 'conv'}" for index in range(8)]
@@ -186,7 +213,9 @@ def _from_ncnn(state: Mapping[str, Any]) -> dict[str, Any]:
             if f"{layer}.{kind}" in state:
                 found[f"{name}.{kind}"] = state[f"{layer}.{kind}"]
         if name.endswith(".conv"):  # the converted weights have the factor in them
-            found[f"{name.removesuffix('.conv')}.beta"] = state[f"{layer}.bias"].new_ones((1, state[f"{layer}.bias"].numel(), 1, 1))
+            found[f"{name.removesuffix('.conv')}.beta"] = state[f"{layer}.bias"].new_ones(
+                (1, state[f"{layer}.bias"].numel(), 1, 1)
+            )
     return found
 
 
@@ -195,10 +224,17 @@ def _asset(version: str, sha256: str | None = None) -> Url:
 
 
 def _hub(version: str, size: int, sha256: str | None = None) -> Hub:
-    return Hub(repo="Comfy-Org/frame_interpolation", file=f"frame_interpolation/rife_v{version}.safetensors", size=size, sha256=sha256)
+    return Hub(
+        repo="Comfy-Org/frame_interpolation",
+        file=f"frame_interpolation/rife_v{version}.safetensors",
+        size=size,
+        sha256=sha256,
+    )
 
 
-def _variant(name: str, version: Version, parameters: int, sources: tuple[Source, ...], note: str, *, bfloat: bool = False) -> Variant:
+def _variant(
+    name: str, version: Version, parameters: int, sources: tuple[Source, ...], note: str, *, bfloat: bool = False
+) -> Variant:
     return Variant(
         name=name,
         config=version.config,
@@ -234,7 +270,10 @@ VARIANTS = (
         "rife425_lite",
         V425_LITE,
         5_622_700,
-        (_asset("4.25.lite"), _hub("4.25_lite", 22_506_384, "e5e5fe0286d30708f4c36aa23639a38d3d7cd0c724922c66e6b04130ae12c6e4")),
+        (
+            _asset("4.25.lite"),
+            _hub("4.25_lite", 22_506_384, "e5e5fe0286d30708f4c36aa23639a38d3d7cd0c724922c66e6b04130ae12c6e4"),
+        ),
         "fastest; half of rife425's work, any time",
     ),
     _variant(
@@ -267,7 +306,8 @@ VARIANTS = (
             ),
         ),
         "first of its kind; the only one that a package index carries, any time",
-        bfloat=True,  # at most 0.003 dB from fp32 on both clips of README.md; of the others no trained weights were at hand
+        # at most 0.003 dB from fp32 on both clips of README.md; of the others no trained weights were at hand
+        bfloat=True,
     ),
 )
 
@@ -289,7 +329,8 @@ def _check_padding(value: object) -> str:
 FAMILY = Family(
     name="rife",
     title="RIFE",
-    paper="Huang et al., Real-Time Intermediate Flow Estimation for Video Frame Interpolation, ECCV 2022, https://arxiv.org/abs/2011.06294",
+    paper="Huang et al., Real-Time Intermediate Flow Estimation for Video Frame Interpolation, ECCV 2022, "
+    "https://arxiv.org/abs/2011.06294",
     network="vsvfi.models.rife.network:IFNet",
     size_rule=SizeRule(multiple=64, centred=False, border="constant"),
     scales=(Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)),

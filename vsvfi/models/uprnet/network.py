@@ -1,8 +1,9 @@
 """UPR-Net, "A Unified Pyramid Recurrent Network for Video Frame Interpolation" (CVPR 2023, arXiv 2211.03456).
 
-One small network runs at every level of an image pyramid, coarse to fine: it estimates both flows between the two frames, splats images and features
-to the wanted time, and synthesises the frame from them and from the frame of the level before (paper section 3). Flow depends on flow alone, so motion
-is one coarse-to-fine pass per pair and synthesis another one per time. Attribute names are the published keys.
+One small network runs at every level of an image pyramid, coarse to fine: it estimates both flows between the two
+frames, splats images and features to the wanted time, and synthesises the frame from them and from the frame of the
+level before (paper section 3). Flow depends on flow alone, so motion is one coarse-to-fine pass per pair and synthesis
+another one per time. Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What depends on one image: the levels that are computed, coarse to fine. `others` are those of the further views of an ensemble."""
+    """What depends on one image: the levels that are computed, coarse to fine. `others` are those of the further views
+    of an ensemble.
+    """
 
     levels: tuple[Level, ...]
     others: tuple[Frame, ...] = ()
@@ -45,13 +48,17 @@ class Pair:
     first: Frame
     second: Frame
     flows: tuple[tuple[Tensor, Tensor, Tensor], ...]
-    """Per level, coarse to fine: flow 0->1 and 1->0, [B, 4, ...] float32 in pixels of its own grid, at the level's full, half and quarter size."""
+    """Per level, coarse to fine: flow 0->1 and 1->0, [B, 4, ...] float32 in pixels of its own grid, at the level's
+    full, half and quarter size.
+    """
     others: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One way of looking at a pair that shows the same motion: mirrored along `axes` of [B, 3, H, W], the frames and the time `backwards`."""
+    """One way of looking at a pair that shows the same motion: mirrored along `axes` of [B, 3, H, W], the frames and
+    the time `backwards`.
+    """
 
     axes: tuple[int, ...]
     backwards: bool
@@ -69,9 +76,10 @@ class UPRNet(Interpolator[Frame, Pair]):
 
     Args:
         width: channels of the finest features; every other width follows from it.
-        scale: 1, 1/2 or 1/4: at how much of the resolution the finest motion is estimated. The levels between are left out.
-        levels: of the image pyramid, the coarsest at 1/2^(levels-1) of the size; sizes must be multiples of 2^(levels+1).
-        ensemble: how many of `VIEWS` are averaged: 1, 2 or 4. Errors of the views differ, so their mean is nearer to the truth (not part of the paper).
+        scale: 1, 1/2 or 1/4: at how much of the resolution the finest motion is estimated. The levels between are left
+        out. levels: of the image pyramid, the coarsest at 1/2^(levels-1) of the size; sizes must be multiples of
+        2^(levels+1). ensemble: how many of `VIEWS` are averaged: 1, 2 or 4. Errors of the views differ, so their mean
+        is nearer to the truth (not part of the paper).
     """
 
     def __init__(self, width: int, *, scale: Fraction = Fraction(1), levels: int = 3, ensemble: int = 1) -> None:
@@ -86,7 +94,9 @@ class UPRNet(Interpolator[Frame, Pair]):
         self._motion_levels = levels - skipped
 
     def of_levels(self, levels: int) -> UPRNet:
-        """The same weights with another number of pyramid levels, all computed. The two share their modules, as training on several sizes needs."""
+        """The same weights with another number of pyramid levels, all computed. The two share their modules, as
+        training on several sizes needs.
+        """
         other = copy.copy(self)
         other.levels = tuple(reversed(range(levels)))
         other._motion_levels = levels
@@ -121,12 +131,16 @@ class UPRNet(Interpolator[Frame, Pair]):
         flow = coarsest.new_zeros((coarsest.shape[0], 4, *coarsest.shape[2:]), dtype=torch.float32)
         feature = torch.zeros_like(coarsest)
         pyramids = []
-        for index, (before, after) in enumerate(zip(first.levels[: self._motion_levels], second.levels[: self._motion_levels], strict=True)):
+        for index, (before, after) in enumerate(
+            zip(first.levels[: self._motion_levels], second.levels[: self._motion_levels], strict=True)
+        ):
             if index:
                 flow, feature = 2 * resize_bilinear(flow, _TWICE), 2 * resize_bilinear(feature, _TWICE)
             flow, feature = self.motion_estimator(before.features[2], after.features[2], flow, feature)
             pyramids.append(_flow_pyramid(flow))
-        if len(self.levels) > self._motion_levels:  # the finest level takes its flow from the last estimate, in one step
+        if (
+            len(self.levels) > self._motion_levels
+        ):  # the finest level takes its flow from the last estimate, in one step
             factor = 2 ** self.levels[-2]
             pyramids.append(_flow_pyramid(factor * resize_bilinear(flow, Fraction(factor))))
         return Pair(first, second, tuple(pyramids))
@@ -138,17 +152,25 @@ class UPRNet(Interpolator[Frame, Pair]):
         return (picture / len(self.views) if pair.others else picture).flip(1)
 
     def pictures(self, pair: Pair, t: Tensor) -> list[Tensor]:
-        """What every level makes of the frame at t, coarse to fine: [B, 3, h, w] BGR float32, not clamped (which would hide errors from a gradient)."""
+        """What every level makes of the frame at t, coarse to fine: [B, 3, h, w] BGR float32, not clamped (which would
+        hide errors from a gradient).
+        """
         times = broadcast_times(t, pair.first.levels[0].image.shape[0], pair.flows[0][0]).reshape(-1, 1, 1, 1)
         made: list[Tensor] = []
-        for index, (before, after, flows) in enumerate(zip(pair.first.levels, pair.second.levels, pair.flows, strict=True)):
+        for index, (before, after, flows) in enumerate(
+            zip(pair.first.levels, pair.second.levels, pair.flows, strict=True)
+        ):
             previous = None
             if made:
-                previous = resize_bilinear(made[-1].clamp(0, 1), Fraction(2 ** (self.levels[index - 1] - self.levels[index])))
+                previous = resize_bilinear(
+                    made[-1].clamp(0, 1), Fraction(2 ** (self.levels[index - 1] - self.levels[index]))
+                )
             made.append(self._picture(before, after, flows, times, previous))
         return made
 
-    def _picture(self, before: Level, after: Level, flows: tuple[Tensor, Tensor, Tensor], times: Tensor, previous: Tensor | None) -> Tensor:
+    def _picture(
+        self, before: Level, after: Level, flows: tuple[Tensor, Tensor, Tensor], times: Tensor, previous: Tensor | None
+    ) -> Tensor:
         """The frame of one level, [B, 3, h, w]; `previous` is that of the level before, clamped, at this size."""
         displacements = [(times * flow[:, :2], (1 - times) * flow[:, 2:]) for flow in flows]
         warped_features = []
@@ -174,7 +196,9 @@ class UPRNet(Interpolator[Frame, Pair]):
 
 
 def _flow_pyramid(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From flow [B, 4, h/4, w/4] in pixels of the level to full, half and quarter size, each in pixels of its own grid (a smoothed fourth at the end)."""
+    """From flow [B, 4, h/4, w/4] in pixels of the level to full, half and quarter size, each in pixels of its own grid
+    (a smoothed fourth at the end).
+    """
     full = resize_bilinear(flow, _FOURFOLD)
     half = 0.5 * resize_bilinear(full, _HALF)
     return full, half, 0.5 * resize_bilinear(half, _HALF)

@@ -1,4 +1,6 @@
-"""The three networks that UPR-Net applies at every level: feature pyramid, motion estimator, synthesis. Attribute names are the published keys."""
+"""The three networks that UPR-Net applies at every level: feature pyramid, motion estimator, synthesis. Attribute names
+are the published keys.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,16 @@ class FeaturePyramid(nn.Module):
             layers: list[nn.Module] = []
             channels = width << stage
             for layer in range(4):
-                layers += [_conv(channels if layer else entering, channels, stride=2 if stage and not layer else 1), nn.LeakyReLU(SLOPE, inplace=True)]
+                layers += [
+                    _conv(channels if layer else entering, channels, stride=2 if stage and not layer else 1),
+                    nn.LeakyReLU(SLOPE, inplace=True),
+                ]
             self.add_module(f"conv_stage{stage}", nn.Sequential(*layers))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, 3, h, w] -> width, 2 width and 4 width channels at full, half and quarter size, in the type of the weights."""
+        """[B, 3, h, w] -> width, 2 width and 4 width channels at full, half and quarter size, in the type of the
+        weights.
+        """
         stages = [self.get_submodule(f"conv_stage{stage}") for stage in range(3)]
         full = stages[0](image.to(next(self.parameters()).dtype))
         half = stages[1](full)
@@ -39,7 +46,9 @@ class FeaturePyramid(nn.Module):
 
 
 class MotionEstimator(nn.Module):
-    """Both flows between two images from their quarter-size features, both brought to the middle by the flow so far (section 3.2)."""
+    """Both flows between two images from their quarter-size features, both brought to the middle by the flow so far
+    (section 3.2).
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -114,4 +123,6 @@ def _block(*widths: int, stride: int = 1) -> nn.Sequential:
 
 def _upsampling_block(inputs: int, outputs: int) -> nn.Sequential:
     """A transposed convolution to twice the size and a convolution, each with PReLU."""
-    return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), PReLU(outputs), _conv(outputs, outputs), PReLU(outputs))
+    return nn.Sequential(
+        nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), PReLU(outputs), _conv(outputs, outputs), PReLU(outputs)
+    )

@@ -1,6 +1,8 @@
-"""The feature extractor of VFIMamba (paper section 3.1): five stages, each at half the size of the one before; knows nothing of time.
+"""The feature extractor of VFIMamba (paper section 3.1): five stages, each at half the size of the one before; knows
+nothing of time.
 
-Stages 0 to 2 are convolutions and see one frame; stages 3 and 4 mix both frames. Attribute names are the published keys.
+Stages 0 to 2 are convolutions and see one frame; stages 3 and 4 mix both frames. Attribute names are the published
+keys.
 """
 
 from __future__ import annotations
@@ -98,14 +100,17 @@ class Backbone(nn.Module):
         self.block4 = MixedStage(c4, depth)
 
     def single(self, image: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Embedded]:
-        """What depends on one frame: image [B, 3, H, W] (BGR) -> features of stages 0, 1, 2, and the beginning of stage 3."""
+        """What depends on one frame: image [B, 3, H, W] (BGR) -> features of stages 0, 1, 2, and the beginning of stage
+        3.
+        """
         f0 = self.block0(image)
         f1 = self.block1(self.patch_embed1(f0))
         f2 = self.block2(self.patch_embed2(f1))
         return (f0, f1, f2), self.block3.open(self.patch_embed3(f2))
 
     def both(self, first: Embedded, second: Embedded) -> tuple[Tensor, Tensor]:
-        """What depends on both frames: features of stages 3 and 4, [2B, C, h, w] each, first frames, then second ones."""
+        """What depends on both frames: features of stages 3 and 4, [2B, C, h, w] each, first frames, then
+        second ones."""
         together = Embedded(
             torch.cat((first.x, second.x)),
             Tokens(

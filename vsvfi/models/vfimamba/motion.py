@@ -1,7 +1,8 @@
-"""Flow and mask of VFIMamba (paper section 3.3): two coarse heads on the features of both frames, two local blocks on the images.
+"""Flow and mask of VFIMamba (paper section 3.3): two coarse heads on the features of both frames, two local blocks on
+the images.
 
-Flow [B, 4, h, w] points from the wanted time to frame 0 (x, y), then to frame 1 (x, y), in pixels; the mask is the logit of frame 0's weight. Both are
-float32 and grow by increments. Attribute names are the published keys.
+Flow [B, 4, h, w] points from the wanted time to frame 0 (x, y), then to frame 1 (x, y), in pixels; the mask is the
+logit of frame 0's weight. Both are float32 and grow by increments. Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def motion_map(features: Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """A coarse head at 4/`divisor` of the image's size, on motion features, small pictures, and (but for the first head) the flow so far.
+    """A coarse head at 4/`divisor` of the image's size, on motion features, small pictures, and (but for the first
+    head) the flow so far.
 
     Args:
         inputs: channels of all that together.

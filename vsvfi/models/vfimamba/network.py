@@ -1,7 +1,8 @@
 """VFIMamba, "Video Frame Interpolation with State Space Models" (NeurIPS 2024, arXiv 2407.02315): the three phases.
 
-Features of both frames are mixed by selective scans (backbone, ssm), give a flow and a mask (motion), and a U-net corrects the blend of the warped images
-(synthesis). Nothing before the flow knows the time. Attribute names are the published keys; inside, pictures are BGR.
+Features of both frames are mixed by selective scans (backbone, ssm), give a flow and a mask (motion), and a U-net
+corrects the blend of the warped images (synthesis). Nothing before the flow knows the time. Attribute names are the
+published keys; inside, pictures are BGR.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class VFIMamba(Interpolator[Frame, Pair]):
         tta: average with the prediction for both frames rotated by 180 degrees; takes twice the time.
     """
 
-    def __init__(self, width: int, *, scale: Fraction = Fraction(1), local: bool = True, hr: bool = False, tta: bool = False) -> None:
+    def __init__(
+        self, width: int, *, scale: Fraction = Fraction(1), local: bool = True, hr: bool = False, tta: bool = False
+    ) -> None:
         super().__init__()
         self.scale, self.local, self.hr, self.tta = scale, local, hr, tta
         self.feature_bone = Backbone(width)
@@ -107,7 +110,9 @@ class VFIMamba(Interpolator[Frame, Pair]):
         shown = resize_bilinear(torch.cat((pictures, mask, plane), 1), head1.shrink)
         small = resize_bilinear(flow, head1.shrink) * float(head1.shrink)
         motion = view.motion.expand(flow.shape[0], -1, -1, -1)
-        flow_step, mask_step = head1(head1.entrance(torch.cat((motion, shown.to(motion.dtype), small.to(motion.dtype)), 1)))
+        flow_step, mask_step = head1(
+            head1.entrance(torch.cat((motion, shown.to(motion.dtype), small.to(motion.dtype)), 1))
+        )
         flow, mask = flow + flow_step, mask + mask_step
 
         if self.local and self.hr:
@@ -135,7 +140,9 @@ class VFIMamba(Interpolator[Frame, Pair]):
 
     def _meet(self, first: FrameView, second: FrameView) -> PairView:
         f3, f4 = self.feature_bone.both(first.embedded, second.embedded)
-        r3, r4 = (f3, f4) if self.scale == 1 else self.feature_bone.both(first.reduced_embedded, second.reduced_embedded)
+        r3, r4 = (
+            (f3, f4) if self.scale == 1 else self.feature_bone.both(first.reduced_embedded, second.reduced_embedded)
+        )
         head0, _ = self._heads()
         entrance = head0.entrance
         shown = resize_bilinear(torch.cat((first.reduced, second.reduced), 1), head0.shrink)

@@ -41,7 +41,10 @@ def _variant(name: str, published: str, width: int, parameters: int, note: str) 
     return Variant(
         name=name,
         config={"width": width},
-        sources=(Hub(repo=f"MCG-NJU/{published}", file="model.pkl"), Hub(repo="MCG-NJU/VFIMamba_ckpts", file=f"ckpt/{published}.pkl")),
+        sources=(
+            Hub(repo=f"MCG-NJU/{published}", file="model.pkl"),
+            Hub(repo="MCG-NJU/VFIMamba_ckpts", file=f"ckpt/{published}.pkl"),
+        ),
         licence=_APACHE,
         parameters=parameters,
         note=f"{note}; large motion; any time, other than 1/2 by halving unless options={{'times': 'direct'}}",
@@ -51,7 +54,8 @@ def _variant(name: str, published: str, width: int, parameters: int, note: str) 
 FAMILY = Family(
     name="vfimamba",
     title="VFIMamba",
-    paper="Zhang et al., VFIMamba: Video Frame Interpolation with State Space Models, NeurIPS 2024, https://arxiv.org/abs/2407.02315",
+    paper="Zhang et al., VFIMamba: Video Frame Interpolation with State Space Models, NeurIPS 2024, "
+    "https://arxiv.org/abs/2407.02315",
     network="vsvfi.models.vfimamba.network:VFIMamba",
     size_rule=SizeRule(multiple=32),
     scales=_SCALES,

@@ -1,7 +1,9 @@
-"""The mixed-SSM block of VFIMamba (paper section 3.2): a selective scan through both frames at once, and a convolution with channel attention.
+"""The mixed-SSM block of VFIMamba (paper section 3.2): a selective scan through both frames at once, and a convolution
+with channel attention.
 
-Tokens are the pixels of both frames, stored frame after frame, each frame row by row. Whatever is done per pixel, up to the scan, sees one frame alone;
-the scan visits the two frames' pixels in turn. Attribute names are the published keys. All LayerNorms have torch's epsilon, 1e-5.
+Tokens are the pixels of both frames, stored frame after frame, each frame row by row. Whatever is done per pixel, up to
+the scan, sees one frame alone; the scan visits the two frames' pixels in turn. Attribute names are the published keys.
+All LayerNorms have torch's epsilon, 1e-5.
 """
 
 from __future__ import annotations
@@ -33,9 +35,10 @@ class Tokens:
 def interleaved_paths(height: int, width: int, device: torch.device) -> Paths:
     """The four orders in which the scan visits both frames' pixels, and where its results go.
 
-    Rows: pixel after pixel, of each first frame 0, then frame 1; columns likewise; then both backwards. Results of the rows go where they came from. Those
-    of the columns go where the published program puts them: it turns the sequence back as if it were two whole planes one behind the other, though the
-    frames are interleaved. The weights were trained with that.
+    Rows: pixel after pixel, of each first frame 0, then frame 1; columns likewise; then both backwards. Results of the
+    rows go where they came from. Those of the columns go where the published program puts them: it turns the sequence
+    back as if it were two whole planes one behind the other, though the frames are interleaved. The weights were
+    trained with that.
     """
     pixels = height * width
     grid = torch.arange(pixels, dtype=torch.int32, device=device).reshape(height, width)
@@ -44,10 +47,15 @@ def interleaved_paths(height: int, width: int, device: torch.device) -> Paths:
         return torch.stack((order, order + pixels), 1).flatten()
 
     rows, columns = interleaved(grid.flatten()), interleaved(grid.T.flatten())
-    turned_back = grid.T.flatten().repeat(2)  # place in its half of the row sequence, for every place of the column sequence
+    turned_back = grid.T.flatten().repeat(
+        2
+    )  # place in its half of the row sequence, for every place of the column sequence
     turned_back[pixels:] += pixels
     written = rows[turned_back.long()]
-    return Paths(torch.stack((rows, columns, rows.flip(0), columns.flip(0))), torch.stack((rows, written, rows.flip(0), written.flip(0))))
+    return Paths(
+        torch.stack((rows, columns, rows.flip(0), columns.flip(0))),
+        torch.stack((rows, written, rows.flip(0), written.flip(0))),
+    )
 
 
 class SS2D(nn.Module):
@@ -59,8 +67,12 @@ class SS2D(nn.Module):
         self.inner, self.rank = inner, rank
         self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
         self.conv2d = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner)
-        self.x_proj_weight = nn.Parameter(torch.randn(DIRECTIONS, rank + 2 * STATES, inner, dtype=torch.float32, device="cpu") * inner**-0.5)
-        self.dt_projs_weight = nn.Parameter(torch.randn(DIRECTIONS, inner, rank, dtype=torch.float32, device="cpu") * rank**-0.5)
+        self.x_proj_weight = nn.Parameter(
+            torch.randn(DIRECTIONS, rank + 2 * STATES, inner, dtype=torch.float32, device="cpu") * inner**-0.5
+        )
+        self.dt_projs_weight = nn.Parameter(
+            torch.randn(DIRECTIONS, inner, rank, dtype=torch.float32, device="cpu") * rank**-0.5
+        )
         self.dt_projs_bias = nn.Parameter(torch.full((DIRECTIONS, inner), -4.6, dtype=torch.float32, device="cpu"))
         rates = torch.arange(1.0, STATES + 1, dtype=torch.float32, device="cpu")
         self.A_logs = nn.Parameter(torch.log(rates).repeat(DIRECTIONS * inner, 1))
@@ -76,9 +88,18 @@ class SS2D(nn.Module):
         return Tokens(u, functional.silu(gate).flatten(1, 2), projected)
 
     def mix(self, tokens: Tokens, paths: Paths) -> Tensor:
-        """The scan through both frames of B pairs: tokens of 2B pictures (first frames, then second ones) -> [2B, n, C]."""
-        u, projected = _side_by_side(tokens.u), _side_by_side(tokens.projected).transpose(1, 2)  # [B, 2n, D], [B, K, 2n, R + 2N]
-        low, entering, leaving = projected[..., : self.rank], projected[..., self.rank : -STATES], projected[..., -STATES:]
+        """The scan through both frames of B pairs: tokens of 2B pictures (first frames, then second ones) -> [2B, n,
+        C].
+        """
+        u, projected = (
+            _side_by_side(tokens.u),
+            _side_by_side(tokens.projected).transpose(1, 2),
+        )  # [B, 2n, D], [B, K, 2n, R + 2N]
+        low, entering, leaving = (
+            projected[..., : self.rank],
+            projected[..., self.rank : -STATES],
+            projected[..., -STATES:],
+        )
         merged = scan_paths(
             u,
             low @ self.dt_projs_weight.transpose(1, 2),
@@ -108,7 +129,11 @@ class ChannelAttention(nn.Module):
         super().__init__()
         squeezed = channels // 30
         self.attention = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, squeezed, 1), nn.ReLU(inplace=True), nn.Conv2d(squeezed, channels, 1), nn.Sigmoid()
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(squeezed, channels, 1),
+            nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +147,12 @@ class CAB(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         squeezed = channels // 3
-        self.cab = nn.Sequential(nn.Conv2d(channels, squeezed, 3, 1, 1), nn.GELU(), nn.Conv2d(squeezed, channels, 3, 1, 1), ChannelAttention(channels))
+        self.cab = nn.Sequential(
+            nn.Conv2d(channels, squeezed, 3, 1, 1),
+            nn.GELU(),
+            nn.Conv2d(squeezed, channels, 3, 1, 1),
+            ChannelAttention(channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.cab(x)

@@ -1,4 +1,6 @@
-"""The U-net of VFIMamba (paper section 3.4): what blending the warped images leaves to be corrected. Attribute names are the published keys."""
+"""The U-net of VFIMamba (paper section 3.4): what blending the warped images leaves to be corrected. Attribute names
+are the published keys.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def up(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def warped_pyramid(features: Sequence[tuple[Tensor, Tensor]], flow: Tensor) -> list[Tensor]:
-    """Features of (frame 0, frame 1), one pair per level, each level half the size of the one before, warped by the flow at its size and joined."""
+    """Features of (frame 0, frame 1), one pair per level, each level half the size of the one before, warped by the
+    flow at its size and joined.
+    """
     levels = []
     for level, (first, second) in enumerate(features):
         if level:
@@ -62,7 +66,9 @@ class UNet(nn.Module):
         self.conv = nn.Conv2d(c, 3, 3, 1, 1)
 
     def forward(self, pictures: Tensor, levels: Sequence[Tensor]) -> Tensor:
-        """Images, warped images, mask and flow [B, 17, H, W], and five levels of warped features -> [B, 3, H, W] in (0, 1), 1/2 for no correction."""
+        """Images, warped images, mask and flow [B, 17, H, W], and five levels of warped features -> [B, 3, H, W] in (0,
+        1), 1/2 for no correction.
+        """
         g0, g1, g2, g3, g4 = levels
         s0 = self.down0(pictures.to(g0.dtype), g0)
         s1 = self.down1(s0, g1)

@@ -7,14 +7,17 @@ from torch import Tensor
 from torch.nn import functional
 
 _BLOCK = 16
-"""Columns of one product. Wider blocks waste more products outside the band, narrower ones are slower products: 16 was fastest for 64 to 128 channels."""
+"""Columns of one product. Wider blocks waste more products outside the band, narrower ones are slower products: 16 was
+fastest for 64 to 128 channels.
+"""
 
 
 def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """How alike each pixel of `first` is to the pixels of `second` around the same place.
 
-    V[k](y, x) = mean over channels of first(y, x) * second(y + k // d - radius, x + k % d - radius) with d = 2 * radius + 1; `second` counts as zero
-    outside the frame (UPR-Net, section 3.2; PWC-Net's cost volume). For half-precision features products are summed in float32 by the matrix product.
+    V[k](y, x) = mean over channels of first(y, x) * second(y + k // d - radius, x + k % d - radius) with d = 2 * radius
+    + 1; `second` counts as zero outside the frame (UPR-Net, section 3.2; PWC-Net's cost volume). For half-precision
+    features products are summed in float32 by the matrix product.
 
     Args:
         first: [B, C, H, W].
@@ -28,7 +31,10 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
         ValueError: shapes that differ, or a negative radius.
     """
     if first.shape != second.shape or first.dim() != 4:
-        raise ValueError(f"local_correlation: second={tuple(second.shape)}, must have the shape of first={tuple(first.shape)}, [B, C, H, W]")
+        raise ValueError(
+            f"local_correlation: second={tuple(second.shape)}, must have the shape of first={tuple(first.shape)}, [B, "
+            "C, H, W]"
+        )
     if radius < 0:
         raise ValueError(f"local_correlation: radius={radius}, must be 0 or more")
     batch, channels, height, width = first.shape
@@ -38,12 +44,17 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     span = _BLOCK + 2 * radius
     left = functional.pad(first.permute(0, 2, 3, 1) / channels, (0, 0, 0, missing)).reshape(-1, _BLOCK, channels)
     right = functional.pad(second.permute(0, 2, 3, 1), (0, 0, radius, radius + missing, radius, radius))
-    windows = right.unfold(2, span, _BLOCK)  # [B, H + 2r, blocks, C, span], a view; each row of blocks serves `reach` rows of `first`
+    windows = right.unfold(
+        2, span, _BLOCK
+    )  # [B, H + 2r, blocks, C, span], a view; each row of blocks serves `reach` rows of `first`
     volume = first.new_empty(batch, height, blocks * _BLOCK, reach * reach)
     banded = volume.view(-1, _BLOCK, reach * reach)
     for offset in range(reach):
-        products = torch.bmm(left, windows[:, offset : offset + height].reshape(-1, channels, span))  # [B * H * blocks, block, span]
-        # Entry (i, i + j) of a product is column i of the block against the window's column i + j: the band, seen as a dense [block, reach].
+        products = torch.bmm(
+            left, windows[:, offset : offset + height].reshape(-1, channels, span)
+        )  # [B * H * blocks, block, span]
+        # Entry (i, i + j) of a product is column i of the block against the window's column i + j: the band, seen as a
+        # dense [block, reach].
         band = products.as_strided((products.shape[0], _BLOCK, reach), (products.stride(0), span + 1, 1))
         banded[..., offset * reach : (offset + 1) * reach] = band
     return volume[:, :, :width].permute(0, 3, 1, 2)

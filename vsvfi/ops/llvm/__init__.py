@@ -1,7 +1,9 @@
-"""Build the CPU kernels of the operators: loops over numbers in memory, written in Python and compiled by LLVM for the CPU at hand.
+"""Build the CPU kernels of the operators: loops over numbers in memory, written in Python and compiled by LLVM for the
+CPU at hand.
 
-A kernel is a function that runs once, on values that stand for those of the calls to come. Arithmetic on them adds instructions to the code, `with
-code.loop(n)` adds a loop, `with code.when(condition)` a branch; Python's own `for` and `if` repeat or leave out code, for sizes that are known beforehand:
+A kernel is a function that runs once, on values that stand for those of the calls to come. Arithmetic on them adds
+instructions to the code, `with code.loop(n)` adds a loop, `with code.when(condition)` a branch; Python's own `for` and
+`if` repeat or leave out code, for sizes that are known beforehand:
 
     @dataclass(frozen=True)
     class Arguments:
@@ -18,8 +20,8 @@ code.loop(n)` adds a loop, `with code.when(condition)` a branch; Python's own `f
 
     doubled()(source.data_ptr(), result.data_ptr(), source.numel())  # without the GIL
 
-Nothing is optimised behind the kernel's back: floats are rounded operation by operation in the order written, except inside `code.fused()`. Import this
-package only where llvmlite works (see `vsvfi.ops.probe`).
+Nothing is optimised behind the kernel's back: floats are rounded operation by operation in the order written, except
+inside `code.fused()`. Import this package only where llvmlite works (see `vsvfi.ops.probe`).
 """
 
 from vsvfi.ops.llvm.code import Code, Function, Variable

@@ -1,4 +1,6 @@
-"""The function that a kernel becomes: its arguments, loops, branches and variables, and its way through LLVM into memory."""
+"""The function that a kernel becomes: its arguments, loops, branches and variables, and its way through LLVM into
+memory.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from vsvfi.ops.llvm.values import FLOAT, LONG, Block, Bool, Float, Int, float_co
 
 
 class Function(Protocol):
-    """Compiled code: takes addresses and whole numbers in the order of the kernel's arguments, runs without the GIL and returns nothing."""
+    """Compiled code: takes addresses and whole numbers in the order of the kernel's arguments, runs without the GIL and
+    returns nothing.
+    """
 
     def __call__(self, *arguments: int) -> None: ...
 
@@ -87,7 +91,9 @@ class Code[Arguments]:
         yield Int(self.block, index)
         following = builder.add(index, LONG(1))
         index.add_incoming(following, builder.block)
-        builder.cbranch(builder.icmp_unsigned("<", following, count.value if isinstance(count, Int) else LONG(count)), body, after)
+        builder.cbranch(
+            builder.icmp_unsigned("<", following, count.value if isinstance(count, Int) else LONG(count)), body, after
+        )
         builder.position_at_end(after)
 
     @contextlib.contextmanager
@@ -97,7 +103,9 @@ class Code[Arguments]:
             yield
 
     @contextlib.contextmanager
-    def either(self, condition: Bool) -> Iterator[tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]]:
+    def either(
+        self, condition: Bool
+    ) -> Iterator[tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]]:
         """Two contexts: for the code where the condition holds, and for the code where it does not."""
         with self.block.builder.if_else(condition.value) as (yes, no):
             yield yes, no
@@ -119,11 +127,14 @@ class Code[Arguments]:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         target = llvm.Target.from_triple(llvm.get_process_triple())
-        machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True)
+        machine = target.create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+        )
         module = llvm.parse_assembly(str(self._module))
         module.verify()
         passes = llvm.create_new_module_pass_manager()
-        passes.add_sroa_pass()  # variables into registers; no other pass, so that floats are computed as they are written
+        # variables into registers; no other pass, so that floats are computed as they are written
+        passes.add_sroa_pass()
         passes.run(module, llvm.create_pass_builder(machine, llvm.PipelineTuningOptions()))
         engine = llvm.create_mcjit_compiler(module, machine)
         engine.finalize_object()
@@ -151,4 +162,9 @@ def _given[Arguments](arguments: type[Arguments], block: Block, values: Iterator
     """The arguments as values."""
     hints = typing.get_type_hints(arguments)
     kinds = [hints[field.name] for field in dataclasses.fields(arguments)]  # type: ignore[arg-type]
-    return arguments(*(kind(block, next(values)) if issubclass(kind, Pointer | Int) else _given(kind, block, values) for kind in kinds))
+    return arguments(
+        *(
+            kind(block, next(values)) if issubclass(kind, Pointer | Int) else _given(kind, block, values)
+            for kind in kinds
+        )
+    )

@@ -1,4 +1,5 @@
-"""Memory that kernels read and write: arrays of float32, bfloat16 and whole numbers, by index. No bounds are checked."""
+"""Memory that kernels read and write: arrays of float32, bfloat16 and whole numbers, by index. No bounds are
+checked."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ class Pointer:
         builder, byte = self.block.builder, ir.PointerType(ir.IntType(8))
         function = builder.module.globals.get("llvm.prefetch.p0")
         if function is None:
-            function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT]), name="llvm.prefetch.p0")
+            function = ir.Function(
+                builder.module, ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT]), name="llvm.prefetch.p0"
+            )
         builder.call(function, [builder.bitcast(self.value, byte), INT(int(write)), INT(3), INT(1)])
 
 
@@ -76,7 +79,9 @@ class BF16Pointer(FloatPointer):
         return (Bits(self.block, builder.zext(halves, type_of(INT, lanes))) << 16).as_float()
 
     def store(self, vector: Float) -> None:
-        """Rounds to the nearest, to the even one of two. NaN, which rounding could make infinite, becomes the quiet one."""
+        """Rounds to the nearest, to the even one of two. NaN, which rounding could make infinite, becomes the quiet
+        one.
+        """
         builder, bits = self.block.builder, vector.bits()
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
         rounded = select(~vector.is_nan(), rounded, 0x7FC0)

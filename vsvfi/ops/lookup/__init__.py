@@ -1,7 +1,8 @@
-"""Correlation look-up: how alike a pixel is to the pixels around where a flow says it went (RAFT, section 3.2), from volumes or computed on demand.
+"""Correlation look-up: how alike a pixel is to the pixels around where a flow says it went (RAFT, section 3.2), from
+volumes or computed on demand.
 
-`correlate` compares two feature maps and `lookup` reads windows from the comparison through the torch operator `vsvfi::lookup` (`op`). The definition is
-`reference`.
+`correlate` compares two feature maps and `lookup` reads windows from the comparison through the torch operator
+`vsvfi::lookup` (`op`). The definition is `reference`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _PATCH = 100
 """Target pixels that the usual window of 9x9 touches."""
 
 _WORTH = {"cpu": 0.5}
-"""What a product computed on demand costs against one of a matrix product, by device. Measured on a CPU, where large volumes miss all caches; elsewhere it
-is a guess that favours volumes.
+"""What a product computed on demand costs against one of a matrix product, by device. Measured on a CPU, where large
+volumes miss all caches; elsewhere it is a guess that favours volumes.
 """
 
 BUDGET = 1 << 30
@@ -29,7 +30,8 @@ BUDGET = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """All pairs, compared beforehand: for every source pixel an image over the target's pixels, at every level of the target.
+    """All pairs, compared beforehand: for every source pixel an image over the target's pixels, at every level of the
+    target.
 
     Attributes:
         levels: [B, H * W, h, w] each, the first at the target's own size.
@@ -65,8 +67,8 @@ def correlate(
 ) -> Correlation:
     """Compare every pixel of `source` with every pixel of `target`: C[p, q] = factor * <source[p], target[q]>.
 
-    Level l compares with the target averaged over 2^l x 2^l pixels (odd sizes drop their last row or column at every halving). Averaging the features is
-    averaging the products, so both forms have the same values up to rounding.
+    Level l compares with the target averaged over 2^l x 2^l pixels (odd sizes drop their last row or column at every
+    halving). Averaging the features is averaging the products, so both forms have the same values up to rounding.
 
     Args:
         source: [B, C, H, W], any floating type; volumes have it too.
@@ -74,15 +76,22 @@ def correlate(
         levels: how many; 1 is the target's own size alone.
         factor: see above.
         budget: bytes that volumes may take; beyond it products are computed when they are asked for.
-        lookups: how often windows of the usual size will be asked for, where known: volumes are then made only if they pay.
+        lookups: how often windows of the usual size will be asked for, where known: volumes are then made only if they
+        pay.
 
     Raises:
         ValueError: shapes or types that differ, or a target that cannot be halved so often.
     """
     if source.dim() != 4 or target.dim() != 4 or source.shape[:2] != target.shape[:2] or source.dtype != target.dtype:
-        raise ValueError(f"correlate: target={_facts(target)}, must be [B, C, h, w] with batch, channels and type of source={_facts(source)}")
+        raise ValueError(
+            f"correlate: target={_facts(target)}, must be [B, C, h, w] with batch, channels and type of "
+            f"source={_facts(source)}"
+        )
     if levels < 1 or min(target.shape[2:]) < 1 << (levels - 1):
-        raise ValueError(f"correlate: levels={levels}, must be 1 or more and halve target={tuple(target.shape)} to 1 pixel at the least")
+        raise ValueError(
+            f"correlate: levels={levels}, must be 1 or more and halve target={tuple(target.shape)} to 1 pixel at the "
+            "least"
+        )
     source = (source * factor).contiguous(memory_format=torch.channels_last)
     targets = [target.contiguous(memory_format=torch.channels_last)]
     while len(targets) < levels:
@@ -90,15 +99,22 @@ def correlate(
     if volume_bytes(source, targets) > budget or not (lookups is None or _volumes_pay(targets, lookups)):
         return OnDemand(source, tuple(targets))
     rows = source.flatten(2).transpose(1, 2)
-    return Volume(tuple(torch.bmm(rows, level.flatten(2)).reshape(*rows.shape[:2], *level.shape[2:]) for level in targets))
+    return Volume(
+        tuple(torch.bmm(rows, level.flatten(2)).reshape(*rows.shape[:2], *level.shape[2:]) for level in targets)
+    )
 
 
 def _volumes_pay(targets: Sequence[Tensor], lookups: int) -> bool:
-    """Whether all products at once are cheaper than those that so many look-ups ask for, which the reference computes at a tenth of the speed."""
+    """Whether all products at once are cheaper than those that so many look-ups ask for, which the reference computes
+    at a tenth of the speed.
+    """
     device = targets[0].device.type
     if op.LOOKUP.choice(device).name == "reference":
         return True
-    return sum(target.shape[2] * target.shape[3] for target in targets) <= _WORTH.get(device, 8.0) * lookups * len(targets) * _PATCH
+    return (
+        sum(target.shape[2] * target.shape[3] for target in targets)
+        <= _WORTH.get(device, 8.0) * lookups * len(targets) * _PATCH
+    )
 
 
 def volume_bytes(source: Tensor, targets: Sequence[Tensor]) -> int:
@@ -110,9 +126,9 @@ def volume_bytes(source: Tensor, targets: Sequence[Tensor]) -> int:
 def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
     """Windows of every level around a centre for each source pixel.
 
-    Channel d * d * l + d * i + j, with d = 2 * radius + 1, samples level l at (x / 2^l + i - radius, y / 2^l + j - radius), bilinearly: the slow index
-    of the window moves x. Pixels outside count as zero; so does a level that is one pixel wide or high, and what is asked for at a centre that is not
-    finite.
+    Channel d * d * l + d * i + j, with d = 2 * radius + 1, samples level l at (x / 2^l + i - radius, y / 2^l + j -
+    radius), bilinearly: the slow index of the window moves x. Pixels outside count as zero; so does a level that is one
+    pixel wide or high, and what is asked for at a centre that is not finite.
 
     Args:
         correlation: from `correlate`; of batch 1 it serves any batch of centres.
@@ -125,21 +141,43 @@ def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
     Raises:
         ValueError: centres that do not fit, or a negative radius.
     """
-    given = correlation.levels[0].shape[:2] if isinstance(correlation, Volume) else (correlation.source.shape[0], correlation.source[0, 0].numel())
-    if centres.dim() != 4 or centres.shape[1] != 2 or given[0] not in (1, centres.shape[0]) or given[1] != centres[0, 0].numel():
-        raise ValueError(f"lookup: centres={tuple(centres.shape)}, must be [B, 2, H, W] with B={given[0]} (1 serves any) and H * W={given[1]}")
+    given = (
+        correlation.levels[0].shape[:2]
+        if isinstance(correlation, Volume)
+        else (correlation.source.shape[0], correlation.source[0, 0].numel())
+    )
+    if (
+        centres.dim() != 4
+        or centres.shape[1] != 2
+        or given[0] not in (1, centres.shape[0])
+        or given[1] != centres[0, 0].numel()
+    ):
+        raise ValueError(
+            f"lookup: centres={tuple(centres.shape)}, must be [B, 2, H, W] with B={given[0]} (1 serves any) and H * "
+            f"W={given[1]}"
+        )
     if radius < 0:
         raise ValueError(f"lookup: radius={radius}, must be 0 or more")
     centres = centres.float()
-    source, levels = (None, correlation.levels) if isinstance(correlation, Volume) else (correlation.source, correlation.targets)
-    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in (centres, source, *levels)):  # kernels have no gradients
-        return reference.from_volume(levels, centres, radius) if source is None else reference.on_demand(source, levels, centres, radius)
+    source, levels = (
+        (None, correlation.levels) if isinstance(correlation, Volume) else (correlation.source, correlation.targets)
+    )
+    if torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in (centres, source, *levels)
+    ):  # kernels have no gradients
+        return (
+            reference.from_volume(levels, centres, radius)
+            if source is None
+            else reference.on_demand(source, levels, centres, radius)
+        )
     found: Tensor = op.lookup(levels, source, centres, radius)
     return found
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
-    """Load and compile what look-ups on this device need for features of this type, so that no frame has to wait for it."""
+    """Load and compile what look-ups on this device need for features of this type, so that no frame has to wait for
+    it.
+    """
     features = torch.zeros(1, 1, 2, 2, device=device, dtype=dtype)
     with torch.no_grad():
         for budget in (BUDGET, 0):

@@ -1,8 +1,8 @@
 """Correlation look-up on the CPU: the loops, compiled by LLVM, and their way over ranges of source pixels on all cores.
 
-The patch that a window can touch, (2 radius + 2)^2 values of a volume or products of features, is put into a small buffer with x as the slow index, which is
-the order of the result; two blends of whole rows of it make the window. Every number is computed in one way whatever the number of threads. The code runs
-without the GIL on threads of its own call.
+The patch that a window can touch, (2 radius + 2)^2 values of a volume or products of features, is put into a small
+buffer with x as the slow index, which is the order of the result; two blends of whole rows of it make the window. Every
+number is computed in one way whatever the number of threads. The code runs without the GIL on threads of its own call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ UNROLLED = 4
 """Vectors of a product that are summed side by side; features come padded to a multiple of this many vectors."""
 
 _WORTHWHILE = {False: 1 << 18, True: 1 << 12}
-"""Numbers in a result for which one more thread is worth its start, which takes a third of a millisecond: from volumes, and on demand."""
+"""Numbers in a result for which one more thread is worth its start, which takes a third of a millisecond: from volumes,
+and on demand.
+"""
 
 type _Task = Callable[[int, int], None]
 """Fills the windows of a range of source pixels."""
@@ -35,9 +37,10 @@ type _Task = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given for one level of one image: the volume, or the target's features and the source's, `depth` channels each; the level's size;
-    for every source pixel the patch's first column and row, and the two fractions; where the first window goes, and numbers from one window to the next;
-    the source pixels to look up."""
+    """What the code is given for one level of one image: the volume, or the target's features and the source's, `depth`
+    channels each; the level's size; for every source pixel the patch's first column and row, and the two fractions;
+    where the first window goes, and numbers from one window to the next; the source pixels to look up.
+    """
 
     values: F32Pointer
     sources: F32Pointer
@@ -136,7 +139,11 @@ def _run(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radiu
     window, count = (2 * radius + 1) ** 2, rows * columns
     result = torch.empty(batch, rows, columns, len(levels) * window, dtype=torch.float32, device=centres.device)
     made = Memory("lookup: result", result, torch.float32, (batch, rows, columns, len(levels) * window))
-    own = None if source is None else Memory("lookup: source", source, torch.float32, (len(source), rows, columns, source.shape[3]))
+    own = (
+        None
+        if source is None
+        else Memory("lookup: source", source, torch.float32, (len(source), rows, columns, source.shape[3]))
+    )
     tasks: list[_Task] = []
     for number, level in enumerate(levels):
         height, width = level.shape[2:] if source is None else level.shape[1:3]

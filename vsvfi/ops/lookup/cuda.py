@@ -36,7 +36,9 @@ def from_volume(launcher: Launcher[object, object], levels: Sequence[Tensor], ce
     return result
 
 
-def on_demand(launcher: Launcher[object, object], source: Tensor, targets: Sequence[Tensor], centres: Tensor, radius: int) -> Tensor:
+def on_demand(
+    launcher: Launcher[object, object], source: Tensor, targets: Sequence[Tensor], centres: Tensor, radius: int
+) -> Tensor:
     """As `vsvfi.ops.lookup.reference.on_demand`, of any strides."""
     result = _result(source, len(targets), centres, radius)
     batch, _, rows, columns = centres.shape
@@ -51,7 +53,9 @@ def on_demand(launcher: Launcher[object, object], source: Tensor, targets: Seque
     return result
 
 
-def _launch(launcher: Launcher[object, object], name: str, arguments: tuple[Argument, ...], element: Tensor, grid: Size) -> None:
+def _launch(
+    launcher: Launcher[object, object], name: str, arguments: tuple[Argument, ...], element: Tensor, grid: Size
+) -> None:
     launcher.launch(
         KERNELS,
         name,
@@ -99,4 +103,6 @@ def _channels_last(features: Tensor) -> Tensor:
 def _result(like: Tensor, levels: int, centres: Tensor, radius: int) -> Tensor:
     """Memory for a result, channels last."""
     batch, _, height, width = centres.shape
-    return torch.empty(batch, height, width, levels * (2 * radius + 1) ** 2, dtype=like.dtype, device=like.device).permute(0, 3, 1, 2)
+    return torch.empty(
+        batch, height, width, levels * (2 * radius + 1) ** 2, dtype=like.dtype, device=like.device
+    ).permute(0, 3, 1, 2)

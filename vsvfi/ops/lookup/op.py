@@ -19,16 +19,26 @@ LARGEST_RADIUS = 7
 def _llvmlite(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radius: int) -> Tensor:
     from vsvfi.ops.lookup import cpu  # compiles with llvmlite, which may be missing
 
-    return cpu.from_volume(levels, centres, radius) if source is None else cpu.on_demand(source, levels, centres, radius)
+    return (
+        cpu.from_volume(levels, centres, radius) if source is None else cpu.on_demand(source, levels, centres, radius)
+    )
 
 
 def _cuda(backend: str, levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radius: int) -> Tensor:
     launcher = launchers.launcher(backend)
-    return cuda.from_volume(launcher, levels, centres, radius) if source is None else cuda.on_demand(launcher, source, levels, centres, radius)
+    return (
+        cuda.from_volume(launcher, levels, centres, radius)
+        if source is None
+        else cuda.on_demand(launcher, source, levels, centres, radius)
+    )
 
 
 def _reference(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radius: int) -> Tensor:
-    return reference.from_volume(levels, centres, radius) if source is None else reference.on_demand(source, levels, centres, radius)
+    return (
+        reference.from_volume(levels, centres, radius)
+        if source is None
+        else reference.on_demand(source, levels, centres, radius)
+    )
 
 
 def _declines(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radius: int) -> str | None:

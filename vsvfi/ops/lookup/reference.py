@@ -1,7 +1,8 @@
-"""The definition of the correlation look-up in plain torch: patches are gathered and blended. Knows no network; checks no arguments.
+"""The definition of the correlation look-up in plain torch: patches are gathered and blended. Knows no network; checks
+no arguments.
 
-The window around a centre has one fractional offset: (2 radius + 2)^2 neighbours are fetched once and four shifted copies of them blended, where sampling
-each place of the window by itself would fetch four neighbours for every one.
+The window around a centre has one fractional offset: (2 radius + 2)^2 neighbours are fetched once and four shifted
+copies of them blended, where sampling each place of the window by itself would fetch four neighbours for every one.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ def on_demand(source: Tensor, targets: Sequence[Tensor], centres: Tensor, radius
             return lambda places: _products(chosen, features, places)
 
         part = places[:, :, begin : begin + block]
-        windows = [_window(fetch(features), target, number, part, radius) for number, (target, features) in enumerate(zip(targets, columns, strict=True))]
+        windows = [
+            _window(fetch(features), target, number, part, radius)
+            for number, (target, features) in enumerate(zip(targets, columns, strict=True))
+        ]
         done.append(torch.cat(windows, 2))
     return _picture([torch.cat(done, 1)], centres)
 
@@ -75,8 +79,12 @@ def _products(chosen: Tensor, features: Tensor, places: Tensor) -> Tensor:
     """<chosen, features at the places>: [B or 1, n, C], [B or 1, M, C], [B, n, P] -> [B, n, P]."""
     batch, count, patch = places.shape
     if features.shape[0] > 1:
-        places = places + torch.arange(batch, dtype=torch.int64, device=places.device)[:, None, None] * features.shape[1]
-    gathered = features.reshape(-1, features.shape[-1]).index_select(0, places.reshape(-1)).reshape(batch * count, patch, -1)
+        places = (
+            places + torch.arange(batch, dtype=torch.int64, device=places.device)[:, None, None] * features.shape[1]
+        )
+    gathered = (
+        features.reshape(-1, features.shape[-1]).index_select(0, places.reshape(-1)).reshape(batch * count, patch, -1)
+    )
     chosen = chosen.expand(batch, -1, -1).reshape(batch * count, -1, 1)
     return torch.bmm(gathered, chosen).reshape(batch, count, patch)
 
@@ -103,7 +111,9 @@ def _window(fetch: Fetch, level: Tensor, number: int, centres: Tensor, radius: i
 
 @dataclass(frozen=True, slots=True)
 class Corners:
-    """Where the patches of one level lie, [B, N] each: their first column and row, int64, and how far the centre is to the right of a pixel and below."""
+    """Where the patches of one level lie, [B, N] each: their first column and row, int64, and how far the centre is to
+    the right of a pixel and below.
+    """
 
     columns: Tensor
     rows: Tensor
@@ -112,15 +122,20 @@ class Corners:
 
 
 def corners(centres: Tensor, number: int, height: int, width: int, radius: int) -> Corners:
-    """The patches around centres [B, 2, N] in level `number`. Patches that reach no pixel lie just outside, as do those of what is not finite."""
+    """The patches around centres [B, 2, N] in level `number`. Patches that reach no pixel lie just outside, as do those
+    of what is not finite.
+    """
     x, y = (_inside(centres[:, axis] / 2**number, length, radius) for axis, length in enumerate((width, height)))
     left, top = x.floor(), y.floor()
     return Corners(left.long() - radius, top.long() - radius, (x - left).contiguous(), (y - top).contiguous())
 
 
 def _inside(coordinate: Tensor, length: int, radius: int) -> Tensor:
-    """The coordinate, or one as far outside: no pixel is reached from beyond these bounds, nor from what is not finite."""
-    return torch.nan_to_num(coordinate, nan=_NOWHERE, posinf=-_NOWHERE, neginf=_NOWHERE).clamp(-radius - 2, length + radius + 1)
+    """The coordinate, or one as far outside: no pixel is reached from beyond these bounds, nor from what is
+    not finite."""
+    return torch.nan_to_num(coordinate, nan=_NOWHERE, posinf=-_NOWHERE, neginf=_NOWHERE).clamp(
+        -radius - 2, length + radius + 1
+    )
 
 
 def _picture(parts: Sequence[Tensor], centres: Tensor) -> Tensor:

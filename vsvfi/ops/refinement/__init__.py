@@ -1,4 +1,5 @@
-"""Steps between the blocks of a coarse-to-fine flow network: add to the flow, make the next block's input, blend in the end.
+"""Steps between the blocks of a coarse-to-fine flow network: add to the flow, make the next block's input, blend in the
+end.
 
 Each is one pass over memory on the CPU, where plain torch takes ten to twenty. Definitions are in `reference`.
 """
@@ -14,8 +15,11 @@ from vsvfi.ops.refinement.reference import warped_and_reduced
 __all__ = ["add_flow", "blend_pair", "warm_up", "warp_pair", "warped_and_reduced"]
 
 
-def warp_pair(first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int) -> Tensor:
-    """Both images warped by the flow and reduced, with time, state and flow at that size: the input of a block at 1 / step.
+def warp_pair(
+    first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int
+) -> Tensor:
+    """Both images warped by the flow and reduced, with time, state and flow at that size: the input of a block at 1 /
+    step.
 
     Args:
         first, second: [B or 1, C, H, W] float32.
@@ -26,16 +30,24 @@ def warp_pair(first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times:
         ratio: 1 or more.
 
     Returns:
-        [B, 2 C + 1 + K + 4, H / step, W / step] float32, channels last in memory: first, second, time, state, flow / step.
+        [B, 2 C + 1 + K + 4, H / step, W / step] float32, channels last in memory: first, second, time, state, flow /
+        step.
 
     Raises:
         ValueError: the sizes do not fit.
     """
     height, width = flow.shape[-2:]
     sizes = {image.shape[-2:] for image in (first, second)}
-    if sizes != {flow.shape[-2:]} or (state.shape[-2] * ratio * step, state.shape[-1] * ratio * step) != (height, width):
-        shown = ", ".join(f"{name}={tuple(values.shape)}" for name, values in (("first", first), ("second", second), ("state", state)))
-        raise ValueError(f"warp_pair: {shown}, must fit flow={tuple(flow.shape)} at step={step}, ratio={ratio}; pad the images first")
+    if sizes != {flow.shape[-2:]} or (state.shape[-2] * ratio * step, state.shape[-1] * ratio * step) != (
+        height,
+        width,
+    ):
+        shown = ", ".join(
+            f"{name}={tuple(values.shape)}" for name, values in (("first", first), ("second", second), ("state", state))
+        )
+        raise ValueError(
+            f"warp_pair: {shown}, must fit flow={tuple(flow.shape)} at step={step}, ratio={ratio}; pad the images first"
+        )
     if _differentiates(first, second, flow, state):
         return reference.warp_pair(first, second, flow, state, times, step, ratio)
     result: Tensor = op.warp_pair(first, second, flow, state, times, step, ratio)
@@ -60,7 +72,8 @@ def blend_pair(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> Ten
 
 
 def add_flow(flow: Tensor | None, change: Tensor, step: int) -> Tensor:
-    """flow + step * (change enlarged by step), both [., 4, ., .] float32; the flow is [B, 4, H, W], or None for zero."""
+    """flow + step * (change enlarged by step), both [., 4, ., .] float32; the flow is [B, 4, H, W], or None
+    for zero."""
     if _differentiates(change, *([] if flow is None else [flow])):
         return reference.add_flow(flow, change, step)
     result: Tensor = op.add_flow(flow, change, step)
@@ -68,11 +81,15 @@ def add_flow(flow: Tensor | None, change: Tensor, step: int) -> Tensor:
 
 
 def warm_up(channels: int, state: int, steps: list[tuple[int, int]], device: torch.device) -> None:
-    """Compile what a network with these channels of images and state needs at each (step, ratio), so that no frame has to wait for it."""
+    """Compile what a network with these channels of images and state needs at each (step, ratio), so that no frame has
+    to wait for it.
+    """
     with torch.no_grad():
         for step, ratio in steps:
             size = step * ratio
-            flow, image = (torch.zeros(1, count, size, size, dtype=torch.float32, device=device) for count in (4, channels))
+            flow, image = (
+                torch.zeros(1, count, size, size, dtype=torch.float32, device=device) for count in (4, channels)
+            )
             warp_pair(image, image, flow, flow[:, :1, :1, :1].expand(-1, state, -1, -1), flow[:, 0, 0, 0], step, ratio)
             blend_pair(image, image, add_flow(flow, add_flow(None, flow, 1), 1), flow[:, :1])
 

@@ -1,7 +1,7 @@
 """The refinement operators on the CPU: one pass each, compiled by LLVM for the channels and steps of the call.
 
-All channels of a pixel are one vector. Rows are split over threads of the call; every number is computed by one of them, so the bits are the same however
-rows are split. Checks no arguments.
+All channels of a pixel are one vector. Rows are split over threads of the call; every number is computed by one of
+them, so the bits are the same however rows are split. Checks no arguments.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ class Image:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given for one image of a batch; `other` is a state, a mask or a change of the flow, and what is not used means nothing.
+    """What the code is given for one image of a batch; `other` is a state, a mask or a change of the flow, and what is
+    not used means nothing.
 
-    `rows` and `columns` are the size of the result, `height` and `width` that of the images; the result's rows `begin` to `end` are computed.
+    `rows` and `columns` are the size of the result, `height` and `width` that of the images; the result's rows `begin`
+    to `end` are computed.
     """
 
     first: Image
@@ -64,7 +66,10 @@ def _compiled_warp(channels: int, kept: int, step: int, ratio: int) -> Function:
         with code.fused():
             for down in places:
                 for across in places:
-                    y, x = (place * step + ((step // 2 - 1) + offset if step > 1 else 0) for place, offset in ((row, down), (column, across)))
+                    y, x = (
+                        place * step + ((step // 2 - 1) + offset if step > 1 else 0)
+                        for place, offset in ((row, down), (column, across))
+                    )
                     flow = given.flow.at(y, x).load(4)
                     found = [*_warped(given, flow, y, x, channels), flow]
                     sums = [one + two for one, two in zip(sums, found, strict=True)] if sums else found
@@ -113,7 +118,9 @@ def _warped(given: Arguments, flow: Float, y: Int, x: Int, lanes: int) -> tuple[
     """Both images where the flow of one pixel points to; positions outside are those of the border."""
     flow = select(~flow.is_nan(), flow, 0.0)
     first, second = (
-        _sampled(image, flow.lane(axis) + x.to_float(), flow.lane(axis + 1) + y.to_float(), given.height, given.width, lanes)
+        _sampled(
+            image, flow.lane(axis) + x.to_float(), flow.lane(axis + 1) + y.to_float(), given.height, given.width, lanes
+        )
         for image, axis in ((given.first, 0), (given.second, 2))
     )
     return first, second
@@ -122,7 +129,9 @@ def _warped(given: Arguments, flow: Float, y: Int, x: Int, lanes: int) -> tuple[
 def _sampled(image: Image, x: Float, y: Float, height: Int, width: Int, lanes: int) -> Float:
     """Bilinear in the four pixels around a position, clamped to the image."""
     (left, right, across), (above, below, down) = _neighbours(x, width), _neighbours(y, height)
-    upper, lower = (_between(image.at(row, left).load(lanes), image.at(row, right).load(lanes), across) for row in (above, below))
+    upper, lower = (
+        _between(image.at(row, left).load(lanes), image.at(row, right).load(lanes), across) for row in (above, below)
+    )
     return _between(upper, lower, down)
 
 
@@ -140,9 +149,13 @@ def _enlarged(given: Arguments, row: Int, column: Int, ratio: int, lanes: int) -
     if ratio == 1:
         return given.other.at(row, column).load(lanes)
     (above, below, down), (left, right, across) = (
-        _neighbours(place.to_float() * (1 / ratio) + (0.5 / ratio - 0.5), length // ratio) for place, length in ((row, given.rows), (column, given.columns))
+        _neighbours(place.to_float() * (1 / ratio) + (0.5 / ratio - 0.5), length // ratio)
+        for place, length in ((row, given.rows), (column, given.columns))
     )
-    upper, lower = (_between(given.other.at(line, left).load(lanes), given.other.at(line, right).load(lanes), across) for line in (above, below))
+    upper, lower = (
+        _between(given.other.at(line, left).load(lanes), given.other.at(line, right).load(lanes), across)
+        for line in (above, below)
+    )
     return _between(upper, lower, down)
 
 
@@ -150,7 +163,9 @@ def _between(one: Float, other: Float, share: Float) -> Float:
     return one + (other - one) * share
 
 
-def warp_pair(first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int) -> Tensor:
+def warp_pair(
+    first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int
+) -> Tensor:
     """See `vsvfi.ops.refinement.warp_pair`."""
     batch, _, height, width = flow.shape
     channels = 2 * first.shape[1] + 1 + state.shape[1] + 4
@@ -195,7 +210,9 @@ def _run(
 
     threads = min(torch.get_num_threads(), 1 + int(batch * rows * columns * weight) // _WORTHWHILE)
     bands = min(rows, threads)
-    tasks = [(index, rows * band // bands, rows * (band + 1) // bands) for index in range(batch) for band in range(bands)]
+    tasks = [
+        (index, rows * band // bands, rows * (band + 1) // bands) for index in range(batch) for band in range(bands)
+    ]
 
     def work(number: int) -> None:
         for given in tasks[number::threads]:

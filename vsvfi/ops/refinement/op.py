@@ -11,7 +11,9 @@ from vsvfi.ops.dispatch import Kernel, Operator, register
 from vsvfi.ops.refinement import reference
 
 
-def _warp_pair(first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int) -> Tensor:
+def _warp_pair(
+    first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int
+) -> Tensor:
     from vsvfi.ops.refinement import cpu  # compiles with llvmlite, which may be missing
 
     return cpu.warp_pair(first, second, flow, state, times, step, ratio)
@@ -51,7 +53,12 @@ def _warp_samples() -> Iterator[tuple[Tensor | int, ...]]:
 
 def _blend_samples() -> Iterator[tuple[Tensor, ...]]:
     for channels in (3, 7):
-        yield _normal(2, channels, 9, 13), _normal(1, channels, 9, 13), _flow(9, 13, torch.nan, torch.inf, -torch.inf), _normal(2, 1, 9, 13).sigmoid()
+        yield (
+            _normal(2, channels, 9, 13),
+            _normal(1, channels, 9, 13),
+            _flow(9, 13, torch.nan, torch.inf, -torch.inf),
+            _normal(2, 1, 9, 13).sigmoid(),
+        )
 
 
 def _add_samples() -> Iterator[tuple[Tensor | int | None, ...]]:
@@ -61,9 +68,18 @@ def _add_samples() -> Iterator[tuple[Tensor | int | None, ...]]:
         yield _normal(2, 4, 3 * step, 5 * step), change, step
 
 
-WARP_PAIR = Operator("warp_pair", reference=reference.warp_pair, kernels=[Kernel("llvmlite", _warp_pair)], sample_inputs=_warp_samples)
-BLEND_PAIR = Operator("blend_pair", reference=reference.blend_pair, kernels=[Kernel("llvmlite", _blend_pair)], sample_inputs=_blend_samples)
-ADD_FLOW = Operator("add_flow", reference=reference.add_flow, kernels=[Kernel("llvmlite", _add_flow)], sample_inputs=_add_samples)
+WARP_PAIR = Operator(
+    "warp_pair", reference=reference.warp_pair, kernels=[Kernel("llvmlite", _warp_pair)], sample_inputs=_warp_samples
+)
+BLEND_PAIR = Operator(
+    "blend_pair",
+    reference=reference.blend_pair,
+    kernels=[Kernel("llvmlite", _blend_pair)],
+    sample_inputs=_blend_samples,
+)
+ADD_FLOW = Operator(
+    "add_flow", reference=reference.add_flow, kernels=[Kernel("llvmlite", _add_flow)], sample_inputs=_add_samples
+)
 
 
 def _made(like: Tensor, channels: int, height: int, width: int) -> Tensor:
@@ -71,7 +87,9 @@ def _made(like: Tensor, channels: int, height: int, width: int) -> Tensor:
     return made.permute(0, 3, 1, 2)
 
 
-def _fake_warp(first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int) -> Tensor:
+def _fake_warp(
+    first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int
+) -> Tensor:
     channels = first.shape[1] + second.shape[1] + 1 + state.shape[1] + 4
     return _made(flow, channels, flow.shape[2] // step, flow.shape[3] // step)
 

@@ -11,7 +11,9 @@ from torch.nn import functional
 from vsvfi.ops.warp import backward_warp, backward_warp_at, resize_bilinear
 
 
-def warp_pair(first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int) -> Tensor:
+def warp_pair(
+    first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int
+) -> Tensor:
     """The input of a block; see `vsvfi.ops.refinement.warp_pair`."""
     warped = warped_and_reduced(first, second, flow, Fraction(step))
     state = resize_bilinear(state, Fraction(ratio)).float()

@@ -1,6 +1,7 @@
 """Selective scan (S6, the recurrence of Mamba): a linear recurrence whose coefficients depend on the input.
 
-Checks the arguments and calls the torch operator `vsvfi::scan` (`op`). The definition is `reference`. All kernels keep the state in float32.
+Checks the arguments and calls the torch operator `vsvfi::scan` (`op`). The definition is `reference`. All kernels keep
+the state in float32.
 """
 
 from __future__ import annotations
@@ -68,10 +69,14 @@ def scan(
     return by_group(op.scan, u, delta, A, B, C, D, delta_bias, softplus)
 
 
-def scan_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths) -> Tensor:
-    """The sum of K scans along different orders of the same tokens, read and written by index: nothing is flipped, transposed or copied.
+def scan_paths(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths
+) -> Tensor:
+    """The sum of K scans along different orders of the same tokens, read and written by index: nothing is flipped,
+    transposed or copied.
 
-    Each path has its own coefficients; steps always go through softplus. Result of position l of path k is added to token `paths.writes[k, l]`.
+    Each path has its own coefficients; steps always go through softplus. Result of position l of path k is added to
+    token `paths.writes[k, l]`.
 
     Args:
         u: [batch, L, channels] tokens, any floating type.
@@ -113,24 +118,41 @@ def _wants_gradients(tensors: Sequence[Tensor]) -> bool:
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
-def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None) -> None:
+def _check(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None
+) -> None:
     """Shapes of `scan`."""
     if u.dim() != 3 or delta.shape != u.shape:
-        raise ValueError(f"scan: delta={tuple(delta.shape)}, must be like u={tuple(u.shape)}, which must be [batch, channels, L]")
+        raise ValueError(
+            f"scan: delta={tuple(delta.shape)}, must be like u={tuple(u.shape)}, which must be [batch, channels, L]"
+        )
     batch, channels, length = u.shape
     if A.dim() != 2 or A.shape[0] != channels:
         raise ValueError(f"scan: A={tuple(A.shape)}, must be [{channels}, N]")
-    if B.dim() != 4 or B.shape[1] == 0 or channels % B.shape[1] or (B.shape[0], *B.shape[2:]) != (batch, A.shape[1], length) or C.shape != B.shape:
-        raise ValueError(f"scan: B={tuple(B.shape)}, C={tuple(C.shape)}, must both be [{batch}, a divisor of {channels}, {A.shape[1]}, {length}]")
+    if (
+        B.dim() != 4
+        or B.shape[1] == 0
+        or channels % B.shape[1]
+        or (B.shape[0], *B.shape[2:]) != (batch, A.shape[1], length)
+        or C.shape != B.shape
+    ):
+        raise ValueError(
+            f"scan: B={tuple(B.shape)}, C={tuple(C.shape)}, must both be [{batch}, a divisor of {channels}, "
+            f"{A.shape[1]}, {length}]"
+        )
     for name, tensor in (("D", D), ("delta_bias", delta_bias)):
         if tensor is not None and tensor.shape != (channels,):
             raise ValueError(f"scan: {name}={tuple(tensor.shape)}, must be [{channels}]")
 
 
-def _check_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths) -> None:
+def _check_paths(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths
+) -> None:
     """Shapes of `scan_paths`."""
     if u.dim() != 3 or A.dim() != 3:
-        raise ValueError(f"scan_paths: u={tuple(u.shape)}, A={tuple(A.shape)}, must be [batch, L, channels] and [K, channels, N]")
+        raise ValueError(
+            f"scan_paths: u={tuple(u.shape)}, A={tuple(A.shape)}, must be [batch, L, channels] and [K, channels, N]"
+        )
     (batch, length, channels), (count, _, states) = u.shape, A.shape
     wanted = {
         "delta": (delta, (batch, count, length, channels)),
@@ -144,9 +166,14 @@ def _check_paths(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: T
     }
     for name, (tensor, shape) in wanted.items():
         if tensor.shape != shape:
-            raise ValueError(f"scan_paths: {name}={tuple(tensor.shape)}, must be {list(shape)} to fit u={tuple(u.shape)} and A={tuple(A.shape)}")
+            raise ValueError(
+                f"scan_paths: {name}={tuple(tensor.shape)}, must be {list(shape)} to fit u={tuple(u.shape)} and "
+                f"A={tuple(A.shape)}"
+            )
     for name, order in zip(("paths.reads", "paths.writes"), paths, strict=True):
         if order.device.type == "cpu" and order.numel():  # a GPU would have to be waited for
             low, high = (int(bound) for bound in order.aminmax())
             if low < 0 or high >= length:
-                raise ValueError(f"scan_paths: {name} holds {low if low < 0 else high}, must hold tokens from 0 to {length - 1}")
+                raise ValueError(
+                    f"scan_paths: {name} holds {low if low < 0 else high}, must hold tokens from 0 to {length - 1}"
+                )

@@ -1,6 +1,8 @@
-"""Selective scan on the CPU: the recurrence for a block of channels, compiled by LLVM, and its way over all blocks and paths on all cores.
+"""Selective scan on the CPU: the recurrence for a block of channels, compiled by LLVM, and its way over all blocks and
+paths on all cores.
 
-LLVM turns the vectors into whatever the CPU has (AVX-512, AVX2, SSE, NEON). The code runs without the GIL on threads of its own call.
+LLVM turns the vectors into whatever the CPU has (AVX-512, AVX2, SSE, NEON). The code runs without the GIL on threads of
+its own call.
 """
 
 from __future__ import annotations
@@ -40,23 +42,28 @@ _ROUND = 1.5 * 2**23
 """Added to a float32 of moderate size, it leaves the nearest whole number in the low bits."""
 
 
-def _polynomial(function: Callable[[NDArray[np.float64]], NDArray[np.float64]], degree: int, low: float, high: float) -> list[float]:
+def _polynomial(
+    function: Callable[[NDArray[np.float64]], NDArray[np.float64]], degree: int, low: float, high: float
+) -> list[float]:
     """Coefficients for `function` on [low, high], highest power first."""
     fitted = np.polynomial.Chebyshev.interpolate(function, degree, domain=[low, high])
     return [float(coefficient) for coefficient in fitted.convert(kind=np.polynomial.Polynomial).coef[::-1]]
 
 
-# 2^f = 1 + f * _EXP2(f) for |f| <= 1/2, exactly 1 at 0; log(1 + z) = z * _LOG1P(z) for 0 <= z <= 1. Both are off by less than 1e-8.
+# 2^f = 1 + f * _EXP2(f) for |f| <= 1/2, exactly 1 at 0; log(1 + z) = z * _LOG1P(z) for 0 <= z <= 1. Both are off by
+# less than 1e-8.
 _EXP2 = _polynomial(lambda f: np.expm1(f * np.log(2.0)) / f, 5, -0.5, 0.5)
 _LOG1P = _polynomial(lambda z: np.log1p(z) / z, 9, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given for one path and one block of channels. `stride` is that of tokens; everything else lies side by side.
+    """What the code is given for one path and one block of channels. `stride` is that of tokens; everything else lies
+    side by side.
 
-    Tokens and steps [length, WIDTH of a token's channels]; rates [states, WIDTH], by log2(e) larger; B and C [length, states]; D and the bias [WIDTH]; the
-    orders [length]; memory for the states [states, WIDTH]; the result, like the tokens, which is added to.
+    Tokens and steps [length, WIDTH of a token's channels]; rates [states, WIDTH], by log2(e) larger; B and C [length,
+    states]; D and the bias [WIDTH]; the orders [length]; memory for the states [states, WIDTH]; the result, like the
+    tokens, which is added to.
     """
 
     u: F32Pointer
@@ -99,9 +106,13 @@ def compiled(softplus: bool) -> Function:
         steps = [delta.at(lane).load(LANES) + given.bias.at(lane).load(LANES) for lane in lanes]
         steps = [_softplus(step) for step in steps] if softplus else steps
         gains = [step * value for step, value in zip(steps, values, strict=True)]
-        totals = [code.variable(given.skip.at(lane).load(LANES) * value) for lane, value in zip(lanes, values, strict=True)]
+        totals = [
+            code.variable(given.skip.at(lane).load(LANES) * value) for lane, value in zip(lanes, values, strict=True)
+        ]
         with code.loop(given.states) as n:
-            entering, leaving = (shared[source * given.states + n].broadcast(LANES) for shared in (given.entering, given.leaving))
+            entering, leaving = (
+                shared[source * given.states + n].broadcast(LANES) for shared in (given.entering, given.leaving)
+            )
             for lane, step, gain, total in zip(lanes, steps, gains, totals, strict=True):
                 rates, state = given.rates.at(n * WIDTH + lane), given.state.at(n * WIDTH + lane)
                 h = _exp2(step * rates.load(LANES)) * state.load(LANES) + gain * entering
@@ -113,7 +124,9 @@ def compiled(softplus: bool) -> Function:
 
 
 def _announce(given: Arguments, position: Int) -> None:
-    """Bring this block's part of a later token into the cache: tokens of a column lie too far apart for the CPU to guess."""
+    """Bring this block's part of a later token into the cache: tokens of a column lie too far apart for the CPU to
+    guess.
+    """
     later = position + AHEAD
     later = select(later.inside(given.length), later, position)
     for tokens, order in ((given.u, given.reads), (given.delta, given.reads), (given.y, given.writes)):
@@ -150,7 +163,9 @@ def _horner(coefficients: Sequence[float], x: Float) -> Float:
 
 
 def _scaled(number: Float, rounded: Float) -> Float:
-    """The number times 2^k, where `rounded` is k + _ROUND: k is added to the exponent. Both must stay in the normal range."""
+    """The number times 2^k, where `rounded` is k + _ROUND: k is added to the exponent. Both must stay in the normal
+    range.
+    """
     return (number.bits() + (rounded.bits() << 23)).as_float()
 
 
@@ -187,7 +202,9 @@ def run(
     orders = [order.to(torch.int32).contiguous() for order in (reads, writes)]
     blocks = stride // WIDTH
     together = paths if blocks * batch >= 2 * threads else 1  # paths that one task scans, adding to one result
-    parts = [torch.zeros(batch, length, stride, dtype=torch.float32, device=u.device) for _ in range(0, paths, together)]
+    parts = [
+        torch.zeros(batch, length, stride, dtype=torch.float32, device=u.device) for _ in range(0, paths, together)
+    ]
 
     def memory(name: str, tensor: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Memory:
         return Memory(f"scan: {name}", tensor, dtype, shape)
@@ -195,7 +212,9 @@ def run(
     of_values = memory("u", values, batch, length, stride)
     of_steps = memory("delta", steps, batch, paths, length, stride)
     of_rates = memory("A", rates, paths, blocks, states, WIDTH)
-    of_shared = [memory(name, tensor, batch, paths, length, states) for name, tensor in (("B", entering), ("C", leaving))]
+    of_shared = [
+        memory(name, tensor, batch, paths, length, states) for name, tensor in (("B", entering), ("C", leaving))
+    ]
     of_channels = [memory(name, tensor, paths, blocks, WIDTH) for name, tensor in (("D", skip), ("delta_bias", bias))]
     of_orders = [memory("paths", order, paths, length, dtype=torch.int32) for order in orders]
     of_parts = [memory("y", part, batch, length, stride) for part in parts]

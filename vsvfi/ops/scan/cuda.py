@@ -16,7 +16,9 @@ STATES, CHANNELS, TILE = 16, 128, 32
 """As in the kernel: states of a channel, channels of a block, tokens of a tile."""
 
 _THREADS = 1 << 17
-"""Threads to aim at: a little more than the largest GPUs run at once. The same everywhere, so that a GPU's size does not change the bits."""
+"""Threads to aim at: a little more than the largest GPUs run at once. The same everywhere, so that a GPU's size does
+not change the bits.
+"""
 
 _SHORTEST = 64
 """Positions of a chunk at least: its first pass and its carried state must stay cheap beside its work."""

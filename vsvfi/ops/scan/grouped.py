@@ -33,6 +33,17 @@ def by_group(
         part = slice(group * width, (group + 1) * width)
         values, steps = (tensor[:, part].transpose(1, 2) for tensor in (u, delta))
         entering, leaving = (tensor[:, group].transpose(1, 2)[:, None] for tensor in (B, C))
-        y = scan_paths(values, steps[:, None], A[None, part], entering, leaving, skip[None, part], bias[None, part], softplus, order, order)
+        y = scan_paths(
+            values,
+            steps[:, None],
+            A[None, part],
+            entering,
+            leaving,
+            skip[None, part],
+            bias[None, part],
+            softplus,
+            order,
+            order,
+        )
         parts.append(y.transpose(1, 2))
     return torch.cat(parts, 1)

@@ -21,7 +21,9 @@ def run(
     reads: Tensor,
     writes: Tensor,
 ) -> Tensor:
-    """See `vsvfi.ops.scan.scan_paths`; the kernel knows no order but the one in memory, so the tokens are copied into each."""
+    """See `vsvfi.ops.scan.scan_paths`; the kernel knows no order but the one in memory, so the tokens are copied into
+    each.
+    """
     return reference.scan_paths(u, delta, A, B, C, D, delta_bias, softplus, reads, writes, scan)
 
 
@@ -40,5 +42,7 @@ def scan(
     inputs = [tensor.to(u.dtype).contiguous() for tensor in (u, delta)]
     shared = [tensor.to(u.dtype).contiguous() for tensor in (B, C)]
     skip, bias = (None if tensor is None else tensor.float().contiguous() for tensor in (D, delta_bias))
-    y: Tensor = published(*inputs, A.float().contiguous(), *shared, skip, z=None, delta_bias=bias, delta_softplus=softplus)
+    y: Tensor = published(
+        *inputs, A.float().contiguous(), *shared, skip, z=None, delta_bias=bias, delta_softplus=softplus
+    )
     return y

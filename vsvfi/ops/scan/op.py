@@ -103,7 +103,10 @@ def sample_inputs() -> Iterator[tuple[Tensor | bool, ...]]:
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
 
-    orders = [torch.stack([torch.randperm(70, generator=generator, dtype=torch.int32, device="cpu") for _ in range(2)]) for _ in range(2)]
+    orders = [
+        torch.stack([torch.randperm(70, generator=generator, dtype=torch.int32, device="cpu") for _ in range(2)])
+        for _ in range(2)
+    ]
     skip, bias = uniform(2, 2, 64)
     yield (
         normal(1, 70, 64),

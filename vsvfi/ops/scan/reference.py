@@ -1,4 +1,5 @@
-"""The definition of the selective scan in plain torch: the recurrence as it is written, differentiable, in float32 (float64 for float64 inputs).
+"""The definition of the selective scan in plain torch: the recurrence as it is written, differentiable, in float32
+(float64 for float64 inputs).
 
 Works through blocks of positions, so that no tensor is ever positions x channels x states large. Chooses no backend.
 """
@@ -14,7 +15,9 @@ from torch.nn import functional
 type Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None, bool], Tensor]
 
 _BLOCK = 64
-"""Positions whose decays are held at a time: small enough for a core's cache, large enough that Python's share is small."""
+"""Positions whose decays are held at a time: small enough for a core's cache, large enough that Python's share is
+small.
+"""
 
 
 def scan(
@@ -40,8 +43,12 @@ def scan(
     found = []
     for start in range(0, u.shape[2], _BLOCK):
         block = slice(start, start + _BLOCK)
-        step, value = (tensor[:, :, block].permute(2, 0, 1)[..., None] for tensor in (steps, values))  # [l, B, channels, 1]
-        entering, leaving = (tensor[..., block].permute(3, 0, 1, 2).to(work).repeat_interleave(width, 2) for tensor in (B, C))  # [l, B, channels, N]
+        step, value = (
+            tensor[:, :, block].permute(2, 0, 1)[..., None] for tensor in (steps, values)
+        )  # [l, B, channels, 1]
+        entering, leaving = (
+            tensor[..., block].permute(3, 0, 1, 2).to(work).repeat_interleave(width, 2) for tensor in (B, C)
+        )  # [l, B, channels, N]
         decays, gains = torch.exp(step * rates), step * value * entering
         states = []
         for decay, gain in zip(decays.unbind(), gains.unbind(), strict=True):
@@ -67,14 +74,18 @@ def scan_paths(
     writes: Tensor,
     along: Scan = scan,
 ) -> Tensor:
-    """The sum of scans along several orders of the same tokens, from `along` and copies; see `vsvfi.ops.scan.scan_paths` for shapes."""
+    """The sum of scans along several orders of the same tokens, from `along` and copies; see
+    `vsvfi.ops.scan.scan_paths` for shapes.
+    """
     (batch, _, width), (paths, length) = u.shape, reads.shape
     order, places = reads.long()[:, :, None].expand(batch, -1, -1, -1), writes.long()
     flat = (batch, paths * width, length)
     values = u[:, reads.long()].transpose(2, 3).reshape(flat)
     steps = delta.gather(2, order.expand(-1, -1, -1, width)).transpose(2, 3).reshape(flat)
     entering, leaving = (tensor.gather(2, order.expand(-1, -1, -1, A.shape[2])).transpose(2, 3) for tensor in (B, C))
-    y = along(values, steps, A.flatten(0, 1), entering, leaving, D.flatten(), delta_bias.flatten(), softplus).reshape(batch, paths, width, length)
+    y = along(values, steps, A.flatten(0, 1), entering, leaving, D.flatten(), delta_bias.flatten(), softplus).reshape(
+        batch, paths, width, length
+    )
     total = u.new_zeros(u.shape, dtype=torch.promote_types(u.dtype, torch.float32))
     for path in range(paths):
         total = total.index_add(1, places[path], y[:, path].transpose(1, 2).to(total.dtype))

@@ -1,4 +1,5 @@
-"""Deformable separable convolution: every output pixel is a sum of 5 x 5 samples of a picture, each taken where offsets of its own point to.
+"""Deformable separable convolution: every output pixel is a sum of 5 x 5 samples of a picture, each taken where offsets
+of its own point to.
 
 Checks the arguments and calls the torch operator `vsvfi::sepconv` (`op`). The definition is `reference`.
 """
@@ -24,12 +25,15 @@ def sepconv(
     *,
     origin: tuple[int, int] = (0, 0),
 ) -> Tensor:
-    """D(y, x) = sum over i, j in 0..4 of v_i u_j m_k S(alpha_k + y + i - 1, beta_k + x + j - 1) with k = 5 i + j, all maps taken at (y, x).
+    """D(y, x) = sum over i, j in 0..4 of v_i u_j m_k S(alpha_k + y + i - 1, beta_k + x + j - 1) with k = 5 i + j, all
+    maps taken at (y, x).
 
-    S samples the picture bilinearly, in coordinates of the picture continued by two copies of its edge on every side: (2, 2) is its upper left pixel, so the
-    lattice of taps is centred one pixel up and left of (y, x). Outside the continued picture (a coordinate below 0, or at its last row or column and beyond)
-    both neighbours are the border sample and each counts in full: the border counts twice, at corners four times (LDMVFI's kernel does so).
-    A coordinate that is not a number makes its pixel not a number. Coordinates, products and sums are float32 under any type.
+    S samples the picture bilinearly, in coordinates of the picture continued by two copies of its edge on every side:
+    (2, 2) is its upper left pixel, so the lattice of taps is centred one pixel up and left of (y, x). Outside the
+    continued picture (a coordinate below 0, or at its last row or column and beyond) both neighbours are the border
+    sample and each counts in full: the border counts twice, at corners four times (LDMVFI's kernel does so). A
+    coordinate that is not a number makes its pixel not a number. Coordinates, products and sums are float32 under any
+    type.
 
     Args:
         image: [B, C, H, W], or [1, C, H, W] shared by the whole batch; 1 to 4 channels, used in float32.
@@ -55,7 +59,9 @@ def sepconv(
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
-    """Load and compile what the operator needs on this device for maps of this type, so that no frame has to wait for it."""
+    """Load and compile what the operator needs on this device for maps of this type, so that no frame has to wait for
+    it.
+    """
     few, many = (torch.zeros(1, count, 1, 1, device=device, dtype=dtype) for count in (TAPS, TAPS * TAPS))
     with torch.no_grad():
         sepconv(torch.zeros(1, 3, 1, 1, device=device, dtype=torch.float32), few, few, many, many, many)
@@ -73,4 +79,6 @@ def _check(image: Tensor, maps: dict[str, Tensor]) -> None:
     for name, values in maps.items():
         expected = (batch, TAPS if name in ("vertical", "horizontal") else TAPS * TAPS, height, width)
         if values.shape != expected:
-            raise ValueError(f"sepconv: {name}={tuple(values.shape)}, must be {expected} beside alpha={tuple(maps['alpha'].shape)}")
+            raise ValueError(
+                f"sepconv: {name}={tuple(values.shape)}, must be {expected} beside alpha={tuple(maps['alpha'].shape)}"
+            )

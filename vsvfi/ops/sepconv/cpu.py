@@ -1,7 +1,8 @@
-"""Deformable separable convolution on the CPU: the loops, compiled by LLVM, and their way over bands of rows on all cores.
+"""Deformable separable convolution on the CPU: the loops, compiled by LLVM, and their way over bands of rows on all
+cores.
 
-All channels of a sample are one vector of four numbers. Products and sums are rounded one by one, in the order of the taps: the bits are the same however
-rows are split. The code runs without the GIL on threads of its own call.
+All channels of a sample are one vector of four numbers. Products and sums are rounded one by one, in the order of the
+taps: the bits are the same however rows are split. The code runs without the GIL on threads of its own call.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ class Map:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given: the image continued by its border [height, width, LANES], the dense result [rows, columns, C], where the result lies in
-    the image, the rows to compute, and the maps of one image."""
+    """What the code is given: the image continued by its border [height, width, LANES], the dense result [rows,
+    columns, C], where the result lies in the image, the rows to compute, and the maps of one image.
+    """
 
     image: F32Pointer
     height: Int
@@ -79,7 +81,8 @@ def compiled(channels: int) -> Function:
         with code.loop(given.columns) as column:
             x = (given.left + column).to_float()
             vertical, horizontal, alpha, beta, mask = (
-                known.of(row, column) for known in (given.vertical, given.horizontal, given.alpha, given.beta, given.mask)
+                known.of(row, column)
+                for known in (given.vertical, given.horizontal, given.alpha, given.beta, given.mask)
             )
             total = code.variable(code.number(0.0, LANES))
             with code.loop(TAPS) as i:
@@ -87,8 +90,12 @@ def compiled(channels: int) -> Function:
                 for j in range(TAPS):
                     k = i * TAPS + j
                     weight = down * horizontal[given.horizontal.channel * j] * mask[k * given.mask.channel]
-                    above, below, upper, lower = _neighbours(_place(alpha[k * given.alpha.channel], y, i.to_float()), last_row)
-                    before, behind, near, far = _neighbours(_place(beta[k * given.beta.channel], x, code.number(j)), last_column)
+                    above, below, upper, lower = _neighbours(
+                        _place(alpha[k * given.alpha.channel], y, i.to_float()), last_row
+                    )
+                    before, behind, near, far = _neighbours(
+                        _place(beta[k * given.beta.channel], x, code.number(j)), last_column
+                    )
                     line_above = _pixel(given, above, before) * near + _pixel(given, above, behind) * far
                     line_below = _pixel(given, below, before) * near + _pixel(given, below, behind) * far
                     total += (line_above * upper + line_below * lower) * weight
@@ -104,7 +111,9 @@ def _place(offset: Float, pixel: Float, tap: Float) -> Float:
 
 
 def _neighbours(place: Float, last: Float) -> tuple[Int, Int, Float, Float]:
-    """The samples around a place and what each counts. Outside, both are the border, which counts twice. NaN gets an index, and NaN as weights."""
+    """The samples around a place and what each counts. Outside, both are the border, which counts twice. NaN gets an
+    index, and NaN as weights.
+    """
     outside = (place < 0.0) | (place >= last)
     inside = select(~(place < 0.0), select(place > last, last, place), 0.0)
     first = select(~inside.is_nan(), inside, 0.0).truncated()
@@ -117,10 +126,13 @@ def _pixel(given: Arguments, row: Int, column: Int) -> Float:
     return given.image.at((row * given.width + column) * LANES).load(LANES)
 
 
-def run(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int) -> Tensor:
+def run(
+    image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int
+) -> Tensor:
     """D; see `vsvfi.ops.sepconv.reference.sepconv`, which has the same arguments. None may be empty.
 
-    The result is dense and channels last in memory. Maps in float32 are read where they are, whatever their strides; others are copied first.
+    The result is dense and channels last in memory. Maps in float32 are read where they are, whatever their strides;
+    others are copied first.
     """
     maps = [values.detach().float() for values in (vertical, horizontal, alpha, beta, mask)]
     batch, _, height, width = alpha.shape
@@ -130,7 +142,10 @@ def run(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta
     images = functional.pad(continued.permute(0, 2, 3, 1), (0, LANES - channels)).contiguous()
     result = torch.empty(batch, height, width, channels, dtype=torch.float32, device=alpha.device)
     taps = (TAPS, TAPS, TAPS * TAPS, TAPS * TAPS, TAPS * TAPS)
-    given = [Memory("sepconv: maps", values, torch.float32, (batch, count, height, width), dense=0) for values, count in zip(maps, taps, strict=True)]
+    given = [
+        Memory("sepconv: maps", values, torch.float32, (batch, count, height, width), dense=0)
+        for values, count in zip(maps, taps, strict=True)
+    ]
     padded = (len(images), image.shape[2] + 2 * BORDER, image.shape[3] + 2 * BORDER, LANES)
     pixels = Memory("sepconv: image", images, torch.float32, padded)
     made = Memory("sepconv: result", result, torch.float32, (batch, height, width, channels))
@@ -150,7 +165,9 @@ def run(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta
 
     threads = min(torch.get_num_threads(), 1 + batch * height * width // _WORTHWHILE)
     bands = min(height, threads)
-    tasks = [(index, height * band // bands, height * (band + 1) // bands) for index in range(batch) for band in range(bands)]
+    tasks = [
+        (index, height * band // bands, height * (band + 1) // bands) for index in range(batch) for band in range(bands)
+    ]
 
     def work(first: int) -> None:
         for part in tasks[first::threads]:

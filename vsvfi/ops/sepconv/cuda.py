@@ -28,14 +28,17 @@ def run(
 ) -> Tensor:
     """D, channels last in memory; see `vsvfi.ops.sepconv.reference.sepconv`.
 
-    Any strides are read where they are. Maps of one type are read as they are, of several types or of one that kernels do not know in float32.
+    Any strides are read where they are. Maps of one type are read as they are, of several types or of one that kernels
+    do not know in float32.
     """
     image = image.float()
     maps = [vertical, horizontal, alpha, beta, mask]
     if len({values.dtype for values in maps}) > 1 or alpha.dtype not in TYPES:
         maps = [values.float() for values in maps]
     batch, _, height, width = alpha.shape
-    result = torch.empty(batch, height, width, image.shape[1], dtype=torch.float32, device=image.device).permute(0, 3, 1, 2)
+    result = torch.empty(batch, height, width, image.shape[1], dtype=torch.float32, device=image.device).permute(
+        0, 3, 1, 2
+    )
     arguments: list[Argument] = []
     for tensor in (image, *maps):
         arguments += (tensor, *_strides(tensor))

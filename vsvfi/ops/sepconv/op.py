@@ -13,7 +13,9 @@ from vsvfi.ops.dispatch import Kernel, Operator, register
 from vsvfi.ops.sepconv import cuda, reference
 
 
-def _llvmlite(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int) -> Tensor:
+def _llvmlite(
+    image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int
+) -> Tensor:
     from vsvfi.ops.sepconv import cpu  # compiles with llvmlite, which may be missing
 
     return cpu.run(image, vertical, horizontal, alpha, beta, mask, top, left)
@@ -33,7 +35,9 @@ def _cuda(
     return cuda.run(launchers.launcher(backend), image, vertical, horizontal, alpha, beta, mask, top, left)
 
 
-def _reference(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int) -> Tensor:
+def _reference(
+    image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int
+) -> Tensor:
     found = reference.sepconv(image, vertical, horizontal, alpha, beta, mask, top, left)
     return found.contiguous(memory_format=torch.channels_last)
 
@@ -63,9 +67,13 @@ SEPCONV = Operator(
 )
 
 
-def _fake(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int) -> Tensor:
+def _fake(
+    image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int
+) -> Tensor:
     batch, _, height, width = alpha.shape
-    return torch.empty(batch, height, width, image.shape[1], dtype=torch.float32, device=image.device).permute(0, 3, 1, 2)
+    return torch.empty(batch, height, width, image.shape[1], dtype=torch.float32, device=image.device).permute(
+        0, 3, 1, 2
+    )
 
 
 sepconv = register(SEPCONV, _fake)

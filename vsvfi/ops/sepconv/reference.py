@@ -1,6 +1,8 @@
-"""The definition of the deformable separable convolution in plain torch: runs anywhere, and differentiable in everything but the places of the taps' floors.
+"""The definition of the deformable separable convolution in plain torch: runs anywhere, and differentiable in
+everything but the places of the taps' floors.
 
-One tap after the other: what is held at a time is a few times the result, never all taps side by side. Chooses no backend.
+One tap after the other: what is held at a time is a few times the result, never all taps side by side. Chooses no
+backend.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ BORDER = 2
 """Pixels by which the picture is continued on every side, each a copy of the edge."""
 
 
-def sepconv(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int) -> Tensor:
+def sepconv(
+    image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int
+) -> Tensor:
     """D for checked arguments; see `vsvfi.ops.sepconv.sepconv`."""
     taps = vertical.shape[1]
     height, width = image.shape[2:]
@@ -23,7 +27,9 @@ def sepconv(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, 
     for i in range(taps):
         for j in range(taps):
             k = taps * i + j
-            above, below, upper, lower = _neighbours(alpha[:, k].float() + y + i - 2 + 1, height)  # summed as the published kernel sums
+            above, below, upper, lower = _neighbours(
+                alpha[:, k].float() + y + i - 2 + 1, height
+            )  # summed as the published kernel sums
             before, behind, nearer, farther = _neighbours(beta[:, k].float() + x + j - 2 + 1, width)
             weight = vertical[:, i].float() * horizontal[:, j].float() * mask[:, k].float()
             for row, share in ((above, upper), (below, lower)):
@@ -33,9 +39,11 @@ def sepconv(image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, 
 
 
 def _neighbours(place: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The two samples around a place on an axis of `length` pixels that is continued by BORDER at both ends, and what each counts.
+    """The two samples around a place on an axis of `length` pixels that is continued by BORDER at both ends, and what
+    each counts.
 
-    Outside (place < 0, or at the last sample and beyond) both are the border sample, and each counts in full: the border counts twice.
+    Outside (place < 0, or at the last sample and beyond) both are the border sample, and each counts in full: the
+    border counts twice.
     """
     last = length + 2 * BORDER - 1
     floor = place.floor()

@@ -17,9 +17,13 @@ type Kind = Literal["average", "linear", "softmax"]
 
 
 @overload
-def splat(values: Tensor, displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None) -> Tensor: ...
+def splat(
+    values: Tensor, displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None
+) -> Tensor: ...
 @overload
-def splat(values: Sequence[Tensor], displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None) -> list[Tensor]: ...
+def splat(
+    values: Sequence[Tensor], displacement: Tensor, *, kind: Kind = "average", importance: Tensor | None = None
+) -> list[Tensor]: ...
 def splat(
     values: Tensor | Sequence[Tensor],
     displacement: Tensor,
@@ -27,18 +31,21 @@ def splat(
     kind: Kind = "average",
     importance: Tensor | None = None,
 ) -> Tensor | list[Tensor]:
-    """Forward warp: A / D, with A = sum of b * w * value and D = sum of b * w over all source pixels that reach a target.
+    """Forward warp: A / D, with A = sum of b * w * value and D = sum of b * w over all source pixels that reach a
+    target.
 
-    The source pixel at (x, y) reaches the four neighbours of (x + displacement_x, y + displacement_y) with bilinear weights b; neighbours outside the
-    frame are dropped one by one. w is 1 ("average"), the importance ("linear"), or exp(importance) ("softmax"). Where D is exactly 0 the result is 0;
-    there is no epsilon: however small D is, the division restores the full value.
-    Source pixels with a displacement or an importance that is not finite are left out. Coordinates and both sums are float32 under any type.
+    The source pixel at (x, y) reaches the four neighbours of (x + displacement_x, y + displacement_y) with bilinear
+    weights b; neighbours outside the frame are dropped one by one. w is 1 ("average"), the importance ("linear"), or
+    exp(importance) ("softmax"). Where D is exactly 0 the result is 0; there is no epsilon: however small D is, the
+    division restores the full value. Source pixels with a displacement or an importance that is not finite are left
+    out. Coordinates and both sums are float32 under any type.
 
     Args:
-        values: [B, C, H, W], or [1, C, H, W] shared by the whole batch; several that share the displacement are splatted in one pass. Any floating type.
-        displacement: [B, 2, H, W] in pixels, x then y.
+        values: [B, C, H, W], or [1, C, H, W] shared by the whole batch; several that share the displacement are
+        splatted in one pass. Any floating type. displacement: [B, 2, H, W] in pixels, x then y.
         kind: what the importance means; see above.
-        importance: [B, 1, H, W] or [1, 1, H, W]; for "linear" and "softmax" alone. For "softmax" the largest of a picture counts as 0, so a source more than
+        importance: [B, 1, H, W] or [1, 1, H, W]; for "linear" and "softmax" alone. For "softmax" the largest of a
+        picture counts as 0, so a source more than
             103 below it has no weight left.
 
     Returns:
@@ -50,7 +57,9 @@ def splat(
     parts = [values] if isinstance(values, Tensor) else list(values)
     _check(parts, displacement, kind, importance)
     weight = reference.weights(kind, importance)
-    if torch.is_grad_enabled() and any(tensor.requires_grad and tensor.dtype == torch.float64 for tensor in (displacement, *parts)):
+    if torch.is_grad_enabled() and any(
+        tensor.requires_grad and tensor.dtype == torch.float64 for tensor in (displacement, *parts)
+    ):
         *results, _ = reference.splat_sums(parts, displacement, weight)  # whose derivatives are as exact as its inputs
     else:
         *results, _ = op.splat(parts, displacement, weight)
@@ -83,7 +92,8 @@ def _check(values: Sequence[Tensor], displacement: Tensor, kind: str, importance
         raise ValueError(f"splat: kind={kind!r}, must be 'average', 'linear' or 'softmax'")
     if (importance is None) != (kind == "average"):
         raise ValueError(
-            f"splat: importance={'None' if importance is None else tuple(importance.shape)}, kind={kind!r} takes {'none' if importance is not None else 'one'}"
+            f"splat: importance={'None' if importance is None else tuple(importance.shape)}, kind={kind!r} takes "
+            f"{'none' if importance is not None else 'one'}"
         )
     if displacement.dim() != 4 or displacement.shape[1] != 2:
         raise ValueError(f"splat: displacement={tuple(displacement.shape)}, must be [B, 2, H, W]")
@@ -92,6 +102,11 @@ def _check(values: Sequence[Tensor], displacement: Tensor, kind: str, importance
     batch, _, height, width = displacement.shape
     for value in values:
         if value.dim() != 4 or value.shape[0] not in (1, batch) or value.shape[2:] != displacement.shape[2:]:
-            raise ValueError(f"splat: values={tuple(value.shape)}, must be [{batch} or 1, C, {height}, {width}] like the displacement")
-    if importance is not None and (importance.dim() != 4 or importance.shape[0] not in (1, batch) or importance.shape[1:] != (1, height, width)):
+            raise ValueError(
+                f"splat: values={tuple(value.shape)}, must be [{batch} or 1, C, {height}, {width}] like the "
+                "displacement"
+            )
+    if importance is not None and (
+        importance.dim() != 4 or importance.shape[0] not in (1, batch) or importance.shape[1:] != (1, height, width)
+    ):
         raise ValueError(f"splat: importance={tuple(importance.shape)}, must be [{batch} or 1, 1, {height}, {width}]")

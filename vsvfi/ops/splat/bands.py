@@ -1,6 +1,7 @@
 """Splatting on the CPU: splits images into bands of target rows and runs the code of `cpu` for them on all cores.
 
-The code runs without the GIL on threads of its own call: any number of threads may call at once, and none is left behind.
+The code runs without the GIL on threads of its own call: any number of threads may call at once, and none is left
+behind.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ _WORKSPACE = 1 << 18
 
 
 def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
-    """A / D for each of `values`, then D, [B, 1, H, W] float32; see `vsvfi.ops.splat.reference.splat_values`. None may be empty.
+    """A / D for each of `values`, then D, [B, 1, H, W] float32; see `vsvfi.ops.splat.reference.splat_values`. None may
+    be empty.
 
-    Results are dense and channels last in memory. Values in float32 and bfloat16 whose channels lie side by side are read where they are, others are copied
-    first, and what is of another type becomes float32.
+    Results are dense and channels last in memory. Values in float32 and bfloat16 whose channels lie side by side are
+    read where they are, others are copied first, and what is of another type becomes float32.
     """
     displacement = displacement.detach().float()
     batch, _, height, width = displacement.shape
@@ -35,17 +37,35 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -
     images = [_readable(value) for value in values]
     layouts = tuple(cpu.Layout(image.shape[1], image.dtype == torch.bfloat16) for image in images)
     function, depth = cpu.compiled(weight is not None, layouts), cpu.depth(layouts)
-    results = [torch.empty(batch, height, width, image.shape[1], dtype=image.dtype, device=image.device) for image in images]
+    results = [
+        torch.empty(batch, height, width, image.shape[1], dtype=image.dtype, device=image.device) for image in images
+    ]
     total = torch.empty(batch, height, width, dtype=torch.float32, device=displacement.device)
     weights = None if weight is None else weight.detach().float()[:, 0]
 
     plane = (batch, height, width)
     moves = Memory("splat: displacement", displacement, torch.float32, (batch, 2, height, width), dense=0)
     bounds = [Memory("splat: rows", bound, torch.float32, (batch, height)) for bound in (low, high)]
-    heavy = None if weights is None else Memory("splat: importance", weights, torch.float32, (len(weights), height, width), dense=0)
+    heavy = (
+        None
+        if weights is None
+        else Memory("splat: importance", weights, torch.float32, (len(weights), height, width), dense=0)
+    )
     of_total = Memory("splat: total", total, torch.float32, plane)
-    sources = [Memory("splat: values", image.permute(0, 2, 3, 1), image.dtype, (len(image), height, width, image.shape[1]), dense=1) for image in images]
-    targets = [Memory("splat: result", result, result.dtype, (*plane, image.shape[1])) for image, result in zip(images, results, strict=True)]
+    sources = [
+        Memory(
+            "splat: values",
+            image.permute(0, 2, 3, 1),
+            image.dtype,
+            (len(image), height, width, image.shape[1]),
+            dense=1,
+        )
+        for image in images
+    ]
+    targets = [
+        Memory("splat: result", result, result.dtype, (*plane, image.shape[1]))
+        for image, result in zip(images, results, strict=True)
+    ]
 
     def task(index: int, begin: int, end: int, sums: int) -> None:
         fields: list[int] = []
@@ -68,7 +88,9 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -
     threads = min(torch.get_num_threads(), 1 + batch * height * width * depth // _WORTHWHILE)
     parts = threads // math.gcd(batch, threads)  # of an image, so that every thread has as many
     bands = min(height, parts * max(1, height * width * depth // (parts * _WORKSPACE)))
-    tasks = [(index, height * band // bands, height * (band + 1) // bands) for index in range(batch) for band in range(bands)]
+    tasks = [
+        (index, height * band // bands, height * (band + 1) // bands) for index in range(batch) for band in range(bands)
+    ]
     largest = max(end - begin for _, begin, end in tasks) * width * depth
     sums = torch.empty(threads, largest, dtype=torch.float32, device=displacement.device)
     workspaces = Memory("splat: sums", sums, torch.float32, (threads, largest))

@@ -1,8 +1,10 @@
-"""Splatting on the CPU: the loops over one band of target rows, compiled by LLVM for the channels and types of the values.
+"""Splatting on the CPU: the loops over one band of target rows, compiled by LLVM for the channels and types of the
+values.
 
-A band runs through the source pixels in the order of rows and columns and adds to its own targets alone, so every sum has one order however many bands there
-are. The sums of all values and of the weights lie side by side in a workspace: a source adds a few vectors to each target, whatever it carries. Products
-and sums are rounded one by one, so a target has the same bits whichever way its source came. `bands` makes the bands of a call.
+A band runs through the source pixels in the order of rows and columns and adds to its own targets alone, so every sum
+has one order however many bands there are. The sums of all values and of the weights lie side by side in a workspace: a
+source adds a few vectors to each target, whatever it carries. Products and sums are rounded one by one, so a target has
+the same bits whichever way its source came. `bands` makes the bands of a call.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ LANES = 32
 """Sums that are taken as one vector at most; LLVM divides it into what the CPU has."""
 
 FIELDS = 4
-"""Numbers in `Arguments.values` for each value: address, strides of rows and columns (in elements) of the source; address of the dense result."""
+"""Numbers in `Arguments.values` for each value: address, strides of rows and columns (in elements) of the source;
+address of the dense result.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,10 @@ class Plane:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given for one image: FIELDS of all values; displacements, and the smallest and largest in y of every row; weights; the workspace,
-    which is the band's own; the plane of D; the image's size; the target rows of the band."""
+    """What the code is given for one image: FIELDS of all values; displacements, and the smallest and largest in y of
+    every row; weights; the workspace, which is the band's own; the plane of D; the image's size; the target rows of the
+    band.
+    """
 
     values: I64Pointer
     x: Plane
@@ -166,7 +172,9 @@ def compiled(weighted: bool, layouts: tuple[Layout, ...]) -> Function:
 
 
 def _scatter(band: _Band, row: Int, column: Int, x: Float, y: Float, weight: Float | None) -> None:
-    """A source's part in its four targets: at once where all are reached, as in the inside of smooth motion, else one by one."""
+    """A source's part in its four targets: at once where all are reached, as in the inside of smooth motion, else one
+    by one.
+    """
     code, given = band.code, band.given
     left, above = x.floor(), y.floor()
     right_share, below_share = x - left.to_float(), y - above.to_float()
@@ -191,7 +199,10 @@ def _add(band: _Band, row: Int, column: Int, targets: Sequence[Int], shares: Seq
     """A source's part in the sums of distinct targets, pixels of the band."""
     sources = [value.source.at(row * value.row + column * value.column) for value in band.values]
     for begin, pieces in band.vectors:
-        parts = [sources[piece.value].at(piece.begin).load(piece.count) if piece else band.code.number(1.0) for piece in pieces]
+        parts = [
+            sources[piece.value].at(piece.begin).load(piece.count) if piece else band.code.number(1.0)
+            for piece in pieces
+        ]
         carried = functools.reduce(Float.joined, parts)
         places = [band.sums(target).at(begin) for target in targets]
         sums = [place.load(carried.lanes) for place in places]
@@ -212,7 +223,9 @@ def _divide(band: _Band, pixel: Int) -> None:
         for piece in pieces:
             if piece:
                 value = band.values[piece.value]
-                value.result.at(target * value.layout.channels + piece.begin).store(averages.pick(range(lane, lane + piece.count)))
+                value.result.at(target * value.layout.channels + piece.begin).store(
+                    averages.pick(range(lane, lane + piece.count))
+                )
                 lane += piece.count
 
 
@@ -227,4 +240,6 @@ def _vectors(layouts: Sequence[Layout]) -> list[tuple[int, list[_Piece | None]]]
             pieces.append((_Piece(number, begin, count), place))
             begin, place = begin + count, place + count
     pieces.append((None, place))
-    return [(start, [piece for piece, at in pieces if start <= at < start + LANES]) for start in range(0, place + 1, LANES)]
+    return [
+        (start, [piece for piece, at in pieces if start <= at < start + LANES]) for start in range(0, place + 1, LANES)
+    ]

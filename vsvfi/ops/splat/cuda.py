@@ -16,10 +16,13 @@ PIXELS, CHANNELS, THREADS = 64, 32, 256
 """As in the kernel: pixels of a row and channels that a block takes, and its threads."""
 
 
-def run(launcher: Launcher[object, object], values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
+def run(
+    launcher: Launcher[object, object], values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None
+) -> list[Tensor]:
     """A / D for each of `values`, then D; see `vsvfi.ops.splat.reference.splat_sums`.
 
-    Any strides are read where they are; values, displacements and weights in a type that kernels do not know are copied in float32.
+    Any strides are read where they are; values, displacements and weights in a type that kernels do not know are copied
+    in float32.
     """
     displacement = _readable(displacement)
     total = summed_weights(launcher, displacement, weight)
@@ -42,7 +45,9 @@ def summed_weights(launcher: Launcher[object, object], displacement: Tensor, wei
     return result
 
 
-def average(launcher: Launcher[object, object], given: Tensor, displacement: Tensor, weight: Tensor | None, total: Tensor) -> Tensor:
+def average(
+    launcher: Launcher[object, object], given: Tensor, displacement: Tensor, weight: Tensor | None, total: Tensor
+) -> Tensor:
     """A / D of one value, 0 where nothing arrives: [B, C, H, W] in its type, channels last in memory."""
     value = _readable(given)
     batch, channels, height, width = displacement.shape[0], *value.shape[1:]
@@ -63,9 +68,13 @@ def average(launcher: Launcher[object, object], given: Tensor, displacement: Ten
         sums,
         *shape,
     )
-    launcher.launch(KERNELS, "splat_sums", scattered, device=value.device, grid=grid, block=(THREADS, 1, 1), types=types)
+    launcher.launch(
+        KERNELS, "splat_sums", scattered, device=value.device, grid=grid, block=(THREADS, 1, 1), types=types
+    )
     divided: tuple[Argument, ...] = (sums, total, picture, *_strides(picture), *shape)
-    launcher.launch(KERNELS, "splat_divide", divided, device=value.device, grid=grid, block=(THREADS, 1, 1), types=types)
+    launcher.launch(
+        KERNELS, "splat_divide", divided, device=value.device, grid=grid, block=(THREADS, 1, 1), types=types
+    )
     return picture.to(given.dtype)
 
 

@@ -1,8 +1,8 @@
 """The torch operator `vsvfi::splat`: its kernels, shapes and gradients.
 
-The transpose of scattering is sampling, so the backward pass is a backward warp. With A / D = R, a gradient G of R is G / D of A and -(G . R) / D of D. A
-source sees both at the place that it was carried to, with the bilinear weights that carried it; how these change with the place is the gradient of the
-displacement.
+The transpose of scattering is sampling, so the backward pass is a backward warp. With A / D = R, a gradient G of R is G
+/ D of A and -(G . R) / D of D. A source sees both at the place that it was carried to, with the bilinear weights that
+carried it; how these change with the place is the gradient of the displacement.
 """
 
 from __future__ import annotations
@@ -60,12 +60,16 @@ def _fake(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None)
     return [*averages, displacement.new_empty(batch, 1, height, width, dtype=torch.float32)]
 
 
-def _setup_context(ctx: FunctionCtx, inputs: tuple[Sequence[Tensor], Tensor, Tensor | None], output: Sequence[Tensor]) -> None:
+def _setup_context(
+    ctx: FunctionCtx, inputs: tuple[Sequence[Tensor], Tensor, Tensor | None], output: Sequence[Tensor]
+) -> None:
     values, displacement, weight = inputs
     ctx.save_for_backward(displacement, weight, *values, *output)  # type: ignore[arg-type]  # None is kept as it is
 
 
-def _backward(ctx: FunctionCtx, gradients: Sequence[Tensor]) -> tuple[list[Tensor | None], Tensor | None, Tensor | None]:
+def _backward(
+    ctx: FunctionCtx, gradients: Sequence[Tensor]
+) -> tuple[list[Tensor | None], Tensor | None, Tensor | None]:
     """Gradients of all tensors, computed in float32; of second derivatives those that torch has of `grid_sample`'s."""
     displacement, weight, *others, total = ctx.saved_tensors  # type: ignore[attr-defined]
     *of_results, of_total = gradients
@@ -73,7 +77,9 @@ def _backward(ctx: FunctionCtx, gradients: Sequence[Tensor]) -> tuple[list[Tenso
     wanted, wants_displacement, wants_weight = ctx.needs_input_grad  # type: ignore[attr-defined]
     inverse = torch.where(total == 0, 0.0, 1 / total)
     sums = [gradient.float() * inverse for gradient in of_results]
-    of_total = of_total - sum((part * result.float()).sum(1, keepdim=True) for part, result in zip(sums, results, strict=True))
+    of_total = of_total - sum(
+        (part * result.float()).sum(1, keepdim=True) for part, result in zip(sums, results, strict=True)
+    )
     field = torch.cat((*sums, of_total), 1)  # [B, C + 1, H, W], gradients of A and D
     batch, _, height, width = field.shape
     grid = _places(displacement.float())
@@ -98,7 +104,9 @@ def _backward(ctx: FunctionCtx, gradients: Sequence[Tensor]) -> tuple[list[Tenso
 
 
 def _places(displacement: Tensor) -> Tensor:
-    """Where sources are carried to, as `grid_sample` counts: [B, 2, H, W] -> [B, H, W, 2]. What is not finite goes where nothing is."""
+    """Where sources are carried to, as `grid_sample` counts: [B, 2, H, W] -> [B, H, W, 2]. What is not finite goes
+    where nothing is.
+    """
     _, _, height, width = displacement.shape
     x = displacement[:, 0] + torch.arange(width, dtype=torch.float32, device=displacement.device)
     y = displacement[:, 1] + torch.arange(height, dtype=torch.float32, device=displacement.device)[:, None]

@@ -1,7 +1,8 @@
 """The definition of splatting in plain torch: runs anywhere, differentiable, the same bits on every run.
 
-Scattering additions are slow on a CPU and unordered on a GPU, so it is turned round: the (source, target) links are sorted by target once for all
-values that share a displacement, and every target then gathers its sources in order. Chooses no backend.
+Scattering additions are slow on a CPU and unordered on a GPU, so it is turned round: the (source, target) links are
+sorted by target once for all values that share a displacement, and every target then gathers its sources in order.
+Chooses no backend.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from torch import Tensor
 
 
 def weights(kind: str, importance: Tensor | None) -> Tensor | None:
-    """What every source pixel counts, [B or 1, 1, H, W] float32, not finite where it is left out; None where all count alike."""
+    """What every source pixel counts, [B or 1, 1, H, W] float32, not finite where it is left out; None where all count
+    alike.
+    """
     if importance is None:
         return None
     importance = importance.float()
@@ -58,7 +61,8 @@ def _links(displacement: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor,
     """Which sources reach which target: sources sorted by target, where each target's begin, and what each link counts.
 
     Returns:
-        source [L] int64, numbered over batch, row and column; starts [BHW] int64; share [L] float32, bilinear weight times `weight`, never 0.
+        source [L] int64, numbered over batch, row and column; starts [BHW] int64; share [L] float32, bilinear weight
+        times `weight`, never 0.
     """
     batch, _, height, width = displacement.shape
     device, count = displacement.device, batch * height * width
@@ -68,7 +72,9 @@ def _links(displacement: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor,
     left, top = x.detach().floor(), y.detach().floor()
     right_share, bottom_share = x - left, y - top
     left_share, top_share = 1 - right_share, 1 - bottom_share
-    share = torch.stack((left_share * top_share, right_share * top_share, left_share * bottom_share, right_share * bottom_share), -1)
+    share = torch.stack(
+        (left_share * top_share, right_share * top_share, left_share * bottom_share, right_share * bottom_share), -1
+    )
     # Comparisons with NaN are false, so what is not finite reaches nothing.
     on_left, on_right = (left >= 0) & (left < width), (left >= -1) & (left < width - 1) & (right_share > 0)
     on_top, on_bottom = (top >= 0) & (top < height), (top >= -1) & (top < height - 1) & (bottom_share > 0)
@@ -79,7 +85,9 @@ def _links(displacement: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor,
     reached = torch.stack((on_left & on_top, on_right & on_top, on_left & on_bottom, on_right & on_bottom), -1)
     column, row = left.nan_to_num(0).clamp(-2, width).to(index), top.nan_to_num(0).clamp(-2, height).to(index)
     first = torch.arange(0, count, height * width, dtype=index, device=device).reshape(-1, 1, 1)
-    target = (first + row * width + column)[..., None] + torch.tensor((0, 1, width, width + 1), dtype=index, device=device)
+    target = (first + row * width + column)[..., None] + torch.tensor(
+        (0, 1, width, width + 1), dtype=index, device=device
+    )
     target = torch.where(reached, target, count).reshape(-1)
     order = target.sort(stable=True).indices
     ends = torch.bincount(target, minlength=count + 1)[:-1].cumsum(0)

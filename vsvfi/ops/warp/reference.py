@@ -1,7 +1,7 @@
 """Backward bilinear warping and factor-exact bilinear resizing, in plain torch.
 
-Positions are float32 under any image type: half-precision positions are off by up to half a pixel beyond column 1000, and torch's
-half-precision `grid_sample` on the CPU is unsafe. Knows nothing of any network.
+Positions are float32 under any image type: half-precision positions are off by up to half a pixel beyond column 1000,
+and torch's half-precision `grid_sample` on the CPU is unsafe. Knows nothing of any network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch.nn import functional
 
 
 def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor:
-    """Sample `image` [B, C, H, W] at (x + flow_x, y + flow_y), in pixels, bilinearly; positions outside are clamped to the border.
+    """Sample `image` [B, C, H, W] at (x + flow_x, y + flow_y), in pixels, bilinearly; positions outside are clamped to
+    the border.
 
     Args:
         image: [B, C, H, W] or [1, C, H, W] (shared by the whole batch), any floating type.
@@ -32,7 +33,10 @@ def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor
     first, count = (0, height) if top is None else (top, flow.shape[-2])
     if flow.shape[-2:] != (count, width) or first < 0 or first + count > height:
         strip = "" if top is None else f" at top={top}"
-        raise ValueError(f"backward_warp: flow={tuple(flow.shape)}{strip}, must have the size of image={tuple(image.shape)}; resize the flow first")
+        raise ValueError(
+            f"backward_warp: flow={tuple(flow.shape)}{strip}, must have the size of image={tuple(image.shape)}; resize "
+            "the flow first"
+        )
     columns = torch.arange(width, dtype=torch.float32, device=flow.device)
     rows = torch.arange(first, first + count, dtype=torch.float32, device=flow.device)
     return backward_warp_at(image, flow, rows, columns)
@@ -43,8 +47,8 @@ def backward_warp_at(image: Tensor, flow: Tensor, rows: Tensor, columns: Tensor)
 
     Args:
         image: [B, C, H, W] or [1, C, H, W], any floating type.
-        flow: [B, 2, len(rows), len(columns)], the flow at those pixels, x then y; NaN counts as no motion, infinity as the border.
-        rows: float32 row numbers of the image.
+        flow: [B, 2, len(rows), len(columns)], the flow at those pixels, x then y; NaN counts as no motion, infinity as
+        the border. rows: float32 row numbers of the image.
         columns: float32 column numbers of the image.
 
     Returns:
@@ -70,7 +74,8 @@ def resized_length(length: int, factor: Fraction) -> int:
 def resize_bilinear(image: Tensor, factor: Fraction) -> Tensor:
     """Resize [B, C, H, W] by `factor`: bilinear, half-pixel centres, no antialiasing, edges clamped.
 
-    Positions follow the factor itself, src = (dst + 0.5) / factor - 0.5, even where the output size had to be rounded. Factor 1 returns the input.
+    Positions follow the factor itself, src = (dst + 0.5) / factor - 0.5, even where the output size had to be rounded.
+    Factor 1 returns the input.
     """
     if factor == 1:
         return image

@@ -1,4 +1,5 @@
-"""What all of FlowFormer's attentions share: heads, windows, position codes, the two-layer perceptron. Knows no network.
+"""What all of FlowFormer's attentions share: heads, windows, position codes, the two-layer perceptron. Knows no
+network.
 
 Pictures of tokens are channels last, [B, rows, columns, C].
 """
@@ -14,7 +15,8 @@ WINDOW = 7
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v in each group of d = C / heads channels: q [B, L, C], k and v [B, M, C] -> [B, L, C]."""
+    """softmax(q k^T / sqrt(d)) v in each group of d = C / heads channels: q [B, L, C], k and v [B, M, C] ->
+    [B, L, C]."""
     q, k, v = (torch.unflatten(x, -1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
     return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 

@@ -1,7 +1,9 @@
-"""The cost-volume encoder of FlowFormer (paper section 3.2): what each source pixel's cost map says, in eight latent tokens.
+"""The cost-volume encoder of FlowFormer (paper section 3.2): what each source pixel's cost map says, in eight latent
+tokens.
 
-A cost map is cut into patches, the latent tokens attend to these, to one another, and (each token index for itself) to the tokens of other source pixels.
-Everything here is one direction of one pair: h x w source pixels, N = h w of them. Tokens are [8, h, w, 128]. Attribute names are the published keys.
+A cost map is cut into patches, the latent tokens attend to these, to one another, and (each token index for itself) to
+the tokens of other source pixels. Everything here is one direction of one pair: h x w source pixels, N = h w of them.
+Tokens are [8, h, w, 128]. Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -33,8 +35,10 @@ _CHUNK = 1 << 25
 
 
 _SHRINK = 2.0**-6
-"""What costs are multiplied with before the patch embedding, and all its biases. It has no activation but ReLU and ends in a normalisation, so this changes
-nothing, but keeps costs of hundreds and what is summed from them inside the range of half precision."""
+"""What costs are multiplied with before the patch embedding, and all its biases. It has no activation but ReLU and ends
+in a normalisation, so this changes nothing, but keeps costs of hundreds and what is summed from them inside the range
+of half precision.
+"""
 
 
 class PatchEmbed(nn.Module):
@@ -42,26 +46,36 @@ class PatchEmbed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.proj = nn.Sequential(nn.Conv2d(1, 16, 6, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 6, 2, 2), nn.ReLU(), nn.Conv2d(32, 64, 6, 2, 2))
+        self.proj = nn.Sequential(
+            nn.Conv2d(1, 16, 6, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 6, 2, 2), nn.ReLU(), nn.Conv2d(32, 64, 6, 2, 2)
+        )
         self.ffn_with_coord = nn.Sequential(nn.Conv2d(LATENT, LATENT, 1), nn.ReLU(), nn.Conv2d(LATENT, LATENT, 1))
         self.norm = nn.LayerNorm(LATENT)
 
     def forward(self, costs: Tensor) -> Tensor:
         """[S, h, w] -> [S, P, 128], P = ceil(h/8) ceil(w/8)."""
         rows, columns = costs.shape[1:]
-        weight, bias = zip(*((layer.weight, _SHRINK * layer.bias) for layer in (*self.proj[::2], *self.ffn_with_coord[::2])), strict=True)
-        x = functional.pad(_SHRINK * costs[:, None], (0, -columns % _PATCH, 0, -rows % _PATCH)).to(self.norm.weight.dtype)
+        weight, bias = zip(
+            *((layer.weight, _SHRINK * layer.bias) for layer in (*self.proj[::2], *self.ffn_with_coord[::2])),
+            strict=True,
+        )
+        x = functional.pad(_SHRINK * costs[:, None], (0, -columns % _PATCH, 0, -rows % _PATCH)).to(
+            self.norm.weight.dtype
+        )
         for index in range(3):
             x = functional.conv2d(x.relu() if index else x, weight[index], bias[index], 2, 2)
         patches = x.flatten(2).transpose(1, 2)
-        # The next layer sees patch and place side by side. What it makes of the place is the same for every source pixel, so that is computed once.
+        # The next layer sees patch and place side by side. What it makes of the place is the same for every source
+        # pixel, so that is computed once.
         channels, height, width = x.shape[1:]
         seen, placed = weight[3].flatten(1).tensor_split((channels,), 1)
         code = grid_code(height, width, LATENT - channels, costs.device, _PATCH, _PATCH // 2).flatten(0, 1)
         place = functional.linear((_SHRINK * code).to(x.dtype), placed, bias[3])
         hidden = (functional.linear(patches, seen) + place).relu()
         tokens = functional.linear(hidden, weight[4].flatten(1), bias[4])
-        return functional.layer_norm(tokens, tokens.shape[-1:], self.norm.weight, self.norm.bias, self.norm.eps * _SHRINK**2)
+        return functional.layer_norm(
+            tokens, tokens.shape[-1:], self.norm.weight, self.norm.bias, self.norm.eps * _SHRINK**2
+        )
 
 
 class LatentLayer(nn.Module):
@@ -88,9 +102,11 @@ class LatentLayer(nn.Module):
 
 
 class LocalAttention(nn.Module):
-    """Attention inside windows of 7x7 source pixels; queries and keys see the context. What fills up the last windows takes part, as in the published program.
+    """Attention inside windows of 7x7 source pixels; queries and keys see the context. What fills up the last windows
+    takes part, as in the published program.
 
-    Layers that see tokens, context and position side by side are split: only the tokens' part differs between the eight token indices.
+    Layers that see tokens, context and position side by side are split: only the tokens' part differs between the eight
+    token indices.
     """
 
     def __init__(self) -> None:
@@ -109,7 +125,9 @@ class LocalAttention(nn.Module):
         shared = functional.linear(code, queries_keys, torch.cat((self.q.bias, self.k.bias)))  # [49, 256]
         shared = shared + functional.linear(windows(context[None])[0], queries_keys[:, LATENT:])  # [W, 49, 256]
         shared = torch.cat((shared, self.v.bias.expand(*shared.shape[:2], -1)), -1)
-        tokens = functional.linear(windows(x), torch.cat((queries_keys[:, :LATENT], self.v.weight))) + shared  # [T, W, 49, 384]
+        tokens = (
+            functional.linear(windows(x), torch.cat((queries_keys[:, :LATENT], self.v.weight))) + shared
+        )  # [T, W, 49, 384]
         q, k, v = tokens.flatten(0, 1).chunk(3, -1)
         attended = attend(q, k, v, _HEADS).view(*tokens.shape[:3], LATENT)
         result: Tensor = self.proj(unwindowed(attended, rows, columns))
@@ -117,7 +135,9 @@ class LocalAttention(nn.Module):
 
 
 class GlobalAttention(nn.Module):
-    """Attention of every source pixel to the picture of all, reduced by a convolution; queries and keys see the context."""
+    """Attention of every source pixel to the picture of all, reduced by a convolution; queries and keys see the
+    context.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,10 +154,15 @@ class GlobalAttention(nn.Module):
         """Normalised tokens [T, h, w, 128] and the projected context [h, w, 64]. Split like `LocalAttention`."""
         rows, columns = x.shape[1:3]
         code = grid_code(rows, columns, LATENT + CONTEXT, x.device).to(x.dtype)
-        shared = functional.linear(code, self.q.weight, self.q.bias) + functional.linear(context, self.q.weight[:, LATENT:])  # [h, w, 128]
+        shared = functional.linear(code, self.q.weight, self.q.bias) + functional.linear(
+            context, self.q.weight[:, LATENT:]
+        )  # [h, w, 128]
         q = (functional.linear(x, self.q.weight[:, :LATENT]) + shared).flatten(1, 2)
 
-        picture, beside = padded(x, _REDUCTION).permute(0, 3, 1, 2), padded(context[None], _REDUCTION).permute(0, 3, 1, 2)
+        picture, beside = (
+            padded(x, _REDUCTION).permute(0, 3, 1, 2),
+            padded(context[None], _REDUCTION).permute(0, 3, 1, 2),
+        )
         keys_values = torch.cat((self.sr_key.weight[:, :LATENT], self.sr_value.weight))
         biases = torch.cat([layer.bias for layer in (self.sr_key, self.sr_value) if layer.bias is not None])
         reduced = functional.conv2d(picture, keys_values, biases, _REDUCTION).permute(0, 2, 3, 1)
@@ -208,18 +233,24 @@ class CostPerceiverEncoder(nn.Module):
         rows, columns = context.shape[:2]
         entered = self._read(costs, rows, columns)
         tokens = entered
-        some = max(1, _CHUNK // (TOKENS * LATENT * tokens.element_size()))  # source pixels at a time; fused attention takes 65535 at most
+        some = max(
+            1, _CHUNK // (TOKENS * LATENT * tokens.element_size())
+        )  # source pixels at a time; fused attention takes 65535 at most
         together = max(1, _CHUNK // (rows * columns * 4 * LATENT * tokens.element_size()))  # token indices at a time
         contexts = torch.split(context, CONTEXT, -1)
         for round_, (layer, vertical) in enumerate(zip(self.encoder_layers, self._vertical(), strict=True)):
             by_source = torch.split(tokens.flatten(1, 2).transpose(0, 1), some)  # [<= some, 8, 128] each
             tokens = _picture(torch.cat([layer(part) for part in by_source]), rows, columns)
             # From here on token indices do not see one another.
-            tokens = torch.cat([vertical(part, *contexts[2 * round_ : 2 * round_ + 2]) for part in torch.split(tokens, together)])
+            tokens = torch.cat(
+                [vertical(part, *contexts[2 * round_ : 2 * round_ + 2]) for part in torch.split(tokens, together)]
+            )
         return tokens + entered
 
     def _read(self, costs: Callable[[slice], Tensor], rows: int, columns: int) -> Tensor:
-        """The latent tokens after they have seen the patches, some source pixels at a time: the first layer's picture of all would be 4 N^2 numbers."""
+        """The latent tokens after they have seen the patches, some source pixels at a time: the first layer's picture
+        of all would be 4 N^2 numbers.
+        """
         sources = rows * columns
         chunk = max(1, _CHUNK // (4 * sources * self.latent_tokens.element_size()))
         parts = []

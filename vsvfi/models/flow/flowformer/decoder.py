@@ -1,7 +1,9 @@
-"""The recurrent decoder of FlowFormer (paper section 3.3): many times, ask the cost memory about the present flow and correct the flow.
+"""The recurrent decoder of FlowFormer (paper section 3.3): many times, ask the cost memory about the present flow and
+correct the flow.
 
-Both directions of a pair are one batch here. Global motion aggregation is that of GMA (Jiang et al., ICCV 2021, arXiv 2104.02409). Attribute names are the
-published keys. Flow, positions and costs are float32 whatever the type of the weights.
+Both directions of a pair are one batch here. Global motion aggregation is that of GMA (Jiang et al., ICCV 2021, arXiv
+2104.02409). Attribute names are the published keys. Flow, positions and costs are float32 whatever the type of the
+weights.
 """
 
 from __future__ import annotations
@@ -14,7 +16,15 @@ from torch.nn import functional
 
 from vsvfi.models.flow.flowformer.attention import position_code
 from vsvfi.models.flow.flowformer.cost_encoder import LATENT, TOKENS
-from vsvfi.models.flow.recurrence import HIDDEN, FlowHead, MaskHead, MotionEncoder, SeparableGRU, convex_upsample, pixel_grid
+from vsvfi.models.flow.recurrence import (
+    HIDDEN,
+    FlowHead,
+    MaskHead,
+    MotionEncoder,
+    SeparableGRU,
+    convex_upsample,
+    pixel_grid,
+)
 from vsvfi.ops.lookup import Correlation, lookup
 
 _RADIUS = 4
@@ -53,8 +63,13 @@ class CrossAttention(nn.Module):
     def forward(self, query: Tensor, code: Tensor, memory: Memory) -> Tensor:
         """Query [B, h, w, 64] and the code of where the flow points, the same shape -> [B, h, w, 64]."""
         height, width = query.shape[1:3]
-        # Eight keys of eight channels for one query: any matrix product would be nearly empty, so this attention is written out over planes of pixels.
-        q = self.q(self.norm1(query) + code).permute(0, 3, 1, 2).reshape(-1, _HEADS, _QUERY // _HEADS, 1, height * width)
+        # Eight keys of eight channels for one query: any matrix product would be nearly empty, so this attention is
+        # written out over planes of pixels.
+        q = (
+            self.q(self.norm1(query) + code)
+            .permute(0, 3, 1, 2)
+            .reshape(-1, _HEADS, _QUERY // _HEADS, 1, height * width)
+        )
         shares = (q * memory.keys).sum(2).softmax(2)  # [B, heads, tokens, N]
         attended = (shares[:, :, None] * memory.values).sum(3).reshape(-1, _QUERY, height, width).permute(0, 2, 3, 1)
         result = query + self.proj(torch.cat((attended, query), -1))
@@ -109,12 +124,15 @@ class Attention(nn.Module):
             return GlobalAttention(q, k, None)
         scaled, shares = q * HIDDEN**-0.5, q.new_empty(batch, sources, sources)
         for start in range(0, sources, _ROWS):  # a product of all rows at once would be as large as the map again
-            shares[:, start : start + _ROWS] = torch.bmm(scaled[:, start : start + _ROWS], k.transpose(1, 2)).softmax(-1)
+            shares[:, start : start + _ROWS] = torch.bmm(scaled[:, start : start + _ROWS], k.transpose(1, 2)).softmax(
+                -1
+            )
         return GlobalAttention(q, k, shares)
 
 
 def _rows(picture: Tensor) -> Tensor:
-    """[B, C, h, w] -> [B, N, C], contiguous: fused attention asks for that, and would silently make the map otherwise."""
+    """[B, C, h, w] -> [B, N, C], contiguous: fused attention asks for that, and would silently make the map
+    otherwise."""
     return picture.flatten(2).transpose(1, 2).contiguous()
 
 
@@ -158,7 +176,9 @@ class MemoryDecoder(nn.Module):
         state, context = self.proj(eighth).chunk(2, 1)
         return state.tanh(), context.relu()
 
-    def forward(self, costs: Correlation, memory: Tensor, state: Tensor, context: Tensor, iterations: int, map_budget: int) -> Tensor:
+    def forward(
+        self, costs: Correlation, memory: Tensor, state: Tensor, context: Tensor, iterations: int, map_budget: int
+    ) -> Tensor:
         """Flow.
 
         Args:
@@ -166,7 +186,8 @@ class MemoryDecoder(nn.Module):
             memory: [B, 8, h, w, 128].
             state, context: of the images that the flow starts from.
             iterations: how often the flow is corrected.
-            map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in each iteration.
+            map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in each
+            iteration.
 
         Returns:
             [B, 2, 8h, 8w] float32, in pixels.

@@ -1,4 +1,5 @@
-"""FlowFormer, "A Transformer Architecture for Optical Flow" (ECCV 2022, arXiv 2203.16194), as a flow estimator: per image, per pair.
+"""FlowFormer, "A Transformer Architecture for Optical Flow" (ECCV 2022, arXiv 2203.16194), as a flow estimator: per
+image, per pair.
 
 Attribute names are the published keys. Knows no interpolation.
 """
@@ -47,8 +48,9 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
 
     Args:
         iterations: of the recurrence.
-        volume_budget: bytes that the cost maps of both directions may take; beyond it costs are computed when they are asked for.
-        map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in each iteration.
+        volume_budget: bytes that the cost maps of both directions may take; beyond it costs are computed when they are
+        asked for. map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in
+        each iteration.
     """
 
     def __init__(self, iterations: int = 32, *, volume_budget: int = BUDGET, map_budget: int = BUDGET) -> None:
@@ -72,14 +74,23 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
 
     def estimate(self, first: FlowFormerFeatures, second: FlowFormerFeatures) -> tuple[Tensor, Tensor]:
         # Costs are sums of 256 products and reach several hundreds: half precision would round them to quarters.
-        forth, back = (torch.cat((one.matching, other.matching)).float() for one, other in ((first, second), (second, first)))
+        forth, back = (
+            torch.cat((one.matching, other.matching)).float() for one, other in ((first, second), (second, first))
+        )
         costs = correlate(forth, back, levels=1, budget=self.volume_budget)
         projected, state, context = (
-            torch.cat(both) for both in ((first.projected, second.projected), (first.state, second.state), (first.context, second.context))
+            torch.cat(both)
+            for both in (
+                (first.projected, second.projected),
+                (first.state, second.state),
+                (first.context, second.context),
+            )
         )
         encoder = self.memory_encoder.cost_perceiver_encoder
         # One direction of one pair after another: each has enough source pixels to be busy with, and its own context.
-        memory = torch.stack([encoder(lambda part, index=index: _maps(costs, index, part), own) for index, own in enumerate(projected)])
+        memory = torch.stack(
+            [encoder(lambda part, index=index: _maps(costs, index, part), own) for index, own in enumerate(projected)]
+        )
         flow: Tensor = self.memory_decoder(costs, memory, state, context, self.iterations, self.map_budget)
         there, again = flow.chunk(2)
         return there, again

@@ -1,7 +1,9 @@
-"""The first two stages of Twins-SVT-large (Chu et al., NeurIPS 2021, arXiv 2104.13840): an image to features at a quarter and an eighth of its size.
+"""The first two stages of Twins-SVT-large (Chu et al., NeurIPS 2021, arXiv 2104.13840): an image to features at a
+quarter and an eighth of its size.
 
-Each stage has a block of attention inside windows of 7x7 tokens, a depthwise convolution that tells the tokens where they are, and a block of attention to a
-reduced picture of all tokens. Attribute names are the published keys. Knows nothing of flow.
+Each stage has a block of attention inside windows of 7x7 tokens, a depthwise convolution that tells the tokens where
+they are, and a block of attention to a reduced picture of all tokens. Attribute names are the published keys. Knows
+nothing of flow.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ _HEAD = 32
 
 
 class LocalAttention(nn.Module):
-    """Attention inside windows. The zeros that fill up the last ones are keys like any other: the weights were trained with it."""
+    """Attention inside windows. The zeros that fill up the last ones are keys like any other: the weights were trained
+    with it.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,7 +36,9 @@ class LocalAttention(nn.Module):
 
 
 class GlobalAttention(nn.Module):
-    """Attention of every token to the picture reduced by a convolution; what does not fill its kernel at the right and the bottom is not seen."""
+    """Attention of every token to the picture reduced by a convolution; what does not fill its kernel at the right and
+    the bottom is not seen.
+    """
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -99,7 +105,9 @@ class Twins(nn.Module):
         super().__init__()
         self.patch_embeds = nn.ModuleList((PatchEmbed(3, 128, 4), PatchEmbed(128, 256, 2)))
         self.blocks = nn.ModuleList(
-            nn.Sequential(Block(channels, LocalAttention(channels)), Block(channels, GlobalAttention(channels, reduction)))
+            nn.Sequential(
+                Block(channels, LocalAttention(channels)), Block(channels, GlobalAttention(channels, reduction))
+            )
             for channels, reduction in ((128, 8), (256, 4))
         )
         self.pos_block = nn.ModuleList((PositionBlock(128), PositionBlock(256)))

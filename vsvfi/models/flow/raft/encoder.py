@@ -1,4 +1,6 @@
-"""RAFT's encoders of one image: the feature encoder and the context encoder, alike but for their normalisation (paper, section 3.1 and appendix)."""
+"""RAFT's encoders of one image: the feature encoder and the context encoder, alike but for their normalisation (paper,
+section 3.1 and appendix).
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,17 @@ type Norm = Callable[[int], nn.Module]
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity, or beside a projection where the size is halved. Both sums and summands pass a ReLU."""
+    """Two 3x3 convolutions beside the identity, or beside a projection where the size is halved. Both sums and summands
+    pass a ReLU.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
         self.conv1, self.norm1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1), norm(outputs)
         self.conv2, self.norm2 = nn.Conv2d(outputs, outputs, 3, padding=1), norm(outputs)
-        self.downsample = nn.Identity() if stride == 1 else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride), norm(outputs))
+        self.downsample = (
+            nn.Identity() if stride == 1 else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride), norm(outputs))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(self.conv1(x)).relu_()
@@ -28,10 +34,12 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """From an image [B, 3, H, W] to features of 96 channels at a quarter, 128 at an eighth, and its result, 256 at an eighth.
+    """From an image [B, 3, H, W] to features of 96 channels at a quarter, 128 at an eighth, and its result, 256 at an
+    eighth.
 
     Args:
-        stored_statistics: normalise by stored statistics (the context encoder), or by each image's own (the feature encoder).
+        stored_statistics: normalise by stored statistics (the context encoder), or by each image's own (the feature
+        encoder).
     """
 
     def __init__(self, *, stored_statistics: bool) -> None:

@@ -1,4 +1,5 @@
-"""RAFT, "Recurrent All-Pairs Field Transforms for Optical Flow" (ECCV 2020, arXiv 2003.12039), the large model, in both directions at once.
+"""RAFT, "Recurrent All-Pairs Field Transforms for Optical Flow" (ECCV 2020, arXiv 2003.12039), the large model, in both
+directions at once.
 
 Attribute names are the published keys. Knows no interpolation.
 """
@@ -12,7 +13,15 @@ from torch import Tensor, nn
 
 from vsvfi.models.flow.estimator import FlowEstimator, FlowFeatures
 from vsvfi.models.flow.raft.encoder import Encoder
-from vsvfi.models.flow.recurrence import HIDDEN, FlowHead, MaskHead, MotionEncoder, SeparableGRU, convex_upsample, pixel_grid
+from vsvfi.models.flow.recurrence import (
+    HIDDEN,
+    FlowHead,
+    MaskHead,
+    MotionEncoder,
+    SeparableGRU,
+    convex_upsample,
+    pixel_grid,
+)
 from vsvfi.ops.lookup import BUDGET, correlate, lookup, warm_up
 
 LEVELS, RADIUS = 4, 4
@@ -48,7 +57,8 @@ class RAFT(FlowEstimator[RaftFeatures]):
 
     Args:
         iterations: of the recurrence.
-        budget: bytes that the correlation volumes of both directions may take; beyond it correlation is computed on demand.
+        budget: bytes that the correlation volumes of both directions may take; beyond it correlation is computed on
+        demand.
     """
 
     def __init__(self, iterations: int = 20, budget: int = BUDGET) -> None:
@@ -75,7 +85,9 @@ class RAFT(FlowEstimator[RaftFeatures]):
         matching, state, context = both
         batch, _, height, width = first.matching.shape
         factor = matching.shape[1] ** -0.5
-        correlation = correlate(matching, matching.roll(batch, 0), levels=LEVELS, factor=factor, budget=self.budget, lookups=self.iterations)
+        correlation = correlate(
+            matching, matching.roll(batch, 0), levels=LEVELS, factor=factor, budget=self.budget, lookups=self.iterations
+        )
         block = self.update_block
         constant = block.gru.prepare(context)
         start = pixel_grid(height, width, matching.device)
