@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsvfi import options
+from vsvfi.cli.bench_report import report
 from vsvfi.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result))
     else:
-        for line in _report(result):
+        for line in report(result):
             print(line)
     return 0
 
@@ -365,29 +366,6 @@ def _synchronise(device: torch.device) -> None:
 def _summary(values: list[float]) -> dict[str, float]:
     """Smallest, median and largest."""
     return {"min": round(min(values), 4), "median": round(statistics.median(values), 4), "max": round(max(values), 4)}
-
-
-def _report(result: dict[str, Any]) -> Iterator[str]:
-    """The result for people."""
-    width, height = result["size"]
-    yield (
-        f"{result['model']} ({result['weights']} weights), {width}x{height}, {result['multi']}x, {result['device']}, "
-        f"{result['precision']}, "
-        f"{result['threads']} threads"
-    )
-    for name, value in result["phases_ms"].items():
-        yield f"  {name:<14} {value['median']:9.2f} ms   (min {value['min']:.2f})"
-    for key, label in (
-        ("network_pairs_per_second", "network alone"),
-        ("interpolate_pairs_per_second", "interpolate()"),
-    ):
-        if result[key] is not None:
-            yield f"  {label:<14} {result[key]['median']:9.2f} pairs/s   (max {result[key]['max']:.2f})"
-    share = result["share_outside_network"]
-    yield (
-        f"  outside network {100 * share['median']:7.1f} % of the time of interpolate()   "
-        f"(min {100 * share['min']:.1f} %)"
-    )
 
 
 def _size(text: str) -> tuple[int, int]:

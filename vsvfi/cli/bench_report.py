@@ -1,0 +1,29 @@
+"""The measurements of `vsvfi bench` as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def report(result: dict[str, Any]) -> Iterator[str]:
+    """The result for people."""
+    width, height = result["size"]
+    yield (
+        f"{result['model']} ({result['weights']} weights), {width}x{height}, {result['multi']}x, {result['device']}, "
+        f"{result['precision']}, "
+        f"{result['threads']} threads"
+    )
+    for name, value in result["phases_ms"].items():
+        yield f"  {name:<14} {value['median']:9.2f} ms   (min {value['min']:.2f})"
+    for key, label in (
+        ("network_pairs_per_second", "network alone"),
+        ("interpolate_pairs_per_second", "interpolate()"),
+    ):
+        if result[key] is not None:
+            yield f"  {label:<14} {result[key]['median']:9.2f} pairs/s   (max {result[key]['max']:.2f})"
+    share = result["share_outside_network"]
+    yield (
+        f"  outside network {100 * share['median']:7.1f} % of the time of interpolate()   "
+        f"(min {100 * share['min']:.1f} %)"
+    )
