@@ -14,12 +14,10 @@ from hypothesis import settings
 
 from tests import fakes
 
-os.environ.setdefault(
-    "HF_HUB_OFFLINE", "1"
-)  # no test reaches out by accident; those of downloads talk to a local server
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # torch is not loaded yet; threads that spin while they wait make a busy machine many times slower
+# No test reaches out by accident; those of downloads talk to a local server.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# torch is not loaded yet; threads that spin while they wait make a busy machine many times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would its children
 

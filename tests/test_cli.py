@@ -61,7 +61,8 @@ def offer(monkeypatch: pytest.MonkeyPatch, **sources: Source) -> None:
     monkeypatch.setattr(models.registry, "find", find)
 
 
-def test_models_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_lists_every_model(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # parallel test processes have it
     code, out, err = run(capsys, "models")
     lines = out.splitlines()
     assert (code, err) == (0, "")

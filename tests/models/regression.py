@@ -33,9 +33,8 @@ SMALLER = {"ldmvfi": {"width": 32, "features": 32}}
 OPTIONS = {"ldmvfi": {"steps": 2}}
 
 
-GAINS = {"gimmvfi": 0.6}
-"""Of families whose recurrences make chaos of a fresh network's weights: what those of convolutions are multiplied by.
-"""
+GAINS = {"gimmvfi": 0.6, "rife": 0.6}
+"""Of families whose recurrences make chaos of a fresh network's weights: factors on those of convolutions."""
 
 
 FAINT = {"flow_estimator.memory_decoder.update_block.flow_head.conv2.weight": 0.02}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vsvfi.ops.llvm import Code, F32Pointer, Float, Function, Int, select
+from vsvfi.ops.memory import Memory
 from vsvfi.ops.threads import in_parts
 
 _WORTHWHILE = 1 << 13
@@ -201,12 +202,17 @@ def _run(
 ) -> Tensor:
     """All rows of all images of a batch. `weight` is how many warped pixels a pixel of the result is worth."""
     batch, rows, columns, _ = result.shape
-    images = [None if image is None else _readable(image) for image in (first, second, flow, other)]
+    images = [
+        None if image is None else _readable(name, image)
+        for name, image in (("first", first), ("second", second), ("flow", flow), ("other", other))
+    ]
+    time = None if times is None else Memory("refinement: times", times, torch.float32, (len(times),))
+    made = Memory("refinement: result", result, torch.float32, tuple(result.shape))
 
     def task(index: int, begin: int, end: int) -> None:
         fields = [field for image in images for field in _fields(image, index)]
-        time = 0 if times is None else times[index % len(times)].data_ptr()
-        function(*fields, time, result[index].data_ptr(), rows, columns, *size, begin, end)
+        moment = 0 if time is None else time.at(index)
+        function(*fields, moment, made.at(index), rows, columns, *size, begin, end)
 
     threads = min(torch.get_num_threads(), 1 + int(batch * rows * columns * weight) // _WORTHWHILE)
     bands = min(rows, threads)
@@ -222,16 +228,17 @@ def _run(
     return result.permute(0, 3, 1, 2)
 
 
-def _fields(image: Tensor | None, index: int) -> tuple[int, int, int]:
+def _fields(image: Memory | None, index: int) -> tuple[int, int, int]:
     """Address and strides of one image; one serves a whole batch."""
     if image is None:
         return 0, 0, 0
-    return image[index if image.shape[0] > 1 else 0].data_ptr(), image.stride(2), image.stride(3)
+    _, row, column, _ = image.strides
+    return image.at(index), row, column
 
 
-def _readable(image: Tensor) -> Tensor:
+def _readable(name: str, image: Tensor) -> Memory:
     """The image in float32, its channels side by side; any strides of rows and columns will do."""
-    image = image.detach().float()
-    if image.shape[1] == 1 or image.stride(1) == 1:
-        return image
-    return image.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    rows = image.detach().float().permute(0, 2, 3, 1)
+    if rows.shape[3] != 1 and rows.stride(3) != 1:
+        rows = rows.contiguous()
+    return Memory(f"refinement: {name}", rows, torch.float32, tuple(rows.shape), dense=1)
