@@ -1,0 +1,141 @@
+"""Make the flows of VTF and VSF with FlowFormer, beside the Vimeo90K test set that they belong to.
+
+    python -m scripts.evaluate.make_flows vtf --data vimeo_triplet
+
+Files go to flow_sequences/ENTRY/imA_imB.flo. Those that are there already are kept, so a stopped run goes on where it
+was. The authors do not say which weights of FlowFormer they used; the default is the file in their hub repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scripts.evaluate.datasets import SETS, Request
+from scripts.evaluate.flow_files import write_flow
+from scripts.evaluate.pictures import read_picture
+from scripts.evaluate.progress import Progress
+from vsvfi.engine.device import inference, resolve_device
+from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.models.flow.flowformer import FlowFormer
+from vsvfi.weights.fetch import fetch
+from vsvfi.weights.load import load_state, match_state
+from vsvfi.weights.source import Hub
+
+SOURCE = Hub(repo="GSean/GIMM-VFI", file="flowformer_sintel.pth")
+_LICENCE = "Apache-2.0 (FlowFormer), from the repository of GIMM-VFI (S-Lab License 1.0, non-commercial)"
+_IGNORED = (r".*\.num_batches_tracked$", r".*svt\.norm\.", r"memory_decoder\.att\.pos_emb\.")
+_NAME = re.compile(r"im(\d)_im(\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Two pictures and the flows between them that are still to be made; None for one that nobody wants."""
+
+    pictures: tuple[Path, Path]
+    forth: Path | None
+    back: Path | None
+
+
+def missing_flows(data: str, root: Path) -> list[Missing]:
+    """Which flows of a set are not there yet, the two directions of a pair together."""
+    (split,) = SETS[data].load(Request(root, settings={"keep_last": True}))
+    found: list[Missing] = []
+    for item in split.items:
+        wanted: dict[tuple[str, str], dict[bool, Path]] = {}
+        for path in item.files:
+            match = _NAME.fullmatch(path.stem)
+            assert match is not None
+            if not path.is_file():
+                ends = match.groups()
+                pair = (min(ends), max(ends))
+                wanted.setdefault(pair, {})[ends == pair] = path
+        flows = item.inputs[0].parent
+        pictures = flows.parents[len(Path(item.name).parts)] / "sequences" / item.name
+        for (first, second), directions in wanted.items():
+            pair_of_files = pictures / f"im{first}.png", pictures / f"im{second}.png"
+            found.append(Missing(pair_of_files, directions.get(True), directions.get(False)))
+    return found
+
+
+def load_flowformer(weights: Path | None, device: torch.device) -> FlowFormer:
+    """FlowFormer with its published weights, or with those of a file.
+
+    Raises:
+        WeightsError: they cannot be had, or are those of another network.
+    """
+    path = weights or fetch("flowformer", (SOURCE,), licence=_LICENCE)
+    network = FlowFormer()
+    expected = network.state_dict()
+    state = match_state(
+        load_state(path),
+        {key: tensor.shape for key, tensor in expected.items()},
+        origin=str(path),
+        model="flowformer",
+        ignored=_IGNORED,
+        dtypes={key: tensor.dtype for key, tensor in expected.items()},
+    )
+    network.load_state_dict(state)
+    network = network.requires_grad_(False).eval().to(device)
+    network.prepare_operators()
+    return network
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, make what is missing."""
+    parser = argparse.ArgumentParser(description="Make the flows of VTF or VSF with FlowFormer.")
+    parser.add_argument("set", choices=[name for name, data in SETS.items() if data.motion])
+    parser.add_argument("--data", type=Path, required=True, help="vimeo_triplet or vimeo_septuplet")
+    parser.add_argument("--weights", type=Path, help="a FlowFormer checkpoint; by default the published one is fetched")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--iterations", type=int, default=32, help="of the recurrence")
+    given = parser.parse_args(arguments)
+    try:
+        _make(given)
+    except VsvfiError as error:
+        print(f"make_flows: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _make(given: argparse.Namespace) -> None:
+    todo = missing_flows(given.set, given.data)
+    pictures = {path for entry in todo for path in entry.pictures}
+    lacking = sorted(str(path) for path in pictures if not path.is_file())
+    if lacking:
+        rule = f"{len(lacking)} pictures are missing: {', '.join(lacking[:3])}"
+        raise ArgumentError("data", str(given.data), rule, "unpack the whole set")
+    if not todo:
+        print("make_flows: every flow is there", file=sys.stderr)
+        return
+    device = resolve_device(given.device)
+    network = load_flowformer(given.weights, device)
+    network.iterations = given.iterations
+    progress = Progress(given.set, len(todo))
+    for entry in todo:
+        with inference(device):
+            first, second = (
+                network.encode(2 * read_picture(path)[None].to(device, torch.float32) / 255 - 1)
+                for path in entry.pictures
+            )
+            flows = network.estimate(first, second)
+        _write(entry, flows)
+        progress.advance()
+
+
+def _write(entry: Missing, flows: tuple[Tensor, Tensor]) -> None:
+    for path, flow in zip((entry.forth, entry.back), flows, strict=True):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_flow(path, flow.float().cpu())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

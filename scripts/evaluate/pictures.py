@@ -1,0 +1,80 @@
+"""Read pictures of 8 bits as data sets have them, apply a set's view, and write predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional
+
+from scripts.evaluate.datasets.item import View
+from vsvfi.errors import ArgumentError
+
+_MODES = ("RGB", "RGBA", "L", "P")
+"""Kinds of pictures of at most 8 bits that are RGB after conversion; alpha is dropped."""
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) from a picture's header.
+
+    Raises:
+        ArgumentError: it is no picture of 8 bits.
+    """
+    with _opened(path) as image:
+        return image.size
+
+
+def read_picture(path: Path) -> Tensor:
+    """A picture as uint8 RGB [3, H, W].
+
+    Raises:
+        ArgumentError: it is no picture of 8 bits, or is damaged.
+    """
+    with _opened(path) as image:
+        try:
+            pixels = np.array(image.convert("RGB"))
+        except (OSError, SyntaxError) as error:  # what Pillow raises for truncated and damaged files
+            raise ArgumentError("data", str(path), f"cannot be decoded ({error})", "fetch the file again") from error
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def viewed(picture: Tensor, view: View) -> Tensor:
+    """A uint8 picture [3, H, W] as a set shows it: float32 [1, 3, h, w] in [0, 1]."""
+    picture = cropped(picture, view)
+    if view.reduce == "bytes":
+        parts = functional.avg_pool2d(picture[None].to(torch.float64), 2, divisor_override=1)
+        return ((parts + 2) / 4).floor().to(torch.float32) / 255
+    image = picture[None].to(torch.float32) / 255
+    return functional.avg_pool2d(image, 2) if view.reduce == "float" else image
+
+
+def cropped(picture: Tensor, view: View) -> Tensor:
+    """The part of [.., H, W] that a view shows."""
+    if view.crop is None:
+        return picture
+    height, width = picture.shape[-2:]
+    rows, columns = (height // 2, width // 2) if view.crop == "half" else (view.crop, view.crop)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return picture[..., top : top + rows, left : left + columns]
+
+
+def write_picture(path: Path, picture: Tensor) -> None:
+    """Write [1, 3, H, W] in [0, 1] as an 8-bit PNG, rounded to nearest. A file of that name is replaced at once."""
+    pixels = (picture[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    draft = path.with_name(f"{path.name}.part")
+    Image.fromarray(pixels).save(draft, format="PNG", compress_level=3)
+    draft.replace(path)
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path)
+    except UnidentifiedImageError:
+        raise ArgumentError("data", str(path), "is not a picture", "fetch the file again") from None
+    if image.mode not in _MODES:
+        image.close()
+        raise ArgumentError("data", str(path), f"is of mode {image.mode}, must be 8 bits", "convert it to 8-bit RGB")
+    return image

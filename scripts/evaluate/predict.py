@@ -1,0 +1,167 @@
+"""Predict every time of a pair under a protocol: padding, scale and bisection as the authors had them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from typing import Protocol as Interface
+
+import torch
+from torch import Tensor
+
+from scripts.evaluate.datasets import Item
+from scripts.evaluate.pictures import read_picture
+from scripts.evaluate.protocols import Canvas, Pad, Protocol
+from vsvfi.engine.build import AnyInterpolator, Blueprint
+from vsvfi.engine.device import inference, resolve_device, resolve_precision
+from vsvfi.engine.padding import Padding
+from vsvfi.errors import ArgumentError
+from vsvfi.models.family import Setup, SizeRule
+from vsvfi.options import parse_precision
+from vsvfi.plan.midpoints import chain, nearest
+
+
+class Predictor(Interface):
+    """Whatever answers an item: a model, or stored pictures."""
+
+    def __call__(self, item: Item, first: Tensor, second: Tensor, index: int) -> list[Tensor]:
+        """The pictures [1, 3, H, W] float32 in [0, 1] on the CPU, one for each target; `index` numbers the item."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPredictor:
+    """Pictures that an earlier run stored, in one folder."""
+
+    folder: Path
+
+    def __call__(self, item: Item, first: Tensor, second: Tensor, index: int) -> list[Tensor]:
+        """See `Predictor`."""
+        pictures = []
+        for target in item.targets:
+            path = self.folder / f"{target.name}.png"
+            try:
+                picture = read_picture(path)
+            except OSError as error:
+                remedy = "store the whole split first"
+                raise ArgumentError("predictions", str(path), f"cannot be read ({error.strerror})", remedy) from error
+            if picture.shape[-2:] != first.shape[-2:]:
+                rule = f"is {picture.shape[2]}x{picture.shape[1]}, must be {first.shape[3]}x{first.shape[2]}"
+                raise ArgumentError("predictions", str(path), rule, "store predictions of this split")
+            pictures.append(picture[None].to(torch.float32) / 255)
+        return pictures
+
+
+@dataclass(slots=True)
+class ModelPredictor:
+    """A model on one device, under one protocol. For one thread at a time."""
+
+    loaded: Blueprint
+    device: torch.device
+    protocol: Protocol
+    _network: tuple[Setup, AnyInterpolator] | None = None
+
+    def __call__(self, item: Item, first: Tensor, second: Tensor, index: int) -> list[Tensor]:
+        """See `Predictor`. Noise that a model draws follows from `index` and the time."""
+        times = [target.time for target in item.targets]
+        height, width = first.shape[2:]
+        setup = self.loaded.setup(width, height, self.protocol.scale, self.protocol.options)
+        variant = self.loaded.variant
+        dtype = resolve_precision(
+            parse_precision(self.protocol.precision), self.device, half=variant.half, bfloat=variant.bfloat
+        )
+        self.loaded.check_memory(width, height, self.device, dtype)
+        with inference(self.device), _tf32(self.protocol.tf32):
+            if self._network is None or self._network[0] != setup:
+                self._network = (setup, self.loaded.network(setup, self.device, dtype))
+            network = self._network[1]
+            steps = paddings(self.protocol.padding, setup, width, height)
+            images = []
+            for image in (first, second):
+                moved = image.to(self.device, torch.float32)
+                for step in steps:
+                    moved = step.pad(moved)
+                images.append(moved.contiguous(memory_format=torch.channels_last))
+            bisects = variant.halves(setup) if self.protocol.times is None else self.protocol.times == "bisection"
+            made = (_bisected if bisects else _direct)(network, images[0], images[1], times, index)
+            results = []
+            for picture in made:
+                for step in reversed(steps):
+                    picture = step.crop(picture)
+                results.append(picture.float().clamp(0, 1).contiguous().cpu().clone())
+        return results
+
+
+def model_predictor(loaded: Blueprint, device: str, protocol: Protocol) -> ModelPredictor:
+    """A predictor on a device by name."""
+    return ModelPredictor(loaded, resolve_device(device), protocol)
+
+
+def paddings(wanted: Pad | Canvas | None, setup: Setup, width: int, height: int) -> list[Padding]:
+    """The protocol's padding, and whatever the network needs beyond it."""
+    steps = []
+    if isinstance(wanted, Canvas):
+        right, bottom = max(wanted.width - width, 0), max(wanted.height - height, 0)
+        steps.append(Padding(width, height, 0, right, 0, bottom, "constant", 0.0))
+    elif wanted is not None:
+        rule = SizeRule(multiple=wanted.multiple, centred=wanted.centred)
+        border = "replicate" if wanted.value is None else "constant"
+        steps.append(Padding(width, height, *rule.padding(width, height, Fraction(1)), border, wanted.value or 0.0))
+    if steps:
+        width += steps[0].left + steps[0].right
+        height += steps[0].top + steps[0].bottom
+    steps.append(Padding.of(setup, width, height))
+    return steps
+
+
+def _direct(
+    network: AnyInterpolator, first: Tensor, second: Tensor, times: Sequence[Fraction], index: int
+) -> list[Tensor]:
+    """Each time asked for as it is, from one preparation of the pair."""
+    pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
+    return [_synthesised(network, pair, t, index + t, first) for t in times]
+
+
+def _bisected(
+    network: AnyInterpolator, first: Tensor, second: Tensor, times: Sequence[Fraction], index: int
+) -> list[Tensor]:
+    """Each time by midpoints of midpoints, none of them computed twice."""
+    pictures = {Fraction(0): first, Fraction(1): second}
+    frames: dict[Fraction, Any] = {}
+
+    def encoded(position: Fraction) -> Any:
+        if position not in frames:
+            frames[position] = network.encode_frame(pictures[position])
+        return frames[position]
+
+    for t in times:
+        reached = nearest(t)
+        for before, after in chain(reached) if 0 < reached < 1 else ():
+            middle = (before + after) / 2
+            if middle not in pictures:
+                pair = network.prepare_pair(encoded(before), encoded(after))
+                pictures[middle] = _synthesised(network, pair, Fraction(1, 2), index + middle, first)
+    return [pictures[nearest(t)] for t in times]
+
+
+def _synthesised(network: AnyInterpolator, pair: Any, t: Fraction, position: Fraction, like: Tensor) -> Tensor:
+    time = torch.full((1,), float(t), dtype=torch.float32, device=like.device)
+    inputs: Mapping[str, Tensor] = network.random_inputs(pair, position)
+    return network.synthesise(pair, time, **inputs)
+
+
+@contextlib.contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """TF32 where it is asked for; `inference` restores what it was."""
+    if allowed and torch.cuda.is_available():
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    yield
+
+
+def rounded(picture: Tensor) -> Tensor:
+    """To 8 bits, to nearest, and back to [0, 1]."""
+    return (picture * 255).round() / 255
