@@ -93,7 +93,7 @@ def test_both_kinds_of_ucf101_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lists", ["", "eval_modes"])
-@pytest.mark.parametrize("prefix", ["data/SNU-FILM/test/", "test/", "./test/", "/home/author/SNU-FILM/test/"])
+@pytest.mark.parametrize("prefix", ["data/SNU-FILM/test/", "test/", "./test/", "/disk/author/SNU-FILM/test/"])
 def test_snu_film_paths_are_found_under_any_prefix(lists: str, prefix: str, tmp_path: Path) -> None:
     layouts.snu_film(tmp_path, lists=lists, prefix=prefix)
     splits = loaded("snu_film", tmp_path)
