@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional
 
 from scripts.evaluate import figure, quality, temporal
-from scripts.evaluate.minterpolate import minterpolate
 from scripts.evaluate.moving_text import SPEEDS, scrolling_captions
+from vsvfi.compare.minterpolate import minterpolate
 from vsvfi.ops.warp import backward_warp
 from vsvfi.synthetic import scene
 
@@ -69,8 +69,8 @@ def test_the_figure_shows_the_truth_first_and_every_method(
 def test_dis_follows_what_moves() -> None:
     """A textured picture that slides by: warped, it is found where blending doubles it; a missing OpenCV skips it."""
     pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
-    from scripts.evaluate.dis_flow import MISSING, dis
     from scripts.train.heldout import psnr
+    from vsvfi.compare.dis_flow import MISSING, dis
 
     assert MISSING == ""
     wide = torch.nn.functional.interpolate(

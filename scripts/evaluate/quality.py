@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scripts.evaluate.dis_flow import MISSING, dis
-from scripts.evaluate.minterpolate import minterpolate
 from scripts.evaluate.moving_text import SPEEDS, scrolling_captions
 from scripts.train.heldout import FIRST_SEED, psnr
 from scripts.train.picture import write_png
+from vsvfi.compare.dis_flow import MISSING, dis
+from vsvfi.compare.minterpolate import minterpolate
 from vsvfi.synthetic import scene
 
 type Predictor = Callable[[Tensor, Tensor, float], Tensor]

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scripts.evaluate.minterpolate import Picture, minterpolate
 from scripts.evaluate.quality import Predictor, predictor
 from scripts.train.heldout import FIRST_SEED, psnr
+from vsvfi.compare.minterpolate import Picture, minterpolate
 from vsvfi.ops.warp import backward_warp
 from vsvfi.synthetic import scene
 

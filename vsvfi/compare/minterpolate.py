@@ -1,4 +1,4 @@
-"""ffmpeg's minterpolate, the block matching that everyone has, as something to compare with. Knows no model."""
+"""ffmpeg's minterpolate, the block matching that everyone has, as something to compare with."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import subprocess
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-type Picture = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+type Picture = NDArray[np.float32]
 
 SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
 """Its best: overlapped blocks of variable size, motion searched in both directions."""
@@ -15,21 +16,31 @@ _BEYOND = 3
 """Copies of the last picture behind the sequence: the filter keeps back as many as it looks ahead."""
 
 
-def minterpolate(pictures: Sequence[Picture], factor: int, settings: str = SETTINGS) -> list[Picture]:
+def minterpolate(
+    pictures: Sequence[Picture], factor: int, settings: str = SETTINGS, ffmpeg: str | None = None
+) -> list[Picture]:
     """[3, H, W] RGB in [0, 1] at `factor` times the rate: (len(pictures) - 1) * factor + 1 pictures, the first and the
     last being those given.
 
     Computed in YUV 4:4:4 at 8 bits, which the filter offers nothing beyond.
-    """
-    import imageio_ffmpeg  # of the extra `video`; wanted only here
 
+    Args:
+        pictures: in order.
+        factor: of the rate.
+        settings: of the filter.
+        ffmpeg: the program; None for the one in the imageio-ffmpeg wheel.
+    """
+    if ffmpeg is None:
+        import imageio_ffmpeg  # of the extra `video`; wanted only here
+
+        ffmpeg = str(imageio_ffmpeg.get_ffmpeg_exe())
     height, width = pictures[0].shape[1:]
     raw = b"".join(
-        (picture.transpose(1, 2, 0) * 255).round().astype(np.uint8).tobytes()
+        (picture.clip(0, 1).transpose(1, 2, 0) * 255).round().astype(np.uint8).tobytes()
         for picture in [*pictures, *[pictures[-1]] * _BEYOND]
     )
     form = ["-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *form, "-s", f"{width}x{height}", "-r", "10", "-i", "-"]
+    command = [ffmpeg, "-v", "error", *form, "-s", f"{width}x{height}", "-r", "10", "-i", "-"]
     command += ["-vf", f"format=yuv444p,minterpolate=fps={10 * factor}:{settings}:scd=none,format=rgb24", *form, "-"]
     output = subprocess.run(command, input=raw, capture_output=True, check=True).stdout
     made = np.frombuffer(output, np.uint8).reshape(-1, height, width, 3)[: (len(pictures) - 1) * factor + 1]

@@ -4,10 +4,12 @@ Knows no model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vsvfi.ops.warp import backward_warp
@@ -30,3 +32,9 @@ def dis(first: Tensor, second: Tensor, t: float) -> Tensor:
     forth, back = (torch.from_numpy(finder.calc(*pair, None).transpose(2, 0, 1))[None] for pair in (grey, grey[::-1]))
     warped = backward_warp(first, t * back), backward_warp(second, (1 - t) * forth)
     return (1 - t) * warped[0] + t * warped[1]
+
+
+def between(pictures: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """The pictures in the middle between each two neighbours, RGB [3, H, W] in [0, 1]."""
+    tensors = [torch.from_numpy(np.clip(picture, 0, 1))[None] for picture in pictures]
+    return [dis(before, after, 0.5)[0].numpy() for before, after in zip(tensors, tensors[1:])]  # noqa: RUF007

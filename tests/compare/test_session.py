@@ -1,0 +1,216 @@
+"""A comparison within its time, with methods that fail, are slow, or are stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import vapoursynth as vs
+
+from vsvfi.compare.methods import Model, Plain, blend, block_matching
+from vsvfi.compare.places import Place
+from vsvfi.compare.result import Result
+from vsvfi.compare.scores import HIGHEST, scores
+from vsvfi.compare.session import Comparison, Maker
+from vsvfi.compare.source import Conversion, Picture, Source
+from vsvfi.errors import VsvfiError
+
+pytest.importorskip("av", reason="pictures for the page are encoded by PyAV")
+
+
+def moving_clip(length: int = 40, form: int = vs.YUV420P8, level: int = 128) -> vs.VideoNode:
+    """A ramp that slides by a pixel per frame."""
+    core = vs.core.core
+    blank = core.std.BlankClip(width=64, height=48, format=form, length=length, fpsnum=24, fpsden=1, keep=True)
+
+    def draw(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        for plane in range(f.format.num_planes):
+            pixels = np.asarray(out[plane])
+            y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+            values = level + 60 * np.sin((x + n) / (level / 25)) * np.cos(y / 7)
+            pixels[:] = values.astype(pixels.dtype) << (f.format.bits_per_sample - 8)
+        return out
+
+    return blank.std.ModifyFrame(blank, draw)
+
+
+class Method:
+    """Answers with the frame before, after so many seconds."""
+
+    def __init__(self, name: str, seconds: float, conversion: Conversion) -> None:
+        self.name, self._seconds, self._conversion = name, seconds, conversion
+
+    def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
+        time.sleep(self._seconds)
+        return [self._conversion.picture(frame) for frame in kept[:-1]], self._seconds
+
+
+def compared(
+    makers: Callable[[Conversion], dict[str, Maker]],
+    models: Sequence[str],
+    *,
+    seconds: float = 60.0,
+    places: int = 6,
+    result: Result | None = None,
+) -> Result:
+    source = Source(moving_clip())
+    conversion = Conversion(source.clip)
+    found = result or Result("clip", (64, 48), 40, Fraction(24), Fraction(2), "cpu")
+    runs = [Place(tuple(range(5 * index, 5 * index + 5)), 1.0, 0.1, (0.0,)) for index in range(places)]
+    until = time.monotonic() + seconds
+    Comparison(
+        source, conversion, makers(conversion), frozenset(models), scores(), found, until, lambda text, done: None
+    ).run(runs)
+    return found
+
+
+def test_every_method_is_scored_at_every_place() -> None:
+    found = compared(
+        lambda conversion: {
+            "blend": lambda kept: Plain("blend", conversion, blend),
+            "hold": lambda kept: Method("hold", 0.0, conversion),
+        },
+        ["hold"],
+        places=2,
+    )
+    assert [tally.name for tally in found.ranked] == ["blend", "hold"]
+    assert set(found.ranked[0].scores["psnr"]) == {1, 3, 6, 8}
+    assert found.ranked[0].mean("psnr") - found.ranked[1].mean("psnr") > 0
+    assert found.shots[0].shown.keys() == {"truth", "before", "after", "blend", "hold"}
+    assert found.shots[0].shown["truth"][:4] == b"RIFF"
+
+
+def test_a_method_that_fails_is_left_out_with_its_reason() -> None:
+    def broken(kept: Sequence[vs.VideoFrame]) -> Method:
+        raise VsvfiError("model='x', its weights are not here; fetch them")
+
+    class Failing(Method):
+        def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
+            raise vs.Error("interpolate: out of memory")
+
+    found = compared(
+        lambda conversion: {
+            "x": broken,
+            "y": lambda kept: Failing("y", 0.0, conversion),
+            "hold": lambda kept: Method("hold", 0.0, conversion),
+        },
+        ["x", "y", "hold"],
+        places=2,
+    )
+    assert found.left_out == {"x": "model='x', its weights are not here; fetch them", "y": "out of memory"}
+    assert [tally.name for tally in found.ranked] == ["hold"]
+
+
+def test_a_slow_model_makes_room_for_places() -> None:
+    found = compared(
+        lambda conversion: {
+            "quick": lambda kept: Method("quick", 0.0, conversion),
+            "slow": lambda kept: Method("slow", 2.0, conversion),
+        },
+        ["quick", "slow"],
+        seconds=3.0,
+    )
+    assert found.left_out.keys() == {"slow"}
+    assert "too slow for the time given" in found.left_out["slow"]
+    assert len(found.places) > 1
+    assert all("slow" not in shot.shown for shot in found.shots)
+
+
+def test_the_time_is_kept() -> None:
+    found = compared(
+        lambda conversion: {
+            "one": lambda kept: Method("one", 0.5, conversion),
+            "two": lambda kept: Method("two", 0.0, conversion),
+        },
+        ["one"],
+        seconds=0.2,
+    )
+    assert len(found.places) == 1
+    assert found.left_out == {"two": "no time was left for it; use more --minutes"}
+
+
+def test_an_interrupt_leaves_whole_places() -> None:
+    calls = []
+
+    class Stopped(Method):
+        def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return super().predict(kept)
+
+    found = Result("clip", (64, 48), 40, Fraction(24), Fraction(2), "cpu")
+    with pytest.raises(KeyboardInterrupt):
+        compared(
+            lambda conversion: {
+                "hold": lambda kept: Method("hold", 0.0, conversion),
+                "stopped": lambda kept: Stopped("stopped", 0.0, conversion),
+            },
+            [],
+            result=found,
+        )
+    assert len(found.places) == 2
+    assert all(len(tally.scores["psnr"]) == 4 for tally in found.tallies)
+
+
+@pytest.mark.parametrize("form", [vs.YUV420P8, vs.YUV422P10, vs.RGB24, vs.GRAY16, vs.RGBS])
+def test_a_format_and_back(form: int) -> None:
+    clip = moving_clip(form=form) if form != vs.RGBS else moving_clip(form=vs.RGB24).resize.Point(format=vs.RGBS)
+    conversion = Conversion(clip)
+    with clip.get_frame(3) as first, clip.get_frame(4) as second:
+        one, two = conversion.picture(first), conversion.picture(second)
+        back = conversion.through(one, first)
+    assert one.shape == (3, 48, 64)
+    assert np.abs(one - two).max() > 0.01
+    assert np.abs(back - one).mean() < 0.02
+
+
+def test_places_are_found_in_a_clip() -> None:
+    clip = moving_clip(12) + moving_clip(12, level=70)
+    source = Source(clip)
+    found = source.candidates(24, 30.0)
+    assert found
+    assert not any(place.frames[0] < 12 <= place.frames[-1] for place in found)  # the cut
+    assert all(place.motion > 0 and place.sharpness > 0 for place in found)
+
+
+def test_a_model_predicts_through_interpolate() -> None:
+    source = Source(moving_clip())
+    conversion = Conversion(source.clip)
+    frames = source.frames(range(3, 8))
+    kept = [frames[3], frames[5], frames[7]]
+    model = Model("builtin", source.clip, kept, conversion, {"device": "cpu", "precision": "fp32"})
+    pictures, seconds = model.predict(kept)
+    assert seconds > 0
+    measure = scores()["psnr"]
+    for made, truth, mixed in zip(
+        pictures, (frames[4], frames[6]), blend([conversion.picture(f) for f in kept]), strict=True
+    ):
+        true = conversion.picture(truth)
+        assert measure(made, true) > max(30.0, measure(mixed, true) - 3)
+
+
+def test_an_ffmpeg_that_fails_is_named() -> None:
+    pictures = [np.zeros((3, 16, 16), np.float32)] * 3
+    with pytest.raises(VsvfiError, match="minterpolate failed"):
+        block_matching("no-such-program")(pictures)
+
+
+def test_dense_flow_is_there_with_opencv() -> None:
+    pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
+    from vsvfi.compare.dis_flow import between
+
+    ramp = np.sin(np.mgrid[:64, :64][1] / 4).astype(np.float32) / 2 + 0.5
+    before, middle, after = (np.roll(np.stack([ramp] * 3), shift, 2) for shift in (0, 1, 2))
+    (made,) = between([before, after])
+    assert np.abs(made - middle)[:, 8:-8, 8:-8].mean() < np.abs((before + after) / 2 - middle)[:, 8:-8, 8:-8].mean()
+
+
+def test_equal_pictures_have_a_finite_score() -> None:
+    picture = np.full((3, 16, 16), 0.5, np.float32)
+    assert scores()["psnr"](picture, picture) == HIGHEST
+    assert scores()["psnr"](picture, picture + np.float32(0.1)) == pytest.approx(20.0, abs=1e-4)

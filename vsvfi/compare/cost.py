@@ -1,0 +1,46 @@
+"""What a whole video would cost: network passes per source frame, and hours."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from vsvfi.plan.midpoints import chain, nearest
+from vsvfi.plan.timeline import Blend, Timeline
+
+_COUNTED = 20_000
+"""Output frames at most that passes are counted over; rates that repeat later differ by less than anyone sees."""
+
+
+def passes(factor: Fraction, *, bisection: bool) -> Fraction:
+    """Network passes per source frame of a long video.
+
+    Args:
+        factor: output frames per source frame.
+        bisection: the model reaches times other than 1/2 by midpoints of midpoints, each of which is a pass.
+    """
+    counted = min(factor.numerator, _COUNTED)  # one cycle: then the times repeat
+    timeline = Timeline(factor, factor.denominator + 2, None)
+    made: set[tuple[int, Fraction]] = set()
+    for n in range(counted):
+        step = timeline.step(n)
+        if not isinstance(step, Blend):
+            continue
+        if not bisection:
+            made.add((step.first, step.t))
+            continue
+        t = nearest(step.t)
+        if 0 < t < 1:
+            made.update((step.first, (first + second) / 2) for first, second in chain(t))
+    return Fraction(len(made)) * factor / counted
+
+
+def hours(frames: int, factor: Fraction, seconds: float, *, bisection: bool = False) -> float:
+    """Hours to interpolate a video, from the seconds that one pass takes. Encoding is not counted.
+
+    Args:
+        frames: source frames.
+        factor: output frames per source frame.
+        seconds: per pass.
+        bisection: see `passes`.
+    """
+    return float(frames * passes(factor, bisection=bisection)) * seconds / 3600

@@ -1,0 +1,109 @@
+"""Choose the places of a video to compare models at: sharp, moving, varied, away from scene cuts.
+
+A place is a run of frames at even distances. Every second one is removed and predicted from its neighbours, so a run
+has an odd number of frames. Held drawings count once: a run of drawings held for two frames spans twice as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from vsvfi.plan.policy import Facts
+
+RUN = 5
+"""Frames of a place: two of them are predicted."""
+
+_LONGEST_HOLD = 4
+_STILL = 0.5 / 255
+"""Mean difference of neighbouring frames below which nothing moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place that models can be compared at.
+
+    Attributes:
+        frames: numbers of its frames; those at odd positions are predicted.
+        sharpness: how much fine detail its middle frame has.
+        motion: mean difference of two of its frames, on a scale of 0 to 1.
+        look: its middle frame as a few numbers, to tell scenes apart.
+    """
+
+    frames: tuple[int, ...]
+    sharpness: float
+    motion: float
+    look: tuple[float, ...]
+
+
+def positions(count: int) -> Iterator[int]:
+    """Every number below `count`, far apart ones first: whenever a search stops, it has looked everywhere alike."""
+    bits = max(count - 1, 0).bit_length()
+    for index in range(1 << bits):
+        position = int(f"{index:0{bits}b}"[::-1], 2) if bits else 0
+        if position < count:
+            yield position
+
+
+def run_from(start: int, last: int, step: Callable[[int], Facts], length: int = RUN) -> tuple[int, ...] | None:
+    """The run of different frames that begins at `start` or at the next drawing.
+
+    Args:
+        start: first frame number to consider.
+        last: number of the last frame of the video.
+        step: facts about the step from a frame to the next.
+        length: frames of the run.
+
+    Returns:
+        None where a scene ends, the video ends, or drawings are held unevenly: no frame lies in the middle then.
+    """
+    while 0 < start < last and step(start - 1).duplicate:
+        start += 1
+    numbers = [start]
+    for n in range(start, min(start + _LONGEST_HOLD * length, last)):
+        facts = step(n)
+        if facts.cut:
+            return None
+        if not facts.duplicate:
+            numbers.append(n + 1)
+        if len(numbers) == length:
+            even = len({after - before for before, after in zip(numbers, numbers[1:])}) == 1  # noqa: RUF007
+            return tuple(numbers) if even else None
+    return None
+
+
+def choose(candidates: Sequence[Place], wanted: int) -> list[Place]:
+    """The best places, the most telling ones first; no frame belongs to two of them.
+
+    Each next place is the one that is sharp, moves, and looks least like those chosen before.
+    """
+    moving = [place for place in candidates if place.motion > _STILL] or list(candidates)
+    if not moving:
+        return []
+    sharp, motion = median(place.sharpness for place in moving), median(place.motion for place in moving)
+
+    def weight(place: Place) -> float:
+        """Up to 1; from twice the usual detail and motion on, more of them is no better."""
+        detail = min(place.sharpness / (2 * sharp or 1.0), 1.0)
+        return (0.1 + 0.9 * detail) * (0.1 + 0.9 * min(place.motion / (2 * motion or 1.0), 1.0))
+
+    chosen = [max(moving, key=weight)]
+    novelty = {place: float("inf") for place in moving}
+    while len(chosen) < wanted:
+        for place in moving:
+            novelty[place] = min(novelty[place], _distance(place, chosen[-1]))
+        free = [place for place in moving if not any(_overlap(place, other) for other in chosen)]
+        if not free:
+            break
+        chosen.append(max(free, key=lambda place: weight(place) * novelty[place]))
+    return chosen
+
+
+def _overlap(one: Place, other: Place) -> bool:
+    return one.frames[0] <= other.frames[-1] and other.frames[0] <= one.frames[-1]
+
+
+def _distance(one: Place, other: Place) -> float:
+    """How differently two places look: mean difference of their small pictures, never quite 0."""
+    return 1e-3 + sum(abs(a - b) for a, b in zip(one.look, other.look, strict=True)) / max(len(one.look), 1)

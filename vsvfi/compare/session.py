@@ -1,0 +1,184 @@
+"""Run a comparison: place by place, every method at each, within a time limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import vapoursynth as vs
+
+from vsvfi.compare.methods import Method
+from vsvfi.compare.pictures import heat, webp
+from vsvfi.compare.places import Place
+from vsvfi.compare.result import Result, Shot, Tally, duration
+from vsvfi.compare.source import Conversion, Picture, Source
+from vsvfi.errors import VsvfiError
+
+type Maker = Callable[[Sequence[vs.VideoFrame]], Method]
+"""Makes a method, given the kept frames of the first place."""
+
+type Scores = Mapping[str, Callable[[Picture, Picture], float]]
+"""Name -> (prediction, truth) -> value."""
+
+FEWEST = 4
+"""Places that slow models have to leave time for."""
+
+
+class Comparison:
+    """Compares methods at places.
+
+    Args:
+        source: the video.
+        conversion: of its format.
+        makers: method -> how to make it; those of models are named in `models`.
+        models: which of them are models of vsvfi.
+        scores: what predictions are scored with.
+        result: is filled in, one whole place at a time: it can be shown whenever this is interrupted.
+        until: when to stop, by `time.monotonic()`.
+        report: is told what happens, and how much of the work is done, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        conversion: Conversion,
+        makers: Mapping[str, Maker],
+        models: frozenset[str],
+        scores: Scores,
+        result: Result,
+        until: float,
+        report: Callable[[str, float], None],
+    ) -> None:
+        self._source, self._conversion, self._makers, self._models = source, conversion, dict(makers), models
+        self._scores, self._result, self._until, self._report = scores, result, until, report
+        self._methods: dict[str, Method] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._began = time.monotonic()
+        self._place_seconds = 0.0
+
+    def run(self, places: Sequence[Place]) -> None:
+        """Compare at as many places as the time allows, at the first one in any case."""
+        for index, place in enumerate(places):
+            now = time.monotonic()
+            if index:
+                self._drop_slow(index, len(places), self._until - now)
+                if now + self._place_seconds > self._until:
+                    return
+            self._compare(index, len(places), place)
+            self._place_seconds = time.monotonic() - now
+            if not self._makers:
+                return
+
+    def _compare(self, index: int, count: int, place: Place) -> None:
+        """One place; nothing is kept of it unless all methods were there."""
+        frames = self._source.frames(place.frames)
+        kept, wanted = [frames[n] for n in place.frames[::2]], place.frames[1::2]
+        truths = [self._conversion.picture(frames[n]).clip(0, 1) for n in wanted]
+        made: dict[str, list[Picture]] = {}
+        found: dict[str, tuple[float, dict[str, list[float]], float]] = {}
+        for number, name in enumerate(list(self._makers)):
+            self._report(f"place {index + 1} of {count}, {name}", (index + number / len(self._makers)) / count)
+            if index == 0 and found and time.monotonic() > self._until:
+                self._leave_out(name, "no time was left for it; use more --minutes")
+                continue
+            try:
+                if name not in self._methods:
+                    self._methods[name] = self._makers[name](kept)
+                pictures, seconds = self._methods[name].predict(kept)
+            except (VsvfiError, vs.Error, MemoryError) as error:
+                self._leave_out(name, " ".join(str(error).split()).removeprefix("interpolate: ") or "out of memory")
+                continue
+            made[name] = [picture.clip(0, 1) for picture in pictures]
+            scores = {
+                score: [measure(picture, truth) for picture, truth in zip(made[name], truths, strict=True)]
+                for score, measure in self._scores.items()
+            }
+            found[name] = seconds / len(wanted), scores, _flicker(made[name], truths)
+        if found:
+            self._keep(index, place, found, self._shot(index, place, made, truths, found, kept))
+        for frame in frames.values():
+            frame.close()
+
+    def _keep(
+        self,
+        index: int,
+        place: Place,
+        found: Mapping[str, tuple[float, dict[str, list[float]], float]],
+        shot: Shot,
+    ) -> None:
+        for name, (seconds, scores, flicker) in found.items():
+            tally = self._tallies.setdefault(name, Tally(name, name in self._models))
+            tally.seconds.append(seconds)
+            tally.flicker.append(flicker)
+            for score, values in scores.items():
+                tally.scores.setdefault(score, {}).update(zip(place.frames[1::2], values, strict=True))
+        self._result.places.append(place.frames)
+        self._result.shots.append(shot)
+        self._result.tallies = list(self._tallies.values())
+
+    def _shot(
+        self,
+        index: int,
+        place: Place,
+        made: Mapping[str, Sequence[Picture]],
+        truths: Sequence[Picture],
+        found: Mapping[str, tuple[float, dict[str, list[float]], float]],
+        kept: Sequence[vs.VideoFrame],
+    ) -> Shot:
+        """Pictures of the frame that methods differ most in."""
+
+        def spread(which: int) -> float:
+            values = [scores["psnr"][which] for _, scores, _ in found.values()]
+            return max(values) - min(values) - 0.1 * sum(values) / len(values)
+
+        which = max(range(len(truths)), key=spread)
+        ends = {
+            name: self._conversion.picture(frame)
+            for name, frame in (("before", kept[which]), ("after", kept[which + 1]))
+        }
+        shown = {"truth": truths[which], **ends, **{name: pictures[which] for name, pictures in made.items()}}
+        return Shot(
+            index,
+            place.frames[2 * which + 1],
+            {name: webp(picture) for name, picture in shown.items()},
+            {name: webp(heat(pictures[which], truths[which]), longest=960) for name, pictures in made.items()},
+        )
+
+    def _drop_slow(self, done: int, wanted: int, left: float) -> None:
+        """Leave out the slowest model while there would be too few places with it."""
+        while True:
+            models = [name for name in self._makers if name in self._models and name in self._tallies]
+            if len(models) < 2:
+                return
+            costs = {name: 2 * self._tallies[name].seconds_per_frame for name in models}
+            slowest = max(models, key=lambda name: costs[name])
+            missing = min(FEWEST, wanted) - done
+            if missing <= 0 or self._place_cost() * missing <= max(left, 0):
+                return
+            if done == 1 and costs[slowest] < 0.5 * max(left, 0):
+                return  # its first frames took longer than others will
+            self._place_seconds -= costs[slowest]
+            each = self._tallies[slowest].seconds_per_frame
+            self._leave_out(slowest, f"too slow for the time given, {duration(each)} per new frame; use more --minutes")
+
+    def _place_cost(self) -> float:
+        """Seconds that another place takes."""
+        return max(self._place_seconds, 0.0)
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self._result.left_out[name] = reason
+        self._makers.pop(name)
+        self._methods.pop(name, None)
+        self._tallies.pop(name, None)
+        self._result.tallies = list(self._tallies.values())
+        for shot in self._result.shots:
+            shot.shown.pop(name, None)
+            shot.errors.pop(name, None)
+
+
+def _flicker(made: Sequence[Picture], truths: Sequence[Picture]) -> float:
+    """Mean error of the change from one predicted frame to the next, in 1/255: an error that stays does not flicker."""
+    errors = [picture - truth for picture, truth in zip(made, truths, strict=True)]
+    changes = [np.abs(after - before).mean() for before, after in zip(errors, errors[1:])]  # noqa: RUF007
+    return 255 * float(np.mean(changes)) if changes else 0.0
