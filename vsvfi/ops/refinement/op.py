@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from vsvfi.ops import cuda as launchers
 from vsvfi.ops.dispatch import Kernel, Operator, register
-from vsvfi.ops.refinement import reference
+from vsvfi.ops.refinement import cuda, reference
+
+LAUNCHERS = ("nvrtc", "cupy")
 
 
 def _warp_pair(
@@ -29,6 +33,27 @@ def _add_flow(flow: Tensor | None, change: Tensor, step: int) -> Tensor:
     from vsvfi.ops.refinement import cpu
 
     return cpu.add_flow(flow, change, step)
+
+
+def _warp_pair_cuda(
+    backend: str,
+    first: Tensor,
+    second: Tensor,
+    flow: Tensor,
+    state: Tensor,
+    times: Tensor,
+    step: int,
+    ratio: int,
+) -> Tensor:
+    return cuda.warp_pair(launchers.launcher(backend), first, second, flow, state, times, step, ratio)
+
+
+def _blend_pair_cuda(backend: str, first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
+    return cuda.blend_pair(launchers.launcher(backend), first, second, flow, mask)
+
+
+def _add_flow_cuda(backend: str, flow: Tensor | None, change: Tensor, step: int) -> Tensor:
+    return cuda.add_flow(launchers.launcher(backend), flow, change, step)
 
 
 def _normal(*shape: int) -> Tensor:
@@ -69,16 +94,31 @@ def _add_samples() -> Iterator[tuple[Tensor | int | None, ...]]:
 
 
 WARP_PAIR = Operator(
-    "warp_pair", reference=reference.warp_pair, kernels=[Kernel("llvmlite", _warp_pair)], sample_inputs=_warp_samples
+    "warp_pair",
+    reference=reference.warp_pair,
+    kernels=[
+        Kernel("llvmlite", _warp_pair),
+        *(Kernel(name, functools.partial(_warp_pair_cuda, name)) for name in LAUNCHERS),
+    ],
+    sample_inputs=_warp_samples,
 )
 BLEND_PAIR = Operator(
     "blend_pair",
     reference=reference.blend_pair,
-    kernels=[Kernel("llvmlite", _blend_pair)],
+    kernels=[
+        Kernel("llvmlite", _blend_pair),
+        *(Kernel(name, functools.partial(_blend_pair_cuda, name)) for name in LAUNCHERS),
+    ],
     sample_inputs=_blend_samples,
 )
 ADD_FLOW = Operator(
-    "add_flow", reference=reference.add_flow, kernels=[Kernel("llvmlite", _add_flow)], sample_inputs=_add_samples
+    "add_flow",
+    reference=reference.add_flow,
+    kernels=[
+        Kernel("llvmlite", _add_flow),
+        *(Kernel(name, functools.partial(_add_flow_cuda, name)) for name in LAUNCHERS),
+    ],
+    sample_inputs=_add_samples,
 )
 
 
