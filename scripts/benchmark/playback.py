@@ -27,11 +27,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi import options
 from vsvfi.cli.bench import write_random_weights
-from vsvfi.engine.build import Blueprint, read_model
-from vsvfi.engine.device import describe, inference, resolve_device, resolve_precision
-from vsvfi.engine.padding import Padding
-from vsvfi.options import parse_precision, parse_scale
+from vsvfi.engine.build import LoadedModel, load_weights
+from vsvfi.engine.device import describe, inference
+from vsvfi.engine.run_config import ClipFacts, resolve
 
 PHASES = ("encode_frame", "prepare_pair", "synthesise")
 
@@ -53,20 +53,23 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     width, height = (int(side) for side in arguments.size.split("x"))
-    device = resolve_device(arguments.device)
     with tempfile.TemporaryDirectory() as folder:
         weights = arguments.weights
         if weights is None:
             weights = Path(folder) / "random.safetensors"
             write_random_weights(arguments.model, weights)
-        blueprint = read_model(arguments.model, weights)
-    dtype = resolve_precision(
-        parse_precision(arguments.precision), device, half=blueprint.variant.half, bfloat=blueprint.variant.bfloat
-    )
-    setup = blueprint.setup(width, height, parse_scale(arguments.scale), {})
-    network = blueprint.network(setup, device, dtype)
+        given = options.parse(
+            model=arguments.model,
+            weights=weights,
+            scale=arguments.scale,
+            device=arguments.device,
+            precision=arguments.precision,
+        )
+        config = resolve(given, ClipFacts(width=width, height=height))
+        loaded = load_weights(config.model, given.weights)
+    placement, padding = config.placements[0], config.padding
+    device, network = placement.device, loaded.network(config.build, placement)
     images = moving_pair(width, height)
-    padding = Padding.of(setup, width, height)
     first, second = (padding.pad(image.to(device)).contiguous(memory_format=torch.channels_last) for image in images)
     times = torch.full((1,), 0.5, device=device)
     with inference(device):
@@ -79,9 +82,7 @@ def main() -> None:
             "afresh": lambda: network(first, second, times),
         }
         seconds = measure(calls, device, arguments.rounds)
-        shares = (
-            {name: where_it_goes(calls[name], network, blueprint) for name in PHASES} if device.type == "cpu" else {}
-        )
+        shares = {name: where_it_goes(calls[name], network, loaded) for name in PHASES} if device.type == "cpu" else {}
     report(arguments, seconds, shares, describe(device))
 
 
@@ -109,11 +110,11 @@ def measure(calls: Mapping[str, Callable[[], object]], device: torch.device, rou
 
 
 def where_it_goes(
-    call: Callable[[], object], network: nn.Module, blueprint: Blueprint, rounds: int = 5
+    call: Callable[[], object], network: nn.Module, loaded: LoadedModel, rounds: int = 5
 ) -> dict[str, float]:
     """Share of a phase's time in each kind of operation; what is in none of them is "the rest"."""
     spent: dict[str, float] = defaultdict(float)
-    with watched(network, blueprint, spent):
+    with watched(network, loaded, spent):
         call()
         spent.clear()
         started = time.perf_counter()
@@ -125,7 +126,7 @@ def where_it_goes(
 
 
 @contextlib.contextmanager
-def watched(network: nn.Module, blueprint: Blueprint, spent: dict[str, float]) -> Iterator[None]:
+def watched(network: nn.Module, loaded: LoadedModel, spent: dict[str, float]) -> Iterator[None]:
     """While inside, convolutions, linear layers, concatenations and the operators of `vsvfi.ops` that the family
     imports note the seconds they take.
     """
@@ -154,7 +155,7 @@ def watched(network: nn.Module, blueprint: Blueprint, spent: dict[str, float]) -
 
         replace(torch, "cat", "concatenation")
         replace(functional, "interpolate", "resizing")
-        family = importlib.import_module(f"vsvfi.models.{blueprint.family.name}").__name__
+        family = importlib.import_module(f"vsvfi.models.{loaded.family.name}").__name__
         for module in [module for name, module in sys.modules.items() if name.startswith(f"{family}.")]:
             for attribute, value in list(vars(module).items()):
                 if callable(value) and str(getattr(value, "__module__", "")).startswith("vsvfi.ops."):

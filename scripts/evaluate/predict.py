@@ -16,13 +16,16 @@ from torch import Tensor
 from scripts.evaluate.datasets import Item
 from scripts.evaluate.pictures import read_picture
 from scripts.evaluate.protocols import Canvas, Pad, Protocol
-from vsvfi.engine.build import AnyInterpolator, Blueprint
-from vsvfi.engine.device import inference, resolve_device, resolve_precision
+from vsvfi.engine.build import AnyInterpolator, LoadedModel
+from vsvfi.engine.device import inference
+from vsvfi.engine.memory import check_memory
+from vsvfi.engine.model_config import ModelConfig, Placement, place
 from vsvfi.engine.padding import Padding
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Setup, SizeRule
-from vsvfi.options import parse_precision
-from vsvfi.plan.midpoints import chain, nearest
+from vsvfi.models.registry import check_options
+from vsvfi.options import Options, parse_precision
+from vsvfi.plan.bisection import bisection_path, nearest
 
 
 class Predictor(Interface):
@@ -60,8 +63,9 @@ class StoredPredictor:
 class ModelPredictor:
     """A model on one device, under one protocol. For one thread at a time."""
 
-    loaded: Blueprint
-    device: torch.device
+    loaded: LoadedModel
+    config: ModelConfig
+    placement: Placement
     protocol: Protocol
     _network: tuple[Setup, AnyInterpolator] | None = None
 
@@ -69,24 +73,22 @@ class ModelPredictor:
         """See `Predictor`. Noise that a model draws follows from `index` and the time."""
         times = [target.time for target in item.targets]
         height, width = first.shape[2:]
-        setup = self.loaded.setup(width, height, self.protocol.scale, self.protocol.options)
-        variant = self.loaded.variant
-        dtype = resolve_precision(
-            parse_precision(self.protocol.precision), self.device, half=variant.half, bfloat=variant.bfloat
-        )
-        self.loaded.check_memory(width, height, self.device, dtype)
-        with inference(self.device), _tf32(self.protocol.tf32):
+        setup, device = self.config.build_config(width, height), self.placement.device
+        check_memory(self.config, (width, height), self.placement)
+        with inference(device), _tf32(self.protocol.tf32):
             if self._network is None or self._network[0] != setup:
-                self._network = (setup, self.loaded.network(setup, self.device, dtype))
+                self._network = (setup, self.loaded.network(setup, self.placement))
             network = self._network[1]
             steps = paddings(self.protocol.padding, setup, width, height)
             images = []
             for image in (first, second):
-                moved = image.to(self.device, torch.float32)
+                moved = image.to(device, torch.float32)
                 for step in steps:
                     moved = step.pad(moved)
                 images.append(moved.contiguous(memory_format=torch.channels_last))
-            bisects = variant.halves(setup) if self.protocol.times is None else self.protocol.times == "bisection"
+            bisects = (
+                self.config.variant.halves(setup) if self.protocol.times is None else self.protocol.times == "bisection"
+            )
             made = (_bisected if bisects else _direct)(network, images[0], images[1], times, index)
             results = []
             for picture in made:
@@ -96,9 +98,12 @@ class ModelPredictor:
         return results
 
 
-def model_predictor(loaded: Blueprint, device: str, protocol: Protocol) -> ModelPredictor:
+def model_predictor(loaded: LoadedModel, device: str, protocol: Protocol) -> ModelPredictor:
     """A predictor on a device by name."""
-    return ModelPredictor(loaded, resolve_device(device), protocol)
+    family, variant = loaded.family, loaded.variant
+    config = ModelConfig(family, variant, protocol.scale, check_options(family, dict(protocol.options)))
+    (placement,) = place(Options(devices=(device,), precision=parse_precision(protocol.precision)), variant)
+    return ModelPredictor(loaded, config, placement, protocol)
 
 
 def paddings(wanted: Pad | Canvas | None, setup: Setup, width: int, height: int) -> list[Padding]:
@@ -140,7 +145,7 @@ def _bisected(
 
     for t in times:
         reached = nearest(t)
-        for before, after in chain(reached) if 0 < reached < 1 else ():
+        for before, after in bisection_path(reached) if 0 < reached < 1 else ():
             middle = (before + after) / 2
             if middle not in pictures:
                 pair = network.prepare_pair(encoded(before), encoded(after))

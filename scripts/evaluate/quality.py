@@ -159,7 +159,7 @@ def _tensor(picture: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tenso
 
 def predictor(name: str, checkpoint: Path | None, device: str, precision: str) -> Predictor:
     """A registered model by name; with `checkpoint`, the averaged weights of a training run in its place."""
-    from vsvfi.engine.build import load_model
+    from vsvfi.engine.model import load_model
 
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"] if checkpoint else None
     model = load_model(name, weights=weights, device=device, precision=precision)

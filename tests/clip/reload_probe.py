@@ -65,9 +65,9 @@ def main() -> None:
         remember(session)  # type: ignore[arg-type]
 
     strong: list[Any] = []
-    import vsvfi.clip.blending as blending
+    import vsvfi.clip.graph as graph
 
-    blending.close_with_environment = watched
+    graph.close_with_environment = watched
     import vsvfi
 
     report = []

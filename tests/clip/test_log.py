@@ -10,7 +10,7 @@ import vapoursynth as vs
 
 import vsvfi
 from tests.fakes import Recorder, numbered
-from vsvfi.clip import blending
+from vsvfi.engine import session
 
 
 def test_what_the_library_warns_of_is_in_vapoursynths_log(
@@ -19,13 +19,13 @@ def test_what_the_library_warns_of_is_in_vapoursynths_log(
     """While a graph is built, and not a moment longer."""
     heard: list[tuple[int, str]] = []
     handle = vs.core.add_log_handler(lambda level, text: heard.append((int(level), text)))
-    read = blending.read_model
+    read = session.load_weights
 
     def warn(*arguments: Any) -> Any:
         logging.getLogger("vsvfi.ops").warning("a kernel is missing")
         return read(*arguments)
 
-    monkeypatch.setattr(blending, "read_model", warn)
+    monkeypatch.setattr(session, "load_weights", warn)
     vsvfi.interpolate(numbered(length=2), model="fake", weights=fake_family.weights, device="cpu")
     logging.getLogger("vsvfi.ops").warning("afterwards")
     vs.core.remove_log_handler(handle)
@@ -47,7 +47,7 @@ def test_times_that_halving_reaches_only_nearly_are_told(
     )
     vs.core.remove_log_handler(handle)
     said = (
-        "interpolate: fake_half makes other times than 1/2 of midpoints of midpoints: "
-        f"factor {arguments['multi']} gets the nearest of 16 places"
+        "interpolate: fake_half can only interpolate the midpoint of two frames; "
+        f"with factor {arguments['multi']}, other timesteps are rounded to the nearest 1/16"
     )
     assert any(text.startswith(said) for text in heard) == told

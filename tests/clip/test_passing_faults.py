@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import Callable
 
@@ -14,7 +13,8 @@ import vapoursynth as vs
 import vsvfi
 from tests.fakes import Recorder, arrays, painted
 from vsvfi.clip import blending
-from vsvfi.engine import cache, lane, streams
+from vsvfi.engine import cache, pipeline, streams, worker
+from vsvfi.engine.observer import Observer
 from vsvfi.engine.padding import Padding
 from vsvfi.models.interpolator import Interpolator
 
@@ -34,17 +34,15 @@ POINTS: dict[str, tuple[object, str]] = {
     "download": (streams.Transfers, "download"),
     "pad": (Padding, "pad"),
     "crop": (Padding, "crop"),
-    "encode_frame": (None, "encode_frame"),
-    "prepare_pair": (None, "prepare_pair"),
-    "synthesise": (None, "synthesise"),
+    "phase": (Observer, "phase"),
     "random_inputs": (Interpolator, "random_inputs"),
     "synthesise_together": (Interpolator, "synthesise_together"),
-    "find_still": (lane, "find_still"),
-    "inference": (lane, "inference"),
+    "find_still": (pipeline, "find_still"),
+    "inference": (worker, "inference"),
     "hold": (cache.Cache, "_hold"),
-    "measure": (lane, "tensor_bytes"),
+    "measure": (pipeline, "tensor_bytes"),
 }
-"""Every kind of call that a frame takes; the network's own for None."""
+"""Every kind of call that a frame takes; "phase" is any call of the network."""
 
 FAULTS = [RuntimeError("can't start new thread"), torch.OutOfMemoryError("CUDA out of memory")]
 
@@ -81,7 +79,6 @@ def test_a_fault_costs_at_most_the_frame_that_ran(
 ) -> None:
     clean = played(interpolated(fake_family))
     owner, name = POINTS[point]
-    owner = importlib.import_module("vsvfi.models.fake.network").Blend if owner is None else owner
     original: Callable[..., object] = getattr(owner, name)
     lock, calls, struck_at = threading.Lock(), [0], [0]
 

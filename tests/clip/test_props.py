@@ -16,7 +16,7 @@ from vsvfi.media.hdr import x265_hdr
 READ = (
     "_Matrix", "_Range", "_ChromaLocation", "_FieldBased", "_Transfer", "_Primaries", "_DurationNum", "_DurationDen",
     "_SceneChangeNext",
-    "_SceneChangePrev", "_SARNum", "_SARDen", "_AbsoluteTime", "_Alpha", "_vsvfi_first", "_vsvfi_cut",
+    "_SceneChangePrev", "_SARNum", "_SARDen", "_AbsoluteTime", "_Alpha", "_vsvfi_shown", "_vsvfi_cut",
     "PlaneStatsAverage",
 )  # fmt: skip
 

@@ -18,8 +18,10 @@ import torch
 import vapoursynth as vs
 
 import vsvfi
+from tests.building import model_of
 from tests.models.regression import GAINS, OPTIONS, SMALLER, frames, seeded
-from vsvfi.engine.build import Blueprint, Model, _construct, _own
+from vsvfi.engine.build import LoadedModel, construct, own
+from vsvfi.engine.model import Model
 from vsvfi.models.registry import find
 
 MODELS = ("ifrnet_s", "vfimamba_s")
@@ -48,12 +50,10 @@ def model(name: str) -> Model:
     """With weights that depend on their names alone."""
     family, variant = find(name)
     built = dataclasses.replace(variant, config=SMALLER.get(family.name, variant.config))
-    network = _construct(
-        family, built, family.setup(70, 50, family.default_scale(70, 50), dict(family.option_defaults))
-    )
+    network = construct(family, built, family.setup(70, 50, family.default_scale(70, 50), dict(family.option_defaults)))
     state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, GAINS.get(family.name, 1.0))
-    blueprint = Blueprint(family, built, {key: _own(tensor) for key, tensor in state.items()})
-    return Model(blueprint, torch.device("cpu"), torch.float32, Fraction(1), OPTIONS.get(family.name, {}))
+    weighted = LoadedModel(family, built, {key: own(tensor) for key, tensor in state.items()})
+    return model_of(weighted, Fraction(1), OPTIONS.get(family.name))
 
 
 def models(change: str) -> dict[str, Model]:

@@ -4,6 +4,7 @@ none.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from fractions import Fraction
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.building import loaded, model_config, run_config
 from vsvfi.engine import device as devices
 from vsvfi.engine.device import (
     default_cache,
@@ -23,7 +25,9 @@ from vsvfi.engine.device import (
     resolve_device,
     resolve_precision,
 )
+from vsvfi.engine.model_config import Placement
 from vsvfi.engine.padding import Padding
+from vsvfi.engine.session import Session
 from vsvfi.engine.streams import Transfers
 from vsvfi.errors import ArgumentError, DeviceError
 from vsvfi.models.family import Setup, SizeRule
@@ -200,15 +204,13 @@ def test_copies_on_a_gpu_come_back() -> None:
 @needs_cuda
 def test_a_session_on_a_gpu_matches_the_cpu() -> None:
     from tests.engine.test_session import HEIGHT, WIDTH, ask
-    from vsvfi.engine.build import read_model
-    from vsvfi.engine.session import Session
 
-    blueprint = read_model("builtin")
+    model = loaded("builtin")
     results = []
     for device in (torch.device("cpu"), torch.device("cuda", 0)):
-        session = Session(
-            blueprint, devices=[device], dtypes=[torch.float32], size=(WIDTH, HEIGHT), scale=None, options={}, workers=2
-        )
+        config = run_config(model_config(model), (WIDTH, HEIGHT), workers=2)
+        config = dataclasses.replace(config, placements=(Placement(device, torch.float32),))
+        session = Session(config, model)
         results.append([ask(session, first, Fraction(step, 3)) for first in range(4) for step in (1, 2)])
         session.close()
     for cpu, cuda in zip(*results, strict=True):

@@ -5,7 +5,6 @@ run.
 from __future__ import annotations
 
 import gc
-import importlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +16,15 @@ import torch
 import vapoursynth as vs
 from torch import Tensor
 
-import vsvfi
+from tests.building import loaded, session_of
+from tests.engine.sessions import Notes
 from tests.fakes import Recorder, arrays, painted
-from vsvfi.engine import cache, lane, padding, session
-from vsvfi.engine.build import read_model
+from vsvfi.clip.graph import interpolate_with_config
+from vsvfi.engine import cache, frame_source, padding, pipeline, session, worker
+from vsvfi.engine.observer import PHASES, Observer, Phase
 from vsvfi.engine.session import Session
-from vsvfi.plan.timeline import Blend
+from vsvfi.options import Arguments
+from vsvfi.plan.timeline import Interpolate
 
 SIZE = WIDTH, HEIGHT = 30, 18
 REQUESTS = [(first, Fraction(step, 4)) for first in range(3) for step in (1, 2, 3)]
@@ -58,6 +60,16 @@ class Fault:
 
         return call
 
+    def at(self, phase: str) -> Callable[[Phase], None]:
+        """A hook for `Notes` that this fault strikes in calls of one phase."""
+        strike = self.around(lambda: None)
+
+        def hook(called: Phase) -> None:
+            if called == phase:
+                strike()
+
+        return hook
+
 
 def load(index: int, into: Tensor) -> None:
     into.copy_(torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(index)))
@@ -68,23 +80,18 @@ PLACES: dict[str, tuple[object, str]] = {
     "empty": (torch, "empty"),
     "full": (torch, "full"),
     "event": (threading, "Event"),
-    "inference": (lane, "inference"),
-    "still": (lane, "find_still"),
+    "inference": (worker, "inference"),
+    "still": (pipeline, "find_still"),
     "measure": (cache.Cache, "_hold"),
     "pad": (padding.Padding, "pad"),
     "crop": (padding.Padding, "crop"),
-    "upload": (lane.Transfers, "upload"),
-    "download": (lane.Transfers, "download"),
-    "staging": (lane.Transfers, "staging"),
-    "thread limit": (lane, "limit_threads"),
+    "upload": (frame_source.Transfers, "upload"),
+    "download": (frame_source.Transfers, "download"),
+    "staging": (frame_source.Transfers, "staging"),
+    "thread limit": (worker, "limit_threads"),
     "spread": (session, "spread"),
 }
 """What a frame calls outside its network, besides `load` and `deliver`."""
-PHASES = ("encode_frame", "prepare_pair", "synthesise")
-
-
-def network() -> type:
-    return importlib.import_module("vsvfi.models.fake.network").Blend  # type: ignore[no-any-return]
 
 
 def outcomes(opened: Session, fault: Fault | None = None, what: str = "") -> list[Tensor | Exception]:
@@ -101,7 +108,7 @@ def outcomes(opened: Session, fault: Fault | None = None, what: str = "") -> lis
         delivering = fault.around(deliver) if fault and what == "deliver" else deliver
         try:
             first, t = request
-            opened.blend(first, Blend(first, first + 1, t), loading, delivering)
+            opened.interpolate(first, Interpolate(first, first + 1, t), loading, delivering)
         except Exception as error:
             return error.with_traceback(None)
         return taken[0]
@@ -125,15 +132,10 @@ def outcomes(opened: Session, fault: Fault | None = None, what: str = "") -> lis
 @pytest.fixture
 def open_session(fake_family: Recorder) -> Iterator[Callable[..., Session]]:
     sessions: list[Session] = []
-    blueprint = read_model("fake", fake_family.weights)
+    model = loaded("fake", fake_family.weights)
 
-    def opened(workers: int = 2) -> Session:
-        cpu = torch.device("cpu")
-        sessions.append(
-            Session(
-                blueprint, devices=[cpu], dtypes=[torch.float32], size=SIZE, scale=None, options={}, workers=workers
-            )
-        )
+    def opened(workers: int = 2, observer: Observer | None = None) -> Session:
+        sessions.append(session_of(model, SIZE, workers=workers, observer=observer))
         return sessions[-1]
 
     yield opened
@@ -151,13 +153,11 @@ def test_later_frames_are_those_of_a_clean_run(
     for workers, k in ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 5), (2, 8)):
         fault = Fault(k, ERRORS[error])
         with monkeypatch.context() as patch:
-            if what in PHASES:
-                patch.setattr(network(), what, fault.around(getattr(network(), what)))
-            elif what in PLACES:
+            if what in PLACES:
                 place, name = PLACES[what]
                 inside = fault.around(getattr(place, name))
                 patch.setattr(place, name, inside)
-            opened = open_session(workers)
+            opened = open_session(workers, Notes(fault.at(what)))
             first = outcomes(opened, fault, what)
         assert fault.raised or k > 1
         failed = [made for made in first if isinstance(made, Exception)]
@@ -178,7 +178,11 @@ def test_a_fault_while_closing_ends_the_rest_and_spares_the_next(
 ) -> None:
     clean, opened = outcomes(open_session()), open_session()
     outcomes(opened)
-    place, name = {"release": (lane, "release"), "workers": (lane.Workers, "close"), "drop": (lane.Lane, "_drop")}[what]
+    place, name = {
+        "release": (worker, "release"),
+        "workers": (worker.Workers, "close"),
+        "drop": (worker.DeviceWorker, "_drop"),
+    }[what]
     fault = Fault(1, ERRORS["other"])
     fault.armed = True
     with monkeypatch.context() as patch:
@@ -211,21 +215,20 @@ def played(node: vs.VideoNode) -> list[list[np.ndarray] | str]:
 def test_a_clip_recovers_as_well(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     source = painted(pattern, format=vs.RGBS, width=WIDTH, height=HEIGHT, length=4, fpsnum=24)
 
-    def clip() -> vs.VideoNode:
-        return vsvfi.interpolate(
-            source, model="fake", weights=str(fake_family.weights), device="cpu", precision="fp32", scene="off", cache=0
-        )
+    def clip(observer: Observer | None = None) -> vs.VideoNode:
+        chosen: Arguments = {"device": "cpu", "precision": "fp32", "scene": "off", "cache": 0}
+        weights = str(fake_family.weights)
+        return interpolate_with_config(source, observer, model="fake", weights=weights, **chosen).clip
 
     clean = played(clip())
     assert not any(isinstance(made, str) for made in clean), clean
     for k in (1, 2, 4):
-        node, fault = (
-            clip(),
-            Fault(k, ERRORS["other"] if what != "thread start" else lambda: RuntimeError("can't start new thread")),
-        )
-        place, name = PLACES[what] if what in PLACES else (network(), what)
+        fault = Fault(k, ERRORS["other"] if what != "thread start" else lambda: RuntimeError("can't start new thread"))
+        node = clip(Notes(fault.at(what)))
         with monkeypatch.context() as patch:
-            patch.setattr(place, name, fault.around(getattr(place, name)))
+            if what in PLACES:
+                place, name = PLACES[what]
+                patch.setattr(place, name, fault.around(getattr(place, name)))
             fault.armed = True
             first = played(node)
             fault.armed = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from scripts.evaluate.datasets import SETS, Item, Target
 from scripts.evaluate.predict import ModelPredictor, StoredPredictor, paddings
 from scripts.evaluate.protocols import PLAIN, TABLE, Canvas, Pad, Protocol, protocol_for
 from scripts.evaluate.published import APPROXIMATE, CONFIRMED, SECOND_HAND, figures, published
+from tests.building import EXACT
 from tests.evaluate import layouts
+from vsvfi.engine.model_config import ModelConfig, Placement
 from vsvfi.errors import ArgumentError
-from vsvfi.models.family import Setup, SizeRule
+from vsvfi.models.family import Family, Setup, SizeRule, Timesteps, Variant
 from vsvfi.models.registry import check_options, check_scale, families, find
 
 SNU = 1280, 720
@@ -158,18 +160,15 @@ class Loaded:
 
     def __init__(self, *, halves: bool = False) -> None:
         self.made = Recording()
-        self.variant = self
-        self.half, self.bfloat = True, False
-        self.halves = lambda setup: halves
+        self.variant = Variant(
+            name="x", config={}, sources=(), licence="", timesteps=Timesteps.HALF if halves else Timesteps.ANY
+        )
+        self.family = Family(
+            name="x", title="X", paper="", network="", size_rule=SizeRule(multiple=8), variants=(self.variant,)
+        )
 
-    def setup(self, width: int, height: int, scale: Fraction | None, options: Mapping[str, object]) -> Setup:
-        return Setup(scale or Fraction(1), SizeRule(multiple=8), options)
-
-    def check_memory(self, *sizes: object) -> None:
-        pass
-
-    def network(self, setup: Setup, device: torch.device, dtype: torch.dtype) -> Recording:
-        assert dtype == torch.float32
+    def network(self, setup: Setup, placement: Placement) -> Recording:
+        assert placement == EXACT
         return self.made
 
 
@@ -178,7 +177,8 @@ def predicted(loaded: Loaded, protocol: Protocol, times: Sequence[Fraction], siz
     item = Item("x", (Path("a"), Path("b")), targets)
     given: Any = loaded
     first, second = torch.zeros(1, 3, *size), torch.ones(1, 3, *size)
-    return ModelPredictor(given, torch.device("cpu"), protocol)(item, first, second, 3)
+    config = ModelConfig(loaded.family, loaded.variant, protocol.scale, protocol.options)
+    return ModelPredictor(given, config, EXACT, protocol)(item, first, second, 3)
 
 
 def test_a_canvas_is_black_at_the_right_and_below() -> None:

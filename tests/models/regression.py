@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vsvfi.engine.build import Blueprint, Model, _construct, _own
+from tests.building import model_of
+from vsvfi.engine.build import LoadedModel, construct, own
 from vsvfi.models.family import Family
 from vsvfi.models.registry import families
 
@@ -89,15 +90,15 @@ def outputs(family: Family) -> dict[str, Tensor]:
             continue
         known.append(variant.config)
         built = dataclasses.replace(variant, config=SMALLER.get(family.name, variant.config))
-        network = _construct(
+        network = construct(
             family,
             built,
             family.setup(WIDTH, HEIGHT, family.default_scale(WIDTH, HEIGHT), dict(family.option_defaults)),
         )
         state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, GAINS.get(family.name, 1.0))
-        blueprint = Blueprint(family, built, {key: _own(tensor) for key, tensor in state.items()})
+        weighted = LoadedModel(family, built, {key: own(tensor) for key, tensor in state.items()})
         for t, scale in CASES.get(family.name, CASES[""]):
-            model = Model(blueprint, torch.device("cpu"), torch.float32, Fraction(scale), OPTIONS.get(family.name, {}))
+            model = model_of(weighted, Fraction(scale), OPTIONS.get(family.name))
             found[f"{variant.name}/t={t}/scale={scale}"] = model(first, second, t)
     return found
 

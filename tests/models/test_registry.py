@@ -13,9 +13,9 @@ import torch
 
 import vsvfi
 import vsvfi.models
+from tests.building import loaded
 from tests.fakes import SPEC, Recorder
 from tests.test_errors import Hostile
-from vsvfi.engine.build import read_model
 from vsvfi.errors import ArgumentError, ForeignWeightsError, ModelSpecError, UnknownModelError
 from vsvfi.models.family import Family, SizeRule, common_scale
 from vsvfi.models.interpolator import Interpolator, broadcast_times, tensor_bytes
@@ -97,7 +97,7 @@ def test_a_network_that_is_none_raises(folder: Path, name: str, network: str, fa
     )
     (folder / name / "spec.py").write_text(spec)
     with pytest.raises(ModelSpecError, match=fault):
-        read_model(name, {"gain": torch.ones(1)})
+        loaded(name, {"gain": torch.ones(1)})
 
 
 def test_state_dicts_must_fit() -> None:

@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import vsvfi
+from tests import building
+from tests.building import session_of
 from tests.models import laws
 from tests.models.goldens import closeness, golden
-from vsvfi.engine.build import Model, read_model
+from vsvfi.engine.model import Model
 from vsvfi.engine.padding import Padding
-from vsvfi.engine.session import Session
 from vsvfi.errors import ArgumentError, ForeignWeightsError
 from vsvfi.models.family import Timesteps
 from vsvfi.models.interpolator import tensor_bytes
@@ -32,7 +33,7 @@ from vsvfi.models.vfimamba.spec import FAMILY
 from vsvfi.models.vfimamba.ssm import MixedBlock, interleaved_paths
 from vsvfi.ops.scan import scan
 from vsvfi.ops.warp import backward_warp
-from vsvfi.plan.timeline import Blend
+from vsvfi.plan.timeline import Interpolate
 
 SIZES = ("vfimamba_s", "vfimamba")
 NORM, PEAK = 1e-5, 1e-4  # the specification's own bounds; 3e-6 and 4e-5 are reached
@@ -89,15 +90,7 @@ def playback(
 ) -> tuple[list[Tensor], dict[str, int]]:
     """What a session makes of a clip of two frames, and its counters."""
     height, width = images[0].shape[-2:]
-    cpu = torch.device("cpu")
-    session = Session(
-        read_model("vfimamba_s", state),
-        devices=[cpu],
-        dtypes=[torch.float32],
-        size=(width, height),
-        scale=Fraction(1),
-        options=options,
-    )
+    session = session_of(building.loaded("vfimamba_s", state), (width, height), Fraction(1), options)
     found: list[Tensor] = []
 
     def load(index: int, into: Tensor) -> None:
@@ -105,7 +98,7 @@ def playback(
 
     try:
         for t in at:
-            session.blend(0, Blend(0, 1, t), load, lambda image: found.append(image[None].clone()))
+            session.interpolate(0, Interpolate(0, 1, t), load, lambda image: found.append(image[None].clone()))
         return found, session.statistics()
     finally:
         session.close()
@@ -406,7 +399,7 @@ def test_the_published_pickle_and_a_safetensors_copy_load(tmp_path: Path) -> Non
 
 
 def test_left_overs_of_a_sister_project_are_passed_over() -> None:
-    read_model(
+    building.loaded(
         "vfimamba_s",
         {"feature_bone.block3.attn_mask": torch.zeros(1), "feature_bone.HW": torch.zeros(2), **_small_state()},
     )
@@ -414,7 +407,7 @@ def test_left_overs_of_a_sister_project_are_passed_over() -> None:
 
 def test_keys_that_are_not_published_are_refused() -> None:
     with pytest.raises(ForeignWeightsError, match=r"1 of 303 unexpected: 'feature_bone\.strange'"):
-        read_model("vfimamba_s", {"feature_bone.strange": torch.zeros(1), **_small_state()})
+        building.loaded("vfimamba_s", {"feature_bone.strange": torch.zeros(1), **_small_state()})
 
 
 @pytest.mark.parametrize("name", ["tta", "local", "hr", "times"])

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsvfi.plan.policy import LONGEST_HOLD, Facts, Policy, reach, scene_marks
-from vsvfi.plan.timeline import Blend, Copy, Step, Timeline
+from vsvfi.plan.timeline import Copy, Decision, Interpolate, Timeline
 
 
 def facts(cuts: set[int] = frozenset(), duplicates: set[int] = frozenset()) -> Callable[[int], Facts]:  # type: ignore[assignment]
     return lambda k: Facts(k in cuts, k in duplicates)
 
 
-def decided(policy: Policy, timeline: Timeline, at: Callable[[int], Facts]) -> list[Step]:
+def decided(policy: Policy, timeline: Timeline, at: Callable[[int], Facts]) -> list[Decision]:
     return [policy.decide(timeline, n, at) for n in range(timeline.length)]
 
 
@@ -27,13 +27,13 @@ TWICE = Timeline(Fraction(2), 6, Fraction(24))
 def test_a_cut_holds_the_frame_before_it() -> None:
     steps = decided(Policy(), TWICE, facts(cuts={2}))
     assert steps[5] == Copy(2)
-    assert steps[3] == Blend(1, 2, Fraction(1, 2))
-    assert decided(Policy(hold_cuts=False), TWICE, facts(cuts={2}))[5] == Blend(2, 3, Fraction(1, 2))
+    assert steps[3] == Interpolate(1, 2, Fraction(1, 2))
+    assert decided(Policy(hold_cuts=False), TWICE, facts(cuts={2}))[5] == Interpolate(2, 3, Fraction(1, 2))
 
 
 def test_duplicates_are_copied_or_not() -> None:
     assert decided(Policy(), TWICE, facts(duplicates={2}))[5] == Copy(2)
-    assert decided(Policy(duplicates="off"), TWICE, facts(duplicates={2}))[5] == Blend(2, 3, Fraction(1, 2))
+    assert decided(Policy(duplicates="off"), TWICE, facts(duplicates={2}))[5] == Interpolate(2, 3, Fraction(1, 2))
 
 
 def test_times_next_to_a_source_frame_show_it() -> None:
@@ -41,14 +41,14 @@ def test_times_next_to_a_source_frame_show_it() -> None:
     steps = decided(Policy(), timeline, facts())
     assert steps[1] == Copy(1)
     assert steps[999] == Copy(1000)
-    assert isinstance(steps[500], Blend)
+    assert isinstance(steps[500], Interpolate)
 
 
-def test_halving_models_get_times_on_the_grid() -> None:
-    steps = decided(Policy(halving=True), Timeline(Fraction(3), 2, None), facts())
-    assert steps[1] == Blend(0, 1, Fraction(5, 16))
-    assert steps[2] == Blend(0, 1, Fraction(11, 16))
-    assert decided(Policy(halving=True), Timeline(Fraction(40), 2, None), facts())[1] == Copy(0)
+def test_models_that_bisect_get_times_on_the_grid() -> None:
+    steps = decided(Policy(bisects=True), Timeline(Fraction(3), 2, None), facts())
+    assert steps[1] == Interpolate(0, 1, Fraction(5, 16))
+    assert steps[2] == Interpolate(0, 1, Fraction(11, 16))
+    assert decided(Policy(bisects=True), Timeline(Fraction(40), 2, None), facts())[1] == Copy(0)
 
 
 def test_drawings_on_twos_become_even_motion() -> None:
@@ -56,9 +56,9 @@ def test_drawings_on_twos_become_even_motion() -> None:
     quarter = Fraction(1, 4)
     assert steps[:9] == [
         Copy(0),
-        *(Blend(0, 2, k * quarter) for k in (1, 2, 3)),
+        *(Interpolate(0, 2, k * quarter) for k in (1, 2, 3)),
         Copy(2),
-        *(Blend(2, 4, k * quarter) for k in (1, 2, 3)),
+        *(Interpolate(2, 4, k * quarter) for k in (1, 2, 3)),
         Copy(4),
     ]
     assert steps[9:] == [Copy(4), Copy(5), Copy(5)]  # the last drawing has nowhere to go
@@ -74,8 +74,8 @@ def test_still_pictures_stay_still() -> None:
     steps = decided(
         Policy(duplicates="retime"), Timeline(Fraction(2), length, None), facts(duplicates=set(range(length - 2)))
     )
-    moving = [step for step in steps if isinstance(step, Blend)]
-    assert moving == [Blend(length - 2, length - 1, Fraction(1, 2))]
+    moving = [step for step in steps if isinstance(step, Interpolate)]
+    assert moving == [Interpolate(length - 2, length - 1, Fraction(1, 2))]
 
 
 @given(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsvfi.plan.timeline import LARGEST_LENGTH, Blend, Copy, Timeline
+from vsvfi.plan.timeline import LARGEST_LENGTH, Copy, Interpolate, Timeline
 
 factors = st.fractions(min_value=Fraction(1, 8), max_value=40, max_denominator=2000)
 rates = st.one_of(st.none(), st.fractions(min_value=Fraction(1, 10), max_value=240, max_denominator=1001))
@@ -39,7 +39,7 @@ def test_steps_lie_around_their_position(factor: Fraction, length: int, at: floa
     if isinstance(step, Copy):
         assert step.frame == timeline.position(n) or step.frame == length - 1
     else:
-        assert step == Blend(floor(n / factor), floor(n / factor) + 1, n / factor - floor(n / factor))
+        assert step == Interpolate(floor(n / factor), floor(n / factor) + 1, n / factor - floor(n / factor))
         assert 0 < step.t < 1
         assert step.second < length
 
@@ -65,7 +65,7 @@ def test_an_hour_frame_by_frame(source: Fraction, target: Fraction) -> None:
         if remainder == 0 or index == length - 1:
             assert step == Copy(index)
         else:
-            assert isinstance(step, Blend)
+            assert isinstance(step, Interpolate)
             assert (step.first, step.second) == (index, index + 1)
             shared = gcd(remainder, step_denominator)
             assert (step.t.numerator, step.t.denominator) == (remainder // shared, step_denominator // shared)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
@@ -17,14 +18,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsvfi import options
 from vsvfi.cli.bench_report import report
+from vsvfi.engine.observer import PHASES
 from vsvfi.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 HELP = "measure speed on this machine"
 
-PHASES = ("encode_frame", "prepare_pair", "synthesise")
 _BUSY = 0.5
 """Share of the cores that others may use before the figures are doubtful."""
 _REPEATS = 3
@@ -107,7 +107,7 @@ def main(arguments: argparse.Namespace) -> int:
                 Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vsvfi-bench-"))) / "random.safetensors"
             )
             write_random_weights(checked.model, weights)
-        result = _measure(arguments, checked, size, weights)
+        result = _measure(arguments, dataclasses.replace(checked, weights=weights), size)
     if arguments.json:
         print(json.dumps(result))
     else:
@@ -139,69 +139,61 @@ def write_random_weights(model: str, path: Path, seed: int = 0) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from vsvfi.models.registry import check_options, find
+    from vsvfi.engine.model_config import ModelConfig
 
-    family, variant = find(model)
-    module, _, attribute = family.network.partition(":")
-    setup = family.setup(256, 256, Fraction(1), check_options(family, {}))
+    config = ModelConfig.of(options.Options(model=model))
+    build = config.build_config(256, 256)
+    module, _, attribute = config.family.network.partition(":")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = getattr(importlib.import_module(module), attribute)(
-            **variant.config, scale=setup.scale, **setup.arguments
+            **config.variant.config, scale=build.scale, **build.arguments
         )
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
-def _measure(
-    arguments: argparse.Namespace, checked: options.Options, size: tuple[int, int], weights: Path | None
-) -> dict[str, Any]:
+def _measure(arguments: argparse.Namespace, checked: options.Options, size: tuple[int, int]) -> dict[str, Any]:
     """Everything, in interleaved rounds."""
     import torch
     import vapoursynth as vs
 
-    from vsvfi.engine.build import read_model
-    from vsvfi.engine.device import describe, resolve_device, resolve_precision
-    from vsvfi.engine.padding import Padding
+    from vsvfi.engine.build import load_weights
+    from vsvfi.engine.device import describe
+    from vsvfi.engine.run_config import ClipFacts, resolve
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
         vs.core.num_threads = arguments.threads
-    device = resolve_device(checked.devices[0])
-    blueprint = read_model(checked.model, weights)
-    dtype = resolve_precision(checked.precision, device, half=blueprint.variant.half, bfloat=blueprint.variant.bfloat)
-    setup = blueprint.setup(*size, checked.scale, checked.options)
-    network = blueprint.network(setup, device, dtype)
-    padding = Padding.of(setup, *size)
-    phases = _phases(network, device, padding, size)
+    facts = ClipFacts(width=size[0], height=size[1], factor=checked.multi)
+    config = resolve(checked, facts)
+    model = load_weights(config.model, checked.weights)
+    placement = config.placements[0]
+    network = model.network(config.build, placement)
+    phases = _phases(network, placement.device, config.padding, size)
     clip = moving_clip(*size, arguments.pairs + 3)
-    chosen = {
-        "model": checked.model, "weights": None if weights is None else str(weights), "multi": arguments.multi,
-        "scale": arguments.scale,
-        "device": arguments.device, "precision": arguments.precision, "streams": arguments.streams,
-        "duplicates": "off", "scene": "off",
-    }  # fmt: skip
     times: dict[str, list[float]] = {name: [] for name in PHASES}
     runs: list[Run] = []
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     for _ in range(arguments.rounds):
         for name, call in phases.items():
             times[name].extend(call() for _ in range(_REPEATS))
-        runs.append(_run_clip(clip, chosen, type(network), device, arguments.multi))
-    # Models that know t = 1/2 alone reach other times by halving, with further pairs in between: their phases do not
+        runs.append(_run_clip(clip, arguments, checked, placement.device))
+    # Models that know t = 1/2 alone reach other times by bisection, with further pairs in between: their phases do not
     # add up to a pair so simply.
-    simple = arguments.multi == 2 or not blueprint.variant.halves(setup)
+    simple = arguments.multi == 2 or not config.bisects
     alone = [
         encode + prepare + (arguments.multi - 1) * synthesise
         for encode, prepare, synthesise in zip(*times.values(), strict=True)
     ]
     shares = [1 - run.inside / run.wall for run in runs]
+    device = placement.device
     return {
         "model": checked.model,
-        "weights": "random" if arguments.random_weights else str(weights or "published"),
+        "weights": "random" if arguments.random_weights else str(checked.weights or "published"),
         "size": list(size),
         "multi": arguments.multi,
         "device": describe(device),
-        "precision": str(dtype).removeprefix("torch."),
+        "precision": str(placement.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
         "vapoursynth": str(vs.core.core_version),
@@ -253,74 +245,39 @@ def _phases(
     }
 
 
-def _run_clip(clip: vs.VideoNode, chosen: dict[str, Any], network_class: type, device: torch.device, multi: int) -> Run:
+def _run_clip(clip: vs.VideoNode, arguments: argparse.Namespace, checked: options.Options, device: torch.device) -> Run:
     """Ask a fresh `interpolate()` for every frame in order; the first two pairs and what follows the last one are not
     counted.
     """
-    import vsvfi
+    from vsvfi.cli.phase_times import PhaseTimes
+    from vsvfi.clip.graph import interpolate_with_config
 
-    output = vsvfi.interpolate(clip, **chosen)
+    times = PhaseTimes(device)
+    output = interpolate_with_config(
+        clip,
+        times,
+        model=checked.model,
+        weights=checked.weights,
+        multi=checked.multi,
+        scale=checked.scale,
+        device=arguments.device,
+        precision=checked.precision,
+        streams=checked.streams,
+        duplicates="off",
+        scene="off",
+    ).clip
     created = time.perf_counter()
     first = begun = ended = created
-    with _inside(network_class, device) as spent:
-        for n, frame in enumerate(output.frames(close=True)):
-            del frame
-            if n == 1:
-                first = time.perf_counter()
-            if n == 2 * multi - 1:
-                begun = time.perf_counter()
-            if n == (clip.num_frames - 1) * multi - 1:
-                ended = time.perf_counter()
-        _synchronise(device)
-        inside = spent(begun, ended)
-    return Run(first - created, ended - begun, inside)
-
-
-@contextlib.contextmanager
-def _inside(network_class: type, device: torch.device) -> Iterator[Callable[[float, float], float]]:
-    """While inside, the three phases note when they run; what is given tells for how many seconds between two moments
-    any did.
-    """
-    import torch
-
-    noted: list[tuple[float, float, Any]] = []
-    before = {name: getattr(network_class, name) for name in PHASES}
-
-    def wrap(method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            event: Any = torch.cuda.Event
-            events = [event(enable_timing=True) for _ in range(2)] if device.type == "cuda" else None
-            started = time.perf_counter()
-            if events:
-                events[0].record()
-            result = method(*arguments, **named)
-            if events:
-                events[1].record()
-            noted.append((started, time.perf_counter(), events))
-            return result
-
-        return call
-
-    def spent(begun: float, ended: float) -> float:
-        if device.type == "cuda":
-            return sum(
-                events[0].elapsed_time(events[1]) / 1000
-                for started, _, events in list(noted)
-                if begun <= started <= ended
-            )
-        total, until = 0.0, begun  # phases of several frames may run at the same time
-        for started, stopped, _ in sorted(noted, key=lambda phase: phase[:2]):
-            total += max(0.0, min(stopped, ended) - max(started, until))
-            until = max(until, stopped)
-        return total
-
-    try:
-        for name, method in before.items():
-            setattr(network_class, name, wrap(method))
-        yield spent
-    finally:
-        for name, method in before.items():
-            setattr(network_class, name, method)
+    for n, frame in enumerate(output.frames(close=True)):
+        del frame
+        if n == 1:
+            first = time.perf_counter()
+        if n == 2 * arguments.multi - 1:
+            begun = time.perf_counter()
+        if n == (clip.num_frames - 1) * arguments.multi - 1:
+            ended = time.perf_counter()
+    _synchronise(device)
+    return Run(first - created, ended - begun, times.between(begun, ended))
 
 
 def moving_clip(width: int, height: int, frames: int) -> vs.VideoNode:

@@ -136,18 +136,15 @@ def sample_clip(width: int = 640, height: int = 360, length: int = 48, seed: int
     return tagged.resize.Bicubic(format=vs.YUV420P8, matrix=vs.MATRIX_BT709, range=vs.RANGE_LIMITED, dither_type="none")
 
 
-def leave_facts(path: str, source: vs.VideoNode, output: Piped, device: object = "auto") -> None:
+def leave_facts(path: str, source: vs.VideoNode, output: Piped, devices: str) -> None:
     """Write what the encoder must know about `output` as JSON; the file appears whole or not at all.
 
     Args:
         path: the file; see `vsvfi.media.encoding.Facts`.
         source: the clip before interpolation.
         output: what goes through the pipe.
-        device: as given to `interpolate()`: a name or several.
+        devices: what computed it, for people.
     """
-    from vsvfi import options
-    from vsvfi.engine.device import describe, resolve_device
-
     clip = output.clip
     with clip.get_frame(0) as frame:
         props = {name: _plain(value) for name, value in frame.props.items() if name != ALPHA}
@@ -163,7 +160,7 @@ def leave_facts(path: str, source: vs.VideoNode, output: Piped, device: object =
         "source_rate": str(Fraction(source.fps)),
         "chroma_420": form.color_family == vs.YUV and form.subsampling_w == 1 and form.subsampling_h == 1,
         "props": props,
-        "device": ", ".join(describe(resolve_device(name)) for name in options.parse_devices(device)),
+        "device": devices,
     }
     part = Path(f"{path}.part")
     part.write_text(json.dumps(facts), encoding="utf-8")

@@ -1,8 +1,8 @@
 """The plan as a clip: a 1x1 clip, aligned to the output, whose frame n says in props what output frame n shows and for
 how long.
 
-Knows neither pictures nor models: it turns facts about source frames (`scenes`) into decisions (`plan.policy`) at
-request time.
+The one place where a decision becomes props and props become a decision: facts about source frames (`scenes`) are
+judged by `plan.policy` at request time, and whoever needs the result calls `shown` or `timing`.
 """
 
 from __future__ import annotations
@@ -20,36 +20,26 @@ from vsvfi.clip.readable import fault_of
 from vsvfi.clip.select import Selection
 from vsvfi.errors import ClipError
 from vsvfi.plan.policy import Facts, Policy, reach, scene_marks
-from vsvfi.plan.timeline import Blend, Timeline
+from vsvfi.plan.timeline import Copy, Decision, Interpolate, Timeline
 
-FIRST, SECOND = "_vsvfi_first", "_vsvfi_second"
-"""Props with the source frames of a decision; equal for a copy."""
+_SHOWN, _TIMING = "_vsvfi_shown", "_vsvfi_timing"
+"""[frame] of a copy, [first, second, numerator, denominator] of an interpolated frame; and the fields of `Timing`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What output frame n shows.
+class Timing:
+    """When output frame n is shown.
 
     Attributes:
-        first, second: source frames; equal for a copy of one.
-        t: where between them.
         duration: seconds, or None where the source does not say.
         on_source: the frame begins exactly where a source frame begins.
         scene_first, scene_last: it is the first, the last frame of a scene.
     """
 
-    first: int
-    second: int
-    t: Fraction
     duration: Fraction | None
     on_source: bool
     scene_first: bool
     scene_last: bool
-
-    @property
-    def blend(self) -> Blend | None:
-        """What to compute, or None for a copy."""
-        return None if self.first == self.second else Blend(self.first, self.second, self.t)
 
 
 def decision_clip(
@@ -60,7 +50,7 @@ def decision_clip(
     policy: Policy,
     durations: tuple[int, DurationOf],
 ) -> vs.VideoNode:
-    """The plan of a clip, aligned to the output; decode its frames with `read`."""
+    """The plan of a clip, aligned to the output; decode its frames with `shown` and `timing`."""
     before, after = reach(timeline, policy)
     offsets = range(-before, after + 1)
     facts_inputs = [selection.aligned(facts, offset) for offset in offsets]
@@ -71,39 +61,52 @@ def decision_clip(
     def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         out, facts_frames, source_frames = f[0].copy(), f[1 : 1 + len(offsets)], f[1 + len(offsets) :]
         facts_at = _facts_at(timeline.source_index(n), before, facts_frames)
-        step = policy.decide(timeline, n, facts_at)
-        duration = duration_of(n, source_frames)
-        scene_first, scene_last = scene_marks(timeline, n, facts_at)
-        needed = (step.first, step.second) if isinstance(step, Blend) else (step.frame,)
-        _check_readable(needed, timeline.source_index(n) - before, facts_frames)
-        first, second, t = (
-            (step.first, step.second, step.t) if isinstance(step, Blend) else (step.frame, step.frame, Fraction(0))
-        )
-        out.props.update(
-            {
-                FIRST: first,
-                SECOND: second,
-                "_vsvfi_t": [t.numerator, t.denominator],
-                "_vsvfi_duration": [duration.numerator, duration.denominator] if duration is not None else [0, 0],
-                "_vsvfi_marks": [int(timeline.position(n).denominator == 1), int(scene_first), int(scene_last)],
-            }
-        )
+        decision = policy.decide(timeline, n, facts_at)
+        on_source = timeline.position(n).denominator == 1
+        times = Timing(duration_of(n, source_frames), on_source, *scene_marks(timeline, n, facts_at))
+        _check_readable(decision, timeline.source_index(n) - before, facts_frames)
+        out.props.update(_encoded(decision, times))
         return out
 
     return blank.std.ModifyFrame([blank, *facts_inputs, *source_inputs], reporting(decide))
 
 
-def read(frame: vs.VideoFrame) -> Decision:
-    """The decision in a frame of `decision_clip`."""
-    props = frame.props
-    t, duration, marks = props["_vsvfi_t"], props["_vsvfi_duration"], props["_vsvfi_marks"]
-    return Decision(
-        int(props[FIRST]),
-        int(props[SECOND]),
-        Fraction(*t),
-        Fraction(*duration) if duration[1] else None,
-        *(bool(mark) for mark in marks),
+def shown(plan: vs.VideoFrame) -> Decision:
+    """What the output frame shows, from its frame of `decision_clip`."""
+    numbers = plan.props[_SHOWN]
+    if isinstance(numbers, int):  # VapourSynth returns an array of one number as the number
+        return Copy(numbers)
+    first, second, numerator, denominator = numbers
+    return Interpolate(first, second, Fraction(numerator, denominator))
+
+
+def first_of(plan: vs.VideoFrame) -> int:
+    """The source frame that a copy shows, or that an interpolated frame begins at."""
+    decision = shown(plan)
+    return decision.frame if isinstance(decision, Copy) else decision.first
+
+
+def second_of(plan: vs.VideoFrame) -> int:
+    """The source frame that a copy shows, or that an interpolated frame leads to."""
+    decision = shown(plan)
+    return decision.frame if isinstance(decision, Copy) else decision.second
+
+
+def timing(plan: vs.VideoFrame) -> Timing:
+    """When the output frame is shown, from its frame of `decision_clip`."""
+    numerator, denominator, *marks = plan.props[_TIMING]
+    return Timing(Fraction(numerator, denominator) if denominator else None, *map(bool, marks))
+
+
+def _encoded(decision: Decision, times: Timing) -> dict[str, list[int]]:
+    """Both as props."""
+    duration = (0, 0) if times.duration is None else times.duration.as_integer_ratio()
+    numbers = (
+        [decision.frame]
+        if isinstance(decision, Copy)
+        else [decision.first, decision.second, *decision.t.as_integer_ratio()]
     )
+    return {_SHOWN: numbers, _TIMING: [*duration, times.on_source, times.scene_first, times.scene_last]}
 
 
 def _facts_at(index: int, before: int, frames: list[vs.VideoFrame]) -> Callable[[int], Facts]:
@@ -115,16 +118,17 @@ def _facts_at(index: int, before: int, frames: list[vs.VideoFrame]) -> Callable[
     return at
 
 
-def _check_readable(needed: tuple[int, ...], start: int, frames: list[vs.VideoFrame]) -> None:
+def _check_readable(decision: Decision, start: int, frames: list[vs.VideoFrame]) -> None:
     """Refuse a decision for source frames that cannot be had.
 
     Args:
-        needed: indices of the frames to show or blend.
+        decision: what is to be shown.
         start: source index of the first of the facts `frames`.
 
     Raises:
         ClipError: a frame is needed that cannot be had.
     """
+    needed = (decision.frame,) if isinstance(decision, Copy) else (decision.first, decision.second)
     for index in needed:
         fault = fault_of(frames[index - start].props)
         if fault is not None:

@@ -9,6 +9,7 @@ from vsvfi.clip.alpha import ALPHA, MISSING
 from vsvfi.clip.colour import check_progressive
 from vsvfi.clip.failures import reporting
 from vsvfi.clip.log import once
+from vsvfi.plan.timeline import Interpolate
 
 
 def finished(
@@ -26,11 +27,11 @@ def finished(
     warn = once(vs.MESSAGE_TYPE_WARNING)
 
     def finish(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        decision = decisions.read(f[2])
+        times, interpolated = decisions.timing(f[2]), isinstance(decisions.shown(f[2]), Interpolate)
         check_progressive(f[1].props)
         out = f[0].copy()
         props = out.props
-        if decision.blend is not None:
+        if interpolated:
             props.clear()
             props.update(f[1].props)
             if alpha is None and isinstance(props.get(ALPHA), vs.VideoFrame):
@@ -41,14 +42,14 @@ def finished(
             for transparency in f[3:]:
                 if MISSING not in transparency.props:
                     props[ALPHA] = transparency
-        if not decision.on_source or decision.blend is not None:
+        if not times.on_source or interpolated:
             props.pop("_AbsoluteTime", None)
-        _mark_scene(props, decision, first=n == 0, last=n == output.num_frames - 1)
-        if decision.duration is None:
+        _mark_scene(props, times, first=n == 0, last=n == output.num_frames - 1)
+        if times.duration is None:
             props.pop("_DurationNum", None)
             props.pop("_DurationDen", None)
         else:
-            props["_DurationNum"], props["_DurationDen"] = decision.duration.numerator, decision.duration.denominator
+            props["_DurationNum"], props["_DurationDen"] = times.duration.as_integer_ratio()
         return out
 
     template = picture.std.BlankClip(length=output.num_frames, keep=True)
@@ -56,13 +57,13 @@ def finished(
     return template.std.ModifyFrame(inputs, reporting(finish))
 
 
-def _mark_scene(props: vs.FrameProps, decision: decisions.Decision, *, first: bool, last: bool) -> None:
+def _mark_scene(props: vs.FrameProps, times: decisions.Timing, *, first: bool, last: bool) -> None:
     """One first and one last frame per scene; the source's own word stands at both ends of the clip, and frames without
     marks get none but real ones.
     """
     for name, mark, keep in (
-        ("_SceneChangePrev", decision.scene_first, first),
-        ("_SceneChangeNext", decision.scene_last, last),
+        ("_SceneChangePrev", times.scene_first, first),
+        ("_SceneChangeNext", times.scene_last, last),
     ):
         if not keep and (mark or name in props):
             props[name] = int(mark)

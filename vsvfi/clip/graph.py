@@ -13,9 +13,11 @@ fetches or waits for a frame, but for those of `readable`, which may fail.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from os import PathLike
+from typing import TYPE_CHECKING, Unpack
 
 import vapoursynth as vs
 
@@ -25,20 +27,25 @@ from vsvfi.clip.colour import Colour, check_progressive
 from vsvfi.clip.durations import constant_durations, split_durations
 from vsvfi.clip.failures import essential, reporting
 from vsvfi.clip.finish import finished
+from vsvfi.clip.lifetime import close_with_environment
 from vsvfi.clip.log import library_log_to_core
 from vsvfi.clip.readable import readable
 from vsvfi.clip.select import Selection
 from vsvfi.clip.stdout import stdout_to_stderr
 from vsvfi.clip.version import check_version
 from vsvfi.clip.waiting import let_waiting_threads_sleep
+from vsvfi.engine.observer import Observer
+from vsvfi.engine.run_config import ClipFacts, RunConfig, resolve
 from vsvfi.errors import ArgumentError, ClipError, VsvfiError
-from vsvfi.models.registry import check_options, check_scale, find
-from vsvfi.options import DuplicateMode, Options, Precision, Rate, SceneMode, parse
-from vsvfi.plan.midpoints import DEPTH, whole_levels
+from vsvfi.options import Arguments, DuplicateMode, Options, Precision, Rate, SceneMode, parse
+from vsvfi.plan.bisection import MAX_DEPTH, complete_levels
 from vsvfi.plan.policy import Policy
 from vsvfi.plan.rates import check_storable, source_rate_for
 from vsvfi.plan.spread import spread
-from vsvfi.plan.timeline import Timeline
+from vsvfi.plan.timeline import Copy, Timeline
+
+if TYPE_CHECKING:
+    from vsvfi.engine.session import Session
 
 _PROBED_LENGTH = 10_000_000
 """Clips longer than this are placeholders that players hand over before there are frames: they are not asked for one at
@@ -100,36 +107,60 @@ def interpolate(
     Raises:
         vapoursynth.Error: "interpolate: ..." with the argument, its value, the rule and the remedy.
     """
+    return interpolate_with_config(
+        clip,
+        model=model,
+        multi=multi,
+        scale=scale,
+        fps=fps,
+        weights=weights,
+        device=device,
+        precision=precision,
+        scene=scene,
+        scene_threshold=scene_threshold,
+        duplicates=duplicates,
+        tile=tile,
+        streams=streams,
+        cache=cache,
+        matrix=matrix,
+        options=options,
+    ).clip
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolated:
+    """An interpolated clip, and what its options were resolved to."""
+
+    clip: vs.VideoNode
+    config: RunConfig
+
+
+def interpolate_with_config(
+    clip: object, observer: Observer | None = None, **arguments: Unpack[Arguments]
+) -> Interpolated:
+    """`interpolate()` for programs that report or watch what it does.
+
+    Args:
+        clip: as in `interpolate()`.
+        observer: is shown every call of a network.
+        arguments: those of `interpolate()`.
+
+    Raises:
+        vapoursynth.Error: as in `interpolate()`.
+    """
     try:
         check_version()
-        options_given = parse(
-            model=model,
-            multi=multi,
-            scale=scale,
-            fps=fps,
-            weights=weights,
-            device=device,
-            precision=precision,
-            scene=scene,
-            scene_threshold=scene_threshold,
-            duplicates=duplicates,
-            tile=tile,
-            streams=streams,
-            cache=cache,
-            matrix=matrix,
-            options=options,
-        )
-        alpha_format = _check_clip(clip)
-        return _build(clip, options_given, alpha_format)
+        options = parse(**arguments)
+        return _build(*_check_clip(clip), options, observer)
     except VsvfiError as error:
         raise vs.Error(f"interpolate: {error}") from None
 
 
-def _check_clip(clip: object) -> int | None:
+def _check_clip(clip: object) -> tuple[vs.VideoNode, int | None]:
     """Refuse what can never work, before anything is built.
 
     Returns:
-        The format of the alpha that the first frame carries, or None.
+        The clip, and the format of the alpha that its first frame carries, or None.
 
     Raises:
         ArgumentError, ClipError: with the remedy.
@@ -157,41 +188,26 @@ def _check_clip(clip: object) -> int | None:
             vs.core.log_message(
                 vs.MESSAGE_TYPE_WARNING, f"interpolate: source frame 0 cannot be read ({essential(error)})"
             )
-            return None
+            return clip, None
         with frame:
             check_progressive(frame.props)
             alpha = alpha_of(frame.props, clip.width, clip.height)
-            return None if alpha is None else int(alpha.format.id)
-    return None
+            return clip, None if alpha is None else int(alpha.format.id)
+    return clip, None
 
 
-def _build(clip: vs.VideoNode, options: Options, alpha_format: int | None) -> vs.VideoNode:
+def _build(clip: vs.VideoNode, alpha_format: int | None, options: Options, observer: Observer | None) -> Interpolated:
     """The whole graph for a checked clip and checked options."""
     timeline = _timeline(clip, options)
     selection = Selection(timeline)
-    family, variant = find(options.model)
-    scale = check_scale(family, options.scale, clip.width, clip.height)
-    setup = family.setup(clip.width, clip.height, scale, check_options(family, dict(options.options)), variant)
     if timeline.truncated:
         vs.core.log_message(
             vs.MESSAGE_TYPE_WARNING,
             f"interpolate: the clip is so long that its end is cut off at frame {timeline.length} of the output",
         )
-    with stdout_to_stderr(), library_log_to_core():
-        let_waiting_threads_sleep()
-        # torch is imported here, not above: seconds that a script with a wrong argument need not wait.
-        from vsvfi.clip.blending import blend_pool
-
-        rgb_format, pool_of = blend_pool(clip, options, log=_inform, together=whole_levels(timeline.factor))
-
-    halving = variant.halves(setup)
-    if halving and 2 ** whole_levels(timeline.factor) != timeline.factor:
-        _inform(
-            f"{options.model} makes other times than 1/2 of midpoints of midpoints: factor {timeline.factor} gets the "
-            f"nearest of {2**DEPTH} places between two "
-            "frames, each of which costs more frames than it shows; multi=2, 4, 8 and 16 are exact and cost none"
-        )
-    policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, halving=halving)
+    session = _open_session(clip, options, timeline.factor, observer)
+    config = session.config
+    policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, bisects=config.bisects)
     # What only informs a decision comes from a clip that never fails.
     informing = readable(clip)
     facts = scenes.facts(
@@ -209,17 +225,20 @@ def _build(clip: vs.VideoNode, options: Options, alpha_format: int | None) -> vs
     starts = range(-policy.behind, 1) if retime else range(1)
     ends = range(1, policy.ahead + 2) if retime else range(1, 2)
 
-    colour = Colour(clip, rgb_format, options.matrix)
+    from vsvfi.clip.blending import interpolation_pool, rgb_format  # imports torch, as the session did
+
+    rgb_form = rgb_format(config.io_dtype)
+    colour = Colour(clip, rgb_form, options.matrix)
     rgb = colour.to_rgb(clip)
 
     def first_of(source: vs.VideoNode) -> vs.VideoNode:
-        return selection.choose(source, starts, plan, decisions.FIRST)
+        return selection.choose(source, starts, plan, decisions.first_of)
 
     def second_of(source: vs.VideoNode) -> vs.VideoNode:
-        return selection.choose(source, ends, plan, decisions.SECOND)
+        return selection.choose(source, ends, plan, decisions.second_of)
 
     def blend(first: vs.VideoNode, second: vs.VideoNode, layer: int = 0) -> vs.VideoNode:
-        pool = pool_of(first, second, plan, layer=layer)
+        pool = interpolation_pool(session, first, second, plan, layer)
         template = first.std.BlankClip(length=timeline.length, keep=True)
         return template.std.FrameEval(reporting(_by_pair(pool)), prop_src=plan, clip_src=pool)
 
@@ -228,18 +247,47 @@ def _build(clip: vs.VideoNode, options: Options, alpha_format: int | None) -> vs
     alpha = None
     if alpha_format is not None:
         alpha_blend = partial(blend, layer=1)
-        alpha = interpolated_alpha(clip, alpha_format, rgb_format, first_of, second_of, alpha_blend)
+        alpha = interpolated_alpha(clip, alpha_format, rgb_form, first_of, second_of, alpha_blend)
 
-    shown = selection.choose(clip, copies_from, plan, decisions.FIRST)
+    shown = selection.choose(clip, copies_from, plan, decisions.first_of)
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
     copies = finished(shown, shown, plan, output)
     blends = finished(colour.from_rgb(blended, shown, first, second), shown, plan, output, alpha)
 
     def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
-        return copies if f.props[decisions.FIRST] == f.props[decisions.SECOND] else blends
+        return copies if isinstance(decisions.shown(f), Copy) else blends
 
-    return output.std.FrameEval(reporting(choose), prop_src=plan, clip_src=[copies, blends])
+    chosen = output.std.FrameEval(reporting(choose), prop_src=plan, clip_src=[copies, blends])
+    return Interpolated(chosen, config)
+
+
+def _open_session(clip: vs.VideoNode, options: Options, factor: Fraction, observer: Observer | None) -> Session:
+    """The engine for clips like this one; it closes with the script."""
+    form = clip.format
+    facts = ClipFacts(
+        width=clip.width,
+        height=clip.height,
+        factor=factor,
+        # Half precision has the 11 bits that 10-bit video needs, and no more; its frames halve the traffic.
+        fits_half=form.bits_per_sample <= 10 and form.sample_type == vs.INTEGER,
+        requests=vs.core.core.num_threads,
+    )
+    with stdout_to_stderr(), library_log_to_core():
+        let_waiting_threads_sleep()
+        config = resolve(options, facts)  # a wrong argument need not wait for torch, which takes seconds to import
+        from vsvfi.engine.session import open_session
+
+        session = open_session(config, options, facts, observer)
+    close_with_environment(session)
+    _inform(session.config.describe())
+    if session.config.bisects and 2 ** complete_levels(factor) != factor:
+        _inform(
+            f"{options.model} can only interpolate the midpoint of two frames; with factor {factor}, other timesteps "
+            f"are rounded to the nearest 1/{2**MAX_DEPTH} and need extra inference passes; use multi=2, 4, 8 or 16 to "
+            "avoid this"
+        )
+    return session
 
 
 def _inform(text: str) -> None:
@@ -279,6 +327,6 @@ def _by_pair(pool: Sequence[vs.VideoNode]) -> Callable[[int, vs.VideoFrame], vs.
     """All times of one pair on one node: they never race for it."""
 
     def pick(n: int, f: vs.VideoFrame) -> vs.VideoNode:
-        return pool[spread(int(f.props[decisions.FIRST]), len(pool))]
+        return pool[spread(decisions.first_of(f), len(pool))]
 
     return pick

@@ -8,10 +8,12 @@ here.
 from __future__ import annotations
 
 import weakref
+from typing import TYPE_CHECKING
 
 import vapoursynth as vs
 
-from vsvfi.engine.session import Session
+if TYPE_CHECKING:
+    from vsvfi.engine.session import Session
 
 
 def close_with_environment(session: Session) -> None:

@@ -8,7 +8,7 @@ frames at most, and is made up by starting the clip later. Clips of 2^31-1 frame
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from math import ceil, floor
 
@@ -55,8 +55,10 @@ class Selection:
 
         return clip.std.BlankClip(length=timeline.length, keep=True).std.FrameEval(reporting(pick), clip_src=clip)
 
-    def choose(self, clip: vs.VideoNode, offsets: range, plan: vs.VideoNode, prop: str) -> vs.VideoNode:
-        """`clip` aligned to the output at the source frame that `plan` names in `prop`, which lies within `offsets` of
+    def choose(
+        self, clip: vs.VideoNode, offsets: range, plan: vs.VideoNode, index_of: Callable[[vs.VideoFrame], int]
+    ) -> vs.VideoNode:
+        """`clip` aligned to the output at the source frame `index_of(frame of plan)`, which lies within `offsets` of
         the current one.
         """
         nodes = {offset: self.aligned(clip, offset) for offset in offsets}
@@ -65,7 +67,7 @@ class Selection:
         timeline = self._timeline
 
         def pick(n: int, f: vs.VideoFrame, nodes: Mapping[int, vs.VideoNode] = nodes) -> vs.VideoNode:
-            return nodes[int(f.props[prop]) - timeline.source_index(n)]
+            return nodes[index_of(f) - timeline.source_index(n)]
 
         template = clip.std.BlankClip(length=self._timeline.length, keep=True)
         return template.std.FrameEval(reporting(pick), prop_src=plan, clip_src=list(nodes.values()))

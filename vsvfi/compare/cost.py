@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from vsvfi.plan.midpoints import chain, nearest
-from vsvfi.plan.timeline import Blend, Timeline
+from vsvfi.plan.bisection import bisection_path, nearest
+from vsvfi.plan.timeline import Interpolate, Timeline
 
 _COUNTED = 20_000
 """Output frames at most that passes are counted over; rates that repeat later differ by less than anyone sees."""
@@ -23,14 +23,14 @@ def passes(factor: Fraction, *, bisection: bool) -> Fraction:
     made: set[tuple[int, Fraction]] = set()
     for n in range(counted):
         step = timeline.step(n)
-        if not isinstance(step, Blend):
+        if not isinstance(step, Interpolate):
             continue
         if not bisection:
             made.add((step.first, step.t))
             continue
         t = nearest(step.t)
         if 0 < t < 1:
-            made.update((step.first, (first + second) / 2) for first, second in chain(t))
+            made.update((step.first, (first + second) / 2) for first, second in bisection_path(t))
     return Fraction(len(made)) * factor / counted
 
 

@@ -36,6 +36,11 @@ class Padding:
         """Whether anything is added at all."""
         return bool(self.left or self.right or self.top or self.bottom)
 
+    @property
+    def padded_area(self) -> int:
+        """Pixels of a padded image."""
+        return (self.left + self.width + self.right) * (self.top + self.height + self.bottom)
+
     def pad(self, image: Tensor) -> Tensor:
         """[B, C, height, width] -> [B, C, padded height, padded width]; the same tensor where nothing is to be
         added."""

@@ -1,95 +1,53 @@
-"""Spread blended frames over devices: the engine's face. Thread-safe.
+"""Spread interpolated frames over devices: the engine's face. Thread-safe.
 
-Knows no clip and no format: whoever asks passes a function that fills a buffer with source frame k, and one that takes
-the result.
+Whoever asks passes a function that fills a buffer with source frame k, and one that takes the result.
 """
 
 from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
+from typing import Any
 
-import torch
-
-from vsvfi.engine.build import Blueprint
-from vsvfi.engine.cache import Statistics
-from vsvfi.engine.device import default_cache
-from vsvfi.engine.lane import CLOSED, Deliver, Lane, Load, Request
-from vsvfi.engine.padding import Padding
+from vsvfi.engine.build import LoadedModel, load_weights
+from vsvfi.engine.frame_source import Load
+from vsvfi.engine.observer import Observer
+from vsvfi.engine.run_config import ClipFacts, RunConfig, resolve
+from vsvfi.engine.worker import CLOSED, Deliver, DeviceWorker, Request
 from vsvfi.errors import VsvfiError
+from vsvfi.options import Options
 from vsvfi.plan.spread import spread
-from vsvfi.plan.timeline import Blend
+from vsvfi.plan.timeline import Interpolate
 
 _log = logging.getLogger(__name__)
 
 
 class Session:
-    """Blends frames of one clip size with one model on one device or several.
+    """Interpolates frames of one clip size with one model on one device or several.
 
     Args:
-        blueprint: the model and its weights.
-        devices: each gets a network and caches of its own; pairs are spread over them, so a frame between pairs of two
-        devices is encoded on both. dtypes: what to compute in, per device.
-        size: (width, height) of the clip.
-        scale: resolution of the motion estimation, None for the family's choice.
-        options: the family's options.
-        workers: frames computed at the same time, per device.
-        cache: bytes for the caches of each device, or None for the device's default and no more entries than sequential
-        playback needs. io_dtype: type in which frames are loaded and delivered: float32 or float16.
-        together: levels of halving whose midpoints are all wanted (`plan.midpoints.whole_levels`), for models that gain
-        by making a level at once.
-
-    Raises:
-        ClipError: the device has too little memory for pictures of this size.
+        config: the resolved options. Each device gets a network and caches of its own; pairs are spread over them, so
+            a frame between pairs of two devices is encoded on both.
+        model: the weights; of the variant that `config` is for.
+        observer: is shown every call of a network.
     """
 
-    def __init__(
-        self,
-        blueprint: Blueprint,
-        *,
-        devices: Sequence[torch.device],
-        dtypes: Sequence[torch.dtype],
-        size: tuple[int, int],
-        scale: Fraction | None,
-        options: Mapping[str, object],
-        workers: int = 1,
-        cache: int | None = None,
-        io_dtype: torch.dtype = torch.float32,
-        together: int = 0,
-    ) -> None:
-        width, height = size
-        for device, dtype in zip(devices, dtypes, strict=True):
-            blueprint.check_memory(width, height, device, dtype, workers)
-        setup = blueprint.setup(width, height, scale, options)
-        padding = Padding.of(setup, width, height)
-        halving = blueprint.variant.halves(setup)
-        entries = None if cache is not None else 2 + workers + (4 if halving else 0)
-        self._lanes: list[Lane] = []
+    def __init__(self, config: RunConfig, model: LoadedModel, observer: Observer | None = None) -> None:
+        self.config = config
+        self._workers: list[DeviceWorker[Any, Any]] = []
         # Also for a session that nobody closes: its threads, caches and memory settings go when it does.
-        self._end = weakref.finalize(self, _close_all, self._lanes)
+        self._end = weakref.finalize(self, _close_all, self._workers)
         try:
-            for device, dtype in zip(devices, dtypes, strict=True):
-                lane = Lane(
-                    blueprint.network(setup, device, dtype),
-                    device,
-                    padding,
-                    halving=halving,
-                    io_dtype=io_dtype,
-                    workers=workers,
-                    budget=default_cache(device) if cache is None else cache,
-                    entries=entries,
-                    together=together if halving and blueprint.family.batches else 0,
-                    knobs=blueprint.knobs(setup, device, dtype, workers),
-                )
-                self._lanes.append(lane)
+            for placement, sizes in zip(config.placements, config.caches, strict=True):
+                network = model.network(config.build, placement)
+                self._workers.append(DeviceWorker(network, placement, sizes, config, observer or Observer()))
         except BaseException:
             self._end()
             raise
         self._open = True
 
-    def blend(self, n: int, blend: Blend, load: Load, deliver: Deliver) -> None:
+    def interpolate(self, n: int, goal: Interpolate, load: Load, deliver: Deliver) -> None:
         """Make output frame n; returns when `deliver` has taken it. Any number of threads may ask at the same time.
 
         Raises:
@@ -98,25 +56,14 @@ class Session:
         """
         if not self._open:
             raise VsvfiError(CLOSED)
-        self._lanes[spread(blend.first, len(self._lanes))].run(Request(n, blend, load, deliver))
+        self._workers[spread(goal.first, len(self._workers))].run(Request(n, goal, load, deliver))
 
     def statistics(self) -> dict[str, int]:
-        """Counters over all devices: frames encoded, pairs prepared, pictures synthesised, cache hits, and bytes held
-        now and at most.
+        """Counters over all devices: frames encoded, pairs prepared, frames synthesised, cache hits, and bytes held now
+        and at most.
         """
-        frames, pairs = (
-            [lane.frames.statistics() for lane in self._lanes],
-            [lane.pairs.statistics() for lane in self._lanes],
-        )
-        both: list[Statistics] = frames + pairs + [lane.levels.statistics() for lane in self._lanes]
-        return {
-            "frames_encoded": sum(counted.computed for counted in frames),
-            "pairs_prepared": sum(counted.computed for counted in pairs),
-            "syntheses": sum(lane.syntheses for lane in self._lanes),
-            "cache_hits": sum(counted.hits for counted in both),
-            "bytes": sum(counted.bytes for counted in both),
-            "peak_bytes": sum(counted.peak_bytes for counted in both),
-        }
+        counted = [worker.statistics() for worker in self._workers]
+        return {name: sum(counters[name] for counters in counted) for name in counted[0]}
 
     def close(self) -> None:
         """Free the networks, caches and threads; may be called more than once."""
@@ -124,10 +71,28 @@ class Session:
         self._end()
 
 
-def _close_all(lanes: Sequence[Lane]) -> None:
-    """Close every lane. One that fails does not stop the others, nor whoever is done with the session."""
-    for lane in lanes:
+def open_session(config: RunConfig, options: Options, clip: ClipFacts, observer: Observer | None = None) -> Session:
+    """Load the model of a resolved run and open a session.
+
+    Args:
+        config: what `resolve(options, clip)` returned. Only where the weights turn out to be of another version than
+            `options.model` names, which a file alone can say, is it resolved anew for that version.
+        options, clip: what it was resolved from.
+        observer: see `Session`.
+
+    Raises:
+        ArgumentError, ClipError and WeightsError and their kinds: see `vsvfi.errors`.
+    """
+    model = load_weights(config.model, options.weights)
+    if model.variant != config.model.variant:
+        config = resolve(options, clip, model.variant)
+    return Session(config, model, observer)
+
+
+def _close_all(workers: Sequence[DeviceWorker[Any, Any]]) -> None:
+    """Close every worker. One that fails does not stop the others, nor whoever is done with the session."""
+    for worker in workers:
         try:
-            lane.close()
+            worker.close()
         except Exception as error:
-            _log.warning("%s could not be closed properly (%s: %s)", lane.device, type(error).__name__, error)
+            _log.warning("%s could not be closed properly (%s: %s)", worker.device, type(error).__name__, error)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import TypedDict
 
 from vsvfi.errors import ArgumentError
 from vsvfi.options.arguments import (
@@ -37,8 +38,8 @@ from vsvfi.options.arguments import (
 )
 
 __all__ = [
-    "DUPLICATE_MODES", "MATRICES", "PRECISIONS", "SCENE_MODES", "Devices", "DuplicateMode", "Options", "Precision",
-    "Rate", "SceneMode", "parse",
+    "DUPLICATE_MODES", "MATRICES", "PRECISIONS", "SCENE_MODES", "Arguments", "Devices", "DuplicateMode", "Options",
+    "Precision", "Rate", "SceneMode", "parse",
     "parse_devices", "parse_model_options", "parse_multi", "parse_precision", "parse_rate", "parse_scale",
     "parse_weights",
 ]  # fmt: skip
@@ -79,6 +80,26 @@ class Options:
     cache: int | None = None
     matrix: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+
+
+class Arguments(TypedDict, total=False):
+    """The arguments that `parse` takes."""
+
+    model: object
+    multi: object
+    scale: object
+    fps: object
+    weights: object
+    device: object
+    precision: object
+    scene: object
+    scene_threshold: object
+    duplicates: object
+    tile: object
+    streams: object
+    cache: object
+    matrix: object
+    options: object
 
 
 def parse(

@@ -1,5 +1,5 @@
-"""What stands against a blend: cuts, duplicates, times next to a source frame, times the model does not know. Re-times
-held drawings.
+"""Decide whether an output frame is interpolated or copied (scene changes, duplicate frames, timesteps close to a
+source frame), and re-time held drawings.
 
 A decision depends on the output index and on facts about the source frames around it, never on what was asked before.
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vsvfi.options import DuplicateMode
-from vsvfi.plan.midpoints import nearest
-from vsvfi.plan.timeline import Blend, Copy, Step, Timeline
+from vsvfi.plan.bisection import nearest
+from vsvfi.plan.timeline import Copy, Decision, Interpolate, Timeline
 
 LONGEST_HOLD = 4
 """Frames a drawing may be held to be re-timed ("on fours"); a longer hold is a still picture and stays one."""
@@ -42,12 +42,12 @@ class Policy:
     Attributes:
         hold_cuts: at a cut the frame before it is held.
         duplicates: "off", "skip" or "retime".
-        halving: the model knows t = 1/2 alone, so times lie on the grid of `midpoints`.
+        bisects: other timesteps than 1/2 are reached by bisection, so that they lie on the grid of `bisection`.
     """
 
     hold_cuts: bool = True
     duplicates: DuplicateMode = "skip"
-    halving: bool = False
+    bisects: bool = False
 
     @property
     def behind(self) -> int:
@@ -59,7 +59,7 @@ class Policy:
         """How many source frames after the current one a decision may look at."""
         return LONGEST_HOLD if self.duplicates == "retime" else 1
 
-    def decide(self, timeline: Timeline, n: int, facts: FactsAt) -> Step:
+    def decide(self, timeline: Timeline, n: int, facts: FactsAt) -> Decision:
         """What output frame n shows."""
         step = self._retimed(timeline, n, facts) if self.duplicates == "retime" else timeline.step(n)
         if isinstance(step, Copy):
@@ -68,14 +68,14 @@ class Policy:
             fact = facts(step.first)
             if (self.hold_cuts and fact.cut) or (self.duplicates == "skip" and fact.duplicate):
                 return Copy(step.first)
-        t = nearest(step.t) if self.halving else step.t
+        t = nearest(step.t) if self.bisects else step.t
         if t * (step.second - step.first) <= SNAP:
             return Copy(step.first)
         if (1 - t) * (step.second - step.first) <= SNAP:
             return Copy(step.second)
-        return Blend(step.first, step.second, t)
+        return Interpolate(step.first, step.second, t)
 
-    def _retimed(self, timeline: Timeline, n: int, facts: FactsAt) -> Step:
+    def _retimed(self, timeline: Timeline, n: int, facts: FactsAt) -> Decision:
         """Motion spread evenly over the whole run of a held drawing: from its first frame to the first frame of the
         next drawing.
         """
@@ -96,7 +96,7 @@ class Policy:
             start, end = index, index + 1
         if position == start or end > last or (self.hold_cuts and facts(end - 1).cut):
             return Copy(index)
-        return Blend(start, end, (position - start) / (end - start))
+        return Interpolate(start, end, (position - start) / (end - start))
 
     def _held(self, fact: Facts) -> bool:
         return fact.duplicate and not (self.hold_cuts and fact.cut)

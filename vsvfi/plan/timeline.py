@@ -15,21 +15,34 @@ LARGEST_LENGTH = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Show source frame `frame` as it is."""
+    """Source frame `frame` as it is."""
 
     frame: int
 
+    @property
+    def position(self) -> Fraction:
+        """Where it is on the source axis, in source frames."""
+        return Fraction(self.frame)
+
 
 @dataclass(frozen=True, slots=True)
-class Blend:
-    """Show what lies at `t` (0 < t < 1) between source frames `first` and `second`."""
+class Interpolate:
+    """The frame at `t` (0 < t < 1) between source frames `first` and `second`."""
 
     first: int
     second: int
     t: Fraction
 
+    @property
+    def position(self) -> Fraction:
+        """Where it is on the source axis, in source frames."""
+        return self.first + (self.second - self.first) * self.t
 
-type Step = Copy | Blend
+
+type Decision = Copy | Interpolate
+"""What an output frame shows. It is encoded to frame properties and decoded once (`clip.decisions`), requested of a
+session, and the key under which caches remember a frame.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +82,13 @@ class Timeline:
         """The source frame that is shown when output frame n begins."""
         return n * self.factor.denominator // self.factor.numerator
 
-    def step(self, n: int) -> Step:
+    def step(self, n: int) -> Decision:
         """What output frame n shows if nothing stands against it; the last source frame is held to the end."""
         position = self.position(n)
         index = floor(position)
         if position == index or index + 1 >= self.source_length:
             return Copy(min(index, self.source_length - 1))
-        return Blend(index, index + 1, position - index)
+        return Interpolate(index, index + 1, position - index)
 
     def duration(self, n: int) -> Fraction | None:
         """Seconds for which output frame n is shown at a constant rate; the last one ends where the source ends. None

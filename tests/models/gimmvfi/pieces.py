@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tests.building import loaded, network_of
 from tests.models.goldens import golden
 from tests.models.regression import GAINS, seeded
-from vsvfi.engine.build import read_model
 from vsvfi.engine.padding import Padding
 from vsvfi.models.gimmvfi.network import GIMMVFI
 from vsvfi.models.gimmvfi.spec import FAMILY
@@ -33,8 +33,8 @@ def padded(tensors: Mapping[str, Tensor], case: str, scale: Fraction) -> tuple[P
 
 def build(shared: Path, variant: str, scale: Fraction) -> GIMMVFI:
     """A network with the stored weights, loaded as a user would load them."""
-    blueprint = read_model(variant, golden(shared, "gimmvfi", variant)[2])
-    network = blueprint.network(blueprint.setup(64, 64, scale, {}), torch.device("cpu"), torch.float32)
+    model = loaded(variant, golden(shared, "gimmvfi", variant)[2])
+    network = network_of(model, 64, 64, scale)
     assert isinstance(network, GIMMVFI)
     return network
 
@@ -54,8 +54,8 @@ def seeded_state(variant: str = "gimmvfi_r") -> dict[str, Tensor]:
 @functools.cache
 def random_network() -> GIMMVFI:
     """With the same weights for every test; none may change it."""
-    blueprint = read_model("gimmvfi_r", seeded_state())
-    network = blueprint.network(blueprint.setup(64, 64, Fraction(1), {}), torch.device("cpu"), torch.float32)
+    model = loaded("gimmvfi_r", seeded_state())
+    network = network_of(model, 64, 64, Fraction(1))
     assert isinstance(network, GIMMVFI)
     return network
 

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 import vsvfi
+from tests.building import loaded, network_of
 from tests.models.gimmvfi.pieces import images, published_form, seeded_state
 from tests.models.gimmvfi.test_memory import PUBLISHED, documented, peak
 from tests.models.goldens import golden
-from vsvfi.engine.build import read_model
 from vsvfi.errors import ForeignWeightsError
 from vsvfi.models.flow.flowformer import FlowFormer
 from vsvfi.models.gimmvfi.network import GIMMVFI
@@ -29,8 +29,8 @@ from vsvfi.weights.source import Hub
 @functools.cache
 def network() -> GIMMVFI:
     """With the same weights for every test; none may change it."""
-    blueprint = read_model("gimmvfi_f", seeded_state("gimmvfi_f"))
-    built = blueprint.network(blueprint.setup(64, 64, Fraction(1), {}), torch.device("cpu"), torch.float32)
+    model = loaded("gimmvfi_f", seeded_state("gimmvfi_f"))
+    built = network_of(model, 64, 64, Fraction(1))
     assert isinstance(built, GIMMVFI)
     assert isinstance(built.flow_estimator, FlowFormer)
     return built
@@ -111,13 +111,13 @@ def test_published_files_load_and_what_is_not_published_is_refused(tmp_path: Pat
     torch.save(published_form(state | LEFT_OVER), tmp_path / "model.pt")
     save_file(state | LEFT_OVER, tmp_path / "model.safetensors")
     for file in ("model.pt", "model.safetensors"):
-        read = read_model("gimmvfi_f_p", tmp_path / file).state
+        read = loaded("gimmvfi_f_p", tmp_path / file).state
         assert read.keys() == state.keys()
         assert all(torch.equal(read[key], state[key]) for key in state)
     with pytest.raises(ForeignWeightsError, match=r"unexpected: 'flow_estimator\.memory_decoder\.att\.strange'"):
-        read_model("gimmvfi_f", state | {"flow_estimator.memory_decoder.att.strange": torch.zeros(1)})
+        loaded("gimmvfi_f", state | {"flow_estimator.memory_decoder.att.strange": torch.zeros(1)})
     with pytest.raises(ForeignWeightsError, match=r"missing: .*fnet"):
-        read_model("gimmvfi_r", state)
+        loaded("gimmvfi_r", state)
 
 
 def test_sources_and_digests() -> None:

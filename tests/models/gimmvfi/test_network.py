@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 import vsvfi
+from tests.building import loaded, session_of
 from tests.models.gimmvfi.pieces import images, random_network, seeded_state, with_time_and_place
-from vsvfi.engine.build import read_model
-from vsvfi.engine.session import Session
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Timesteps
 from vsvfi.models.flow.raft import RAFT
@@ -23,7 +22,7 @@ from vsvfi.models.gimmvfi.synthesis import Branches
 from vsvfi.models.interpolator import tensor_bytes
 from vsvfi.models.registry import check_options
 from vsvfi.ops.warp import resize_bilinear
-from vsvfi.plan.timeline import Blend
+from vsvfi.plan.timeline import Interpolate
 
 
 def test_phases_are_the_forward_pass_bit_for_bit_leave_no_trace_and_end_at_the_frames() -> None:
@@ -89,21 +88,14 @@ def test_a_phase_holds_what_it_may_see() -> None:
 
 def test_playback_prepares_a_pair_once_for_all_times() -> None:
     pictures = images(3)
-    session = Session(
-        read_model("gimmvfi_r", seeded_state()),
-        devices=[torch.device("cpu")],
-        dtypes=[torch.float32],
-        size=(64, 64),
-        scale=Fraction(1),
-        options={},
-    )
+    session = session_of(loaded("gimmvfi_r", seeded_state()), (64, 64), Fraction(1))
     found: list[Tensor] = []
     try:
         for n in (1, 3, 5):
             first, t = divmod(Fraction(n, 3), 1)
-            session.blend(
+            session.interpolate(
                 n,
-                Blend(first, first + 1, t),
+                Interpolate(first, first + 1, t),
                 lambda index, into: into.copy_(pictures[index]),
                 lambda image: found.append(image.clone()),
             )  # type: ignore[arg-type, return-value]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.building import loaded, network_of
 from tests.models.gimmvfi.pieces import images, published_form, random_network, seeded_state
-from vsvfi.engine.build import read_model
 from vsvfi.errors import ForeignWeightsError
 from vsvfi.models.gimmvfi.spec import FAMILY
 from vsvfi.weights.source import Hub
@@ -22,7 +22,7 @@ def test_published_and_converted_files_load(tmp_path: Path) -> None:
     torch.save(published_form(state), tmp_path / "model.pt")
     save_file({f"state_dict.{key}": tensor for key, tensor in state.items()}, tmp_path / "prefixed.safetensors")
     for file in ("model.pt", "prefixed.safetensors"):
-        read = read_model("gimmvfi_r_p", tmp_path / file).state
+        read = loaded("gimmvfi_r_p", tmp_path / file).state
         assert read.keys() == state.keys()
         assert all(torch.equal(read[key], state[key]) for key in state)
 
@@ -40,12 +40,12 @@ def test_published_and_converted_files_load(tmp_path: Path) -> None:
 )
 def test_what_is_not_published_is_refused(change: Any, message: str) -> None:
     with pytest.raises(ForeignWeightsError, match=message):
-        read_model("gimmvfi_r", change(dict(seeded_state())))
+        loaded("gimmvfi_r", change(dict(seeded_state())))
 
 
 def test_the_model_of_motion_stays_in_float32() -> None:
-    blueprint = read_model("gimmvfi_r", dict(seeded_state()))
-    network = blueprint.network(blueprint.setup(128, 128, None, {}), torch.device("cpu"), torch.bfloat16)
+    model = loaded("gimmvfi_r", dict(seeded_state()))
+    network = network_of(model, 128, 128, dtype=torch.bfloat16)
     kinds = {key.partition(".")[0]: tensor.dtype for key, tensor in network.state_dict().items()}
     exact = {key for key, dtype in kinds.items() if dtype == torch.float32}
     assert exact == {"alpha_fe", "alpha_v", "cnn_encoder", "res_conv", "hyponet"}

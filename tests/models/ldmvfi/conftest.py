@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.building import loaded
 from tests.models.goldens import recipe
 from tests.models.ldmvfi.pieces import SMALL, Stored
 from tests.models.regression import seeded
-from vsvfi.engine import build
-from vsvfi.engine.build import Blueprint, read_model
+from vsvfi.engine import build, model_config
+from vsvfi.engine.build import LoadedModel
 from vsvfi.models.ldmvfi.spec import FAMILY
 
 
@@ -34,24 +35,24 @@ def stored(shared: Path) -> Stored:
 
     with ThreadPoolExecutor(2) as threads:
         state = dict(zip(needed, threads.map(tensor, needed), strict=True))
-    blueprint = read_model("ldmvfi", state)
+    model = loaded("ldmvfi", state)
     del state
     return Stored(
         load_file(folder / "ldmvfi" / "ldmvfi.safetensors"),
         json.loads((folder / "ldmvfi" / "cases.json").read_text())["ldmvfi"],
-        blueprint,
+        model,
     )
 
 
 @pytest.fixture(scope="module")
-def small() -> Blueprint:
+def small() -> LoadedModel:
     """A small network with weights that depend on their names alone."""
-    network = build._construct(FAMILY, SMALL.variant, FAMILY.setup(256, 256, Fraction(1), FAMILY.option_defaults))
+    network = build.construct(FAMILY, SMALL.variant, FAMILY.setup(256, 256, Fraction(1), FAMILY.option_defaults))
     shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
-    return dataclasses.replace(SMALL, state={key: build._own(tensor) for key, tensor in seeded(shapes).items()})
+    return dataclasses.replace(SMALL, state={key: build.own(tensor) for key, tensor in seeded(shapes).items()})
 
 
 @pytest.fixture
 def small_variant(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ldmvfi` is the small network."""
-    monkeypatch.setattr(build, "find", lambda name: (FAMILY, SMALL.variant))
+    monkeypatch.setattr(model_config, "find", lambda name: (FAMILY, SMALL.variant))

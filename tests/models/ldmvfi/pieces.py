@@ -10,14 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tests import building
+from tests.building import CPU as CPU
+from tests.building import network_of, session_of
 from tests.models.regression import SMALLER
-from vsvfi.engine.build import Blueprint, Model
+from vsvfi.engine.build import LoadedModel
+from vsvfi.engine.model import Model
 from vsvfi.engine.session import Session
 from vsvfi.models.ldmvfi.network import LDMVFI
 from vsvfi.models.ldmvfi.spec import FAMILY
-from vsvfi.plan.timeline import Blend
+from vsvfi.plan.timeline import Interpolate
 
-CPU = torch.device("cpu")
 OUTPUT, INNER = 1e-5, 1e-5  # a tenth of what is promised for outputs; what is promised inside
 (VARIANT,) = FAMILY.variants
 
@@ -29,15 +32,15 @@ class Stored:
 
     tensors: Mapping[str, Tensor]
     cases: Mapping[str, Any]
-    blueprint: Blueprint
+    model: LoadedModel
 
     def network(self, **options: object) -> LDMVFI:
         """The weights are shared by all networks."""
-        return built(self.blueprint, **options)
+        return built(self.model, **options)
 
 
-def built(blueprint: Blueprint, **options: object) -> LDMVFI:
-    network = blueprint.network(blueprint.setup(256, 256, None, options), CPU, torch.float32)
+def built(model: LoadedModel, **options: object) -> LDMVFI:
+    network = network_of(model, 256, 256, None, options)
     assert isinstance(network, LDMVFI)
     return network
 
@@ -51,25 +54,21 @@ def recorded(session: Session, images: tuple[Tensor, ...], *at: Fraction) -> lis
     """What a session makes between the first two images."""
     found: list[Tensor] = []
     for t in at:
-        session.blend(
+        session.interpolate(
             0,
-            Blend(0, 1, t),
+            Interpolate(0, 1, t),
             lambda index, into: into.copy_(images[index]),
             lambda image: found.append(image[None].clone()),
         )
     return found
 
 
-def opened(
-    blueprint: Blueprint, images: tuple[Tensor, ...], options: Mapping[str, object], **arguments: Any
-) -> Session:
+def opened(model: LoadedModel, images: tuple[Tensor, ...], options: Mapping[str, object], **arguments: Any) -> Session:
     size = (images[0].shape[3], images[0].shape[2])
-    return Session(
-        blueprint, devices=[CPU], dtypes=[torch.float32], size=size, scale=None, options=options, **arguments
-    )
+    return session_of(model, size, None, options, **arguments)
 
 
-SMALL = Blueprint(FAMILY, dataclasses.replace(VARIANT, config=SMALLER["ldmvfi"]), {})
+SMALL = LoadedModel(FAMILY, dataclasses.replace(VARIANT, config=SMALLER["ldmvfi"]), {})
 
 
 def pictures(height: int = 40, width: int = 50, count: int = 2) -> tuple[Tensor, ...]:
@@ -78,5 +77,5 @@ def pictures(height: int = 40, width: int = 50, count: int = 2) -> tuple[Tensor,
     return tuple(torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear").split(1))
 
 
-def model_of(blueprint: Blueprint, **options: object) -> Model:
-    return Model(blueprint, CPU, torch.float32, None, {"steps": 1, **options})
+def model_of(model: LoadedModel, **options: object) -> Model:
+    return building.model_of(model, None, {"steps": 1, **options})

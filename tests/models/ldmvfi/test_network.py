@@ -13,21 +13,24 @@ import vapoursynth as vs
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tests import building
+from tests.building import EXACT
 from tests.fakes import painted
-from tests.models.ldmvfi.pieces import CPU, SMALL, built, model_of, opened, pictures, recorded
-from vsvfi.clip import blending, graph
+from tests.models.ldmvfi.pieces import CPU, built, model_of, opened, pictures, recorded
 from vsvfi.clip.graph import interpolate
-from vsvfi.engine import build
-from vsvfi.engine.build import Blueprint, Model
+from vsvfi.engine import memory
+from vsvfi.engine.build import LoadedModel
+from vsvfi.engine.memory import check_memory
+from vsvfi.engine.model_config import Placement
 from vsvfi.errors import ArgumentError, ClipError
 from vsvfi.models.ldmvfi import autoencoder
 from vsvfi.models.ldmvfi import network as network_module
 from vsvfi.models.ldmvfi.network import LDMVFI, padded
 from vsvfi.models.ldmvfi.sampler import drawn
-from vsvfi.models.ldmvfi.spec import FAMILY, padded_size
+from vsvfi.models.ldmvfi.spec import padded_size
 
 
-def test_phases_are_the_forward_pass_and_leave_no_trace(small: Blueprint) -> None:
+def test_phases_are_the_forward_pass_and_leave_no_trace(small: LoadedModel) -> None:
     network = built(small, steps=2)
     a, b, c = pictures(count=3)
     half = torch.tensor([0.5])
@@ -40,7 +43,7 @@ def test_phases_are_the_forward_pass_and_leave_no_trace(small: Blueprint) -> Non
         assert torch.equal(interleaved[0], interleaved[2])
 
 
-def test_a_batch_is_what_its_pictures_are_alone(small: Blueprint) -> None:
+def test_a_batch_is_what_its_pictures_are_alone(small: LoadedModel) -> None:
     a, b, c = pictures(count=3)
     model = model_of(small, steps=2)
     together = model(torch.cat((a, b)), torch.cat((b, c)))
@@ -48,7 +51,7 @@ def test_a_batch_is_what_its_pictures_are_alone(small: Blueprint) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (40, 300), (129, 60), (257, 31)])
-def test_any_size(small: Blueprint, size: tuple[int, int]) -> None:
+def test_any_size(small: LoadedModel, size: tuple[int, int]) -> None:
     result = model_of(small)(torch.rand(3, *size), torch.rand(3, *size))
     assert result.shape == (3, *size)
     assert 0 <= float(result.min()) <= float(result.max()) <= 1
@@ -85,7 +88,7 @@ def test_padding_mirrors_as_often_as_it_takes() -> None:
     assert padded(whole) is whole
 
 
-def test_strips_do_not_change_the_picture(small: Blueprint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_do_not_change_the_picture(small: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of the last layers is what it is in the whole picture, at its borders too."""
     images = torch.rand(2, 1, 3, 256, 256)
     whole = model_of(small)(*images)
@@ -102,7 +105,7 @@ def test_strips_do_not_change_the_picture(small: Blueprint, monkeypatch: pytest.
     assert float((parted - whole).abs().max()) < 1e-5
 
 
-def test_only_what_is_shown_is_worked_out(small: Blueprint) -> None:
+def test_only_what_is_shown_is_worked_out(small: LoadedModel) -> None:
     network = built(small, steps=1)
     sizes: list[tuple[int, ...]] = []
     network.first_stage_model.decoder.conv_out.register_forward_hook(
@@ -116,7 +119,7 @@ def test_only_what_is_shown_is_worked_out(small: Blueprint) -> None:
     assert float((shown - full[:, :, :40, :50]).abs().max()) < 1e-5
 
 
-def test_noise_depends_on_seed_and_position_alone(small: Blueprint) -> None:
+def test_noise_depends_on_seed_and_position_alone(small: LoadedModel) -> None:
     network, other = built(small, steps=3), built(small, steps=3, seed=1)
     with torch.inference_mode():
         a, b = (network.encode_frame(image) for image in pictures())
@@ -139,7 +142,7 @@ def test_noise_depends_on_seed_and_position_alone(small: Blueprint) -> None:
     assert abs(float(many.std()) - 1) < 0.03
 
 
-def test_frames_do_not_depend_on_the_order_of_requests(small: Blueprint) -> None:
+def test_frames_do_not_depend_on_the_order_of_requests(small: LoadedModel) -> None:
     images = pictures()
     at = [Fraction(k, 4) for k in (1, 2, 3)]
     results = []
@@ -151,13 +154,13 @@ def test_frames_do_not_depend_on_the_order_of_requests(small: Blueprint) -> None
         assert all(torch.equal(result, results[0][t]) for t, result in others.items())
 
 
-def test_midpoints_of_a_level_go_together_whatever_is_asked_first(small: Blueprint) -> None:
+def test_midpoints_of_a_level_go_together_whatever_is_asked_first(small: LoadedModel) -> None:
     """Their number follows from the factor, not from the requests, so the bits do not either."""
     images = pictures()
     at = [Fraction(k, 4) for k in range(1, 4)]
     results, counts = [], []
     for order in (at, at[::-1]):
-        session = opened(small, images, {"steps": 1}, together=2)
+        session = opened(small, images, {"steps": 1}, multi=4)
         results.append(dict(zip(order, recorded(session, images, *order), strict=True)))
         counts.append(session.statistics())
         session.close()
@@ -169,7 +172,7 @@ def test_midpoints_of_a_level_go_together_whatever_is_asked_first(small: Bluepri
     assert float((results[0][at[0]] - singly).abs().max()) < 1e-3
 
 
-def test_given_noise_is_used(small: Blueprint) -> None:
+def test_given_noise_is_used(small: LoadedModel) -> None:
     model, (a, b) = model_of(small, steps=2), pictures()
     x, noise = torch.randn(1, 3, 8, 8), torch.randn(2, 1, 3, 8, 8)
     result = model(a, b, x_T=x, step_noise=noise)
@@ -195,21 +198,22 @@ def test_given_noise_is_used(small: Blueprint) -> None:
         ({"noise": torch.zeros(1)}, "LDMVFI takes no such input"),
     ],
 )
-def test_wrong_calls_are_refused(small: Blueprint, arguments: dict[str, Any], fault: str) -> None:
+def test_wrong_calls_are_refused(small: LoadedModel, arguments: dict[str, Any], fault: str) -> None:
     with pytest.raises(ArgumentError, match=fault):
         model_of(small)(*pictures(), **arguments)
 
 
-def test_a_size_that_cannot_fit_is_refused(small: Blueprint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "memory", lambda device: 3 << 30)
-    small.check_memory(256, 256, CPU, torch.float32)
+def test_a_size_that_cannot_fit_is_refused(small: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = building.model_config(small)
+    monkeypatch.setattr(memory, "memory", lambda device: 3 << 30)
+    check_memory(config, (256, 256), EXACT)
     fault = (
         r"3840x2160 takes LDMVFI about 1\d\.\d GiB in float32, cpu has 3\.0 GiB; use a smaller picture, fewer at a time"
     )
     with pytest.raises(ClipError, match=fault):
-        small.check_memory(3840, 2160, CPU, torch.float32)
+        check_memory(config, (3840, 2160), EXACT)
     with pytest.raises(ClipError, match="9 pictures of 1024x512 at a time take LDMVFI about"):
-        small.check_memory(1024, 512, CPU, torch.float32, 9)
+        check_memory(config, (1024, 512), EXACT, 9)
     images = (torch.zeros(1, 3, 2160, 3840),) * 2
     with pytest.raises(ClipError, match="3840x2160"):
         model_of(small)(*images)
@@ -217,22 +221,20 @@ def test_a_size_that_cannot_fit_is_refused(small: Blueprint, monkeypatch: pytest
         opened(small, images, {})
 
 
-def test_the_operator_is_ready_before_the_first_frame(small: Blueprint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_operator_is_ready_before_the_first_frame(small: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     warmed: list[tuple[torch.device, torch.dtype]] = []
     monkeypatch.setattr(network_module, "warm_up", lambda device, dtype: warmed.append((device, dtype)))
-    Model(small, CPU, torch.bfloat16, None, {})
+    building.model_of(small, placement=Placement(CPU, torch.bfloat16))
     assert warmed == [(CPU, torch.bfloat16)]
 
 
 @pytest.mark.usefixtures("small_variant")
 def test_interpolate_gives_the_same_frames_whatever_is_asked(
-    small: Blueprint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four times the rate through VapourSynth: forwards, and backwards in another graph; both quarters of a pair go
     together.
     """
-    for module in (graph, blending):
-        monkeypatch.setattr(module, "find", lambda name: (FAMILY, SMALL.variant))
     batches: list[int] = []
     sample = LDMVFI.sample
 

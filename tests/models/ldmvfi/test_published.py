@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.models.ldmvfi.pieces import CPU, INNER, OUTPUT, VARIANT, Stored, assert_close, opened, recorded
+from tests import building
+from tests.models.ldmvfi.pieces import INNER, OUTPUT, VARIANT, Stored, assert_close, opened, recorded
 from vsvfi.engine import build
-from vsvfi.engine.build import Model
+from vsvfi.engine.model_config import Placement
 from vsvfi.models.ldmvfi import autoencoder, sampler, spec
 from vsvfi.models.ldmvfi import network as network_module
 from vsvfi.models.ldmvfi.network import LDMVFI
@@ -25,7 +26,7 @@ from vsvfi.ops.sepconv import sepconv
 def test_outputs_match_the_published_program(stored: Stored, case: str) -> None:
     facts = stored.cases[case]
     inputs = facts.get("inputs", case)
-    model = Model(stored.blueprint, CPU, torch.float32, None, {"steps": facts["steps"], "eta": facts["eta"]})
+    model = building.model_of(stored.model, None, {"steps": facts["steps"], "eta": facts["eta"]})
     network = model._built[1] if model._built else None
     assert isinstance(network, LDMVFI)
     assert sorted(update.t for update in network.updates) == facts["timesteps"]
@@ -138,7 +139,7 @@ def test_recursion_matches_through_the_session(stored: Stored, monkeypatch: pyte
     monkeypatch.setattr(LDMVFI, "random_inputs", given_noise)
     monkeypatch.setattr(LDMVFI, "sample", counted)
     images = stored.tensors["pad/img0"], stored.tensors["pad/img1"]
-    session = opened(stored.blueprint, images, {"steps": 2, "eta": 0}, together=2)
+    session = opened(stored.model, images, {"steps": 2, "eta": 0}, multi=4)
     try:
         times = [Fraction(3, 4), Fraction(1, 4), Fraction(1, 2)]
         for t, result in zip(times, recorded(session, images, *times), strict=True):
@@ -154,7 +155,7 @@ def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path) -> 
     """Every tensor of the published file is used, or ignored on purpose; every weight of ours is among them."""
     manifest = json.loads((shared / "goldens" / "ldmvfi" / "ldmvfi.weights.json").read_text())
     published = {key: torch.empty(entry["shape"], device="meta") for key, entry in manifest.items()}
-    ours = build._construct(FAMILY, VARIANT, FAMILY.setup(256, 256, Fraction(1), FAMILY.option_defaults)).state_dict()
+    ours = build.construct(FAMILY, VARIANT, FAMILY.setup(256, 256, Fraction(1), FAMILY.option_defaults)).state_dict()
     adapted = spec._averaged(published, ours)
     assert adapted.keys() >= ours.keys()
     assert all(adapted[key].shape == tensor.shape for key, tensor in ours.items())
@@ -176,7 +177,11 @@ def test_cuda_matches_too(stored: Stored) -> None:
     facts, cuda = stored.cases["base"], torch.device("cuda", 0)
     images = stored.tensors["base/img0"], stored.tensors["base/img1"]
     options = {"steps": facts["steps"], "eta": facts["eta"]}
-    exact = Model(stored.blueprint, cuda, torch.float32, None, options)(*images, x_T=stored.tensors["base/x_T"])
+    exact = building.model_of(stored.model, None, options, Placement(cuda, torch.float32))(
+        *images, x_T=stored.tensors["base/x_T"]
+    )
     assert_close("cuda", exact, stored.tensors["base/out_t0.5"], 1e-4)
-    half = Model(stored.blueprint, cuda, torch.float16, None, options)(*images, x_T=stored.tensors["base/x_T"])
+    half = building.model_of(stored.model, None, options, Placement(cuda, torch.float16))(
+        *images, x_T=stored.tensors["base/x_T"]
+    )
     assert bool(torch.isfinite(half).all())

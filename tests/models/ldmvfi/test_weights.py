@@ -9,8 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests import building
+from tests.building import build_config, loaded
 from tests.models.ldmvfi.pieces import CPU, built, pictures
-from vsvfi.engine.build import Blueprint, Model, read_model
+from vsvfi.engine.build import LoadedModel
+from vsvfi.engine.model_config import Placement
 from vsvfi.errors import ForeignWeightsError
 from vsvfi.models.ldmvfi.network import LDMVFI
 from vsvfi.models.ldmvfi.unet import UNet
@@ -37,39 +40,39 @@ def published(network: LDMVFI, *, averaged: bool) -> dict[str, object]:
 @pytest.mark.usefixtures("small_variant")
 @pytest.mark.parametrize("averaged", [True, False])
 @pytest.mark.parametrize("container", ["ckpt", "safetensors"])
-def test_a_published_file_loads_strictly(small: Blueprint, tmp_path: Path, averaged: bool, container: str) -> None:
+def test_a_published_file_loads_strictly(small: LoadedModel, tmp_path: Path, averaged: bool, container: str) -> None:
     content: Any = published(built(small), averaged=averaged)
     path = tmp_path / f"ldmvfi.{container}"
     if container == "ckpt":
         torch.save(content, path)
     else:
         save_file({key: tensor.clone().contiguous() for key, tensor in content["state_dict"].items()}, path)
-    blueprint = read_model("ldmvfi", path)
-    assert blueprint.state.keys() == small.state.keys()
+    model = loaded("ldmvfi", path)
+    assert model.state.keys() == small.state.keys()
     path.write_bytes(bytes(path.stat().st_size))  # nothing is read from it any more
-    assert all(torch.equal(tensor, small.state[key]) for key, tensor in blueprint.state.items())
+    assert all(torch.equal(tensor, small.state[key]) for key, tensor in model.state.items())
     content["state_dict"].pop("first_stage_model.quant_conv.weight")
     with pytest.raises(ForeignWeightsError, match=r"1 of \d+ missing: 'first_stage_model.quant_conv.weight'"):
-        read_model("ldmvfi", content["state_dict"])
+        loaded("ldmvfi", content["state_dict"])
     with pytest.raises(ForeignWeightsError, match=r"1 of \d+ unexpected: 'first_stage_model.strange'"):
-        read_model(
+        loaded(
             "ldmvfi",
             {**published(built(small), averaged=averaged)["state_dict"], "first_stage_model.strange": torch.zeros(1)},
         )  # type: ignore[dict-item]
 
 
 @pytest.mark.usefixtures("small_variant")
-def test_an_incomplete_average_is_not_mixed_with_raw_weights(small: Blueprint) -> None:
+def test_an_incomplete_average_is_not_mixed_with_raw_weights(small: LoadedModel) -> None:
     state: Any = published(built(small), averaged=True)["state_dict"]
     state.pop("model_ema.diffusion_modelout2bias")
     with pytest.raises(ForeignWeightsError, match=r"1 of \d+ missing: 'model\.diffusion_model\.out\.2\.bias'"):
-        read_model("ldmvfi", state)
+        loaded("ldmvfi", state)
 
 
-def test_half_precision_keeps_the_codebook_and_stays_near(small: Blueprint) -> None:
+def test_half_precision_keeps_the_codebook_and_stays_near(small: LoadedModel) -> None:
     a, b = pictures()
-    half = Model(small, CPU, torch.bfloat16, None, {"steps": 1})
-    network = half._network(small.setup(50, 40, None, {"steps": 1}))
+    half = building.model_of(small, None, {"steps": 1}, Placement(CPU, torch.bfloat16))
+    network = half._network(build_config(small, 50, 40, None, {"steps": 1}))
     kept = {key for key, tensor in network.state_dict().items() if tensor.dtype == torch.float32}
     assert kept == {"first_stage_model.quantize.embedding.weight"}
     assert half(a, b).dtype == torch.float32
@@ -85,7 +88,7 @@ def test_half_precision_keeps_the_codebook_and_stays_near(small: Blueprint) -> N
         assert float((frame.latent - exactly.latent).norm() / exactly.latent.norm()) < 5e-2
 
 
-def test_networks_share_the_weights_of_their_blueprint(small: Blueprint) -> None:
+def test_networks_share_the_weights_of_their_blueprint(small: LoadedModel) -> None:
     """On the CPU in float32: 1.7 GB that are there once, however many networks there are."""
     one, two = built(small, steps=1).state_dict(), built(small, steps=2).state_dict()
     assert one.keys() == two.keys() == small.state.keys()

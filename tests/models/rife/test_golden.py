@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 import vsvfi
+from tests.building import EXACT, build_config, loaded
 from tests.models.goldens import closeness, golden, of_case
 from tests.models.rife.pieces import OWN, observed
 from tests.models.rife.plain import Plain
-from vsvfi.engine.build import read_model
 from vsvfi.engine.padding import Padding
 from vsvfi.models.rife.network import IFNet
 from vsvfi.models.rife.spec import adapt
@@ -58,13 +58,13 @@ def test_every_stored_case_is_held(shared: Path) -> None:
 def test_checkpoints_match_the_published_program(shared: Path, variant: str, case: str) -> None:
     """Of the network that is shipped, folded as it is used; channels that nobody reads are not made."""
     stored, facts, state = given(shared, variant, case)
-    blueprint = read_model(variant, state)
-    setup = blueprint.setup(
-        facts["width"], facts["height"], Fraction(facts["scale"]), {"ensemble": bool(facts.get("ensemble"))}
+    model = loaded(variant, state)
+    setup = build_config(
+        model, facts["width"], facts["height"], Fraction(facts["scale"]), {"ensemble": bool(facts.get("ensemble"))}
     )
     left, right, top, bottom = setup.size_rule.padding(facts["width"], facts["height"], setup.scale)
     assert [left, top, right, bottom] == facts["pad_ltrb"]
-    network = blueprint.network(setup, torch.device("cpu"), torch.float32)
+    network = model.network(setup, EXACT)
     assert isinstance(network, IFNet)
     padding = Padding.of(setup, facts["width"], facts["height"])
     times = torch.tensor([facts["checkpoints_t"]])

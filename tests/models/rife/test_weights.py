@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import vsvfi
+from tests.building import EXACT, build_config, loaded
 from tests.models import laws
 from tests.models.goldens import golden
 from tests.models.rife.pieces import NEIGHBOURS, OWN, UNSUPPORTED, network_of
 from tests.weights.ncnn_files import write
-from vsvfi.engine.build import read_model
 from vsvfi.errors import ArgumentError, ForeignWeightsError
 from vsvfi.models.registry import find
 from vsvfi.models.rife.network import IFNet
@@ -63,7 +63,7 @@ def test_the_number_of_weights_of_a_neighbour() -> None:
 def test_three_spellings_of_the_keys(variant: str) -> None:
     state = state_of(OWN[variant if variant in OWN else "rife425"])
     for spelled in (state, module_spelling(state), blocks_spelling(state)):
-        found = read_model(variant, spelled).state
+        found = loaded(variant, spelled).state
         assert found.keys() == state.keys()
         assert all(torch.equal(found[key], tensor) for key, tensor in state.items())
 
@@ -76,23 +76,23 @@ def test_leftovers_of_the_training_are_ignored() -> None:
         module_spelling(spoilt),
         {**module_spelling(state), "block0.conv0.0.0.bias": torch.ones(1), "epoch": torch.ones(1)},
     ):
-        assert read_model("rife46", spelled).state.keys() == state.keys()
+        assert loaded("rife46", spelled).state.keys() == state.keys()
     with pytest.raises(ForeignWeightsError, match=r"unexpected: 'blocked\.weight'"):
-        read_model("rife46", {**state, "blocked.weight": torch.ones(1)})
+        loaded("rife46", {**state, "blocked.weight": torch.ones(1)})
     with pytest.raises(ForeignWeightsError, match=r"missing: 'block2\.convblock\.3\.beta'"):
-        read_model("rife46", {key: tensor for key, tensor in state.items() if key != "block2.convblock.3.beta"})
+        loaded("rife46", {key: tensor for key, tensor in state.items() if key != "block2.convblock.3.beta"})
 
 
 @pytest.mark.parametrize("version", NEIGHBOURS, ids=lambda version: version.name)
 def test_a_neighbouring_version_is_read_off_its_shapes(version: Version, tmp_path: Path) -> None:
     state = state_of(version)
     save_file(module_spelling(state), tmp_path / "flownet.safetensors")
-    blueprint = read_model("rife", tmp_path / "flownet.safetensors")
-    assert blueprint.variant.config == version.config
-    assert blueprint.variant.note == f"RIFE {version.name}"
-    setup = blueprint.setup(64, 64, None, {})
+    model = loaded("rife", tmp_path / "flownet.safetensors")
+    assert model.variant.config == version.config
+    assert model.variant.note == f"RIFE {version.name}"
+    setup = build_config(model, 64, 64)
     assert setup.size_rule.multiple == version.multiple
-    network = blueprint.network(setup, torch.device("cpu"), torch.float32)
+    network = model.network(setup, EXACT)
     images = torch.rand(2, 1, 3, version.multiple, version.multiple)
     expected = network_of(version)
     expected.prepare_operators()
@@ -114,7 +114,7 @@ def test_a_head_whose_layers_are_numbered() -> None:
         "encode.4",
         "encode.6",
     }
-    found = read_model("rife46", numbered).state
+    found = loaded("rife46", numbered).state
     assert all(torch.equal(found[key], tensor) for key, tensor in state.items())
 
 
@@ -124,17 +124,17 @@ def test_versions_whose_scale_list_nothing_says_are_refused_by_name(version: Ver
     with pytest.raises(
         ForeignWeightsError, match=rf"RIFE {version.name} is not supported: neither its scale list nor its mask rule"
     ):
-        read_model("rife", state)
+        loaded("rife", state)
 
 
 def test_weights_of_another_name_are_refused_by_it() -> None:
     with pytest.raises(
         ForeignWeightsError, match="these are the weights of model=rife46, and have to be used by that name"
     ):
-        read_model("rife", state_of(V46))
+        loaded("rife", state_of(V46))
     with pytest.raises(ForeignWeightsError, match="these are the weights of model=rife425 or rife426"):
-        read_model("rife40", state_of(V425))
-    assert read_model("rife426", state_of(V425)).variant.name == "rife426"
+        loaded("rife40", state_of(V425))
+    assert loaded("rife426", state_of(V425)).variant.name == "rife426"
 
 
 def test_networks_of_no_version_are_refused_with_what_was_seen() -> None:
@@ -143,9 +143,9 @@ def test_networks_of_no_version_are_refused_with_what_was_seen() -> None:
         ForeignWeightsError,
         match=r"no known version of RIFE has widths=\(64, 64, 64, 64\), head=None.*scale list and mask rule cannot",
     ):
-        read_model("rife46", state_of(odd))
+        loaded("rife46", state_of(odd))
     with pytest.raises(ForeignWeightsError, match="missing"):
-        read_model("rife46", {"block0.conv0.0.0.weight": torch.ones(96, 7, 3, 3)})
+        loaded("rife46", {"block0.conv0.0.0.weight": torch.ones(96, 7, 3, 3)})
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_an_ncnn_model_gives_the_same_pictures(variant: str, count: int, tmp_pat
         vsvfi.load_model(variant, weights=folder, device="cpu", precision="fp32")(*images), expected
     )
     with pytest.raises(ForeignWeightsError, match=f"these are the weights of model={variant}"):
-        read_model("rife425", folder)
+        loaded("rife425", folder)
 
 
 def test_the_size_of_a_converted_46(tmp_path: Path) -> None:
@@ -238,6 +238,6 @@ def test_the_size_of_a_converted_46(tmp_path: Path) -> None:
 def test_an_ncnn_model_of_another_network_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", ncnn_layers(state_of(V46))[:-3])
     with pytest.raises(ForeignWeightsError):
-        read_model("rife46", folder)
+        loaded("rife46", folder)
     with pytest.raises(ForeignWeightsError):
-        read_model("ifrnet_s", write(tmp_path / "other", ncnn_layers(state_of(V46))))
+        loaded("ifrnet_s", write(tmp_path / "other", ncnn_layers(state_of(V46))))

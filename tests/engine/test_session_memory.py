@@ -1,0 +1,127 @@
+"""Memory that runs out, and what is refused or advised before it does."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.building import EXACT
+from tests.engine.sessions import Notes, ask, load, source
+from tests.fakes import Recorder
+from vsvfi.engine.memory import memory_advice
+from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.observer import Phase
+from vsvfi.engine.session import Session
+from vsvfi.errors import ClipError, DeviceMemoryError
+from vsvfi.options import Options
+from vsvfi.plan.timeline import Interpolate
+
+
+def test_memory_that_runs_out_once_is_retried_and_twice_is_reported(
+    opened: Callable[..., Session], fake_family: Recorder
+) -> None:
+    session = opened()
+    failures = [1]
+
+    def fail() -> None:
+        if failures:
+            failures.pop()
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    fake_family.hook = fail
+    assert torch.allclose(ask(session, 0, Fraction(1, 2)), (source(0) + source(1)) / 2, atol=1e-6)
+    failures.extend([1, 1])
+    with pytest.raises(
+        DeviceMemoryError,
+        match=r"frame 7: cpu ran out of memory \(held: frames .* MiB, pairs .* MiB\); use a smaller scale=",
+    ):
+        session.interpolate(7, Interpolate(0, 1, Fraction(1, 2)), load, lambda image: None)
+    assert torch.allclose(ask(session, 0, Fraction(1, 2)), (source(0) + source(1)) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("phase", ["encode_frame", "prepare_pair", "synthesise", "load", "deliver"])
+@pytest.mark.parametrize(
+    "fault",
+    [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("host"), RuntimeError("MPS backend out of memory")],
+    ids=str,
+)
+def test_nothing_of_a_failed_attempt_is_alive(
+    opened: Callable[..., Session], fake_family: Recorder, phase: str, fault: Exception
+) -> None:
+    """Neither when the second attempt starts nor after its error was handled, without a collection of garbage."""
+    made: list[weakref.ref[Tensor]] = []
+    alive: list[bool] = []
+
+    def fail_twice() -> None:
+        alive.extend(reference() is not None for reference in made)
+        large = torch.zeros(1000)
+        made.append(weakref.ref(large))
+        if len(made) <= 2:
+            raise type(fault)(*fault.args)
+
+    def checked_load(index: int, into: Tensor) -> None:
+        load(index, into)
+        if phase == "load":
+            fail_twice()
+
+    def at_phase(called: Phase) -> None:
+        if called == phase:
+            fail_twice()
+
+    session = opened(observer=Notes(at_phase))
+    gc.disable()
+    try:
+        caught = False
+        try:
+            session.interpolate(
+                7,
+                Interpolate(0, 1, Fraction(1, 2)),
+                checked_load,
+                lambda image: fail_twice() if phase == "deliver" else None,
+            )
+        except DeviceMemoryError:  # not pytest.raises, which would keep it
+            caught = True
+        assert caught
+        assert alive == [False]
+        assert [reference() for reference in made] == [None, None]
+    finally:
+        gc.enable()
+    session.interpolate(7, Interpolate(0, 1, Fraction(1, 2)), checked_load, lambda image: None)
+
+
+def test_a_lack_of_memory_names_what_the_model_takes(fake_family: Recorder) -> None:
+    def advice(name: str, placement: Placement = EXACT, scale: Fraction | None = None, workers: int = 1) -> str:
+        config = ModelConfig.of(Options(model=name, scale=scale))
+        return memory_advice(config, config.build_config(64, 64), placement, workers)
+
+    rest = "a smaller cache=, a smaller picture or another model"
+    assert advice("fake", workers=2) == f"a smaller scale=, streams=1, {rest}"
+    assert advice("fake", scale=Fraction(1, 2)) == rest
+    cuda = torch.device("cuda")
+    assert advice("builtin", Placement(cuda, torch.float32)) == f"a smaller scale=, precision='fp16', {rest}"
+    assert advice("builtin", Placement(cuda, torch.float16)) == f"a smaller scale=, {rest}"
+    assert advice("ldmvfi") == rest
+    assert advice("gimmvfi_r") == f"a smaller scale=, a smaller options={{'memory': ...}}, {rest}"
+
+
+def test_other_errors_pass_through(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    def fail() -> None:
+        raise RuntimeError("something else")
+
+    session = opened()
+    fake_family.hook = fail
+    with pytest.raises(RuntimeError, match="something else"):
+        ask(session, 0, Fraction(1, 2))
+
+
+def test_a_size_that_cannot_fit_is_refused(opened: Callable[..., Session]) -> None:
+    with pytest.raises(
+        ClipError, match=r"2 pictures of 30x18 at a time take Fake about 2147483648\.0 GiB in float32, cpu has"
+    ):
+        opened(workers=2, family={"memory": lambda width, height, number: 1 << 60})

@@ -1,0 +1,53 @@
+"""Note when the phases of a session's networks run."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+import torch
+
+from vsvfi.engine.observer import Observer, Phase
+
+
+class PhaseTimes(Observer):
+    """Sums the time that is spent inside a network.
+
+    Args:
+        device: that the session computes on.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._noted: list[tuple[float, float, list[Any]]] = []
+
+    @contextlib.contextmanager
+    def phase(self, phase: Phase, positions: Sequence[Fraction]) -> Iterator[None]:
+        event: Any = torch.cuda.Event
+        events = [event(enable_timing=True) for _ in range(2)] if self._device.type == "cuda" else []
+        started = time.perf_counter()
+        for mark in events[:1]:
+            mark.record()
+        yield
+        for mark in events[1:]:
+            mark.record()
+        self._noted.append((started, time.perf_counter(), events))
+
+    def between(self, begun: float, ended: float) -> float:
+        """For how many seconds between two moments of `time.perf_counter` any phase ran; on CUDA of the device's own
+        time, which must have been synchronised.
+        """
+        if self._device.type == "cuda":
+            return sum(
+                events[0].elapsed_time(events[1]) / 1000
+                for started, _, events in list(self._noted)
+                if begun <= started <= ended
+            )
+        total, until = 0.0, begun  # phases of several frames may run at the same time
+        for started, stopped, _ in sorted(self._noted, key=lambda noted: noted[:2]):
+            total += max(0.0, min(stopped, ended) - max(started, until))
+            until = max(until, stopped)
+        return total

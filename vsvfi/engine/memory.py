@@ -1,0 +1,65 @@
+"""Estimate the memory that a run takes, refuse what cannot fit, and advise what would take less."""
+
+from __future__ import annotations
+
+import torch
+
+from vsvfi.engine.device import default_streams, describe, memory
+from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.errors import ClipError
+from vsvfi.models.family import Setup
+
+
+def estimate_memory(model: ModelConfig, size: tuple[int, int], dtype: torch.dtype, batch: int = 1) -> int:
+    """Estimated peak memory in bytes for `batch` concurrent frames, weights included; 0 if the family provides no
+    estimate.
+    """
+    estimate = model.variant.memory or model.family.memory
+    if estimate is None:
+        return 0
+    return model.variant.parameters * dtype.itemsize + batch * estimate(*size, dtype.itemsize)
+
+
+def fitting_workers(
+    model: ModelConfig, size: tuple[int, int], placements: tuple[Placement, ...], requests: int | None
+) -> int:
+    """How many frames to compute at the same time per device: as many as is usual there, if they fit and the host asks
+    for as many.
+    """
+    found = min(default_streams(placement.device) for placement in placements)
+    found = found if requests is None else min(found, max(1, requests))
+    for placement in placements:
+        while found > 1 and estimate_memory(model, size, placement.dtype, found) > memory(placement.device):
+            found -= 1
+    return found
+
+
+def check_memory(model: ModelConfig, size: tuple[int, int], placement: Placement, batch: int = 1) -> None:
+    """Refuse what cannot fit on the device, before minutes of work end in a lack of memory.
+
+    Raises:
+        ClipError: so many frames of this size at a time take more memory than the device has.
+    """
+    needed, there = estimate_memory(model, size, placement.dtype, batch), memory(placement.device)
+    if needed > there:
+        width, height = size
+        frames = f"{batch} pictures of {width}x{height} at a time take" if batch > 1 else f"{width}x{height} takes"
+        takes, has = (f"{bytes_ / 2**30:.1f} GiB" for bytes_ in (needed, there))
+        precision = str(placement.dtype).removeprefix("torch.")
+        raise ClipError(
+            f"{frames} {model.family.title} about {takes} in {precision}, {describe(placement.device)} has {has}",
+            "use a smaller picture, fewer at a time (streams=1), precision='fp16' on a GPU, or another model",
+        )
+
+
+def memory_advice(model: ModelConfig, build: Setup, placement: Placement, workers: int) -> str:
+    """What would make this run take less memory than it does, for people."""
+    family, variant = model.family, model.variant
+    advice = ["a smaller scale="] if family.scales is None or min(family.scales) < build.scale else []
+    if placement.device.type == "cuda" and placement.dtype == torch.float32 and variant.half:
+        advice.append("precision='fp16'")
+    if "memory" in family.options:
+        advice.append("a smaller options={'memory': ...}")
+    if workers > 1:
+        advice.append("streams=1")
+    return ", ".join([*advice, "a smaller cache=", "a smaller picture or another model"])

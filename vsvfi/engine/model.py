@@ -1,0 +1,129 @@
+"""A model as a plain function of two images, without VapourSynth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from vsvfi.engine.arguments import check_images, check_inputs, check_times
+from vsvfi.engine.build import AnyInterpolator, LoadedModel, load_weights
+from vsvfi.engine.device import inference
+from vsvfi.engine.memory import check_memory
+from vsvfi.engine.model_config import ModelConfig, Placement, place
+from vsvfi.engine.padding import Padding
+from vsvfi.errors import ArgumentError
+from vsvfi.models.family import Setup
+from vsvfi.options import Options, parse_devices, parse_model_options, parse_precision, parse_scale, parse_weights
+from vsvfi.options.values import is_a, plain_text
+
+
+class Model:
+    """A model as a plain function of two images: `model(first, second, t)`. Pads and crops itself; remembers nothing
+    between calls.
+
+    Args:
+        config: the resolved options; its variant is that of the weights.
+        placement: where to compute.
+        loaded: the weights.
+    """
+
+    def __init__(self, config: ModelConfig, placement: Placement, loaded: LoadedModel) -> None:
+        self.name = config.variant.name
+        self.device = placement.device
+        self.dtype = placement.dtype
+        self._config, self._placement, self._loaded = config, placement, loaded
+        self._built: tuple[Setup, AnyInterpolator] | None = None
+        self._network(config.build_config(256, 256))
+
+    def __call__(self, first: Tensor, second: Tensor, t: float | Tensor = 0.5, **inputs: Tensor) -> Tensor:
+        """The picture at time t between two images.
+
+        Args:
+            first: [B, 3, H, W] or [3, H, W] RGB in [0, 1], any size, any device, any floating type. Values from -1 to 2
+                are taken, as they come from YUV of any codes and from resampling; others, such as 0..255, and NaN are
+                refused.
+            second: the same shape.
+            t: a number in [0, 1], or [B] of them; 0 is `first`, 1 is `second`. The network is asked at exactly this
+                time, also where its weights know only t = 1/2 (see `list_models()`); `interpolate()` reaches other
+                times of such models by bisection.
+            inputs: further tensors, where the family takes any.
+
+        Returns:
+            The shape, device and type of `first`, in [0, 1].
+
+        Raises:
+            ArgumentError: wrong shapes or values, a time outside [0, 1], an unknown input, or a time that the network
+                cannot be asked at.
+            ClipError: pictures so large that they cannot fit on the device.
+        """
+        images = check_images(first, second)
+        batch, _, height, width = images[0].shape
+        times = check_times(t, batch)
+        further = check_inputs(inputs, self._config.family.inputs, self._config.family.title)
+        build = self._config.build_config(width, height)
+        check_memory(self._config, (width, height), self._placement, batch)
+        padding = Padding.of(build, width, height)
+        with inference(self.device):
+            network = self._network(build)
+            padded = (
+                padding.pad(image.to(self.device, torch.float32)).contiguous(memory_format=torch.channels_last)
+                for image in images
+            )
+            moved = {name: tensor.to(self.device) for name, tensor in further.items()}
+            result = padding.crop(network(*padded, times.to(self.device), **moved))
+        result = result.to(images[0].device, images[0].dtype).clone(memory_format=torch.contiguous_format)
+        return result[0] if first.dim() == 3 else result
+
+    def _network(self, build: Setup) -> AnyInterpolator:
+        """The network for a build config; the last one is kept."""
+        if self._built is None or self._built[0] != build:
+            self._built = (build, self._loaded.network(build, self._placement))
+        return self._built[1]
+
+
+def load_model(
+    name: str,
+    weights: str | Path | Mapping[str, Tensor] | None = None,
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    scale: float | Fraction | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Model:
+    """A model as a plain function of tensors, without VapourSynth: `load_model("ifrnet")(first, second, 0.5)`.
+
+    Args:
+        name: see `list_models()`.
+        weights: a checkpoint file, or a state dict under the published checkpoint's own keys; None for the published
+            (or packaged) weights, which are fetched first if need be.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a torch.device.
+        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it;
+            else fp32), "fp32", "fp16" or "bf16".
+        scale: resolution of the motion estimation; None chooses by the family's rule for the size of each call.
+        options: what only one family has.
+
+    Raises:
+        ArgumentError and its kinds, WeightsError and its kinds: see `vsvfi.errors`.
+    """
+    if plain_text(name) is None:
+        raise ArgumentError("name", name, "must be the name of a model", "see vsvfi.list_models()")
+    devices = parse_devices(device)
+    if len(devices) > 1:
+        raise ArgumentError("device", device, "a Model runs on one device", "name one")
+    given = Options(
+        model=str.__str__(name),
+        devices=devices,
+        precision=parse_precision(precision),
+        scale=parse_scale(scale),
+        options=parse_model_options(options),
+    )
+    config = ModelConfig.of(given)
+    config.build_config(256, 256)  # refuses a scale or options before the weights are fetched
+    (placement,) = place(given, config.variant)
+    source = cast(Mapping[str, Tensor], weights) if is_a(weights, Mapping) else parse_weights(weights)
+    loaded = load_weights(config, source)
+    return Model(config.adopt(loaded.variant), placement, loaded)

@@ -1,0 +1,87 @@
+"""Resolve what the options say about the model, whatever the size of the frames: variant, options, devices and types.
+
+Arguments of the model are checked before torch is imported, which takes seconds that a script with a wrong argument
+need not wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from vsvfi.errors import ArgumentError
+from vsvfi.models.family import Family, Setup, Variant
+from vsvfi.models.registry import check_options, check_scale, find
+from vsvfi.options import Options
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A device and the type it computes in."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """What the options say about the model, whatever the size of the frames.
+
+    Attributes:
+        family, variant: from the registry.
+        scale: as given; None for the family's choice.
+        options: of the family, checked and completed.
+    """
+
+    family: Family
+    variant: Variant
+    scale: Fraction | None
+    options: Mapping[str, object]
+
+    @classmethod
+    def of(cls, options: Options) -> ModelConfig:
+        """The model that the options name.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            ArgumentError: its family does not take these options.
+        """
+        family, variant = find(options.model)
+        return cls(family, variant, options.scale, check_options(family, dict(options.options)))
+
+    def adopt(self, variant: Variant) -> ModelConfig:
+        """The same for the variant that the weights turned out to be of (`Family.recognise`)."""
+        return self if variant == self.variant else replace(self, variant=variant)
+
+    def build_config(self, width: int, height: int) -> Setup:
+        """What a network for frames of this size is built with.
+
+        Raises:
+            ArgumentError: the family does not take this scale, or the options do not suit the size.
+        """
+        scale = check_scale(self.family, self.scale, width, height)
+        return self.family.setup(width, height, scale, self.options, self.variant)
+
+
+def place(options: Options, variant: Variant) -> tuple[Placement, ...]:
+    """The devices to compute on, each with its type.
+
+    Raises:
+        ArgumentError, DeviceError: there is no such device here, it is named twice, or does not take the precision.
+    """
+    from vsvfi.engine.device import resolve_device, resolve_precision
+
+    devices = [resolve_device(name) for name in options.devices]
+    if len(set(devices)) < len(devices):
+        raise ArgumentError(
+            "device", list(options.devices), "a list must name different devices", "list each device once"
+        )
+    precision, half, bfloat = options.precision, variant.half, variant.bfloat
+    return tuple(
+        Placement(device, resolve_precision(precision, device, half=half, bfloat=bfloat)) for device in devices
+    )

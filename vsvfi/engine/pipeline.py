@@ -1,0 +1,196 @@
+"""Interpolate frames with nothing computed twice: a network's three phases, their caches, and bisection.
+
+Results depend on the request alone, never on what was asked before. Frames are remembered by where they are on the
+source axis: `Copy` is a source frame, `Interpolate` one that was computed.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from vsvfi.engine.cache import Cache, Statistics
+from vsvfi.engine.frame_source import FrameSource
+from vsvfi.engine.observer import Observer
+from vsvfi.engine.run_config import CacheSizes
+from vsvfi.engine.still import Still, find_still
+from vsvfi.models.interpolator import Interpolator, tensor_bytes
+from vsvfi.plan.bisection import bisection_path
+from vsvfi.plan.timeline import Copy, Decision, Interpolate
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFrame[Frame]:
+    """What is remembered of one frame.
+
+    Attributes:
+        encoded: by the network.
+        image: [1, 3, H, W] in [0, 1], padded.
+        out_of_range: see `SourceFrame`; None for interpolated frames.
+    """
+
+    encoded: Frame
+    image: Tensor
+    out_of_range: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPair[Pair]:
+    """What is remembered of two frames.
+
+    Attributes:
+        prepared: by the network; None between identical frames.
+        still: what both share.
+    """
+
+    prepared: Pair | None
+    still: Still | None
+
+
+class Pipeline[Frame, Pair]:
+    """One network with its caches.
+
+    Args:
+        network: on its device.
+        source: where source frames come from.
+        device: of the network.
+        sizes: of the caches.
+        workers: threads that use it at the same time.
+        bisects: the network is asked at t = 1/2 alone.
+        observer: is shown every call of the network.
+    """
+
+    def __init__(
+        self,
+        network: Interpolator[Frame, Pair],
+        source: FrameSource,
+        device: torch.device,
+        sizes: CacheSizes,
+        *,
+        workers: int,
+        bisects: bool,
+        observer: Observer,
+    ) -> None:
+        self._network, self._source, self._device, self._observer = network, source, device, observer
+        self._bisects, self._batched_levels = bisects, sizes.batched_levels
+        entries = sizes.entries
+        self._frames: Cache[Decision, CachedFrame[Frame]] = Cache(
+            sizes.frames, tensor_bytes, None if entries is None else 2 * entries
+        )
+        self._pairs: Cache[tuple[Decision, Decision], CachedPair[Pair]] = Cache(sizes.pairs, tensor_bytes, entries)
+        self._levels: Cache[tuple[int, int, int], list[Tensor]] = Cache(sizes.levels, tensor_bytes, 2 * workers)
+        self._synthesised = 0
+        self._count = threading.Lock()
+
+    def interpolate(self, goal: Interpolate) -> Tensor:
+        """The frame between two source frames, [1, 3, H, W], padded, in [0, 1].
+
+        By bisection it is reached through midpoints, and all midpoints of a level may be computed in one batch. Which
+        are depends on the factor of the clip alone, not on what happens to be asked at the same time: a batch of
+        another size can have other last bits.
+        """
+        known = self._frames.peek(goal) if self._bisects else None
+        if known is not None:
+            return known.image
+        steps = goal.t.denominator
+        if not self._bisects or not 2 < steps <= 2**self._batched_levels:
+            return self._synthesise([goal])[0]
+        level = [Interpolate(goal.first, goal.second, Fraction(step, steps)) for step in range(1, steps, 2)]
+        made = self._levels.get((goal.first, goal.second, steps), functools.partial(self._synthesise, level))
+        return made[goal.t.numerator // 2]
+
+    def out_of_range(self, index: int) -> Tensor | None:
+        """What source frame `index` has outside [0, 1], see `SourceFrame`."""
+        held = self._frames.peek(Copy(index))
+        return self._source.read(index).out_of_range if held is None else held.out_of_range
+
+    def forget(self) -> None:
+        """Empty the caches."""
+        for cache in (self._frames, self._pairs, self._levels):
+            cache.clear()
+
+    def close(self) -> None:
+        """Drop everything that takes memory; counters stay."""
+        self.forget()
+        del self._network
+
+    def describe_caches(self) -> str:
+        """What the caches hold, for people."""
+        frames, pairs = self._frames.statistics(), self._pairs.statistics()
+        return f"frames {frames.bytes / 2**20:.0f} MiB, pairs {pairs.bytes / 2**20:.0f} MiB"
+
+    def statistics(self) -> dict[str, int]:
+        """Counters: frames encoded, pairs prepared, frames synthesised, cache hits, bytes held now and at most."""
+        frames, pairs = self._frames.statistics(), self._pairs.statistics()
+        caches: list[Statistics] = [frames, pairs, self._levels.statistics()]
+        return {
+            "frames_encoded": frames.computed,
+            "pairs_prepared": pairs.computed,
+            "syntheses": self._synthesised,
+            "cache_hits": sum(counted.hits for counted in caches),
+            "bytes": sum(counted.bytes for counted in caches),
+            "peak_bytes": sum(counted.peak_bytes for counted in caches),
+        }
+
+    def _synthesise(self, goals: Sequence[Interpolate]) -> list[Tensor]:
+        """The frames at several positions, each between two others."""
+        pairs = [self._pair(*self._ends(goal)) for goal in goals]
+        # Whatever lies between identical frames is the same: no pair was prepared there.
+        moving = [(goal, pair.prepared) for goal, pair in zip(goals, pairs) if pair.prepared is not None]
+        with self._count:
+            self._synthesised += len(moving)
+        t = Fraction(1, 2) if self._bisects else goals[0].t
+        times = torch.full((1,), float(t), dtype=torch.float32, device=self._device)
+        noises = [self._network.random_inputs(prepared, goal.position) for goal, prepared in moving]
+        images: list[Tensor] = []
+        if moving:
+            with self._observer.phase("synthesise", [goal.position for goal, _ in moving]):
+                images = self._network.synthesise_together([prepared for _, prepared in moving], times, noises)
+        made, found = iter(images), []
+        for pair in pairs:
+            image = None if pair.prepared is None else next(made)
+            if pair.still is not None:
+                image = pair.still.image if image is None else pair.still.steady(image)
+            assert image is not None  # what is not identical was prepared
+            found.append(image)
+        return found
+
+    def _ends(self, goal: Interpolate) -> tuple[Decision, Decision]:
+        """What a frame is interpolated between."""
+        start, end = Copy(goal.first), Copy(goal.second)
+        if not self._bisects:
+            return start, end
+        before, after = bisection_path(goal.t)[-1]
+        return (
+            start if before == 0 else Interpolate(goal.first, goal.second, before),
+            end if after == 1 else Interpolate(goal.first, goal.second, after),
+        )
+
+    def _pair(self, first: Decision, second: Decision) -> CachedPair[Pair]:
+        return self._pairs.get((first, second), functools.partial(self._prepare, first, second))
+
+    def _prepare(self, first: Decision, second: Decision) -> CachedPair[Pair]:
+        before, after = self._frame(first), self._frame(second)
+        still = find_still(before.image, after.image)
+        if still is not None and still.region is None:
+            return CachedPair(None, still)
+        with self._observer.phase("prepare_pair", [first.position, second.position]):
+            return CachedPair(self._network.prepare_pair(before.encoded, after.encoded), still)
+
+    def _frame(self, key: Decision) -> CachedFrame[Frame]:
+        return self._frames.get(key, functools.partial(self._encode, key))
+
+    def _encode(self, key: Decision) -> CachedFrame[Frame]:
+        if isinstance(key, Copy):
+            read = self._source.read(key.frame)
+            image, out_of_range = read.image, read.out_of_range
+        else:
+            image, out_of_range = self.interpolate(key), None
+        with self._observer.phase("encode_frame", [key.position]):
+            return CachedFrame(self._network.encode_frame(image), image, out_of_range)

@@ -1,0 +1,156 @@
+"""Resolve the options for one clip: the one place where names become a variant, what it is built with, devices, types,
+worker counts and cache sizes.
+
+Nothing else resolves an option: whoever needs one of these reads it here. (`model_config` holds the part that does not
+depend on the clip.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from vsvfi.engine.model_config import ModelConfig, Placement, place
+from vsvfi.models.family import Setup, Variant
+from vsvfi.options import Options
+from vsvfi.plan.bisection import complete_levels
+
+if TYPE_CHECKING:
+    import torch
+
+    from vsvfi.engine.padding import Padding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipFacts:
+    """What the choices depend on beside the options.
+
+    Attributes:
+        width, height: of the frames.
+        factor: output frames per source frame.
+        fits_half: half precision holds the samples, so that frames may travel in it.
+        requests: frames that the host asks for at the same time, or None where that is unknown.
+    """
+
+    width: int
+    height: int
+    factor: Fraction = Fraction(2)
+    fits_half: bool = False
+    requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSizes:
+    """What the caches of one device may hold: bytes, and entries (None for as many as fit).
+
+    Attributes:
+        batched_levels: levels of bisection whose midpoints are computed in one batch; `levels` bytes hold them.
+    """
+
+    frames: int
+    pairs: int
+    levels: int
+    entries: int | None
+    batched_levels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything about a run that is fixed before its first frame.
+
+    Attributes:
+        model: family, variant and options.
+        build: what the networks are built with.
+        size: (width, height) of the frames.
+        padding: between the frames and what the networks take.
+        placements: the devices that share the work, each with a network of its own.
+        workers: frames computed at the same time, per device.
+        caches: sizes per device, in the order of `placements`.
+        io_dtype: type in which frames are loaded and delivered.
+        bisects: other timesteps than 1/2 are reached by bisection (`plan.bisection`).
+    """
+
+    model: ModelConfig
+    build: Setup
+    size: tuple[int, int]
+    padding: Padding
+    placements: tuple[Placement, ...]
+    workers: int
+    caches: tuple[CacheSizes, ...]
+    io_dtype: torch.dtype
+    bisects: bool
+
+    def describe_devices(self) -> str:
+        """The devices for people."""
+        from vsvfi.engine.device import describe
+
+        return ", ".join(describe(placement.device) for placement in self.placements)
+
+    def describe(self) -> str:
+        """The run for people, in one line."""
+        precision = str(self.placements[0].dtype).removeprefix("torch.")
+        return f"{self.model.variant.name} on {self.describe_devices()} in {precision}, {self.workers} at a time"
+
+
+def resolve(options: Options, clip: ClipFacts, variant: Variant | None = None) -> RunConfig:
+    """Everything that the options mean for frames like these.
+
+    Args:
+        options: parsed.
+        clip: the frames.
+        variant: in place of the one that `options.model` names, where the weights turned out to be of a neighbouring
+            version (`Family.recognise`).
+
+    Raises:
+        UnknownModelError, ArgumentError, DeviceError: an option cannot be met.
+        ClipError: the device has too little memory for frames of this size.
+    """
+    model = ModelConfig.of(options)
+    return configure(model if variant is None else model.adopt(variant), options, clip)
+
+
+def configure(model: ModelConfig, options: Options, clip: ClipFacts) -> RunConfig:
+    """The same for a model that is resolved already: devices, memory and what follows from them."""
+    build = model.build_config(clip.width, clip.height)
+    placements = place(options, model.variant)
+
+    import torch
+
+    from vsvfi.engine.device import default_cache
+    from vsvfi.engine.memory import check_memory, fitting_workers
+    from vsvfi.engine.padding import Padding
+
+    size = (clip.width, clip.height)
+    padding = Padding.of(build, *size)
+    workers = options.streams or fitting_workers(model, size, placements, clip.requests)
+    for placement in placements:
+        check_memory(model, size, placement, workers)
+    half = clip.fits_half and all(placement.dtype == torch.float16 for placement in placements)
+    bisects = model.variant.halves(build)
+    levels = complete_levels(clip.factor) if bisects and model.family.batches else 0
+    entries = None if options.cache is not None else 2 + workers + (4 if bisects else 0)
+    budgets = [default_cache(at.device) if options.cache is None else options.cache for at in placements]
+    return RunConfig(
+        model=model,
+        build=build,
+        size=size,
+        padding=padding,
+        placements=placements,
+        workers=workers,
+        caches=tuple(_split(budget, entries, padding.padded_area, workers, levels) for budget in budgets),
+        io_dtype=torch.float16 if half else torch.float32,
+        bisects=bisects,
+    )
+
+
+def _split(budget: int, entries: int | None, area: int, workers: int, levels: int) -> CacheSizes:
+    """A device's bytes among its caches.
+
+    A level of midpoints that were computed in one batch is held until the last of them was asked for: where there is no
+    room for that, all of it would be computed again for each, so that midpoints are computed one by one.
+    """
+    level = 2**levels // 2 * 3 * area * 4
+    batched = levels if level * workers <= budget // 4 else 0
+    held = level * workers if batched else 0
+    return CacheSizes(budget // 3, budget - budget // 3 - held, held, entries, batched)

@@ -1,0 +1,127 @@
+"""One device: threads, transfers and a retry when memory runs out, around a pipeline."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vsvfi.engine import heap
+from vsvfi.engine.device import describe, inference, limit_threads, limited_threads, release
+from vsvfi.engine.frame_source import HostFrames, Load
+from vsvfi.engine.memory import memory_advice
+from vsvfi.engine.memory_errors import is_out_of_memory
+from vsvfi.engine.model_config import Placement
+from vsvfi.engine.observer import Observer
+from vsvfi.engine.pipeline import Pipeline
+from vsvfi.engine.run_config import CacheSizes, RunConfig
+from vsvfi.engine.workers import ClosedError, Workers
+from vsvfi.errors import DeviceMemoryError, VsvfiError
+from vsvfi.models.interpolator import Interpolator
+from vsvfi.plan.timeline import Interpolate
+
+CLOSED = "the session is closed: its script was unloaded"
+
+type Deliver = Callable[[Tensor], None]
+"""Takes the result, [3, H, W] on the host; it must be copied before returning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Output frame n, which shows `goal`."""
+
+    n: int
+    goal: Interpolate
+    load: Load
+    deliver: Deliver
+
+
+class DeviceWorker[Frame, Pair]:
+    """One device of a session.
+
+    Args:
+        network: on the device.
+        placement: the device.
+        sizes: of its caches.
+        config: what is the same on every device.
+        observer: is shown every call of the network.
+    """
+
+    def __init__(
+        self,
+        network: Interpolator[Frame, Pair],
+        placement: Placement,
+        sizes: CacheSizes,
+        config: RunConfig,
+        observer: Observer,
+    ) -> None:
+        self.device = device = placement.device
+        self._advice = memory_advice(config.model, config.build, placement, config.workers)
+        self._padding = config.padding
+        self._frames = HostFrames(device, config.padding, config.io_dtype)
+        workers = config.workers
+        self._pipeline = Pipeline(
+            network, self._frames, device, sizes, workers=workers, bisects=config.bisects, observer=observer
+        )
+        self.statistics = self._pipeline.statistics
+        if device.type == "cpu":
+            # Each worker its share of the machine, whatever the others do: results must not depend on how many are
+            # busy.
+            share = max(1, torch.get_num_threads() // workers)
+            prepare, borrowed = functools.partial(limit_threads, share), functools.partial(limited_threads, share)
+            self._executor = Workers(workers, f"vsvfi-{device}", prepare, borrowed)
+            heap.keep()  # the last step: what fails before it leaves nothing to undo
+        else:
+            self._executor = Workers(workers, f"vsvfi-{device}")
+
+    def run(self, request: Request) -> None:
+        """Make one frame on a thread of this device and wait for it; waiting holds no lock and no GIL."""
+        try:
+            self._executor.run(functools.partial(self._make, request))
+        except ClosedError:
+            raise VsvfiError(CLOSED) from None
+
+    def close(self) -> None:
+        """Finish what runs, drop what waits and free everything; a step that fails does not stop the others."""
+        with ExitStack() as stack:  # the last one first
+            if self.device.type == "cpu":
+                stack.callback(heap.give_back)
+            stack.callback(release, self.device)
+            stack.callback(self._drop)
+            stack.callback(self._executor.close)
+
+    def _drop(self) -> None:
+        """Let go of whatever takes memory."""
+        self._frames.forget()
+        self._pipeline.close()
+
+    def _make(self, request: Request) -> None:
+        failed = ""
+        for _ in range(2):
+            if failed:
+                self._pipeline.forget()
+                release(self.device)
+            held = self._pipeline.describe_caches()
+            try:
+                with inference(self.device), self._frames.loading(request.load):
+                    request.deliver(self._interpolated(request.goal))
+                return
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                failed = held
+            # The error is gone here, and with it all that the attempt had made.
+        raise DeviceMemoryError(request.n, describe(self.device), failed, self._advice)
+
+    def _interpolated(self, goal: Interpolate) -> Tensor:
+        """The frame on the host, [3, H, W], with what its source frames have outside [0, 1]."""
+        image = self._padding.crop(self._pipeline.interpolate(goal))
+        for index, weight in ((goal.first, 1 - float(goal.t)), (goal.second, float(goal.t))):
+            out_of_range = self._pipeline.out_of_range(index)
+            if out_of_range is not None:
+                image = image + weight * out_of_range
+        return self._frames.download(image)
