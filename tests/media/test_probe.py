@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -88,3 +90,14 @@ def test_a_video_of_which_nothing_can_be_decoded_is_refused(tmp_path: Path) -> N
         match=r"a\.mkv (holds no video frame that can be decoded; give another file|cannot be read as video)",
     ):
         probe(path)
+
+
+def test_pictures_with_a_colour_profile_are_read(tmp_path: Path) -> None:
+    """In a process of its own: PyAV would free the profile's name twice, which ends a process."""
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed; it writes the profile")
+    for index in range(3):
+        image.new("RGB", (32, 16), (40 * index, 0, 0)).save(tmp_path / f"{index}.png", icc_profile=bytes(64))
+    video = make(tmp_path / "a.mov", "-i", tmp_path / "%d.png", "-c:v", "copy")
+    code = "import pathlib, sys; from vsvfi.media import probe; print(probe.probe(pathlib.Path(sys.argv[1])).frames)"
+    done = subprocess.run([sys.executable, "-c", code, str(video)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr

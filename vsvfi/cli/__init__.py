@@ -19,7 +19,7 @@ from vsvfi import __version__
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.packages import one_line
 
-_COMMANDS = ("models", "doctor", "render", "compare", "bench")
+_COMMANDS = ("models", "doctor", "render", "frames", "compare", "bench")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

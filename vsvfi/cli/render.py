@@ -96,7 +96,7 @@ def interpolation(arguments: argparse.Namespace) -> dict[str, Any]:
         ArgumentError: two options contradict each other, or one is unknown.
     """
     given = {name: getattr(arguments, name) for name in _NAMED if getattr(arguments, name) is not None}
-    extra = _extra(arguments.arg)
+    extra = extra_arguments(arguments.arg)
     for name in given.keys() & extra.keys():
         raise ArgumentError("arg", f"{name}={extra[name]}", f"--{name} is given too", "give one of them")
     given.update(extra)
@@ -325,7 +325,7 @@ def _write_job(path: Path, script: str, job: Path, work: Mapping[str, Any]) -> N
         ) from error
 
 
-def _extra(pairs: Sequence[str]) -> dict[str, Any]:
+def extra_arguments(pairs: Sequence[str]) -> dict[str, Any]:
     """NAME=VALUE pairs; a value is a Python literal if it looks like one, else text."""
     known = inspect.signature(options.parse).parameters
     result: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from vsvfi.engine.device import inference
 from vsvfi.engine.memory import check_memory
 from vsvfi.engine.model_config import ModelConfig, Placement, place
 from vsvfi.engine.padding import Padding
+from vsvfi.engine.pair import OpenedPair
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Setup
 from vsvfi.options import Options, parse_devices, parse_model_options, parse_precision, parse_scale, parse_weights
@@ -78,6 +79,43 @@ class Model:
             result = padding.crop(network(*padded, times.to(self.device), **moved))
         result = result.to(images[0].device, images[0].dtype).clone(memory_format=torch.contiguous_format)
         return result[0] if first.dim() == 3 else result
+
+    def open(self, first: Tensor, second: Tensor) -> OpenedPair:
+        """Two images, encoded once for any number of frames between them; arguments as for a call.
+
+        Raises:
+            ArgumentError: wrong shapes or values.
+            ClipError: pictures so large that they cannot fit on the device.
+        """
+        images = check_images(first, second)
+        batch, _, height, width = images[0].shape
+        build = self._config.build_config(width, height)
+        check_memory(self._config, (width, height), self._placement, batch)
+        bisects = self._config.variant.halves(build)
+        padding = Padding.of(build, width, height)
+        return OpenedPair(self._network(build), padding, *images, self.device, bisects=bisects)
+
+    def flow(self, first: Tensor, second: Tensor, t: float = 0.5) -> dict[str, Tensor]:
+        """The motion that the model finds between two images, by name, each [B, 2, H, W] in pixels, x then y.
+
+        Names say where vectors start and lead: "0-1" and "1-0" from one image to the other, "t-0" and "t-1" from the
+        frame at t to the images, "t" motion per unit of time through the frame at t. Which there are depends on the
+        family.
+
+        Args:
+            first: [B, 3, H, W] or [3, H, W] RGB in [0, 1].
+            second: the same shape.
+            t: in (0, 1).
+
+        Raises:
+            ArgumentError: wrong shapes or values, or a model that estimates no flow.
+        """
+        time = Fraction(float(check_times(t, 1)))
+        found = self.open(first, second).flow(time)
+        if not found:
+            title = self._config.family.title
+            raise ArgumentError("model", self.name, f"{title} estimates no flow", "take another model")
+        return {name: flow[0] if first.dim() == 3 else flow for name, flow in found.items()}
 
     def _network(self, build: Setup) -> AnyInterpolator:
         """The network for a build config; the last one is kept."""

@@ -13,6 +13,7 @@ presented. A render keeps every distance between them. Presentation means:
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -235,7 +236,11 @@ def _first_frame(container: Any, video: Any, path: Path) -> _FirstFrame:
 
 def _side_data(frame: Any, name: str) -> Any:
     kinds = pyav().sidedata.sidedata.Type
-    return frame.side_data.get(kinds[name]) if name in kinds.__members__ else None
+    data = frame.side_data
+    # PyAV frees the notes of side data (a colour profile has some) once with the frame and once more with this object:
+    # it must never be freed. There is one for each file.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(data))
+    return data.get(kinds[name]) if name in kinds.__members__ else None
 
 
 def turn_of(matrix: bytes) -> str:

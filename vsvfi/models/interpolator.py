@@ -55,6 +55,15 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
         """
         return [self.synthesise(pair, t, **given) for pair, given in zip(pairs, inputs, strict=True)]
 
+    def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
+        """The motion that the network finds, by name: [B, 2, H, W] float32 in pixels, x then y; none for networks that
+        estimate no flow.
+
+        "0-1" and "1-0" start at the pixels of one frame and lead to the other, "t-0" and "t-1" start at the pixels of
+        the frame at t and lead to where they come from, "t" is motion per unit of time through the pixels at t.
+        """
+        return {}
+
     def prepare_operators(self) -> None:
         """Load and compile what takes long the first time, for the device and type of the weights. Called once they are
         there, before the first frame.

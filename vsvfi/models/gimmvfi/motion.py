@@ -168,6 +168,22 @@ class ImplicitNetwork(nn.Module):
             total = total + self(torch.cat((latents[:, index].permute(0, 2, 3, 1), time, place), -1))
         return total.permute(0, 3, 1, 2) / latents.shape[1]
 
+    def at_all_pixels(self, latents: Tensor, times: Tensor) -> Tensor:
+        """Normalised flow [B, 2, H, W] from latents [B, 32, H, W] and times [B] float32, row by row: a row's layers
+        take little.
+        """
+        batch, _, height, width = latents.shape
+        rows, columns = (
+            -1 + 2 * (torch.arange(length, dtype=torch.float32, device=latents.device) + 0.5) / length
+            for length in (height, width)
+        )
+        time = times[:, None, None].expand(-1, width, 1)
+        found = []
+        for index in range(height):
+            place = torch.stack((rows[index].expand(width), columns), -1).expand(batch, -1, -1)
+            found.append(self(torch.cat((latents[:, :, index].permute(0, 2, 1), time, place), -1)))
+        return torch.stack(found, 1).permute(0, 3, 1, 2)
+
 
 def _used_centres(blocks: int, offset: int, device: torch.device) -> Tensor:
     """Where pixel `offset` of every block of four lies along an axis that runs from -1 to 1: [blocks]."""

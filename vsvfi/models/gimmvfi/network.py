@@ -189,6 +189,17 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         refined = used_latents(self.res_conv, pair.latents, carried, self.activations)
         return (2 * self.hyponet.at_used_pixels(refined, times.flatten()) - 1) * pair.scale
 
+    def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
+        """The motion at every pixel; for pictures `motion` evaluates a quarter of them."""
+        times = broadcast_times(t, pair.scale.shape[0], pair.scale).reshape(-1, 1, 1, 1)
+        batch = times.shape[0]
+        carried = torch.cat(splatted(pair.latents, pair.flows, pair.weights, times), 1)
+        latents = [latent.expand(batch, -1, -1, -1) for latent in pair.latents]
+        refined = carried + self.res_conv(torch.cat((*latents, carried), 1))
+        flow = (2 * self.hyponet.at_all_pixels(refined, times.flatten()) - 1) * pair.scale
+        between = [resize_bilinear(part, 1 / self.scale) / float(self.scale) for part in (*pair.flows, flow)]
+        return dict(zip(("0-1", "1-0", "t"), between, strict=True))
+
     def start(self, pair: Pair, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The initial decoder's flows [T, 4, H/4, W/4], mask logit and feature."""
         motion = self.motion(pair, times) / 4

@@ -171,6 +171,10 @@ class IFRNet(Interpolator[Frame, Pair]):
         blend = second + mask * (first - second)
         return (blend + pair.mean + residual).clamp(0, 1)
 
+    def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
+        flow, _, _ = self.estimate(pair, t)[-1]
+        return {"t-0": flow[:, :2], "t-1": flow[:, 2:]}
+
     def estimate(self, pair: Pair, t: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Flows of every level, coarse to fine (section 3.3), each with the mask and the residual (empty but for the
         last).

@@ -148,6 +148,10 @@ class IFNet(Interpolator[Frame, Pair]):
         found = self.estimate(pair, times)
         return refinement.blend_pair(pair.first, pair.second, found.flow, self.mask(found))
 
+    def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
+        flow = self.estimate(pair, broadcast_times(t, pair.first.shape[0], pair.first)).flow
+        return {"t-0": flow[:, :2], "t-1": flow[:, 2:]}
+
     def mask(self, found: Estimate) -> Tensor:
         """The weight of the first frame, [B, 1, H, W]."""
         return torch.sigmoid(_summed([resize_bilinear(state[:, :1], made) for state, made in found.states]))

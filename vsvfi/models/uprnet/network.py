@@ -151,6 +151,10 @@ class UPRNet(Interpolator[Frame, Pair]):
             picture = picture + view.mirrored(self.pictures(other, 1 - t if view.backwards else t)[-1].clamp(0, 1))
         return (picture / len(self.views) if pair.others else picture).flip(1)
 
+    def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
+        flow = pair.flows[-1][0]
+        return {"0-1": flow[:, :2], "1-0": flow[:, 2:]}
+
     def pictures(self, pair: Pair, t: Tensor) -> list[Tensor]:
         """What every level makes of the frame at t, coarse to fine: [B, 3, h, w] BGR float32, not clamped (which would
         hide errors from a gradient).

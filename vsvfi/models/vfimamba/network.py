@@ -91,6 +91,10 @@ class VFIMamba(Interpolator[Frame, Pair]):
             picture = (picture + rotated[0].flip(2, 3)) / 2
         return picture.flip(1)
 
+    def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
+        flow, _ = self.estimate(pair[0], t)
+        return {"t-0": flow[:, :2].float(), "t-1": flow[:, 2:].float()}
+
     def predict(self, view: PairView, t: Tensor) -> Tensor:
         """The picture at t [T] of one view, BGR [T, 3, H, W] in [0, 1] (section 3.4)."""
         flow, mask = self.estimate(view, t)

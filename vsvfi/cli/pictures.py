@@ -1,0 +1,118 @@
+"""The pictures that `vsvfi frames` is given: files, a folder, a pattern, or a headerless YUV file."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.media.raw_yuv import RawYUV
+from vsvfi.media.stills import ENDINGS, Still, read_still
+
+
+class Pictures(Protocol):
+    """Pictures in order."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that they are in."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """What a picture is called in messages."""
+
+    def read(self, index: int) -> Still:
+        """A picture."""
+
+
+class Files:
+    """Pictures in files of their own."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def name(self, index: int) -> str:
+        return str(self.files[index])
+
+    def read(self, index: int) -> Still:
+        return read_still(self.files[index])
+
+
+class RawFrames:
+    """Frames of a headerless file."""
+
+    def __init__(self, source: RawYUV) -> None:
+        self._source = source
+        self.files = [source.path]
+
+    def __len__(self) -> int:
+        return self._source.frames
+
+    def name(self, index: int) -> str:
+        return f"frame {index} of {self._source.path}"
+
+    def read(self, index: int) -> Still:
+        return self._source.read(index)
+
+
+def opened(arguments: argparse.Namespace) -> Pictures:
+    """The pictures that the command line names.
+
+    Raises:
+        ArgumentError, VsvfiError: there are fewer than two, or one does not exist.
+    """
+    given = arguments.pictures
+    if len(given) == 1 and given[0].lower().endswith(".yuv"):
+        path = Path(given[0])
+        if not path.is_file():
+            raise VsvfiError(f"{path} is not a file; give a headerless YUV file or pictures")
+        size = _size(arguments.size or "1920x1080")
+        raw = RawYUV.of(path, size, arguments.format, arguments.matrix, full_range=arguments.full_range)
+        return _two_or_more(RawFrames(raw), str(path))
+    for name in ("size", "format"):
+        if getattr(arguments, name) is not None:
+            raise ArgumentError(name, getattr(arguments, name), "is for one headerless .yuv file", "leave it out")
+    return _two_or_more(Files(_found(given)), ", ".join(given))
+
+
+def _found(given: Sequence[str]) -> list[Path]:
+    if len(given) > 1:
+        files = [Path(name) for name in given]
+        for path in files:
+            if not path.is_file():
+                raise VsvfiError(f"{path} is not a file; give pictures, or one folder or pattern")
+        return files
+    path = Path(given[0])
+    if path.is_dir():
+        return sorted((file for file in path.iterdir() if file.suffix.lower() in ENDINGS), key=_natural)
+    if path.is_file():
+        return [path]
+    return sorted((Path(name) for name in glob.glob(given[0])), key=_natural)
+
+
+def _two_or_more[Kind: Pictures](pictures: Kind, given: str) -> Kind:
+    if len(pictures) < 2:
+        raise VsvfiError(f"{given} holds {len(pictures)} pictures; frames are made between two or more")
+    return pictures
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sorts 9 before 10."""
+    parts = re.split(r"(\d+)", os.fspath(path))
+    return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and int(width) * int(height)):
+        raise ArgumentError("size", text, "must be WIDTHxHEIGHT", "use for example --size 1920x1080")
+    return int(width), int(height)
