@@ -1,0 +1,62 @@
+"""What the published programs measured: the folder, its cases and pictures, and the weights they had."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "goldens" / "metrics"
+FOLDER = Path(os.environ.get("VSVFI_GOLDENS_METRICS") or _BESIDE)
+
+needs_goldens = pytest.mark.skipif(
+    not (FOLDER / "cases.json").is_file(),
+    reason="the metrics' reference data are not beside this clone (VSVFI_GOLDENS_METRICS names another folder)",
+)
+
+
+@functools.cache
+def cases() -> dict[str, Any]:
+    """All cases by section; nothing where there is no folder."""
+    file = FOLDER / "cases.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+@functools.cache
+def _tensors() -> dict[str, Tensor]:
+    return load_file(FOLDER / "metrics.safetensors")
+
+
+def tensors(case: str) -> dict[str, Tensor]:
+    """The stored tensors of a case, without its name."""
+    return {name.removeprefix(f"{case}/"): tensor for name, tensor in _tensors().items() if name.startswith(f"{case}/")}
+
+
+def manifest(name: str) -> dict[str, Tensor]:
+    """Weights by a manifest of the folder and the seed that its case states."""
+    seed = cases()["flolpips" if name == "pwcnet" else "lpips"]["seed"]
+    entries = json.loads((FOLDER / f"{name}.weights.json").read_text(encoding="utf-8"))
+    return seeded(entries, seed)
+
+
+def seeded(entries: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, Tensor]:
+    """Uniform noise of each entry's mean and deviation, from the raw bits of a counter keyed by seed and name."""
+    state = {}
+    for key, entry in entries.items():
+        shape = entry["shape"]
+        counter = np.random.Philox(key=int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:8], "little"))
+        bits = (counter.random_raw(int(np.prod(shape))) >> np.uint64(40)).astype(np.float32)
+        noise = bits / np.float32(2**23) - np.float32(1)
+        values = np.float32(entry["mean"]) + np.float32(entry["std"] * 3**0.5) * noise
+        state[key] = torch.from_numpy(values.reshape(shape))
+    return state

@@ -1,0 +1,17 @@
+"""Metrics of interpolated pictures, as the papers compute them.
+
+    from vsvfi.metrics import psnr, ssim
+
+    psnr(prediction, truth)                # decibels
+    ssim(prediction, truth, "uniform")     # scikit-image's
+
+Pictures are [..., C, H, W], floating point in [0, 1] or uint8; results are float64, one for each picture. Average the
+results over pictures. `docs/evaluate.md` says which family reports which form.
+"""
+
+from __future__ import annotations
+
+from vsvfi.metrics.psnr import PSNR_FORMS, PsnrForm, interpolation_error, psnr
+from vsvfi.metrics.ssim import SSIM_FORMS, SsimForm, ssim
+
+__all__ = ["PSNR_FORMS", "SSIM_FORMS", "PsnrForm", "SsimForm", "interpolation_error", "psnr", "ssim"]

@@ -1,0 +1,63 @@
+"""What the metrics of pictures have in common: types, 8-bit rounding, checks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vsvfi.errors import ArgumentError
+
+BYTE = 255
+
+
+def check(prediction: Tensor, truth: Tensor, smallest: int = 1) -> None:
+    """Two pictures, or batches of them, of one size.
+
+    Raises:
+        ArgumentError: shapes differ, are no pictures, or a side has fewer than `smallest` pixels.
+    """
+    shape = tuple(prediction.shape)
+    if len(shape) < 3 or 0 in shape:
+        raise ArgumentError("prediction", shape, "must be [..., channels, height, width]", "add the missing axes")
+    if shape != tuple(truth.shape):
+        raise ArgumentError("truth", tuple(truth.shape), f"must have the prediction's shape {shape}", "crop both alike")
+    if min(shape[-2:]) < smallest:
+        rule = f"each side must have {smallest} pixels or more"
+        raise ArgumentError("prediction", shape, rule, "use another metric for pictures this small")
+    for name, image in (("prediction", prediction), ("truth", truth)):
+        if image.dtype is not torch.uint8 and not image.is_floating_point():
+            raise ArgumentError(name, image.dtype, "must be uint8 or floating point in [0, 1]", "divide it by its peak")
+
+
+def as_floats(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in float64; 8-bit values are divided by 255 in the other's precision, so that equal pictures stay equal."""
+    return _unit(prediction, truth), _unit(truth, prediction)
+
+
+def as_rounded(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """The same with the prediction rounded to 8 bits; the truth stays as it is."""
+    rounded = to_levels(prediction).to(torch.uint8)
+    return as_floats(rounded, truth)
+
+
+def to_levels(image: Tensor) -> Tensor:
+    """The 8-bit values as float64: to nearest, halves to even, limited to 0..255."""
+    if image.dtype is not torch.uint8:
+        image = (at_least_float32(image) * BYTE).round().clamp(0, BYTE)
+    return to_double(image)
+
+
+def at_least_float32(image: Tensor) -> Tensor:
+    """Half precision cannot hold 255 times a value."""
+    return image.float() if image.dtype.itemsize < 4 else image
+
+
+def to_double(image: Tensor) -> Tensor:
+    """In float64; on the CPU where the device has no such numbers."""
+    return (image.cpu() if image.device.type == "mps" else image).to(torch.float64)
+
+
+def _unit(image: Tensor, other: Tensor) -> Tensor:
+    if image.dtype is torch.uint8:
+        image = image.to(torch.float64 if other.dtype is torch.uint8 else at_least_float32(other).dtype) / BYTE
+    return to_double(image)
