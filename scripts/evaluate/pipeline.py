@@ -12,21 +12,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from scripts.evaluate.datasets import Item
-from scripts.evaluate.flow_files import read_flow
-from scripts.evaluate.pictures import read_picture, viewed, write_picture
+from scripts.evaluate.datasets import Item, Target
+from scripts.evaluate.flow_files import flow_size, read_flow
+from scripts.evaluate.pictures import picture_size, read_picture, viewed, write_picture
 from scripts.evaluate.predict import Predictor, rounded
 from scripts.evaluate.results import Scored
 from scripts.evaluate.scoring import Answer, Scorer
 
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The files of one item as tensors."""
-
-    first: Tensor
-    second: Tensor
-    truths: tuple[Tensor, ...]
+_IN_FLIGHT = 2 << 30
+"""Bytes that the pictures of all items in work may take, where more than one for each device is in work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +50,14 @@ class ItemError(Exception):
 
 
 def run(items: Sequence[tuple[int, Item]], job: Job) -> Iterator[Scored]:
-    """Score numbered items. At most a few items more than there are threads are in memory at a time."""
+    """Score numbered items, in their order; only a few of them are in memory at a time."""
     for folder in (job.store, job.store_truths):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     free: queue.SimpleQueue[Predictor] = queue.SimpleQueue()
     for predictor in job.predictors:
         free.put(predictor)
-    window = job.workers + 2 * len(job.predictors)
+    window = _window(items[0][1], job) if items else 0
     pools = [
         ThreadPoolExecutor(job.workers, "decode"),
         ThreadPoolExecutor(len(job.predictors), "predict"),
@@ -72,10 +66,10 @@ def run(items: Sequence[tuple[int, Item]], job: Job) -> Iterator[Scored]:
     waiting: deque[tuple[Item, Future[Scored]]] = deque()
     try:
         for number, item in items:
-            decoded = pools[0].submit(decode, item, job.motion)
+            decoded = pools[0].submit(read_inputs, item, job.motion)
             predicted = pools[1].submit(_predict, free, item, number, decoded)
             waiting.append((item, pools[2].submit(_score, job, item, decoded, predicted)))
-            if len(waiting) > window:
+            if len(waiting) >= window:
                 yield _result(*waiting.popleft())
         while waiting:
             yield _result(*waiting.popleft())
@@ -86,14 +80,18 @@ def run(items: Sequence[tuple[int, Item]], job: Job) -> Iterator[Scored]:
             pool.shutdown()
 
 
-def decode(item: Item, motion: bool) -> Decoded:
-    """Read an item's files."""
+def read_inputs(item: Item, motion: bool) -> tuple[Tensor, Tensor]:
+    """Both pictures, or both flows, between which an item's targets are."""
+    first, second = (read_flow(path) if motion else viewed(read_picture(path), item.view) for path in item.inputs)
+    return first, second
+
+
+def read_truth(item: Item, target: Target, motion: bool) -> Tensor:
+    """The true picture; of flows the one to the last frame without the one to the first."""
     if motion:
-        forth, back = (read_flow(path) for path in item.inputs)
-        truths = [[read_flow(path) for path in target.truth] for target in item.targets]
-        return Decoded(forth, back, tuple(to_last - to_first for to_last, to_first in truths))
-    first, second = (viewed(read_picture(path), item.view) for path in item.inputs)
-    return Decoded(first, second, tuple(viewed(read_picture(target.truth[0]), item.view) for target in item.targets))
+        to_last, to_first = (read_flow(path) for path in target.truth)
+        return to_last - to_first
+    return viewed(read_picture(target.truth[0]), item.view)
 
 
 def stored_files(item: Item, store: Path | None, store_truths: Path | None) -> list[Path]:
@@ -101,27 +99,37 @@ def stored_files(item: Item, store: Path | None, store_truths: Path | None) -> l
     return [folder / f"{target.name}.png" for folder in (store, store_truths) if folder for target in item.targets]
 
 
+def _window(item: Item, job: Job) -> int:
+    """How many items are in work at a time: enough for every thread, if their pictures fit."""
+    width, height = flow_size(item.inputs[0]) if job.motion else picture_size(item.inputs[0])
+    taken = (2 + len(item.targets)) * width * height * 3 * 4
+    return min(job.workers + 2 * len(job.predictors), max(len(job.predictors) + 1, _IN_FLIGHT // taken))
+
+
 def _predict(
-    free: queue.SimpleQueue[Predictor], item: Item, number: int, decoded: Future[Decoded]
+    free: queue.SimpleQueue[Predictor], item: Item, number: int, decoded: Future[tuple[Tensor, Tensor]]
 ) -> tuple[list[Tensor], float]:
     """An item's predictions on whichever device is free, and the seconds that took."""
-    read = decoded.result()
+    first, second = decoded.result()
     predictor = free.get()
     try:
         began = time.perf_counter()
-        return predictor(item, read.first, read.second, number), time.perf_counter() - began
+        return predictor(item, first, second, number), time.perf_counter() - began
     finally:
         free.put(predictor)
 
 
-def _score(job: Job, item: Item, decoded: Future[Decoded], predicted: Future[tuple[list[Tensor], float]]) -> Scored:
-    (made, seconds), read = predicted.result(), decoded.result()
+def _score(
+    job: Job, item: Item, decoded: Future[tuple[Tensor, Tensor]], predicted: Future[tuple[list[Tensor], float]]
+) -> Scored:
+    (made, seconds), (first, second) = predicted.result(), decoded.result()
     scores = []
-    for target, picture, truth in zip(item.targets, made, read.truths, strict=True):
+    for target, picture in zip(item.targets, made, strict=True):
+        truth = read_truth(item, target, job.motion)
         for folder, shown in ((job.store, picture), (job.store_truths, truth)):
             if folder is not None:
                 write_picture(folder / f"{target.name}.png", shown)
-        answer = Answer(rounded(picture) if job.rounding else picture, truth, read.first, read.second)
+        answer = Answer(rounded(picture) if job.rounding else picture, truth, first, second)
         scores.append({form: scorer(answer) for form, scorer in job.scorers.items()})
     names = tuple(target.name for target in item.targets)
     return Scored(item.name, item.group, names, tuple(scores), round(seconds, 4))

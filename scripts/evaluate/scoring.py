@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from torch import Tensor
 
 from scripts.evaluate.results import Scored
+from vsvfi.errors import VsvfiError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,43 @@ class Answer:
 
 
 type Scorer = Callable[[Answer], float]
+
+
+def _of_two(name: str, **settings: object) -> Callable[[], Scorer]:
+    """A metric of prediction and truth, a function of `vsvfi.metrics`."""
+
+    def build() -> Scorer:
+        metric: Callable[..., Any] = getattr(importlib.import_module("vsvfi.metrics"), name)
+        return lambda answer: float(metric(answer.prediction, answer.truth, **settings))
+
+    return build
+
+
+FORMS: Mapping[str, Callable[[], Scorer]] = {
+    "psnr": _of_two("psnr"),
+    "psnr_uint8": _of_two("psnr_uint8"),
+    "psnr_capped": _of_two("psnr_capped"),
+    "ssim": _of_two("ssim_3d"),
+    "ssim_255": _of_two("ssim_3d", peak=255),
+    "ssim_uniform": _of_two("ssim_uniform"),
+    "ie": _of_two("ie"),
+    "lpips": _of_two("lpips"),
+    "flolpips": _of_two("flolpips"),
+    "flow_psnr": _of_two("flow_psnr"),
+    "flow_epe": _of_two("flow_epe"),
+}
+
+
+def build_scorers(forms: Iterable[str]) -> tuple[dict[str, Scorer], dict[str, str]]:
+    """Functions by form; and why others cannot be computed here."""
+    built: dict[str, Scorer] = {}
+    left_out: dict[str, str] = {}
+    for form in dict.fromkeys(forms):
+        try:
+            built[form] = FORMS[form]()
+        except (ImportError, VsvfiError) as error:
+            left_out[form] = str(error)
+    return built, left_out
 
 
 def mean(values: Sequence[float]) -> float | None:

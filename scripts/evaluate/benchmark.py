@@ -1,0 +1,133 @@
+"""Score a model on a published test set by its authors' protocol, beside the published figure.
+
+    python -m scripts.evaluate.benchmark vimeo90k --data vimeo_triplet --model uprnet_base
+
+The folder is checked before anything is fetched or computed. Results of each item are kept, so that a stopped run goes
+on where it was. A table for people, then one line of JSON. docs/evaluate.md describes every set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import vsvfi
+from scripts.evaluate import motion_model
+from scripts.evaluate.datasets import SETS
+from scripts.evaluate.pipeline import ItemError, Job, run, stored_files
+from scripts.evaluate.predict import ModelPredictor, Predictor, StoredPredictor
+from scripts.evaluate.progress import Progress
+from scripts.evaluate.report import SplitReport, as_json, print_table
+from scripts.evaluate.results import Results
+from scripts.evaluate.scoring import build_scorers
+from scripts.evaluate.selection import Part, Subject, parts, subject, subset
+from scripts.evaluate.settings import parse
+from vsvfi.engine.build import Blueprint, read_model
+from vsvfi.engine.device import resolve_device
+from vsvfi.errors import VsvfiError
+from vsvfi.options import parse_devices, parse_weights
+
+_LATE = 1
+"""Steps that the published program of VSF splats too late."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, check, measure, print."""
+    given = parse(arguments)
+    try:
+        _benchmark(given)
+    except (VsvfiError, ItemError) as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nbenchmark: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _benchmark(given: argparse.Namespace) -> None:
+    given.weights = parse_weights(given.weights)
+    given.device = parse_devices(given.device)
+    measured = subject(given)
+    for name in given.device:
+        resolve_device(name)
+    found = parts(given, measured)
+    load = functools.cache(lambda: read_model(measured.name, given.weights))
+    reports = []
+    for part in found:
+        reports.append(_measure(given, measured, part, load))
+        print_table(reports[-1])
+    print(json.dumps(as_json(given.set, measured.name, reports), allow_nan=False))
+
+
+def _measure(given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], Blueprint]) -> SplitReport:
+    """One split: what is on disk already, and the rest."""
+    split, protocol, warnings = part.split, part.protocol, list(part.warnings)
+    scorers, left_out = build_scorers(protocol.metrics.values())
+    for form, reason in left_out.items():
+        warnings.append(f"{split.name}: {form} is left out: {reason}")
+        print(f"benchmark: {given.set} {warnings[-1]}", file=sys.stderr)
+    computed = {label: form for label, form in protocol.metrics.items() if form in scorers}
+    protocol = dataclasses.replace(protocol, metrics=computed)
+    part = Part(split, protocol, tuple(warnings))
+    wanted = subset(split.items, given.subset)
+    store, truths = (folder and folder / split.name for folder in (given.store, given.store_truths))
+    title = f"{given.set}-{split.name}-{measured.name}"
+    results = Results(given.results, title, _decisive(given, measured, part))
+    try:
+        todo = [
+            (number, item)
+            for number, item in wanted
+            if item.name not in results.done or not all(path.is_file() for path in stored_files(item, store, truths))
+        ]
+        progress = Progress(f"{given.set} {split.name}", len(wanted), len(wanted) - len(todo))
+        if todo:
+            predictors = _predictors(given, measured, part, load)
+            motion = SETS[given.set].motion
+            for scored in run(todo, Job(predictors, scorers, protocol.rounding, motion, store, truths, given.workers)):
+                results.add(scored)
+                progress.advance()
+        done = [results.done[item.name] for _, item in wanted]
+    finally:
+        results.close()
+    return SplitReport(given.set, split.name, measured.name, protocol, done, len(split.items), part.warnings)
+
+
+def _predictors(
+    given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], Blueprint]
+) -> list[Predictor]:
+    """One for each device. Here weights are fetched, where they are not on this machine."""
+    if given.predictions is not None:
+        return [StoredPredictor(given.predictions / part.split.name) for _ in given.device]
+    if measured.name == motion_model.NAME:
+        late = _LATE if given.set == "vsf" and given.splat_times == "published" else 0
+        return [motion_model.motion_predictor(given.weights, device, late) for device in given.device]
+    return [ModelPredictor(load(), resolve_device(device), part.protocol) for device in given.device]
+
+
+def _decisive(given: argparse.Namespace, measured: Subject, part: Part) -> dict[str, object]:
+    """Everything that decides a number of this split."""
+    files = [given.weights] if given.weights is None or given.weights.is_file() else sorted(given.weights.iterdir())
+    weights = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path]
+    stored = given.predictions and str(Path(given.predictions).resolve())
+    return {
+        "set": given.set,
+        "split": part.split.name,
+        "data": str(given.data.resolve()),
+        "model": measured.name,
+        "weights": weights,
+        "predictions": stored,
+        "protocol": dataclasses.asdict(part.protocol),
+        "crop": given.crop,
+        "splat_times": given.splat_times if given.set == "vsf" else None,
+        "version": vsvfi.__version__,
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
