@@ -62,7 +62,8 @@ def _benchmark(given: argparse.Namespace) -> None:
     for part in found:
         reports.append(_measure(given, measured, part, load))
         print_table(reports[-1])
-    print(json.dumps(as_json(given.set, measured.name, reports), allow_nan=False))
+    weights = given.weights and str(given.weights)
+    print(json.dumps(as_json(given.set, measured.name, weights, reports), allow_nan=False))
 
 
 def _measure(given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], Blueprint]) -> SplitReport:

@@ -71,9 +71,10 @@ def print_table(report: SplitReport) -> None:
             print(f"  {metric:10}{'-':>10}{figure.value:>12.{_DECIMALS.get(metric, 4)}f}{'':>12}  {figure.status}")
 
 
-def as_json(data: str, model: str, reports: Sequence[SplitReport]) -> dict[str, object]:
-    """Everything, for programs. A mean that is not finite is null."""
-    return {"set": data, "model": model, "splits": {report.split: _split(report) for report in reports}}
+def as_json(data: str, model: str, weights: str | None, reports: Sequence[SplitReport]) -> dict[str, object]:
+    """Everything, for programs. A mean that is not finite is null; `weights` is a file in place of the published."""
+    splits = {report.split: _split(report) for report in reports}
+    return {"set": data, "model": model, "weights": weights, "splits": splits}
 
 
 def _split(report: SplitReport) -> dict[str, object]:

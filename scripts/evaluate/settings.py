@@ -92,7 +92,8 @@ def overridden(protocol: Protocol, given: argparse.Namespace) -> Protocol:
         unknown = [form for form in given.metrics if form not in FORMS]
         if unknown:
             raise ArgumentError("metrics", unknown[0], "is not a metric", f"use {', '.join(FORMS)}")
-        changes["metrics"] = {_label(protocol, form): form for form in given.metrics}
+        # No other number depends on which are computed, and a form that the authors do not use has another label.
+        protocol = dataclasses.replace(protocol, metrics={_label(protocol, form): form for form in given.metrics})
     changes = {name: value for name, value in changes.items() if getattr(protocol, name) != value}
     return dataclasses.replace(protocol, **changes, authors=False) if changes else protocol  # type: ignore[arg-type]
 

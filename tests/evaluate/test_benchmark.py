@@ -304,6 +304,9 @@ def test_the_published_figure_stands_beside_ours(tmp_path: Path, measure: Callab
     assert float(row[3]) == pytest.approx(scores["PSNR"]["value"] - 36.42, abs=0.006)
     assert row[4] == "confirmed"
     assert "authors' protocol" in found["table"]
+    one = measure(*arguments, *stored, "--metrics", "psnr", "ie", model="uprnet_llarge")  # changes no number
+    assert "authors' protocol" in one["table"]
+    assert "published" not in one["splits"]["all"]["scores"]["ie"]
     assert "the published set has 3782" in found["splits"]["all"]["warnings"][0]
     assert "not a published protocol" in measure(*arguments, *stored, "--levels", "4", model="uprnet_llarge")["table"]
     assert measure(*arguments, *stored, model="vfimamba")["splits"]["all"]["scores"]["SSIM"]["status"] == "second-hand"
