@@ -16,6 +16,7 @@ from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Family, Variant
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import parse_precision
+from vsvfi.plan.midpoints import DEPTH, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,11 @@ def parts(given: argparse.Namespace, measured: Subject) -> list[Part]:
     faults: list[str] = []
     for split in data.load(Request(given.data, tuple(given.split), settings)):
         protocol = overridden(protocol_for(measured.family, measured.name, given.set, split.name), given)
-        _check_settings(measured, protocol)
+        bisects = _check_settings(measured, protocol)
         findings = check(split)
         warnings = findings.warnings
+        if bisects and any(nearest(target.time) != target.time for item in split.items for target in item.targets):
+            warnings += (f"{split.name}: {measured.name} bisects, so that times are rounded to 1/{2**DEPTH}",)
         if given.skip_missing and findings.complete:
             warnings += findings.faults
         else:
@@ -109,10 +112,12 @@ def subset(items: Sequence[Item], count: int | None) -> list[tuple[int, Item]]:
     return [numbered[index * len(numbered) // count] for index in range(count)]
 
 
-def _check_settings(measured: Subject, protocol: Protocol) -> None:
-    """Refuse what the family does not take, as it would at the first pair."""
+def _check_settings(measured: Subject, protocol: Protocol) -> bool:
+    """Refuse what the family does not take, as it would at the first pair. Returns whether it bisects."""
     parse_precision(protocol.precision)
-    if measured.registered is not None:
-        family, variant = measured.registered
-        scale = check_scale(family, protocol.scale, 256, 256)
-        family.setup(256, 256, scale, check_options(family, dict(protocol.options)), variant)
+    if measured.registered is None:
+        return False
+    family, variant = measured.registered
+    scale = check_scale(family, protocol.scale, 256, 256)
+    setup = family.setup(256, 256, scale, check_options(family, dict(protocol.options)), variant)
+    return variant.halves(setup) if protocol.times is None else protocol.times == "bisection"

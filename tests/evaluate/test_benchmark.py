@@ -230,6 +230,16 @@ def test_models_of_midpoints_bisect(tmp_path: Path, measure: Callable[..., dict[
     )
 
 
+def test_times_that_bisection_rounds_are_said(tmp_path: Path, measure: Callable[..., dict[str, Any]]) -> None:
+    layouts.septuplets(tmp_path)
+    arguments = ("vimeo90k_septuplet", tmp_path, "--metrics", "psnr")
+    found = measure(*arguments, model="fake_half")
+    assert "all: fake_half bisects, so that times are rounded to 1/16" in found["splits"]["all"]["warnings"]
+    direct = measure(*arguments, "--times", "direct", model="fake_half")
+    assert not any("bisects" in text for text in direct["splits"]["all"]["warnings"])
+    assert direct["splits"]["all"]["scores"] != found["splits"]["all"]["scores"]
+
+
 def test_a_run_goes_on_where_it_was(tmp_path: Path, measure: Callable[..., dict[str, Any]]) -> None:
     layouts.gopro_videos(tmp_path)
     arguments = ("gopro", tmp_path, "--metrics", "psnr", "--crop", "16", "--keep-last")
