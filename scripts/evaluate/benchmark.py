@@ -20,17 +20,18 @@ import vsvfi
 from scripts.evaluate import motion_model
 from scripts.evaluate.datasets import SETS
 from scripts.evaluate.pipeline import ItemError, Job, run, stored_files
-from scripts.evaluate.predict import ModelPredictor, Predictor, StoredPredictor
+from scripts.evaluate.predict import Predictor, StoredPredictor, model_predictor
 from scripts.evaluate.progress import Progress
 from scripts.evaluate.report import SplitReport, as_json, print_table
 from scripts.evaluate.results import Results
 from scripts.evaluate.scoring import build_scorers
 from scripts.evaluate.selection import Part, Subject, parts, subject, subset
 from scripts.evaluate.settings import parse
-from vsvfi.engine.build import Blueprint, read_model
+from vsvfi.engine.build import LoadedModel, load_weights
 from vsvfi.engine.device import resolve_device
+from vsvfi.engine.model_config import ModelConfig
 from vsvfi.errors import VsvfiError
-from vsvfi.options import parse_devices, parse_weights
+from vsvfi.options import Options, parse_devices, parse_weights
 
 _LATE = 1
 """Steps that the published program of VSF splats too late."""
@@ -57,7 +58,7 @@ def _benchmark(given: argparse.Namespace) -> None:
     for name in given.device:
         resolve_device(name)
     found = parts(given, measured)
-    load = functools.cache(lambda: read_model(measured.name, given.weights))
+    load = functools.cache(lambda: load_weights(ModelConfig.of(Options(model=measured.name)), given.weights))
     reports = []
     for part in found:
         reports.append(_measure(given, measured, part, load))
@@ -66,7 +67,7 @@ def _benchmark(given: argparse.Namespace) -> None:
     print(json.dumps(as_json(given.set, measured.name, weights, reports), allow_nan=False))
 
 
-def _measure(given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], Blueprint]) -> SplitReport:
+def _measure(given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], LoadedModel]) -> SplitReport:
     """One split: what is on disk already, and the rest."""
     split, protocol, warnings = part.split, part.protocol, list(part.warnings)
     scorers, left_out = build_scorers(protocol.metrics.values())
@@ -100,7 +101,7 @@ def _measure(given: argparse.Namespace, measured: Subject, part: Part, load: Cal
 
 
 def _predictors(
-    given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], Blueprint]
+    given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], LoadedModel]
 ) -> list[Predictor]:
     """One for each device. Here weights are fetched, where they are not on this machine."""
     if given.predictions is not None:
@@ -108,7 +109,7 @@ def _predictors(
     if measured.name == motion_model.NAME:
         late = _LATE if given.set == "vsf" and given.splat_times == "published" else 0
         return [motion_model.motion_predictor(given.weights, device, late) for device in given.device]
-    return [ModelPredictor(load(), resolve_device(device), part.protocol) for device in given.device]
+    return [model_predictor(load(), device, part.protocol) for device in given.device]
 
 
 def _decisive(given: argparse.Namespace, measured: Subject, part: Part) -> dict[str, object]:

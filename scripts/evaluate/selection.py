@@ -12,11 +12,12 @@ from scripts.evaluate import motion_model
 from scripts.evaluate.datasets import SETS, Item, Request, Split, check
 from scripts.evaluate.protocols import Protocol, protocol_for
 from scripts.evaluate.settings import overridden
+from vsvfi.engine.model_config import ModelConfig
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Family, Variant
-from vsvfi.models.registry import check_options, check_scale, find
+from vsvfi.models.registry import check_options, find
 from vsvfi.options import parse_precision
-from vsvfi.plan.midpoints import DEPTH, nearest
+from vsvfi.plan.bisection import MAX_DEPTH, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def parts(given: argparse.Namespace, measured: Subject) -> list[Part]:
         findings = check(split)
         warnings = findings.warnings
         if bisects and any(nearest(target.time) != target.time for item in split.items for target in item.targets):
-            warnings += (f"{split.name}: {measured.name} bisects, so that times are rounded to 1/{2**DEPTH}",)
+            warnings += (f"{split.name}: {measured.name} bisects, so that times are rounded to 1/{2**MAX_DEPTH}",)
         if given.skip_missing and findings.complete:
             warnings += findings.faults
         else:
@@ -118,6 +119,6 @@ def _check_settings(measured: Subject, protocol: Protocol) -> bool:
     if measured.registered is None:
         return False
     family, variant = measured.registered
-    scale = check_scale(family, protocol.scale, 256, 256)
-    setup = family.setup(256, 256, scale, check_options(family, dict(protocol.options)), variant)
+    config = ModelConfig(family, variant, protocol.scale, check_options(family, dict(protocol.options)))
+    setup = config.build_config(256, 256)
     return variant.halves(setup) if protocol.times is None else protocol.times == "bisection"

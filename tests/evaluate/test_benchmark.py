@@ -347,7 +347,7 @@ def test_faults_of_the_folder_are_reported_before_weights_are_wanted(
         raise AssertionError("weights were wanted")
 
     with monkeypatch.context() as patched:
-        patched.setattr(benchmark, "read_model", unwanted)
+        patched.setattr(benchmark, "load_weights", unwanted)
         error = measure("vimeo90k", tmp_path, model="ifrnet", code=1)["error"]
     assert "all: 1 files are missing" in error
     assert "im3.png" in error
