@@ -231,3 +231,13 @@ def test_stored_pictures_answer_in_place_of_a_model(tmp_path: Path) -> None:
         StoredPredictor(tmp_path)(item, torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), 0)
     with pytest.raises(ArgumentError, match="cannot be read"):
         StoredPredictor(tmp_path / "nowhere")(item, image, image, 0)
+
+
+def test_the_docs_hold_every_published_figure() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(" *"): line for line in text.splitlines() if line.startswith("| ")}
+    for figure in figures():
+        shown = [f"{figure.value:.{digits}f}" for digits in range(1, 5)]
+        where = rows.get(figure.model, "") if figure.data in ("vimeo90k", "snu_film") else ""
+        assert any(value in (where or text) for value in shown), figure
+    assert all(f"`{name}`" in text for name in SETS)
