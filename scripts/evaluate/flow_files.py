@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vsvfi.errors import ArgumentError
+from vsvfi.media.flow_pictures import flo
 
 _MAGIC = 202021.25
 _HEADER = struct.Struct("<fii")
@@ -46,8 +47,6 @@ def read_flow(path: Path) -> Tensor:
 
 def write_flow(path: Path, flow: Tensor) -> None:
     """Write [1, 2, H, W]; the file appears under its name when it is complete."""
-    _, _, height, width = flow.shape
-    values = flow[0].permute(1, 2, 0).contiguous().cpu().numpy().astype("<f4")
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    draft.write_bytes(_HEADER.pack(_MAGIC, width, height) + values.tobytes())
+    draft.write_bytes(flo(flow[0].float().cpu().numpy()))
     draft.replace(path)

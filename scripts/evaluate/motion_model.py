@@ -62,20 +62,8 @@ class MotionModel(nn.Module):
             moment = torch.full((1, 1, 1, 1), t, dtype=torch.float32, device=forth.device)
             carried = splatted((before, after), (forth, back), (weights[0], weights[1]), moment)
             latent = torch.cat(carried, 1) + self.res_conv(torch.cat((before, after, *carried), 1))
-            made.append(self._flow(latent, coordinate))
+            made.append(self.hyponet.at_all_pixels(latent, torch.full_like(moment.flatten(), coordinate)))
         return made
-
-    def _flow(self, latent: Tensor, coordinate: float) -> Tensor:
-        """The implicit network at every pixel."""
-        _, _, height, width = latent.shape
-        rows, columns = (
-            -1 + 2 * (torch.arange(length, dtype=torch.float32, device=latent.device) + 0.5) / length
-            for length in (height, width)
-        )
-        place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1)[None]
-        time = torch.full_like(place[..., :1], coordinate)
-        found: Tensor = self.hyponet(torch.cat((latent.permute(0, 2, 3, 1), time, place), -1))
-        return found.permute(0, 3, 1, 2)
 
 
 @dataclass(slots=True)
