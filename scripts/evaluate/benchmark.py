@@ -19,6 +19,7 @@ from pathlib import Path
 import vsvfi
 from scripts.evaluate import motion_model
 from scripts.evaluate.datasets import SETS
+from scripts.evaluate.frechet import frechet_distance
 from scripts.evaluate.pipeline import ItemError, Job, run, stored_files
 from scripts.evaluate.predict import Predictor, StoredPredictor, model_predictor
 from scripts.evaluate.progress import Progress
@@ -72,11 +73,10 @@ def _measure(given: argparse.Namespace, measured: Subject, part: Part, load: Cal
     split, protocol, warnings = part.split, part.protocol, list(part.warnings)
     scorers, left_out = build_scorers(protocol.metrics.values())
     for form, reason in left_out.items():
-        warnings.append(f"{split.name}: {form} is left out: {reason}")
-        print(f"benchmark: {given.set} {warnings[-1]}", file=sys.stderr)
+        _warn(given, warnings, f"{split.name}: {form} is left out: {reason}")
     computed = {label: form for label, form in protocol.metrics.items() if form in scorers}
     protocol = dataclasses.replace(protocol, metrics=computed)
-    part = Part(split, protocol, tuple(warnings))
+    part = dataclasses.replace(part, protocol=protocol)
     wanted = subset(split.items, given.subset)
     store, truths = (folder and folder / split.name for folder in (given.store, given.store_truths))
     title = f"{given.set}-{split.name}-{measured.name}"
@@ -97,7 +97,20 @@ def _measure(given: argparse.Namespace, measured: Subject, part: Part, load: Cal
         done = [results.done[item.name] for _, item in wanted]
     finally:
         results.close()
-    return SplitReport(given.set, split.name, measured.name, protocol, done, len(split.items), part.warnings)
+    further = {}
+    if given.fid:
+        names = [name for scored in done for name in scored.targets]
+        stored = (given.store or given.predictions) / split.name
+        try:
+            further["FID"] = frechet_distance(stored, given.store_truths / split.name, names)
+        except (ImportError, VsvfiError) as error:
+            _warn(given, warnings, f"{split.name}: FID is left out: {error}")
+    return SplitReport(given.set, split.name, measured.name, protocol, done, len(split.items), tuple(warnings), further)
+
+
+def _warn(given: argparse.Namespace, warnings: list[str], text: str) -> None:
+    warnings.append(text)
+    print(f"benchmark: {given.set} {text}", file=sys.stderr)
 
 
 def _predictors(

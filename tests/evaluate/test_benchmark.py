@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,31 @@ def test_predictions_are_stored_and_scored_without_a_model(
         ours, theirs = (found["splits"][split]["scores"]["PSNR"]["value"] for found in (stored, made))
         assert ours == pytest.approx(theirs, abs=1e-6)
     assert stored["model"] == "stored"
+
+
+def test_fid_is_of_the_stored_pictures_of_a_split(
+    tmp_path: Path, measure: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layouts.snu_film(tmp_path / "set")
+    stores = ("--store", str(tmp_path / "made"), "--store-truths", str(tmp_path / "true"))
+    arguments = ("snu_film_arb", tmp_path / "set", "--metrics", "psnr", "--split", "medium", "--fid", *stores)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    found = measure(*arguments)["splits"]["medium"]
+    assert "FID" not in found["scores"]
+    assert "medium: FID is left out: torch-fidelity is not installed (pip install torch-fidelity)" in found["warnings"]
+
+    def calculate_metrics(*, input1: str, input2: str, fid: bool, **settings: object) -> dict[str, float]:
+        assert fid
+        counts = [len(list(Path(folder).iterdir())) for folder in (input1, input2)]
+        return {"frechet_inception_distance": 10.0 * counts[0] + counts[1]}
+
+    library = types.SimpleNamespace(calculate_metrics=calculate_metrics)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", library)  # type: ignore[arg-type]
+    assert measure(*arguments)["splits"]["medium"]["scores"]["FID"] == {"value": 33.0, "form": "fid"}
+    layouts.save(tmp_path / "made" / "medium" / "other.png")
+    found = measure(*arguments)["splits"]["medium"]
+    assert "FID" not in found["scores"]
+    assert "holds 1 other files and lacks 0" in found["warnings"][-1]
 
 
 def test_two_devices_and_several_workers_give_the_same(
