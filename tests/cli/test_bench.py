@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from vsvfi.cli import bench, main
-from vsvfi.cli.bench import PHASES, moving_clip, write_random_weights
+from vsvfi.cli.bench import PHASES, write_random_weights
+from vsvfi.cli.bench_clip import moving_clip
 
 
 @pytest.fixture
@@ -43,6 +44,22 @@ def test_people_get_a_table_and_no_json(capsys: pytest.CaptureFixture[str], thre
     out = capsys.readouterr().out
     assert "outside network" in out.splitlines()[-1]
     assert "{" not in out
+
+
+def test_one_pair_afresh_with_counts(capsys: pytest.CaptureFixture[str], threads: tuple[str, str]) -> None:
+    options = ["--size", "64x48", "--device", "cpu", "--precision", "fp32", "--pairs", "1", "--rounds", "1", *threads]
+    afresh = ["--afresh", "--warm-up", "1", "--calls", "3"]
+    assert main(["bench", "--json", "--model", "ifrnet_s", "--random-weights", *options, *afresh]) == 0
+    found = json.loads(capsys.readouterr().out)["afresh"]
+    assert found["parameters"] == 2_803_610  # 2.8 M, as published
+    assert found["padded_size"] == [64, 48]
+    assert found["mean_ms"] > 0
+    assert found["median_ms"] > 0
+    counts = found["multiply_adds"]
+    assert counts["layers"] == pytest.approx(64 * 48 * 101.218e9 / (1280 * 720), rel=1e-3)
+    assert counts["total"] == counts["layers"] + counts["warp"]
+    assert main(["bench", "--model", "ifrnet_s", "--random-weights", *options, *afresh]) == 0
+    assert "parameters 2.804 M, multiply-adds 0.338 G (layers" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("load", "told"), [(5.9, True), (0.1, False), (None, False)])
@@ -95,6 +112,8 @@ def test_times_reached_by_halving_are_not_added_up(capsys: pytest.CaptureFixture
         ("--pairs", "0", "must be 1 or more"),
         ("--rounds", "0", "must be 1 or more"),
         ("--multi", "1", "must be 2 or more"),
+        ("--warm-up", "-1", "must be 0 or more"),
+        ("--calls", "0", "must be 1 or more"),
     ],
 )
 def test_wrong_arguments(capsys: pytest.CaptureFixture[str], option: str, value: str, told: str) -> None:

@@ -2,8 +2,8 @@
 outside the network.
 
 The network is timed twice: alone, with tensors that already lie on the device; and inside a running `interpolate()`,
-where whatever is not spent in its three phases is ours: reading frames, colour, copies, VapourSynth. Knows no encoder;
-comparisons with other programs are in `scripts/benchmark`.
+where whatever is not spent in its three phases is ours: reading frames, colour, copies, VapourSynth. `--afresh` adds
+what publications time. Knows no encoder; comparisons with other programs are in `scripts/benchmark`.
 """
 
 from __future__ import annotations
@@ -57,6 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
     parser.add_argument("--precision", default="auto", help="auto, fp32, fp16, bf16 (default: auto)")
     parser.add_argument("--streams", type=int, help="frames computed at the same time")
+    parser.add_argument(
+        "--afresh",
+        action="store_true",
+        help="also what publications time: one pair from the beginning, with parameters and multiply-adds",
+    )
+    parser.add_argument("--warm-up", type=int, default=10, help="with --afresh, calls before (default: 10)")
+    parser.add_argument("--calls", type=int, default=20, help="with --afresh, timed calls (default: 20)")
     parser.add_argument("--threads", type=int, help="threads of torch and of VapourSynth")
     parser.add_argument("--pairs", type=int, default=8, help="frame pairs per round (default: 8)")
     parser.add_argument(
@@ -92,6 +99,9 @@ def main(arguments: argparse.Namespace) -> int:
     for name in ("pairs", "rounds"):
         if getattr(arguments, name) < 1:
             raise ArgumentError(name, getattr(arguments, name), "must be 1 or more", "leave it out for the default")
+    for name, least in (("warm_up", 0), ("calls", 1)):
+        if getattr(arguments, name) < least:
+            raise ArgumentError(name, getattr(arguments, name), f"must be {least} or more", "leave it out")
     if arguments.multi < 2:
         raise ArgumentError(
             "multi",
@@ -157,6 +167,7 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
     import torch
     import vapoursynth as vs
 
+    from vsvfi.cli.bench_clip import moving_clip
     from vsvfi.engine.build import load_weights
     from vsvfi.engine.device import describe
     from vsvfi.engine.run_config import ClipFacts, resolve
@@ -170,6 +181,11 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
     placement = config.placements[0]
     network = model.network(config.build, placement)
     phases = _phases(network, placement.device, config.padding, size)
+    afresh = None
+    if arguments.afresh:
+        from vsvfi.cli.afresh import measure_afresh
+
+        afresh = measure_afresh(network, placement.device, config.padding, size, arguments.warm_up, arguments.calls)
     clip = moving_clip(*size, arguments.pairs + 3)
     times: dict[str, list[float]] = {name: [] for name in PHASES}
     runs: list[Run] = []
@@ -198,6 +214,7 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
         "torch": str(torch.__version__),
         "vapoursynth": str(vs.core.core_version),
         "load_average_before": load,
+        **({"afresh": afresh} if afresh else {}),
         "phases_ms": {name: _summary([1000 * second for second in seconds]) for name, seconds in times.items()},
         "network_pairs_per_second": _summary([1 / seconds for seconds in alone]) if simple else None,
         "interpolate_pairs_per_second": _summary([arguments.pairs / run.wall for run in runs]),
@@ -278,39 +295,6 @@ def _run_clip(clip: vs.VideoNode, arguments: argparse.Namespace, checked: option
             ended = time.perf_counter()
     _synchronise(device)
     return Run(first - created, ended - begun, times.between(begun, ended))
-
-
-def moving_clip(width: int, height: int, frames: int) -> vs.VideoNode:
-    """A textured picture that slides by, YUV420P8 at 24 fps; costs next to nothing to make, and no two neighbours are
-    alike.
-    """
-    import numpy as np
-    import vapoursynth as vs
-
-    core = vs.core.core
-    reach = 64
-
-    def draw(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
-        out = f.copy()
-        for plane, period in enumerate((9.0, 23.0, 31.0)):
-            pixels = np.asarray(out[plane])
-            y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
-            pixels[:] = np.rint(
-                128 + 50 * np.sin(x / period) * np.cos(y / (period + 4)) + 30 * np.sin((x + 2 * y) / (3 * period))
-            ).astype(np.uint8)
-        return out
-
-    still = core.std.BlankClip(
-        width=width + reach, height=height + reach, format=vs.YUV420P8, length=1, fpsnum=24, fpsden=1
-    )
-    still = still.std.SetFrameProps(_Matrix=1, _Primaries=1, _Transfer=1)
-    with still.std.ModifyFrame(still, draw).get_frame(0) as drawn:
-        keep = drawn.copy()
-    still = still.std.ModifyFrame(still, lambda n, f: keep)
-    offsets = [2 * abs(n % reach - reach // 2) for n in range(frames)]
-    return core.std.Splice(
-        [still.std.CropAbs(width=width, height=height, left=offset, top=offset // 4 * 2) for offset in offsets]
-    )
 
 
 def _synchronise(device: torch.device) -> None:

@@ -27,3 +27,18 @@ def report(result: dict[str, Any]) -> Iterator[str]:
         f"  outside network {100 * share['median']:7.1f} % of the time of interpolate()   "
         f"(min {100 * share['min']:.1f} %)"
     )
+    if "afresh" in result:
+        yield from _afresh(result["afresh"])
+
+
+def _afresh(found: dict[str, Any]) -> Iterator[str]:
+    """One pair from the beginning."""
+    width, height = found["padded_size"]
+    yield (
+        f"  one pair afresh {found['mean_ms']:8.2f} ms   (median {found['median_ms']:.2f}, {found['calls']} calls "
+        f"after {found['warm_up']}, {width}x{height})"
+    )
+    counts = dict(found["multiply_adds"])
+    total = counts.pop("total")
+    parts = ", ".join(f"{kind} {count / 1e9:.3f}" for kind, count in counts.items())
+    yield f"  parameters {found['parameters'] / 1e6:.3f} M, multiply-adds {total / 1e9:.3f} G ({parts})"
