@@ -14,13 +14,12 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import vsvfi
 from scripts.evaluate import motion_model
 from scripts.evaluate.datasets import SETS
 from scripts.evaluate.frechet import frechet_distance
-from scripts.evaluate.pipeline import ItemError, Job, run, stored_files
+from scripts.evaluate.pipeline import ItemError, Job, run
 from scripts.evaluate.predict import Predictor, StoredPredictor, model_predictor
 from scripts.evaluate.progress import Progress
 from scripts.evaluate.report import SplitReport, as_json, print_table
@@ -28,10 +27,11 @@ from scripts.evaluate.results import Results
 from scripts.evaluate.scoring import build_scorers
 from scripts.evaluate.selection import Part, Subject, parts, subject, subset
 from scripts.evaluate.settings import parse
+from scripts.evaluate.stores import claim, listing, stored_files
 from vsvfi.engine.build import LoadedModel, load_weights
 from vsvfi.engine.device import resolve_device
 from vsvfi.engine.model_config import ModelConfig
-from vsvfi.errors import VsvfiError
+from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.options import Options, parse_devices, parse_weights
 
 _LATE = 1
@@ -75,23 +75,35 @@ def _measure(given: argparse.Namespace, measured: Subject, part: Part, load: Cal
     for form, reason in left_out.items():
         _warn(given, warnings, f"{split.name}: {form} is left out: {reason}")
     computed = {label: form for label, form in protocol.metrics.items() if form in scorers}
+    if not computed:
+        raise ArgumentError(
+            "metrics", list(protocol.metrics.values()), "cannot be computed here", "see the reasons above"
+        )
     protocol = dataclasses.replace(protocol, metrics=computed)
     part = dataclasses.replace(part, protocol=protocol)
     wanted = subset(split.items, given.subset)
-    store, truths = (folder and folder / split.name for folder in (given.store, given.store_truths))
+    stores = [folder and folder / split.name for folder in (given.store, given.store_truths)]
     title = f"{given.set}-{split.name}-{measured.name}"
     results = Results(given.results, title, _decisive(given, measured, part))
     try:
+        # Predictions belong to the settings, truths to the data alone.
+        for argument, folder, owner in zip(
+            ("store", "store_truths"), stores, (results.path.stem, f"{given.data.resolve()} {given.crop}")
+        ):
+            if folder is not None:
+                claim(folder, owner, argument)
         todo = [
             (number, item)
             for number, item in wanted
-            if item.name not in results.done or not all(path.is_file() for path in stored_files(item, store, truths))
+            if item.name not in results.done or not all(path.is_file() for path in stored_files(item, stores))
         ]
         progress = Progress(f"{given.set} {split.name}", len(wanted), len(wanted) - len(todo))
         if todo:
             predictors = _predictors(given, measured, part, load)
             motion = SETS[given.set].motion
-            for scored in run(todo, Job(predictors, scorers, protocol.rounding, motion, store, truths, given.workers)):
+            for scored in run(
+                todo, Job(predictors, scorers, protocol.rounding, motion, stores[0], stores[1], given.workers)
+            ):
                 results.add(scored)
                 progress.advance()
         done = [results.done[item.name] for _, item in wanted]
@@ -129,7 +141,7 @@ def _decisive(given: argparse.Namespace, measured: Subject, part: Part) -> dict[
     """Everything that decides a number of this split."""
     files = [given.weights] if given.weights is None or given.weights.is_file() else sorted(given.weights.iterdir())
     weights = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path]
-    stored = given.predictions and str(Path(given.predictions).resolve())
+    stored = given.predictions and listing(given.predictions / part.split.name)
     return {
         "set": given.set,
         "split": part.split.name,

@@ -32,7 +32,7 @@ class Job:
         scorers: form -> function.
         rounding: predictions are rounded to 8 bits before they are scored.
         motion: items are flows.
-        store, store_truths: folders for pictures, made if need be.
+        store, store_truths: folders that pictures go to.
         workers: threads for files, and as many for metrics.
     """
 
@@ -51,9 +51,6 @@ class ItemError(Exception):
 
 def run(items: Sequence[tuple[int, Item]], job: Job) -> Iterator[Scored]:
     """Score numbered items, in their order; only a few of them are in memory at a time."""
-    for folder in (job.store, job.store_truths):
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
     free: queue.SimpleQueue[Predictor] = queue.SimpleQueue()
     for predictor in job.predictors:
         free.put(predictor)
@@ -92,11 +89,6 @@ def read_truth(item: Item, target: Target, motion: bool) -> Tensor:
         to_last, to_first = (read_flow(path) for path in target.truth)
         return to_last - to_first
     return viewed(read_picture(target.truth[0]), item.view)
-
-
-def stored_files(item: Item, store: Path | None, store_truths: Path | None) -> list[Path]:
-    """Where an item's pictures go."""
-    return [folder / f"{target.name}.png" for folder in (store, store_truths) if folder for target in item.targets]
 
 
 def _window(item: Item, job: Job) -> int:

@@ -288,6 +288,26 @@ def test_predictions_are_stored_and_scored_without_a_model(
     assert stored["model"] == "stored"
 
 
+def test_no_run_overwrites_what_another_stored(tmp_path: Path, measure: Callable[..., dict[str, Any]]) -> None:
+    layouts.ucf101_dvf(tmp_path / "set")
+    arguments = ("ucf101", tmp_path / "set", "--metrics", "psnr")
+    stores = ("--store", str(tmp_path / "made"), "--store-truths", str(tmp_path / "true"))
+    measure(*arguments, *stores)
+    before = (tmp_path / "made" / "dvf" / "1.png").stat().st_mtime_ns
+    error = measure(*arguments, *stores, "--scale", "0.5", code=1)["error"]
+    assert "store='" in error
+    assert "holds pictures of another run; pass another folder, or remove it" in error
+    assert (tmp_path / "made" / "dvf" / "1.png").stat().st_mtime_ns == before
+    layouts.save(tmp_path / "mine" / "dvf" / "1.png")
+    assert "is not empty" in measure(*arguments, "--store", str(tmp_path / "mine"), code=1)["error"]
+    (tmp_path / "file").touch()
+    assert "cannot be used" in measure(*arguments, "--store", str(tmp_path / "file"), code=1)["error"]
+    stored = ("--predictions", str(tmp_path / "made"))
+    first = measure(*arguments, *stored, model="")["splits"]["dvf"]["scores"]
+    layouts.save(tmp_path / "made" / "dvf" / "1.png")
+    assert measure(*arguments, *stored, model="")["splits"]["dvf"]["scores"] != first  # noticed, not read back
+
+
 def test_fid_is_of_the_stored_pictures_of_a_split(
     tmp_path: Path, measure: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -504,6 +524,8 @@ def test_a_metric_that_is_not_here_is_left_out_with_a_reason(
     found = measure("vimeo90k", tmp_path, "--metrics", "psnr", "lpips")
     assert set(found["splits"]["all"]["scores"]) == {"PSNR"}
     assert "lpips is left out: lpips is not installed" in found["log"]
+    error = measure("vimeo90k", tmp_path, "--metrics", "lpips", code=1)["error"]
+    assert "metrics=['lpips'], cannot be computed here; see the reasons above" in error
 
 
 KILLED = """
