@@ -24,11 +24,11 @@ from vsvfi.weights.load import load_state
 GIGABYTE = 1 << 30
 
 
-def deflated_gigabyte(path: Path) -> None:
+def deflated_zeros(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("w/data.pkl", b"\x80\x02}.")
         with archive.open("w/data/0", "w") as entry:
-            for _ in range(GIGABYTE >> 24):
+            for _ in range(8):
                 entry.write(bytes(1 << 24))
 
 
@@ -97,7 +97,7 @@ def huge_storage(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (deflated_gigabyte, "unpacks to 10737"),
+        (deflated_zeros, "unpacks to 134217"),
         (lying_sizes, "unpacks to 10737"),
         (overlapping_entries, "entries overlap"),
         (directory_of_millions, "60000 entries, more than any checkpoint has"),
@@ -105,7 +105,7 @@ def huge_storage(path: Path) -> None:
         (nested_header, "header cannot be read"),
         (long_header, "header has .* more than any"),
         (header_of_huge_numbers, "header cannot be read"),
-        (huge_storage, "truncated or altered"),
+        (huge_storage, "is to have 4000000000000 bytes, the file has"),
     ],
 )
 @pytest.mark.parametrize("mapped", [False, True])

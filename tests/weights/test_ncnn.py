@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,25 @@ def test_values_that_are_wrong(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="cannot be read"):
         read_model(tmp_path / "no.param", tmp_path / "no.bin")
+
+
+@pytest.mark.parametrize("suffix", [".param", ".bin"])
+def test_files_beyond_any_model_are_not_read(tmp_path: Path, suffix: str) -> None:
+    folder = write(tmp_path / "model", LAYERS)
+    os.truncate(folder / f"flownet{suffix}", 1 << 40)  # takes no room on the disk
+    with pytest.raises(DamagedWeightsError, match=r"it has 1099511627776 bytes, a file of an ncnn model has at most"):
+        load_state(folder)
+
+
+def test_numbers_and_names_of_any_length_are_refused_in_short(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model", LAYERS)
+    text = (folder / "flownet.param").read_text()
+    lines = text.splitlines()
+    words = lines[3].split()
+    for index, word in ((-1, f"0={'9' * 5000}"), (-1, f"{'9' * 5000}=1"), (1, "x" * 10**6)):
+        altered = [*words[:index], word, *(words[index + 1 :] if index >= 0 else [])]
+        (folder / "flownet.param").write_text("\n".join([*lines[:3], " ".join(altered), *lines[4:]]))
+        (folder / "flownet.bin").write_bytes(b"")
+        with pytest.raises(DamagedWeightsError) as caught:
+            load_state(folder)
+        assert len(str(caught.value)) < 600

@@ -7,6 +7,8 @@ size.
 
 from __future__ import annotations
 
+import errno
+import io
 import itertools
 import os
 import struct
@@ -27,14 +29,19 @@ def zip_fault(file: BinaryIO) -> str | None:
     directory = _directory(file, size)
     if directory is None:
         return "it is a zip file without its end: truncated or altered"
-    count, length = directory
+    count, length, is_one = directory
     if count > _MOST_ENTRIES or length > _LONGEST_DIRECTORY:
         return f"it is a zip file of {count} entries, more than any checkpoint has"
+    if not is_one:
+        return "it is a zip file whose directory is not where it says: altered"
     try:
         with zipfile.ZipFile(file) as archive:
             entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
     except Exception:  # a damaged directory fails in whatever way its first wrong byte means
         return "it is a zip file without its end: truncated or altered"
+    names = [entry.filename.lower() for entry in entries]
+    if len(set(names)) < len(names):  # readers differ in which of them they take
+        return "it is a zip file with several entries of one name"
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > _MOST_GROWTH * size + _MOST_MORE:
         return f"it is a zip file of {size} bytes that unpacks to {unpacked}, which no checkpoint does"
@@ -47,22 +54,46 @@ def zip_fault(file: BinaryIO) -> str | None:
     )
 
 
-def _directory(file: BinaryIO, size: int) -> tuple[int, int] | None:
-    """Entries and bytes of the directory at the end of a zip file, or None where there is none."""
+def zipped_index(file: BinaryIO) -> tuple[BinaryIO, dict[str, int]]:
+    """The pickle of a torch checkpoint in which `zip_fault` finds no fault, and the bytes of its storages by their key.
+
+    Raises:
+        Exception: it has none, or it is damaged.
+    """
+    with zipfile.ZipFile(file) as archive:
+        entries = {entry.filename: entry.file_size for entry in archive.infolist()}
+        folder = next(iter(entries)).partition("/")[0]  # that of the first entry, as torch takes it
+        start = f"{folder}/data/"
+        sizes = {name.removeprefix(start): size for name, size in entries.items() if name.startswith(start)}
+        try:
+            return io.BytesIO(archive.read(f"{folder}/data.pkl")), sizes
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # the directory points to a place before the file
+                raise zipfile.BadZipFile("an entry lies outside of the file") from error
+            raise
+
+
+def _directory(file: BinaryIO, size: int) -> tuple[int, int, bool] | None:
+    """Entries and bytes of the directory at the end of a zip file, or None where there is none; and whether it ends
+    where its record begins. Readers differ in which one they take where it does not: that before the record, or that
+    at the offset in the record.
+    """
     reach = min(size, 22 + 65535 + 20)
     file.seek(size - reach)
     tail = file.read(reach)
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) < at + 22:
         return None
-    count, length = struct.unpack("<HL", tail[at + 10 : at + 16])
+    count, length, start = struct.unpack("<HLL", tail[at + 10 : at + 20])
+    end = size - reach + at
     locator = tail[at - 20 : at] if at >= 20 else b""
     if locator.startswith(b"PK\6\7"):
-        (offset,) = struct.unpack("<Q", locator[8:16])
-        if offset + 56 > size:
+        (end,) = struct.unpack("<Q", locator[8:16])
+        if end + 56 > size:
             return None
-        file.seek(offset)
+        file.seek(end)
         record = file.read(56)
-        if record.startswith(b"PK\6\6"):
-            count, length = struct.unpack("<QQ", record[32:48])
-    return count, length
+        if not record.startswith(b"PK\6\6"):
+            return None
+        count, length, start = struct.unpack("<QQQ", record[32:56])
+    return count, length, start + length == end

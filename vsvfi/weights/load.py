@@ -20,20 +20,14 @@ from torch import Tensor
 
 from vsvfi.errors import ArgumentError, DamagedWeightsError, ForeignWeightsError, shown, type_name
 from vsvfi.weights import ncnn
+from vsvfi.weights.archive import zipped_index
 from vsvfi.weights.integrity import Container, container, open_regular
 from vsvfi.weights.integrity import verify as verify
+from vsvfi.weights.pickled import PickleError, check_pickle
 from vsvfi.weights.state import named_tensors
 
 _FRAMEWORKS = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.")
-_OF_SETTINGS = (
-    "typing.Any",
-    "builtins.dict",
-    "builtins.list",
-    "builtins.int",
-    "__builtin__.dict",
-    "__builtin__.list",
-    "__builtin__.int",
-)
+_OF_SETTINGS = ("typing.Any", "builtins.dict", "builtins.list", "builtins.int")
 _stand_ins_lock = threading.Lock()  # what torch lets in is one set for all threads
 
 
@@ -152,13 +146,16 @@ def _read(path: Path, mapped: bool) -> object:
                 tensors if mapped else {key: tensor.clone() for key, tensor in tensors.items()}
             )  # else they stay tied to the file on disk
         with open_regular(path) as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
+            stand_ins = _stand_ins(_check_index(file, kind))
             if kind is Container.PICKLE:
                 return torch.load(file, map_location="cpu", weights_only=True)
-            with _stand_ins_lock, torch.serialization.safe_globals(_stand_ins(file)):
+            with _stand_ins_lock, torch.serialization.safe_globals(stand_ins):
                 by_name = mapped and path.suffix != ".safetensors"
                 return torch.load(path if by_name else file, map_location="cpu", weights_only=True, mmap=by_name)
     except DamagedWeightsError:
         raise
+    except PickleError as error:
+        raise DamagedWeightsError(path, str(error)) from error
     except OSError as error:
         raise ArgumentError(
             "weights", str(path), f"cannot be read ({error.strerror or error})", "check its permissions and the disk"
@@ -192,18 +189,39 @@ def _empty_dict(*arguments: object) -> dict[object, object]:
     return {}
 
 
-def _stand_ins(file: BinaryIO) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
+def _check_index(file: BinaryIO, kind: Container) -> set[str]:
+    """Check a checkpoint's pickles; returns the names of training frameworks that they ask for.
+
+    Raises:
+        PickleError: they are not to be followed.
+    """
+    if kind is Container.ZIP:
+        index, sizes = zipped_index(file)
+        asked = check_pickle(index, _is_framework, sizes)
+    else:
+        size = os.fstat(file.fileno()).st_size
+        # A mark, a version, the machine, the content, and the order of its storages, which come after it.
+        asked = set().union(*(check_pickle(file, _no_framework, size) for _ in range(5)))
+    file.seek(0)
+    return asked
+
+
+def _is_framework(name: str) -> bool:
+    return name.startswith(_FRAMEWORKS) or name in _OF_SETTINGS
+
+
+def _no_framework(name: str) -> bool:
+    return False
+
+
+def _stand_ins(asked: Iterable[str]) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
     """Stand-ins for the names of training frameworks that a checkpoint asks for (call-backs and settings of PyTorch
     Lightning). No other name is let in.
     """
-    asked = torch.serialization.get_unsafe_globals_in_checkpoint(file)
-    file.seek(0)
-    classes = [
-        (type(name.rpartition(".")[2], (_StandIn,), {}), name)
-        for name in asked
-        if name.startswith(_FRAMEWORKS) or name in _OF_SETTINGS
+    return [
+        *((type(name.rpartition(".")[2], (_StandIn,), {}), name) for name in asked),
+        (_empty_dict, "collections.defaultdict"),
     ]
-    return [*classes, (_empty_dict, "collections.defaultdict")]
 
 
 def _is_finite(tensor: Tensor) -> bool:

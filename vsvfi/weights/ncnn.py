@@ -7,6 +7,7 @@ in the order of the file. Any other layer with values of its own is refused: wha
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vsvfi.errors import ArgumentError, DamagedWeightsError
+from vsvfi.weights.integrity import open_regular
 
 _MAGIC = "7767517"
 _FLOAT16, _INT8 = 0x01306B47, 0x000D4B38
@@ -25,6 +27,8 @@ _WITH_VALUES = re.compile(
     "(Bias|Scale|Gemm|Embed|LSTM|GRU|RNN|MemoryData|InnerProduct|MultiHeadAttention|Normalize|\\w+Norm|\\w*[Qq]uantize|(Dec|C)onvolution\\w+)"
 )
 _LARGEST = 1 << 28  # values of one layer
+_LONGEST_TEXT, _LARGEST_VALUES = 4 << 20, 1 << 30
+"""Bytes that the two files may have; those of the models that vsvfi knows have a hundredth of it."""
 
 
 def find_model(path: Path) -> tuple[Path, Path] | None:
@@ -89,6 +93,20 @@ class _Values:
         return self.take(count, "<f4", layer)
 
 
+def _read(path: Path, most: int) -> bytes:
+    """What is in a file.
+
+    Raises:
+        DamagedWeightsError: it has more than `most` bytes.
+        OSError: it cannot be read.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise DamagedWeightsError(path, f"it has {size} bytes, a file of an ncnn model has at most {most}")
+        return file.read(size)
+
+
 def read_model(description: Path, values: Path) -> dict[str, Tensor]:
     """Every tensor of an ncnn model, [out, in, ky, kx] for convolutions and [in, out, ky, kx] for transposed ones.
 
@@ -97,8 +115,8 @@ def read_model(description: Path, values: Path) -> dict[str, Tensor]:
         DamagedWeightsError: the two are no ncnn model, do not belong together, or hold layers that cannot be read.
     """
     try:
-        lines = description.read_text(encoding="utf-8", errors="replace").splitlines()
-        source = _Values(values, values.read_bytes())
+        lines = _read(description, _LONGEST_TEXT).decode("utf-8", "replace").splitlines()
+        source = _Values(values, _read(values, _LARGEST_VALUES))
     except OSError as error:
         raise ArgumentError(
             "weights",
@@ -115,8 +133,10 @@ def read_model(description: Path, values: Path) -> dict[str, Tensor]:
             continue
         if len(words) < 4 or not (words[2].isdecimal() and words[3].isdecimal()):
             raise DamagedWeightsError(description, f"line {number + 3} is no layer: {line[:80]!r}")
-        kind, layer = words[:2]
-        options = {found[1]: found[2] for word in words[4:] if (found := re.fullmatch(r"(\d+)=(-?\d+)", word))}
+        kind, layer = words[0], words[1][:80]
+        options = {
+            found[1]: found[2] for word in words[4:] if (found := re.fullmatch(r"([0-9]{1,9})=(-?[0-9]{1,18})", word))
+        }
         name = f"ncnn.{number:04d}.{kind}.{layer}"
         if kind in ("Convolution", "Deconvolution"):
             state |= _convolution(source, description, name, options, transposed=kind == "Deconvolution")
