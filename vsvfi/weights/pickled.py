@@ -236,10 +236,8 @@ class _Machine:
         """Note that a storage takes so many bytes of the file."""
         known = self.bytes_of.get(key)
         if known is None:
-            if isinstance(self.storages, int):
-                held = self.storages - self.reserved
-            else:
-                held = self.storages.get(key, 0)
+            total = self.storages
+            held = total - self.reserved if isinstance(total, int) else total.get(key, 0)
             self.bytes_of[key] = known = needed
             self.reserved += needed
         else:
