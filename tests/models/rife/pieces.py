@@ -53,7 +53,7 @@ def observed() -> Iterator[dict[str, Tensor]]:
     """
     found: dict[str, Tensor] = {}
     numbers: dict[int, int] = {}
-    originals: dict[str, Any] = {name: getattr(Block, name) for name in ("forward", "entered", "_refined")}
+    originals: dict[str, Any] = {name: getattr(Block, name) for name in ("forward", "_refined")}
 
     def number(block: Block) -> int:
         return numbers.setdefault(id(block), len(numbers))
@@ -61,10 +61,6 @@ def observed() -> Iterator[dict[str, Tensor]]:
     def forward(block: Block, x: Tensor) -> Tensor:
         found[f"x{number(block)}"] = x[:, torch.tensor(block.order).argsort()]
         output: Tensor = originals["forward"](block, x)
-        return output
-
-    def entered(block: Block, x: Tensor) -> Tensor:
-        output: Tensor = originals["entered"](block, x)
         found[f"out{number(block)}"] = output
         return output
 
@@ -74,7 +70,7 @@ def observed() -> Iterator[dict[str, Tensor]]:
         found[f"body{number(block)}"] = output
         return output
 
-    for name, method in (("forward", forward), ("entered", entered), ("_refined", refined)):
+    for name, method in (("forward", forward), ("_refined", refined)):
         setattr(Block, name, method)
     try:
         yield found

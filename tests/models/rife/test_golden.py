@@ -73,9 +73,6 @@ def test_checkpoints_match_the_published_program(shared: Path, variant: str, cas
         pair = network.prepare_pair(first, second)
         estimate = network.estimate(pair, times)
         found |= {"head0": first.packed[:, 3:], "flow": estimate.flow, "mask": network.mask(estimate)}
-        plane = torch.full_like(first.reduced[:, :1], facts["checkpoints_t"])
-        images, heads = ([frame.reduced[:, part] for frame in (first, second)] for part in (slice(3), slice(3, None)))
-        found["x0"] = torch.cat((*images, *heads, plane), 1)
     for name in facts["checkpoints"]:
         made = found[name]
         reference = stored[name][:, : made.shape[1]] if name.startswith("out") else stored[name]

@@ -35,9 +35,7 @@ def pictures(count: int, height: int, width: int) -> torch.Tensor:
 @named
 @pytest.mark.parametrize("scale", SCALES, ids=str)
 def test_the_network_is_its_plain_form(version: Version, scale: Fraction) -> None:
-    """Folded weights, dropped outputs, states that skip the full size, pixels that nobody reads, the response to time:
-    all at once.
-    """
+    """Folded weights, dropped outputs, states that skip the full size, pixels that nobody reads: all at once."""
     version = narrow(version)
     network = network_of(version, scale)
     size = version.configure(64, 64, scale, {"ensemble": False, "padding": "black"}).size_rule.divisors(scale)[0]
@@ -106,16 +104,6 @@ def test_masks_and_features_go_to_the_next_size_exactly(made: Fraction, step: Fr
     values = torch.rand(1, 3, int(64 / made), int(64 / made))
     expected = resize_bilinear(resize_bilinear(values, made), 1 / step)
     assert torch.allclose(_at_size_of(values, made, step), expected, atol=1e-6)
-
-
-def test_time_is_added_to_block_0_with_its_border() -> None:
-    network = network_of(narrow(V46))
-    frames = [network.encode_frame(image) for image in pictures(2, 64, 64).split(1)]
-    pair = network.prepare_pair(*frames)
-    plane = torch.full((1, 1, 8, 8), 0.3)
-    whole = network.blocks[0].first(torch.cat((frames[0].reduced, frames[1].reduced, plane), 1))
-    assert torch.allclose(pair.entered + 0.3 * pair.time_response, whole, atol=1e-5)
-    assert float(pair.time_response.std((-1, -2)).max()) > 0.01  # no bias would do
 
 
 @named
@@ -289,8 +277,7 @@ def test_flow_and_warp_are_float32_in_half_precision(monkeypatch: pytest.MonkeyP
     network = network_of(narrow(V425)).bfloat16()
     first, second = (network.encode_frame(image) for image in pictures(2, 64, 64).split(1))
     pair = network.prepare_pair(first, second)
-    assert pair.entered.dtype == torch.bfloat16
-    assert pair.first.dtype == torch.float32
+    assert pair.first.dtype == pair.reduced.dtype == torch.float32
     found = network.estimate(pair, torch.tensor([0.5]))
     assert found.flow.dtype == torch.float32
     assert all(state.dtype == torch.float32 for state, _ in found.states)

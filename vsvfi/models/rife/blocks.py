@@ -159,21 +159,12 @@ class Block(nn.Module):
         )  # else it is reordered at every call
         return Folded(weight, layers, (transposed, last.bias[:kept].contiguous()))
 
-    def first(self, x: Tensor, channels: slice = slice(None), *, bias: bool = True) -> Tensor:
-        """The first convolution before its activation, of some of its input channels."""
-        convolution = self.get_submodule("conv0.0.0")
-        assert isinstance(convolution, nn.Conv2d)
-        return functional.conv2d(x, self.folded().first[:, channels], convolution.bias if bias else None, 2, 1)
-
     def forward(self, x: Tensor) -> Tensor:
         """Input of all channels, [B, inputs, h, w] -> [B, used, h, w] (half that size without a pixel shuffle)."""
-        return self.entered(self.first(x))
-
-    def entered(self, x: Tensor) -> Tensor:
-        """All that follows the first convolution, its activation included: [B, width / 2, h / 2, w / 2]."""
+        folded = self.folded()
+        x = functional.conv2d(x, folded.first, self.get_submodule("conv0.0.0").bias, 2, 1)  # type: ignore[arg-type]
         x = self._activate(x, "conv0.0.1")
         x = self._activate(self.get_submodule("conv0.1.0")(x), "conv0.1.1")
-        folded = self.folded()
         refined = self._refined(x, folded)
         x = x + refined if self.prelu else refined
         weight, bias = folded.last

@@ -39,9 +39,7 @@ class Pair:
 
     first: Tensor  # [B, 3 + f, H, W] float32
     second: Tensor
-    entered: Tensor  # [B, c / 2, h, w]: block 0's first convolution without its time plane, before the activation
-    mirrored: Tensor | None  # the same with the frames exchanged, for the ensemble
-    time_response: Tensor  # [1, c / 2, h, w]: what a time plane of ones adds to it
+    reduced: Tensor  # [B, 2 (3 + f), H / s, W / s]: both as block 0 sees them
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +132,7 @@ class IFNet(Interpolator[Frame, Pair]):
         return Frame(packed, resize_bilinear(packed, 1 / self.steps[0]))
 
     def prepare_pair(self, first: Frame, second: Frame) -> Pair:
-        entered, response = self._begin(first.reduced, second.reduced)
-        mirrored = self._begin(second.reduced, first.reduced)[0] if self.ensemble else None
-        return Pair(first.packed, second.packed, entered, mirrored, response)
+        return Pair(first.packed, second.packed, torch.cat((first.reduced, second.reduced), 1))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         times = broadcast_times(t, pair.first.shape[0], pair.first)
@@ -159,7 +155,7 @@ class IFNet(Interpolator[Frame, Pair]):
     def estimate(self, pair: Pair, times: Tensor) -> Estimate:
         """What all blocks find for the times [B] of a pair of batch B or 1."""
         steps = self.steps
-        found = self._refine(0, self._first_block(pair, times), None, steps[0])
+        found = self._refine(0, self._first_block(pair.reduced, times, self.ensemble), None, steps[0])
         for index in range(1, len(steps)):
             if index == 1 and self.fallback:
                 start = found
@@ -177,26 +173,20 @@ class IFNet(Interpolator[Frame, Pair]):
         if not (float(correction[:, :2].max()) > _LARGE and float(correction[:, 2:].max()) > _LARGE):
             return found, self.steps
         steps = tuple(2 * step for step in self.steps)
-        reduced = (resize_bilinear(packed, 1 / steps[0]) for packed in (pair.first, pair.second))
-        entered, response = self._begin(*reduced)
-        output = self.blocks[0].entered(entered + _planes(times, response) * response)
+        reduced = torch.cat([resize_bilinear(packed, 1 / steps[0]) for packed in (pair.first, pair.second)], 1)
+        output = self._first_block(reduced, times, False)  # not mirrored, as published
         return self._step(1, pair, times, self._refine(0, output, None, steps[0]), steps[1]), steps
 
-    def _begin(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Block 0's first convolution without its time plane, and its response to a time plane of ones."""
+    def _first_block(self, reduced: Tensor, times: Tensor, ensemble: bool) -> Tensor:
+        """What block 0 makes of both frames at its size."""
         block = self.blocks[0]
-        both = torch.cat((first, second), 1).to(self._dtype).contiguous(memory_format=torch.channels_last)
-        time = slice(2 * self.packed, None)
-        return block.first(both, slice(2 * self.packed)), block.first(torch.ones_like(both[:1, :1]), time, bias=False)
-
-    def _first_block(self, pair: Pair, times: Tensor) -> Tensor:
-        """What block 0 makes of a pair."""
-        block = self.blocks[0]
-        weight = _planes(times, pair.entered)
-        output = block.entered(pair.entered + weight * pair.time_response)
-        if pair.mirrored is None:
+        plane = _planes(times, reduced).expand(-1, 1, *reduced.shape[2:])
+        reduced = reduced.expand(len(times), -1, -1, -1)
+        output: Tensor = block(self._for_block(torch.cat((reduced, plane), 1)))
+        if not ensemble:
             return output
-        return _averaged(output, block.entered(pair.mirrored + (1 - weight) * pair.time_response))
+        mirrored = torch.cat((reduced[:, self.packed :], reduced[:, : self.packed], 1 - plane), 1)
+        return _averaged(output, block(self._for_block(mirrored)))
 
     def _step(self, index: int, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Estimate:
         """Block `index` at 1 / step of the size."""
@@ -283,12 +273,6 @@ def _split(pair: Pair) -> list[Pair]:
         return values[index : index + 1]
 
     return [
-        Pair(
-            one(pair.first, index),
-            one(pair.second, index),
-            one(pair.entered, index),
-            None if pair.mirrored is None else one(pair.mirrored, index),
-            pair.time_response,
-        )
+        Pair(one(pair.first, index), one(pair.second, index), one(pair.reduced, index))
         for index in range(pair.first.shape[0])
     ]
