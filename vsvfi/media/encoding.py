@@ -187,8 +187,13 @@ def ffmpeg_arguments(
 
 def planned(facts: Facts, media: Media | None, part: Part, form: str) -> Expected:
     """What the finished file must hold."""
-    streams = [0, 0] if media is None else [len(kept(media, form, kind)) for kind in ("audio", "subtitle")]
-    return Expected(part.count(facts.frames), facts.rate, *streams)
+    frames = part.count(facts.frames)
+    if media is None:
+        return Expected(frames, facts.rate)
+    streams = [len(kept(media, form, kind)) for kind in ("audio", "subtitle", "attachment", "cover")]
+    window = place(media, part, facts).window
+    sounds = tuple(window.share(stream.start, stream.end) for stream in kept(media, form, "audio"))
+    return Expected(frames, facts.rate, *streams, sounds=sounds)
 
 
 @dataclass(frozen=True, slots=True)

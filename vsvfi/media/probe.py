@@ -50,6 +50,7 @@ class Stream:
         start: time of its first presented packet, on the file's time line.
         hidden: an edit list hides packets before `start`, more of them than one of encoder delay.
         base: unit of its timestamps in seconds.
+        end: end of its last packet.
         title, language: its tags, or "".
         disposition: as ffmpeg takes it, such as "default+forced"; "0" for none.
     """
@@ -60,6 +61,7 @@ class Stream:
     start: Fraction = Fraction(0)
     hidden: bool = False
     base: Fraction = Fraction(1, 1000)
+    end: Fraction = Fraction(0)
     title: str = ""
     language: str = ""
     disposition: str = "0"
@@ -180,12 +182,13 @@ def first_video(container: Any, path: Path) -> Any:
         VsvfiError: there is none.
     """
     for stream in container.streams.video:
-        if not _is_cover(stream):
+        if not is_cover(stream):
             return stream
     raise VsvfiError(f"{path} has no video stream; give a video file")
 
 
-def _is_cover(stream: Any) -> bool:
+def is_cover(stream: Any) -> bool:
+    """Return whether a stream is a picture that stands for the file."""
     return stream.type == "video" and "attached_pic" in _dispositions(stream)
 
 
@@ -300,16 +303,16 @@ def _streams(container: Any, video: int, packets: Iterable[_Packet]) -> Iterable
     for packet in packets:
         by_stream.setdefault(packet.stream, []).append(packet)
     for stream in container.streams:
-        kind = "cover" if _is_cover(stream) else str(stream.type)
+        kind = "cover" if is_cover(stream) else str(stream.type)
         if stream.index != video:
             yield _stream(stream, by_stream.get(stream.index, []), kind)
 
 
 def _stream(stream: Any, packets: list[_Packet], kind: str) -> Stream:
     base = Fraction(stream.time_base) if stream.time_base else Fraction(1)
-    times = [(packet.pts if packet.pts is not None else packet.dts, packet.discarded) for packet in packets]
-    known = [(time * base, discarded) for time, discarded in times if time is not None]
-    shown = next((index for index, (_, discarded) in enumerate(known) if not discarded), 0)
+    stamps = ((packet.pts if packet.pts is not None else packet.dts, packet) for packet in packets)
+    known = [(stamp * base, packet) for stamp, packet in stamps if stamp is not None]
+    shown = next((index for index, (_, packet) in enumerate(known) if not packet.discarded), 0)
     context = getattr(stream, "codec_context", None)
     name = context.codec.canonical_name if context is not None else ""
     return Stream(
@@ -319,6 +322,7 @@ def _stream(stream: Any, packets: list[_Packet], kind: str) -> Stream:
         start=known[shown][0] if known else Fraction(0),
         hidden=shown > 1,
         base=base,
+        end=max((time + packet.duration * base for time, packet in known), default=Fraction(0)),
         title=str(stream.metadata.get("title", "")),
         language=str(stream.metadata.get("language", "")),
         disposition="+".join(flag for flag in _dispositions(stream) if flag != "attached_pic") or "0",

@@ -29,6 +29,10 @@ class Window:
     def holds(self, time: Fraction) -> bool:
         return self.begin <= time and (self.end is None or time < self.end)
 
+    def share(self, begin: Fraction, end: Fraction) -> Fraction:
+        """Return how many seconds of a stream lie inside."""
+        return max(Fraction(0), (end if self.end is None else min(end, self.end)) - max(begin, self.begin))
+
 
 def needed(streams: Sequence[Stream], *, part: bool) -> tuple[Stream, ...]:
     """Return the streams that have to be rewritten: see above."""

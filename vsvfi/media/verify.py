@@ -1,16 +1,22 @@
-"""Opens a finished file again and compares it with what was planned, before it gets its name."""
+"""Open a finished file again and compare it with what was planned, before it gets its name."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from vsvfi.errors import VsvfiError
-from vsvfi.media.probe import first_video, open_container
+from vsvfi.media.probe import first_video, is_cover, open_container
 from vsvfi.media.pyav import pyav
+
+_SLACK = Fraction(2)
+"""Seconds that sound may end early: sources have gaps and damaged ends."""
+
+_KINDS = {"audio": "audio", "subtitle": "subtitle", "attachment": "attachment", "cover": "cover art"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +26,32 @@ class Expected:
     Attributes:
         frames: number of frames of its video.
         rate: their rate.
-        audio, subtitles: number of streams.
+        audio, subtitles, attachments, covers: number of streams.
+        sounds: for each stream of sound the seconds from its start to its end, None where they are unknown.
     """
 
     frames: int
     rate: Fraction
     audio: int = 0
     subtitles: int = 0
+    attachments: int = 0
+    covers: int = 0
+    sounds: tuple[Fraction | None, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the packets of a file say; times in seconds."""
+
+    stamps: list[Fraction] = field(default_factory=list)
+    decoded: bool = False
+    last_key: Fraction | None = None
+    after_key: int = 0
+    sounds: dict[int, tuple[Fraction, Fraction]] = field(default_factory=dict)
 
 
 def verify(path: Path, expected: Expected) -> None:
-    """Read every packet of a file, and decode its first frame.
+    """Read every packet of a file, and decode its first frame and its last group of pictures.
 
     Raises:
         VsvfiError: it cannot be read, frames or streams are missing, or its duration is another.
@@ -38,36 +59,100 @@ def verify(path: Path, expected: Expected) -> None:
     av = pyav()
     try:
         with open_container(av, path) as container:
-            times, counts = _read(container, path)
+            video = first_video(container, path)
+            counts = Counter("cover" if is_cover(stream) else str(stream.type) for stream in container.streams)
+            found = _read(container, video)
+        if found.stamps and not found.decoded:
+            raise ValueError("no frame of it can be decoded")
     except (OSError, ValueError) as error:  # PyAV's errors are such
         raise _wrong(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    _check_streams(counts, expected)
+    _check_times(sorted(found.stamps), expected)
+    _check_sounds(list(found.sounds.values()), expected)
+    try:
+        shown = _decode_end(path, found.last_key)
+    except (OSError, ValueError) as error:
+        raise _wrong(f"cannot be decoded at its end: {getattr(error, 'strerror', None) or error}") from None
+    if shown < found.after_key:
+        raise _wrong(f"can only be decoded in part: {shown} of its last {found.after_key} frames")
+
+
+def _check_streams(counts: Counter[str], expected: Expected) -> None:
+    planned = (expected.audio, expected.subtitles, expected.attachments, expected.covers)
+    for (kind, name), count in zip(_KINDS.items(), planned, strict=True):
+        if counts[kind] != count:
+            raise _wrong(f"holds {counts[kind]} of {count} {name} streams")
+
+
+def _check_times(times: Sequence[Fraction], expected: Expected) -> None:
     if len(times) != expected.frames:
         raise _wrong(f"holds {len(times)} of {expected.frames} frames")
-    for kind, planned in (("audio", expected.audio), ("subtitle", expected.subtitles)):
-        if counts[kind] != planned:
-            raise _wrong(f"holds {counts[kind]} of {planned} {kind} streams")
     lasts, wanted = times[-1] - times[0], (expected.frames - 1) / expected.rate
     if abs(lasts - wanted) > max(2 / expected.rate, wanted / 1000):
         raise _wrong(f"shows its frames over {float(lasts):.3f} s instead of {float(wanted):.3f} s")
+    allowed = 2 / expected.rate + Fraction(1, 100)
+    for number, time in enumerate(times):
+        planned = times[0] + number * lasts / max(1, len(times) - 1)
+        if abs(time - planned) > allowed:
+            raise _wrong(f"shows frame {number} after {float(time):.3f} s instead of {float(planned):.3f} s")
 
 
-def _read(container: Any, path: Path) -> tuple[list[Fraction], Counter[str]]:
-    """Times of the video's packets, sorted, and the number of streams by kind."""
-    video = first_video(container, path)
-    number, base = video.index, Fraction(video.time_base)
-    counts = Counter(str(stream.type) for stream in container.streams)
-    stamps: list[Fraction] = []
-    decoded = False
+def _check_sounds(found: Sequence[tuple[Fraction, Fraction]], expected: Expected) -> None:
+    for number, ((begin, end), wanted) in enumerate(zip(found, expected.sounds, strict=False)):
+        if wanted is not None and end - begin < wanted - wanted / 50 - _SLACK:
+            raise _wrong(
+                f"has {float(end - begin):.3f} s instead of {float(wanted):.3f} s of sound in audio stream {number + 1}"
+            )
+
+
+def _read(container: Any, video: Any) -> _Found:
+    """Go through all packets of a file."""
+    found = _Found()
+    index, base = video.index, Fraction(video.time_base)
+    for stream in container.streams.audio:
+        found.sounds[stream.index] = (Fraction(0), Fraction(0))
     for packet in container.demux():
-        if packet.stream.index != number:
-            continue
-        decoded = decoded or bool(packet.decode())
+        number = packet.stream.index
+        if number == index:
+            found.decoded = found.decoded or bool(packet.decode())
         stamp = packet.pts if packet.pts is not None else packet.dts
-        if packet.size:
-            stamps.append(Fraction(stamp or 0) * base)
-    if stamps and not decoded:
-        raise ValueError("no frame of it can be decoded")
-    return sorted(stamps), counts
+        if not packet.size:
+            continue
+        if number == index:
+            time = Fraction(stamp or 0) * base
+            found.stamps.append(time)
+            if packet.is_keyframe:
+                found.last_key, found.after_key = time, 0
+            found.after_key += found.last_key is not None and time >= found.last_key
+        elif number in found.sounds and stamp is not None:
+            unit = Fraction(packet.time_base)
+            begin, end = found.sounds[number]
+            begin = begin if end > begin else stamp * unit
+            found.sounds[number] = (begin, max(end, (stamp + (packet.duration or 0)) * unit))
+    return found
+
+
+def _decode_end(path: Path, key: Fraction | None) -> int:
+    """Decode the frames from the last key frame on; returns how many there are."""
+    if key is None:
+        return 0
+    with open_container(pyav(), path) as container:
+        video = first_video(container, path)
+        base = Fraction(video.time_base)
+        video.codec_context.options = {"err_detect": "explode"}
+        try:
+            container.seek(int(key / base), stream=video)
+        except OSError:  # no index: from the start, then
+            container.seek(0)
+        return sum(1 for frame in _frames_from(container, video, key / base) if not frame.is_corrupt)
+
+
+def _frames_from(container: Any, video: Any, key: Fraction) -> Iterator[Any]:
+    """Frames of packets at or after a time; earlier ones, stored behind the key frame, may need what precedes it."""
+    for packet in container.demux(video):
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if not packet.size or (stamp is not None and stamp >= key):
+            yield from packet.decode()
 
 
 def _wrong(what: str) -> VsvfiError:
