@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
-from tests.cli.media_files import ffmpeg, make
+from tests.cli.media_files import ffmpeg, make, run_ffmpeg
 from vsvfi.cli.piping import Piped, fit
 from vsvfi.cli.scripting import open_video, show
 from vsvfi.media.encoding import Facts, Part, Quality, container, ffmpeg_arguments, planned
 from vsvfi.media.losses import pixel_formats
+from vsvfi.media.opus import forgets_delay
 from vsvfi.media.pixels import parse, taken
 from vsvfi.media.probe import Media, probe
 from vsvfi.media.verify import verify
@@ -83,6 +84,8 @@ FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
     "MOV, edit list": (_from_mp4("a.mov", "-c", "copy", before=("-ss", "1.3")), -1),
     "Matroska": (_plain("a.mkv", *X264, "-c:a", "flac"), 48),
     "Matroska, late picture": (_late("a.mkv", 0.333), 48),
+    "Opus in Matroska": (_plain("a.mkv", *X264, "-c:a", "libopus"), 48),
+    "Opus in MP4": (_plain("a.mp4", *X264, "-c:a", "libopus"), 48),
 }
 """By name: how to make it, and the number of frames; -1 where a decoder has to be asked."""
 
@@ -138,7 +141,9 @@ def passage(
         clip.width, clip.height, length, rate, length, rate, piped.clip.format.subsampling_h == 1, {}, "cpu", *names
     )
     quality = Quality(encoder, crf, "ultrafast") if encoder.startswith("libx") else Quality(encoder)
-    arguments = ffmpeg_arguments(facts, quality, media, part, output, container(output), folder=output.parent)
+    form = container(output)
+    forgets = forgets_delay(program or ffmpeg(), form)
+    arguments = ffmpeg_arguments(facts, quality, media, part, output, form, folder=output.parent, forgets_delay=forgets)
     selected = piped.part(part.first, part.last)
     with subprocess.Popen([program or ffmpeg(), *arguments], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -164,14 +169,28 @@ def frame_times(path: Path) -> list[float]:
         return [float(stamp * video.time_base) for stamp in frames if stamp is not None]
 
 
-def sound_start(path: Path) -> float | None:
-    """Time of the first packet of sound, None without sound; where an edit list hides more than encoder delay, of the
-    first not hidden.
-    """
+def sound_packets(path: Path) -> list[tuple[Fraction, bytes]]:
+    """Times and contents of the packets of sound; without those that an edit list hides beyond encoder delay."""
     with av.open(str(path)) as opened:
         if not opened.streams.audio:
-            return None
+            return []
         packets = [packet for packet in opened.demux(opened.streams.audio[0]) if packet.pts is not None]
         hidden = sum(packet.is_discard for packet in packets)
-        first = packets[hidden if hidden > 1 else 0]
-        return float(first.pts * first.time_base)
+        return [
+            (packet.pts * Fraction(packet.time_base), bytes(packet))
+            for packet in packets[hidden if hidden > 1 else 0 :]
+        ]
+
+
+def onset(path: Path) -> float:
+    """Seconds from the first frame to the moment at which the sound grows loud, as ffmpeg decodes it."""
+    how = ("-map", "0:a:0", "-af", "aresample=async=1:min_hard_comp=0.01:first_pts=0", "-ar", 48000, "-ac", 1)
+    done = run_ffmpeg("-v", "error", "-copyts", "-i", path, *how, "-f", "s16le", "-c:a", "pcm_s16le", "-")
+    loud = np.abs(np.frombuffer(done.stdout, np.int16).astype(int)) > 800
+    return float(np.argmax(loud)) / 48000 - frame_times(path)[0]
+
+
+def coarsest(path: Path) -> Fraction:
+    """The coarser of the units in which a file places picture and sound, in seconds."""
+    with av.open(str(path)) as opened:
+        return max(Fraction(stream.time_base) for stream in (opened.streams.video[0], *opened.streams.audio))

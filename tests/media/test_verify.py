@@ -5,9 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
 from tests.cli.media_files import make, moving_video
+from tests.media.containers import X264
 from vsvfi.errors import VsvfiError
 from vsvfi.media.verify import Expected, verify
 
@@ -31,6 +33,12 @@ def test_what_was_planned_passes(film: Path) -> None:
         (Expected(36, Fraction(25), 1), "holds 12 of 36 frames"),
         (Expected(12, Fraction(25), 2), "holds 1 of 2 audio streams"),
         (Expected(12, Fraction(25), 1, 1), "holds 0 of 1 subtitle streams"),
+        (Expected(12, Fraction(25), 1, attachments=1), "holds 0 of 1 attachment streams"),
+        (Expected(12, Fraction(25), 1, covers=1), "holds 0 of 1 cover art streams"),
+        (
+            Expected(12, Fraction(25), 1, sounds=(Fraction(60),)),
+            r"0\.\d+ s instead of 60\.000 s of sound in audio stream 1",
+        ),
         (Expected(12, Fraction(50), 1), r"over 0\.440 s instead of 0\.220 s"),
     ],
 )
@@ -57,3 +65,47 @@ def test_frames_that_cannot_be_decoded_are_noticed(tmp_path: Path) -> None:
     path = moving_video(tmp_path / "a.mkv", "-c:v", "ffv1", "-bsf:v", "noise=amount=1", frames=4)
     with pytest.raises(VsvfiError, match="the finished file cannot be read: "):
         verify(path, Expected(4, Fraction(25)))
+
+
+def damaged(path: Path, first: int, *options: object) -> Path:
+    """A film whose packets from `first` on are zeros, as a failing disk leaves them; stamps and sizes are whole."""
+    whole = moving_video(path.with_name("whole.mkv"), *options, frames=24)
+    data = bytearray(whole.read_bytes())
+    with av.open(str(whole)) as opened:
+        packets = [bytes(packet) for packet in opened.demux(video=0) if packet.size]
+    for packet in packets[first:]:
+        at = data.find(packet)
+        assert at > 0
+        data[at : at + len(packet)] = bytes(len(packet))
+    path.write_bytes(data)
+    return path
+
+
+MORE = {"libx265": ("-x265-params", "log-level=none"), "ffv1": ("-level", 3, "-slicecrc", 1)}
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1", "libvpx-vp9"])
+def test_an_end_that_cannot_be_decoded_is_refused(tmp_path: Path, codec: str) -> None:
+    options = ("-c:v", codec, "-g", 8, *MORE.get(codec, ()))
+    verify(damaged(tmp_path / "a.mkv", 24, *options), Expected(24, Fraction(25)))
+    with pytest.raises(VsvfiError, match=r"the finished file can(not| only) be decoded"):
+        verify(damaged(tmp_path / "a.mkv", 17, *options), Expected(24, Fraction(25)))
+
+
+def test_a_frame_at_the_wrong_time_is_named(tmp_path: Path) -> None:
+    early = "setpts=if(between(N\\,5\\,20)\\,0.2+(N-5)/100\\,N/25)/TB"
+    path = moving_video(tmp_path / "a.mkv", "-vf", early, "-fps_mode", "passthrough", *X264, frames=24)
+    with pytest.raises(VsvfiError, match=r"shows frame \d+ after 0\.\d+ s instead of 0\.\d+ s"):
+        verify(path, Expected(24, Fraction(25)))
+
+
+@pytest.mark.parametrize("form", [".mkv", ".mp4", ".mov", ".nut", ".avi"])
+def test_whole_files_with_reordered_frames_pass(tmp_path: Path, form: str) -> None:
+    for codec in (
+        X264,
+        ("-c:v", "libx265", "-x265-params", "log-level=none:keyint=8:min-keyint=8:open-gop=1:bframes=3"),
+    ):
+        if form == ".avi" and codec is not X264:
+            continue
+        path = moving_video(tmp_path / f"a{form}", "-pix_fmt", "yuv420p", *codec, frames=30)
+        verify(path, Expected(30, Fraction(25)))

@@ -29,6 +29,7 @@ from vsvfi.media.carried import left_behind
 from vsvfi.media.codecs import sound_notes
 from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, container, ffmpeg_arguments, planned
 from vsvfi.media.losses import hdr_losses, pixel_formats, pixel_losses
+from vsvfi.media.opus import forgets_delay
 from vsvfi.media.pixels import Pixels, parse, taken
 from vsvfi.media.probe import Media, probe
 from vsvfi.media.verify import verify
@@ -252,7 +253,11 @@ def run_script(
             say(f"the output ends with frame {facts.frames - 1}, before end={part.last}")
         if media is not None:
             _warn(media, form, encoder, facts)
-        return [encoder.ffmpeg, *ffmpeg_arguments(facts, quality, media, part, unfinished, form, more, output.scratch)]
+        forgets = forgets_delay(encoder.ffmpeg, form) if media is not None and media.audio else False
+        options = ffmpeg_arguments(
+            facts, quality, media, part, unfinished, form, more, output.scratch, forgets_delay=forgets
+        )
+        return [encoder.ffmpeg, *options]
 
     outcome = run_chain(
         path,

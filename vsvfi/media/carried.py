@@ -14,8 +14,10 @@ behind.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
+from vsvfi.media import opus
 from vsvfi.media.codecs import fit_sound
 from vsvfi.media.probe import Media, Stream, open_container
 from vsvfi.media.pyav import pyav
@@ -55,19 +57,22 @@ def left_behind(media: Media, form: str) -> list[str]:
     ]
 
 
-def carried(media: Media, form: str, beside: Mapping[int, str], folder: Path | None) -> list[str]:
+def carried(
+    media: Media, form: str, beside: Mapping[int, str], folder: Path | None, *, forgets_delay: bool = False
+) -> list[str]:
     """Return ffmpeg output options for all that is taken over.
 
     Args:
         form: ffmpeg's name of the container.
         beside: ffmpeg's names of streams that come from another file than the source, by number in the source.
         folder: where cover art can be put down for ffmpeg to attach.
+        forgets_delay: see `opus`.
     """
     sound, words = kept(media, form, "audio"), kept(media, form, "subtitle")
     arguments = ["-map_metadata", "1", "-map_chapters", "1"]
     for stream in (*sound, *words):
         arguments += ["-map", beside.get(stream.index, f"1:{stream.index}")]
-    arguments += fit_sound(form, media.audio)
+    arguments += fit_sound(form, media.audio, later=opus.ENCODED_DELAY if forgets_delay else Fraction(0))
     for number, stream in enumerate(words):
         arguments += [f"-c:s:{number}", _subtitle_codec(form, stream.codec)]
     for letter, streams in (("v", (media.video,)), ("a", sound), ("s", words)):

@@ -6,6 +6,7 @@ Pure tables and rules; asks no program. The tables are those of ffmpeg's muxers 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 
 def _names(text: str) -> frozenset[str]:
@@ -63,12 +64,13 @@ def holds_sound(form: str, codec: str) -> bool:
     return codec not in _NOT_IN.get(form, frozenset())
 
 
-def fit_sound(form: str, codecs: Sequence[str]) -> list[str]:
+def fit_sound(form: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)) -> list[str]:
     """Return ffmpeg output options for sound streams: copied, or encoded where the container cannot hold them.
 
     Args:
         form: ffmpeg's name of the container.
         codecs: ffmpeg's names of the codecs of the streams, in output order.
+        later: seconds by which to move sound that is encoded as Opus, see `opus`.
     """
     arguments = ["-c:a", "copy"]
     for index, codec in enumerate(codecs):
@@ -79,7 +81,8 @@ def fit_sound(form: str, codecs: Sequence[str]) -> list[str]:
         if encoder in ("aac", "ac3"):
             arguments += [f"-b:a:{index}", "320k"]
         elif encoder == "libopus":  # knows only these layouts, and refuses 5.1(side)
-            arguments += [f"-filter:a:{index}", "aformat=channel_layouts=7.1|5.1|stereo|mono"]
+            moved = f",asetpts=PTS+{float(later):.6f}/TB" if later else ""
+            arguments += [f"-filter:a:{index}", f"aformat=channel_layouts=7.1|5.1|stereo|mono{moved}"]
     if _EXPERIMENTAL.get(form, frozenset()).intersection(codecs):
         arguments += ["-strict", "-2"]
     return arguments

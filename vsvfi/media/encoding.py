@@ -61,9 +61,6 @@ _APART = Fraction(2, 1_000_000)
 another.
 """
 
-_MOVIE_TIMESCALE = 90_000
-"""Units per second of edit lists in MP4 and MOV; with ffmpeg's default of 1000, streams move by up to a millisecond."""
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -136,6 +133,8 @@ def ffmpeg_arguments(
     form: str,
     more: Sequence[str] = (),
     folder: Path | None = None,
+    *,
+    forgets_delay: bool = False,
 ) -> list[str]:
     """Everything after the program's name: y4m on standard input, `target` as output.
 
@@ -150,6 +149,7 @@ def ffmpeg_arguments(
         form: its container, see `container`.
         more: checked options of the encoder, see `encoder_args.parse`.
         folder: for a file with streams that must be rewritten, see `sidecar`.
+        forgets_delay: what `opus.forgets_delay` finds of this ffmpeg.
     """
     rate = f"{facts.rate.numerator}:{facts.rate.denominator}"
     inputs = [
@@ -168,19 +168,21 @@ def ffmpeg_arguments(
     if media is not None:
         placed = place(media, part, facts)
         inputs += ["-itsoffset", _seconds(_APART - placed.begin), *placed.skip(), "-i", f"file:{media.path}"]
-        beside = sidecar.needed(media.streams, part=not part.whole(facts.frames)) if folder is not None else ()
-        if beside and folder is not None:
-            path = folder / ("beside.mp4" if all(stream.codec == "mov_text" for stream in beside) else "beside.mkv")
-            sidecar.write(media.path, beside, placed.window, placed.origin, path)
-            inputs += ["-itsoffset", _seconds(placed.origin - placed.begin), "-i", f"file:{path}"]
-        places = {stream.index: f"2:{number}" for number, stream in enumerate(beside)}
-        taken = [*carried(media, form, places, folder), *placed.cuts()]
+        cut = not part.whole(facts.frames)
+        beside = sidecar.needed(media.streams, part=cut, delayed=forgets_delay) if folder is not None else ()
+        places: dict[int, str] = {}
+        for file, (name, streams) in enumerate(sidecar.files(beside, delayed=forgets_delay).items(), start=2):
+            assert folder is not None
+            sidecar.write(media.path, streams, placed.window, placed.origin, folder / name, delayed=forgets_delay)
+            inputs += ["-itsoffset", _seconds(placed.origin - placed.begin), "-i", f"file:{folder / name}"]
+            places.update({stream.index: f"{file}:{number}" for number, stream in enumerate(streams)})
+        taken = [*carried(media, form, places, folder, forgets_delay=forgets_delay), *placed.cuts()]
     return [
         *("-hide_banner", "-loglevel", "error", "-nostats", "-y", "-copyts"), *inputs, "-map", "0:v:0",
         *("-filter:v:0", ",".join(picture_filters(facts))), *_chroma_location(facts),
         *merge([*encoder_arguments(facts, quality), *_tag(quality.encoder, form)], more),
         *taken,
-        *(("-movie_timescale", str(_MOVIE_TIMESCALE)) if form in ("mp4", "mov") else ()),
+        *(("-movie_timescale", str(sidecar.MOVIE_TIMESCALE)) if form in ("mp4", "mov") else ()),
         *("-max_muxing_queue_size", "4096", "-f", form, f"file:{target}"),
     ]  # fmt: skip
 
@@ -190,10 +192,12 @@ def planned(facts: Facts, media: Media | None, part: Part, form: str) -> Expecte
     frames = part.count(facts.frames)
     if media is None:
         return Expected(frames, facts.rate)
-    streams = [len(kept(media, form, kind)) for kind in ("audio", "subtitle", "attachment", "cover")]
+    audio, subtitles, attachments, covers = (
+        len(kept(media, form, kind)) for kind in ("audio", "subtitle", "attachment", "cover")
+    )
     window = place(media, part, facts).window
     sounds = tuple(window.share(stream.start, stream.end) for stream in kept(media, form, "audio"))
-    return Expected(frames, facts.rate, *streams, sounds=sounds)
+    return Expected(frames, facts.rate, audio, subtitles, attachments, covers, sounds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from vsvfi.errors import VsvfiError
+from vsvfi.media.opus import delay_of
 from vsvfi.media.pixels import parse
 from vsvfi.media.pyav import pyav
 from vsvfi.media.times import first_at, judge, presentation_times, repeats
@@ -51,6 +52,7 @@ class Stream:
         hidden: an edit list hides packets before `start`, more of them than one of encoder delay.
         base: unit of its timestamps in seconds.
         end: end of its last packet.
+        delay: seconds of sound that its decoder drops at the start, where the container's times include them (Opus).
         title, language: its tags, or "".
         disposition: as ffmpeg takes it, such as "default+forced"; "0" for none.
     """
@@ -62,6 +64,7 @@ class Stream:
     hidden: bool = False
     base: Fraction = Fraction(1, 1000)
     end: Fraction = Fraction(0)
+    delay: Fraction = Fraction(0)
     title: str = ""
     language: str = ""
     disposition: str = "0"
@@ -323,6 +326,7 @@ def _stream(stream: Any, packets: list[_Packet], kind: str) -> Stream:
         hidden=shown > 1,
         base=base,
         end=max((time + packet.duration * base for time, packet in known), default=Fraction(0)),
+        delay=delay_of(name, context.extradata if context is not None else None),
         title=str(stream.metadata.get("title", "")),
         language=str(stream.metadata.get("language", "")),
         disposition="+".join(flag for flag in _dispositions(stream) if flag != "attached_pic") or "0",

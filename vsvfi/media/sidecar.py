@@ -1,8 +1,12 @@
-"""Writes a small file with the streams that ffmpeg would not cut or move exactly, rewritten packet by packet with PyAV.
+"""Write small files with the streams that ffmpeg would not cut or move exactly, rewritten packet by packet with PyAV.
 
 Subtitles of a part: one that begins before the part and is still visible at its start is kept, from the start on.
 Sound whose time base is coarser than a millisecond (MP3 in AVI): ffmpeg would move it by whole units only.
 Sound of which an edit list hides more than encoder delay: ffmpeg would copy what is hidden.
+Opus where ffmpeg would write it early, see `opus`.
+
+Sound goes to formats that place it to the sample: NUT, or MOV for what NUT does not hold. Matroska's stamps are
+milliseconds, which is as fine as subtitles are.
 """
 
 from __future__ import annotations
@@ -13,10 +17,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vsvfi.media.codecs import holds_sound
 from vsvfi.media.probe import Stream, open_container
 from vsvfi.media.pyav import pyav
 
 _COARSE = Fraction(1, 1000)
+_FINE = Fraction(1, 1_000_000)
+
+
+MOVIE_TIMESCALE = 90_000
+"""Units per second of edit lists in MP4 and MOV; with ffmpeg's default of 1000, streams move by up to a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +44,42 @@ class Window:
         return max(Fraction(0), (end if self.end is None else min(end, self.end)) - max(begin, self.begin))
 
 
-def needed(streams: Sequence[Stream], *, part: bool) -> tuple[Stream, ...]:
-    """Return the streams that have to be rewritten: see above."""
+def needed(streams: Sequence[Stream], *, part: bool, delayed: bool = False) -> tuple[Stream, ...]:
+    """Return the streams that have to be rewritten: see above.
+
+    Args:
+        streams: those of the source.
+        part: the output is not the whole.
+        delayed: sound with a delay has to be moved by it.
+    """
     return tuple(
         stream
         for stream in streams
-        if (stream.kind == "subtitle" and part) or (stream.kind == "audio" and (stream.hidden or stream.base > _COARSE))
+        if (stream.kind == "subtitle" and part)
+        or (stream.kind == "audio" and (stream.hidden or stream.base > _COARSE or (delayed and stream.delay)))
     )
 
 
-def write(source: Path, streams: Sequence[Stream], window: Window, origin: Fraction, target: Path) -> None:
+def files(streams: Sequence[Stream], *, delayed: bool = False) -> dict[str, list[Stream]]:
+    """Return the names of the files to write, and which streams go to each; arguments as for `needed`."""
+    groups: dict[str, list[Stream]] = {}
+    for stream in streams:
+        groups.setdefault(f"beside.{_form(stream, delayed=delayed)}", []).append(stream)
+    return groups
+
+
+def _form(stream: Stream, *, delayed: bool) -> str:
+    """ffmpeg's name of the format for a stream, which is the ending too."""
+    if stream.kind == "subtitle":
+        return "mp4" if stream.codec == "mov_text" else "matroska"
+    if delayed and stream.delay:
+        return "matroska"  # NUT does not state the delay
+    return next((form for form in ("nut", "mov") if holds_sound(form, stream.codec)), "matroska")
+
+
+def write(
+    source: Path, streams: Sequence[Stream], window: Window, origin: Fraction, target: Path, *, delayed: bool = False
+) -> None:
     """Copy the packets of `streams` inside a window to a new file.
 
     Args:
@@ -51,30 +87,45 @@ def write(source: Path, streams: Sequence[Stream], window: Window, origin: Fract
         streams: sound and subtitle streams; they become streams 0, 1, ... in this order.
         window: what to copy.
         origin: time on the source's time line that becomes zero.
-        target: file to write: MP4 where it ends in ".mp4", else Matroska.
+        target: file to write, its name from `files`.
+        delayed: sound with a delay is moved by it.
     """
     av = pyav()
+    form = target.suffix[1:]
+    options = {"movie_timescale": str(MOVIE_TIMESCALE)} if form in ("mp4", "mov") else {}
     with (
         open_container(av, source) as container,
-        av.open(f"file:{target}", "w", format="mp4" if target.suffix == ".mp4" else "matroska") as output,
+        av.open(f"file:{target}", "w", format=form, options=options) as output,
     ):
         inputs = [container.streams[stream.index] for stream in streams]
         outputs = {stream.index: output.add_stream_from_template(stream) for stream in inputs}
+        units = {stream.index: _unit(stream) for stream in inputs}
         kinds = {stream.index: stream.kind for stream in streams}
+        zeros = {stream.index: origin - (stream.delay if delayed else 0) for stream in streams}
         waiting: dict[int, Any] = {}
+
+        def put(packet: Any, index: int, time: Fraction) -> None:
+            unit = units[index]
+            duration = round((packet.duration or 0) * packet.time_base / unit)
+            packet.stream = outputs[index]
+            packet.time_base = unit
+            packet.pts = packet.dts = round((time - zeros[index]) / unit)
+            packet.duration = duration
+            output.mux(packet)
+
         for packet in container.demux(inputs):
             if not packet.size:
                 continue
             for kept, time in _inside(packet, kinds[packet.stream.index], window, waiting):
-                base = packet.stream.time_base
-                kept.stream = outputs[packet.stream.index]
-                kept.pts = kept.dts = round((time - origin) / base)
-                output.mux(kept)
+                put(kept, packet.stream.index, time)
         for index, packet in waiting.items():  # shown to the end of the file
-            base = packet.time_base
-            packet.stream = outputs[index]
-            packet.pts = packet.dts = round((window.begin - origin) / base)
-            output.mux(packet)
+            put(packet, index, window.begin)
+
+
+def _unit(stream: Any) -> Fraction:
+    """A unit of time in which a stream can be moved without an error that counts."""
+    rate = stream.codec_context.sample_rate if stream.type == "audio" else 0
+    return Fraction(1, rate) if rate else min(Fraction(stream.time_base), _FINE)
 
 
 def _inside(packet: Any, kind: str, window: Window, waiting: dict[int, Any]) -> Iterator[tuple[Any, Fraction]]:

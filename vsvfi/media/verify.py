@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from vsvfi.media.pyav import pyav
 
 _SLACK = Fraction(2)
 """Seconds that sound may end early: sources have gaps and damaged ends."""
+
+_SILENCE = (Fraction(0), Fraction(0))
 
 _KINDS = {"audio": "audio", "subtitle": "subtitle", "attachment": "attachment", "cover": "cover art"}
 
@@ -60,17 +63,18 @@ def verify(path: Path, expected: Expected) -> None:
     try:
         with open_container(av, path) as container:
             video = first_video(container, path)
+            sounds = [stream.index for stream in container.streams.audio]
             counts = Counter("cover" if is_cover(stream) else str(stream.type) for stream in container.streams)
-            found = _read(container, video)
+            found = _read(container, video, sounds)
         if found.stamps and not found.decoded:
             raise ValueError("no frame of it can be decoded")
     except (OSError, ValueError) as error:  # PyAV's errors are such
         raise _wrong(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     _check_streams(counts, expected)
     _check_times(sorted(found.stamps), expected)
-    _check_sounds(list(found.sounds.values()), expected)
+    _check_sounds([found.sounds.get(index, _SILENCE) for index in sounds], expected)
     try:
-        shown = _decode_end(path, found.last_key)
+        shown = _decode_end(path, found.last_key, found.after_key)
     except (OSError, ValueError) as error:
         raise _wrong(f"cannot be decoded at its end: {getattr(error, 'strerror', None) or error}") from None
     if shown < found.after_key:
@@ -105,12 +109,10 @@ def _check_sounds(found: Sequence[tuple[Fraction, Fraction]], expected: Expected
             )
 
 
-def _read(container: Any, video: Any) -> _Found:
-    """Go through all packets of a file."""
+def _read(container: Any, video: Any, sounds: Sequence[int]) -> _Found:
+    """Go through all packets of a file; `sounds` are the numbers of its streams of sound."""
     found = _Found()
     index, base = video.index, Fraction(video.time_base)
-    for stream in container.streams.audio:
-        found.sounds[stream.index] = (Fraction(0), Fraction(0))
     for packet in container.demux():
         number = packet.stream.index
         if number == index:
@@ -124,27 +126,30 @@ def _read(container: Any, video: Any) -> _Found:
             if packet.is_keyframe:
                 found.last_key, found.after_key = time, 0
             found.after_key += found.last_key is not None and time >= found.last_key
-        elif number in found.sounds and stamp is not None:
-            unit = Fraction(packet.time_base)
-            begin, end = found.sounds[number]
-            begin = begin if end > begin else stamp * unit
-            found.sounds[number] = (begin, max(end, (stamp + (packet.duration or 0)) * unit))
+        elif number in sounds and stamp is not None:
+            time = stamp * Fraction(packet.time_base)
+            begin, end = found.sounds.get(number, (time, time))
+            found.sounds[number] = (begin, max(end, time + (packet.duration or 0) * Fraction(packet.time_base)))
     return found
 
 
-def _decode_end(path: Path, key: Fraction | None) -> int:
+def _decode_end(path: Path, key: Fraction | None, planned: int) -> int:
     """Decode the frames from the last key frame on; returns how many there are."""
     if key is None:
         return 0
-    with open_container(pyav(), path) as container:
-        video = first_video(container, path)
-        base = Fraction(video.time_base)
-        video.codec_context.options = {"err_detect": "explode"}
-        try:
-            container.seek(int(key / base), stream=video)
-        except OSError:  # no index: from the start, then
-            container.seek(0)
-        return sum(1 for frame in _frames_from(container, video, key / base) if not frame.is_corrupt)
+    shown = 0
+    for target in (key, None):  # formats without an index seek badly: then read it from the start
+        with open_container(pyav(), path) as container:
+            video = first_video(container, path)
+            base = Fraction(video.time_base)
+            video.codec_context.options = {"err_detect": "explode"}
+            with contextlib.suppress(OSError):
+                if target is not None:
+                    container.seek(int(key / base), stream=video)
+            shown = sum(1 for frame in _frames_from(container, video, key / base) if not frame.is_corrupt)
+        if shown >= planned:
+            break
+    return shown
 
 
 def _frames_from(container: Any, video: Any, key: Fraction) -> Iterator[Any]:

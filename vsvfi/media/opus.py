@@ -1,0 +1,47 @@
+"""Keep Opus in place in Matroska and WebM, whose ffmpeg muxer once forgot that its decoder drops the first samples.
+
+A block's time includes the codec's delay, which readers subtract. Old muxers (ffmpeg 5.1) move the picture by it
+instead, so that sound comes 6.5 ms early; newer ones are right. The muxer at hand is tried, and sound is moved where it
+needs that.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import subprocess
+from fractions import Fraction
+
+from vsvfi.media.pyav import pyav
+
+ENCODED_DELAY = Fraction(312, 48000)
+"""Seconds that ffmpeg's libopus encoder puts before the first sample."""
+
+
+def delay_of(codec: str, header: bytes | None) -> Fraction:
+    """Return the delay in seconds that a stream's header states; 0 for other codecs than Opus."""
+    if codec != "opus" or header is None or len(header) < 12:
+        return Fraction(0)
+    return Fraction(int.from_bytes(header[10:12], "little"), 48000)
+
+
+def forgets_delay(ffmpeg: str, form: str) -> bool:
+    """Return whether an ffmpeg writes Opus into a container earlier than it should."""
+    return form in ("matroska", "webm") and _tried(ffmpeg)
+
+
+@functools.cache
+def _tried(ffmpeg: str) -> bool:
+    silence, picture = ("-f", "lavfi", "-i", "anullsrc=r=48000"), ("-f", "lavfi", "-i", "color=s=16x16:r=25")
+    coded = ("-t", "0.08", "-c:a", "libopus", "-c:v", "rawvideo", "-f", "matroska", "-")
+    try:
+        command = [ffmpeg, "-v", "quiet", *silence, *picture, *coded]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        with pyav().open(io.BytesIO(done.stdout)) as container:
+            first: dict[str, Fraction] = {}
+            for packet in container.demux():
+                if packet.pts is not None:
+                    first.setdefault(packet.stream.type, packet.pts * packet.time_base)
+    except (OSError, ValueError):  # no libopus, no lavfi: nothing to correct by
+        return False
+    return first.get("video", Fraction(0)) - first.get("audio", Fraction(0)) > ENCODED_DELAY * Fraction(3, 2)
