@@ -68,7 +68,7 @@ def test_frames_that_cannot_be_decoded_are_noticed(tmp_path: Path) -> None:
 
 
 def damaged(path: Path, first: int, *options: object) -> Path:
-    """A film whose packets from `first` on are zeros, as a failing disk leaves them; stamps and sizes are whole."""
+    """A film whose packets from `first` on are overwritten; stamps and sizes are whole."""
     whole = moving_video(path.with_name("whole.mkv"), *options, frames=24)
     data = bytearray(whole.read_bytes())
     with av.open(str(whole)) as opened:
@@ -76,7 +76,7 @@ def damaged(path: Path, first: int, *options: object) -> Path:
     for packet in packets[first:]:
         at = data.find(packet)
         assert at > 0
-        data[at : at + len(packet)] = bytes(len(packet))
+        data[at : at + len(packet)] = b"U" * len(packet)
     path.write_bytes(data)
     return path
 
