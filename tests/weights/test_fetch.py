@@ -140,6 +140,7 @@ def test_a_download_that_moves_on_is_never_given_up(hub: FakeHub, monkeypatch: p
             {"sha256": SHA256},
             f"its SHA-256 is {hashlib.sha256(OTHER).hexdigest()}, that of the published file is {SHA256}",
         ),
+        (OTHER, {"sha256": SHA256[:8]}, f"that of the published file begins with {SHA256[:8]}"),
         (OTHER, {"git_blob": hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()}, "its git object id is"),
         (CONTENT, {"size": 5}, f"the server offers {len(CONTENT)} bytes, the published file has 5"),
         (CONTENT[:70_000], {}, "truncated"),

@@ -4,6 +4,8 @@
 
     psnr(prediction, truth)                # decibels
     ssim(prediction, truth, "uniform")     # scikit-image's
+    lpips = Lpips()                        # downloads weights; or Lpips(backbone=FILE, heads=FILE)
+    lpips(prediction, truth)
 
 Pictures are [..., C, H, W], floating point in [0, 1] or uint8; results are float64, one for each picture. Average the
 results over pictures. `docs/evaluate.md` says which family reports which form.
@@ -11,7 +13,24 @@ results over pictures. `docs/evaluate.md` says which family reports which form.
 
 from __future__ import annotations
 
+from vsvfi.metrics.flolpips import FloLpips
+from vsvfi.metrics.lpips import Lpips
+from vsvfi.metrics.motion import end_point_error, motion_error, motion_psnr, motion_scale
 from vsvfi.metrics.psnr import PSNR_FORMS, PsnrForm, interpolation_error, psnr
 from vsvfi.metrics.ssim import SSIM_FORMS, SsimForm, ssim
 
-__all__ = ["PSNR_FORMS", "SSIM_FORMS", "PsnrForm", "SsimForm", "interpolation_error", "psnr", "ssim"]
+__all__ = [
+    "PSNR_FORMS",
+    "SSIM_FORMS",
+    "FloLpips",
+    "Lpips",
+    "PsnrForm",
+    "SsimForm",
+    "end_point_error",
+    "interpolation_error",
+    "motion_error",
+    "motion_psnr",
+    "motion_scale",
+    "psnr",
+    "ssim",
+]

@@ -10,23 +10,35 @@ from vsvfi.errors import ArgumentError
 BYTE = 255
 
 
-def check(prediction: Tensor, truth: Tensor, smallest: int = 1) -> None:
+def check(
+    prediction: Tensor, truth: Tensor, smallest: int = 1, *, channels: int | None = None, name: str = "truth"
+) -> None:
     """Two pictures, or batches of them, of one size.
 
+    Args:
+        prediction, truth: the pictures.
+        smallest: pixels that each side must have.
+        channels: how many there must be; None for any number.
+        name: of the second picture, for messages.
+
     Raises:
-        ArgumentError: shapes differ, are no pictures, or a side has fewer than `smallest` pixels.
+        ArgumentError: shapes or types do not fit.
     """
     shape = tuple(prediction.shape)
     if len(shape) < 3 or 0 in shape:
         raise ArgumentError("prediction", shape, "must be [..., channels, height, width]", "add the missing axes")
     if shape != tuple(truth.shape):
-        raise ArgumentError("truth", tuple(truth.shape), f"must have the prediction's shape {shape}", "crop both alike")
+        raise ArgumentError(name, tuple(truth.shape), f"must have the prediction's shape {shape}", "crop both alike")
+    if channels not in (None, shape[-3]):
+        raise ArgumentError("prediction", shape, f"must have {channels} channels", "convert both to RGB")
     if min(shape[-2:]) < smallest:
         rule = f"each side must have {smallest} pixels or more"
         raise ArgumentError("prediction", shape, rule, "use another metric for pictures this small")
-    for name, image in (("prediction", prediction), ("truth", truth)):
+    for label, image in (("prediction", prediction), (name, truth)):
         if image.dtype is not torch.uint8 and not image.is_floating_point():
-            raise ArgumentError(name, image.dtype, "must be uint8 or floating point in [0, 1]", "divide it by its peak")
+            raise ArgumentError(
+                label, image.dtype, "must be uint8 or floating point in [0, 1]", "divide it by its peak"
+            )
 
 
 def as_floats(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

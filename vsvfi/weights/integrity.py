@@ -57,11 +57,14 @@ def digests(path: Path) -> Digests:
 def mismatch(
     found: Digests, *, sha256: str | None = None, git_blob: str | None = None, size: int | None = None
 ) -> str | None:
-    """Why a file is not the published one, or None where it is (as far as anything is known of that one)."""
+    """Why a file is not the published one, or None where it is (as far as anything is known of that one). Of the
+    SHA-256 its beginning is enough.
+    """
     if size is not None and found.size != size:
         return f"it has {found.size} bytes, the published file has {size}"
-    if sha256 is not None and found.sha256 != sha256.lower():
-        return f"its SHA-256 is {found.sha256}, that of the published file is {sha256.lower()}"
+    if sha256 is not None and not found.sha256.startswith(sha256.lower()):
+        whole = "is" if len(sha256) == len(found.sha256) else "begins with"
+        return f"its SHA-256 is {found.sha256}, that of the published file {whole} {sha256.lower()}"
     if git_blob is not None and found.git_blob != git_blob.lower():
         return f"its git object id is {found.git_blob}, that of the published file is {git_blob.lower()}"
     return None

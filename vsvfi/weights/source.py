@@ -35,7 +35,7 @@ class Url:
 
     Attributes:
         url: the address.
-        sha256: hex digest of the file, where known.
+        sha256: hex digest of the file, where known; its beginning where no more is published.
         git_blob: git's object id of the file (sha1 over the word blob, the size, a zero byte and the content), where it
         is published from a git tree. size: bytes, or None where unknown.
     """

@@ -1,0 +1,93 @@
+"""Where the weights of the metrics' networks come from, and how they get into a network."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from vsvfi.weights.fetch import fetch
+from vsvfi.weights.load import load_state, match_state
+from vsvfi.weights.source import Source, Url, WheelMember
+
+type Weights = str | os.PathLike[str] | Mapping[str, Tensor]
+"""A file, or a state dict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A file of weights for `fetch`.
+
+    Attributes:
+        name: of the network, for messages.
+        sources: best first.
+        licence: shown before a download.
+        ignored: regular expressions for keys that the metric does not use.
+        renamed: regular expression for parts of the published keys -> what stands there in ours.
+    """
+
+    name: str
+    sources: Sequence[Source]
+    licence: str
+    ignored: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def state(self, given: Weights | None, expected: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+        """The tensors of `given`, or of the published file.
+
+        Raises:
+            WeightsError: they cannot be had, or are those of another network.
+            ArgumentError: there is no such file.
+        """
+        found = fetch(self.name, self.sources, licence=self.licence) if given is None else given
+        origin = "the given state dict" if isinstance(found, Mapping) else str(found)
+        tensors = load_state(found)
+        for pattern, ours in self.renamed.items():
+            tensors = {re.sub(pattern, ours, key): tensor for key, tensor in tensors.items()}
+        state = match_state(tensors, expected, origin=origin, model=self.name, ignored=self.ignored)
+        return {key: tensor.to(torch.float32) for key, tensor in state.items()}
+
+
+ALEXNET = Published(
+    name="AlexNet (LPIPS)",
+    sources=(Url(url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", sha256="7be5be79"),),
+    licence="BSD-3-Clause (torchvision); trained on ImageNet, whose pictures are for research without profit",
+    ignored=(r"classifier\.",),
+)
+LPIPS_HEADS = Published(
+    name="LPIPS heads",
+    sources=(
+        WheelMember(
+            package="lpips",
+            version="0.1.4",
+            member="lpips/weights/v0.1/alex.pth",
+            sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+            size=6_009,
+            wheel_sha256="fd537af5828b69d2e6ffc0a397bd506dbc28ca183543617690844c08e102ec5e",
+            wheel_size=53_763,
+        ),
+    ),
+    licence="BSD-2-Clause",
+)
+_PWCNET_FILE = "content.sniklaus.com/github/pytorch-pwc/network-default.pytorch"
+PWCNET = Published(
+    name="PWC-Net (FloLPIPS)",
+    sources=(Url(url=f"https://{_PWCNET_FILE}"), Url(url=f"http://{_PWCNET_FILE}")),
+    licence="GPL-3.0 (pytorch-pwc); converted from NVIDIA's PWC-Net, CC BY-NC-SA 4.0: non-commercial use only",
+    renamed={r"\bmodule(?=[A-Z])": "net"},
+)
+
+
+def shapes(module: nn.Module) -> dict[str, torch.Size]:
+    """Name -> shape of every tensor that a network is built with."""
+    return {key: tensor.shape for key, tensor in module.state_dict().items()}
+
+
+def filled[T: nn.Module](module: T, state: Mapping[str, Tensor], device: torch.device) -> T:
+    """The network with these weights, ready to be evaluated."""
+    module.load_state_dict(dict(state))
+    return module.requires_grad_(False).eval().to(device)
