@@ -45,6 +45,7 @@ def test_models_and_baselines_are_compared(
     rows: dict[str, Any] = {row["name"]: row for row in found["methods"]}
     assert {"builtin", "blend", "minterpolate"} <= rows.keys()
     assert rows["builtin"]["psnr"] > rows["blend"]["psnr"]
+    assert rows["builtin"]["ssim"] > rows["blend"]["ssim"]
     assert found["best"] == found["methods"][0]["name"]
     assert "uprnet_base" in found["left_out"]
     assert "weights" in found["left_out"]["uprnet_base"]

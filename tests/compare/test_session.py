@@ -13,7 +13,7 @@ import vapoursynth as vs
 from vsvfi.compare.methods import Model, Plain, blend, block_matching
 from vsvfi.compare.places import Place
 from vsvfi.compare.result import Result
-from vsvfi.compare.scores import HIGHEST, scores
+from vsvfi.compare.scores import HIGHEST, scores, tiles
 from vsvfi.compare.session import Comparison, Maker
 from vsvfi.compare.source import Conversion, Picture, Source
 from vsvfi.errors import VsvfiError
@@ -63,7 +63,7 @@ def compared(
     runs = [Place(tuple(range(5 * index, 5 * index + 5)), 1.0, 0.1, (0.0,)) for index in range(places)]
     until = time.monotonic() + seconds
     Comparison(
-        source, conversion, makers(conversion), frozenset(models), scores(), found, until, lambda text, done: None
+        source, conversion, makers(conversion), frozenset(models), scores(64, 48), found, until, lambda text, done: None
     ).run(runs)
     return found
 
@@ -186,7 +186,7 @@ def test_a_model_predicts_through_interpolate() -> None:
     model = Model("builtin", source.clip, kept, conversion, {"device": "cpu", "precision": "fp32"})
     pictures, seconds = model.predict(kept)
     assert seconds > 0
-    measure = scores()["psnr"]
+    measure = scores(64, 48)["psnr"]
     for made, truth, mixed in zip(
         pictures, (frames[4], frames[6]), blend([conversion.picture(f) for f in kept]), strict=True
     ):
@@ -212,5 +212,17 @@ def test_dense_flow_is_there_with_opencv() -> None:
 
 def test_equal_pictures_have_a_finite_score() -> None:
     picture = np.full((3, 16, 16), 0.5, np.float32)
-    assert scores()["psnr"](picture, picture) == HIGHEST
-    assert scores()["psnr"](picture, picture + np.float32(0.1)) == pytest.approx(20.0, abs=1e-4)
+    assert scores(64, 48)["psnr"](picture, picture) == HIGHEST
+    assert scores(64, 48)["psnr"](picture, picture + np.float32(0.1)) == pytest.approx(20.0, abs=1e-4)
+    assert scores(64, 48)["ssim"](picture, picture) == pytest.approx(1.0)
+    assert scores(64, 10).keys() == {"psnr"}  # too small for SSIM's window
+
+
+def test_tiles_stand_for_large_pictures() -> None:
+    y, x = np.mgrid[:900, :1200]
+    picture = np.stack([np.sin(x / 9 + k) * np.cos(y / 7) / 3 + 0.5 for k in range(3)]).astype(np.float32)
+    assert tiles(picture).shape == (9, 3, 256, 256)
+    assert np.array_equal(tiles(picture)[8].numpy(), picture[:, -256:, -256:])
+    assert tiles(picture[:, :700, :800]).shape == (1, 3, 700, 800)
+    assert tiles(picture[:, :100]).shape == (1, 3, 100, 1200)
+    assert tiles(np.repeat(picture[:, :100], 8, 2)).shape[2] == 100

@@ -139,7 +139,9 @@ def _compare(
         places = _places(arguments, source, progress)
         given = {"scale": arguments.scale, "device": arguments.device, "precision": arguments.precision}
         makers = _makers(models, source, conversion, given, result, baselines=not arguments.no_baselines)
-        Comparison(source, conversion, makers, frozenset(models), scores(), result, until, progress).run(places)
+        Comparison(source, conversion, makers, frozenset(models), scores(*result.size), result, until, progress).run(
+            places
+        )
     except KeyboardInterrupt:
         result.complete = False
         if not result.places:
