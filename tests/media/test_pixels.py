@@ -43,7 +43,7 @@ def have(name: str) -> Pixels:
         ("gbrap12le", FFV1, "gbrap12le"),
         ("gray10le", FFV1, "gray16le"),
         ("yuva422p10le", FFV1, "yuva444p10le"),
-        ("rgb24", X265, "gbrp"),
+        ("rgb24", X265, "gbrp"),  # where it is asked for, see below
         ("yuv422p10le", X265, "yuv444p10le"),
         ("gbrp16le", X265, "gbrp10le"),
         ("rgba", PRORES, "yuva444p10le"),
@@ -72,6 +72,18 @@ def test_hardware_encoders_turn_packed_rgb_into_yuv() -> None:
     found = choose(have("yuv420p10le"), formats(NVENC, "hevc_nvenc"))
     assert found is not None
     assert (found.name, carrier(found).name) == ("p010le", "yuv420p10le")
+
+
+@pytest.mark.parametrize(("encoder", "names"), [("libx265", X265), ("libvpx-vp9", VP9)])
+@pytest.mark.parametrize(("source", "chosen"), [("rgb24", "yuv444p"), ("gbrp10le", "yuv444p10le")])
+def test_rgb_becomes_yuv_where_players_show_no_rgb(encoder: str, names: str, source: str, chosen: str) -> None:
+    names += " yuv444p10le"
+    found = choose(have(source), formats(names, encoder))
+    assert found is not None
+    assert found.name == chosen
+    found = choose(have(source), taken(names.split(), encoder, "matroska", rgb=True))
+    assert found is not None
+    assert found.family == "rgb"
 
 
 def test_vp9_keeps_its_alpha_only_in_matroska() -> None:

@@ -101,3 +101,9 @@ def test_pictures_with_a_colour_profile_are_read(tmp_path: Path) -> None:
     code = "import pathlib, sys; from vsvfi.media import probe; print(probe.probe(pathlib.Path(sys.argv[1])).frames)"
     done = subprocess.run([sys.executable, "-c", code, str(video)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr
+
+
+def test_a_gif_has_the_rate_that_its_centiseconds_round(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.gif", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=2")
+    media = probe(path)
+    assert (media.rate, media.constant, media.frames) == (Fraction(24), True, 48)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 
@@ -75,3 +76,21 @@ def test_frames_are_repeated_and_dropped_to_a_constant_rate() -> None:
     times = [Fraction(n, 30) + Fraction(n % 3, 1000) for n in range(300) if n % 10 < 7]
     counts = repeats(times, Fraction(30))
     assert sum(counts) == round((times[-1] - times[0]) * 30) + 1
+
+
+@pytest.mark.parametrize("rate", [24, 25, 30, 15, 12, 48, 50])
+@pytest.mark.parametrize("frames", [4, 7, 48, 500])
+def test_centiseconds_of_a_gif_are_the_standard_rate_they_round(rate: int, frames: int) -> None:
+    times = [Fraction(round(Fraction(100 * n, rate)), 100) for n in range(frames)]
+    delays = {later - earlier for earlier, later in pairwise(times)}
+    found, constant = judge(times, Fraction(143, 6), Fraction(1, 100))
+    assert constant
+    assert found == rate or (len(delays) == 1 and found == 1 / delays.pop())
+
+
+def test_equal_delays_of_a_gif_are_meant() -> None:
+    assert judge([Fraction(3 * n, 100) for n in range(40)], Fraction(100, 3), Fraction(1, 100)) == (
+        Fraction(100, 3),
+        True,
+    )
+    assert judge([Fraction(n, 100) for n in (*range(0, 40, 4), *range(60, 100, 4))], None, Fraction(1, 100))[1] is False

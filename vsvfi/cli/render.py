@@ -273,9 +273,13 @@ def run_script(
 
 
 def _takes(encoder: Encoder, form: str, more: Sequence[str]) -> tuple[Pixels, ...]:
-    """The formats that an encoder keeps; the one that the user asks for where there is one."""
+    """The formats that an encoder keeps; the one that the user asks for where there is one, RGB also where it is to be
+    lossless.
+    """
     asked = [value for name, value in zip(more[::2], more[1::2]) if name.partition(":")[0] == "-pix_fmt"]
-    return taken(asked[-1:] or pixel_formats(encoder.ffmpeg, encoder.name), encoder.name, form)
+    lossless = any("lossless=1" in value.split(":") for value in more) or ("-lossless", "1") in zip(more, more[1:])
+    names = asked[-1:] or pixel_formats(encoder.ffmpeg, encoder.name)
+    return taken(names, encoder.name, form, rgb=bool(asked) or lossless)
 
 
 def _warn(media: Media, form: str, encoder: Encoder, facts: Facts) -> None:

@@ -34,6 +34,9 @@ _HARDWARE = (
 )
 """Encoders that turn packed RGB into YUV, without its transparency."""
 
+_YUV_FIRST = ("libx265", "libvpx-vp9", "libaom-av1", "librav1e")
+"""Encoders of RGB that hardly any player shows, taken for it only where it is asked for."""
+
 _ALPHA_BESIDE = ("libvpx", "libvpx-vp9")
 """Encoders that put alpha into packets beside the picture's, which only these containers hold:"""
 _HOLDS_BESIDE = ("webm", "matroska")
@@ -79,17 +82,20 @@ def parse(name: str) -> Pixels | None:
     return Pixels(family, colours[0].bits, shifts[0], shifts[1], len(colours) < len(form.components), name)
 
 
-def taken(names: Iterable[str], encoder: str, form: str) -> tuple[Pixels, ...]:
+def taken(names: Iterable[str], encoder: str, form: str, *, rgb: bool = False) -> tuple[Pixels, ...]:
     """Return which formats an encoder keeps as they are; none where it does not say.
 
     Args:
         names: ffmpeg's names of the formats that it accepts.
         encoder: its name.
         form: the container's name.
+        rgb: RGB is wanted also where few players show it.
     """
     found = [pixels for pixels in map(parse, names) if pixels is not None and pixels.bits >= 8]
     if encoder.endswith(_HARDWARE):
         found = [pixels for pixels in found if pixels.family != "rgb" or pixels.name.startswith("gbr")]
+    if encoder in _YUV_FIRST and not rgb:
+        found = [pixels for pixels in found if pixels.family != "rgb"]
     if encoder in _ALPHA_BESIDE and form not in _HOLDS_BESIDE:
         found = [pixels for pixels in found if not pixels.alpha]
     return tuple(pixels for pixels in found if not (pixels.alpha and pixels.family == "gray"))

@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
+from vsvfi.plan.rates import STANDARD_RATES
+
 _AUDIBLE = Fraction(1, 40)
 """Seconds by which a frame may be off before it counts; sound 45 ms early is the least that viewers are said to notice.
 """
+
+_COARSE = Fraction(1, 200)
+"""Ticks from this on, in seconds, are too long to state a rate: a GIF has centiseconds."""
 
 _REORDER = 4
 """Where a file is cut off, so many of its last frames may lack frames before them: reference frames are stored first.
@@ -59,11 +64,34 @@ def judge(
     period = (whole[-1] - whole[0]) / (len(whole) - 1)
     allowed = max(period / 2, _AUDIBLE)
     if all(abs(time - whole[0] - index * period) <= allowed for index, time in enumerate(whole)):
+        known = _rounded_standard(whole, tick)
+        if known:
+            return known, True
         stated = standard_rate(declared) if declared else Fraction(0)
         if stated and abs((len(whole) - 1) / stated - (whole[-1] - whole[0])) <= max(2 * tick, period / 4):
             return stated, True
         return standard_rate(1 / period), True
     return standard_rate(1 / usual_duration(times)), False
+
+
+def _rounded_standard(times: Sequence[Fraction], tick: Fraction) -> Fraction | None:
+    """Return the standard rate that gives exactly these times in whole ticks, where they are coarse as in a GIF.
+
+    Delays that are all alike are meant; nothing where the times are fine, or of no standard rate.
+    """
+    if tick < _COARSE:
+        return None
+    delays = {later - earlier for earlier, later in pairwise(times)}
+    if len(delays) == 1:
+        return 1 / delays.pop()
+
+    def error(rate: Fraction) -> Fraction:
+        return max(abs(time - times[0] - index / rate) for index, time in enumerate(times))
+
+    measured = (len(times) - 1) / (times[-1] - times[0])
+    near = [rate for rate in STANDARD_RATES if abs(rate - measured) * (len(times) - 1) <= 2 * tick * rate * measured]
+    fitting = [rate for rate in near if error(rate) <= tick]
+    return min(fitting, key=lambda rate: (rate.denominator, error(rate)), default=None)
 
 
 def _undamaged(times: Sequence[Fraction]) -> int:
