@@ -277,7 +277,8 @@ def _takes(encoder: Encoder, form: str, more: Sequence[str]) -> tuple[Pixels, ..
     lossless.
     """
     asked = [value for name, value in zip(more[::2], more[1::2]) if name.partition(":")[0] == "-pix_fmt"]
-    lossless = any("lossless=1" in value.split(":") for value in more) or ("-lossless", "1") in zip(more, more[1:])
+    given = dict(zip(more[::2], more[1::2]))
+    lossless = given.get("-lossless") == "1" or any("lossless=1" in value.split(":") for value in given.values())
     names = asked[-1:] or pixel_formats(encoder.ffmpeg, encoder.name)
     return taken(names, encoder.name, form, rgb=bool(asked) or lossless)
 
