@@ -91,6 +91,34 @@ def test_dis_is_left_out_with_a_reason(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert '"dis"' not in shown.out
 
 
+def test_minterpolate_is_asked_for_the_middle_of_moving_text() -> None:
+    """Its answer is nearer to the middle frame than either of the two is."""
+    pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed (extra `video`)")
+    from scripts.train.heldout import psnr
+
+    question = next(quality.text_questions(1, 160, 96, compare=True))
+    assert question.minterpolate is not None
+    assert psnr(question.minterpolate, question.truth) > psnr(question.first, question.truth) + 1
+
+
+def test_only_every_so_many_th_frame_is_predicted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pictures = [torch.full((3, 8, 8), 0.1 * index) for index in range(10)]
+    asked: list[float] = []
+
+    def predict(first: torch.Tensor, second: torch.Tensor, t: float) -> torch.Tensor:
+        asked.append(round(10 * float(first.mean()) + 1))
+        return first
+
+    monkeypatch.setattr(quality, "predictor", lambda *arguments: predict)
+    monkeypatch.setattr(quality, "decode", lambda path: [picture.numpy() for picture in pictures])
+    given = ["--scenes", "0", "--video", str(tmp_path / "a.mp4"), "--range", "1", "9"]
+    assert quality.main([*given, "--every", "3"]) == 0
+    assert asked == [1, 7]
+    assert '"frames": 2' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("speed", SPEEDS)
 def test_captions_move_by_their_speed_and_nothing_else_does(speed: int) -> None:
     """The middle frame's text is half as far; the right border aside, where new letters come in."""

@@ -6,6 +6,8 @@ Everything is drawn at four times the size across and averaged, so half pixels o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,11 +43,12 @@ _LARGE, _SMALL = 3, 2
 """Pixels to a dot of the font, of a caption near the lower border and of one above it."""
 
 
-def scrolling_captions(width: int, height: int, speed: int, start: int) -> tuple[Picture, Picture, Picture]:
-    """Two frames with captions `speed` pixels apart, and the one halfway: before, middle, after."""
+def scrolling_captions(
+    width: int, height: int, speed: int, start: int, halves: Sequence[int] = (0, 1, 2)
+) -> list[Picture]:
+    """Frames with captions that have moved by so many halves of `speed` pixels: two of them, and the one halfway."""
     background = scene(FIRST_SEED + 300 + start, width, height, kind="textured").frame(3.0)
-    before, middle, after = (_captioned(background, 40 * start + speed * half / 2) for half in range(3))
-    return before, middle, after
+    return [_captioned(background, 40 * start + speed * half / 2) for half in halves]
 
 
 def _captioned(background: Picture, offset: float) -> Picture:

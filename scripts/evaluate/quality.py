@@ -11,6 +11,7 @@ decibels, averaged over frames. A table for people, then one line of JSON.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -103,12 +104,16 @@ def still_questions(width: int, height: int) -> Iterator[Question]:
         yield Question("still", image, image, image, 0.5)
 
 
-def text_questions(count: int, width: int, height: int) -> Iterator[Question]:
-    """Captions that scroll over still scenes, `count` of each speed."""
+def text_questions(count: int, width: int, height: int, *, compare: bool = False) -> Iterator[Question]:
+    """Captions that scroll over still scenes, `count` of each speed. minterpolate is given a frame before and one after
+    as well.
+    """
     for speed in SPEEDS:
         for index in range(count):
-            before, middle, after = (_tensor(picture) for picture in scrolling_captions(width, height, speed, index))
-            yield Question(f"text {speed} px", before, after, middle, 0.5)
+            shown = scrolling_captions(width, height, speed, index, range(-2, 5))
+            other = _tensor(minterpolate(shown[::2], 2)[3]) if compare else None
+            before, middle, after = map(_tensor, shown[2:5])
+            yield Question(f"text {speed} px", before, after, middle, 0.5, other)
 
 
 def video_questions(path: Path, first: int, last: int, *, compare: bool = False) -> Iterator[Question]:
@@ -219,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--folder", type=Path, action="append", default=[], help="PNG files: predict each from its neighbours"
     )
+    parser.add_argument("--every", type=int, default=1, help="of a video or folder, only every so many-th of these")
     parser.add_argument("--minterpolate", action="store_true", help="compare with ffmpeg's filter too")
     parser.add_argument("--dis", action="store_true", help="compare with OpenCV's DIS flow and backward warping too")
     parser.add_argument("--pictures", type=Path, help="folder for comparison pictures")
@@ -235,9 +241,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             still_questions(*given.size),
         ]
     if given.text:
-        sets.append(text_questions(given.text, *given.size))
-    sets += [video_questions(path, *given.range, compare=given.minterpolate) for path in given.video]
-    sets += [folder_questions(path, compare=given.minterpolate) for path in given.folder]
+        sets.append(text_questions(given.text, *given.size, compare=given.minterpolate))
+    real = [video_questions(path, *given.range, compare=given.minterpolate) for path in given.video]
+    real += [folder_questions(path, compare=given.minterpolate) for path in given.folder]
+    sets += [itertools.islice(questions, 0, None, given.every) for questions in real]
     if given.dis and MISSING:
         print(f"DIS is left out: {MISSING}", file=sys.stderr)
     groups: dict[str, dict[str, float]] = {}
