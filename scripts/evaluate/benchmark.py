@@ -24,7 +24,7 @@ from scripts.evaluate.predict import Predictor, StoredPredictor, model_predictor
 from scripts.evaluate.progress import Progress
 from scripts.evaluate.report import SplitReport, as_json, print_table
 from scripts.evaluate.results import Results
-from scripts.evaluate.scoring import build_scorers
+from scripts.evaluate.scoring import Networks, build_scorers
 from scripts.evaluate.selection import Part, Subject, parts, subject, subset
 from scripts.evaluate.settings import parse
 from scripts.evaluate.stores import claim, listing, stored_files
@@ -53,25 +53,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(given: argparse.Namespace) -> None:
-    given.weights = parse_weights(given.weights)
+    for name in ("weights", "alexnet", "lpips_heads", "pwcnet"):
+        setattr(given, name, parse_weights(getattr(given, name)))
     given.device = parse_devices(given.device)
     measured = subject(given)
     for name in given.device:
         resolve_device(name)
     found = parts(given, measured)
     load = functools.cache(lambda: load_weights(ModelConfig.of(Options(model=measured.name)), given.weights))
+    networks = Networks(given.alexnet, given.lpips_heads, given.pwcnet, given.device[0])
     reports = []
     for part in found:
-        reports.append(_measure(given, measured, part, load))
+        reports.append(_measure(given, measured, part, load, networks))
         print_table(reports[-1])
     weights = given.weights and str(given.weights)
     print(json.dumps(as_json(given.set, measured.name, weights, reports), allow_nan=False))
 
 
-def _measure(given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], LoadedModel]) -> SplitReport:
+def _measure(
+    given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], LoadedModel], networks: Networks
+) -> SplitReport:
     """One split: what is on disk already, and the rest."""
     split, protocol, warnings = part.split, part.protocol, list(part.warnings)
-    scorers, left_out = build_scorers(protocol.metrics.values())
+    scorers, left_out = build_scorers(protocol.metrics.values(), networks)
     for form, reason in left_out.items():
         _warn(given, warnings, f"{split.name}: {form} is left out: {reason}")
     computed = {label: form for label, form in protocol.metrics.items() if form in scorers}
@@ -139,8 +143,9 @@ def _predictors(
 
 def _decisive(given: argparse.Namespace, measured: Subject, part: Part) -> dict[str, object]:
     """Everything that decides a number of this split."""
-    files = [given.weights] if given.weights is None or given.weights.is_file() else sorted(given.weights.iterdir())
-    weights = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path]
+    named = [path for path in (given.weights, given.alexnet, given.lpips_heads, given.pwcnet) if path]
+    files = [file for path in named for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    weights = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     stored = given.predictions and listing(given.predictions / part.split.name)
     return {
         "set": given.set,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from torch import Tensor
 
 from scripts.evaluate.results import Scored
+from vsvfi.engine.device import resolve_device
 from vsvfi.errors import VsvfiError
-from vsvfi.metrics import interpolation_error, psnr, ssim
+from vsvfi.metrics import FloLpips, Lpips, interpolation_error, motion_error, motion_psnr, motion_scale, psnr, ssim
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +31,54 @@ class Answer:
 type Scorer = Callable[[Answer], float]
 
 
-def _of_two(metric: Callable[..., Tensor], *form: str) -> Callable[[], Scorer]:
+@dataclass(slots=True)
+class Networks:
+    """The networks that metrics need, built when a form first asks for one.
+
+    Attributes:
+        alexnet, heads, pwcnet: files of weights; None fetches the published ones.
+        device: computes them.
+    """
+
+    alexnet: Path | None = None
+    heads: Path | None = None
+    pwcnet: Path | None = None
+    device: str = "cpu"
+    _lpips: Lpips | None = None
+
+    def lpips(self) -> Lpips:
+        """LPIPS, built once."""
+        if self._lpips is None:
+            self._lpips = Lpips(self.alexnet, self.heads, resolve_device(self.device))
+        return self._lpips
+
+
+type _Builder = Callable[[Networks], Scorer]
+
+
+def _of_two(metric: Callable[..., Tensor], *form: str) -> _Builder:
     """A metric of prediction and truth alone."""
-    return lambda: lambda answer: float(metric(answer.prediction, answer.truth, *form))
+    return lambda networks: lambda answer: float(metric(answer.prediction, answer.truth, *form))
 
 
-def _flow_psnr(answer: Answer) -> float:
-    """Of normalised flows, peak 1."""
-    scale = _flow_scale(answer)
-    return float(psnr(answer.prediction, (answer.truth / scale + 1) / 2))
+def _of_motion(metric: Callable[..., Tensor]) -> _Builder:
+    """A metric of normalised flow."""
+    return lambda networks: (
+        lambda answer: float(metric(answer.prediction, answer.truth, motion_scale(answer.first, answer.second)))
+    )
 
 
-def _flow_epe(answer: Answer) -> float:
-    """Mean length of the error in pixels."""
-    scale = _flow_scale(answer)
-    error = scale * (2 * answer.prediction.double() - 1) - answer.truth.double()
-    return float(error.square().sum(1).sqrt().mean())
+def _lpips(networks: Networks) -> Scorer:
+    metric = networks.lpips()
+    return lambda answer: float(metric(answer.prediction, answer.truth))
 
 
-def _flow_scale(answer: Answer) -> float:
-    """What the input flows are divided by: their largest component."""
-    return max(float(answer.first.abs().max()), float(answer.second.abs().max()), 1e-8)
+def _flolpips(networks: Networks) -> Scorer:
+    metric = FloLpips(networks.lpips(), networks.pwcnet)
+    return lambda answer: float(metric(answer.prediction, answer.truth, answer.first, answer.second))
 
 
-FORMS: Mapping[str, Callable[[], Scorer]] = {
+FORMS: Mapping[str, _Builder] = {
     "psnr": _of_two(psnr, "plain"),
     "psnr_rounded": _of_two(psnr, "rounded"),
     "psnr_uint8": _of_two(psnr, "uint8"),
@@ -62,22 +88,24 @@ FORMS: Mapping[str, Callable[[], Scorer]] = {
     "ssim_255": _of_two(ssim, "255"),
     "ssim_uniform": _of_two(ssim, "uniform"),
     "ie": _of_two(interpolation_error),
-    "flow_psnr": lambda: _flow_psnr,
-    "flow_epe": lambda: _flow_epe,
+    "lpips": _lpips,
+    "flolpips": _flolpips,
+    "flow_psnr": _of_motion(motion_psnr),
+    "flow_epe": _of_motion(motion_error),
 }
 """What a form is computed by; building it may fetch weights."""
 
+MOTION_FORMS = ("flow_psnr", "flow_epe")
+"""Those of the motion sets."""
 
-def build_scorers(forms: Iterable[str]) -> tuple[dict[str, Scorer], dict[str, str]]:
+
+def build_scorers(forms: Iterable[str], networks: Networks) -> tuple[dict[str, Scorer], dict[str, str]]:
     """Functions by form; and why others cannot be computed here."""
     built: dict[str, Scorer] = {}
     left_out: dict[str, str] = {}
     for form in dict.fromkeys(forms):
-        if form not in FORMS:
-            left_out[form] = "this version does not compute it"
-            continue
         try:
-            built[form] = FORMS[form]()
+            built[form] = FORMS[form](networks)
         except (ImportError, VsvfiError) as error:
             left_out[form] = str(error)
     return built, left_out

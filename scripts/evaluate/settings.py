@@ -13,7 +13,7 @@ from pathlib import Path
 from scripts.evaluate.datasets import SETS
 from scripts.evaluate.datasets.gopro import CROP
 from scripts.evaluate.protocols import Canvas, Pad, Protocol
-from scripts.evaluate.scoring import FORMS
+from scripts.evaluate.scoring import FORMS, MOTION_FORMS
 from vsvfi.errors import ArgumentError
 from vsvfi.options import parse_scale
 
@@ -39,6 +39,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--store", type=Path, help="write predictions to this folder, a folder for each split")
     run.add_argument("--store-truths", type=Path, help="write the true pictures likewise, as FID needs them")
     run.add_argument("--predictions", type=Path, help="score what --store wrote, without a model")
+    for name, what in (("alexnet", "LPIPS"), ("lpips-heads", "LPIPS"), ("pwcnet", "FloLPIPS")):
+        run.add_argument(f"--{name}", type=Path, help=f"weights of {what}; by default the published ones are fetched")
     run.add_argument("--fid", action="store_true", help="FID of the stored predictions; needs both --store options")
     run.add_argument("--device", nargs="+", default=["auto"], help="one or more, as cuda:0 cuda:1")
     run.add_argument("--workers", type=_count, default=min(8, os.cpu_count() or 1), help="threads for files, metrics")
@@ -89,9 +91,11 @@ def overridden(protocol: Protocol, given: argparse.Namespace) -> Protocol:
     named |= {"precision": given.precision, "tf32": given.tf32}
     changes |= {name: value for name, value in named.items() if value is not None}
     if given.metrics is not None:
-        unknown = [form for form in given.metrics if form not in FORMS]
+        motion = SETS[given.set].motion
+        known = [form for form in FORMS if (form in MOTION_FORMS) is motion]
+        unknown = [form for form in given.metrics if form not in known]
         if unknown:
-            raise ArgumentError("metrics", unknown[0], "is not a metric", f"use {', '.join(FORMS)}")
+            raise ArgumentError("metrics", unknown[0], "is not a metric of this set", f"use {', '.join(known)}")
         # No other number depends on which are computed, and a form that the authors do not use has another label.
         protocol = dataclasses.replace(protocol, metrics={_label(protocol, form): form for form in given.metrics})
     changes = {name: value for name, value in changes.items() if getattr(protocol, name) != value}

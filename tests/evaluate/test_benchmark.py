@@ -27,7 +27,8 @@ from scripts.evaluate.datasets import SETS
 from scripts.evaluate.flow_files import read_flow
 from tests import fakes
 from tests.evaluate import layouts
-from tests.models.goldens import golden
+from tests.models.goldens import golden, recipe
+from vsvfi.metrics import FloLpips, Lpips
 
 type Floats = NDArray[np.float64]
 
@@ -416,7 +417,8 @@ def test_faults_of_the_folder_are_reported_before_weights_are_wanted(
         (["--model", "uprnet_base", "--option", 'levels="x"'], "must be a whole number from 1 to 9"),
         (["--model", "uprnet_base", "--pad", "centred"], "pad='centred', is not a padding"),
         (["--model", "uprnet_base", "--pad", "corner:0"], "pad='corner:0', is not a padding"),
-        (["--model", "uprnet_base", "--metrics", "vmaf"], "metrics='vmaf', is not a metric"),
+        (["--model", "uprnet_base", "--metrics", "vmaf"], "metrics='vmaf', is not a metric of this set; use psnr"),
+        (["--model", "uprnet_base", "--metrics", "flow_epe"], "metrics='flow_epe', is not a metric of this set"),
         (["--model", "uprnet_base", "--precision", "fp8"], "precision='fp8'"),
         (["--model", "uprnet_base", "--device", "tpu"], "device=['tpu'], is not a device name"),
         (["--model", "uprnet_base", "--weights", "nowhere.pth"], "weights='nowhere.pth'"),
@@ -516,7 +518,7 @@ def test_a_metric_that_is_not_here_is_left_out_with_a_reason(
 ) -> None:
     from scripts.evaluate import scoring
 
-    def missing() -> scoring.Scorer:
+    def missing(networks: scoring.Networks) -> scoring.Scorer:
         raise ImportError("lpips is not installed")
 
     monkeypatch.setitem(scoring.FORMS, "lpips", missing)  # type: ignore[arg-type]
@@ -539,6 +541,37 @@ with fakes.installed(Path(folder)) as recorder:
     recorder.hook = lambda: time.sleep(0.3)
     benchmark.main([*command, "--weights", str(recorder.weights)])
 """
+
+
+def test_perceptual_metrics_see_the_files_that_were_given(
+    shared: Path, tmp_path: Path, measure: Callable[..., dict[str, Any]]
+) -> None:
+    folder = shared / "goldens" / "metrics"
+    if not folder.is_dir():
+        pytest.skip("the reference data of the metrics is not beside this clone")
+    state = recipe(shared).load(folder / "lpips_alex.weights.json")
+    heads = {key: torch.from_numpy(array) for key, array in state.items() if key.startswith("lin")}
+    features = {key: torch.from_numpy(array) for key, array in state.items() if key.startswith("features.")}
+    flow = {key: torch.from_numpy(array) for key, array in recipe(shared).load(folder / "pwcnet.weights.json").items()}
+    files = []
+    for name, tensors in (("alexnet", features), ("lpips-heads", heads), ("pwcnet", flow)):
+        torch.save(tensors, tmp_path / f"{name}.pth")
+        files += [f"--{name}", str(tmp_path / f"{name}.pth")]
+    for k in (1, 2, 3):
+        layouts.save(tmp_path / "sequences" / "a" / f"im{k}.png", 64, 64)
+    (tmp_path / "tri_testlist.txt").write_text("a\n")
+    found = measure("vimeo90k", tmp_path, "--metrics", "lpips", "flolpips", *files)["splits"]["all"]["scores"]
+    images = [
+        torch.from_numpy(layouts.load(tmp_path / "sequences" / "a" / f"im{k}.png").astype(np.float32) / 255)
+        .permute(2, 0, 1)
+        .contiguous()
+        for k in (1, 2, 3)
+    ]
+    blend = (images[0] + images[2]) / 2
+    lpips = Lpips(features, heads)
+    assert found["lpips"]["value"] == pytest.approx(float(lpips(blend, images[1])), rel=1e-3)
+    expected = FloLpips(lpips, flow)(blend, images[1], images[0], images[2])
+    assert found["flolpips"]["value"] == pytest.approx(float(expected), rel=1e-3)
 
 
 @pytest.mark.slow
