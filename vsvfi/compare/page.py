@@ -46,10 +46,11 @@ def page(result: Result, places: int = PLACES) -> str:
 def _body(result: Result, places: int) -> Iterator[str]:
     escape = html.escape
     frames = sum(len(place) // 2 for place in result.places)
+    noun = "place" if len(result.places) == 1 else "places"
     yield f"<header><h1>{escape(result.video)}: which model interpolates it best</h1>"
     yield (
         f'<p class="facts">{result.size[0]}x{result.size[1]}, {float(result.rate):.6g} frames per second, '
-        f"{result.frames} frames. {frames} frames at {len(result.places)} places were removed, predicted from their "
+        f"{result.frames} frames. {frames} frames at {len(result.places)} {noun} were removed, predicted from their "
         f"neighbours and compared with the true ones. Models ran on {escape(result.device)}.</p></header>"
     )
     yield "<main>"

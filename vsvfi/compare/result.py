@@ -9,7 +9,8 @@ from math import sqrt
 from statistics import fmean, median, stdev
 from typing import Any
 
-SCORES = ("psnr", "ssim", "lpips")
+_TELLING = 6
+"""Frames from which on a difference may be told from chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class Result:
         level = []
         for other in ranked[1:]:
             gaps = [best[frame] - value for frame, value in other.scores["psnr"].items()]
-            if len(gaps) < 2 or fmean(gaps) < 2 * stdev(gaps) / sqrt(len(gaps)):
+            if len(gaps) < _TELLING or fmean(gaps) < 2 * stdev(gaps) / sqrt(len(gaps)):
                 level.append(other.name)
         return [f"On these few frames {_listed(level)} cannot be told from it with confidence."] if level else []
 

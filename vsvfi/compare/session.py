@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import vapoursynth as vs
 
-from vsvfi.compare.methods import Method
+from vsvfi.compare.methods import KEPT, Method
 from vsvfi.compare.pictures import heat, webp
 from vsvfi.compare.places import Place
 from vsvfi.compare.result import Result, Shot, Tally, duration
@@ -54,8 +54,8 @@ class Comparison:
         self._scores, self._result, self._until, self._report = scores, result, until, report
         self._methods: dict[str, Method] = {}
         self._tallies: dict[str, Tally] = {}
-        self._began = time.monotonic()
-        self._place_seconds = 0.0
+        self._beside = 0.0
+        """Seconds that a place takes beside the methods: reading, scores, pictures."""
 
     def run(self, places: Sequence[Place]) -> None:
         """Compare at as many places as the time allows, at the first one in any case."""
@@ -63,15 +63,15 @@ class Comparison:
             now = time.monotonic()
             if index:
                 self._drop_slow(index, len(places), self._until - now)
-                if now + self._place_seconds > self._until:
+                if now + self._place_cost() > self._until:
                     return
             self._compare(index, len(places), place)
-            self._place_seconds = time.monotonic() - now
             if not self._makers:
                 return
 
     def _compare(self, index: int, count: int, place: Place) -> None:
         """One place; nothing is kept of it unless all methods were there."""
+        began, asked = time.monotonic(), 0.0
         frames = self._source.frames(place.frames)
         kept, wanted = [frames[n] for n in place.frames[::2]], place.frames[1::2]
         truths = [self._conversion.picture(frames[n]).clip(0, 1) for n in wanted]
@@ -82,6 +82,7 @@ class Comparison:
             if index == 0 and found and time.monotonic() > self._until:
                 self._leave_out(name, "no time was left for it; use more --minutes")
                 continue
+            started = time.monotonic()
             try:
                 if name not in self._methods:
                     self._methods[name] = self._makers[name](kept)
@@ -89,6 +90,8 @@ class Comparison:
             except (VsvfiError, vs.Error, MemoryError) as error:
                 self._leave_out(name, " ".join(str(error).split()).removeprefix("interpolate: ") or "out of memory")
                 continue
+            finally:
+                asked += time.monotonic() - started
             made[name] = [picture.clip(0, 1) for picture in pictures]
             scores = {
                 score: [measure(picture, truth) for picture, truth in zip(made[name], truths, strict=True)]
@@ -99,6 +102,7 @@ class Comparison:
             self._keep(index, place, found, self._shot(index, place, made, truths, found, kept))
         for frame in frames.values():
             frame.close()
+        self._beside = time.monotonic() - began - asked
 
     def _keep(
         self,
@@ -147,24 +151,18 @@ class Comparison:
 
     def _drop_slow(self, done: int, wanted: int, left: float) -> None:
         """Leave out the slowest model while there would be too few places with it."""
-        while True:
-            models = [name for name in self._makers if name in self._models and name in self._tallies]
+        missing = min(FEWEST, wanted) - done
+        while missing > 0 and self._place_cost() * missing > max(left, 0):
+            models = [name for name in self._tallies if name in self._models]
             if len(models) < 2:
                 return
-            costs = {name: 2 * self._tallies[name].seconds_per_frame for name in models}
-            slowest = max(models, key=lambda name: costs[name])
-            missing = min(FEWEST, wanted) - done
-            if missing <= 0 or self._place_cost() * missing <= max(left, 0):
-                return
-            if done == 1 and costs[slowest] < 0.5 * max(left, 0):
-                return  # its first frames took longer than others will
-            self._place_seconds -= costs[slowest]
-            each = self._tallies[slowest].seconds_per_frame
-            self._leave_out(slowest, f"too slow for the time given, {duration(each)} per new frame; use more --minutes")
+            slowest = max(models, key=lambda name: self._tallies[name].seconds_per_frame)
+            each = duration(self._tallies[slowest].seconds_per_frame)
+            self._leave_out(slowest, f"too slow for the time given, {each} per new frame; use more --minutes")
 
     def _place_cost(self) -> float:
         """Seconds that another place takes."""
-        return max(self._place_seconds, 0.0)
+        return (KEPT - 1) * sum(tally.seconds_per_frame for tally in self._tallies.values()) + self._beside
 
     def _leave_out(self, name: str, reason: str) -> None:
         self._result.left_out[name] = reason
