@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -226,3 +227,22 @@ def test_tiles_stand_for_large_pictures() -> None:
     assert tiles(picture[:, :700, :800]).shape == (1, 3, 700, 800)
     assert tiles(picture[:, :100]).shape == (1, 3, 100, 1200)
     assert tiles(np.repeat(picture[:, :100], 8, 2)).shape[2] == 100
+
+
+def test_lpips_is_computed_where_its_weights_are_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from vsvfi.compare import scores as module
+    from vsvfi.metrics.lpips import Lpips, LpipsNetwork
+
+    drawn = LpipsNetwork().state_dict()
+    features = {key: value for key, value in drawn.items() if key.startswith("features.")}
+    heads = {f"lin{index}.model.1.weight": drawn[f"heads.{index}.weight"].abs() for index in range(5)}
+    monkeypatch.setattr(module, "installed", lambda sources: tmp_path)
+    monkeypatch.setattr(module, "Lpips", lambda device: Lpips(features, heads, device))
+    found = scores(64, 48, "cpu")
+    assert found.keys() == {"psnr", "ssim", "lpips"}
+    picture = np.random.default_rng(0).random((3, 48, 64), np.float32)
+    assert found["lpips"](picture, picture) == 0
+    assert found["lpips"](picture, picture[:, :, ::-1].copy()) > 0
+    assert "lpips" not in scores(64, 30, "cpu")
+    monkeypatch.setattr(module, "installed", lambda sources: None)
+    assert "lpips" not in scores(64, 48, "cpu")

@@ -139,9 +139,9 @@ def _compare(
         places = _places(arguments, source, progress)
         given = {"scale": arguments.scale, "device": arguments.device, "precision": arguments.precision}
         makers = _makers(models, source, conversion, given, result, baselines=not arguments.no_baselines)
-        Comparison(source, conversion, makers, frozenset(models), scores(*result.size), result, until, progress).run(
-            places
-        )
+        measures = scores(*result.size, checked.devices[0])
+        comparison = Comparison(source, conversion, makers, frozenset(models), measures, result, until, progress)
+        comparison.run(places)
     except KeyboardInterrupt:
         result.complete = False
         if not result.places:

@@ -8,7 +8,11 @@ import torch
 
 from vsvfi.compare.session import Scores
 from vsvfi.compare.source import Picture
+from vsvfi.engine.device import resolve_device
 from vsvfi.metrics import psnr, ssim
+from vsvfi.metrics.lpips import Lpips
+from vsvfi.metrics.weights import ALEXNET
+from vsvfi.weights.fetch import installed
 
 HIGHEST = 100.0
 """PSNR of equal pictures, so that a mean stays finite."""
@@ -16,16 +20,28 @@ HIGHEST = 100.0
 _TILES, _TILE = 3, 256
 """Tiles along each axis of a large picture, and pixels of their sides."""
 
-_SMALLEST = 11
-"""Pixels of a side that SSIM needs."""
+_SMALLEST, _SMALLEST_LPIPS = 11, 31
+"""Pixels of a side that SSIM and LPIPS need."""
 
 
-def scores(width: int, height: int) -> Scores:
-    """The scores that can be computed here for pictures of this size."""
+def scores(width: int, height: int, device: str = "cpu") -> Scores:
+    """The scores that can be computed here for pictures of this size: LPIPS where AlexNet's weights are installed.
+
+    Args:
+        width, height: of the pictures.
+        device: runs the network of LPIPS.
+    """
     found: dict[str, Callable[[Picture, Picture], float]] = {"psnr": _psnr}
     if min(width, height) >= _SMALLEST:
         found["ssim"] = _ssim
+    if min(width, height) >= _SMALLEST_LPIPS and installed(ALEXNET.sources) is not None:
+        found["lpips"] = _lpips(device)
     return found
+
+
+def _lpips(device: str) -> Callable[[Picture, Picture], float]:
+    network = Lpips(device=resolve_device(device))
+    return lambda prediction, truth: float(network(torch.from_numpy(prediction), torch.from_numpy(truth)))
 
 
 def _psnr(prediction: Picture, truth: Picture) -> float:
