@@ -75,7 +75,7 @@ class ModelPredictor:
         height, width = first.shape[2:]
         setup, device = self.config.build_config(width, height), self.placement.device
         check_memory(self.config, (width, height), self.placement)
-        with inference(device), _tf32(self.protocol.tf32):
+        with inference(device), _tf32(self.protocol.tf32 and device.type == "cuda"):
             if self._network is None or self._network[0] != setup:
                 self._network = (setup, self.loaded.network(setup, self.placement))
             network = self._network[1]
@@ -161,9 +161,12 @@ def _synthesised(network: AnyInterpolator, pair: Any, t: Fraction, position: Fra
 
 @contextlib.contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
-    """TF32 where it is asked for; `inference` restores what it was."""
-    if allowed and torch.cuda.is_available():
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    """TF32 where it is asked for, under both of torch's sets of names; `inference` restores what was before."""
+    if allowed:
+        backends: Any = torch.backends
+        backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = True
+        for part in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
+            part.fp32_precision = "tf32"
     yield
 
 

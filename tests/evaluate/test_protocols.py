@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
 
+from scripts.evaluate import predict
 from scripts.evaluate.datasets import SETS, Item, Target
 from scripts.evaluate.predict import ModelPredictor, StoredPredictor, paddings
 from scripts.evaluate.protocols import PLAIN, TABLE, Canvas, Pad, Protocol, protocol_for
@@ -218,6 +219,24 @@ def test_models_of_midpoints_bisect_unless_told_otherwise() -> None:
         loaded = Loaded(halves=True)
         predicted(loaded, Protocol(metrics={}, times=times), [Fraction(1, 4)], (16, 16))  # type: ignore[arg-type]
         assert loaded.made.asked == asked
+
+
+def test_tf32_is_allowed_on_request_alone() -> None:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    parts: tuple[Any, ...] = (matmul, cudnn.conv, cudnn.rnn)
+    before = cudnn.allow_tf32, matmul.allow_tf32, [part.fp32_precision for part in parts]
+    try:
+        with predict._tf32(False):
+            assert before == (cudnn.allow_tf32, matmul.allow_tf32, [part.fp32_precision for part in parts])
+        matmul.allow_tf32 = cudnn.allow_tf32 = False
+        with predict._tf32(True):
+            assert matmul.allow_tf32
+            assert cudnn.allow_tf32
+            assert [part.fp32_precision for part in parts] == ["tf32"] * 3
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32, precisions = before
+        for part, precision in zip(parts, precisions, strict=True):
+            part.fp32_precision = precision
 
 
 def test_stored_pictures_answer_in_place_of_a_model(tmp_path: Path) -> None:

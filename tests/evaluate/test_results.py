@@ -75,6 +75,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ArgumentError, match=r"results='.*', cannot be used \("):
         Results(tmp_path / "file", "vimeo90k", RUN)
+    results = Results(tmp_path, "vimeo90k", RUN)
+    results.close()
+    results.path.unlink()
+    results.path.mkdir()
+    with pytest.raises(ArgumentError, match=r"results='.*', cannot be used \("):
+        Results(tmp_path, "vimeo90k", RUN)
+    results.path.rmdir()
+    Results(tmp_path, "vimeo90k", RUN).close()
 
 
 def test_progress_counts_what_was_done_before_but_not_its_time(capsys: pytest.CaptureFixture[str]) -> None:
