@@ -14,6 +14,7 @@ results over pictures. `docs/evaluate.md` says which family reports which form.
 from __future__ import annotations
 
 from vsvfi.metrics.flolpips import FloLpips
+from vsvfi.metrics.frechet import Inception, fid, frechet_distance
 from vsvfi.metrics.lpips import Lpips
 from vsvfi.metrics.motion import end_point_error, motion_error, motion_psnr, motion_scale
 from vsvfi.metrics.psnr import PSNR_FORMS, PsnrForm, interpolation_error, psnr
@@ -23,10 +24,13 @@ __all__ = [
     "PSNR_FORMS",
     "SSIM_FORMS",
     "FloLpips",
+    "Inception",
     "Lpips",
     "PsnrForm",
     "SsimForm",
     "end_point_error",
+    "fid",
+    "frechet_distance",
     "interpolation_error",
     "motion_error",
     "motion_psnr",

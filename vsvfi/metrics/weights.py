@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,14 @@ class Published:
     ignored: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
 
+    def path(self) -> Path:
+        """The published file on this machine, downloaded if need be.
+
+        Raises:
+            WeightsError: it cannot be had.
+        """
+        return fetch(self.name, self.sources, licence=self.licence)
+
     def state(self, given: Weights | None, expected: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
         """The tensors of `given`, or of the published file.
 
@@ -43,7 +52,7 @@ class Published:
             WeightsError: they cannot be had, or are those of another network.
             ArgumentError: there is no such file.
         """
-        found = fetch(self.name, self.sources, licence=self.licence) if given is None else given
+        found = self.path() if given is None else given
         origin = "the given state dict" if isinstance(found, Mapping) else str(found)
         tensors = load_state(found)
         for pattern, ours in self.renamed.items():
@@ -79,6 +88,12 @@ PWCNET = Published(
     sources=(Url(url=f"https://{_PWCNET_FILE}"), Url(url=f"http://{_PWCNET_FILE}")),
     licence="GPL-3.0 (pytorch-pwc); converted from NVIDIA's PWC-Net, CC BY-NC-SA 4.0: non-commercial use only",
     renamed={r"\bmodule(?=[A-Z])": "net"},
+)
+_FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0"
+INCEPTION = Published(
+    name="InceptionV3 (FID)",
+    sources=(Url(url=f"{_FIDELITY}/weights-inception-2015-12-05-6726825d.pth", sha256="6726825d"),),
+    licence="Apache-2.0",
 )
 
 
