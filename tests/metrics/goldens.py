@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+
+from vsvfi.metrics.lpips import LpipsNetwork
 
 _BESIDE = Path(__file__).resolve().parents[3] / "shared" / "goldens" / "metrics"
 FOLDER = Path(os.environ.get("VSVFI_GOLDENS_METRICS") or _BESIDE)
@@ -47,6 +50,31 @@ def manifest(name: str) -> dict[str, Tensor]:
     seed = cases()["flolpips" if name == "pwcnet" else "lpips"]["seed"]
     entries = json.loads((FOLDER / f"{name}.weights.json").read_text(encoding="utf-8"))
     return seeded(entries, seed)
+
+
+def section(name: str) -> Any:
+    """One section of the cases; the test is skipped where the folder has none of that name."""
+    found = cases().get(name)
+    if found is None:
+        pytest.skip(f"the reference data of the metrics have no section {name}")
+    return found
+
+
+def drawn(network: torch.nn.Module, gain: float = 1.0) -> dict[str, Tensor]:
+    """Weights like a fresh network's, by name: the same in every process."""
+    entries = {}
+    for key, tensor in network.state_dict().items():
+        shape = list(tensor.shape)
+        deviation = gain * math.sqrt(2 / math.prod(shape[1:])) if len(shape) > 1 else 0.02
+        entries[key] = {"shape": shape, "mean": 0.0, "std": deviation}
+    return seeded(entries, 7)
+
+
+def drawn_lpips() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Such weights of AlexNet and of the heads."""
+    features = {key: value for key, value in drawn(LpipsNetwork()).items() if key.startswith("features.")}
+    widths = (64, 192, 384, 256, 256)
+    return features, {f"lin{index}.model.1.weight": torch.full((1, n, 1, 1), 0.1) for index, n in enumerate(widths)}
 
 
 def seeded(entries: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, Tensor]:

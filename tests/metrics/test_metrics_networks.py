@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
 
-from tests.metrics.goldens import cases, manifest, needs_goldens, seeded, tensors
+from tests.metrics.goldens import cases, drawn, drawn_lpips, manifest, needs_goldens, section, tensors
 from vsvfi.errors import ArgumentError, ForeignWeightsError
 from vsvfi.metrics.flolpips import FloLpips
-from vsvfi.metrics.lpips import Lpips, LpipsNetwork
+from vsvfi.metrics.lpips import Lpips
 from vsvfi.metrics.pwcnet import PwcNet, pwcnet
 from vsvfi.metrics.weights import shapes
 
 EXACT = 1e-6
 LPIPS_CASES = [(case, name) for case, stored in cases().get("lpips", {}).get("cases", {}).items() for name in stored]
-
-
-def drawn(network: torch.nn.Module, gain: float = 1.0) -> dict[str, Tensor]:
-    """Weights like a fresh network's, by name."""
-    entries = {}
-    for key, shape in shapes(network).items():
-        fan_in = math.prod(shape[1:]) if len(shape) > 1 else 0
-        deviation = gain * math.sqrt(2 / fan_in) if fan_in else 0.02
-        entries[key] = {"shape": list(shape), "mean": 0.0, "std": deviation}
-    return seeded(entries, 7)
 
 
 def lpips_of(weights: dict[str, Tensor]) -> Lpips:
@@ -42,12 +30,7 @@ def golden_lpips() -> Lpips:
 @pytest.fixture(scope="module")
 def lpips() -> Lpips:
     """With weights of our own, for clones without reference data."""
-    features = {key: value for key, value in drawn(LpipsNetwork()).items() if key.startswith("features.")}
-    heads = {f"lin{index}.model.1.weight": torch.full((1, width, 1, 1), 0.1) for index, width in enumerate(WIDTHS)}
-    return Lpips(features, heads)
-
-
-WIDTHS = (64, 192, 384, 256, 256)
+    return Lpips(*drawn_lpips())
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +60,7 @@ def test_golden_lpips(golden_lpips: Lpips, case: str, name: str) -> None:
 
 @needs_goldens
 def test_golden_flolpips_and_flow_of_pwcnet(golden_lpips: Lpips) -> None:
-    stored, images = cases()["flolpips"], tensors("flolpips")
+    stored, images = section("flolpips"), tensors("flolpips")
     metric = FloLpips(golden_lpips, manifest("pwcnet"))
     prediction, truth, before, after = (images[name] for name in ("pred", "truth", "prev", "next"))
     parts = metric.towards(prediction, truth, [before, after])
@@ -139,7 +122,7 @@ def test_the_published_names_of_pwcnet_are_read() -> None:
 
 
 def test_foreign_weights_are_refused() -> None:
-    features = {key: value for key, value in drawn(LpipsNetwork()).items() if key.startswith("features.")}
+    features, _ = drawn_lpips()
     with pytest.raises(ForeignWeightsError, match=r"LPIPS heads"):
         Lpips(features, features)
     with pytest.raises(ForeignWeightsError, match=r"PWC-Net"):
