@@ -94,6 +94,21 @@ def test_everything_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert shows[1].read_bytes().count(b"ANMF") == 7
 
 
+def test_frames_beside_their_picture_and_motion_as_videos(tmp_path: Path) -> None:
+    saved(tmp_path / "in", 3)
+    beside, moving = tmp_path / "beside.mp4", tmp_path / "moving.mkv"
+    options = ["--beside", beside, "--flow-animation", moving]
+    assert run(tmp_path / "in", "-n", 1, "-o", tmp_path / "out", *options) == 0
+    assert files(tmp_path / "out") == [f"{index:05d}.png" for index in range(5)]
+    raw = run_ffmpeg("-v", "error", "-i", beside, "-f", "rawvideo", "-pix_fmt", "rgb24", "-").stdout
+    shown = np.frombuffer(raw, np.uint8).reshape(5, 48, 128, 3).astype(int)
+    for index in range(5):
+        assert np.abs(shown[index, :, :64] - picture(index // 2).colour).mean() < 12
+        assert np.abs(shown[index, :, 64:] - read_still(tmp_path / "out" / f"{index:05d}.png").colour).mean() < 12
+    raw = run_ffmpeg("-v", "error", "-i", moving, "-f", "rawvideo", "-pix_fmt", "rgb24", "-").stdout
+    assert len(raw) == 2 * 48 * 128 * 3  # both directions side by side
+
+
 def test_grey_and_transparent_pictures_stay_so(tmp_path: Path) -> None:
     assert run(*saved(tmp_path / "grey", grey=True), "-o", tmp_path / "a") == 0
     made = read_still(tmp_path / "a" / "00001.png")

@@ -66,6 +66,8 @@ class FrameFiles:
         folder: made where it does not exist.
         wanted: what is to be written.
         animations: files of all frames in a row.
+        beside: such files with the picture before held at the left.
+        moving: files of the motion of all new frames in a row, as colours.
         rate: of these, in frames per second.
         crf: quality of videos.
         sources: files that must not be written over.
@@ -87,18 +89,21 @@ class FrameFiles:
         crf: int,
         sources: Sequence[Path],
         *,
+        beside: Sequence[Path] = (),
+        moving: Sequence[Path] = (),
         overwrite: bool = False,
     ) -> None:
         self.written: list[Path] = []
         self._folder, self._wanted, self._rate, self._crf = folder, wanted, rate, crf
         self._sources, self._overwrite = sources, overwrite
         self._stack = contextlib.ExitStack()
-        for path in animations:
+        self._asked = {"frames": animations, "beside": beside, "moving": moving}
+        for path in (*animations, *beside, *moving):
             if path.suffix.lower() not in ENDINGS:
                 raise ArgumentError("animation", str(path), f"must end in {', '.join(ENDINGS)}", "choose one of these")
-        self._asked = animations
-        self._animations: list[_Animation] = []
+        self._animations: list[tuple[str, _Animation]] = []
         self._shown = 0
+        self._held: Still | None = None
 
     def __enter__(self) -> Self:
         if self._folder.exists() and not self._folder.is_dir():
@@ -107,9 +112,9 @@ class FrameFiles:
         for name in self._wanted.names():
             self._check(self._folder / name)
         try:
-            for path in self._asked:
+            for kind, path in ((kind, path) for kind, paths in self._asked.items() for path in paths):
                 output = self._stack.enter_context(Output(path, self._sources, overwrite=self._overwrite))
-                self._animations.append(_Animation(path, output, self._rate, self._crf))
+                self._animations.append((kind, _Animation(path, output, self._rate, self._crf)))
         except BaseException:
             self._stack.close()
             raise
@@ -119,7 +124,7 @@ class FrameFiles:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            for animation in self._animations:
+            for _, animation in self._animations:
                 if kind is None:
                     animation.finish()
                     self.written.append(animation.path)
@@ -130,6 +135,7 @@ class FrameFiles:
 
     def picture(self, still: Still) -> None:
         """One of the given pictures, in its place among the frames."""
+        self._held = still
         self._show(still, write=not self._wanted.new_only)
 
     def new(self, still: Still) -> None:
@@ -145,19 +151,27 @@ class FrameFiles:
 
     def flow(self, pair: int, number: int, t: Fraction, flows: dict[str, NDArray[np.float32]]) -> None:
         """The motion of a new frame; what does not depend on its time is written once for each pair."""
+        colours = {name: Still(flow_colours(flow)) for name, flow in flows.items()}
+        for kind, animation in self._animations:
+            if kind == "moving":
+                animation.add(_row(list(colours.values())))
         for name, flow in flows.items():
-            if "t" not in name and number:
+            if not self._wanted.flow or ("t" not in name and number):
                 continue
             stem = f"flow-{pair:05d}-{name}" + (f"-{number:03d}" if "t" in name else "")
-            self._write(f"{stem}.png", Still(flow_colours(flow)))
+            self._write(f"{stem}.png", colours[name])
             path = self._folder / f"{stem}.flo"
             self._check(path)
             write_new(path, flo(flow), overwrite=self._overwrite)
             self.written.append(path)
 
     def _show(self, still: Still, *, write: bool) -> None:
-        for animation in self._animations:
-            animation.add(still)
+        for kind, animation in self._animations:
+            if kind == "frames":
+                animation.add(still)
+            elif kind == "beside":
+                assert self._held is not None
+                animation.add(_row([self._held, still]))
         if write:
             self._write(frame_name(self._shown), still)
             self._shown += 1

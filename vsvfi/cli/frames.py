@@ -50,7 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--animation", metavar="FILE", type=Path, action="append", default=[],
         help=f"also all frames as an animation or a video: {' '.join(animation.ENDINGS)}",
     )  # fmt: skip
-    parser.add_argument("--rate", help="its frames per second (default: a pair takes about a second)")
+    parser.add_argument(
+        "--beside", metavar="FILE", type=Path, action="append", default=[],
+        help="the same with the picture before held at the left",
+    )  # fmt: skip
+    parser.add_argument(
+        "--flow-animation", metavar="FILE", type=Path, action="append", default=[],
+        help="also the motion of all new frames as colours, as an animation or a video",
+    )  # fmt: skip
+    parser.add_argument("--rate", help="their frames per second (default: a pair takes about a second)")
     parser.add_argument("--crf", type=int, default=12, help="quality of a video; 0 is lossless (default: 12)")
     parser.add_argument("--overwrite", action="store_true", help="replace files of the same names")
     parser.add_argument("--json", action="store_true", help="print the written files for programs on stdout")
@@ -83,11 +91,13 @@ def main(arguments: argparse.Namespace) -> int:
     )
     sources = [*pictures.files, *([checked.weights] if checked.weights else [])]
     with interruptible(), FrameFiles(
-        arguments.output, wanted, arguments.animation, rate, arguments.crf, sources, overwrite=arguments.overwrite
+        arguments.output, wanted, arguments.animation, rate, arguments.crf, sources,
+        beside=arguments.beside, moving=arguments.flow_animation, overwrite=arguments.overwrite,
     ) as files:  # fmt: skip
         from vsvfi.cli.blending_stills import StillBlender
 
-        _run(pictures, times, StillBlender(checked), files, wanted)
+        flow = arguments.flow or bool(arguments.flow_animation)
+        _run(pictures, times, StillBlender(checked), files, flow=flow)
     if arguments.json:
         print(json.dumps({"model": checked.model, "files": [str(path) for path in files.written]}))
     say(f"{arguments.output}: {len(files.written)} files")
@@ -133,7 +143,7 @@ def _rate(text: str | None, new: int) -> Fraction:
 
 
 def _run(
-    pictures: Pictures, times: Sequence[Fraction], blender: StillBlender, files: FrameFiles, wanted: Wanted
+    pictures: Pictures, times: Sequence[Fraction], blender: StillBlender, files: FrameFiles, *, flow: bool
 ) -> None:
     """Every pair in turn."""
     report, done = progress_line(), 0
@@ -148,7 +158,7 @@ def _run(
         for t in times:
             made.append(pair.frame(t))
             files.new(made[-1])
-            if wanted.flow:
+            if flow:
                 files.flow(index, len(made) - 1, t, pair.flow(t))
             done += 1
             report(done, total, 0.0)
