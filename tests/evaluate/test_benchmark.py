@@ -206,6 +206,33 @@ def test_sequences_are_averaged_first(
     assert flat["splits"]["all"]["scores"]["PSNR"]["value"] == pytest.approx(np.mean(every), abs=1e-4)
 
 
+def ssim(prediction: Floats, truth: Floats) -> float:
+    """Of pictures [H, W, 3] as volumes: every side continued by 5, a Gaussian of 11 taps along each axis."""
+    taps = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
+    taps /= taps.sum()
+
+    def filtered(volume: Floats) -> Floats:
+        volume = np.pad(volume, 5, mode="edge")
+        for axis in range(3):
+            volume = np.apply_along_axis(np.convolve, axis, volume, taps, "valid")
+        return volume
+
+    m, n = filtered(prediction), filtered(truth)
+    vp, vg = filtered(prediction**2) - m * m, filtered(truth**2) - n * n
+    above = (2 * m * n + 1e-4) * (2 * (filtered(prediction * truth) - m * n) + 9e-4)
+    return float(np.mean(above / ((m * m + n * n + 1e-4) * (vp + vg + 9e-4))))
+
+
+def test_ssim_is_that_of_volumes(tmp_path: Path, measure: Callable[..., dict[str, Any]]) -> None:
+    layouts.triplets(tmp_path)
+    scores = []
+    for first, second, truth, _ in listed("vimeo90k", tmp_path)["all"]:
+        images = [layouts.load(path) / 255 for path in (first, second, truth)]
+        scores.append(ssim((images[0] + images[1]) / 2, images[2]))
+    found = measure("vimeo90k", tmp_path)["splits"]["all"]["scores"]
+    assert found["SSIM"]["value"] == pytest.approx(np.mean(scores), abs=1e-6)
+
+
 def test_rounding_is_to_nearest_before_the_metric(tmp_path: Path, measure: Callable[..., dict[str, Any]]) -> None:
     layouts.septuplets(tmp_path)
     for path in tmp_path.rglob("*.png"):  # blending gives 100.67, 101.33, 102, 102.67, 103.33
