@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import mul
 
 import torch
 from torch import Tensor
@@ -34,10 +35,11 @@ class Memory:
     ) -> None:
         self._tensor = tensor
         self._name, self._shape = name, tuple(shape)
-        wrong = _wrong(tensor, dtype, self._shape, len(self._shape) if dense is None else dense)
+        strides, size = tensor.stride() if tensor.layout is torch.strided else (), dtype.itemsize
+        wrong = _wrong(tensor, dtype, self._shape, strides, len(self._shape) if dense is None else dense)
         if wrong:
             raise ValueError(f"{name}: {wrong}")
-        self._strides = tuple(stride * tensor.element_size() for stride in tensor.stride())
+        self._strides = [stride * size for stride in strides]
         self._address = tensor.data_ptr()
 
     @property
@@ -61,21 +63,23 @@ class Memory:
         return address
 
 
-def _wrong(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...], dense: int) -> str | None:
+def _wrong(
+    tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...], strides: tuple[int, ...], dense: int
+) -> str | None:
     """Why code for this type and shape must not get the tensor."""
-    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_neg():
+    if tensor.layout is not torch.strided or not tensor.is_cpu or tensor.is_neg():
         return f"a {tensor.layout} tensor on {tensor.device}, must be in the CPU's memory as it is"
     if tensor.dtype is not dtype:
         return f"{tensor.dtype}, must be {dtype}"
     if tensor.shape != shape or 0 in shape:
         return f"{list(tensor.shape)}, must be {list(shape)} and not empty"
-    strides, step = tensor.stride(), 1
+    step = 1
     for axis in range(len(shape) - 1, len(shape) - 1 - dense, -1):
-        if shape[axis] != 1 and strides[axis] != step:
+        if strides[axis] != step and shape[axis] != 1:
             return f"strides {list(strides)}, the last {dense} dimensions of {list(shape)} must be contiguous"
         step *= shape[axis]
-    last = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    held = tensor.untyped_storage().nbytes() // tensor.element_size()
-    if tensor.storage_offset() + last >= held:
-        return f"{math.prod(shape)} elements up to number {tensor.storage_offset() + last}, its storage has {held}"
+    last = tensor.storage_offset() + sum(map(mul, shape, strides)) - sum(strides)
+    held = tensor.untyped_storage().nbytes() // dtype.itemsize
+    if last >= held:
+        return f"{math.prod(shape)} elements up to number {last}, its storage has {held}"
     return None
