@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import subprocess
@@ -11,6 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+import vsvfi
+from tests.fakes import Recorder, numbered
 from vsvfi.engine import heap
 from vsvfi.errors import ArgumentError
 
@@ -164,3 +167,48 @@ def test_nothing_happens_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
         assert heap._users == users
     finally:
         heap._glibc.cache_clear()
+
+
+def test_growing_free_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    free, trims = [100 << 20], []
+    library = SimpleNamespace(
+        mallinfo2=lambda: SimpleNamespace(fordblks=free[0], uordblks=1), malloc_trim=lambda pad: trims.append(free[0])
+    )
+    monkeypatch.setattr(heap, "_glibc", lambda: library)
+    for name, value in (("_changed", True), ("_frames", 0), ("_free", None)):
+        monkeypatch.setattr(heap, name, value)
+
+    def frames(count: int, growth: int) -> None:
+        for _ in range(count):
+            free[0] += growth
+            heap.tidy()
+
+    frames(640, 0)
+    assert not trims
+    frames(640, 1 << 20)
+    assert 3 <= len(trims) <= 8  # of ten checks
+    before = len(trims)
+    free[0] = 0
+    frames(64, 0)
+    frames(128, 1 << 20)
+    assert len(trims) == before + 1
+    monkeypatch.setattr(heap, "_changed", False)  # another program's memory is left alone
+    frames(6400, 1 << 20)
+    assert len(trims) == before + 1
+
+
+@pytest.mark.skipif(heap.in_use() is None, reason="only newer versions of glibc tell")
+def test_nothing_held_grows_with_the_frame_number(fake_family: Recorder) -> None:
+    clip = vsvfi.interpolate(numbered(length=400), model="fake", weights=fake_family.weights, device="cpu")
+
+    def held(first: int, last: int) -> tuple[int, int]:
+        for n in range(first, last):
+            clip.get_frame(n).close()
+        gc.collect()
+        return heap.in_use() or 0, len(gc.get_objects())
+
+    held(0, 200)  # caches fill up
+    bytes_before, objects_before = held(200, 400)
+    bytes_after, objects_after = held(400, 800)
+    assert bytes_after - bytes_before < 400 * 1024  # a kilobyte for each frame; one of these frames has more
+    assert objects_after - objects_before < 200

@@ -3,8 +3,14 @@
 By itself glibc gives large blocks back to the system as soon as they are free. A network asks for the same sizes again
 in every frame, and the system hands them out page by page, each filled with zeros: a tenth of a small network's time.
 Kept pages are given back when the last user has gone. All threads share one heap: a heap for each thread keeps free
-memory of its own, which added up over thousands of frames. The settings hold for the whole process, so they are changed
-inside vspipe, and in other programs only where VSVFI_MALLOC=keep is set.
+memory of its own.
+
+glibc before 2.38 does not use a freed aligned block for the next aligned one of the same size, and frames and tensors
+are aligned: free memory grows with the number of frames, though nothing holds it. So pages of free memory are given
+back whenever it has grown (`tidy`).
+
+The settings hold for the whole process, so they are changed inside vspipe, and in other programs only where
+VSVFI_MALLOC=keep is set.
 """
 
 from __future__ import annotations
@@ -30,9 +36,23 @@ _USUAL = 128 << 10
 VARIABLE = "VSVFI_MALLOC"
 """The environment variable that decides: "keep" or "system"."""
 
+_CHECKED_EVERY = 64  # frames
+_MOST_GROWTH = 64 << 20
+"""Bytes by which free memory may grow until its pages are given back, beside an eighth of what was free before."""
+
 _lock = threading.RLock()  # a collection of garbage may end a session at any point
 _users = 0
 _changed = False
+_frames = 0
+_free: int | None = None
+
+
+class _Statistics(ctypes.Structure):
+    """struct mallinfo2."""
+
+    _fields_ = [(f"field{index}", ctypes.c_size_t) for index in range(7)] + [
+        (name, ctypes.c_size_t) for name in ("uordblks", "fordblks", "keepcost")
+    ]
 
 
 def wanted() -> bool:
@@ -81,6 +101,34 @@ def give_back() -> None:
         library.malloc_trim(0)
 
 
+def tidy() -> None:
+    """Call after each frame: gives pages of free memory back to the system where it has grown, in processes that may be
+    changed.
+    """
+    global _frames, _free
+    _frames += 1  # a count that threads race for is near enough
+    if _frames % _CHECKED_EVERY or not (_changed or _in_vspipe()):
+        return
+    library = _glibc()
+    if library is None or not hasattr(library, "mallinfo2") or not _lock.acquire(blocking=False):
+        return
+    try:
+        free = library.mallinfo2().fordblks
+        if _free is None or free < _free:
+            _free = free
+        elif free > _free + _free // 8 + _MOST_GROWTH:
+            library.malloc_trim(0)
+            _free = library.mallinfo2().fordblks  # pages that are given back still count as free
+    finally:
+        _lock.release()
+
+
+def in_use() -> int | None:
+    """Bytes that this process holds of malloc, or None where that cannot be told."""
+    library = _glibc()
+    return library.mallinfo2().uordblks if library is not None and hasattr(library, "mallinfo2") else None
+
+
 @functools.cache
 def _in_vspipe() -> bool:
     """Whether this process is VapourSynth's own vspipe."""
@@ -96,4 +144,6 @@ def _glibc() -> ctypes.CDLL | None:
     if platform.libc_ver()[0] != "glibc":
         return None
     library = ctypes.CDLL(None)
+    if hasattr(library, "mallinfo2"):  # since 2.33
+        library.mallinfo2.restype = _Statistics
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

@@ -109,6 +109,7 @@ class DeviceWorker[Frame, Pair]:
             try:
                 with inference(self.device), self._frames.loading(request.load):
                     request.deliver(self._interpolated(request.goal))
+                heap.tidy()
                 return
             except Exception as error:
                 if not is_out_of_memory(error):
