@@ -23,26 +23,25 @@ from vsvfi.weights.source import Builtin
 SPEC = """
 from fractions import Fraction
 from vsvfi.models.family import Family, Setup, SizeRule, Timesteps, Variant
+from vsvfi.options.validators import Choice, Whole
 from tests.fakes import FAKE_SOURCE
 
-def _positive(value):
-    if not isinstance(value, int) or value < 1:
-        raise ValueError("must be a whole number from 1")
-    return value
+class FakeFamily(Family):
+    def setup(self, width, height, scale, options, variant=None):
+        rule, halving = SizeRule(multiple=8), options["times"] == "halving"
+        return Setup(scale, rule, {"levels": options["levels"]}, halving=halving)
 
-def _configure(width, height, scale, options):
-    return Setup(scale, SizeRule(multiple=8), {"levels": options["levels"]}, halving=options["times"] == "halving")
-
-FAMILY = Family(
+FAMILY = FakeFamily(
     name="fake",
     title="Fake",
     paper="none",
     network="vsvfi.models.fake.network:Blend",
     size_rule=SizeRule(multiple=8),
     scales=(Fraction(1), Fraction(1, 2)),
-    configure=_configure,
-    options={"levels": _positive, "times": str},
-    option_defaults={"levels": 2, "times": "direct"},
+    options={
+        "levels": Whole(1, 1000, default=2, description="of nothing"),
+        "times": Choice("direct", "halving", default="direct", description="how timesteps are reached"),
+    },
     variants=(
         Variant(name="fake", config={}, sources=(FAKE_SOURCE,), licence="none"),
         Variant(name="fake_half", config={}, sources=(FAKE_SOURCE,), licence="none", timesteps=Timesteps.HALF),

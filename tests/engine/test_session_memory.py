@@ -19,6 +19,7 @@ from vsvfi.engine.model_config import ModelConfig, Placement
 from vsvfi.engine.observer import Phase
 from vsvfi.engine.session import Session
 from vsvfi.errors import ClipError, DeviceMemoryError
+from vsvfi.models.family import Family
 from vsvfi.options import Options
 from vsvfi.plan.timeline import Interpolate
 
@@ -120,8 +121,9 @@ def test_other_errors_pass_through(opened: Callable[..., Session], fake_family: 
         ask(session, 0, Fraction(1, 2))
 
 
-def test_a_size_that_cannot_fit_is_refused(opened: Callable[..., Session]) -> None:
+def test_a_size_that_cannot_fit_is_refused(opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Family, "estimate_memory", lambda family, variant, width, height, number: 1 << 60)
     with pytest.raises(
         ClipError, match=r"2 pictures of 30x18 at a time take Fake about 2147483648\.0 GiB in float32, cpu has"
     ):
-        opened(workers=2, family={"memory": lambda width, height, number: 1 << 60})
+        opened(workers=2)

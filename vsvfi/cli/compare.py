@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ def chosen_models(text: str | None) -> list[str]:
         for model in list_models():
             if model.installed:  # a model under two names counts once
                 _, variant = find(model.name)
-                found.setdefault((model.family, str(variant.config), model.path, variant.configure), model.name)
+                found.setdefault((model.path, repr(replace(variant, name="", note=""))), model.name)
         return list(found.values())
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:

@@ -75,7 +75,7 @@ def load_weights(model: ModelConfig, weights: Path | Mapping[str, Tensor] | None
     else:
         path = weights or fetch(name, variant.sources, licence=variant.licence, licence_notice=variant.licence_notice)
         state, origin = load_state(path, mapped=True), str(path)
-    if weights is not None and family.recognise is not None:
+    if weights is not None:
         try:
             variant = family.recognise(variant, state)
         except ValueError as error:
@@ -83,10 +83,8 @@ def load_weights(model: ModelConfig, weights: Path | Mapping[str, Tensor] | None
     usual = ModelConfig(family, variant, None, check_options(family, {})).build_config(256, 256)
     network = construct(family, variant, usual)
     expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
-    if family.adapt_state is not None:
-        state = family.adapt_state(state, expected)
     state = match_state(
-        state,
+        family.adapt_state(state, expected),
         expected,
         origin=origin,
         model=name,

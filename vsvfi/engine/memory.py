@@ -14,10 +14,8 @@ def estimate_memory(model: ModelConfig, size: tuple[int, int], dtype: torch.dtyp
     """Estimated peak memory in bytes for `batch` concurrent frames, weights included; 0 if the family provides no
     estimate.
     """
-    estimate = model.variant.memory or model.family.memory
-    if estimate is None:
-        return 0
-    return model.variant.parameters * dtype.itemsize + batch * estimate(*size, dtype.itemsize)
+    frame = model.family.estimate_memory(model.variant, *size, dtype.itemsize)
+    return model.variant.parameters * dtype.itemsize + batch * frame if frame else 0
 
 
 def fitting_workers(

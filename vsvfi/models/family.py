@@ -4,11 +4,12 @@ computed."""
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
+from vsvfi.options.validators import Option
 from vsvfi.weights.source import Source
 
 
@@ -16,7 +17,7 @@ class Timesteps(enum.Enum):
     """Which times the published weights of a variant know."""
 
     ANY = "any"  # every t in (0, 1)
-    HALF = "half"  # t = 1/2 alone; other times are reached by halving (plan.midpoints)
+    HALF = "half"  # t = 1/2 alone; other times are reached by bisection (plan.bisection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Setup:
         scale: resolution of the motion estimation; the network's `scale` argument.
         size_rule: which sizes the network takes when built like this.
         arguments: further keyword arguments of the network (its checked options, pyramid levels, ...).
-        halving: the options ask for times other than 1/2 by halving, though the weights know every t (see
+        halving: the options ask for times other than 1/2 by bisection, though the weights know every t (see
         `Variant.halves`).
     """
 
@@ -71,13 +72,6 @@ class Setup:
     size_rule: SizeRule
     arguments: Mapping[str, object]
     halving: bool = False
-
-
-type Configure = Callable[[int, int, Fraction, Mapping[str, object]], Setup]
-"""(width, height, scale, options) -> what is fixed for clips of that size."""
-
-type OptionCheck = Callable[[object], object]
-"""Parses one entry of `options=`; returns the value to use, or raises ValueError with the rule it breaks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +90,6 @@ class Variant:
         good as fp32's. It is outside the
             tolerance that published models are held to, so that they compute in it only when asked.
         note: one line for the table of models.
-        configure: in place of the family's, where these weights are best used by another rule.
-        memory: in place of the family's, where its variants differ.
         licence_notice: shown once before the first download, where the licence asks for more than a mention.
     """
 
@@ -109,13 +101,11 @@ class Variant:
     parameters: int = 0
     half: bool = True
     bfloat: bool = False
-    configure: Configure | None = None
-    memory: Callable[[int, int, int], int] | None = None
     note: str = ""
     licence_notice: str = ""
 
     def halves(self, setup: Setup) -> bool:
-        """Whether times other than 1/2 are reached by halving (plan.midpoints): these weights know no other, or the
+        """Whether times other than 1/2 are reached by bisection (plan.bisection): these weights know no other, or the
         user's options ask for it.
         """
         return self.timesteps is Timesteps.HALF or setup.halving
@@ -127,9 +117,9 @@ def common_scale(width: int, height: int) -> Fraction:
     return Fraction(1) if longer <= 2048 else Fraction(1, 2) if longer <= 4096 else Fraction(1, 4)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Family:
-    """One architecture: what its variants share.
+    """One architecture: what its variants share. A family whose rules differ from the usual ones overrides methods.
 
     Attributes:
         name: the folder under `models/`.
@@ -140,22 +130,15 @@ class Family:
         size_rule: which sizes it accepts.
         variants: its models.
         scales: the values of `scale` it takes, or None for any positive one.
-        default_scale: (width, height) -> scale, for `scale=None`.
-        configure: (width, height, scale, options) -> `Setup`, where more than the scale depends on the size; else
-        `size_rule` and the options are it. inputs: names of further tensors that a call of a `Model` may pass to
-        `synthesise` (a sampler's noise). options: what `options=` may hold: name -> check. `option_defaults` fills the
-        rest. code_licence: licence of the published program (ours is MIT and independent of it).
+        inputs: names of further tensors that a call of a `Model` may pass to `synthesise` (a sampler's noise).
+        options: what `options=` may hold.
+        options_type: a TypedDict of them, for type checkers and editors.
+        code_licence: licence of the published program (ours is MIT and independent of it).
         ignored_keys: regular expressions, matched from the beginning, for published keys that carry nothing for us;
-        everything else must match exactly. renamed_keys: published prefix -> attribute path here.
-        adapt_state: (published state dict, our names) -> state dict, before the keys are matched; where a table of
-        names cannot say which tensors to take. recognise: (variant, a user's state dict) -> the variant that it belongs
-        to, where more versions of a network can be told apart by their weights than
-            there are names; raises ValueError with the reason why these cannot be used.
-        memory: (width, height, bytes of a number) -> bytes that making a frame takes at the most, beside the weights;
-        None for families that fit wherever the
-            clip itself does.
-        batches: the midpoints of one level of halving go through the network together
-        (`Interpolator.synthesise_together`) where all of them are wanted.
+            everything else must match exactly.
+        renamed_keys: published prefix -> attribute path here.
+        batches: the midpoints of one level of bisection go through the network together
+            (`Interpolator.synthesise_together`) where all of them are wanted.
     """
 
     name: str
@@ -165,24 +148,50 @@ class Family:
     size_rule: SizeRule
     variants: tuple[Variant, ...]
     scales: tuple[Fraction, ...] | None = None
-    default_scale: Callable[[int, int], Fraction] = common_scale
-    configure: Configure | None = None
     inputs: tuple[str, ...] = ()
-    options: Mapping[str, OptionCheck] = field(default_factory=dict)
-    option_defaults: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+    options_type: type | None = None
     code_licence: str = ""
     ignored_keys: tuple[str, ...] = ()
     renamed_keys: Mapping[str, str] = field(default_factory=dict)
-    adapt_state: Callable[[Mapping[str, Any], Collection[str]], dict[str, Any]] | None = None
-    recognise: Callable[[Variant, Mapping[str, Any]], Variant] | None = None
-    memory: Callable[[int, int, int], int] | None = None
     batches: bool = False
+
+    @property
+    def option_defaults(self) -> dict[str, object]:
+        """The options where none is given."""
+        return {name: option.default for name, option in self.options.items()}
+
+    def default_scale(self, width: int, height: int) -> Fraction:
+        """For `scale=None`: the authors' rule, or `common_scale` where they publish none."""
+        return common_scale(width, height)
 
     def setup(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
     ) -> Setup:
-        """What is fixed for clips of this size, from a checked scale and checked options; for a variant, if it has a
-        rule of its own.
+        """What is fixed for clips of this size, from a checked scale and checked options.
+
+        Raises:
+            ArgumentError: scale, options and size do not go together.
         """
-        configure = self.configure if variant is None or variant.configure is None else variant.configure
-        return Setup(scale, self.size_rule, options) if configure is None else configure(width, height, scale, options)
+        return Setup(scale, self.size_rule, options)
+
+    def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
+        """Bytes that making a frame takes at the most, beside the weights, at `number` bytes a number; 0 for families
+        that fit wherever the clip itself does.
+        """
+        return 0
+
+    def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+        """A published state dict before its keys are matched with our `names`; where a table of names cannot say which
+        tensors to take.
+        """
+        return state
+
+    def recognise(self, variant: Variant, state: Mapping[str, Any]) -> Variant:
+        """The variant that a user's weights belong to, where more versions of a network can be told apart by their
+        weights than there are names.
+
+        Raises:
+            ValueError: with the reason why these weights cannot be used.
+        """
+        return variant

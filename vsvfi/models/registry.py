@@ -91,7 +91,7 @@ def check_options(family: Family, options: dict[str, object]) -> dict[str, objec
             remedy = f"it takes {', '.join(sorted(family.options))}" if family.options else "leave options= out"
             raise ArgumentError("options", {name: value}, f"{family.title} has no option {shown(name)}", remedy)
         try:
-            checked[name] = family.options[name](plain(value))
+            checked[name] = family.options[name].read(plain(value))
         except VsvfiError:
             raise
         except Exception as error:  # ValueError states the rule; anything else comes from a method of the value

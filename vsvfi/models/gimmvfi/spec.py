@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
+from typing import TypedDict
 
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.options.validators import Whole
 from vsvfi.weights.source import Hub, Source
 
 _LICENCE = "S-Lab License 1.0 (non-commercial)"
@@ -29,39 +31,39 @@ _SMALLEST = 64
 """Below this reduced size the correlation pyramid has no top level."""
 
 
-def default_scale(width: int, height: int) -> Fraction:
-    """The authors' settings: 1/2 for 2K (full HD counts as that), 1/4 for 4K."""
-    longer = max(width, height)
-    return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
+class GIMMVFIOptions(TypedDict, total=False):
+    """`options=` of the GIMM-VFI models."""
+
+    memory: int
 
 
-def configure(width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
-    """The padding that follows from the scale: to multiples of 32 as published where that suits the scale, else to the
-    smallest multiples that do.
+class GIMMVFIFamily(Family):
+    """GIMM-VFI's rules."""
 
-    Raises:
-        ArgumentError: the scale is above 1.
-    """
-    if scale > 1:
-        raise ArgumentError(
-            "scale",
-            float(scale),
-            "must be above 0 and at most 1 for GIMM-VFI",
-            "use 1, 0.5 for 2K, 0.25 for 4K, or None for its own choice",
-        )
-    reduced = _PUBLISHED_GRID * scale
-    multiple = int(reduced) if reduced % _GRID == 0 else _GRID
-    return Setup(scale, SizeRule(multiple=multiple, minimum=ceil(_SMALLEST / scale)), options)
+    def default_scale(self, width: int, height: int) -> Fraction:
+        """The authors' settings: 1/2 for 2K (full HD counts as that), 1/4 for 4K."""
+        longer = max(width, height)
+        return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
 
+    def setup(
+        self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
+    ) -> Setup:
+        """The padding that follows from the scale: to multiples of 32 as published where that suits the scale, else to
+        the smallest multiples that do.
 
-_MOST_MEMORY = 1 << 20
-
-
-def _check_memory(value: object) -> int:
-    """`options={"memory": ...}`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_MEMORY:
-        raise ValueError(f"must be a whole number of MiB from 0 to {_MOST_MEMORY}")
-    return value
+        Raises:
+            ArgumentError: the scale is above 1.
+        """
+        if scale > 1:
+            raise ArgumentError(
+                "scale",
+                float(scale),
+                "must be above 0 and at most 1 for GIMM-VFI",
+                "use 1, 0.5 for 2K, 0.25 for 4K, or None for its own choice",
+            )
+        reduced = _PUBLISHED_GRID * scale
+        multiple = int(reduced) if reduced % _GRID == 0 else _GRID
+        return Setup(scale, SizeRule(multiple=multiple, minimum=ceil(_SMALLEST / scale)), options)
 
 
 def _variant(name: str, estimator: str, parameters: int, sources: tuple[Source, ...], note: str) -> Variant:
@@ -84,17 +86,19 @@ def _converted(file: str) -> Hub:
     return Hub(repo="Kijai/GIMM-VFI_safetensors", file=file)
 
 
-FAMILY = Family(
+FAMILY = GIMMVFIFamily(
     name="gimmvfi",
     title="GIMM-VFI",
     paper="Guo, Li and Loy, Generalizable Implicit Motion Modeling for Video Frame Interpolation, NeurIPS 2024, "
     "https://arxiv.org/abs/2407.08680",
     network="vsvfi.models.gimmvfi.network:GIMMVFI",
     size_rule=SizeRule(multiple=_PUBLISHED_GRID, minimum=_SMALLEST),
-    default_scale=default_scale,
-    configure=configure,
-    options={"memory": _check_memory},
-    option_defaults={"memory": 4096},
+    options={
+        "memory": Whole(
+            0, 1 << 20, unit="MiB", default=4096, description="memory that intermediate results of a frame may take"
+        )
+    },
+    options_type=GIMMVFIOptions,
     code_licence=_LICENCE,
     # A constant, counters, and a second copy of RAFT's projection norms; the copy that counts is `downsample.1`.
     # FlowFormer's norm of stages that are left out, and the position embedding of a global attention that uses none.

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from fractions import Fraction
+from typing import Any, Literal, TypedDict
 
 from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
+from vsvfi.options.validators import Number, Whole
 from vsvfi.weights.source import Manual
 
 PUBLISHED_STEPS, PUBLISHED_ETA = 200, 1.0
@@ -37,38 +39,7 @@ def _padded(length: int, unit: int) -> int:
     return _UNIT if length <= _UNIT else -(-length // unit) * unit
 
 
-def _steps(value: object) -> int:
-    """`options={"steps": ...}`."""
-    if value == "fast":
-        return FAST_STEPS
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _TRAINED_STEPS:
-        raise ValueError(f"must be a whole number from 1 to {_TRAINED_STEPS}, or 'fast' for {FAST_STEPS}")
-    return value
-
-
-def _eta(value: object) -> float:
-    """`options={"eta": ...}`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError("must be a number from 0 (no fresh noise) to 1 (as published)")
-    return float(value)
-
-
-def _seed(value: object) -> int:
-    """`options={"seed": ...}`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-        raise ValueError("must be a whole number of at most 64 bits")
-    return value
-
-
-def _memory(width: int, height: int, number: int) -> int:
-    """Bytes that a frame takes beside the weights at the most: the encoder's finest features, four times 64 to a padded
-    pixel, and a strip of the heads.
-    """
-    rows, columns = padded_size(height, width)
-    return rows * columns * 256 * number + (200 << 20)
-
-
-def _averaged[Held](state: Mapping[str, Held], names: Collection[str]) -> dict[str, Held]:
+def averaged[Held](state: Mapping[str, Held], names: Collection[str]) -> dict[str, Held]:
     """The U-Net's weights from their running averages, which are what inference uses.
 
     An average is stored under the parameter's own name without any dot, which cannot be undone by looking at it: the
@@ -82,7 +53,32 @@ def _averaged[Held](state: Mapping[str, Held], names: Collection[str]) -> dict[s
     return {ours.get(key, key): value for key, value in state.items() if not key.startswith(_RAW)}
 
 
-FAMILY = Family(
+class LDMVFIOptions(TypedDict, total=False):
+    """`options=` of LDMVFI."""
+
+    steps: int | Literal["fast"]
+    eta: float
+    seed: int
+
+
+class LDMVFIFamily(Family):
+    """LDMVFI's rules."""
+
+    def default_scale(self, width: int, height: int) -> Fraction:
+        """There is no other."""
+        return Fraction(1)
+
+    def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
+        """The encoder's finest features, four times 64 to a padded pixel, and a strip of the heads."""
+        rows, columns = padded_size(height, width)
+        return rows * columns * 256 * number + (200 << 20)
+
+    def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+        """See `averaged`."""
+        return averaged(state, names)
+
+
+FAMILY = LDMVFIFamily(
     name="ldmvfi",
     title="LDMVFI",
     paper="Danier, Zhang and Bull, LDMVFI: Video Frame Interpolation with Latent Diffusion Models, AAAI 2024, "
@@ -107,10 +103,19 @@ FAMILY = Family(
         ),
     ),
     scales=(Fraction(1),),
-    default_scale=lambda width, height: Fraction(1),
     inputs=("x_T", "step_noise"),
-    options={"steps": _steps, "eta": _eta, "seed": _seed},
-    option_defaults={"steps": PUBLISHED_STEPS, "eta": PUBLISHED_ETA, "seed": 0},
+    options={
+        "steps": Whole(
+            1,
+            _TRAINED_STEPS,
+            words={"fast": FAST_STEPS},
+            default=PUBLISHED_STEPS,
+            description="sampler steps; time is proportional to them",
+        ),
+        "eta": Number(0, 1, default=PUBLISHED_ETA, description="fresh noise in every step: 0 for none, 1 as published"),
+        "seed": Whole(-(2**63), 2**63 - 1, default=0, description="of the noise; another one gives other frames"),
+    },
+    options_type=LDMVFIOptions,
     code_licence="MIT",
     ignored_keys=(
         # The schedule (here it is computed), the auto-encoder a second time, counters, and convolutions that the
@@ -122,7 +127,5 @@ FAMILY = Family(
         r".*\.num_batches_tracked$",
         r"first_stage_model\.decoder\.up\.\d\.cross_attn\.out_conv\.",
     ),
-    adapt_state=_averaged,
-    memory=_memory,
     batches=True,
 )

@@ -8,15 +8,15 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.options.validators import Choice, Flag
 from vsvfi.weights.source import Hub, Source, Url, WheelMember
 
 _MIT = "MIT"
 _RELEASE = "https://github.com/HolyWu/vs-rife/releases/download/model/"
-_BORDERS = ("black", "replicate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,13 @@ class Version:
         return Setup(scale, SizeRule(multiple, centred=False, border=border), {"ensemble": options["ensemble"]})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RIFEVariant(Variant):
+    """A variant of RIFE, with its version."""
+
+    version: Version
+
+
 _WITHOUT_HEAD = {"summed": True, "ensemble": True}
 _WIDTHS_25 = (192, 128, 96, 64, 32)
 _STEPS_25 = (16, 8, 4, 2, 1)
@@ -140,13 +147,8 @@ def recognise(variant: Variant, state: Mapping[str, Any]) -> Variant:
                     f"RIFE {version.name} is not supported: neither its scale list nor its mask rule can be read off "
                     "its weights"
                 )
-            return replace(
-                variant,
-                config=version.config,
-                configure=version.configure,
-                memory=version.memory,
-                note=f"RIFE {version.name}",
-            )
+            assert isinstance(variant, RIFEVariant)
+            return replace(variant, config=version.config, version=version, note=f"RIFE {version.name}")
     shown = ", ".join(f"{name}={value}" for name, value in layout.items())
     raise ValueError(
         f"no known version of RIFE has {shown}; its scale list and mask rule cannot be read off the weights"
@@ -235,14 +237,13 @@ def _hub(version: str, size: int, sha256: str | None = None) -> Hub:
 def _variant(
     name: str, version: Version, parameters: int, sources: tuple[Source, ...], note: str, *, bfloat: bool = False
 ) -> Variant:
-    return Variant(
+    return RIFEVariant(
         name=name,
+        version=version,
         config=version.config,
         sources=sources,
         licence=_MIT,
         parameters=parameters,
-        configure=version.configure,
-        memory=version.memory,
         note=note,
         bfloat=bfloat,
     )
@@ -312,21 +313,40 @@ VARIANTS = (
 )
 
 
-def _check_ensemble(value: object) -> bool:
-    """`options={"ensemble": ...}`."""
-    if not isinstance(value, bool):
-        raise ValueError("must be True or False")
-    return value
+class RIFEOptions(TypedDict, total=False):
+    """`options=` of the RIFE models."""
+
+    ensemble: bool
+    padding: Literal["black", "replicate"]
 
 
-def _check_padding(value: object) -> str:
-    """`options={"padding": ...}`."""
-    if value not in _BORDERS:
-        raise ValueError(f"must be {' or '.join(map(repr, _BORDERS))}")
-    return str(value)
+class RIFEFamily(Family):
+    """RIFE's rules; most are those of a version."""
+
+    def setup(
+        self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
+    ) -> Setup:
+        """See `Version.configure`."""
+        return _version(variant).configure(width, height, scale, options)
+
+    def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
+        """See `Version.memory`."""
+        return _version(variant).memory(width, height, number)
+
+    def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+        """See `adapt`."""
+        return adapt(state, names)
+
+    def recognise(self, variant: Variant, state: Mapping[str, Any]) -> Variant:
+        """See `recognise`."""
+        return recognise(variant, state)
 
 
-FAMILY = Family(
+def _version(variant: Variant | None) -> Version:
+    return variant.version if isinstance(variant, RIFEVariant) else replace(V46, name="4")
+
+
+FAMILY = RIFEFamily(
     name="rife",
     title="RIFE",
     paper="Huang et al., Real-Time Intermediate Flow Estimation for Video Frame Interpolation, ECCV 2022, "
@@ -334,12 +354,12 @@ FAMILY = Family(
     network="vsvfi.models.rife.network:IFNet",
     size_rule=SizeRule(multiple=64, centred=False, border="constant"),
     scales=(Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)),
-    configure=replace(V46, name="4").configure,
-    options={"ensemble": _check_ensemble, "padding": _check_padding},
-    option_defaults={"ensemble": False, "padding": "black"},
+    options={
+        "ensemble": Flag(default=False, description="average both directions of a pair; slower"),
+        "padding": Choice("black", "replicate", default="black", description="what frames are padded with"),
+    },
+    options_type=RIFEOptions,
     code_licence="MIT",
     ignored_keys=(r"block_tea\.", r"contextnet\.", r"unet\.", r"teacher\.", r"caltime\."),
-    adapt_state=adapt,
-    recognise=recognise,
     variants=VARIANTS,
 )

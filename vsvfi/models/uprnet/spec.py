@@ -5,11 +5,13 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from typing import Literal, TypedDict
 
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.options.validators import Choice, Whole
 from vsvfi.weights.source import Builtin, Url
 
 _TRAINED_WIDTH = 448
@@ -51,46 +53,59 @@ def default_scale(width: int, height: int) -> Fraction:
     return Fraction(1, 2**skipped)
 
 
-def configure(
-    width: int, height: int, scale: Fraction, options: Mapping[str, object], more: int = 0, ensemble: int = 1
-) -> Setup:
-    """Levels and the padding that follows from them; `more` levels than the published rule, and an `ensemble`, where
-    the options give none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UPRNetVariant(Variant):
+    """A variant of UPR-Net.
 
-    Raises:
-        ArgumentError: the given levels leave none to estimate motion at.
+    Attributes:
+        more_levels: beyond the published rule, where the options give none.
+        ensemble: views of a pair that are averaged, where the options give none.
     """
-    skipped = _SKIPPED[scale]
-    given = options["levels"]
-    if given is None:
-        levels = max(levels_for(width, height) + more, skipped + 1)
-    else:
-        assert isinstance(given, int)
-        levels = given
-        if levels <= skipped:
-            raise ArgumentError(
-                "options['levels']",
-                levels,
-                f"must be more than the {skipped} levels that scale={float(scale)} skips",
-                f"use {skipped + 1} or more",
-            )
-    # The multiple counts at reduced resolution: 2 ** (levels + 1) pixels of the clip.
-    rule = SizeRule(multiple=2 ** (levels + 1 - skipped), centred=False, border="constant", value=0.5)
-    return Setup(scale, rule, {"levels": levels, "ensemble": options.get("ensemble") or ensemble})
+
+    more_levels: int = 0
+    ensemble: int = 1
 
 
-def _check_levels(value: object) -> int | None:
-    """`options={"levels": ...}`."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_LEVELS):
-        raise ValueError(f"must be a whole number from 1 to {_MOST_LEVELS}, or None for the rule")
-    return value
+class UPRNetOptions(TypedDict, total=False):
+    """`options=` of the UPR-Net models, `builtin` among them."""
+
+    levels: int | None
+    ensemble: Literal[1, 2, 4] | None
 
 
-def _check_ensemble(value: object) -> int | None:
-    """`options={"ensemble": ...}`."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value not in (1, 2, 4)):
-        raise ValueError("must be 1, 2 or 4 views of a pair, or None for the model's own")
-    return value
+class UPRNetFamily(Family):
+    """UPR-Net's rules."""
+
+    def default_scale(self, width: int, height: int) -> Fraction:
+        """See `default_scale`."""
+        return default_scale(width, height)
+
+    def setup(
+        self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
+    ) -> Setup:
+        """Levels and the padding that follows from them.
+
+        Raises:
+            ArgumentError: the given levels leave none to estimate motion at.
+        """
+        more, ensemble = (variant.more_levels, variant.ensemble) if isinstance(variant, UPRNetVariant) else (0, 1)
+        skipped = _SKIPPED[scale]
+        given = options["levels"]
+        if given is None:
+            levels = max(levels_for(width, height) + more, skipped + 1)
+        else:
+            assert isinstance(given, int)
+            levels = given
+            if levels <= skipped:
+                raise ArgumentError(
+                    "options['levels']",
+                    levels,
+                    f"must be more than the {skipped} levels that scale={float(scale)} skips",
+                    f"use {skipped + 1} or more",
+                )
+        # The multiple counts at reduced resolution: 2 ** (levels + 1) pixels of the clip.
+        rule = SizeRule(multiple=2 ** (levels + 1 - skipped), centred=False, border="constant", value=0.5)
+        return Setup(scale, rule, {"levels": levels, "ensemble": options.get("ensemble") or ensemble})
 
 
 _BUILTIN = Builtin(
@@ -101,20 +116,21 @@ _BUILTIN = Builtin(
 
 
 def _builtin(name: str, ensemble: int, note: str) -> Variant:
-    return Variant(
+    return UPRNetVariant(
         name=name,
         config={"width": 8},
         sources=(_BUILTIN,),
         licence="MIT",
         parameters=420_009,
-        configure=partial(configure, more=BUILTIN_MORE_LEVELS, ensemble=ensemble),
+        more_levels=BUILTIN_MORE_LEVELS,
+        ensemble=ensemble,
         bfloat=True,  # at most 0.03 dB apart on every moving set of the provenance file
         note=note,
     )
 
 
 def _variant(name: str, width: int, parameters: int, git_blob: str, note: str) -> Variant:
-    return Variant(
+    return UPRNetVariant(
         name=f"uprnet_{name}",
         config={"width": width},
         sources=(Url(url=f"{_CHECKPOINTS}upr-{name}.pkl", git_blob=git_blob),),
@@ -125,7 +141,7 @@ def _variant(name: str, width: int, parameters: int, git_blob: str, note: str) -
     )
 
 
-FAMILY = Family(
+FAMILY = UPRNetFamily(
     name="uprnet",
     title="UPR-Net",
     paper="Jin et al., A Unified Pyramid Recurrent Network for Video Frame Interpolation, CVPR 2023, "
@@ -133,10 +149,15 @@ FAMILY = Family(
     network="vsvfi.models.uprnet.network:UPRNet",
     size_rule=SizeRule(multiple=16, centred=False, border="constant", value=0.5),
     scales=tuple(_SKIPPED),
-    default_scale=default_scale,
-    configure=configure,
-    options={"levels": _check_levels, "ensemble": _check_ensemble},
-    option_defaults={"levels": None, "ensemble": None},
+    options={
+        "levels": Whole(
+            1, _MOST_LEVELS, none="the rule", default=None, description="pyramid levels; more for larger motion"
+        ),
+        "ensemble": Choice(
+            1, 2, 4, none="the model's own", default=None, description="views of a pair that are averaged"
+        ),
+    },
+    options_type=UPRNetOptions,
     code_licence="CC BY-NC-ND 4.0",
     variants=(
         _builtin(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Literal, TypedDict
 
 from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.options.validators import Choice, Flag
 from vsvfi.weights.source import Hub
 
 _APACHE = "Apache-2.0 (stated on the authors' model cards)"
@@ -13,28 +15,30 @@ _APACHE = "Apache-2.0 (stated on the authors' model cards)"
 _SCALES = (Fraction(1), Fraction(1, 2), Fraction(1, 4))
 
 
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be True or False")
-    return value
+class VFIMambaOptions(TypedDict, total=False):
+    """`options=` of the VFIMamba models."""
+
+    tta: bool
+    local: bool
+    hr: bool
+    times: Literal["halving", "direct"]
 
 
-def _times(value: object) -> str:
-    if value not in ("halving", "direct"):
-        raise ValueError("must be 'halving' or 'direct'")
-    return str(value)
+class VFIMambaFamily(Family):
+    """VFIMamba's rules."""
 
+    def default_scale(self, width: int, height: int) -> Fraction:
+        """The authors' advice: 1/2 for 2K (full HD counts as that), 1/4 for 4K."""
+        longer = max(width, height)
+        return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
 
-def _scale(width: int, height: int) -> Fraction:
-    """The authors' advice: 1/2 for 2K (full HD counts as that), 1/4 for 4K."""
-    longer = max(width, height)
-    return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
-
-
-def _configure(width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
-    """Padded sizes are multiples of 32, as published, and of 16 at the reduced size, which the network needs."""
-    arguments = {name: value for name, value in options.items() if name != "times"}
-    return Setup(scale, SizeRule(multiple=32 if scale == 1 else 16), arguments, halving=options["times"] == "halving")
+    def setup(
+        self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
+    ) -> Setup:
+        """Padded sizes are multiples of 32, as published, and of 16 at the reduced size, which the network needs."""
+        arguments = {name: value for name, value in options.items() if name != "times"}
+        rule = SizeRule(multiple=32 if scale == 1 else 16)
+        return Setup(scale, rule, arguments, halving=options["times"] == "halving")
 
 
 def _variant(name: str, published: str, width: int, parameters: int, note: str) -> Variant:
@@ -51,7 +55,7 @@ def _variant(name: str, published: str, width: int, parameters: int, note: str) 
     )
 
 
-FAMILY = Family(
+FAMILY = VFIMambaFamily(
     name="vfimamba",
     title="VFIMamba",
     paper="Zhang et al., VFIMamba: Video Frame Interpolation with State Space Models, NeurIPS 2024, "
@@ -59,10 +63,13 @@ FAMILY = Family(
     network="vsvfi.models.vfimamba.network:VFIMamba",
     size_rule=SizeRule(multiple=32),
     scales=_SCALES,
-    default_scale=_scale,
-    configure=_configure,
-    options={"tta": _flag, "local": _flag, "hr": _flag, "times": _times},
-    option_defaults={"tta": False, "local": True, "hr": False, "times": "halving"},
+    options={
+        "tta": Flag(default=False, description="average with the flipped pair; slightly better, twice the time"),
+        "local": Flag(default=True, description="refine the motion estimation locally"),
+        "hr": Flag(default=False, description="the authors' mode for high resolutions"),
+        "times": Choice("halving", "direct", default="halving", description="how timesteps other than 1/2 are reached"),
+    },
+    options_type=VFIMambaOptions,
     code_licence="Apache-2.0",
     ignored_keys=(".*attn_mask", ".*HW"),  # left over from a sister project, where they occur at all
     variants=(
