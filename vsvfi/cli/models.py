@@ -1,4 +1,6 @@
-"""`vsvfi models`: what there is and what is installed; `vsvfi models fetch` brings weights to this machine."""
+"""`vsvfi models`: what there is and what is installed; `vsvfi models fetch` brings weights to this machine;
+`vsvfi models options` shows what `options=` may hold.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,17 @@ _NARROWEST_TEXT = 24
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("-v", "--verbose", action="store_true", help="also where the weights are, or come from")
-    actions = parser.add_subparsers(metavar="fetch", dest="action")
+    actions = parser.add_subparsers(metavar="fetch | options", dest="action")
     action = actions.add_parser(
         "fetch",
         help="download the weights of models",
         description="Download the weights of models; prints where they are.",
+    )
+    action.add_argument("names", nargs="+", metavar="NAME", help="a model, as listed by 'vsvfi models'")
+    action = actions.add_parser(
+        "options",
+        help="show what options= may hold",
+        description="Show what options= of interpolate() may hold for models: name, values, default.",
     )
     action.add_argument("names", nargs="+", metavar="NAME", help="a model, as listed by 'vsvfi models'")
 
@@ -35,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     if arguments.action == "fetch":
         return _fetch(arguments.names)
+    if arguments.action == "options":
+        return _options(arguments.names)
     models = list_models()
     if arguments.json:
         print(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
@@ -48,6 +58,16 @@ def _fetch(names: list[str]) -> int:
     for variant in [registry.find(name)[1] for name in names]:
         path = fetch(variant.name, variant.sources, licence=variant.licence, licence_notice=variant.licence_notice)
         print(f"{variant.name}\t{path}", flush=True)
+    return 0
+
+
+def _options(names: list[str]) -> int:
+    """One line for each option."""
+    for name, (family, _) in {name: registry.find(name) for name in names}.items():
+        for option, rule in family.options.items():
+            print(f"{name}\t{option}\t{rule.rule} (default {rule.default!r}): {rule.description}")
+        if not family.options:
+            print(f"{name} takes no options")
     return 0
 
 

@@ -146,3 +146,12 @@ class Choice(Option):
     @property
     def _hint(self) -> Any:
         return Literal[self.values]
+
+
+def table(options: Mapping[str, Option]) -> str:
+    """The options as a table in Markdown, as the README of a family holds it."""
+    rows = [
+        f"| `{name}` | `{option.default!r}` | {option.rule} | {option.description} |"
+        for name, option in options.items()
+    ]
+    return "\n".join(["| `options=` | default | values | |", "|---|---|---|---|", *rows])

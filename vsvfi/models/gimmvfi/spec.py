@@ -95,7 +95,11 @@ FAMILY = GIMMVFIFamily(
     size_rule=SizeRule(multiple=_PUBLISHED_GRID, minimum=_SMALLEST),
     options={
         "memory": Whole(
-            0, 1 << 20, unit="MiB", default=4096, description="memory that intermediate results of a frame may take"
+            0,
+            1 << 20,
+            unit="MiB",
+            default=4096,
+            description="what correlation volumes (a quarter) and full-size activations (the rest) may take",
         )
     },
     options_type=GIMMVFIOptions,

@@ -355,8 +355,14 @@ FAMILY = RIFEFamily(
     size_rule=SizeRule(multiple=64, centred=False, border="constant"),
     scales=(Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)),
     options={
-        "ensemble": Flag(default=False, description="average both directions of a pair; slower"),
-        "padding": Choice("black", "replicate", default="black", description="what frames are padded with"),
+        "ensemble": Flag(
+            default=False,
+            description="average with the mirrored pair in every block: about twice the time; "
+            "only 4.0 to 4.20 and 4.24",
+        ),
+        "padding": Choice(
+            "black", "replicate", default="black", description="what is added at right and bottom, black as published"
+        ),
     },
     options_type=RIFEOptions,
     code_licence="MIT",

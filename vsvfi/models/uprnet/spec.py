@@ -154,7 +154,12 @@ FAMILY = UPRNetFamily(
             1, _MOST_LEVELS, none="the rule", default=None, description="pyramid levels; more for larger motion"
         ),
         "ensemble": Choice(
-            1, 2, 4, none="the model's own", default=None, description="views of a pair that are averaged"
+            1,
+            2,
+            4,
+            none="the model's own",
+            default=None,
+            description="views of a pair to average: better, and slower by as much",
         ),
     },
     options_type=UPRNetOptions,

@@ -64,10 +64,26 @@ FAMILY = VFIMambaFamily(
     size_rule=SizeRule(multiple=32),
     scales=_SCALES,
     options={
-        "tta": Flag(default=False, description="average with the flipped pair; slightly better, twice the time"),
-        "local": Flag(default=True, description="refine the motion estimation locally"),
-        "hr": Flag(default=False, description="the authors' mode for high resolutions"),
-        "times": Choice("halving", "direct", default="halving", description="how timesteps other than 1/2 are reached"),
+        "tta": Flag(
+            default=False,
+            description="average with the prediction for both frames rotated by 180 degrees: "
+            "slightly better, twice the time",
+        ),
+        "local": Flag(
+            default=True,
+            description="run the local blocks; the authors switch them off for UCF101 and SNU-FILM hard and extreme",
+        ),
+        "hr": Flag(
+            default=False,
+            description="with scale below 1, run the local blocks at reduced size too: "
+            "cheaper, the mode of the X-TEST results",
+        ),
+        "times": Choice(
+            "halving",
+            "direct",
+            default="halving",
+            description="how timesteps other than 1/2 are reached: through midpoints of midpoints, or directly",
+        ),
     },
     options_type=VFIMambaOptions,
     code_licence="Apache-2.0",
