@@ -100,13 +100,13 @@ def _render_sample(output: Path, arguments: argparse.Namespace, part: Part, qual
     """The drawn clip through the chain."""
     width, height = _size(arguments)
     work = {"width": width, "height": height, "length": arguments.length, "seed": arguments.seed}
+    work["arguments"] = render.interpolation(arguments)
     script = Path(__file__).with_name("demo.vpy").read_text(encoding="utf-8")
     with interruptible(), Output(output, overwrite=True) as claimed:
         return render.run_script(
             script,
             work,
             claimed,
-            render.interpolation(arguments),
             part=part,
             quality=quality,
             requests=arguments.requests,

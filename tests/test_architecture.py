@@ -107,3 +107,28 @@ def test_specs_need_no_torch() -> None:
     code += "print('torch' in sys.modules, 'vapoursynth' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["False", "False"]
+
+
+_MOST_PARAMETERS = 8
+_PUBLIC = {"clip/graph.py: interpolate", "options/__init__.py: parse"}
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, ROOT / "scripts"], ids=lambda folder: folder.name)
+def test_functions_take_few_parameters(folder: Path) -> None:
+    """Except the public interface, kernels and their operators (`vsvfi.ops`), and networks, which take a spec's
+    config."""
+    many = []
+    for path in sorted(folder.rglob("*.py")):
+        name = path.relative_to(folder).as_posix()
+        if name.startswith("ops/"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            given = node.args
+            count = len([*given.posonlyargs, *given.args, *given.kwonlyargs])
+            own = given.args[:1] and given.args[0].arg in ("self", "cls")
+            configured = name.startswith("models/") and node.name == "__init__"
+            if count - bool(own) > _MOST_PARAMETERS and not configured and f"{name}: {node.name}" not in _PUBLIC:
+                many.append(f"{name}: {node.name}")
+    assert not many

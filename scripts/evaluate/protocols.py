@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 FULL, HALF, QUARTER = Fraction(1), Fraction(1, 2), Fraction(1, 4)
 
@@ -94,13 +94,12 @@ def _vfimamba(  # one row for each of the two models, which differ in tta and lo
     local: bool,
     hr: bool = False,
     multiple: int | None = None,
-    rounding: bool = False,
-    metrics: Mapping[str, str] = PLAIN,
-    times: Literal["bisection"] | None = None,
+    **rules: Any,
 ) -> Row:
     options = {"tta": model == "vfimamba", "local": local, "hr": hr}
     padding = None if multiple is None else Pad(multiple)
-    protocol = Protocol(metrics=metrics, scale=scale, options=options, padding=padding, times=times, rounding=rounding)
+    rules = {"metrics": PLAIN, "scale": scale, "options": options, "padding": padding, **rules}
+    protocol = Protocol(**rules)
     return Row(data, protocol, splits, (model,))
 
 

@@ -186,13 +186,13 @@ def render(
             "repeats": media.repeats,
             "turn": media.turn,
             "decoder": media.decoder,
+            "arguments": arguments,
         }
         script = importlib.resources.files("vsvfi.cli").joinpath("render.vpy").read_text(encoding="utf-8")
         return run_script(
             script,
             work,
             claimed,
-            arguments,
             part=part,
             quality=quality,
             requests=requests,
@@ -205,7 +205,6 @@ def run_script(
     script: str,
     work: Mapping[str, Any],
     output: Output,
-    arguments: Mapping[str, Any],
     *,
     part: Part,
     quality: Quality,
@@ -217,7 +216,7 @@ def run_script(
 
     Args:
         script: text of the .vpy.
-        work: what it must know; `arguments`, `part`, `takes`, `bits` and `facts` are added.
+        work: what it must know, with the `arguments` of `interpolate()`; `part`, `takes`, `bits` and `facts` are added.
         output: the claimed output.
         media: where sound and subtitles come from, None for none.
     """
@@ -228,6 +227,7 @@ def run_script(
         say(note)
     quality = dataclasses.replace(quality, encoder=encoder.name)
     path, job, facts_file = (output.scratch / name for name in ("script.vpy", "job.json", "facts.json"))
+    arguments = work["arguments"]
     if arguments.get("weights") is not None:
         arguments = {**arguments, "weights": os.path.abspath(os.path.expanduser(arguments["weights"]))}
     source = parse(media.pixels) if media is not None else None
