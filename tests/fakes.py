@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,10 @@ class Blend(Interpolator[Frame, Pair]):
         fakes.recorder.note("prepare", (float(first.image[0, 0, 0, 0]), float(second.image[0, 0, 0, 0])))
         return Pair(first.image, second.image)
 
+    def random_inputs(self, pair, position):
+        fakes.recorder.positions.append(position)
+        return {}
+
     def synthesise(self, pair, t, **inputs):
         fakes.recorder.note("synthesise", float(t[0]))
         if fakes.recorder.hook is not None:
@@ -96,11 +101,12 @@ FAKE_SOURCE = Builtin(file="fake.safetensors", sha256="0" * 64)
 
 
 class Recorder:
-    """Calls of the fake network's phases; `hook` runs inside every synthesis."""
+    """Calls of the fake network's phases; `positions` that noise was asked for; `hook` runs inside every synthesis."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.calls: list[tuple[str, object]] = []
+        self.positions: list[Fraction] = []
         self.hook: Callable[[], None] | None = None
         self.weights = Path()
 

@@ -6,14 +6,11 @@ import random
 from collections.abc import Callable
 from fractions import Fraction
 
-import pytest
 import torch
-from torch import Tensor
 
 from tests.engine.sessions import Notes, ask, source
 from tests.fakes import Recorder
 from vsvfi.engine.session import Session
-from vsvfi.models.interpolator import Interpolator
 
 BATCHES = {"batches": True}
 """Of a family that gains by batches."""
@@ -80,19 +77,14 @@ def test_held_levels_count_and_stay_in_the_budget(opened: Callable[..., Session]
     assert 0 < session.statistics()["peak_bytes"] <= 400_000
 
 
-def test_noise_is_asked_for_by_position(opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_is_asked_for_by_position(opened: Callable[..., Session], fake_family: Recorder) -> None:
     """Of the picture that is made, on the source axis: a midpoint has its own, and so has the same time of another
     pair.
     """
-    asked: list[Fraction] = []
-
-    def inputs(self: object, pair: object, position: Fraction) -> dict[str, Tensor]:
-        asked.append(position)
-        return {}
-
-    monkeypatch.setattr(Interpolator, "random_inputs", inputs)
-    session = opened("fake_half")
+    notes = Notes()
+    session = opened("fake_half", observer=notes)
     ask(session, 3, Fraction(1, 4))
     ask(session, 4, Fraction(1, 2))
     ask(session, 6, Fraction(1, 2), second=9)
-    assert asked == [Fraction(7, 2), Fraction(13, 4), Fraction(9, 2), Fraction(15, 2)]
+    assert fake_family.positions == [Fraction(7, 2), Fraction(13, 4), Fraction(9, 2), Fraction(15, 2)]
+    assert notes.positions("synthesise") == [[position] for position in fake_family.positions]
