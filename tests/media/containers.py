@@ -16,7 +16,7 @@ import vapoursynth as vs
 from tests.cli.media_files import ffmpeg, make, run_ffmpeg
 from vsvfi.cli.piping import Piped, fit
 from vsvfi.cli.scripting import open_video, show
-from vsvfi.media.encoding import Facts, Part, Quality, container, ffmpeg_arguments, planned
+from vsvfi.media.encoding import Facts, Part, Quality, Rewriting, container, ffmpeg_arguments, planned
 from vsvfi.media.losses import pixel_formats
 from vsvfi.media.opus import forgets_delay
 from vsvfi.media.pixels import parse, taken
@@ -143,7 +143,7 @@ def passage(
     quality = Quality(encoder, crf, "ultrafast") if encoder.startswith("libx") else Quality(encoder)
     form = container(output)
     forgets = forgets_delay(program or ffmpeg(), form)
-    arguments = ffmpeg_arguments(facts, quality, media, part, output, form, folder=output.parent, forgets_delay=forgets)
+    arguments = ffmpeg_arguments(facts, quality, media, part, output, form, rewriting=Rewriting(output.parent, forgets))
     selected = piped.part(part.first, part.last)
     with subprocess.Popen([program or ffmpeg(), *arguments], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None

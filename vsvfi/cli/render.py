@@ -27,7 +27,7 @@ from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.media import encoder_args
 from vsvfi.media.carried import left_behind
 from vsvfi.media.codecs import sound_notes
-from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, container, ffmpeg_arguments, planned
+from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, Rewriting, container, ffmpeg_arguments, planned
 from vsvfi.media.losses import hdr_losses, pixel_formats, pixel_losses
 from vsvfi.media.opus import forgets_delay
 from vsvfi.media.pixels import Pixels, parse, taken
@@ -254,9 +254,8 @@ def run_script(
         if media is not None:
             _warn(media, form, encoder, facts)
         forgets = forgets_delay(encoder.ffmpeg, form) if media is not None and media.audio else False
-        options = ffmpeg_arguments(
-            facts, quality, media, part, unfinished, form, more, output.scratch, forgets_delay=forgets
-        )
+        rewriting = Rewriting(output.scratch, forgets)
+        options = ffmpeg_arguments(facts, quality, media, part, unfinished, form, more, rewriting)
         return [encoder.ffmpeg, *options]
 
     outcome = run_chain(

@@ -124,6 +124,19 @@ def container(target: Path) -> str:
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """Streams that must be rewritten before ffmpeg takes them, see `sidecar`.
+
+    Attributes:
+        folder: for a file with them.
+        forgets_delay: what `opus.forgets_delay` finds of this ffmpeg.
+    """
+
+    folder: Path
+    forgets_delay: bool = False
+
+
 def ffmpeg_arguments(
     facts: Facts,
     quality: Quality,
@@ -132,9 +145,7 @@ def ffmpeg_arguments(
     target: Path,
     form: str,
     more: Sequence[str] = (),
-    folder: Path | None = None,
-    *,
-    forgets_delay: bool = False,
+    rewriting: Rewriting | None = None,
 ) -> list[str]:
     """Everything after the program's name: y4m on standard input, `target` as output.
 
@@ -148,9 +159,9 @@ def ffmpeg_arguments(
         target: file to write, whatever its name.
         form: its container, see `container`.
         more: checked options of the encoder, see `encoder_args.parse`.
-        folder: for a file with streams that must be rewritten, see `sidecar`.
-        forgets_delay: what `opus.forgets_delay` finds of this ffmpeg.
+        rewriting: of streams that must be, None to take them as they are.
     """
+    folder, forgets_delay = (rewriting.folder, rewriting.forgets_delay) if rewriting else (None, False)
     rate = f"{facts.rate.numerator}:{facts.rate.denominator}"
     inputs = [
         "-f",
