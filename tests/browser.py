@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_PATIENCE = 120.0
 
 
 class Browser:
@@ -52,6 +54,8 @@ class Browser:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._left:
+            ready, _, _ = select.select([self._read], [], [], _PATIENCE)
+            assert ready, f"the browser said nothing for {_PATIENCE:.0f} seconds"
             got = os.read(self._read.fileno(), 1 << 20)
             assert got, "the browser ended"
             self._left += got
