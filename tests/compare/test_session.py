@@ -121,6 +121,18 @@ def test_a_slow_model_makes_room_for_places() -> None:
     assert all("slow" not in shot.shown for shot in found.shots)
 
 
+def test_models_are_not_left_out_where_that_gains_little() -> None:
+    names = ["a", "b", "c", "d"]
+    found = compared(
+        lambda conversion: {
+            name: (lambda kept, name=name: Method(name, 0.0, conversion, claimed=200.0)) for name in names
+        },
+        names,
+    )
+    assert len(found.places) == 1
+    assert found.left_out == {}
+
+
 def test_the_time_is_kept() -> None:
     found = compared(
         lambda conversion: {

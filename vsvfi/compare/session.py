@@ -24,6 +24,9 @@ type Scores = Mapping[str, Callable[[Picture, Picture], float]]
 FEWEST = 4
 """Places that slow models have to leave time for."""
 
+_MATTERS = 1 / 3
+"""Share of the time that a model must take to be left out for it."""
+
 
 class Comparison:
     """Compares methods at places.
@@ -157,6 +160,8 @@ class Comparison:
             if len(models) < 2:
                 return
             slowest = max(models, key=lambda name: self._tallies[name].seconds_per_frame)
+            if (KEPT - 1) * self._tallies[slowest].seconds_per_frame < _MATTERS * self._place_cost():
+                return  # fewer places it is: without this model there would be hardly more
             each = duration(self._tallies[slowest].seconds_per_frame)
             self._leave_out(slowest, f"too slow for the time given, {each} per new frame; use more --minutes")
 
