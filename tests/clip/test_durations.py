@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import accumulate
 
 import pytest
 import vapoursynth as vs
 
 import vsvfi
-from tests.fakes import Recorder, numbered
+from tests.fakes import Recorder, numbered, value
+from vsvfi.clip.graph import interpolate_with_config
+from vsvfi.options import Arguments
+from vsvfi.plan.timed import timed
+from vsvfi.plan.timeline import Interpolate
 
 TRUE = [
     Fraction(1, 24),
@@ -96,6 +101,7 @@ def test_a_constant_target_rate_reports_frames_of_other_durations(fake_family: R
     (line,) = lines_of(true)
     assert "source frame 2 lasts 0.0833 s, but the clip's rate of 24 says 0.0417 s" in line
     assert "use multi=" in line
+    assert "or 'vsvfi render FILE --fps'" in line
     assert lines_of(interpolated(fake_family, stamped([(41, 1000), (42, 1000), (42, 1000), (41, 1000)]), fps=48)) == []
 
 
@@ -108,3 +114,27 @@ def test_a_negative_duration_without_a_rate_is_refused(fake_family: Recorder) ->
         vs.Error, match="interpolate: frame 2: source frame 1 has a negative duration; set its duration"
     ):
         result.get_frame(2)
+
+
+@pytest.mark.parametrize("fps", [24, 30, 60])
+@pytest.mark.parametrize("duplicates", ["skip", "retime"])
+def test_known_times_place_output_frames(fake_family: Recorder, fps: int, duplicates: str) -> None:
+    """The picture of source frame k is k / 100, so that an interpolated frame's value says where it lies."""
+    begins = [*accumulate(TRUE[:5], initial=Fraction(3))]
+    options: Arguments = {"model": "fake", "weights": fake_family.weights, "device": "cpu", "duplicates": duplicates}  # type: ignore[typeddict-item]
+    result = interpolate_with_config(numbered(length=5), times=begins, fps=fps, **options).clip
+    clock = timed(begins, 5, Fraction(fps))
+    assert (result.fps, result.num_frames) == (fps, clock.length)
+    expected = [
+        float(min(clock.position(n), 4) if isinstance(clock.step(n), Interpolate) else clock.source_index(n))
+        for n in range(clock.length)
+    ]
+    found = [value(frame) * 100 - 1 for frame in result.frames()]
+    assert found == pytest.approx(expected, abs=0.02)
+    assert sum(durations_of(result)) == begins[-1] - begins[0]
+
+
+def test_times_that_do_not_fit_the_clip_are_refused(fake_family: Recorder) -> None:
+    options: Arguments = {"model": "fake", "weights": fake_family.weights, "device": "cpu", "fps": 60}
+    with pytest.raises(vs.Error, match="interpolate: times='3 values', must be those of 5 frames in order"):
+        interpolate_with_config(numbered(length=5), times=[Fraction(n) for n in range(3)], **options)

@@ -16,12 +16,14 @@ import vapoursynth as vs
 from tests.cli.media_files import ffmpeg, make, run_ffmpeg
 from vsvfi.cli.piping import Piped, fit
 from vsvfi.cli.scripting import open_video, show
+from vsvfi.clip.select import Selection
 from vsvfi.media.encoding import Facts, Part, Quality, Rewriting, container, ffmpeg_arguments, planned
 from vsvfi.media.losses import pixel_formats
 from vsvfi.media.opus import forgets_delay
 from vsvfi.media.pixels import parse, taken
 from vsvfi.media.probe import Media, probe
 from vsvfi.media.verify import verify
+from vsvfi.plan.timed import timed
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24000/1001:duration=2")
 SOUND = ("-f", "lavfi", "-i", "sine=duration=2")
@@ -60,6 +62,13 @@ def _late(name: str, seconds: float) -> Callable[[Path], Path]:
     return build
 
 
+def _variable(name: str) -> Callable[[Path], Path]:
+    """24000/1001 with frames left out here and there; and sound that begins later."""
+    fewer = ("-vf", "select='not(between(mod(n,24),15,17))'", "-fps_mode", "vfr")
+    late = ("-itsoffset", 0.25, *SOUND)
+    return lambda folder: make(folder / name, *PICTURE, *late, *fewer, *X264, "-c:a", "aac")
+
+
 OPEN_GOP = ("-c:v", "libx264", "-preset", "veryfast", "-x264-params", "open-gop=1:keyint=16:bframes=3", "-c:a", "aac")
 
 FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
@@ -84,17 +93,19 @@ FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
     "MOV, edit list": (_from_mp4("a.mov", "-c", "copy", before=("-ss", "1.3")), -1),
     "Matroska": (_plain("a.mkv", *X264, "-c:a", "flac"), 48),
     "Matroska, late picture": (_late("a.mkv", 0.333), 48),
+    "Matroska, variable rate": (_variable("a.mkv"), 0),
+    "MP4, variable rate": (_variable("a.mp4"), 0),
     "Opus in Matroska": (_plain("a.mkv", *X264, "-c:a", "libopus"), 48),
     "Opus in MP4": (_plain("a.mp4", *X264, "-c:a", "libopus"), 48),
 }
-"""By name: how to make it, and the number of frames; -1 where a decoder has to be asked."""
+"""By name: how to make it, and the number of frames; -1 where a decoder has to be asked, 0 where it varies."""
 
 
 def build(name: str, folder: Path) -> tuple[Path, int]:
     """Make one of `FILES`; also the number of frames that ffmpeg shows of it."""
     maker, frames = FILES[name]
     path = maker(folder)
-    if frames < 0:
+    if frames <= 0:
         counted = subprocess.run(
             [ffmpeg(), "-v", "quiet", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framecrc", "-"],
             capture_output=True, text=True, check=False, timeout=60,
@@ -103,10 +114,19 @@ def build(name: str, folder: Path) -> tuple[Path, int]:
     return path, frames
 
 
+VARIABLE_AT = Fraction(60)
+"""Frames per second for files of variable rate."""
+
+
 def shown_clip(media: Media, index: Path) -> vs.VideoNode:
-    """The clip that render.vpy hands to `interpolate()`."""
+    """The clip that render.vpy hands to `interpolate()`; at a constant rate where that does it by times."""
     clip = open_video(str(media.path), str(index), media.video.index, media.decoder)
-    return show(clip, str(media.rate), media.decoded, media.hidden, media.repeats, media.turn)
+    clip = show(clip, str(media.rate), media.decoded, media.hidden, [], media.turn, timed=bool(media.times))
+    if not media.times:
+        return clip
+    timeline = timed(media.times, clip.num_frames, VARIABLE_AT)
+    placed = Selection(timeline).aligned(clip, 0)
+    return placed.std.AssumeFPS(fpsnum=VARIABLE_AT.numerator, fpsden=VARIABLE_AT.denominator)
 
 
 def raw(piped: Piped) -> Iterator[bytes]:

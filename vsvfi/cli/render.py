@@ -183,7 +183,7 @@ def render(
             "stream": media.video.index,
             "decoded": media.decoded,
             "hidden": media.hidden,
-            "repeats": media.repeats,
+            "times": [str(time) for time in media.times],
             "turn": media.turn,
             "decoder": media.decoder,
             "arguments": arguments,

@@ -43,7 +43,14 @@ def open_video(path: str, index: str, stream: int | None = None, decoder: str = 
 
 
 def show(
-    clip: vs.VideoNode, rate: str, decoded: int, hidden: Sequence[int], repeats: Sequence[int], turn: str = ""
+    clip: vs.VideoNode,
+    rate: str,
+    decoded: int,
+    hidden: Sequence[int],
+    repeats: Sequence[int],
+    turn: str = "",
+    *,
+    timed: bool = False,
 ) -> vs.VideoNode:
     """Return the frames of a source filter that a player shows, at a constant rate.
 
@@ -54,6 +61,7 @@ def show(
         hidden: positions of the frames not shown: an edit list leaves them out, or they cannot be decoded.
         repeats: how often each frame shown is repeated to reach the rate, empty for once.
         turn: how they are turned, see `vsvfi.media.probe.Media`.
+        timed: each frame has a time of its own, so none may be missing.
 
     Raises:
         vapoursynth.Error: the source filter gives another number of frames, and the rate is not constant.
@@ -63,7 +71,7 @@ def show(
         clip = clip.std.DeleteFrames(list(hidden))
     elif clip.num_frames != decoded - len(hidden):
         message = f"the source filter gives {clip.num_frames} frames, the file has {decoded - len(hidden)}"
-        if repeats:
+        if repeats or timed:
             raise vs.Error(f"{message}, so its frames cannot be placed; remux it (mkvmerge, ffmpeg -c copy)")
         if 2 * clip.num_frames == decoded:  # two packets make a frame: each holds a field
             exact /= 2

@@ -62,8 +62,7 @@ def decision_clip(
         out, facts_frames, source_frames = f[0].copy(), f[1 : 1 + len(offsets)], f[1 + len(offsets) :]
         facts_at = _facts_at(timeline.source_index(n), before, facts_frames)
         decision = policy.decide(timeline, n, facts_at)
-        on_source = timeline.position(n).denominator == 1
-        times = Timing(duration_of(n, source_frames), on_source, *scene_marks(timeline, n, facts_at))
+        times = Timing(duration_of(n, source_frames), timeline.on_source(n), *scene_marks(timeline, n, facts_at))
         _check_readable(decision, timeline.source_index(n) - before, facts_frames)
         out.props.update(_encoded(decision, times))
         return out

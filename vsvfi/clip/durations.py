@@ -51,7 +51,8 @@ def constant_durations(timeline: Timeline) -> tuple[int, DurationOf]:
             warn(
                 f"source frame {timeline.source_index(n)} lasts {float(given):.4f} s, but the clip's rate of {rate} "
                 f"says {float(1 / rate):.4f} s. fps= places frames by the clip's rate, so picture and sound drift "
-                "apart; use multi=, which keeps every duration, or bring the clip to a constant rate first"
+                "apart; use multi=, which keeps every duration, or 'vsvfi render FILE --fps', which knows every "
+                "frame's time"
             )
         duration = timeline.duration(n)
         return None if duration is None else storable(duration)

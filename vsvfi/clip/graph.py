@@ -42,6 +42,7 @@ from vsvfi.plan.bisection import MAX_DEPTH, complete_levels
 from vsvfi.plan.policy import Policy
 from vsvfi.plan.rates import check_storable, source_rate_for
 from vsvfi.plan.spread import spread
+from vsvfi.plan.timed import timed
 from vsvfi.plan.timeline import Copy, Timeline
 
 if TYPE_CHECKING:
@@ -136,13 +137,18 @@ class Interpolated:
 
 
 def interpolate_with_config(
-    clip: object, observer: Observer | None = None, **arguments: Unpack[Arguments]
+    clip: object,
+    observer: Observer | None = None,
+    times: Sequence[Fraction] | None = None,
+    **arguments: Unpack[Arguments],
 ) -> Interpolated:
     """`interpolate()` for programs that report or watch what it does.
 
     Args:
         clip: as in `interpolate()`.
         observer: is shown every call of a network.
+        times: where `fps` is given, and the clip's rate varies: when each of its frames is shown in seconds, and the
+            end of the last.
         arguments: those of `interpolate()`.
 
     Raises:
@@ -151,7 +157,7 @@ def interpolate_with_config(
     try:
         check_version()
         options = parse(**arguments)
-        return _build(*_check_clip(clip), options, observer)
+        return _build(*_check_clip(clip), options, observer, times)
     except VsvfiError as error:
         raise vs.Error(f"interpolate: {error}") from None
 
@@ -196,9 +202,16 @@ def _check_clip(clip: object) -> tuple[vs.VideoNode, int | None]:
     return clip, None
 
 
-def _build(clip: vs.VideoNode, alpha_format: int | None, options: Options, observer: Observer | None) -> Interpolated:
+def _build(
+    clip: vs.VideoNode,
+    alpha_format: int | None,
+    options: Options,
+    observer: Observer | None,
+    times: Sequence[Fraction] | None,
+) -> Interpolated:
     """The whole graph for a checked clip and checked options."""
-    timeline = _timeline(clip, options)
+    by_time = None if times is None or options.fps is None else timed(times, clip.num_frames, options.fps)
+    timeline = by_time or _timeline(clip, options)
     selection = Selection(timeline)
     if timeline.truncated:
         vs.core.log_message(

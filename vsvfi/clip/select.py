@@ -39,6 +39,8 @@ class Selection:
 
     def aligned(self, clip: vs.VideoNode, offset: int) -> vs.VideoNode:
         """`clip` aligned to the output, `offset` frames ahead (or behind, if negative)."""
+        if not self._timeline.regular:
+            return self._placed(clip, offset)
         if self._exact:
             return self._selected(_shifted(clip, offset))
         numerator, denominator = self._step.as_integer_ratio()
@@ -52,6 +54,21 @@ class Selection:
                     del kept[next(iter(kept))]
                 kept[drift] = self._selected(_shifted(clip, offset + drift))
             return kept[drift]
+
+        return clip.std.BlankClip(length=timeline.length, keep=True).std.FrameEval(reporting(pick), clip_src=clip)
+
+    def _placed(self, clip: vs.VideoNode, offset: int) -> vs.VideoNode:
+        """`clip` aligned to an output without a fixed ratio: each frame is looked up."""
+        timeline, last = self._timeline, clip.num_frames - 1
+        kept: dict[int, vs.VideoNode] = {}
+
+        def pick(n: int) -> vs.VideoNode:
+            index = max(0, min(timeline.source_index(n) + offset, last))
+            if index not in kept:
+                if len(kept) == _KEPT_DRIFTS:
+                    del kept[next(iter(kept))]
+                kept[index] = clip.std.Trim(first=index, length=1).std.Loop()
+            return kept[index]
 
         return clip.std.BlankClip(length=timeline.length, keep=True).std.FrameEval(reporting(pick), clip_src=clip)
 

@@ -85,6 +85,7 @@ class Media:
         decoded: number of frames including those not shown.
         hidden: positions in `decoded` of the frames that are not shown.
         repeats: for each frame shown, how often it is shown at the constant `rate`.
+        times: where the rate varies, when each frame shown is on the file's time line, and the end of the last.
         turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and
         down. dynamic_hdr: names of the dynamic HDR metadata that its first frame has.
         pixels: ffmpeg's name of the pixel format.
@@ -102,6 +103,7 @@ class Media:
     decoded: int = 0
     hidden: tuple[int, ...] = ()
     repeats: tuple[int, ...] = ()
+    times: tuple[Fraction, ...] = ()
     turn: str = ""
     dynamic_hdr: tuple[str, ...] = ()
     pixels: str = "yuv420p"
@@ -292,6 +294,7 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
         decoded=len(times),
         hidden=hidden,
         repeats=() if constant else repeats(shown, rate),
+        times=() if constant else (*shown, shown[-1] + 1 / rate),
         turn=first.turn,
         dynamic_hdr=first.dynamic_hdr,
         pixels=pixels,

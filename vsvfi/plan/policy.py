@@ -96,7 +96,7 @@ class Policy:
             start, end = index, index + 1
         if position == start or end > last or (self.hold_cuts and facts(end - 1).cut):
             return Copy(index)
-        return Interpolate(start, end, (position - start) / (end - start))
+        return Interpolate(start, end, timeline.between(n, start, end))
 
     def _held(self, fact: Facts) -> bool:
         return fact.duplicate and not (self.hold_cuts and fact.cut)
@@ -114,5 +114,4 @@ def scene_marks(timeline: Timeline, n: int, facts: FactsAt) -> tuple[bool, bool]
 
 def reach(timeline: Timeline, policy: Policy) -> tuple[int, int]:
     """How many source frames (before, after) the current one `decide`, `scene_marks` and durations look at."""
-    stride = -(-timeline.factor.denominator // timeline.factor.numerator)
-    return max(policy.behind, stride), max(policy.ahead, stride)
+    return max(policy.behind, timeline.stride), max(policy.ahead, timeline.stride)

@@ -78,6 +78,24 @@ class Timeline:
         """Where output frame n begins, in source frames."""
         return n / self.factor
 
+    @property
+    def regular(self) -> bool:
+        """Whether source frames follow the output's in the ratio of `factor`."""
+        return True
+
+    @property
+    def stride(self) -> int:
+        """Source frames that pass in one output frame at most."""
+        return -(-self.factor.denominator // self.factor.numerator)
+
+    def on_source(self, n: int) -> bool:
+        """Whether output frame n begins exactly where a source frame begins."""
+        return self.position(n).denominator == 1
+
+    def between(self, n: int, start: int, end: int) -> Fraction:
+        """How far output frame n is on the way from one source frame to another."""
+        return (self.position(n) - start) / (end - start)
+
     def source_index(self, n: int) -> int:
         """The source frame that is shown when output frame n begins."""
         return n * self.factor.denominator // self.factor.numerator
