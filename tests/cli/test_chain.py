@@ -153,15 +153,15 @@ def faulty(folder: Path, body: str) -> str:
     ("body", "told"),
     [
         ("echo no such thing >&2; exit 3", "ffmpeg: no such thing"),
-        ("exit 3", "ffmpeg: exit code 3"),
+        ("exit 3", "ffmpeg: exit code 3; it closed the pipe before it had taken all frames"),
         ("head -c 60000 >/dev/null; kill -9 $$", "ffmpeg: it was ended by SIGKILL"),
         ("head -c 60000 >/dev/null; echo why >&2; kill -11 $$", "ffmpeg: it was ended by SIGSEGV; its last words: why"),
         ("head -c 100000 >/dev/null; exit 0", "ffmpeg: it ended without an error before it had taken all frames"),
         ("cat >/dev/null; exit 0", "ffmpeg: it reported success but wrote nothing"),
         ("head -c 30000000 /dev/zero | tr '\\0' x >&2; cat >/dev/null; exit 1", "ffmpeg: xxxx"),
         ("yes warning | head -200000 >&2; cat >/dev/null; echo last words >&2; exit 1", "ffmpeg: last words"),
-        ("exec 0<&-; sleep 1; exit 1", "ffmpeg: exit code 1"),
-        ("sleep 1000 & cat >/dev/null; exit 1", "ffmpeg: exit code 1"),
+        ("exec 0<&-; sleep 1; exit 1", "ffmpeg: exit code 1; it closed the pipe before it had taken all frames"),
+        ("sleep 1000 & cat >/dev/null; exit 1", "ffmpeg: exit code 1, without giving a reason; check free memory"),
     ],
 )
 def test_an_ffmpeg_that_misbehaves(tmp_path: Path, body: str, told: str) -> None:

@@ -63,7 +63,7 @@ OPENING = "Error initializing output stream 0:0 -- Error while opening encoder f
         (["[x @ 0x5] something new", OPENING, "Conversion failed!"], "something new"),
         (["[x @ 0x5] [y @ 0x6] {braces} % and \\"], "{braces} % and \\"),
         (["Conversion failed!"], "Conversion failed!"),
-        ([], "exit code 1"),
+        ([], "exit code 1, without giving a reason; check free memory, the disk and"),
     ],
 )
 def test_ffmpegs_reason(lines: list[str], told: str) -> None:

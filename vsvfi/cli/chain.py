@@ -169,6 +169,11 @@ def _check(reader: Program, writer: Program, output: Output) -> None:
     """Blame the program that failed first: vspipe's failure to write is ffmpeg's fault."""
     read, written = reader.process.returncode, writer.process.returncode
     unheard = read != 0 and _frames(reader) is None and _unheard(reader)
+    if unheard and written != 0 and not writer.lines:
+        raise VsvfiError(
+            f"ffmpeg: {writer.ending()}; it closed the pipe before it had taken all frames, and gave no reason. Check "
+            "free memory, the encoder, and that it is a real ffmpeg"
+        )
     if written != 0 and (read == 0 or unheard):
         raise VsvfiError(f"ffmpeg: {explain_ffmpeg(writer.lines, writer.ending(), output.path)}")
     if unheard:

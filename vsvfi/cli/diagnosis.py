@@ -123,7 +123,7 @@ def _last(lines: Sequence[str], ending: str) -> str:
     told = [line.strip() for line in lines if line.strip()]
     telling = [line for line in told if not _EMPTY.search(line)] or told
     if not telling:
-        return ending
+        return f"{ending}, without giving a reason; check free memory, the disk and the program itself"
     last = _short(_PREFIX.sub("", telling[-1]))
     return f"{ending}; its last words: {last}" if ending.startswith("it was ended by") else last
 
