@@ -76,6 +76,50 @@ def test_subtitles_that_begin_before_a_part_are_shown_at_its_start(film: Path, t
     )
 
 
+def presentation_graphics(path: Path, shown: list[tuple[float, float]]) -> Path:
+    """A Blu-ray subtitle file: a square that is shown from the first to the second time of each pair."""
+
+    def segment(time: float, kind: int, data: bytes = b"") -> bytes:
+        return b"PG" + struct.pack(">IIBH", round(time * 90_000), 0, kind, len(data)) + data
+
+    def composition(number: int, objects: bytes, count: int) -> bytes:
+        return struct.pack(">HHBHBBBB", 64, 48, 0x10, number, 0x80 if count else 0, 0, 0, count) + objects
+
+    window = struct.pack(">BBHHHH", 1, 0, 4, 4, 8, 8)
+    run = bytes((0, 0x88, 1, 0, 0)) * 8
+    square = struct.pack(">HBB", 0, 0, 0xC0) + (len(run) + 4).to_bytes(3) + struct.pack(">HH", 8, 8) + run
+    data = b""
+    for number, (begin, end) in enumerate(shown):
+        data += segment(begin, 0x16, composition(2 * number, struct.pack(">HBBHH", 0, 0, 0, 4, 4), 1))
+        data += segment(begin, 0x17, window) + segment(begin, 0x14, bytes((0, 0, 1, 200, 128, 128, 255)))
+        data += segment(begin, 0x15, square) + segment(begin, 0x80)
+        data += segment(end, 0x16, composition(2 * number + 1, b"", 0)) + segment(end, 0x17, window)
+        data += segment(end, 0x80)
+    path.write_bytes(data)
+    return path
+
+
+def test_picture_subtitles_are_cut_with_a_part(tmp_path: Path) -> None:
+    words = presentation_graphics(tmp_path / "a.sup", [(0.2, 1.4), (1.45, 1.6), (1.9, 2)])
+    picture = make(tmp_path / "p.mkv", *PICTURE, *X264)
+    film = make(tmp_path / "film.mkv", "-i", picture, "-i", words, "-map", 0, "-map", 1, "-c", "copy")
+    assert [stream.codec for stream in probe(film).of("subtitle")] == ["hdmv_pgs_subtitle"]
+    passage(film, tmp_path / "part.mkv", Part(24, 40))
+    begin = 24 * 1001 / 24000
+    source, output = (pictured(path) for path in (film, tmp_path / "part.mkv"))
+    times = [time for time, _ in output]
+    expected = [0.0, *(time - begin for time, _ in source if begin < time < 41 * 1001 / 24000)]
+    assert times == pytest.approx(expected, abs=0.0021)
+    assert len(times) == 5
+    assert [data for _, data in output] == [data for _, data in source[:5]]
+
+
+def pictured(path: Path) -> list[tuple[float, bytes]]:
+    with av.open(str(path)) as opened:
+        packets = [packet for packet in opened.demux(opened.streams.subtitles[0]) if packet.size]
+        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]
+
+
 @pytest.mark.parametrize("source", [".mkv", ".mp4"])
 @pytest.mark.parametrize("form", [".mkv", ".mp4"])
 def test_cover_art(tmp_path: Path, source: str, form: str) -> None:
