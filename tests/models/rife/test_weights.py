@@ -188,6 +188,10 @@ def test_the_short_name_is_the_recommended_one() -> None:
     assert {float(scale) for scale in FAMILY.scales or ()} == {0.25, 0.5, 1, 2, 4}
 
 
+def test_auto_takes_bfloat16_only_where_trained_weights_were_measured() -> None:
+    assert {variant.name for variant in VARIANTS if variant.bfloat} == {"rife40"}
+
+
 def test_every_version_is_told_from_the_others() -> None:
     """Shapes alone decide, so no two known versions may share them."""
     known = [*dict.fromkeys(OWN.values()), *NEIGHBOURS, *UNSUPPORTED]
