@@ -6,10 +6,8 @@ figures are made from the encoded file: what a viewer gets.
 from __future__ import annotations
 
 import argparse
-import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +22,7 @@ from vsvfi.cli.programs import find_encoder, find_ffmpeg
 from vsvfi.cli.summary import Summary
 from vsvfi.errors import VsvfiError
 from vsvfi.media.encoding import Part, Quality
+from vsvfi.media.stills import Still, write_png
 from vsvfi.synthetic import demo_clip
 
 type Picture = NDArray[np.uint8]  # [height, width, 3]
@@ -122,7 +121,7 @@ def _picture(summary: Summary, strip: Path, part: Part, arguments: argparse.Name
     positions = [(part.first + n) * step for n in range(len(frames))]
     between = [n for n, position in enumerate(positions) if position.denominator != 1 and 0 < n < len(frames) - 1]
     if not between:
-        write_png(strip, frames[len(frames) // 2])
+        write_png(strip, Still(frames[len(frames) // 2]), overwrite=True)
         return [f"strip   {strip}: one frame; nothing was interpolated in this part"]
     if arguments.video is not None:
         middle = between[len(between) // 2]
@@ -217,24 +216,7 @@ def _write_strip(path: Path, pictures: Sequence[Picture]) -> None:
     row: list[Picture] = []
     for picture in pictures:
         row += [picture, line]
-    write_png(path, np.concatenate(row[:-1], axis=1))
-
-
-def write_png(path: Path, picture: Picture) -> None:
-    """An 8-bit RGB PNG."""
-    height, width, _ = picture.shape
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), picture.reshape(height, width * 3)], axis=1)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6))
-        + chunk(b"IEND", b"")
-    )
+    write_png(path, Still(np.concatenate(row[:-1], axis=1)), overwrite=True)
 
 
 def _size(arguments: argparse.Namespace) -> tuple[int, int]:

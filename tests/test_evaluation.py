@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional
 
 from scripts.evaluate import figure, quality, temporal
-from scripts.evaluate.moving_text import SPEEDS, scrolling_captions
 from vsvfi.compare.minterpolate import minterpolate
 from vsvfi.ops.warp import backward_warp
 from vsvfi.synthetic import scene
+from vsvfi.synthetic.captions import SPEEDS, scrolling_captions
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (1.5, -0.75), (-4.0, 2.0)])
@@ -122,7 +122,7 @@ def test_only_every_so_many_th_frame_is_predicted(
 @pytest.mark.parametrize("speed", SPEEDS)
 def test_captions_move_by_their_speed_and_nothing_else_does(speed: int) -> None:
     """The middle frame's text is half as far; the right border aside, where new letters come in."""
-    before, middle, after = scrolling_captions(160, 90, speed, 1)
+    before, middle, after = scrolling_captions(160, 90, speed, 1, 0)
     assert (before[:, :20] == after[:, :20]).all()
     assert not (before == after).all()
     text = [(picture[:, -33:-12] == np.float32(0.95)).all(0) for picture in (before, middle, after)]

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from scripts.evaluate.quality import predictor, synthetic_questions
+from scripts.picture import save_picture
 from scripts.train.heldout import psnr
-from scripts.train.picture import write_png
 
 SHOWN = (("flat", 3), ("textured", 0), ("pan", 1))
 """Kind and number of the scenes, top to bottom, one of each kind, at t = 1/2."""
@@ -62,7 +62,7 @@ def _write_jpeg(path: Path, picture: torch.Tensor) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / "figure.png"
-        write_png(exact, picture.numpy())
+        save_picture(exact, picture.numpy())
         subprocess.run(
             [
                 imageio_ffmpeg.get_ffmpeg_exe(),

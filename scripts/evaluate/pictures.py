@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from scripts.evaluate.datasets.item import View
 from vsvfi.errors import ArgumentError
+from vsvfi.media.stills import Still, write_png
 
 _MODES = ("RGB", "RGBA", "L", "P")
 """Kinds of pictures of at most 8 bits that are RGB after conversion; alpha is dropped."""
@@ -65,7 +66,7 @@ def write_picture(path: Path, picture: Tensor) -> None:
     """Write [1, 3, H, W] in [0, 1] as an 8-bit PNG, rounded to nearest. A file of that name is replaced at once."""
     pixels = (picture[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     draft = path.with_name(f"{path.name}.part")
-    Image.fromarray(pixels).save(draft, format="PNG", compress_level=3)
+    write_png(draft, Still(pixels), overwrite=True)
     draft.replace(path)
 
 

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scripts.evaluate.moving_text import SPEEDS, scrolling_captions
+from scripts.picture import save_picture
 from scripts.train.heldout import FIRST_SEED, psnr
-from scripts.train.picture import write_png
 from vsvfi.compare.dis_flow import MISSING, dis
 from vsvfi.compare.minterpolate import minterpolate
 from vsvfi.synthetic import scene
+from vsvfi.synthetic.captions import SPEEDS, scrolling_captions
 
 type Predictor = Callable[[Tensor, Tensor, float], Tensor]
 """(first, second [1, 3, H, W], t) -> [1, 3, H, W]."""
@@ -110,9 +110,9 @@ def text_questions(count: int, width: int, height: int, *, compare: bool = False
     """
     for speed in SPEEDS:
         for index in range(count):
-            shown = scrolling_captions(width, height, speed, index, range(-2, 5))
-            other = _tensor(minterpolate(shown[::2], 2)[3]) if compare else None
-            before, middle, after = map(_tensor, shown[2:5])
+            drawn = scrolling_captions(width, height, speed, index, FIRST_SEED + 300, range(-2, 5))
+            other = _tensor(minterpolate(drawn[::2], 2)[3]) if compare else None
+            before, middle, after = map(_tensor, drawn[2:5])
             yield Question(f"text {speed} px", before, after, middle, 0.5, other)
 
 
@@ -196,7 +196,7 @@ def run(
             tally.minterpolate.append(psnr(question.minterpolate, question.truth))
         if pictures is not None and number % 8 == 0:
             strip = torch.cat((question.first, question.truth, blend, made, ((made - question.truth) * 4).abs()), 3)
-            write_png(pictures / f"{question.group}-{number:03d}.png", strip[0].numpy())
+            save_picture(pictures / f"{question.group}-{number:03d}.png", strip[0].numpy())
     return tallies
 
 

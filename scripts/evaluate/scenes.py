@@ -1,6 +1,6 @@
 """How well `vsvfi.clip.scenes` tells cuts from what looks like cuts: python -m scripts.evaluate.scenes [--seeds 12 13]
 
-Renders the clips of `scene_kinds` and of `vsvfi.synthetic.evaluation_clips`, and compares with a plain threshold on the
+Renders the clips of `vsvfi.synthetic.cuts`, and compares with a plain threshold on the
 difference of neighbouring frames, which is what misc.SCDetect does. Prints a Markdown table; the last line is JSON.
 Seeds 0 to 11 were seen in tuning.
 """
@@ -18,9 +18,8 @@ from itertools import chain
 import numpy as np
 import vapoursynth as vs
 
-from scripts.evaluate.scene_cases import Case, cases
 from vsvfi.clip import scenes
-from vsvfi.synthetic import EvaluationClip, evaluation_clips
+from vsvfi.synthetic.cuts import CutClip, cases, evaluation_clips
 
 METHODS = ("vsvfi", "difference > 0.10", "difference > 0.15")
 
@@ -63,7 +62,7 @@ def class_of(kind: str) -> str:
     return max(fitting)[1]
 
 
-def clip_of(case: Case | EvaluationClip, format: int = vs.YUV420P8) -> vs.VideoNode:
+def clip_of(case: CutClip, format: int = vs.YUV420P8) -> vs.VideoNode:
     """The pictures as a clip."""
     _, height, width = case.frame(0).shape
     blank = vs.core.std.BlankClip(width=width, height=height, format=vs.RGB24, length=case.length, keep=True)
@@ -123,11 +122,10 @@ def score(seeds: Sequence[int], threshold: float | None = None, log: bool = True
     """One tally per class, and one named "all"."""
     tallies: dict[str, Tally] = defaultdict(Tally)
     for seed in seeds:
-        clips: Iterator[Case | EvaluationClip] = chain(cases(seed), evaluation_clips(seed))
+        clips: Iterator[CutClip] = chain(cases(seed), evaluation_clips(seed))
         for case in clips:
-            kind = case.kind if isinstance(case, Case) else case.name
             found = found_by(clip_of(case), threshold)
-            for name in (class_of(kind), "all"):
+            for name in (class_of(case.kind), "all"):
                 tallies[name].add(case.length, case.cuts, found)
             if log and found["vsvfi"] != case.cuts:
                 missed, false = sorted(case.cuts - found["vsvfi"]), sorted(found["vsvfi"] - case.cuts)

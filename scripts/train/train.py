@@ -29,13 +29,13 @@ import torch
 from safetensors.torch import load_file
 from torch import distributed, nn
 
+from scripts.picture import save_picture
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
 from scripts.train.heldout import SIZE, Score, score
 from scripts.train.ifrnet import IFRNET
 from scripts.train.loss import losses
 from scripts.train.optimiser import Muon
-from scripts.train.picture import write_png
 from scripts.train.uprnet import UPRNET
 from vsvfi.engine.build import AnyInterpolator
 
@@ -294,7 +294,7 @@ def _report(trainer: Trainer, means: dict[str, float], sample: Sample, picture: 
             writer.writeheader()
         writer.writerow(row)
     rows = [torch.cat([*images[:4].clamp(0, 1)], 2) for images in (sample.first, sample.truth, picture, sample.second)]
-    write_png(settings.out / f"sample-{trainer.step:06d}.png", torch.cat(rows, 1).cpu().numpy())
+    save_picture(settings.out / f"sample-{trainer.step:06d}.png", torch.cat(rows, 1).cpu().numpy())
     if result.psnr > trainer.best:
         trainer.best = result.psnr
         trainer.save(settings.out / "best.pt")

@@ -14,12 +14,12 @@ import pytest
 import vapoursynth as vs
 from vapoursynth import core
 
-from scripts.evaluate.scene_cases import HEIGHT, WIDTH, Case, Picture, cases, natural, palette_of
-from scripts.evaluate.scene_kinds import KINDS
 from scripts.evaluate.scenes import CLASSES, Tally, class_of, clip_of
 from vsvfi.clip import scenes
 from vsvfi.errors import ArgumentError
-from vsvfi.synthetic import evaluation_clips
+from vsvfi.synthetic.cuts import KINDS, CutClip, cases, evaluation_clips
+from vsvfi.synthetic.cuts.shots import HEIGHT, WIDTH, natural, palette_of
+from vsvfi.synthetic.texture import Array
 
 FORMATS = [
     "GRAY8",
@@ -43,8 +43,8 @@ FORMATS = [
 ]
 
 
-def clip_from(picture: Callable[[int], Picture], length: int, format: int = vs.YUV420P8) -> vs.VideoNode:
-    return clip_of(Case("test", "test", frozenset(), picture, length=length), format)
+def clip_from(picture: Callable[[int], Array], length: int, format: int = vs.YUV420P8) -> vs.VideoNode:
+    return clip_of(CutClip("test", "test", length, frozenset(), picture), format)
 
 
 def cuts_of(clip: vs.VideoNode, scene: str = "auto", threshold: float | None = None) -> set[int]:
@@ -61,7 +61,7 @@ def duplicates_of(clip: vs.VideoNode) -> list[bool]:
 
 
 @pytest.fixture(scope="module")
-def places() -> tuple[Picture, Picture]:
+def places() -> tuple[Array, Array]:
     """Two pictures that have nothing to do with each other."""
     generator = np.random.default_rng(5)
     first, second = (natural(generator, palette_of(generator))[:, :HEIGHT, :WIDTH] for _ in range(2))
@@ -105,7 +105,7 @@ def test_each_clip_of_the_evaluation_has_its_class() -> None:
         assert class_of(case.name).startswith("cut") == bool(case.cuts), case.name
 
 
-def test_a_smaller_threshold_finds_more(places: tuple[Picture, Picture]) -> None:
+def test_a_smaller_threshold_finds_more(places: tuple[Array, Array]) -> None:
     first, second = places
     mixed = 0.5 * first + 0.5 * second
     clip = clip_from(lambda n: first if n < 6 else mixed, 12)
@@ -148,7 +148,7 @@ def test_real_footage_without_cuts(shared: Path, tmp_path: Path) -> None:
     ],
 )
 def test_props_of_the_source_win(
-    places: tuple[Picture, Picture], props: dict[int, dict[str, int]], auto: set[int], stated: set[int]
+    places: tuple[Array, Array], props: dict[int, dict[str, int]], auto: set[int], stated: set[int]
 ) -> None:
     clip = with_props(clip_from(lambda n: places[n // 6], 12), props)
     assert cuts_of(clip, "auto") == auto
@@ -167,7 +167,7 @@ def test_another_word_for_scene_is_refused() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("size", [(16, 16), (64, 36), (33, 17)])
-def test_every_format_and_size(places: tuple[Picture, Picture], name: str, size: tuple[int, int]) -> None:
+def test_every_format_and_size(places: tuple[Array, Array], name: str, size: tuple[int, int]) -> None:
     format = core.get_video_format(getattr(vs, name))
     width, height = size
     if format.subsampling_w or format.subsampling_h:
@@ -178,7 +178,7 @@ def test_every_format_and_size(places: tuple[Picture, Picture], name: str, size:
     assert [fact.duplicate for fact in facts] == [n not in (5, 11) for n in range(12)]
 
 
-def test_props_that_would_confuse_a_resizer_do_not_matter(places: tuple[Picture, Picture]) -> None:
+def test_props_that_would_confuse_a_resizer_do_not_matter(places: tuple[Array, Array]) -> None:
     clip = clip_from(lambda n: places[n // 6], 12).std.SetFrameProps(
         _FieldBased=2, _Matrix=0, _Primaries=1, _Transfer=16, _ChromaLocation=5, _Range=1
     )
@@ -201,7 +201,7 @@ def test_any_order_gives_the_same_facts() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5])
-def test_short_clips(places: tuple[Picture, Picture], length: int) -> None:
+def test_short_clips(places: tuple[Array, Array], length: int) -> None:
     clip = clip_from(lambda n: places[0 if n == 0 else 1], length)
     facts = scenes.facts(clip, scene="auto", threshold=None)
     assert facts.num_frames == length
@@ -241,7 +241,7 @@ def test_each_source_frame_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert set(counts) == {"pooled", "statistics"}
 
 
-def test_what_is_not_asked_for_is_not_measured(places: tuple[Picture, Picture]) -> None:
+def test_what_is_not_asked_for_is_not_measured(places: tuple[Array, Array]) -> None:
     """Without own detection and without duplicates the source's planes are never read: only its props are."""
     clip = clip_from(lambda n: places[n // 6], 12)
     assert [
@@ -361,5 +361,5 @@ def test_duplicates_of_small_pictures(size: tuple[int, int]) -> None:
     assert duplicates_of(held(lambda n, planes: patch(0, 12, 4, 2)(n - 80, planes), **small)) == [False, False, False]
 
 
-def test_a_slow_fade_is_no_duplicate(places: tuple[Picture, Picture]) -> None:
+def test_a_slow_fade_is_no_duplicate(places: tuple[Array, Array]) -> None:
     assert not any(duplicates_of(clip_from(lambda n: places[0] * (1 - n / 60), 12)))

@@ -1,19 +1,16 @@
-"""Procedural clips that are hard for a cut detector: real cuts of many kinds, and everything that only looks like one.
-
-Each clip knows the first frames of its scenes exactly. Knows nothing of VapourSynth or of any detector. Pictures are
-float32 [3,H,W], RGB in [0,1].
-"""
+"""One camera on one drawn canvas: the shots that `kinds` and `lookalikes` make clips of. numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
-type Picture = npt.NDArray[np.float32]
-"""[3,H,W], RGB in [0,1]."""
+from vsvfi.synthetic.cuts.clip import Frames
+from vsvfi.synthetic.texture import Array
 
 HEIGHT, WIDTH = 108, 192
 LENGTH = 48
@@ -21,7 +18,7 @@ GRID = 256
 """Side of a canvas; cameras wrap around its borders, so a pan never ends."""
 
 
-def noise(rng: np.random.Generator, roughness: float, side: int = GRID) -> Picture:
+def noise(rng: np.random.Generator, roughness: float, side: int = GRID) -> Array:
     """Periodic random texture [side,side] in 0..1 whose spectrum falls with frequency ** -roughness."""
     along = np.fft.fftfreq(side)
     radius = np.hypot(along[:, None], along[None, :])
@@ -32,7 +29,7 @@ def noise(rng: np.random.Generator, roughness: float, side: int = GRID) -> Pictu
     return np.asarray(np.clip(0.5 + field / (5 * field.std()), 0, 1), dtype=np.float32)
 
 
-def natural(rng: np.random.Generator, palette: Picture) -> Picture:
+def natural(rng: np.random.Generator, palette: Array) -> Array:
     """A canvas with textured regions between two colours, blobs of others, and light from above."""
     side = np.arange(GRID)
     mixed = noise(rng, 1.8)
@@ -48,7 +45,7 @@ def natural(rng: np.random.Generator, palette: Picture) -> Picture:
     return np.asarray(np.clip(canvas, 0, 1), dtype=np.float32)
 
 
-def drawn(rng: np.random.Generator, palette: Picture) -> Picture:
+def drawn(rng: np.random.Generator, palette: Array) -> Array:
     """A canvas of flat regions with outlines, as in animation."""
     levels = np.floor(noise(rng, 2.2) * 9).astype(int)
     canvas = palette[levels % len(palette)].transpose(2, 0, 1).copy()
@@ -70,7 +67,7 @@ class Shot:
         hold: every picture is shown this many frames ("on twos").
     """
 
-    canvas: Picture
+    canvas: Array
     start: tuple[float, float] = (0.0, 0.0)
     velocity: tuple[float, float] = (0.0, 0.4)
     shake: float = 0.0
@@ -84,7 +81,7 @@ class Shot:
     speed: Callable[[float], float] | None = None
     """Distance travelled, in units of `velocity`, by a time; None is uniform motion."""
 
-    def picture(self, time: float) -> Picture:
+    def picture(self, time: float) -> Array:
         time = time // self.hold * self.hold
         if not self.shutter:
             return self._instant(time)
@@ -92,7 +89,7 @@ class Shot:
             np.mean([self._instant(time + self.shutter * part / 5) for part in range(5)], axis=0), dtype=np.float32
         )
 
-    def _instant(self, time: float) -> Picture:
+    def _instant(self, time: float) -> Array:
         gone = self.speed(time) if self.speed else time
         scale = np.exp(-self.zoom * time)
         swing = self.shake * np.array([np.sin(time * 1.7 + 1), np.sin(time * 1.3)])
@@ -111,7 +108,7 @@ class Shot:
         return picture
 
 
-def sample(canvas: Picture, y: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> Picture:
+def sample(canvas: Array, y: NDArray[np.float64], x: NDArray[np.float64]) -> Array:
     """The canvas at rows `y` and columns `x`, bilinear, wrapping around."""
     top, left = np.floor(y).astype(int), np.floor(x).astype(int)
     down, right = (y - top).astype(np.float32)[:, None], (x - left).astype(np.float32)
@@ -119,37 +116,7 @@ def sample(canvas: Picture, y: npt.NDArray[np.float64], x: npt.NDArray[np.float6
     return np.asarray(rows[:, :, left % GRID] * (1 - right) + rows[:, :, (left + 1) % GRID] * right, dtype=np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A clip and its truth.
-
-    Attributes:
-        name: kind and number.
-        kind: the class it is scored under.
-        cuts: index of the first frame of each new scene.
-        grain: standard deviation of noise that is new in every frame.
-    """
-
-    name: str
-    kind: str
-    cuts: frozenset[int]
-    picture: Callable[[int], Picture]
-    grain: float = 0.0
-    seed: int = 0
-    length: int = LENGTH
-
-    def frame(self, index: int) -> Picture:
-        picture = self.picture(index)
-        if self.grain:
-            picture = (
-                picture
-                + np.random.default_rng((self.seed, index)).standard_normal(picture.shape, dtype=np.float32)
-                * self.grain
-            )
-        return np.asarray(np.clip(picture, 0, 1), dtype=np.float32)
-
-
-def palette_of(rng: np.random.Generator) -> Picture:
+def palette_of(rng: np.random.Generator) -> Array:
     """Five colours that belong together."""
     tint = float(rng.choice([0.03, 0.08, 0.2]))
     base = rng.uniform(0.15, 0.85) + rng.normal(0, tint, 3)
@@ -158,7 +125,7 @@ def palette_of(rng: np.random.Generator) -> Picture:
     )
 
 
-def shot_of(rng: np.random.Generator, style: str = "any", palette: Picture | None = None, **changes: object) -> Shot:
+def shot_of(rng: np.random.Generator, style: str = "any", palette: Array | None = None, **changes: object) -> Shot:
     """A random shot with calm motion; `changes` are attributes of Shot."""
     style = str(rng.choice(["natural", "drawn"])) if style == "any" else style
     paint = natural if style == "natural" else drawn
@@ -178,15 +145,30 @@ def shot_of(rng: np.random.Generator, style: str = "any", palette: Picture | Non
     return shot
 
 
-def joined(shots: list[Shot], cuts: list[int]) -> Callable[[int], Picture]:
+def joined(shots: list[Shot], cuts: list[int]) -> Frames:
     """The shots one after the other with hard cuts."""
     return lambda index: shots[int(np.searchsorted(cuts, index, side="right"))].picture(index)
 
 
-def cases(seed: int, kinds: tuple[str, ...] | None = None) -> Iterator[Case]:
-    """Every kind once (or those named), different for each seed."""
-    from scripts.evaluate import scene_kinds  # the catalogue is written in terms of this file
+def places(rng: np.random.Generator, count: int, shortest: int) -> list[int]:
+    """`count` cut positions, at least `shortest` frames apart and from the ends."""
+    while True:
+        places = sorted(int(place) for place in rng.integers(shortest, LENGTH - shortest, count))
+        if all(after - before >= shortest for before, after in pairwise(places)):
+            return places
 
-    for position, (kind, make) in enumerate(scene_kinds.KINDS.items()):
-        if kinds is None or kind in kinds:
-            yield make(kind, np.random.default_rng((seed, position)), seed * 1000 + position)
+
+def on_twos(rng: np.random.Generator) -> Shot:
+    """Animation on twos or threes."""
+    return shot_of(
+        rng,
+        "drawn",
+        hold=int(rng.choice([2, 3])),
+        sprite=float(rng.uniform(10, 30)),
+        sprite_velocity=(0.0, float(rng.uniform(4, 9))),
+    )
+
+
+def dim(picture: Array) -> Array:
+    """The picture as in a dark room."""
+    return np.asarray(picture * 0.09 + 0.01, dtype=np.float32)

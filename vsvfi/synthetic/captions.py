@@ -11,11 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.train.heldout import FIRST_SEED
-from vsvfi.synthetic import scene
-
-type Picture = NDArray[np.float32]
-"""[3, H, W] in [0, 1]."""
+from vsvfi.synthetic.scene import scene
+from vsvfi.synthetic.texture import Array
 
 SPEEDS = (2, 6, 11)
 """Pixels between the two frames, to the left."""
@@ -44,14 +41,17 @@ _LARGE, _SMALL = 3, 2
 
 
 def scrolling_captions(
-    width: int, height: int, speed: int, start: int, halves: Sequence[int] = (0, 1, 2)
-) -> list[Picture]:
-    """Frames with captions that have moved by so many halves of `speed` pixels: two of them, and the one halfway."""
-    background = scene(FIRST_SEED + 300 + start, width, height, kind="textured").frame(3.0)
+    width: int, height: int, speed: int, start: int, seed: int, halves: Sequence[int] = (0, 1, 2)
+) -> list[Array]:
+    """Frames with captions that have moved by so many halves of `speed` pixels: two of them, and the one halfway.
+
+    `start` moves the captions and, with `seed`, chooses the scene behind them.
+    """
+    background = scene(seed + start, width, height, kind="textured").frame(3.0)
     return [_captioned(background, 40 * start + speed * half / 2) for half in halves]
 
 
-def _captioned(background: Picture, offset: float) -> Picture:
+def _captioned(background: Array, offset: float) -> Array:
     """White text with a dark edge to the right and below, moved by `offset` pixels to the left."""
     picture = background.copy()
     height = picture.shape[1]

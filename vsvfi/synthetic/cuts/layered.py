@@ -1,44 +1,22 @@
-"""Clips with known scene cuts, and with everything that is mistaken for one: flashes, fades, dissolves, whip pans,
-objects rushing past, exposure changes.
+"""Clips of layered scenes with known cuts, and with everything that is mistaken for one: flashes, fades, whip pans.
 
-For measuring a cut detector. Small pictures, fast to render, the same for the same seed. Knows nothing of any detector.
+Small pictures, fast to render, the same for the same seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from vsvfi.synthetic.cuts.clip import CutClip, Frames
 from vsvfi.synthetic.layer import Layer, Motion
 from vsvfi.synthetic.scene import Scene, scene
 from vsvfi.synthetic.texture import Array
 
-type Picture = Callable[[int], Array]
 
-
-@dataclass(frozen=True, slots=True)
-class EvaluationClip:
-    """Frames 0 .. length - 1 and where new scenes begin.
-
-    Attributes:
-        name: what the clip shows, unique among `evaluation_clips`.
-        length: frames.
-        cuts: indices of the first frame of each new scene; the clip's own first frame is none.
-    """
-
-    name: str
-    length: int
-    cuts: frozenset[int]
-    picture: Picture
-
-    def frame(self, i: int) -> Array:
-        """Frame i: [3, H, W] float32 RGB in [0, 1]."""
-        return self.picture(i)
-
-
-def _joined(name: str, shots: Sequence[tuple[Picture, int]]) -> EvaluationClip:
+def _joined(name: str, shots: Sequence[tuple[Frames, int]]) -> CutClip:
     """Shots (picture, length) one after another, a cut between each."""
     starts = np.cumsum([0, *(length for _, length in shots)])
 
@@ -46,29 +24,29 @@ def _joined(name: str, shots: Sequence[tuple[Picture, int]]) -> EvaluationClip:
         shot = int(np.searchsorted(starts, i, side="right")) - 1
         return shots[shot][0](i - int(starts[shot]))
 
-    return EvaluationClip(name, int(starts[-1]), frozenset(int(start) for start in starts[1:-1]), picture)
+    return CutClip(name, name, int(starts[-1]), frozenset(int(start) for start in starts[1:-1]), picture)
 
 
-def _single(name: str, length: int, picture: Picture) -> EvaluationClip:
-    return EvaluationClip(name, length, frozenset(), picture)
+def _single(name: str, length: int, picture: Frames) -> CutClip:
+    return CutClip(name, name, length, frozenset(), picture)
 
 
-def _held(picture: Picture, count: int, offset: int = 0) -> Picture:
+def _held(picture: Frames, count: int, offset: int = 0) -> Frames:
     """Every drawing shown `count` times."""
     return lambda i: picture((i + offset) // count * count)
 
 
-def _tinted(picture: Picture, colour: Array, amount: float) -> Picture:
+def _tinted(picture: Frames, colour: Array, amount: float) -> Frames:
     """Pulled towards one colour, so that two scenes come to look alike."""
     return lambda i: picture(i) * np.float32(1 - amount) + np.float32(amount) * colour[:, None, None]
 
 
-def _lit(picture: Picture, gain: Callable[[int], float]) -> Picture:
+def _lit(picture: Frames, gain: Callable[[int], float]) -> Frames:
     """Brightness of frame i multiplied by gain(i)."""
     return lambda i: np.clip(picture(i) * np.float32(gain(i)), 0, 1)
 
 
-def _flashed(picture: Picture, flashes: dict[int, float], colour: Array) -> Picture:
+def _flashed(picture: Frames, flashes: dict[int, float], colour: Array) -> Frames:
     """Frame i mixed with a colour by flashes[i]."""
 
     def flashed(i: int) -> Array:
@@ -78,7 +56,7 @@ def _flashed(picture: Picture, flashes: dict[int, float], colour: Array) -> Pict
     return flashed
 
 
-def _dissolved(first: Picture, second: Picture, start: int, length: int) -> Picture:
+def _dissolved(first: Frames, second: Frames, start: int, length: int) -> Frames:
     """From one to the other during `length` frames from `start`."""
 
     def dissolved(i: int) -> Array:
@@ -123,7 +101,7 @@ def _still(base: Scene, speed: float) -> Scene:
     return replace(base, layers=[slow(layer) for layer in base.layers])
 
 
-def evaluation_clips(seed: int = 0) -> Iterator[EvaluationClip]:
+def evaluation_clips(seed: int = 0) -> Iterator[CutClip]:
     """Named clips with known cuts; nothing is rendered before a frame is asked for.
 
     Args:
@@ -133,7 +111,7 @@ def evaluation_clips(seed: int = 0) -> Iterator[EvaluationClip]:
     counter = iter(range(seed * 1000, seed * 1000 + 1000))
     white, black = np.ones(3, np.float32), np.zeros(3, np.float32)
 
-    def shot(kind: str = "mixed", width: int = 192, height: int = 108, speed: float = 1.0) -> Picture:
+    def shot(kind: str = "mixed", width: int = 192, height: int = 108, speed: float = 1.0) -> Frames:
         made = scene(next(counter), width, height, kind=kind)
         return (made if speed == 1 else _still(made, speed)).frame
 
