@@ -7,17 +7,14 @@ through the reference. Half precision with --half.
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
 from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from scripts.benchmark.playback import measure
-from vsvfi.engine.device import describe, inference, resolve_device
+from scripts.benchmark.skeleton import finish, heading, measure, medians, parser, show, size_of, start
+from vsvfi.engine.device import inference
 from vsvfi.models.flow.recurrence import pixel_grid
 from vsvfi.ops.lookup import OnDemand, Volume, correlate, lookup, reference
 from vsvfi.ops.lookup.op import LOOKUP
@@ -26,38 +23,18 @@ LEVELS, RADIUS, EVERYTHING = 4, 4, 1 << 50
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--size", default="448x256")
-    parser.add_argument("--half", action="store_true", help="features in float16")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    device = resolve_device(arguments.device)
-    width, height = (int(side) // 8 for side in arguments.size.split("x"))
+    arguments = parser(__doc__, rounds=5)
+    arguments.add_argument("--half", action="store_true", help="features in float16")
+    given = arguments.parse_args()
+    device = start(given)
+    width, height = (side // 8 for side in size_of(given))
     chosen = LOOKUP.choice(device.type)
-    print(
-        f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: "
-        f"{chosen.reason}"
-    )
+    heading(device, f"{chosen.name}: {chosen.reason}")
     with inference(device):
-        ways = forms(width, height, device, torch.float16 if arguments.half else torch.float32)
-        seconds = measure(ways, device, arguments.rounds)
-    medians = {name: 1000 * statistics.median(values) for name, values in seconds.items()}
-    for name, values in seconds.items():
-        print(f"  {name:<24} {medians[name]:9.2f} ms (least {1000 * min(values):.2f})")
-    print(
-        json.dumps(
-            {
-                "size": [8 * width, 8 * height],
-                "device": describe(device),
-                "backend": chosen.name,
-                "milliseconds": medians,
-            }
-        )
-    )
+        ways = forms(width, height, device, torch.float16 if given.half else torch.float32)
+        seconds = measure(ways, device, given.rounds)
+    show(seconds)
+    finish(given, device, {"size": [8 * width, 8 * height], "backend": chosen.name, "milliseconds": medians(seconds)})
 
 
 def forms(width: int, height: int, device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[], Tensor]]:

@@ -8,46 +8,34 @@ ours for CUDA devices. All are compared with the reference first, then timed in 
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scripts.benchmark.playback import measure
-from vsvfi.engine.device import describe, inference, resolve_device
+from scripts.benchmark.skeleton import finish, heading, measure, medians, parser, show, size_of, start
+from vsvfi.engine.device import inference
 from vsvfi.ops.splat import reference, splat
 from vsvfi.ops.splat.op import SPLAT
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--size", default="448x256")
-    parser.add_argument(
+    arguments = parser(__doc__)
+    arguments.add_argument(
         "--width", type=int, default=16, help="channels of the finest features (16, 24, 32 are the published ones)"
     )
-    parser.add_argument("--half", action="store_true", help="features in float16")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    device = resolve_device(arguments.device)
-    width, height = (int(side) for side in arguments.size.split("x"))
+    arguments.add_argument("--half", action="store_true", help="features in float16")
+    given = arguments.parse_args()
+    device = start(given)
+    width, height = size_of(given)
     found = []
     chosen = SPLAT.choice(device.type)
-    print(
-        f"{describe(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {chosen.name}: "
-        f"{chosen.reason}"
-    )
+    heading(device, f"{chosen.name}: {chosen.reason}")
     with inference(device):
-        for level, channels in ((0, 3 + arguments.width), (1, 2 * arguments.width), (2, 4 * arguments.width)):
+        for level, channels in ((0, 3 + given.width), (1, 2 * given.width), (2, 4 * given.width)):
             value, displacement = case(
-                channels, height >> level, width >> level, device, torch.float16 if arguments.half else torch.float32
+                channels, height >> level, width >> level, device, torch.float16 if given.half else torch.float32
             )
             ways: dict[str, Callable[[], Tensor]] = {
                 "reference": lambda value=value, displacement=displacement: reference.splat_sums(
@@ -59,16 +47,12 @@ def main() -> None:
                 name = {"cpu": "native", "cuda": "kernel"}[device.type]
                 ways[name] = lambda value=value, displacement=displacement: splat(value, displacement)  # type: ignore[misc]
             truth = ways["reference"]().float()
-            seconds = measure(ways, device, arguments.rounds)
-            for name, values in seconds.items():
-                error = float((ways[name]().float() - truth).norm() / truth.norm())
-                median = 1000 * statistics.median(values)
-                shape = [2, channels, height >> level, width >> level]
-                print(
-                    f"  {shape}  {name:<13} {median:8.2f} ms (least {1000 * min(values):.2f}), differs by {error:.1e}"
-                )
-                found.append({"shape": shape, "way": name, "milliseconds": median, "difference": error})
-    print(json.dumps(found))
+            errors = {name: float((call().float() - truth).norm() / truth.norm()) for name, call in ways.items()}
+            seconds = measure(ways, device, given.rounds)
+            shape = [2, channels, height >> level, width >> level]
+            show(seconds, f"{shape}  ", lambda name, errors=errors: f", differs by {errors[name]:.1e}")  # type: ignore[misc]
+            found.append({"shape": shape, "milliseconds": medians(seconds), "difference": errors})
+    finish(given, device, found)
 
 
 def case(channels: int, height: int, width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

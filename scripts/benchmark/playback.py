@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import json
-import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,46 +25,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scripts.benchmark.skeleton import Times, finish, heading, measure, medians, parser, show, size_of, start
 from vsvfi import options
 from vsvfi.cli.bench import write_random_weights
 from vsvfi.engine.build import LoadedModel, load_weights
-from vsvfi.engine.device import describe, inference
+from vsvfi.engine.device import inference
 from vsvfi.engine.run_config import ClipFacts, resolve
 
 PHASES = ("encode_frame", "prepare_pair", "synthesise")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="uprnet_base")
-    parser.add_argument(
+    arguments = parser(__doc__)
+    arguments.add_argument("--model", default="uprnet_base")
+    arguments.add_argument(
         "--weights", type=Path, help="a checkpoint; without it seeded random weights, which cost the same time"
     )
-    parser.add_argument("--size", default="448x256")
-    parser.add_argument("--scale", type=float)
-    parser.add_argument("--multi", type=int, nargs="+", default=[2, 8])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    width, height = (int(side) for side in arguments.size.split("x"))
+    arguments.add_argument("--scale", type=float)
+    arguments.add_argument("--multi", type=int, nargs="+", default=[2, 8])
+    arguments.add_argument("--precision", default="fp32")
+    given = arguments.parse_args()
+    start(given)
+    width, height = size_of(given)
     with tempfile.TemporaryDirectory() as folder:
-        weights = arguments.weights
+        weights = given.weights
         if weights is None:
             weights = Path(folder) / "random.safetensors"
-            write_random_weights(arguments.model, weights)
-        given = options.parse(
-            model=arguments.model,
+            write_random_weights(given.model, weights)
+        parsed = options.parse(
+            model=given.model,
             weights=weights,
-            scale=arguments.scale,
-            device=arguments.device,
-            precision=arguments.precision,
+            scale=given.scale,
+            device=given.device,
+            precision=given.precision,
         )
-        config = resolve(given, ClipFacts(width=width, height=height))
-        loaded = load_weights(config.model, given.weights)
+        config = resolve(parsed, ClipFacts(width=width, height=height))
+        loaded = load_weights(config.model, parsed.weights)
     placement, padding = config.placements[0], config.padding
     device, network = placement.device, loaded.network(config.build, placement)
     images = moving_pair(width, height)
@@ -81,9 +75,9 @@ def main() -> None:
             "synthesise": lambda: network.synthesise(pair, times),
             "afresh": lambda: network(first, second, times),
         }
-        seconds = measure(calls, device, arguments.rounds)
+        seconds = measure(calls, device, given.rounds)
         shares = {name: where_it_goes(calls[name], network, loaded) for name in PHASES} if device.type == "cpu" else {}
-    report(arguments, seconds, shares, describe(device))
+    report(given, device, seconds, shares)
 
 
 def moving_pair(width: int, height: int) -> tuple[Tensor, Tensor]:
@@ -91,22 +85,6 @@ def moving_pair(width: int, height: int) -> tuple[Tensor, Tensor]:
     noise = torch.rand((1, 3, height // 16 + 3, width // 16 + 3), generator=torch.Generator().manual_seed(0))
     large = functional.interpolate(noise, scale_factor=16, mode="bicubic", align_corners=False).clamp(0, 1)
     return large[..., :height, :width], large[..., 3 : height + 3, 5 : width + 5]
-
-
-def measure(calls: Mapping[str, Callable[[], object]], device: torch.device, rounds: int) -> dict[str, list[float]]:
-    """Seconds of every call, in interleaved rounds; each has run once before."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds + 1):
-        for name, call in calls.items():
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            started = time.perf_counter()
-            call()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if number:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
 
 
 def where_it_goes(
@@ -168,30 +146,26 @@ def watched(network: nn.Module, loaded: LoadedModel, spent: dict[str, float]) ->
 
 
 def report(
-    arguments: argparse.Namespace, seconds: dict[str, list[float]], shares: dict[str, dict[str, float]], device: str
+    given: argparse.Namespace, device: torch.device, seconds: Times, shares: dict[str, dict[str, float]]
 ) -> None:
-    """A table for people, and one line of JSON."""
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    print(
-        f"{arguments.model}, {arguments.size}, {device}, {arguments.precision}, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}"
-    )
-    for name, values in seconds.items():
-        print(f"  {name:<14} {1000 * median[name]:8.1f} ms (least {1000 * min(values):.1f})")
+    """A table, what the caches save, and one line of JSON."""
+    median = medians(seconds)
+    heading(device, given.model, given.size, given.precision)
+    show(seconds)
     saved = {}
-    for multi in arguments.multi:
+    for multi in given.multi:
         cached = (median["encode_frame"] + median["prepare_pair"] + (multi - 1) * median["synthesise"]) / (multi - 1)
         saved[multi] = 1 - cached / median["afresh"]
         print(
-            f"  {multi}x: {1000 * cached:.1f} ms for each new frame in playback, {1000 * median['afresh']:.1f} ms "
-            f"afresh: {100 * saved[multi]:.1f} % saved"
+            f"  {multi}x: {cached:.1f} ms for each new frame in playback, {median['afresh']:.1f} ms afresh: "
+            f"{100 * saved[multi]:.1f} % saved"
         )
     for phase, parts in shares.items():
         print(f"  {phase}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in parts.items()))
-    print(
-        json.dumps(
-            {"model": arguments.model, "size": arguments.size, "seconds": median, "saved": saved, "shares": shares}
-        )
+    finish(
+        given,
+        device,
+        {"model": given.model, "size": given.size, "milliseconds": median, "saved": saved, "shares": shares},
     )
 
 

@@ -8,17 +8,14 @@ of its inputs and results per second, where memory would be the limit.
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vsvfi.engine.device import describe, inference, resolve_device, resolve_precision
+from scripts.benchmark.skeleton import finish, heading, measure, medians, parser, show, size_of, start
+from vsvfi.engine.device import inference, resolve_precision
 from vsvfi.models.registry import find
 from vsvfi.models.vfimamba.ssm import DIRECTIONS, STATES, interleaved_paths
 from vsvfi.ops.scan import Paths, reference
@@ -70,69 +67,31 @@ class Stage:
         u, delta, _, entering, leaving, *_ = self.inputs
         return sum(tensor.numel() * tensor.element_size() for tensor in (u, u, delta, entering, leaving))
 
+    def rates(self, milliseconds: float) -> str:
+        """What a scan in this time comes to."""
+        rate, bandwidth = self.elements / milliseconds / 1e6, self.traffic / milliseconds / 1e6
+        return f", {rate:7.2f} G elements/s, {bandwidth:6.1f} GB/s"
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="vfimamba_s")
-    parser.add_argument("--size", default="448x256")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    device = resolve_device(arguments.device)
-    family, variant = find(arguments.model)
-    dtype = resolve_precision(parse_precision(arguments.precision), device, half=variant.half, bfloat=variant.bfloat)
-    across, down = (-(-int(side) // 32) * 32 for side in arguments.size.split("x"))
+    arguments = parser(__doc__)
+    arguments.add_argument("--model", default="vfimamba_s")
+    arguments.add_argument("--precision", default="fp32")
+    given = arguments.parse_args()
+    device = start(given)
+    _, variant = find(given.model)
+    dtype = resolve_precision(parse_precision(given.precision), device, half=variant.half, bfloat=variant.bfloat)
+    across, down = (-(-side // 32) * 32 for side in size_of(given))
     width = int(str(variant.config["width"]))
-    print(
-        f"{arguments.model}, {across}x{down}, {describe(device)}, {arguments.precision}, {torch.get_num_threads()} "
-        f"threads, torch {torch.__version__}"
-    )
+    heading(device, given.model, f"{across}x{down}", given.precision)
     found = {}
     with inference(device):
         for stage in (3, 4):
             made = Stage.of(f"stage {stage}", across >> stage, down >> stage, 2 * width << stage, device, dtype)
-            found[made.name] = measure(made, device, arguments.rounds)
-    print(
-        json.dumps(
-            {
-                "model": family.name,
-                "variant": variant.name,
-                "size": [across, down],
-                "device": describe(device),
-                "milliseconds": found,
-            }
-        )
-    )
-
-
-def measure(stage: Stage, device: torch.device, rounds: int) -> dict[str, float]:
-    """Median milliseconds of each form; prints them."""
-    times: dict[str, list[float]] = {}
-    for number in range(rounds + 1):
-        for name, call in stage.forms().items():
-            _synchronise(device)
-            started = time.perf_counter()
-            call()
-            _synchronise(device)
-            if number:
-                times.setdefault(name, []).append(time.perf_counter() - started)
-    for name, seconds in times.items():
-        middle = statistics.median(seconds)
-        rate, bandwidth = stage.elements / middle / 1e9, stage.traffic / middle / 1e9
-        print(
-            f"  {stage.name} {name:<10} {1000 * middle:9.2f} ms (least {1000 * min(seconds):.2f}), {rate:7.2f} G "
-            f"elements/s, {bandwidth:6.1f} GB/s"
-        )
-    return {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+            seconds = measure(made.forms(), device, given.rounds)
+            found[made.name] = medians(seconds)
+            show(seconds, f"{made.name} ", lambda name, made=made: made.rates(found[made.name][name]))  # type: ignore[misc]
+    finish(given, device, {"variant": variant.name, "size": [across, down], "milliseconds": found})
 
 
 if __name__ == "__main__":
