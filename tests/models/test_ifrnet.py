@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import vsvfi
-from tests.models import laws
 from tests.models.goldens import closeness, seeded_state
 from vsvfi.engine.padding import Padding
 from vsvfi.models.ifrnet.network import IFRNet, Pair
@@ -96,62 +95,6 @@ def intermediates(shared: Path, variant: str, first: Tensor, second: Tensor, sca
         )
         found["pred_raw"] = mask * found["img0_warp"] + (1 - mask) * found["img1_warp"] + pair.mean + residual
     return found
-
-
-def random_network(seed: int = 0, scale: Fraction = Fraction(1)) -> IFRNet:
-    """A small network whose slopes are also negative and above one, which the stored cases do not exercise."""
-    torch.manual_seed(seed)
-    network = IFRNet((8, 12, 16, 20), 8, scale=scale).eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.PReLU):
-            torch.nn.init.uniform_(module.weight, -0.5, 1.5)
-    return network
-
-
-def test_a_batch_equals_single_calls() -> None:
-    laws.a_batch_equals_single_calls(random_network(), (32, 48), laws.within(2e-5))
-
-
-def test_several_times_of_one_pair_in_one_batch() -> None:
-    laws.several_times_of_one_pair_in_one_batch(random_network(), (32, 48), laws.within(2e-5))
-
-
-def test_phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace() -> None:
-    laws.phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(random_network())
-
-
-def test_training_and_inference_agree() -> None:
-    """The in-place shortcut of the residual block is taken only without gradients."""
-    network = random_network()
-    first, second, t = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32), torch.tensor([0.4])
-    with torch.no_grad():
-        expected = network(first, second, t)
-    result = network(first, second, t)
-    assert torch.allclose(result, expected, atol=1e-6)
-    result.sum().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
-
-
-@pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 33), (65, 33), (33, 250)])
-def test_any_size(size: tuple[int, int]) -> None:
-    network = random_network()
-    model = vsvfi.load_model("ifrnet_s", weights=IFRNet((24, 36, 54, 72), 24).state_dict(), device="cpu")
-    result = model(torch.rand(3, *size), torch.rand(3, *size), 0.3)
-    assert result.shape == (3, *size)
-    assert torch.isfinite(result).all()
-    assert 0 <= float(result.min()) <= float(result.max()) <= 1
-    del network
-
-
-def test_half_precision_on_the_cpu_is_near() -> None:
-    torch.manual_seed(1)
-    state = IFRNet((24, 36, 54, 72), 24).state_dict()
-    first, second = torch.rand(1, 3, 64, 96), torch.rand(1, 3, 64, 96)
-    exact = vsvfi.load_model("ifrnet_s", weights=state, device="cpu", precision="fp32")(first, second, 0.5)
-    near = vsvfi.load_model("ifrnet_s", weights=state, device="cpu", precision="bf16")(first, second, 0.5)
-    error = (exact - near).abs()
-    assert float(error.mean()) < 2e-3
-    assert float(error.max()) < 5e-2
 
 
 @pytest.mark.gpu

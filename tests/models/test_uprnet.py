@@ -4,7 +4,6 @@ beyond them.
 
 from __future__ import annotations
 
-import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor
 
 import vsvfi
-from tests.models import laws
 from tests.models.goldens import closeness, golden
 from vsvfi.engine.padding import Padding
 from vsvfi.errors import ArgumentError
@@ -164,64 +162,6 @@ def random_network(seed: int = 0, scale: Fraction = Fraction(1), levels: int = 3
     return network
 
 
-def test_the_pairs_state_is_the_same_whatever_time_is_asked_for() -> None:
-    """What is cached sees no t: the state is bit-identical before, between and after syntheses, and so are the
-    syntheses.
-    """
-    network = random_network()
-    first, second = torch.rand(2, 1, 3, 32, 48)
-    with torch.inference_mode():
-        frames = [network.encode_frame(image) for image in (first, second)]
-        pair = network.prepare_pair(*frames)
-        kept = [tensor.clone() for flows in pair.flows for tensor in flows]
-        images = [
-            tensor.clone() for frame in frames for level in frame.levels for tensor in (level.image, *level.features)
-        ]
-        results = {t: network.synthesise(pair, torch.tensor([t])) for t in (0.5, 0.25, 0.8)}
-        again = network.prepare_pair(*frames)
-        for state in (pair, again):
-            assert all(
-                torch.equal(tensor, before)
-                for tensor, before in zip([tensor for flows in state.flows for tensor in flows], kept, strict=True)
-            )
-        assert all(
-            torch.equal(tensor, before)
-            for tensor, before in zip(
-                [tensor for frame in frames for level in frame.levels for tensor in (level.image, *level.features)],
-                images,
-                strict=True,
-            )
-        )
-        for t, result in results.items():
-            assert torch.equal(result, network(first, second, torch.tensor([t])))
-            assert torch.equal(result, network.synthesise(again, torch.tensor([t])))
-    assert not torch.equal(results[0.25], results[0.8])
-    assert max(float(flow.abs().max()) for flow in kept) > 0.5
-
-
-@pytest.mark.parametrize(("scale", "levels"), [(1, 1), (1, 2), (Fraction(1, 2), 3), (Fraction(1, 4), 4)])
-def test_a_batch_equals_single_calls(scale: Fraction, levels: int) -> None:
-    network = random_network(scale=Fraction(scale), levels=levels)
-    laws.a_batch_equals_single_calls(network, (32, 3 * 2 ** (levels + 1)), laws.relatively_within(1e-5))
-
-
-def test_several_times_of_one_pair_in_one_batch() -> None:
-    laws.several_times_of_one_pair_in_one_batch(random_network(), (32, 48), laws.relatively_within(1e-5))
-
-
-def test_training_reaches_every_weight() -> None:
-    network = random_network()
-    first, second = torch.rand(2, 1, 3, 32, 48)
-    with torch.no_grad():
-        expected = network(first, second, torch.tensor([0.4]))
-    result = network(first, second, torch.tensor([0.4]))
-    assert float((result.detach() - expected).norm() / expected.norm()) < 1e-5
-    result.sum().backward()
-    assert all(
-        parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in network.parameters()
-    )
-
-
 def test_levels_follow_the_longer_side() -> None:
     published = {448: 3, 450: 4, 896: 4, 1280: 5, 1792: 5, 1920: 6, 3584: 6, 4096: 7, 7168: 7}
     for width, levels in published.items():
@@ -305,23 +245,6 @@ def test_an_ensemble_is_the_mean_of_its_views(count: int, scale: Fraction) -> No
         assert all(float((view - plain).abs().max()) > 1e-2 for view in views[1:])
 
 
-def test_an_ensemble_keeps_the_laws_of_phases() -> None:
-    network = random_network(ensemble=4)
-    laws.a_batch_equals_single_calls(network, (32, 48), laws.relatively_within(1e-5))
-    laws.several_times_of_one_pair_in_one_batch(network, (32, 48), laws.relatively_within(1e-5))
-    laws.phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(network)
-
-
-@pytest.mark.parametrize("scale", [1.0, 0.5, 0.25])
-@pytest.mark.parametrize("size", [(1, 1), (17, 33), (33, 250), (130, 66)])
-def test_any_size(size: tuple[int, int], scale: float) -> None:
-    model = vsvfi.load_model("uprnet_base", weights=random_state("uprnet_base"), device="cpu", scale=scale)
-    result = model(torch.rand(3, *size), torch.rand(3, *size), 0.3)
-    assert result.shape == (3, *size)
-    assert torch.isfinite(result).all()
-    assert 0 <= float(result.min()) <= float(result.max()) <= 1
-
-
 def random_state(variant: str) -> dict[str, Tensor]:
     config: dict[str, Any] = dict(next(known.config for known in FAMILY.variants if known.name == variant))
     torch.manual_seed(0)
@@ -346,22 +269,6 @@ def random_state(variant: str) -> dict[str, Tensor]:
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], fault: str) -> None:
     with pytest.raises(ArgumentError, match=fault):
         vsvfi.load_model("uprnet_base", weights=random_state("uprnet_base"), device="cpu", **arguments)
-
-
-@pytest.mark.parametrize(
-    ("variant", "parameters"), [("uprnet_base", 1_653_961), ("uprnet_large", 3_701_865), ("uprnet_llarge", 6_563_721)]
-)
-def test_parameters_and_keys(shared: Path, variant: str, parameters: int) -> None:
-    state = random_state(variant)
-    manifest = json.loads((shared / "goldens" / "uprnet" / f"{variant}.weights.json").read_text())
-    assert {key: list(tensor.shape) for key, tensor in state.items()} == {
-        key: entry["shape"] for key, entry in manifest.items()
-    }
-    assert (
-        sum(tensor.numel() for tensor in state.values())
-        == parameters
-        == next(known.parameters for known in FAMILY.variants if known.name == variant)
-    )
 
 
 def test_a_wrapped_published_file_loads_strictly(tmp_path: Path) -> None:
@@ -394,16 +301,6 @@ def test_no_frame_waits_for_a_compiler(precision: str) -> None:
     assert made in (0, 3)  # none where VSVFI_OPS forces another kernel
     model(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), 0.5)
     assert cpu.compiled.cache_info().misses == made
-
-
-def test_half_precision_on_the_cpu_is_near() -> None:
-    state = random_state("uprnet_base")
-    first, second = (
-        torch.nn.functional.interpolate(torch.rand(1, 3, 8, 12), size=(64, 96), mode="bilinear") for _ in range(2)
-    )
-    exact = vsvfi.load_model("uprnet_base", weights=state, device="cpu", precision="fp32")(first, second, 0.5)
-    near = vsvfi.load_model("uprnet_base", weights=state, device="cpu", precision="bf16")(first, second, 0.5)
-    assert float((exact - near).abs().mean()) < 3e-3
 
 
 @pytest.mark.gpu

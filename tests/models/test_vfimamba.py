@@ -19,7 +19,6 @@ from torch import Tensor
 import vsvfi
 from tests import building
 from tests.building import session_of
-from tests.models import laws
 from tests.models.goldens import closeness, golden
 from vsvfi.engine.model import Model
 from vsvfi.engine.padding import Padding
@@ -47,19 +46,6 @@ assert_close = closeness(NORM, PEAK)
 
 def options_of(facts: Mapping[str, Any]) -> dict[str, object]:
     return {"tta": facts["tta"], "local": facts["local"], "hr": facts["mode"] == "hr"}
-
-
-@pytest.mark.parametrize("variant", SIZES)
-def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path, variant: str) -> None:
-    facts = next(known for known in FAMILY.variants if known.name == variant)
-    manifest = json.loads((shared / "goldens" / "vfimamba" / f"{variant}.weights.json").read_text())
-    with torch.device("meta"):
-        state = VFIMamba(**facts.config).state_dict()  # type: ignore[arg-type]
-    assert {key: list(tensor.shape) for key, tensor in state.items()} == {
-        key: entry["shape"] for key, entry in manifest.items()
-    }
-    assert len(state) == 302
-    assert sum(tensor.numel() for tensor in state.values()) == facts.parameters
 
 
 @functools.lru_cache(maxsize=1)
@@ -271,30 +257,6 @@ def random_network(seed: int = 0, **arguments: Any) -> VFIMamba:
     return network
 
 
-VARIATIONS: list[dict[str, Any]] = [
-    {},
-    {"tta": True},
-    {"scale": Fraction(1, 2)},
-    {"scale": Fraction(1, 2), "hr": True, "tta": True},
-    {"local": False},
-]
-
-
-@pytest.mark.parametrize("arguments", VARIATIONS, ids=str)
-def test_a_batch_equals_single_calls(arguments: dict[str, Any]) -> None:
-    laws.a_batch_equals_single_calls(random_network(**arguments), (32, 64), laws.within(1e-4))
-
-
-@pytest.mark.parametrize("arguments", VARIATIONS, ids=str)
-def test_several_times_of_one_pair_in_one_batch(arguments: dict[str, Any]) -> None:
-    laws.several_times_of_one_pair_in_one_batch(random_network(**arguments), (32, 64), laws.within(1e-4))
-
-
-@pytest.mark.parametrize("arguments", VARIATIONS, ids=str)
-def test_phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(arguments: dict[str, Any]) -> None:
-    laws.phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(random_network(**arguments))
-
-
 def test_a_phase_holds_what_it_may_see() -> None:
     """A frame holds all that sees one image, also at reduced size; a pair adds what sees both."""
     network, image = random_network(scale=Fraction(1, 2)), torch.rand(1, 3, 64, 64)
@@ -353,39 +315,11 @@ def test_paths_of_the_scan() -> None:
         assert writes[1][position] == writes[3][11 - position] == reads[0][half * 6 + y * 3 + x]
 
 
-def test_training_and_inference_agree() -> None:
-    network = random_network()
-    first, second, t = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32), torch.tensor([0.4])
-    with torch.no_grad():
-        expected = network(first, second, t)
-    result = network(first, second, t)
-    assert torch.allclose(result, expected, atol=1e-4)
-    result.sum().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
-
-
-@pytest.mark.parametrize(("size", "scale"), [((1, 1), 1), ((65, 33), 1), ((17, 33), 0.5), ((65, 33), 0.25)])
-def test_any_size(size: tuple[int, int], scale: float) -> None:
-    model = vsvfi.load_model("vfimamba_s", weights=_small_state(), device="cpu", scale=scale)
-    result = model(torch.rand(3, *size), torch.rand(3, *size), 0.3)
-    assert result.shape == (3, *size)
-    assert torch.isfinite(result).all()
-    assert 0 <= float(result.min()) <= float(result.max()) <= 1
-
-
 @functools.cache
 def _small_state() -> dict[str, Tensor]:
     """Random weights of the small variant."""
     torch.manual_seed(3)
     return VFIMamba(16).state_dict()
-
-
-def test_half_precision_on_the_cpu_is_near(shared: Path) -> None:
-    tensors, _, state = golden(shared, "vfimamba", "vfimamba_s")
-    first, second = tensors["base/img0"], tensors["base/img1"]
-    near = vsvfi.load_model("vfimamba_s", weights=state, device="cpu", precision="bf16")(first, second, 0.5)
-    error = (tensors["base/out_t0.5"] - near).abs()
-    assert float(error.mean()) < 2e-2
 
 
 def test_the_published_pickle_and_a_safetensors_copy_load(tmp_path: Path) -> None:

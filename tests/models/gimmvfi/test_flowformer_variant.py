@@ -16,7 +16,6 @@ import vsvfi
 from tests.building import loaded, network_of
 from tests.models.gimmvfi.pieces import images, published_form, seeded_state
 from tests.models.gimmvfi.test_memory import PUBLISHED, documented, peak
-from tests.models.goldens import golden
 from vsvfi.errors import ForeignWeightsError
 from vsvfi.models.flow.flowformer import FlowFormer
 from vsvfi.models.gimmvfi.network import GIMMVFI
@@ -36,11 +35,9 @@ def network() -> GIMMVFI:
     return built
 
 
-def test_phases_are_the_forward_pass_and_hold_what_they_may_see() -> None:
-    """Bit for bit, with two pairs interleaved; a pair runs no encoder of images, a time no estimator; the mask head
-    runs once for both directions.
-    """
-    built, pictures, t = network(), images(3), torch.tensor([0.3])
+def test_a_phase_holds_what_it_may_see() -> None:
+    """A pair runs no encoder of images, a timestep no estimator; the mask head runs once for both directions."""
+    built, pictures, t = network(), images(2), torch.tensor([0.3])
     calls: list[str] = []
     hooks = [
         module.register_forward_hook(lambda module, inputs, output, name=name: calls.append(name))
@@ -51,34 +48,18 @@ def test_phases_are_the_forward_pass_and_hold_what_they_may_see() -> None:
         assert (
             calls.count("flow_estimator.context_encoder")
             == calls.count("flow_estimator.memory_encoder.feat_encoder")
-            == 3
+            == 2
         )
         calls.clear()
-        pairs = [built.prepare_pair(frames[k], frames[k + 1]) for k in range(2)]
-        assert calls.count("flow_estimator.memory_decoder.update_block.gru") == 2 * 32
-        assert calls.count("flow_estimator.memory_decoder.update_block.mask") == 2
+        pair = built.prepare_pair(*frames)
+        assert calls.count("flow_estimator.memory_decoder.update_block.gru") == 32
+        assert calls.count("flow_estimator.memory_decoder.update_block.mask") == 1
         assert not any(".svt" in name or name.endswith("context_proj") or name.startswith("amt") for name in calls)
         calls.clear()
-        made = [built.synthesise(pair, t) for pair in pairs]
+        built.synthesise(pair, t)
         assert not any(name.startswith(("flow_estimator", "cnn_encoder")) or ".upsample" in name for name in calls)
-        assert torch.equal(made[0], built(pictures[0], pictures[1], t))
-        assert torch.equal(made[0], built.synthesise(pairs[0], t))
     for hook in hooks:
         hook.remove()
-    assert float(made[0].std()) > 0.01
-    assert float((made[0] - made[1]).abs().mean()) > 0.01
-
-
-def test_several_times_of_one_pair_and_a_batch_of_pairs_equal_single_calls() -> None:
-    """Each pair of a batch sees its own contexts, which the published program mixes up."""
-    built, pictures, t = network(), images(4), torch.tensor([0.25, 0.6])
-    with torch.inference_mode():
-        pair = built.prepare_pair(built.encode_frame(pictures[0]), built.encode_frame(pictures[1]))
-        alone = torch.cat([built.synthesise(pair, time) for time in t])
-        torch.testing.assert_close(built.synthesise(pair, t), alone, rtol=0, atol=1e-4)
-        together = built(torch.cat((pictures[0], pictures[2])), torch.cat((pictures[1], pictures[3])), t)
-        torch.testing.assert_close(together[:1], alone[:1], rtol=0, atol=1e-4)
-        torch.testing.assert_close(together[1:], built(pictures[2], pictures[3], t[1:]), rtol=0, atol=1e-4)
 
 
 def test_a_size_that_fills_no_window_and_no_reduction() -> None:
@@ -87,14 +68,6 @@ def test_a_size_that_fills_no_window_and_no_reduction() -> None:
     result = model(torch.rand(3, 91, 130), torch.rand(3, 91, 130), 0.3)
     assert result.shape == (3, 91, 130)
     assert torch.isfinite(result).all()
-
-
-def test_half_precision_is_near(shared: Path) -> None:
-    """Within the bound of 45 dB for half precisions; 52 dB are reached."""
-    tensors, cases, state = golden(shared, "gimmvfi", "gimmvfi_f")
-    near = vsvfi.load_model("gimmvfi_f", weights=state, device="cpu", precision="bf16", scale=cases["half"]["scale"])
-    error = near(tensors["half/img0"], tensors["half/img1"], 0.5) - tensors["half/out_t0.5"]
-    assert float(error.square().mean()) < 10**-4.5
 
 
 LEFT_OVER = {

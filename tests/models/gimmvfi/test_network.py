@@ -25,30 +25,12 @@ from vsvfi.ops.warp import resize_bilinear
 from vsvfi.plan.timeline import Interpolate
 
 
-def test_phases_are_the_forward_pass_bit_for_bit_leave_no_trace_and_end_at_the_frames() -> None:
-    network, pictures, t = random_network(), images(3), torch.tensor([0.3])
+def test_the_frames_at_both_ends_are_the_images() -> None:
+    network, pictures = random_network(), images(2)
     with torch.inference_mode():
-        frames = [network.encode_frame(image) for image in pictures]
-        pairs = [network.prepare_pair(frames[k], frames[k + 1]) for k in range(2)]
-        made = network.synthesise(pairs[0], t)
-        other = network.synthesise(pairs[1], t)
-        assert torch.equal(made, network(pictures[0], pictures[1], t))
-        assert torch.equal(made, network.synthesise(pairs[0], t))
-        ends = network.synthesise(pairs[0], torch.tensor([0.0, 1.0]))
+        pair = network.prepare_pair(*(network.encode_frame(image) for image in pictures))
+        ends = network.synthesise(pair, torch.tensor([0.0, 1.0]))
     assert torch.equal(ends, torch.cat((pictures[0], pictures[1])))
-    assert float(made.std()) > 0.01
-    assert float((made - other).abs().mean()) > 0.01
-
-
-def test_several_times_of_one_pair_and_a_batch_of_pairs_equal_single_calls() -> None:
-    network, pictures, t = random_network(), images(4), torch.tensor([0.25, 0.6])
-    with torch.inference_mode():
-        pair = network.prepare_pair(network.encode_frame(pictures[0]), network.encode_frame(pictures[1]))
-        alone = [network.synthesise(pair, time) for time in t]
-        torch.testing.assert_close(network.synthesise(pair, t), torch.cat(alone), rtol=0, atol=1e-4)
-        together = network(torch.cat((pictures[2], pictures[0])), torch.cat((pictures[3], pictures[1])), t)
-    torch.testing.assert_close(together[1:], alone[1], rtol=0, atol=1e-4)
-    assert float((together[:1] - alone[0]).abs().mean()) > 0.01
 
 
 def test_a_phase_holds_what_it_may_see() -> None:
@@ -194,12 +176,11 @@ def test_weights_of_splatting_fall_with_inconsistency_and_variance() -> None:
     assert splat_weights(rough, -rough, 0 * ones, ones).max() < 1.9
 
 
-@pytest.mark.parametrize(("size", "scale"), [((1, 1), 0.9), ((91, 130), 0.3)])
-def test_any_size_and_any_scale(size: tuple[int, int], scale: float) -> None:
-    model = vsvfi.load_model("gimmvfi_r", weights=seeded_state(), device="cpu", scale=scale)
-    pictures = torch.rand(2, 3, *size)
+def test_any_scale() -> None:
+    model = vsvfi.load_model("gimmvfi_r", weights=seeded_state(), device="cpu", scale=0.3)
+    pictures = torch.rand(2, 3, 91, 130)
     result = model(pictures[0], pictures[1], 0.3)
-    assert result.shape == (3, *size)
+    assert result.shape == (3, 91, 130)
     assert torch.isfinite(result).all()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.building import loaded, network_of
-from tests.models.gimmvfi.pieces import images, published_form, random_network, seeded_state
+from tests.models.gimmvfi.pieces import published_form, seeded_state
 from vsvfi.errors import ForeignWeightsError
 from vsvfi.models.gimmvfi.spec import FAMILY
 from vsvfi.weights.source import Hub
@@ -50,17 +49,6 @@ def test_the_model_of_motion_stays_in_float32() -> None:
     exact = {key for key, dtype in kinds.items() if dtype == torch.float32}
     assert exact == {"alpha_fe", "alpha_v", "cnn_encoder", "res_conv", "hyponet"}
     assert kinds["amt_final_decoder"] == kinds["flow_estimator"] == torch.bfloat16
-
-
-def test_half_precision_is_near() -> None:
-    """45 dB, the bound for half precisions."""
-    network, pictures, t = random_network(), images(2), torch.tensor([0.4])
-    rounded = copy.deepcopy(network)
-    for name, weight in [*rounded.named_parameters(), *rounded.named_buffers()]:
-        if not name.startswith(rounded.full_precision):
-            weight.data = weight.data.bfloat16()
-    with torch.inference_mode():
-        assert float((rounded(*pictures, t) - network(*pictures, t)).square().mean()) < 10**-4.5
 
 
 def test_licence_and_sources() -> None:

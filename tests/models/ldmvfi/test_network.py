@@ -30,33 +30,6 @@ from vsvfi.models.ldmvfi.sampler import drawn
 from vsvfi.models.ldmvfi.spec import padded_size
 
 
-def test_phases_are_the_forward_pass_and_leave_no_trace(small: LoadedModel) -> None:
-    network = built(small, steps=2)
-    a, b, c = pictures(count=3)
-    half = torch.tensor([0.5])
-    with torch.inference_mode():
-        frames = [network.encode_frame(image) for image in (a, b, c)]
-        pairs = [network.prepare_pair(frames[0], frames[1]), network.prepare_pair(frames[1], frames[2])]
-        interleaved = [network.synthesise(pairs[index], half) for index in (0, 1, 0)]
-        assert torch.equal(interleaved[0], network(a, b, half))
-        assert torch.equal(interleaved[1], network(b, c, half))
-        assert torch.equal(interleaved[0], interleaved[2])
-
-
-def test_a_batch_is_what_its_pictures_are_alone(small: LoadedModel) -> None:
-    a, b, c = pictures(count=3)
-    model = model_of(small, steps=2)
-    together = model(torch.cat((a, b)), torch.cat((b, c)))
-    assert float((together - torch.cat((model(a, b), model(b, c)))).abs().max()) < 1e-4
-
-
-@pytest.mark.parametrize("size", [(1, 1), (40, 300), (129, 60), (257, 31)])
-def test_any_size(small: LoadedModel, size: tuple[int, int]) -> None:
-    result = model_of(small)(torch.rand(3, *size), torch.rand(3, *size))
-    assert result.shape == (3, *size)
-    assert 0 <= float(result.min()) <= float(result.max()) <= 1
-
-
 @pytest.mark.parametrize(
     ("size", "expected"),
     [

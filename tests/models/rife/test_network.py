@@ -8,8 +8,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-import vsvfi
-from tests.models import laws
+from tests.models import nearness
 from tests.models.live_bytes import LiveBytes
 from tests.models.rife.pieces import NEIGHBOURS, OWN, narrow, network_of
 from tests.models.rife.plain import Plain
@@ -21,7 +20,7 @@ from vsvfi.ops.warp import resize_bilinear
 VERSIONS = [*dict.fromkeys(OWN.values()), *NEIGHBOURS]
 SCALES = [Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)]
 named = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-near = laws.relatively_within(
+near = nearness.relatively_within(
     1e-4
 )  # seeded weights make flows of tens of pixels, which enlarge what rounding differs by
 
@@ -106,21 +105,6 @@ def test_masks_and_features_go_to_the_next_size_exactly(made: Fraction, step: Fr
     assert torch.allclose(_at_size_of(values, made, step), expected, atol=1e-6)
 
 
-@named
-def test_a_batch_equals_single_calls(version: Version) -> None:
-    laws.a_batch_equals_single_calls(network_of(narrow(version)), (128, 128), near)
-
-
-@named
-def test_several_times_of_one_pair_in_one_batch(version: Version) -> None:
-    laws.several_times_of_one_pair_in_one_batch(network_of(narrow(version)), (128, 128), near)
-
-
-@pytest.mark.parametrize("version", OWN.values(), ids=lambda version: version.name)
-def test_phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(version: Version) -> None:
-    laws.phases_are_the_forward_pass_bit_for_bit_and_leave_no_trace(network_of(narrow(version)), (128, 128))
-
-
 def test_pairs_that_fall_back_do_not_drag_others_along() -> None:
     """4.0 decides by what it finds; a batch has to decide for each of its pairs."""
     version, t = narrow(V40), torch.tensor([0.5])
@@ -152,18 +136,6 @@ def test_pairs_that_fall_back_do_not_drag_others_along() -> None:
         assert near(made[None], expected)
 
 
-def test_training_and_inference_agree() -> None:
-    network = network_of(narrow(V425))
-    first, second = pictures(2, 64, 64).split(1)
-    with torch.no_grad():
-        expected = network(first, second, torch.tensor([0.4]))
-    network.requires_grad_(True)
-    result = network(first, second, torch.tensor([0.4]))
-    assert torch.allclose(result, expected, atol=1e-5)
-    result.sum().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
-
-
 def test_frames_outside_the_range_are_clamped() -> None:
     network = network_of(narrow(V425))
     first, second = pictures(2, 64, 64).split(1)
@@ -171,15 +143,6 @@ def test_frames_outside_the_range_are_clamped() -> None:
     t = torch.tensor([0.5])
     assert torch.equal(network(*beyond, t), network(*(image.clamp(0, 1) for image in beyond), t))
     assert 0 <= float(network(*beyond, t).min()) <= float(network(*beyond, t).max()) <= 1
-
-
-@pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 33), (65, 130)])
-@pytest.mark.parametrize("variant", ["rife46", "rife425", "rife40"])
-def test_any_size(size: tuple[int, int], variant: str) -> None:
-    model = vsvfi.load_model(variant, weights=network_of(OWN[variant]).state_dict(), device="cpu", precision="fp32")
-    result = model(torch.rand(3, *size), torch.rand(3, *size), 0.3)
-    assert result.shape == (3, *size)
-    assert torch.isfinite(result).all()
 
 
 def test_sizes_by_the_published_rule() -> None:
@@ -238,13 +201,8 @@ def _mean_and_peak(found: torch.Tensor, exact: torch.Tensor) -> tuple[float, flo
     return float(error.mean()), float(error.max())
 
 
-@pytest.mark.parametrize(
-    ("dtype", "mean", "peak"), [(torch.float16, 5e-4, 5e-3), (torch.bfloat16, 3e-3, 2e-2)], ids=str
-)
 @pytest.mark.parametrize("variant", sorted(OWN))
-def test_half_precision_is_within_the_stated_tolerance(
-    variant: str, dtype: torch.dtype, mean: float, peak: float
-) -> None:
+def test_half_precision_is_within_the_stated_tolerance(variant: str) -> None:
     """Weights that move things by a few pixels; fp16 as torch computes it on the CPU."""
     network = network_of(OWN[variant])
     state = {
@@ -255,22 +213,11 @@ def test_half_precision_is_within_the_stated_tolerance(
     images = pictures(2, 128, 128).split(1)
     with torch.inference_mode():
         exact = network(*images, torch.tensor([0.5]))
-        narrowed = network.to(dtype)
+        narrowed = network.half()
         narrowed.prepare_operators()
         found = _mean_and_peak(narrowed(*images, torch.tensor([0.5])), exact)
-    assert found[0] < mean
-    assert found[1] < peak
-
-
-@pytest.mark.parametrize("variant", sorted(OWN))
-def test_bfloat16_on_the_cpu_is_near(variant: str) -> None:
-    state = network_of(OWN[variant]).state_dict()
-    state = {key: tensor * (0.5 if tensor.dim() == 4 and "beta" not in key else 1) for key, tensor in state.items()}
-    first, second = pictures(2, 64, 128)
-    exact = vsvfi.load_model(variant, weights=state, device="cpu", precision="fp32")(first, second, 0.5)
-    error = (exact - vsvfi.load_model(variant, weights=state, device="cpu", precision="bf16")(first, second, 0.5)).abs()
-    assert float(error.mean()) < 3e-3
-    assert float(error.max()) < 5e-2
+    assert found[0] < 5e-4
+    assert found[1] < 5e-3
 
 
 def test_flow_and_warp_are_float32_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import vsvfi
 from tests.building import EXACT, build_config, loaded
-from tests.models import laws
+from tests.models import nearness
 from tests.models.goldens import golden
 from tests.models.rife.pieces import NEIGHBOURS, OWN, UNSUPPORTED, network_of
 from tests.weights.ncnn_files import write
@@ -97,7 +97,7 @@ def test_a_neighbouring_version_is_read_off_its_shapes(version: Version, tmp_pat
     expected = network_of(version)
     expected.prepare_operators()
     t = torch.tensor([0.5])
-    assert laws.relatively_within(1e-4)(network(*images, t), expected(*images, t))
+    assert nearness.relatively_within(1e-4)(network(*images, t), expected(*images, t))
 
 
 def test_a_head_whose_layers_are_numbered() -> None:
@@ -226,7 +226,7 @@ def test_an_ncnn_model_gives_the_same_pictures(variant: str, count: int, tmp_pat
     folder = write(tmp_path / "model", layers)
     images = torch.rand(2, 3, 64, 64)
     expected = vsvfi.load_model(variant, weights=state, device="cpu", precision="fp32")(*images)
-    assert laws.relatively_within(1e-4)(
+    assert nearness.relatively_within(1e-4)(
         vsvfi.load_model(variant, weights=folder, device="cpu", precision="fp32")(*images), expected
     )
     with pytest.raises(ForeignWeightsError, match=f"these are the weights of model={variant}"):
