@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vsvfi.cli import render
@@ -23,6 +24,7 @@ from vsvfi.cli.summary import Summary
 from vsvfi.errors import VsvfiError
 from vsvfi.media.encoding import Part, Quality
 from vsvfi.media.stills import Still, write_png
+from vsvfi.metrics import psnr
 from vsvfi.synthetic import demo_clip
 
 type Picture = NDArray[np.uint8]  # [height, width, 3]
@@ -204,10 +206,9 @@ def _decode(path: Path, count: int) -> list[Picture]:
 
 
 def _psnr(picture: NDArray[np.generic], truth: NDArray[np.generic]) -> float:
-    """Peak signal-to-noise ratio of two pictures of values up to 255, in dB."""
-    return float(
-        10 * np.log10(255**2 / max(float(np.mean((picture.astype(np.float64) - truth.astype(np.float64)) ** 2)), 1e-9))
-    )
+    """Of two pictures of values up to 255, in dB; at most 99, so that a mean stays finite."""
+    unit = [torch.from_numpy(image.astype(np.float64) / 255) for image in (picture, truth)]
+    return min(99.0, float(psnr(unit[0], unit[1])))
 
 
 def _write_strip(path: Path, pictures: Sequence[Picture]) -> None:

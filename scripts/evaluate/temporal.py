@@ -23,6 +23,7 @@ from torch.nn import functional
 from scripts.evaluate.quality import Predictor, predictor
 from scripts.train.heldout import FIRST_SEED, psnr
 from vsvfi.compare.minterpolate import Picture, minterpolate
+from vsvfi.metrics import end_point_error
 from vsvfi.ops.warp import backward_warp
 from vsvfi.synthetic import scene
 
@@ -113,9 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     for (a, b), (c, d) in zip(pairwise(pictures), pairwise(truths), strict=True)
                 ]
                 flicker.setdefault(method, []).append(255 * float(torch.stack(changes).mean()))
-                motion.setdefault(method, []).append(
-                    float((_flows(pictures) - true_flows).square().sum(1).sqrt().mean())
-                )
+                motion.setdefault(method, []).append(float(end_point_error(_flows(pictures), true_flows).mean()))
     print(f"{'':14}" + "".join(f"{step}/{FACTOR}".rjust(8) for step in range(1, FACTOR)) + f"{'flicker':>10}{'tOF':>8}")
     found = {}
     for method in ("repeat", "blend", "minterpolate", "model"):

@@ -17,7 +17,7 @@ from vsvfi.metrics.images import to_double, to_levels
 from vsvfi.metrics.weights import INCEPTION, Weights
 from vsvfi.weights.load import load_state
 
-MISSING = "torch-fidelity is not installed (pip install torch-fidelity)"
+MISSING = "torch-fidelity is not installed (extra `fid`)"
 
 
 def frechet_distance(features: Tensor, others: Tensor) -> float:
