@@ -412,3 +412,8 @@ def test_what_is_lost_is_said_in_one_line(tmp_path: Path, weights: Path, capsys:
     assert main(["render", str(video), "-o", str(tmp_path / "out.mkv"), *map(str, options)]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("not carried over")]
     assert lines == ["not carried over (libx264, .mkv to matroska): transparency"]
+
+
+def test_a_folder_as_output_is_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = moving_video(tmp_path / "in.mkv", frames=2)
+    assert refused(capsys, video, "-o", tmp_path).endswith("is a folder; give the name of a file in it")

@@ -12,10 +12,10 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 
 from tests.cli.media_files import listing, make, run_ffmpeg
-from tests.media.containers import passage
+from tests.media.containers import PICTURE, X264, passage
 from tests.media.test_encoding import facts
 from vsvfi.cli.piping import fit
-from vsvfi.cli.scripting import show
+from vsvfi.cli.scripting import open_video, show
 from vsvfi.media.losses import pixel_losses
 from vsvfi.media.pixels import Pixels
 from vsvfi.media.probe import probe
@@ -175,3 +175,49 @@ def test_a_turned_picture_takes_its_alpha_along() -> None:
     assert isinstance(alpha, vs.VideoFrame)
     assert (frame.width, frame.height, alpha.width, alpha.height) == (8, 16, 8, 16)
     assert int(np.asarray(alpha[0])[0, 0]) == 30
+
+
+@pytest.mark.parametrize("pixels", ["gbrap10le", "gbrap16le"])
+def test_deep_rgb_with_alpha_is_read_without_errors(tmp_path: Path, pixels: str) -> None:
+    if not hasattr(vs.core, "bs"):
+        pytest.skip("vapoursynth-bestsource is not installed")
+    source = painted(tmp_path / "in.mkv", "ffv1", pixels)
+    passage(source, tmp_path / "out.mkv", encoder="ffv1")
+    assert (samples(tmp_path / "out.mkv", pixels) == samples(source, pixels)).all()
+
+
+def test_deep_rgb_with_alpha_is_warned_of_without_bestsource(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(vs.core, "lsmas"):
+        pytest.skip("no source filter")
+    source = painted(tmp_path / "in.mkv", "ffv1", "gbrap16le")
+    lines: list[str] = []
+
+    class Core:
+        lsmas = vs.core.lsmas
+
+        @staticmethod
+        def log_message(level: int, text: str) -> None:
+            lines.append(text)
+
+    monkeypatch.setattr(vs.core.__class__, "core", Core, raising=False)
+    assert open_video(str(source), str(tmp_path / "a.lwi")).format.bits_per_sample == 16
+    assert "pip install vapoursynth-bestsource" in lines[0]
+
+
+@pytest.mark.parametrize("form", [".mkv", ".mp4", ".ts", ".avi"])
+def test_bestsource_alone_gives_the_same_frames(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(vs.core, "bs"):
+        pytest.skip("vapoursynth-bestsource is not installed")
+
+    class Core:
+        bs = vs.core.bs
+
+    monkeypatch.setattr(vs.core.__class__, "core", Core, raising=False)
+    source = make(tmp_path / f"a{form}", *PICTURE, *X264)
+    media = probe(source)
+    clip = open_video(str(source), str(tmp_path / "index"), media.video.index)
+    monkeypatch.undo()
+    shown = show(clip, str(media.rate), media.decoded, media.hidden, [], media.turn)
+    assert (shown.num_frames, shown.fps) == (48, media.rate)
+    planes = np.stack([np.asarray(frame[0]) for frame in shown.frames()])
+    assert (planes == samples(source, "yuv444p").reshape(48, 3, 48, 64)[:, 0]).all()

@@ -297,6 +297,8 @@ def check_files(video: Path, output: Path) -> None:
     """
     if not os.path.isfile(video):
         raise VsvfiError(f"{video} is not a file; give the video to interpolate")
+    if os.path.isdir(output):
+        raise VsvfiError(f"output {str(output)!r} is a folder; give the name of a file in it")
     container(output)
 
 

@@ -20,7 +20,7 @@ from vsvfi.clip.props import read_integer
 
 
 def open_video(path: str, index: str, stream: int | None = None, decoder: str = "") -> vs.VideoNode:
-    """Return a video stream of a file, opened by lsmas or bestsource.
+    """Return a video stream of a file, opened by lsmas, or by bestsource where that is missing or damages the picture.
 
     Args:
         path: the file.
@@ -34,12 +34,29 @@ def open_video(path: str, index: str, stream: int | None = None, decoder: str = 
     core = vs.core.core
     if hasattr(core, "lsmas"):
         preferred = {"decoder": decoder} if decoder else {}
-        return core.lsmas.LWLibavSource(
+        clip = core.lsmas.LWLibavSource(
             path, stream_index=-1 if stream is None else stream, cachefile=index, ff_loglevel=0, **preferred
         )
+        if not _misread_by_lsmas(clip):
+            return clip
+        if not hasattr(core, "bs"):
+            core.log_message(
+                vs.MESSAGE_TYPE_WARNING,
+                "the source filter lsmas sets about 1 % of the samples of RGB with transparency and more than 8 bits "
+                "to zero; pip install vapoursynth-bestsource, which is then used for such files",
+            )
+            return clip
     if hasattr(core, "bs"):
-        return core.bs.VideoSource(path, track=-1 if stream is None else stream, cachemode=4, cachepath=index)
+        return core.bs.VideoSource(path, track=-1 if stream is None else stream, cachemode=4, cachepath=f"{index}.bs")
     raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas (or vapoursynth-bestsource)")
+
+
+def _misread_by_lsmas(clip: vs.VideoNode) -> bool:
+    """Whether a clip of lsmas is of the one kind that it damages: RGB with transparency and more than 8 bits."""
+    if clip.format.color_family != vs.RGB or clip.format.bits_per_sample <= 8:
+        return False
+    with clip.get_frame(0) as frame:
+        return alpha_of(frame.props, clip.width, clip.height) is not None
 
 
 def show(
