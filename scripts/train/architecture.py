@@ -1,4 +1,4 @@
-"""What training asks of an architecture. Knows no loss."""
+"""What training asks of an architecture."""
 
 from __future__ import annotations
 

@@ -121,8 +121,9 @@ class Renderer:
         self._seed = seed
 
     def draw(self, step: int, reach: float = 1.0) -> Sample:
-        """The batch of a step, displacements multiplied by `reach`. Seed, step and reach alone decide it, so a resumed
-        run sees the same data.
+        """The batch of a step, displacements multiplied by `reach`.
+
+        Seed, step and reach alone decide it, so a resumed run sees the same data.
         """
         random = torch.Generator().manual_seed((self._seed << 32) + step)
         return _Drawing(self._bank, self._batch, self._width, self._height, random, self._device, reach).sample()

@@ -1,5 +1,5 @@
 """What storing a picture as video does to it: colour at half the resolution, and coefficients of blocks rounded to
-steps. Knows no sample.
+steps.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ _TO_YUV = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, 
 
 
 def halved_colour(picture: Tensor) -> Tensor:
-    """[B, 3, H, W] RGB with its colour differences at half the resolution and back (4:2:0); brightness stays. H and W
-    must be even.
+    """[B, 3, H, W] RGB with its colour differences at half the resolution and back (4:2:0); brightness stays.
+
+    H and W must be even.
     """
     yuv = _converted(picture, _matrix(picture.device))
     small = functional.avg_pool2d(yuv[:, 1:], 2)

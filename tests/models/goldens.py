@@ -51,8 +51,9 @@ def of_case(tensors: dict[str, Tensor], case: str) -> dict[str, Tensor]:
 
 
 def closeness(norm: float, peak: float) -> Callable[[str, Tensor, Tensor], None]:
-    """Demands relative errors, as the specifications define them, below these in the L2 norm and in the maximum. Zeros
-    must be zeros.
+    """Demands relative errors, as the specifications define them, below these in the L2 norm and in the maximum.
+
+    Zeros must be zeros.
     """
 
     def assert_close(name: str, result: Tensor, reference: Tensor) -> None:

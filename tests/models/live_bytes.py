@@ -1,5 +1,4 @@
-"""How much memory tensors take while something runs, without that memory: sizes are followed on fake tensors. Knows no
-network.
+"""How much memory tensors take while something runs, without that memory: sizes are followed on fake tensors.
 
 What it cannot count: workspaces of libraries, and what an allocator keeps or cannot use.
 """

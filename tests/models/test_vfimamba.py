@@ -91,8 +91,9 @@ def playback(
 
 
 def test_recursive_halving_is_the_default_and_matches(shared: Path) -> None:
-    """Through the session: padded once, neither rounded nor cropped between the levels. The middle is made once for
-    both quarters.
+    """Through the session: padded once, neither rounded nor cropped between the levels.
+
+    The middle is made once for both quarters.
     """
     tensors, cases, state = golden(shared, "vfimamba", "vfimamba_s")
     images = (tensors["recursive4x/img0"], tensors["recursive4x/img1"])

@@ -128,8 +128,9 @@ def test_a_long_sequence_stays_exact(backend: str) -> None:
 
 
 def test_slow_decay_over_a_long_sequence(backend: str) -> None:
-    """A decay of 1 - 1e-5 a step sums thousands of inputs. Rounding the decay alone costs 6e-5; a biased exponential
-    would cost more.
+    """A decay of 1 - 1e-5 a step sums thousands of inputs.
+
+    Rounding the decay alone costs 6e-5; a biased exponential would cost more.
     """
     u, delta, rates, entering, leaving, skip, _ = inputs(20_000, channels=2, groups=1)
     given_inputs = (

@@ -110,8 +110,9 @@ def test_the_lattice_is_centred_one_pixel_up_and_left(backend: str) -> None:
     [(-4.0, 2), (-1.0, 1), (-1.0001, 2), (8.0, 1), (8.9, 1), (9.0, 2), (1e30, 2), (-torch.inf, 2), (torch.inf, 2)],
 )
 def test_the_border_counts_twice(backend: str, moved: float, times: int) -> None:
-    """On one axis: left of 0, or at the last of the 11 samples and beyond. At the centre tap of pixel 0, 0 is an offset
-    of -1 and 10 one of 9.
+    """On one axis: left of 0, or at the last of the 11 samples and beyond.
+
+    At the centre tap of pixel 0, 0 is an offset of -1 and 10 one of 9.
     """
     image = torch.ones(1, 1, 7, 7)
     for name in ("alpha", "beta"):

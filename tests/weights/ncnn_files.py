@@ -14,8 +14,9 @@ FLOAT16 = 0x01306B47
 def write(
     folder: Path, layers: Sequence[tuple[str, Tensor, Tensor | None]], *, half: bool = False, name: str = "flownet"
 ) -> Path:
-    """`layers`: (ncnn's type, weight as torch has it, bias). Between them stand layers without values, as in a real
-    file.
+    """`layers`: (ncnn's type, weight as torch has it, bias).
+
+    Between them stand layers without values, as in a real file.
     """
     folder.mkdir(exist_ok=True)
     lines = ["Input in0 0 1 in0"]

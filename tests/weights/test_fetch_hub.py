@@ -1,5 +1,6 @@
-"""Downloads through huggingface_hub from a fake hub. Its library reads the environment when it is imported, so each
-case runs in a process of its own.
+"""Downloads through huggingface_hub from a fake hub.
+
+Its library reads the environment when it is imported, so each case runs in a process of its own.
 """
 
 from __future__ import annotations

@@ -65,13 +65,15 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
         return {}
 
     def prepare_operators(self) -> None:
-        """Load and compile what takes long the first time, for the device and type of the weights. Called once they are
-        there, before the first frame.
+        """Load and compile what takes long the first time, for the device and type of the weights.
+
+        Called once they are there, before the first frame.
         """
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor, **inputs: Tensor) -> Tensor:
-        """The three phases composed: images [B, 3, H, W], t [B] -> [B, 3, H, W]. `inputs` are the family's own
-        (`Family.inputs`), for `synthesise`.
+        """The three phases composed: images [B, 3, H, W], t [B] -> [B, 3, H, W].
+
+        `inputs` are the family's own (`Family.inputs`), for `synthesise`.
         """
         return self.synthesise(self.prepare_pair(self.encode_frame(first), self.encode_frame(second)), t, **inputs)
 

@@ -1,4 +1,5 @@
 """Finds every family: a folder beside this file (or on `vsvfi.models.__path__`) with a `spec.py` that holds `FAMILY`.
+
 Torch-free.
 
 A broken spec raises `ModelSpecError`; it is never skipped.

@@ -27,8 +27,9 @@ class BinaryCache:
         self._folder = folder
 
     def get(self, made_from: tuple[str, ...], make: Callable[[], bytes]) -> bytes:
-        """The binary made from these facts: from disk, or from `make` and then stored. An entry that is damaged is made
-        again.
+        """The binary made from these facts: from disk, or from `make` and then stored.
+
+        An entry that is damaged is made again.
 
         Args:
             made_from: everything that the binary depends on.

@@ -1,5 +1,6 @@
-"""CUDA kernels of the operators: their source files, and what launches them. Two launchers exist, `nvrtc` and `cupy`;
-both are imported when asked for.
+"""CUDA kernels of the operators: their source files, and what launches them.
+
+Two launchers exist, `nvrtc` and `cupy`; both are imported when asked for.
 
 A kernel file sees `element.cuh` before itself, so it needs no header, and takes its types as macros. A launch of what
 is loaded allocates nothing and waits for nothing, so CUDA graphs can capture it.
@@ -45,8 +46,9 @@ class KernelFile:
 
 
 class Launcher[Module, Function](ABC):
-    """Compiles kernel files and starts their kernels on torch's current stream. Each (file, macros, device) is loaded
-    once a process.
+    """Compiles kernel files and starts their kernels on torch's current stream.
+
+    Each (file, macros, device) is loaded once a process.
     """
 
     def __init__(self) -> None:

@@ -207,8 +207,9 @@ def operators() -> list[Operator[..., object]]:
 
 
 def backends() -> list[Backend]:
-    """Every backend with its state here, each operator's kernel tested. Imports torch, and CuPy and mamba_ssm where
-    they are installed.
+    """Every backend with its state here, each operator's kernel tested.
+
+    Imports torch, and CuPy and mamba_ssm where they are installed.
 
     Raises:
         ArgumentError: VSVFI_OPS names no backend.
@@ -243,8 +244,9 @@ def register[**P, R](
     setup_context: Callable[..., None] | None = None,
     backward: Callable[..., object] | None = None,
 ) -> OpOverload:
-    """Make `vsvfi::NAME` a torch operator, which `torch.compile` and `torch.export` know. The schema is that of the
-    reference.
+    """Make `vsvfi::NAME` a torch operator, which `torch.compile` and `torch.export` know.
+
+    The schema is that of the reference.
 
     Registered through `torch.library.Library` rather than `custom_op`: a call costs half as much, and networks make a
     hundred of them for a frame.

@@ -1,5 +1,6 @@
-"""Report which backends can run on this machine: the packages and devices that their kernels need. Imports nothing
-heavy until asked.
+"""Report which backends can run on this machine: the packages and devices that their kernels need.
+
+Imports nothing heavy until asked.
 
     reference    plain torch: runs anywhere, and is what the others are tested against
     llvmlite     loops for the CPU, compiled at run time by LLVM

@@ -1,7 +1,4 @@
-"""Output times as exact rationals: which source frames lie around output frame n, and how long it is shown.
-
-Knows nothing of cuts, duplicates (`policy`) or of how a frame is made.
-"""
+"""Output times as exact rationals: which source frames lie around output frame n, and how long it is shown."""
 
 from __future__ import annotations
 
@@ -109,8 +106,9 @@ class Timeline:
         return Interpolate(index, index + 1, position - index)
 
     def duration(self, n: int) -> Fraction | None:
-        """Seconds for which output frame n is shown at a constant rate; the last one ends where the source ends. None
-        where the rate varies.
+        """Seconds for which output frame n is shown at a constant rate; the last one ends where the source ends.
+
+        None where the rate varies.
         """
         if self.source_rate is None:
             return None

@@ -1,5 +1,6 @@
-"""Captions that scroll over a still scene: text is what flow estimators with coarse first steps tear. Letters are drawn
-from a 5x7 bitmap font.
+"""Captions that scroll over a still scene: text is what flow estimators with coarse first steps tear.
+
+Letters are drawn from a 5x7 bitmap font.
 
 Everything is drawn at four times the size across and averaged, so half pixels of motion are exact.
 """

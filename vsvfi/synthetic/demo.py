@@ -2,7 +2,7 @@
 fractional position.
 
 Scene one is textured (hills, a balloon, a rolling wheel), scene two a cel-shaded cartoon on twos, scene three a night
-street rushing past. Knows nothing of how it is shown.
+street rushing past.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The three scenes of the demonstration film, placed on a stage of nominally 640x360: hills by day, a cartoon, a street
-at night. Says nothing of when each is shown.
+at night.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 Positions are pixels, x to the right and y down, the centre of the first pixel at (0, 0). A motion maps the layer's own
 coordinates to the picture and back, both in closed form, which makes flow exact. Times are frames, any real number.
-Knows nothing of other layers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Moving scenes of layers: exact frames at any real time, and exact flow between any two.
 
 A scene is a list of layers, back to front, seen through an exposure and grain. `scene` builds one from a seed; one seed
-always gives the same scene. Knows nothing of clips or cuts.
+always gives the same scene.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ asks for them.
 
 A texture is called with positions u, v (any equal shape, in the layer's own pixels) and the footprint of one picture
 pixel in those units; it returns RGB [3, ...] float32. Edges inside a texture are smoothed over the footprint, so
-sub-pixel motion is true. Knows nothing of shapes, motion or time.
+sub-pixel motion is true.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""One file from one plain address: resumable, checked, and put in place in one step. Knows HTTP and the disk, nothing
-of models or of what a good file is.
+"""One file from one plain address: resumable, checked, and put in place in one step.
+
+Knows HTTP and the disk, nothing of models or of what a good file is.
 
 The bytes gather in `<target>.incomplete`; what is needed to go on with them after a crash lies in
 `<target>.incomplete.json`. The target itself only ever appears whole. Progress goes to stderr.

@@ -84,8 +84,9 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
 
 
 def installed(sources: Sequence[Source]) -> Path | None:
-    """Where the weights are on this machine, or None. Looks only whether the file is there: no network, no hashing
-    (`fetch` verifies).
+    """Where the weights are on this machine, or None.
+
+    Looks only whether the file is there: no network, no hashing (`fetch` verifies).
     """
     for source in sources:
         with contextlib.suppress(

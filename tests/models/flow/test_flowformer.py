@@ -176,8 +176,9 @@ def test_pieces_do_not_change_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_direction_sees_its_own_context_in_a_batch() -> None:
-    """Two pairs at once are the two pairs; exchanging the images exchanges the flows. The published program's batches
-    mix contexts up.
+    """Two pairs at once are the two pairs; exchanging the images exchanges the flows.
+
+    The published program's batches mix contexts up.
     """
     network, pictures = drawn(), images(4)
     with torch.inference_mode():
@@ -257,8 +258,9 @@ class FusedAttention(TorchFunctionMode):
 
 
 def peak(network: FlowFormer, width: int, height: int) -> int:
-    """Bytes alive at most while both flows between two images are estimated, features included, weights not. All on the
-    meta device, where only sizes exist.
+    """Bytes alive at most while both flows between two images are estimated, features included, weights not.
+
+    All on the meta device, where only sizes exist.
     """
     pictures = torch.empty(2, 1, 3, height, width, device="meta")
     with torch.no_grad(), FusedAttention(), LiveBytes() as live:
@@ -269,8 +271,9 @@ def peak(network: FlowFormer, width: int, height: int) -> int:
 
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1800), (torch.float16, 1300)], ids=["fp32", "fp16"])
 def test_memory_of_a_2k_pair_at_half_size(dtype: torch.dtype, limit: int) -> None:
-    """In MiB: 1704 and 1206, of which the costs of both directions take 578 and the maps as much, or half of it. A
-    frame of 4K at a quarter is as large.
+    """In MiB: 1704 and 1206, of which the costs of both directions take 578 and the maps as much, or half of it.
+
+    A frame of 4K at a quarter is as large.
     """
     network = FlowFormer(1).to("meta", dtype).to(memory_format=torch.channels_last)
     assert 2 * (68 * 128) ** 2 * 4 < peak(network, 1024, 544) < limit << 20

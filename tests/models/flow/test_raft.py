@@ -36,8 +36,10 @@ def stored(tensors: dict[str, Tensor], name: str) -> Tensor:
 
 
 def assert_close(name: str, result: Tensor, reference: Tensor, bound: float = 1e-5) -> None:
-    """Relative errors in the L2 norm and, ten times as wide, in the maximum. Only the channels that are stored
-    count."""
+    """Relative errors in the L2 norm and, ten times as wide, in the maximum.
+
+    Only the channels that are stored count.
+    """
     result = result[:, : reference.shape[1]]
     assert result.shape == reference.shape, name
     difference = result - reference

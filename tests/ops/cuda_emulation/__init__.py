@@ -1,5 +1,5 @@
 """CUDA kernels on a CPU: the very text that a device would run, compiled as C++ behind `device.hpp` and launched over a
-grid. Knows no kernel.
+grid.
 
 Two ways in. `EmulatedLauncher` (`launcher`; the fixture `emulated`) is a launcher like those for a device, so that an
 operator's own launching code runs on CPU tensors: shapes, strides, grids and kernels are tested together. `Module`

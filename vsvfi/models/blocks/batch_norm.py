@@ -1,5 +1,5 @@
 """Batch normalisation by stored statistics: what a published network's batch norms do at inference, and never anything
-else. Knows no network.
+else.
 """
 
 from __future__ import annotations

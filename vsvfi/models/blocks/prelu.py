@@ -1,5 +1,5 @@
 """PReLU with one slope per channel, as torch has it, but quick in 16-bit types on the CPU, where channels lie last in
-memory. Knows no network.
+memory.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ _PIXELS = 64
 
 
 class PReLU(nn.PReLU):
-    """`nn.PReLU` of the same weights and bits. In bfloat16 on the CPU the slopes are repeated, so that they fill whole
-    vectors over several pixels at once: 6 to 15 times as fast (in float32 torch is as quick by itself).
+    """`nn.PReLU` of the same weights and bits.
+
+    In bfloat16 on the CPU the slopes are repeated, so that they fill whole vectors over several pixels at once: 6 to 15
+    times as fast (in float32 torch is as quick by itself).
     """
 
     def forward(self, input: Tensor) -> Tensor:

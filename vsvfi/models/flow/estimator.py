@@ -1,6 +1,4 @@
-"""The type every flow estimator implements: what sees one image, and what sees two. Knows no interpolation, and nothing
-of time.
-"""
+"""The type every flow estimator implements: what sees one image, and what sees two."""
 
 from __future__ import annotations
 

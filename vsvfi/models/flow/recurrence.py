@@ -56,8 +56,10 @@ type GRUContext = tuple[_Pass, _Pass]
 
 
 class SeparableGRU(nn.Module):
-    """A convolutional GRU of a horizontal and a vertical pass. Its input is [context, motion]; the context never
-    changes, so its third (RAFT) or quarter (FlowFormer) of the products is computed once, by `prepare`.
+    """A convolutional GRU of a horizontal and a vertical pass.
+
+    Its input is [context, motion]; the context never changes, so its third (RAFT) or quarter (FlowFormer) of the
+    products is computed once, by `prepare`.
 
     Args:
         motion: channels of what changes: 128 in RAFT, 256 in FlowFormer.
@@ -117,6 +119,7 @@ class FlowHead(nn.Module):
 
 class MaskHead(nn.Sequential):
     """From the state [B, 128, h, w] to the weights of convex up-sampling before their softmax, [B, 9 * 64, h, w].
+
     Wanted after the last iteration alone.
     """
 

@@ -1,7 +1,7 @@
 """Motion over time as an implicit function: latents of both flows, splatted to a time, refined, and asked for the flow
 there (paper, section 3.2).
 
-Attribute names are the published keys. All of it is float32. Knows no images and no flow estimator.
+Attribute names are the published keys. All of it is float32.
 """
 
 from __future__ import annotations

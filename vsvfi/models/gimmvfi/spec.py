@@ -1,5 +1,7 @@
-"""GIMM-VFI: variants, where their weights are, and how sizes follow from the scale. Data, and the size rule;
-no torch."""
+"""GIMM-VFI: variants, where their weights are, and how sizes follow from the scale.
+
+Data, and the size rule; no torch.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Cuts a picture into horizontal strips with halos, so that what is computed at full size need not lie in memory at
-full size. Knows no network.
+full size.
 
 A stack of convolutions that reaches `halo` rows gives the same on a strip with its halo as on the whole: what the cut
 spoils is thrown away with the halo, and at the picture's own edges there is no cut.

@@ -2,7 +2,7 @@
 is nine tenths of the work.
 
 GIMM-VFI, section 3.3; the parts are those of AMT (Li et al., CVPR 2023). Attribute names are the published keys. Flows
-are float32 under any type of the weights. Knows no flow estimator, no correlation and no splatting.
+are float32 under any type of the weights.
 """
 
 from __future__ import annotations
@@ -102,8 +102,9 @@ class InitialDecoder(nn.Module):
 
 
 class Update(nn.Module):
-    """Corrects flows and feature by what correlation finds where the flows lead. The published name of `gru` means a
-    gate that is not there.
+    """Corrects flows and feature by what correlation finds where the flows lead.
+
+    The published name of `gru` means a gate that is not there.
     """
 
     def __init__(self) -> None:
@@ -148,8 +149,10 @@ class Branches:
 
 
 class FinalDecoder(nn.Module):
-    """At full size. Its trunk runs in strips where the whole would not fit: 17 convolutions of 256 channels are all but
-    everything that the network needs, in memory as in time.
+    """At full size.
+
+    Its trunk runs in strips where the whole would not fit: 17 convolutions of 256 channels are all but everything that
+    the network needs, in memory as in time.
     """
 
     REACH = 17  # rows, of the trunk

@@ -1,5 +1,5 @@
 """Attention along windows and lattices ("MaxViT"), of one picture or from one picture to another (specification: paper
-section 3.3). Knows no network.
+section 3.3).
 
 Tokens lie as pictures [B, H, W, C], so that only the attention itself regroups them: whatever is done per token needs
 no windows. Attribute names are the published keys.

@@ -1,8 +1,7 @@
 """VQ-FIGAN, the auto-encoder of the latents: an encoder for single frames, and a decoder that turns a latent and both
 neighbours into the frame between.
 
-Knows nothing of diffusion, of padding or of times. Pictures are RGB in [-1, 1], their sizes multiples of 256. Attribute
-names are the published keys.
+Pictures are RGB in [-1, 1], their sizes multiples of 256. Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -172,8 +171,9 @@ class Decoder(nn.Module):
         return picture
 
     def resample(self, features: Tensor, frames: tuple[Tensor, Tensor], window: Window) -> Tensor:
-        """A part of the frame between. Exact: convolutions see HALO pixels more than the part has, and zeros only
-        beyond the picture itself.
+        """A part of the frame between.
+
+        Exact: convolutions see HALO pixels more than the part has, and zeros only beyond the picture itself.
         """
         top, bottom = max(window.top - HALO, 0), min(window.bottom + HALO, features.shape[2])
         seen = features[:, :, top:bottom, : min(window.right + HALO, features.shape[3])]

@@ -1,5 +1,6 @@
-"""Parts of the auto-encoder that its encoder and its decoder share, or that the decoder is made of. Attribute names are
-the published keys.
+"""Parts of the auto-encoder that its encoder and its decoder share, or that the decoder is made of.
+
+Attribute names are the published keys.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The diffusion's arithmetic: the schedule of the noise, and DDIM, which takes it away in few steps (Song et al., arXiv
-2010.02502). Knows no network.
+2010.02502).
 
 Schedules are formed in float64 and used as the float32 numbers that the weights were trained with; the update of a
 latent is float32 under any network.

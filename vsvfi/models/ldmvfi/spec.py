@@ -1,5 +1,6 @@
-"""LDMVFI: where its weights are, which sizes and times it takes, its options and what it needs of memory. Data, and
-small rules; no torch.
+"""LDMVFI: where its weights are, which sizes and times it takes, its options and what it needs of memory.
+
+Data, and small rules; no torch.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The denoising U-Net: from a noisy latent, the latents of both neighbours and a step to the noise in it. Knows neither
-sampler nor pictures.
+"""The denoising U-Net: from a noisy latent, the latents of both neighbours and a step to the noise in it.
 
 What depends on the step alone (the embedding, and what every block adds for it) is worked out once for all steps.
 Attribute names are the published keys.

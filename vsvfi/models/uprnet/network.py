@@ -33,8 +33,9 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What depends on one image: the levels that are computed, coarse to fine. `others` are those of the further views
-    of an ensemble.
+    """What depends on one image: the levels that are computed, coarse to fine.
+
+    `others` are those of the further views of an ensemble.
     """
 
     levels: tuple[Level, ...]
@@ -94,8 +95,9 @@ class UPRNet(Interpolator[Frame, Pair]):
         self._motion_levels = levels - skipped
 
     def of_levels(self, levels: int) -> UPRNet:
-        """The same weights with another number of pyramid levels, all computed. The two share their modules, as
-        training on several sizes needs.
+        """The same weights with another number of pyramid levels, all computed.
+
+        The two share their modules, as training on several sizes needs.
         """
         other = copy.copy(self)
         other.levels = tuple(reversed(range(levels)))

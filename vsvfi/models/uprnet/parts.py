@@ -1,5 +1,6 @@
-"""The three networks that UPR-Net applies at every level: feature pyramid, motion estimator, synthesis. Attribute names
-are the published keys.
+"""The three networks that UPR-Net applies at every level: feature pyramid, motion estimator, synthesis.
+
+Attribute names are the published keys.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""UPR-Net: variants, where their weights are, and how many pyramid levels a size takes. Data, and the level rule; no
-torch.
+"""UPR-Net: variants, where their weights are, and how many pyramid levels a size takes.
+
+Data, and the level rule; no torch.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The U-net of VFIMamba (paper section 3.4): what blending the warped images leaves to be corrected. Attribute names
-are the published keys.
+"""The U-net of VFIMamba (paper section 3.4): what blending the warped images leaves to be corrected.
+
+Attribute names are the published keys.
 """
 
 from __future__ import annotations

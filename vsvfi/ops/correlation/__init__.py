@@ -1,5 +1,6 @@
-"""Correlation of two feature maps. The local volume is a tensor expression that suits every device, so there is no
-choice of backend here.
+"""Correlation of two feature maps.
+
+The local volume is a tensor expression that suits every device, so there is no choice of backend here.
 """
 
 from vsvfi.ops.correlation.reference import local_correlation

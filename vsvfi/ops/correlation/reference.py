@@ -1,4 +1,4 @@
-"""The local correlation volume as a few banded matrix products. Knows no network and no device."""
+"""The local correlation volume as a few banded matrix products."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Memory that kernels read and write: arrays of float32, bfloat16 and whole numbers, by index. No bounds are
-checked."""
+"""Memory that kernels read and write: arrays of float32, bfloat16 and whole numbers, by index.
+
+No bounds are checked.
+"""
 
 from __future__ import annotations
 
@@ -79,8 +81,9 @@ class BF16Pointer(FloatPointer):
         return (Bits(self.block, builder.zext(halves, type_of(INT, lanes))) << 16).as_float()
 
     def store(self, vector: Float) -> None:
-        """Rounds to the nearest, to the even one of two. NaN, which rounding could make infinite, becomes the quiet
-        one.
+        """Rounds to the nearest, to the even one of two.
+
+        NaN, which rounding could make infinite, becomes the quiet one.
         """
         builder, bits = self.block.builder, vector.bits()
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16

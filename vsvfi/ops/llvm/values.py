@@ -1,4 +1,5 @@
 """The values that kernels compute with: whole numbers, floats and vectors of floats, truth values, bit patterns.
+
 Arithmetic adds instructions.
 """
 
@@ -97,8 +98,9 @@ class Int:
 
 @dataclass(frozen=True, slots=True)
 class Float:
-    """A float32, or a vector of them. Beside a vector, a single number stands for one in every lane; comparisons with
-    NaN are false.
+    """A float32, or a vector of them.
+
+    Beside a vector, a single number stands for one in every lane; comparisons with NaN are false.
     """
 
     block: Block

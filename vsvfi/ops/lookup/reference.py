@@ -1,5 +1,4 @@
-"""The definition of the correlation look-up in plain torch: patches are gathered and blended. Knows no network; checks
-no arguments.
+"""The definition of the correlation look-up in plain torch: patches are gathered and blended.
 
 The window around a centre has one fractional offset: (2 radius + 2)^2 neighbours are fetched once and four shifted
 copies of them blended, where sampling each place of the window by itself would fetch four neighbours for every one.
@@ -122,8 +121,9 @@ class Corners:
 
 
 def corners(centres: Tensor, number: int, height: int, width: int, radius: int) -> Corners:
-    """The patches around centres [B, 2, N] in level `number`. Patches that reach no pixel lie just outside, as do those
-    of what is not finite.
+    """The patches around centres [B, 2, N] in level `number`.
+
+    Patches that reach no pixel lie just outside, as do those of what is not finite.
     """
     x, y = (_inside(centres[:, axis] / 2**number, length, radius) for axis, length in enumerate((width, height)))
     left, top = x.floor(), y.floor()

@@ -58,8 +58,9 @@ _LOG1P = _polynomial(lambda z: np.log1p(z) / z, 9, 0.0, 1.0)
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given for one path and one block of channels. `stride` is that of tokens; everything else lies
-    side by side.
+    """What the code is given for one path and one block of channels.
+
+    `stride` is that of tokens; everything else lies side by side.
 
     Tokens and steps [length, WIDTH of a token's channels]; rates [states, WIDTH], by log2(e) larger; B and C [length,
     states]; D and the bias [WIDTH]; the orders [length]; memory for the states [states, WIDTH]; the result, like the
@@ -163,8 +164,9 @@ def _horner(coefficients: Sequence[float], x: Float) -> Float:
 
 
 def _scaled(number: Float, rounded: Float) -> Float:
-    """The number times 2^k, where `rounded` is k + _ROUND: k is added to the exponent. Both must stay in the normal
-    range.
+    """The number times 2^k, where `rounded` is k + _ROUND: k is added to the exponent.
+
+    Both must stay in the normal range.
     """
     return (number.bits() + (rounded.bits() << 23)).as_float()
 

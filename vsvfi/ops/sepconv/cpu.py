@@ -111,8 +111,9 @@ def _place(offset: Float, pixel: Float, tap: Float) -> Float:
 
 
 def _neighbours(place: Float, last: Float) -> tuple[Int, Int, Float, Float]:
-    """The samples around a place and what each counts. Outside, both are the border, which counts twice. NaN gets an
-    index, and NaN as weights.
+    """The samples around a place and what each counts.
+
+    Outside, both are the border, which counts twice. NaN gets an index, and NaN as weights.
     """
     outside = (place < 0.0) | (place >= last)
     inside = select(~(place < 0.0), select(place > last, last, place), 0.0)

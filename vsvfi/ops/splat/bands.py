@@ -25,8 +25,9 @@ _WORKSPACE = 1 << 18
 
 
 def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
-    """A / D for each of `values`, then D, [B, 1, H, W] float32; see `vsvfi.ops.splat.reference.splat_values`. None may
-    be empty.
+    """A / D for each of `values`, then D, [B, 1, H, W] float32; see `vsvfi.ops.splat.reference.splat_values`.
+
+    None may be empty.
 
     Results are dense and channels last in memory. Values in float32 and bfloat16 whose channels lie side by side are
     read where they are, others are copied first, and what is of another type becomes float32.

@@ -104,8 +104,9 @@ def _backward(
 
 
 def _places(displacement: Tensor) -> Tensor:
-    """Where sources are carried to, as `grid_sample` counts: [B, 2, H, W] -> [B, H, W, 2]. What is not finite goes
-    where nothing is.
+    """Where sources are carried to, as `grid_sample` counts: [B, 2, H, W] -> [B, H, W, 2].
+
+    What is not finite goes where nothing is.
     """
     _, _, height, width = displacement.shape
     x = displacement[:, 0] + torch.arange(width, dtype=torch.float32, device=displacement.device)

@@ -1,7 +1,7 @@
 """Backward bilinear warping and factor-exact bilinear resizing, in plain torch.
 
 Positions are float32 under any image type: half-precision positions are off by up to half a pixel beyond column 1000,
-and torch's half-precision `grid_sample` on the CPU is unsafe. Knows nothing of any network.
+and torch's half-precision `grid_sample` on the CPU is unsafe.
 """
 
 from __future__ import annotations

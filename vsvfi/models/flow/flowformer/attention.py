@@ -1,5 +1,4 @@
-"""What all of FlowFormer's attentions share: heads, windows, position codes, the two-layer perceptron. Knows no
-network.
+"""What all of FlowFormer's attentions share: heads, windows, position codes, the two-layer perceptron.
 
 Pictures of tokens are channels last, [B, rows, columns, C].
 """

@@ -102,8 +102,9 @@ class LatentLayer(nn.Module):
 
 
 class LocalAttention(nn.Module):
-    """Attention inside windows of 7x7 source pixels; queries and keys see the context. What fills up the last windows
-    takes part, as in the published program.
+    """Attention inside windows of 7x7 source pixels; queries and keys see the context.
+
+    What fills up the last windows takes part, as in the published program.
 
     Layers that see tokens, context and position side by side are split: only the tokens' part differs between the eight
     token indices.

@@ -1,7 +1,7 @@
 """FlowFormer, "A Transformer Architecture for Optical Flow" (ECCV 2022, arXiv 2203.16194), as a flow estimator: per
 image, per pair.
 
-Attribute names are the published keys. Knows no interpolation.
+Attribute names are the published keys.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 quarter and an eighth of its size.
 
 Each stage has a block of attention inside windows of 7x7 tokens, a depthwise convolution that tells the tokens where
-they are, and a block of attention to a reduced picture of all tokens. Attribute names are the published keys. Knows
-nothing of flow.
+they are, and a block of attention to a reduced picture of all tokens. Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ _HEAD = 32
 
 
 class LocalAttention(nn.Module):
-    """Attention inside windows. The zeros that fill up the last ones are keys like any other: the weights were trained
-    with it.
+    """Attention inside windows.
+
+    The zeros that fill up the last ones are keys like any other: the weights were trained with it.
     """
 
     def __init__(self, channels: int) -> None:

@@ -14,8 +14,9 @@ type Norm = Callable[[int], nn.Module]
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity, or beside a projection where the size is halved. Both sums and summands
-    pass a ReLU.
+    """Two 3x3 convolutions beside the identity, or beside a projection where the size is halved.
+
+    Both sums and summands pass a ReLU.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:

@@ -1,7 +1,7 @@
 """RAFT, "Recurrent All-Pairs Field Transforms for Optical Flow" (ECCV 2020, arXiv 2003.12039), the large model, in both
 directions at once.
 
-Attribute names are the published keys. Knows no interpolation.
+Attribute names are the published keys.
 """
 
 from __future__ import annotations
