@@ -96,8 +96,8 @@ class Launcher[Module, Function](ABC):
         if function is None:
             if capturing():
                 raise RuntimeError(
-                    f"{name}: not loaded yet, and a CUDA graph is being captured; run it once (warm_up) before the "
-                    "capture"
+                    f"{name}: not loaded yet, and a CUDA graph is being captured; "
+                    "run it once (warm_up) before the capture"
                 )
             with self._lock:
                 module = self._modules.get((file.path, options, device))

@@ -96,8 +96,8 @@ class Operator[**P, R]:
             if reason is None:
                 return kernel.run(*args, **kwargs)
             self._warn(
-                f"{self.name}: {kernel.backend} cannot compute {reason}, another kernel or the slower reference runs "
-                "instead"
+                f"{self.name}: {kernel.backend} cannot compute {reason}, "
+                "another kernel or the slower reference runs instead"
             )
         return self.reference(*args, **kwargs)
 

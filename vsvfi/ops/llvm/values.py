@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-FLOAT, INT, LONG, TRUTH = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.IntType(1)
+FLOAT, INT, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
 
 @dataclass(slots=True)

@@ -89,8 +89,8 @@ def correlate(
         )
     if levels < 1 or min(target.shape[2:]) < 1 << (levels - 1):
         raise ValueError(
-            f"correlate: levels={levels}, must be 1 or more and halve target={tuple(target.shape)} to 1 pixel at the "
-            "least"
+            f"correlate: levels={levels}, must be 1 or more "
+            f"and halve target={tuple(target.shape)} to 1 pixel at the least"
         )
     source = (source * factor).contiguous(memory_format=torch.channels_last)
     targets = [target.contiguous(memory_format=torch.channels_last)]
@@ -153,8 +153,8 @@ def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
         or given[1] != centres[0, 0].numel()
     ):
         raise ValueError(
-            f"lookup: centres={tuple(centres.shape)}, must be [B, 2, H, W] with B={given[0]} (1 serves any) and H * "
-            f"W={given[1]}"
+            f"lookup: centres={tuple(centres.shape)}, must be [B, 2, H, W] "
+            f"with B={given[0]} (1 serves any) and H * W={given[1]}"
         )
     if radius < 0:
         raise ValueError(f"lookup: radius={radius}, must be 0 or more")

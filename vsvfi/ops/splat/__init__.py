@@ -103,8 +103,8 @@ def _check(values: Sequence[Tensor], displacement: Tensor, kind: str, importance
     for value in values:
         if value.dim() != 4 or value.shape[0] not in (1, batch) or value.shape[2:] != displacement.shape[2:]:
             raise ValueError(
-                f"splat: values={tuple(value.shape)}, must be [{batch} or 1, C, {height}, {width}] like the "
-                "displacement"
+                f"splat: values={tuple(value.shape)}, "
+                f"must be [{batch} or 1, C, {height}, {width}] like the displacement"
             )
     if importance is not None and (
         importance.dim() != 4 or importance.shape[0] not in (1, batch) or importance.shape[1:] != (1, height, width)

@@ -34,8 +34,8 @@ def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor
     if flow.shape[-2:] != (count, width) or first < 0 or first + count > height:
         strip = "" if top is None else f" at top={top}"
         raise ValueError(
-            f"backward_warp: flow={tuple(flow.shape)}{strip}, must have the size of image={tuple(image.shape)}; resize "
-            "the flow first"
+            f"backward_warp: flow={tuple(flow.shape)}{strip}, must have the size of "
+            f"image={tuple(image.shape)}; resize the flow first"
         )
     columns = torch.arange(width, dtype=torch.float32, device=flow.device)
     rows = torch.arange(first, first + count, dtype=torch.float32, device=flow.device)
