@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _benchmark(given: argparse.Namespace) -> None:
-    for name in ("weights", "alexnet", "lpips_heads", "pwcnet"):
+    for name in ("weights", "alexnet", "lpips_heads", "pwcnet", "inception"):
         setattr(given, name, parse_weights(getattr(given, name)))
     given.device = parse_devices(given.device)
     measured = subject(given)
@@ -61,7 +61,7 @@ def _benchmark(given: argparse.Namespace) -> None:
         resolve_device(name)
     found = parts(given, measured)
     load = functools.cache(lambda: load_weights(ModelConfig.of(Options(model=measured.name)), given.weights))
-    networks = Networks(given.alexnet, given.lpips_heads, given.pwcnet, given.device[0])
+    networks = Networks(given.alexnet, given.lpips_heads, given.pwcnet, given.inception, given.device[0])
     reports = []
     for part in found:
         reports.append(_measure(given, measured, part, load, networks))
@@ -118,7 +118,7 @@ def _measure(
         names = [name for scored in done for name in scored.targets]
         stored = (given.store or given.predictions) / split.name
         try:
-            further["FID"] = frechet_distance(stored, given.store_truths / split.name, names)
+            further["FID"] = frechet_distance(stored, given.store_truths / split.name, names, networks.features())
         except (ImportError, VsvfiError) as error:
             _warn(given, warnings, f"{split.name}: FID is left out: {error}")
     return SplitReport(given.set, split.name, measured.name, protocol, done, len(split.items), tuple(warnings), further)

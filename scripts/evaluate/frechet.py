@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
+from scripts.evaluate.pictures import read_picture
 from vsvfi.errors import ArgumentError
+from vsvfi.metrics import Inception, fid
 
 
-def frechet_distance(predictions: Path, truths: Path, names: Iterable[str]) -> float:
+def frechet_distance(predictions: Path, truths: Path, names: Iterable[str], inception: Inception) -> float:
     """FID of two folders of PNG files: InceptionV3 of 2015, 2048 features, pictures resized inside.
 
     Args:
         predictions, truths: folders with the same file names.
         names: which pictures they have to hold, without suffix.
+        inception: computes the features.
 
     Raises:
-        ImportError: torch-fidelity is not installed.
-        ArgumentError: a folder holds other pictures, which would count too.
+        ArgumentError: a folder holds other pictures, which would count too in other programs, or fewer than two.
     """
     wanted = {f"{name}.png" for name in names}
     for folder in (predictions, truths):
@@ -28,11 +29,10 @@ def frechet_distance(predictions: Path, truths: Path, names: Iterable[str]) -> f
         if found != wanted:
             rule = f"holds {len(found - wanted)} other files and lacks {len(wanted - found)}"
             raise ArgumentError("fid", str(folder), rule, "use a folder that holds this split alone")
-    try:
-        library = importlib.import_module("torch_fidelity")
-    except ImportError:
-        raise ImportError("torch-fidelity is not installed (pip install torch-fidelity)") from None
-    measured = library.calculate_metrics(
-        input1=str(predictions), input2=str(truths), fid=True, cuda=torch.cuda.is_available(), verbose=False
-    )
-    return float(measured["frechet_inception_distance"])
+    return fid(_pictures(predictions), _pictures(truths), inception)
+
+
+def _pictures(folder: Path) -> Iterator[Tensor]:
+    """One after another: a whole set does not fit into memory."""
+    for path in sorted(folder.iterdir()):
+        yield read_picture(path)

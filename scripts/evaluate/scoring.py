@@ -13,7 +13,17 @@ from torch import Tensor
 from scripts.evaluate.results import Scored
 from vsvfi.engine.device import resolve_device
 from vsvfi.errors import VsvfiError
-from vsvfi.metrics import FloLpips, Lpips, interpolation_error, motion_error, motion_psnr, motion_scale, psnr, ssim
+from vsvfi.metrics import (
+    FloLpips,
+    Inception,
+    Lpips,
+    interpolation_error,
+    motion_error,
+    motion_psnr,
+    motion_scale,
+    psnr,
+    ssim,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +46,29 @@ class Networks:
     """The networks that metrics need, built when a form first asks for one.
 
     Attributes:
-        alexnet, heads, pwcnet: files of weights; None fetches the published ones.
+        alexnet, heads, pwcnet, inception: files of weights; None fetches the published ones.
         device: computes them.
     """
 
     alexnet: Path | None = None
     heads: Path | None = None
     pwcnet: Path | None = None
+    inception: Path | None = None
     device: str = "cpu"
     _lpips: Lpips | None = None
+    _features: Inception | None = None
 
     def lpips(self) -> Lpips:
         """LPIPS, built once."""
         if self._lpips is None:
             self._lpips = Lpips(self.alexnet, self.heads, resolve_device(self.device))
         return self._lpips
+
+    def features(self) -> Inception:
+        """What FID compares, built once."""
+        if self._features is None:
+            self._features = Inception(self.inception, resolve_device(self.device))
+        return self._features
 
 
 type _Builder = Callable[[Networks], Scorer]

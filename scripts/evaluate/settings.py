@@ -39,7 +39,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--store", type=Path, help="write predictions to this folder, a folder for each split")
     run.add_argument("--store-truths", type=Path, help="write the true pictures likewise, as FID needs them")
     run.add_argument("--predictions", type=Path, help="score what --store wrote, without a model")
-    for name, what in (("alexnet", "LPIPS"), ("lpips-heads", "LPIPS"), ("pwcnet", "FloLPIPS")):
+    networks = {"alexnet": "LPIPS", "lpips-heads": "LPIPS", "pwcnet": "FloLPIPS", "inception": "FID"}
+    for name, what in networks.items():
         run.add_argument(f"--{name}", type=Path, help=f"weights of {what}; by default the published ones are fetched")
     run.add_argument("--fid", action="store_true", help="FID of the stored predictions; needs both --store options")
     run.add_argument("--device", nargs="+", default=["auto"], help="one or more, as cuda:0 cuda:1")
