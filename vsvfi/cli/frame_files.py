@@ -54,6 +54,30 @@ class Wanted:
         return names
 
 
+@dataclass(frozen=True, slots=True)
+class Shows:
+    """Animations and videos to write.
+
+    Attributes:
+        frames: files of all frames in a row.
+        beside: such files with the picture before held at the left.
+        moving: files of the motion of all new frames in a row, as colours.
+        rate: of these, in frames per second.
+        crf: quality of videos.
+    """
+
+    frames: Sequence[Path] = ()
+    beside: Sequence[Path] = ()
+    moving: Sequence[Path] = ()
+    rate: Fraction = Fraction(24)
+    crf: int = 12
+
+    def by_kind(self) -> list[tuple[str, Path]]:
+        """Every file with what it shows."""
+        kinds = {"frames": self.frames, "beside": self.beside, "moving": self.moving}
+        return [(kind, path) for kind, paths in kinds.items() for path in paths]
+
+
 def frame_name(index: int) -> str:
     """The name of a frame's file."""
     return f"{index:05d}.png"
@@ -65,11 +89,7 @@ class FrameFiles:
     Args:
         folder: made where it does not exist.
         wanted: what is to be written.
-        animations: files of all frames in a row.
-        beside: such files with the picture before held at the left.
-        moving: files of the motion of all new frames in a row, as colours.
-        rate: of these, in frames per second.
-        crf: quality of videos.
+        shows: animations of them.
         sources: files that must not be written over.
         overwrite: other files of the same names may be replaced.
 
@@ -84,21 +104,16 @@ class FrameFiles:
         self,
         folder: Path,
         wanted: Wanted,
-        animations: Sequence[Path],
-        rate: Fraction,
-        crf: int,
+        shows: Shows,
         sources: Sequence[Path],
         *,
-        beside: Sequence[Path] = (),
-        moving: Sequence[Path] = (),
         overwrite: bool = False,
     ) -> None:
         self.written: list[Path] = []
-        self._folder, self._wanted, self._rate, self._crf = folder, wanted, rate, crf
+        self._folder, self._wanted, self._shows = folder, wanted, shows
         self._sources, self._overwrite = sources, overwrite
         self._stack = contextlib.ExitStack()
-        self._asked = {"frames": animations, "beside": beside, "moving": moving}
-        for path in (*animations, *beside, *moving):
+        for _, path in shows.by_kind():
             if path.suffix.lower() not in ENDINGS:
                 raise ArgumentError("animation", str(path), f"must end in {', '.join(ENDINGS)}", "choose one of these")
         self._animations: list[tuple[str, _Animation]] = []
@@ -112,9 +127,9 @@ class FrameFiles:
         for name in self._wanted.names():
             self._check(self._folder / name)
         try:
-            for kind, path in ((kind, path) for kind, paths in self._asked.items() for path in paths):
+            for kind, path in self._shows.by_kind():
                 output = self._stack.enter_context(Output(path, self._sources, overwrite=self._overwrite))
-                self._animations.append((kind, _Animation(path, output, self._rate, self._crf)))
+                self._animations.append((kind, _Animation(path, output, self._shows.rate, self._shows.crf)))
         except BaseException:
             self._stack.close()
             raise

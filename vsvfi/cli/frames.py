@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsvfi import options
 from vsvfi.cli.chain import say
-from vsvfi.cli.frame_files import FrameFiles, Wanted
+from vsvfi.cli.frame_files import FrameFiles, Shows, Wanted
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.pictures import Pictures, opened
 from vsvfi.cli.render import extra_arguments
@@ -90,10 +90,9 @@ def main(arguments: argparse.Namespace) -> int:
         len(pictures), times, arguments.new_only, arguments.overlay, arguments.strip, arguments.flow, arguments.bits
     )
     sources = [*pictures.files, *([checked.weights] if checked.weights else [])]
-    with interruptible(), FrameFiles(
-        arguments.output, wanted, arguments.animation, rate, arguments.crf, sources,
-        beside=arguments.beside, moving=arguments.flow_animation, overwrite=arguments.overwrite,
-    ) as files:  # fmt: skip
+    shows = Shows(arguments.animation, arguments.beside, arguments.flow_animation, rate, arguments.crf)
+    claimed = FrameFiles(arguments.output, wanted, shows, sources, overwrite=arguments.overwrite)
+    with interruptible(), claimed as files:
         from vsvfi.cli.blending_stills import StillBlender
 
         flow = arguments.flow or bool(arguments.flow_animation)
