@@ -82,24 +82,26 @@ def interpolate(
         clip: constant format YUV, RGB or Gray, 8 to 16 bit, half or float; progressive; in RAM.
         model: "builtin" (packaged, no download) or a name from `vsvfi.list_models()`.
         multi: output frames per source frame, 1 or more: an int, a Fraction such as Fraction(5, 2), or "5/2".
-        scale: resolution of the motion estimation relative to the clip: 1, 0.5 (for 2K), 0.25 (for 4K); None chooses by
-        size. fps: target frame rate: 60, "60000/1001", (60000, 1001) or a Fraction; overrides `multi`. A decimal such
-        as 59.94 means the NTSC rate. weights: a checkpoint file to use instead of the published one.
+        scale: resolution of the motion estimation relative to the clip: 1, 0.5 (for 2K), 0.25 (for 4K); None chooses
+            by size.
+        fps: target frame rate: 60, "60000/1001", (60000, 1001) or a Fraction; overrides `multi`. A decimal such as
+            59.94 means the NTSC rate.
+        weights: a checkpoint file to use instead of the published one.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a list of devices to spread the work over.
         precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it;
-        else fp32),
-            "fp32", "fp16" or "bf16".
+            else fp32), "fp32", "fp16" or "bf16".
         scene: where scene cuts come from: "auto" (existing `_SceneChangeNext`, else own detection), "props" (only
-        existing), "off".
-            At a cut the frame before it is held.
+            existing), "off". At a cut the frame before it is held.
         scene_threshold: sensitivity of the own detection, above 0 and up to 1; smaller finds more cuts. None for the
-        default. duplicates: "skip" (between identical neighbours the first is repeated), "retime" (held drawings become
-        even motion), "off". tile: not available in this version.
+            default.
+        duplicates: "skip" (between identical neighbours the first is repeated), "retime" (held drawings become even
+            motion), "off".
+        tile: not available in this version.
         streams: frames computed at the same time per device; None for 2, or fewer where they do not fit. On the CPU
-        they share the threads. cache: MiB that remembered frames and pairs may take per device; None for the device's
-        default. matrix: matrix of frames that carry no `_Matrix`: "709", "170m", "470bg", "2020ncl", "240m", "fcc",
-        "ycgco"
-            or another usual spelling ("bt709", "BT.2020"); None guesses by height.
+            they share the threads.
+        cache: MiB that remembered frames and pairs may take per device; None for the device's default.
+        matrix: matrix of frames that carry no `_Matrix`: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco" or
+            another usual spelling ("bt709", "BT.2020"); None guesses by height.
         options: what only one model family has, see its README.
 
     Returns:

@@ -63,7 +63,8 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
     Args:
         clip: constant format and size: Gray, YUV or RGB, 8 to 16 bit, half or float.
         scene: "auto" (what the source's props say, own measure where they say nothing), "props" (only props), "off"
-        (never a cut). threshold: score above which a step is a cut; smaller finds more. None for DEFAULT_THRESHOLD.
+        (never a cut).
+        threshold: score above which a step is a cut; smaller finds more. None for DEFAULT_THRESHOLD.
         duplicates: False spares the measure; no step is then a duplicate.
 
     Raises:

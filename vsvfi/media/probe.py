@@ -87,7 +87,8 @@ class Media:
         repeats: for each frame shown, how often it is shown at the constant `rate`.
         times: where the rate varies, when each frame shown is on the file's time line, and the end of the last.
         turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and
-        down. dynamic_hdr: names of the dynamic HDR metadata that its first frame has.
+        down.
+        dynamic_hdr: names of the dynamic HDR metadata that its first frame has.
         pixels: ffmpeg's name of the pixel format.
         alpha: its frames have transparency, in their pixels or beside them (VP8, VP9).
         decoder: ffmpeg's name of the decoder that reads transparency beside the pixels, "" for the usual one.

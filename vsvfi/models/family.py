@@ -29,7 +29,8 @@ class SizeRule:
     Attributes:
         multiple: what the sizes at reduced resolution must be multiples of: one number, or (across, down).
         centred: padding is split evenly between both sides, the odd pixel going to right and bottom; else it all goes
-        to right and bottom. minimum: smallest padded size.
+        to right and bottom.
+        minimum: smallest padded size.
         border: what is added: the edge pixel again, the picture mirrored (edge not repeated), or `value`.
         value: of a "constant" border.
     """

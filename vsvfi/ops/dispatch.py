@@ -58,7 +58,8 @@ class Operator[**P, R]:
         reference: the definition, in plain torch, for any device.
         kernels: best first.
         sample_inputs: arguments on the CPU, small and with what is likely to go wrong; the self-test compares kernels
-        with the reference on each. tolerance: of the self-test, relative to the largest value.
+        with the reference on each.
+        tolerance: of the self-test, relative to the largest value.
     """
 
     def __init__(

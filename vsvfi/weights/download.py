@@ -52,9 +52,11 @@ def download[T](
         url: an http or https address.
         target: where the file goes; its folder exists, and the caller holds whatever lock is needed.
         check: looks at the complete file before it is put in place; raises SourceError with the reason if it is not the
-        right one. size: bytes, where known.
+        right one.
+        size: bytes, where known.
         pinned: whether `check` knows the content, so that bytes of an earlier run may be continued even if the server
-        has no ETag. headers: sent with the request, a password only to the host of `url`.
+        has no ETag.
+        headers: sent with the request, a password only to the host of `url`.
 
     Raises:
         SourceError: the file could not be had; names the reason.

@@ -17,7 +17,8 @@ class Hub:
         file: path inside the repository.
         revision: commit, tag or branch; a commit wherever one is known.
         sha256: hex digest of the file, or None where nobody has published one: then the hub's own LFS digest is the
-        check. size: bytes, or None where unknown.
+        check.
+        size: bytes, or None where unknown.
     """
 
     repo: str
@@ -38,7 +39,8 @@ class Url:
         url: the address.
         sha256: hex digest of the file, where known; its beginning where no more is published.
         git_blob: git's object id of the file (sha1 over the word blob, the size, a zero byte and the content), where it
-        is published from a git tree. size: bytes, or None where unknown.
+        is published from a git tree.
+        size: bytes, or None where unknown.
     """
 
     url: str

@@ -27,7 +27,8 @@ class Version:
         name: as its author numbers it; several that share a network are named together.
         widths: of the blocks.
         steps: how much smaller than the image each block works; None where nothing that can be had says so, and no
-        shape does either. head: hidden channels and outputs of the head.
+        shape does either.
+        head: hidden channels and outputs of the head.
         plain: the head of two convolutions.
         residual: what a block's eight convolutions are.
         groups: of these.

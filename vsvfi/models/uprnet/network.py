@@ -78,8 +78,10 @@ class UPRNet(Interpolator[Frame, Pair]):
     Args:
         width: channels of the finest features; every other width follows from it.
         scale: 1, 1/2 or 1/4: at how much of the resolution the finest motion is estimated. The levels between are left
-        out. levels: of the image pyramid, the coarsest at 1/2^(levels-1) of the size; sizes must be multiples of
-        2^(levels+1). ensemble: how many of `VIEWS` are averaged: 1, 2 or 4. Errors of the views differ, so their mean
+        out.
+        levels: of the image pyramid, the coarsest at 1/2^(levels-1) of the size; sizes must be multiples of
+        2^(levels+1).
+        ensemble: how many of `VIEWS` are averaged: 1, 2 or 4. Errors of the views differ, so their mean
         is nearer to the truth (not part of the paper).
     """
 

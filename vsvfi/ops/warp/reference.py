@@ -48,7 +48,8 @@ def backward_warp_at(image: Tensor, flow: Tensor, rows: Tensor, columns: Tensor)
     Args:
         image: [B, C, H, W] or [1, C, H, W], any floating type.
         flow: [B, 2, len(rows), len(columns)], the flow at those pixels, x then y; NaN counts as no motion, infinity as
-        the border. rows: float32 row numbers of the image.
+        the border.
+        rows: float32 row numbers of the image.
         columns: float32 column numbers of the image.
 
     Returns:

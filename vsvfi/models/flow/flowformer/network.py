@@ -49,7 +49,8 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
     Args:
         iterations: of the recurrence.
         volume_budget: bytes that the cost maps of both directions may take; beyond it costs are computed when they are
-        asked for. map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in
+        asked for.
+        map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in
         each iteration.
     """
 
