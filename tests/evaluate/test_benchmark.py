@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
+
+from PIL import Image
 
 from scripts.evaluate import motion_model
 from scripts.evaluate.datasets import SETS
