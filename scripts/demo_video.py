@@ -1,6 +1,7 @@
-"""The demo once everything is installed: a video (or a clip that vsvfi draws itself) through vspipe and ffmpeg to
-out/demo.mkv, and a strip of frames to out/demo.png. Started by scripts/demo; knows nothing of set-up. The strip and the
-figures are made from the encoded file: what a viewer gets.
+"""Interpolate a video, or a clip that vsvfi draws itself, to out/demo.mkv through vspipe and ffmpeg.
+
+Also writes a strip of frames to out/demo.png. scripts/demo starts this after installing everything. The strip and the
+figures are computed from the encoded file, which is what a viewer sees.
 """
 
 from __future__ import annotations

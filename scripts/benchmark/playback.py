@@ -1,10 +1,11 @@
-"""What the caches save in playback, and where the time goes: python -m scripts.benchmark.playback --model uprnet_base
---size 448x256
+"""Measure what the caches save in playback, and the share of each operator.
 
-Sequential playback encodes every source frame once, prepares every pair once and synthesises every time; a program
-without caches does all three for every output frame. Both are timed in turn in every round. On a CPU it also tells what
-each phase spends its time on, as share of the phase: torch's convolutions and concatenations, and the operators of
-`vsvfi.ops`, timed by the clock around their calls.
+    python -m scripts.benchmark.playback --model uprnet_base --size 448x256
+
+Sequential playback encodes every source frame once, prepares every pair once and synthesises every timestep; without
+caches all three run for every output frame. Both are timed alternately in every round. On a CPU the time of each phase
+is also divided among torch's convolutions, linear layers, concatenations and resizing and the operators of `vsvfi.ops`,
+as shares of the phase measured by the clock around their calls.
 """
 
 from __future__ import annotations
@@ -105,8 +106,9 @@ def where_it_goes(
 
 @contextlib.contextmanager
 def watched(network: nn.Module, loaded: LoadedModel, spent: dict[str, float]) -> Iterator[None]:
-    """While inside, convolutions, linear layers, concatenations and the operators of `vsvfi.ops` that the family
-    imports note the seconds they take.
+    """Record the time spent in torch's layers and the operators of `vsvfi.ops` while active.
+
+    Covers convolutions, linear layers, concatenations, resizing and the operators that the family imports.
     """
     depth = 0
 

@@ -1,9 +1,10 @@
-"""How fast each form of the selective scan is at the sizes that VFIMamba asks for: python -m scripts.benchmark.scan
---size 448x256
+"""Measure every implementation of the selective scan at VFIMamba's sizes.
 
-For both stages of a model: milliseconds of each form that can run here, in turn in every round; billions of state
-elements (paths x channels x states x positions, one exponential and two multiply-adds each) per second; and the bytes
-of its inputs and results per second, where memory would be the limit.
+    python -m scripts.benchmark.scan --size 448x256
+
+For both stages of a model: milliseconds of each implementation that can run here, timed alternately in every round;
+billions of state elements (paths x channels x states x positions, one exponential and two multiply-adds each) per
+second; and the bytes of its inputs and results per second, where memory would be the limit.
 """
 
 from __future__ import annotations

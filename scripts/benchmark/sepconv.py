@@ -1,8 +1,9 @@
-"""Speed of the deformable separable convolution in the forms that can run here: python -m scripts.benchmark.sepconv
---size 512x256 --threads 2
+"""Measure every implementation of the deformable separable convolution that can run here.
 
-One picture and the maps of one frame, channels last as LDMVFI's decoder makes them, offsets of a few pixels. All forms
-are timed in turn in every round, and compared with the reference.
+    python -m scripts.benchmark.sepconv --size 512x256 --threads 2
+
+The input is one image and the maps of one frame, channels last as LDMVFI's decoder makes them, with offsets of a few
+pixels. All implementations are timed alternately in every round and compared with the reference.
 """
 
 from __future__ import annotations

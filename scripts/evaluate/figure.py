@@ -1,5 +1,4 @@
-"""Draws the README's first figure: the true frame between two, and what mixing them, ffmpeg's minterpolate and a model
-make of it, side by side.
+"""Draw the README's first figure: the truth, frame blending, minterpolate and a model side by side.
 
     python -m scripts.evaluate.figure --out examples/comparison.jpg
 

@@ -16,8 +16,9 @@ FULL, HALF, QUARTER = Fraction(1), Fraction(1, 2), Fraction(1, 4)
 
 @dataclass(frozen=True, slots=True)
 class Pad:
-    """Both sizes to multiples of `multiple`, evenly on both sides or at the right and bottom; the edge repeated, or
-    `value` where it is given.
+    """Pad both sizes to multiples of `multiple`.
+
+    Padding is even on both sides or at the right and bottom; it repeats the edge, or is `value` if given.
     """
 
     multiple: int

@@ -1,5 +1,6 @@
-"""Scores a model against repeating and blending frames, and ffmpeg's minterpolate and OpenCV's DIS flow where asked, on
-procedural scenes and on real frames.
+"""Score a model against frame repetition and blending, on procedural scenes and on real frames.
+
+Optionally also against ffmpeg's minterpolate and OpenCV's DIS flow.
 
     python -m scripts.evaluate.quality --model builtin --video clip.mp4 --folder frames/ --minterpolate
 
@@ -37,8 +38,9 @@ type Predictor = Callable[[Tensor, Tensor, float], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Predict `truth` at t between `first` and `second`, all [1, 3, H, W] in [0, 1]. `minterpolate` is that filter's
-    answer, where it was asked.
+    """Predict `truth` at t between `first` and `second`, all [1, 3, H, W] in [0, 1].
+
+    `minterpolate` is that filter's result, if it was requested.
     """
 
     group: str
@@ -76,11 +78,10 @@ class Tally:
 def synthetic_questions(
     count: int, width: int, height: int, *, compare: bool = False, only: Collection[tuple[str, int]] | None = None
 ) -> Iterator[Question]:
-    """`count` scenes of each kind that moves in the light, each at t = 1/2 and one other time, a quarter of them two
-    frames apart.
+    """Yield `count` scenes of each moving, well-lit kind, each at t = 1/2 and one other timestep.
 
-    With `compare` minterpolate is given two frames before and after as well, which its search looks at. `only` names
-    scenes by kind and number.
+    A quarter of the scenes, pans excepted, are two frames apart. With `compare` minterpolate also gets one frame before
+    the pair and two after it, for its motion search. `only` selects scenes by kind and number.
     """
     for kind in ("mixed", "textured", "flat", "pan"):
         for index in range(count):
@@ -105,8 +106,9 @@ def still_questions(width: int, height: int) -> Iterator[Question]:
 
 
 def text_questions(count: int, width: int, height: int, *, compare: bool = False) -> Iterator[Question]:
-    """Captions that scroll over still scenes, `count` of each speed. minterpolate is given a frame before and one after
-    as well.
+    """Yield captions that scroll over still scenes, `count` of each speed.
+
+    With `compare` minterpolate also gets one frame before and one after the pair.
     """
     for speed in SPEEDS:
         for index in range(count):
@@ -174,8 +176,9 @@ def predictor(name: str, checkpoint: Path | None, device: str, precision: str) -
 def run(
     questions: Iterator[Question], predict: Predictor, pictures: Path | None = None, flow: bool = False
 ) -> dict[str, Tally]:
-    """Answer every question; where `pictures` is given, write first | truth | blend | model | 4 x error of one question
-    in eight there.
+    """Predict and score every question.
+
+    If `pictures` is given, first | truth | blend | model | 4 x error is written there for one question in eight.
     """
     tallies: dict[str, Tally] = {}
     for number, question in enumerate(questions):

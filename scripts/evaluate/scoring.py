@@ -28,8 +28,9 @@ from vsvfi.metrics import (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one target is scored by: pictures [1, 3, H, W] in [0, 1]; of the motion sets flows [1, 2, H, W], the
-    prediction normalised and the rest in pixels.
+    """The images [1, 3, H, W] in [0, 1] from which one target is scored.
+
+    For the motion sets they are flows [1, 2, H, W], the prediction normalised and the others in pixels.
     """
 
     prediction: Tensor

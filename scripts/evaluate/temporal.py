@@ -32,8 +32,9 @@ KINDS = ("mixed", "textured", "flat")
 
 
 def optical_flow(first: Tensor, second: Tensor, levels: int = 3, rounds: int = 5, window: int = 9) -> Tensor:
-    """Flow [B, 2, H, W] in pixels from the first grey pictures [B, 1, H, W] to the second: iterative Lucas-Kanade over
-    a pyramid.
+    """Estimate the flow between two grey images with iterative Lucas-Kanade over a pyramid.
+
+    Images are [B, 1, H, W]; the flow [B, 2, H, W] from the first to the second is in pixels.
     """
     pyramid = [(first, second)]
     for _ in range(levels - 1):

@@ -1,9 +1,8 @@
-"""Batches of training samples, rendered with torch: two frames, the exact frame between them at a random t, and the
-exact flows from it.
+"""Render batches of training samples: two frames, the exact frame at a random t, and the exact flows.
 
 Each sample is a background and sprites of a `Bank`, each with an affine motion and a travelling wave that is invertible
-in closed form. Positions are pixels, times 0 (first), t and 1 (second). Knows nothing of any network; what a camera and
-a codec add is in `recording`.
+in closed form. Positions are in pixels; times are 0 (first), t and 1 (second). What a camera and a codec add is in
+`recording`.
 """
 
 from __future__ import annotations
@@ -88,8 +87,9 @@ class _Motion:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Textures [B, 3 or 4, s, s] with their motions; `extent` [B, 1, 1] is the distance from the middle of a texture to
-    its border, in pixels.
+    """Textures [B, 3 or 4, s, s] with their motions.
+
+    `extent` [B, 1, 1] is the distance in pixels from the middle of a texture to its border.
     """
 
     textures: Tensor
@@ -201,8 +201,9 @@ class _Drawing:
         )
 
     def recolour(self, textures: Tensor) -> Tensor:
-        """Another order of channels, contrast and offset for each sample; colour is premultiplied where a fourth
-        channel tells coverage.
+        """Permute the channels and change contrast and offset of each sample.
+
+        A fourth channel is coverage; colour is then premultiplied by it.
         """
         order = torch.stack([torch.randperm(3, generator=self.random) for _ in range(self.batch)]).to(self.device)
         colour = textures[:, :3].gather(1, order[:, :, None, None].expand(-1, -1, *textures.shape[2:]))
@@ -237,8 +238,10 @@ class _Drawing:
         return self.exposed(pictures, t, flow, motion, still)
 
     def layers(self) -> tuple[tuple[Tensor, Tensor], list[_Layer]]:
-        """The camera's shift, a background that follows it, and sprites, some seen through, that also move on their
-        own, or are held to the screen as a caption is. A quarter of the samples barely moves at all.
+        """Draw the camera's shift and the layers: a background that follows it, and up to four sprites.
+
+        Some sprites are semi-transparent. They move on their own as well, or are fixed to the screen like captions. A
+        quarter of the samples barely moves.
         """
         gentle = self.chance(0.25)
         angle, size = self.uniform(0, 2 * math.pi), self.uniform(0.1, 2.5)
@@ -267,8 +270,9 @@ class _Drawing:
         return camera, found
 
     def inset(self) -> Tensor:
-        """Where a part of the screen stands still whatever moves beside it, [B, 1, H, W] bool: a box, a bar or all of
-        it in a tenth of the samples.
+        """Mask of a static part of the screen, [B, 1, H, W] bool.
+
+        In a tenth of the samples it is a box, a bar or the whole screen, otherwise empty.
         """
         inside = self.chance(0.1)
         for axis, size in ((self.x, self.width), (self.y, self.height)):
@@ -286,8 +290,10 @@ class _Drawing:
         return self.chance(0.8)[..., None] * (pictures.roll(1, 0) + self.chance(0.5)[..., None] * noise)
 
     def picture(self, layers: list[_Layer], places: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
-        """All layers at their places, [B, 3, H, W], and where each sprite covers what is behind it, [B, 1, H,
-        W] bool."""
+        """Compose the layers at their positions.
+
+        Returns the image [B, 3, H, W] and each sprite's coverage [B, 1, H, W] bool.
+        """
         picture, covers = layers[0].drawn(places[0]), []
         for layer, place in zip(layers[1:], places[1:], strict=True):
             drawn = layer.drawn(place)
@@ -298,9 +304,7 @@ class _Drawing:
     def smeared(
         self, layers: list[_Layer], times: list[Tensor], camera: tuple[Tensor, Tensor], pictures: list[Tensor]
     ) -> list[Tensor]:
-        """The pictures as a shutter sees them that stays open around each time, for at most 6 pixels of the camera's
-        motion.
-        """
+        """Add motion blur of an open shutter around each time, limited to 6 pixels of the camera's motion."""
         span = torch.minimum(self.uniform(0, 0.5), 6 / (torch.hypot(*camera) + 1e-3))
         result = []
         for picture, time in zip(pictures, times, strict=True):
@@ -314,8 +318,9 @@ class _Drawing:
     def flows(
         self, motion: _Motion, places: list[tuple[Tensor, Tensor]], times: list[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Flows of one layer whose positions at the three times are `places`: from t to both frames [B, 4, H, W], from
-        the first to the second [B, 2, H, W], and back.
+        """Compute the flows of one layer whose positions at the three times are `places`.
+
+        Returns from t to both frames [B, 4, H, W], from the first to the second [B, 2, H, W], and back.
         """
         first, second = self.flow(motion, places[1], times[0]), self.flow(motion, places[1], times[2])
         return (
@@ -330,8 +335,9 @@ class _Drawing:
         return torch.stack((x - self.x, y - self.y), 1)
 
     def exposed(self, pictures: list[Tensor], t: Tensor, flow: Tensor, motion: Tensor, still: Tensor) -> Sample:
-        """Changing light and noise; still samples have the same noise everywhere, so that both inputs and the truth are
-        one picture.
+        """Add changes of brightness, halved chroma resolution, noise and compression to the images.
+
+        Still samples get the same noise in both inputs, and the truth is the same image.
         """
         still4, t4 = still[..., None], t[..., None]
         change = (self.chance(0.15) * self.normal(0.12))[..., None] * (1 - still4)

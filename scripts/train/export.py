@@ -1,10 +1,9 @@
-"""Turns a checkpoint into the packaged weights: a safetensors file in half precision, and a JSON file that says where
-it comes from.
+"""Convert a checkpoint to the packaged weights: a half-precision safetensors file and a JSON record.
 
     python -m scripts.train.export out/builtin/best.pt --command "python -m scripts.train.train ..." [--scores
     scores.json]
 
-Prints what `vsvfi/models/uprnet/spec.py` must say about the file.
+The record says where the weights come from. Prints what `vsvfi/models/uprnet/spec.py` must say about the file.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Scores a network on scenes that training never sees: `vsvfi.synthetic.scene` with fixed seeds, drawn by another
-program than the training samples.
+"""Score a network on scenes that training never sees.
+
+They are `vsvfi.synthetic.scene` with fixed seeds, drawn by other code than the training samples.
 """
 
 from __future__ import annotations
@@ -59,8 +60,9 @@ def psnr(picture: Tensor, truth: Tensor) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Means over the cases that move: of the network and of frame blending, decibels; the still pair's largest error,
-    in 1/255.
+    """Mean PSNR in decibels over the moving cases, and the largest error of the still pair.
+
+    `psnr` and `by_kind` are of the network, `blend` is of frame blending; `still_error` is in 1/255.
     """
 
     psnr: float

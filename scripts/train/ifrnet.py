@@ -12,8 +12,9 @@ from vsvfi.ops.warp import backward_warp
 
 
 def fresh_network(widths: tuple[int, int, int, int], side: int, first_kernel: int = 3) -> IFRNet:
-    """A network that begins as frame blending (no flow, mask about 1 - t, no residual) and whose features keep their
-    size from layer to layer.
+    """Build a network that starts as frame blending and whose features keep their scale from layer to layer.
+
+    At first there is no flow, the mask is about 1 - t, and there is no residual.
 
     torch's own initial weights shrink features by about 0.6 in each layer, which delays the first useful flow by
     thousands of steps.

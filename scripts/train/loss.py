@@ -1,6 +1,4 @@
-"""What training minimises: the picture's error at every pixel and at every scale, and the error of the flows at every
-level.
-"""
+"""The training loss: image error per pixel and over a pyramid, and flow error at every level."""
 
 from __future__ import annotations
 
@@ -26,8 +24,9 @@ def deviation(error: Tensor, softness: float = 1e-3) -> Tensor:
 
 
 def laplacian(error: Tensor, levels: int = 4) -> Tensor:
-    """Mean absolute error of the Laplacian pyramid (which is linear, so that one pyramid of the error suffices): [B, 3,
-    H, W] -> [].
+    """Mean absolute error of the Laplacian pyramid: [B, 3, H, W] -> [].
+
+    The pyramid is linear, so that one pyramid of the error suffices.
     """
     total = error.new_zeros(())
     for level in range(levels):
@@ -39,8 +38,9 @@ def laplacian(error: Tensor, levels: int = 4) -> Tensor:
 
 
 def census(picture: Tensor, truth: Tensor, reach: int = 3) -> Tensor:
-    """How differently each pixel [B, 3, H, W] stands to its neighbours within `reach`: edges count, brightness does not
-    (soft ternary census, UnFlow).
+    """Soft ternary census distance (UnFlow) between two images [B, 3, H, W].
+
+    Compares each pixel's differences to its neighbours within `reach`, so that edges count and brightness does not.
     """
 
     side = 2 * reach + 1
@@ -57,11 +57,10 @@ def census(picture: Tensor, truth: Tensor, reach: int = 3) -> Tensor:
 
 
 def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
-    """Mean error of the flows [B, 4, h, w] of all levels, in pixels of the full size, against the exact one [B, 4, H,
-    W].
+    """Mean error of the flows [B, 4, h, w] of all levels against the exact one [B, 4, H, W].
 
-    Relative to the mean motion of each sample: otherwise the few large motions, which are learnt last, drown the small
-    ones, which are learnt first.
+    Measured in pixels of the full size, relative to the mean motion of each sample: otherwise the few large motions,
+    which are learnt last, drown the small ones, which are learnt first.
     """
     total = truth.new_zeros(())
     motion = truth.abs().mean((1, 2, 3), keepdim=True) + 0.1

@@ -1,8 +1,7 @@
-"""Muon with AdamW's step size: momentum whose matrix is made orthogonal, so that rare directions of a layer's weights
-move as far as common ones.
+"""Muon with AdamW's step size: momentum orthogonalised as a matrix.
 
-For the weights of convolutions, seen as matrices; a small network leaves the plateau at the start of training several
-times sooner with it.
+Rare directions of a layer's weights thus move as far as common ones. For the weights of convolutions, reshaped to
+matrices; a small network leaves the initial plateau several times sooner with it.
 """
 
 from __future__ import annotations

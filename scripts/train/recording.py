@@ -1,6 +1,4 @@
-"""What storing a picture as video does to it: colour at half the resolution, and coefficients of blocks rounded to
-steps.
-"""
+"""Simulate video storage: chroma at half the resolution and quantised block transforms."""
 
 from __future__ import annotations
 
@@ -29,8 +27,7 @@ def halved_colour(picture: Tensor) -> Tensor:
 
 
 def quantised(picture: Tensor, step: Tensor) -> Tensor:
-    """[B, 3, H, W] RGB as a codec keeps it: the cosine transform of every block, rounded to multiples of a step that
-    grows with the frequency.
+    """Quantise RGB [B, 3, H, W] like a codec: the DCT of every block, with steps that grow with the frequency.
 
     Args:
         picture: sides must be multiples of 8.

@@ -218,11 +218,11 @@ class Trainer:
 
 
 def compile_blocks(network: nn.Module) -> None:
-    """Let torch.compile make code for the blocks of layers in a network, which hold no operator of ours; weights and
-    their names stay as they are.
+    """Compile the blocks of layers in a network with torch.compile; weights and their names stay as they are.
 
-    For any size and batch, as samples have several and every level of a pyramid its own. All blocks share the code that
-    torch counts compilations of.
+    The blocks contain no operator of `vsvfi.ops`. They are compiled for any size and batch, since samples vary in size
+    and every level of a pyramid has its own. All blocks share one code object, whose compilations torch counts
+    together.
     """
     blocks = _blocks(network)
     torch._dynamo.config.recompile_limit = 8 * len(blocks)

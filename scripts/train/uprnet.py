@@ -17,8 +17,9 @@ LEVELS = 3
 
 
 def fresh_network(width: int) -> UPRNet:
-    """A network that begins as frame blending: no flow, equal masks, no residual. Its features keep their size from
-    layer to layer.
+    """Build a network that starts as frame blending (no flow, equal masks, no residual).
+
+    Its features keep their scale from layer to layer.
     """
     network = UPRNet(width, levels=LEVELS)
     with torch.no_grad():
@@ -39,8 +40,9 @@ def fresh_network(width: int) -> UPRNet:
 
 
 def _normalise(pyramid: FeaturePyramid) -> None:
-    """Give every layer's output a mean of 0 and a deviation of 1 on natural-looking noise: products of features that
-    shrink from layer to layer vanish.
+    """Normalise every layer's output to mean 0 and deviation 1 on noise with a natural spectrum.
+
+    Otherwise features shrink from layer to layer and their products vanish.
     """
     x = sum(
         functional.interpolate(torch.randn(4, 3, 128 >> level, 128 >> level), size=(128, 128), mode="bilinear")

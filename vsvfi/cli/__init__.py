@@ -1,5 +1,7 @@
-"""The command `vsvfi`. Each subcommand is a module of this package with `HELP`, `add_arguments(parser)` and
-`main(arguments) -> int`, light to import.
+"""The command `vsvfi`.
+
+Each subcommand is a module of this package with `HELP`, `add_arguments(parser)` and `main(arguments) -> int`, cheap to
+import.
 
 Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong arguments, 130 interrupted. VSVFI_DEBUG=1 shows
 where an error comes from.

@@ -1,5 +1,6 @@
-"""`vsvfi bench`: how fast a model is here, phase by phase and as `interpolate()`, and how much of the time is spent
-outside the network.
+"""`vsvfi bench`: speed of a model on this machine, per phase and in `interpolate()`.
+
+Also reports how much of the time is spent outside the network.
 
 The network is timed twice: alone, with tensors that already lie on the device; and inside a running `interpolate()`,
 where whatever is not spent in its three phases is ours: reading frames, colour, copies, VapourSynth. `--afresh` adds
@@ -76,8 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pass through `interpolate()`: seconds to the first blended frame, seconds for the rest, and those of them
-    inside the network.
+    """Timings of one pass through `interpolate()`, in seconds.
+
+    Attributes:
+        first: until the first interpolated frame.
+        wall: for the remaining frames.
+        inside: the part of `wall` spent in the network.
     """
 
     first: float
@@ -263,8 +268,9 @@ def _phases(
 
 
 def _run_clip(clip: vs.VideoNode, arguments: argparse.Namespace, checked: options.Options, device: torch.device) -> Run:
-    """Ask a fresh `interpolate()` for every frame in order; the first two pairs and what follows the last one are not
-    counted.
+    """Request every frame of a new `interpolate()` in order and measure the time.
+
+    The first two pairs and the frames after the last source frame are not counted.
     """
     from vsvfi.cli.phase_times import PhaseTimes
     from vsvfi.clip.graph import interpolate_with_config

@@ -7,8 +7,9 @@ import vapoursynth as vs
 
 
 def moving_clip(width: int, height: int, frames: int) -> vs.VideoNode:
-    """A textured picture that slides by, YUV420P8 at 24 fps; costs next to nothing to make, and no two neighbours are
-    alike.
+    """A moving texture as a YUV420P8 clip at 24 fps.
+
+    It costs almost nothing to generate, and no two neighbouring frames are equal.
     """
     core = vs.core.core
     reach = 64

@@ -104,8 +104,9 @@ def _cache() -> str:
 
 
 def _devices() -> list[dict[str, Any]]:
-    """What torch can compute on, with memory in bytes (None where it does not say); nothing where torch is broken,
-    which its version tells.
+    """List the devices that torch can use, with total and free memory in bytes (None if unknown).
+
+    Empty if torch cannot be imported; the report of versions names that error.
     """
     try:
         import torch

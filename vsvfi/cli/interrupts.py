@@ -40,8 +40,9 @@ def _raise() -> None:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt in the block for every signal that means "stop"; a signal that is ignored stays so
-    (nohup).
+    """Raise KeyboardInterrupt in the block for every signal that means "stop".
+
+    Ignored signals stay ignored (nohup).
 
     Does nothing outside the main thread, where signals cannot be handled, and inside another such block.
     """

@@ -1,5 +1,6 @@
-"""The programs and plugins that `vsvfi render` uses: vspipe, a source filter, ffmpeg and its encoders. Nothing here
-raises.
+"""Find the programs and plugins of `vsvfi render`: vspipe, a source filter, ffmpeg and its encoders.
+
+Nothing here raises.
 
 Each is one dict: "name", "path" and "version" (None where unknown), and "missing": None, or what is wrong and what to
 do.

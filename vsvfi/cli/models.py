@@ -1,6 +1,4 @@
-"""`vsvfi models`: what there is and what is installed; `vsvfi models fetch` brings weights to this machine;
-`vsvfi models options` shows what `options=` may hold.
-"""
+"""`vsvfi models`: list the models, download weights (`fetch`) and describe `options=` (`options`)."""
 
 from __future__ import annotations
 
@@ -78,8 +76,10 @@ def _width() -> int | None:
 
 
 def _table(models: list[ModelInfo], width: int | None, *, verbose: bool) -> str:
-    """Name, family, size, times and whether it is installed in columns; licence, note and (verbose) place as text that
-    wraps.
+    """Format the models as a table.
+
+    Name, family, size, times and whether it is installed have columns; licence, note and (verbose) path are wrapped
+    text.
     """
     head = ("NAME", "FAMILY", "SIZE", "TIMES", "INSTALLED")
     rows = [

@@ -223,8 +223,10 @@ def _rename_free(source: Path, target: Path) -> Path:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file is on its disk, so that its name never stands for less; a full network disk says so
-    only here."""
+    """Flush a file to disk, so that its final name never refers to an incomplete file.
+
+    A full network disk is reported only here.
+    """
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)

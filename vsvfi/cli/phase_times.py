@@ -37,8 +37,9 @@ class PhaseTimes(Observer):
         self._noted.append((started, time.perf_counter(), events))
 
     def between(self, begun: float, ended: float) -> float:
-        """For how many seconds between two moments of `time.perf_counter` any phase ran; on CUDA of the device's own
-        time, which must have been synchronised.
+        """Seconds between two values of `time.perf_counter` during which any phase ran.
+
+        On CUDA the sum of device times, which requires that the device has been synchronised.
         """
         if self._device.type == "cuda":
             return sum(

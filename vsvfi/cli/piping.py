@@ -40,8 +40,10 @@ class Piped:
         return dataclasses.replace(self, clip=take_part(self.clip, first, last), alpha=alpha)
 
     def set_output(self) -> None:
-        """Let vspipe write the planes; it writes RGB as green, blue, red, as ffmpeg reads it, and the alpha
-        after them."""
+        """Set the clip, and its alpha if there is one, as vspipe's output.
+
+        vspipe writes RGB planes in the order green, blue, red, as ffmpeg expects them, then alpha.
+        """
         self.clip.set_output(0, self.alpha)
 
 

@@ -148,8 +148,7 @@ def programs() -> Iterator[Group]:
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
-    """Lines that end in a line feed or, as progress does, in a carriage return; only the beginning of a very
-    long one."""
+    """Yield lines ended by a line feed or, as in progress reports, by a carriage return; long lines are cut."""
     rest = b""
     while chunk := os.read(stream.fileno(), 1 << 16):
         *whole, rest = re.split(rb"[\r\n]", rest + chunk)

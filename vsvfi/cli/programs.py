@@ -1,6 +1,4 @@
-"""Finds the two programs of a render: vspipe, from the environment that runs this, and an ffmpeg that has the encoder.
-Knows neither clips nor jobs.
-"""
+"""Find the programs of a render: this environment's vspipe, and an ffmpeg that has the encoder."""
 
 from __future__ import annotations
 
@@ -37,8 +35,9 @@ class Encoder:
 
 
 def find_vspipe() -> str:
-    """The vspipe of this Python environment, so that the script finds the same packages; any other only where this one
-    has none.
+    """Return the path of vspipe, preferably the one of this Python environment.
+
+    That one loads the same packages; another one on PATH is used only if this environment has none.
 
     Raises:
         VsvfiError: there is none.

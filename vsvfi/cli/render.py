@@ -272,8 +272,9 @@ def run_script(
 
 
 def _takes(encoder: Encoder, form: str, more: Sequence[str]) -> tuple[Pixels, ...]:
-    """The formats that an encoder keeps; the one that the user asks for where there is one, RGB also where it is to be
-    lossless.
+    """Return the pixel formats that an encoder accepts.
+
+    A `-pix_fmt` of the user limits them to that one; RGB is included for it and for lossless encoding.
     """
     asked = [value for name, value in zip(more[::2], more[1::2]) if name.partition(":")[0] == "-pix_fmt"]
     given = dict(zip(more[::2], more[1::2]))

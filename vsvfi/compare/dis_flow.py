@@ -1,6 +1,4 @@
-"""OpenCV's DIS flow with backward warping: what fifteen lines without a network make, as something to compare with.
-Knows no model.
-"""
+"""OpenCV's DIS optical flow with backward warping, a baseline without a network."""
 
 from __future__ import annotations
 
@@ -20,8 +18,10 @@ MISSING = "" if is_installed("cv2") else "opencv-python-headless is not installe
 
 
 def dis(first: Tensor, second: Tensor, t: float) -> Tensor:
-    """The picture at t between two [1, 3, H, W] in [0, 1]: both warped there by their flows, scaled by time,
-    and mixed."""
+    """Interpolate the image at t between two images [1, 3, H, W] in [0, 1].
+
+    Both are warped to t by their scaled flows and blended.
+    """
     import cv2
 
     grey = [

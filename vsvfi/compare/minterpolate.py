@@ -19,8 +19,9 @@ _BEYOND = 3
 def minterpolate(
     pictures: Sequence[Picture], factor: int, settings: str = SETTINGS, ffmpeg: str | None = None
 ) -> list[Picture]:
-    """[3, H, W] RGB in [0, 1] at `factor` times the rate: (len(pictures) - 1) * factor + 1 pictures, the first and the
-    last being those given.
+    """Interpolate images [3, H, W], RGB in [0, 1], to `factor` times their rate with ffmpeg's minterpolate.
+
+    Returns (len(pictures) - 1) * factor + 1 images, of which the first and the last are those given.
 
     Computed in YUV 4:4:4 at 8 bits, which the filter offers nothing beyond.
 

@@ -1,5 +1,4 @@
-"""ffmpeg's maps, codecs and tags for everything that comes from the source file beside the picture; and what stays
-behind.
+"""ffmpeg's maps, codecs and tags for all source streams beside the video, and what cannot be carried over.
 
 | source | Matroska | MP4, MOV | WebM, AVI, NUT |
 | --- | --- | --- | --- |

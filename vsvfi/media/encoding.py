@@ -1,5 +1,6 @@
-"""From the facts of a clip to ffmpeg's arguments: colour tags, aspect ratio, HDR metadata, the encoder, and the streams
-taken over from the source file.
+"""Build ffmpeg's arguments from the properties of a clip.
+
+Covers colour tags, aspect ratio, HDR metadata, the encoder, and the streams carried over from the source file.
 
 Pure: starts nothing and reads no file. The tags are set on the frames (`setparams`), never as output options that could
 make ffmpeg convert.

@@ -14,8 +14,10 @@ _TURNS = {2: "h", 3: "hv", 4: "v", 5: "t", 6: "th", 7: "thv", 8: "tv"}
 
 
 def turn_and_profile(content: bytes) -> tuple[str, bool]:
-    """How a picture is turned for showing ("t" transposed, then "h" and "v" mirrored across and down), and whether it
-    carries a colour profile.
+    """Return an image's orientation and whether it has a colour profile.
+
+    The orientation is a string of steps to display it: "t" transposes, then "h" and "v" mirror horizontally and
+    vertically.
 
     Args:
         content: of a PNG, JPEG, WebP or TIFF file; of others nothing is known.

@@ -128,8 +128,9 @@ class _Refiner(nn.Module):
 
 
 def pwcnet(weights: Weights | None = None, device: torch.device | str = "cpu") -> PwcNet:
-    """The network with its published weights, which are downloaded once after their licence was shown, or with those
-    of a file.
+    """Build the network with its published weights, or with those of a file.
+
+    The published ones are downloaded once, after their licence was shown.
 
     Raises:
         WeightsError: they cannot be had, or are those of another network.

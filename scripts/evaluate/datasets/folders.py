@@ -41,8 +41,9 @@ def entries(path: Path, *, drop_last: bool = False) -> list[str]:
 
 
 def locate(root: Path, listed: str) -> Path:
-    """A listed path under the root: as it is, or without one or more of its leading folders, which the published lists
-    have from the authors' machines. Where nothing exists, the path as it is listed.
+    """Find a listed path under the root, without some of its leading folders if necessary.
+
+    The published lists contain folders of the authors' machines. If nothing exists, the path is returned as listed.
     """
     parts = PurePosixPath(listed.replace("\\", "/").lstrip("/")).parts
     for skipped in range(len(parts)):
