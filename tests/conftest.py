@@ -1,6 +1,4 @@
-"""What several tests share: the folder of reference data beside the repository, the throw-away family, clips made on
-the spot.
-"""
+"""Shared fixtures: the folder of reference data beside the repository, the fake family, generated clips."""
 
 from __future__ import annotations
 
@@ -36,8 +34,9 @@ def shared() -> Path:
 
 @pytest.fixture
 def fake_family(tmp_path: Path) -> Iterator[fakes.Recorder]:
-    """The family `fake` as a user would add it: one folder on the path of `vsvfi.models`; yields the record of its
-    calls.
+    """Install the family `fake` as a user would: one folder on the path of `vsvfi.models`.
+
+    Yields the record of its calls.
     """
     with fakes.installed(tmp_path / "families") as recorder:
         yield recorder

@@ -1,5 +1,6 @@
-"""A small HTTP server on this machine for tests of downloads: plain files, and enough of the Hugging Face hub's
-protocol for `hf_hub_download`.
+"""A small local HTTP server for tests of downloads.
+
+Serves plain files and enough of the Hugging Face hub's protocol for `hf_hub_download`.
 
 It misbehaves on demand, one fault per GET, in order; after that it serves the file as it should. It knows nothing of
 vsvfi.
@@ -76,8 +77,9 @@ class Request:
 
 
 class FakeHub:
-    """`files` maps a path to what is there; "/owner/name/resolve/main/file" is the hub's form. `requests` is what was
-    asked for.
+    """A server of `files`, by path; "/owner/name/resolve/main/file" is the hub's form.
+
+    `requests` records what was requested.
     """
 
     def __init__(self, port: int) -> None:

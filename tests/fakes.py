@@ -1,5 +1,6 @@
-"""A throw-away family in a folder of its own, which proves that adding one changes nothing elsewhere; and clips with
-known content.
+"""A fake family in a folder of its own, and clips with known content.
+
+The family proves that adding one changes nothing elsewhere.
 
 Its network blends the two frames linearly and records every call of its phases.
 """
@@ -172,8 +173,9 @@ def painted(paint: Callable[[int, int, np.ndarray], None], **blank: object) -> v
 def numbered(
     length: int = 12, width: int = 32, height: int = 16, fpsnum: int = 24, fpsden: int = 1, step: float = 0.01
 ) -> vs.VideoNode:
-    """A flat RGBS clip whose frame n has the value (n + 1) * step everywhere: linear blending of it is exact, and
-    nothing in it is a cut.
+    """A flat RGBS clip whose frame n has the value (n + 1) * step everywhere.
+
+    Linear blending is exact on it, and nothing in it is a scene change.
     """
 
     def paint(n: int, plane: int, array: np.ndarray) -> None:

@@ -44,8 +44,10 @@ def test_library_code_never_prints_to_stdout(path: Path) -> None:
 
 
 def test_only_planes_and_blending_see_both_worlds() -> None:
-    """planes.py moves data between frames and tensors; blending.py joins a session to nodes; nothing else
-    imports both."""
+    """planes.py moves data between frames and tensors; blending.py joins a session to nodes.
+
+    Beside them, only the commands doctor and bench import both torch and vapoursynth.
+    """
     both = set()
     for path in SOURCES:
         modules = {
@@ -115,8 +117,7 @@ _PUBLIC = {"clip/graph.py: interpolate", "options/__init__.py: parse"}
 
 @pytest.mark.parametrize("folder", [PACKAGE, ROOT / "scripts"], ids=lambda folder: folder.name)
 def test_functions_take_few_parameters(folder: Path) -> None:
-    """Except the public interface, kernels and their operators (`vsvfi.ops`), and networks, which take a spec's
-    config."""
+    """Except the public interface, operators (`vsvfi.ops`), and networks, which take a spec's config."""
     many = []
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder).as_posix()

@@ -1,5 +1,6 @@
-"""A rule of the gate: whatever makes a tensor names its dtype and its device, since other code of the process may
-change torch's defaults.
+"""Every call that creates a tensor names its dtype and device.
+
+Other code in the process may change torch's defaults.
 """
 
 from __future__ import annotations

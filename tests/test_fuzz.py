@@ -1,5 +1,6 @@
-"""Anything whatever as an argument gives a result or our own error, soon and in little memory; derandomised, so that
-every run asks the same.
+"""Any argument gives a result or one of vsvfi's errors, quickly and in little memory.
+
+Derandomised, so that every run tests the same.
 """
 
 from __future__ import annotations

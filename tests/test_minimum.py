@@ -1,6 +1,4 @@
-"""What has to hold on the lowest allowed versions of every package too (scripts/minimum): one short test for each thing
-that a package is needed for.
-"""
+"""One short test per use of a required package, also run on the lowest allowed versions (scripts/minimum)."""
 
 from __future__ import annotations
 

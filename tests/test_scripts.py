@@ -1,6 +1,4 @@
-"""The shell scripts: finding Python, setting up once, one clear sentence when something is missing; and the demo end to
-end, small.
-"""
+"""The shell scripts: finding Python, installing once, clear errors; and a small demo from start to end."""
 
 from __future__ import annotations
 
@@ -56,8 +54,9 @@ esac
 
 
 class Checkout:
-    """A checkout with nothing but the scripts, in a folder whose name has a space, and a PATH that holds only what is
-    put there.
+    """A checkout that holds only the scripts, in a folder whose name has a space.
+
+    Its PATH holds only the programs put there.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,6 +1,4 @@
-"""The procedural scenes: the same for the same seed, flow that agrees with the frames, and clips that say truly where
-their cuts and held drawings are.
-"""
+"""The procedural scenes: reproducible by seed, exact flow, and correct labels of cuts and held drawings."""
 
 from __future__ import annotations
 

@@ -170,8 +170,9 @@ def test_resuming_goes_on_bit_for_bit(settings: Settings, tmp_path: Path, capsys
 
 @pytest.mark.filterwarnings("default")  # the tracer warns of itself
 def test_compiled_blocks_are_the_network(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The largest blocks are traced, for all sizes; what a backend makes of them is torch's business (and takes it
-    minutes).
+    """The largest blocks are traced for all sizes.
+
+    Compiling them is torch's responsibility, and takes minutes.
     """
     kept, compiled = nn.Module.compile, []
     monkeypatch.setattr(

@@ -15,8 +15,10 @@ from vsvfi.cli.bench_clip import moving_clip
 
 @pytest.fixture
 def threads() -> Iterator[tuple[str, str]]:
-    """Options for one thread, which is steadier on a busy machine; what they set holds for the process and is
-    set back."""
+    """Options for one thread, for steady timings on a busy machine.
+
+    They are process-wide and restored afterwards.
+    """
     import torch
     import vapoursynth as vs
 

@@ -1,5 +1,6 @@
-"""Two programs and a pipe: success, every way to fail, and being interrupted. Plain scripts without torch, so that it
-is quick.
+"""The two processes of a render and their pipe: success, every failure, and interrupts.
+
+The processes are plain scripts without torch, so that the tests are fast.
 """
 
 from __future__ import annotations

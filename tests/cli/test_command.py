@@ -1,5 +1,6 @@
-"""The command as a process: broken pipes, closed streams, odd encodings and folders; one line on stderr, never a
-traceback.
+"""The command as a process: broken pipes, closed streams, unusual encodings and folders.
+
+Errors are one line on stderr, never a traceback.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""`vsvfi render` on small videos: what comes out is in sync, tagged and whole; what cannot work is refused in one
-sentence.
+"""`vsvfi render` on small videos: the output is in sync, tagged and complete.
+
+Input that cannot work is refused in one sentence.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""`_Alpha` of interpolated frames: interpolated like the picture, free where it does not change, kept where it is
-missing.
-"""
+"""`_Alpha` of interpolated frames: interpolated like the image, free if unchanged, kept if missing."""
 
 from __future__ import annotations
 

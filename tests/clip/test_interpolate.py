@@ -1,5 +1,6 @@
-"""interpolate() through real VapourSynth graphs, with the throw-away family: timing, formats, props, order of requests,
-lifetime.
+"""interpolate() in real VapourSynth graphs with the fake family.
+
+Timing, formats, props, order of requests, lifetime.
 """
 
 from __future__ import annotations

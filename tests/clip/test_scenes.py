@@ -1,5 +1,6 @@
-"""Cuts and duplicates on real VapourSynth graphs: every kind of look-alike, what the source says, formats, seeking,
-clips of any length.
+"""Scene changes and duplicates in real VapourSynth graphs.
+
+Every kind of look-alike, props of the source, formats, seeking, clips of any length.
 """
 
 from __future__ import annotations

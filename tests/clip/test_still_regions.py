@@ -12,8 +12,7 @@ from tests.fakes import arrays, painted
 
 @pytest.mark.parametrize("multi", [2, 3])
 def test_what_stands_still_beside_motion_does_not_flicker(multi: int) -> None:
-    """With the packaged network: a still half, of coarse noise, of fine noise and of hard edges, beside a
-    moving half."""
+    """The packaged network on a clip whose left side is static, in coarse noise, fine noise and hard edges."""
 
     def paint(n: int, plane: int, array: np.ndarray) -> None:
         rows, columns = np.indices(array.shape)

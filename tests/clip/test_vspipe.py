@@ -1,6 +1,4 @@
-"""The real chain: vspipe as a subprocess, its stream byte for byte, pipes into ffmpeg and x265, a reader that goes
-away.
-"""
+"""vspipe as a subprocess: its stream byte for byte, pipes into ffmpeg and x265, a reader that exits early."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ vsvfi.interpolate(clip, multi=int(globals().get("multi", 2)), **arguments).set_o
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """A script that interpolates a numbered clip with the fake family, whose module prints to stdout while it is
-    imported.
-    """
+    """A script that interpolates a numbered clip with the fake family, whose import prints to stdout."""
     return write_script(tmp_path, 10)
 
 

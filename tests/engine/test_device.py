@@ -1,5 +1,6 @@
-"""Devices, precision rules, flags that hold only inside, padding. What needs a GPU is marked and skipped where there is
-none.
+"""Devices, precision rules, temporary flags, padding.
+
+Tests that need a GPU are marked and skipped where there is none.
 """
 
 from __future__ import annotations

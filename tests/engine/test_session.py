@@ -1,5 +1,4 @@
-"""Each source frame encoded once and each pair prepared once, bounded memory, results that depend on the
-request alone."""
+"""Frames are encoded once, pairs prepared once, memory is bounded, and results depend on the request alone."""
 
 from __future__ import annotations
 
@@ -100,8 +99,9 @@ def test_what_lies_outside_the_range_is_kept(opened: Callable[..., Session], fak
 def test_between_identical_pictures_lies_the_same(
     opened: Callable[..., Session], fake_family: Recorder, model: str
 ) -> None:
-    """Bit for bit, whatever the network would make of it: no flicker in still scenes, also where duplicates are not
-    skipped.
+    """Identical frames give the same frame bit for bit, whatever the network would compute.
+
+    Still scenes therefore do not flicker, even where duplicates are not skipped.
     """
     session = opened(model)
     taken: list[Tensor] = []

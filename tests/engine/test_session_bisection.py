@@ -78,8 +78,9 @@ def test_held_levels_count_and_stay_in_the_budget(opened: Callable[..., Session]
 
 
 def test_noise_is_asked_for_by_position(opened: Callable[..., Session], fake_family: Recorder) -> None:
-    """Of the picture that is made, on the source axis: a midpoint has its own, and so has the same time of another
-    pair.
+    """The position is that of the interpolated frame on the source axis.
+
+    A midpoint has its own, and so has the same timestep of another pair.
     """
     notes = Notes()
     session = opened("fake_half", observer=notes)

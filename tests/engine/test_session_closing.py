@@ -20,8 +20,9 @@ from vsvfi.errors import VsvfiError
 
 
 def test_a_dropped_session_closes(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its threads end, its caches are emptied and malloc is as before, without a collection of garbage and while its
-    script lives.
+    """Dropping it ends its threads, empties its caches and restores malloc.
+
+    Without garbage collection, and while its script is alive.
     """
     monkeypatch.setenv(heap.VARIABLE, "keep")
     before, users = threading.active_count(), heap._users

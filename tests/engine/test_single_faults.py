@@ -1,5 +1,6 @@
-"""Any single fault, at the k-th call of anything, costs at most the frames that ran: later ones are those of a clean
-run.
+"""A single fault in the k-th call of anything costs at most the frames in progress.
+
+Later frames equal those of a clean run.
 """
 
 from __future__ import annotations

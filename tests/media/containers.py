@@ -178,9 +178,7 @@ def passage(
 
 
 def frame_times(path: Path) -> list[float]:
-    """When a file's frames are shown, decoded on one thread, by best effort: the decoder's word where there are no
-    times.
-    """
+    """When a file's frames are shown, in seconds, decoded on one thread; their dts where they have no pts."""
     with av.open(str(path)) as opened:
         opened.flags &= ~av.container.Flags.gen_pts.value
         video = opened.streams.video[0]

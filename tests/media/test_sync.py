@@ -1,5 +1,4 @@
-"""Picture and sound of every container come out as far apart as they were, at the right rate, all frames and
-no others."""
+"""Video and audio of every container keep their offset, at the right rate, with all frames and no others."""
 
 from __future__ import annotations
 

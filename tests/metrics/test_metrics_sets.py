@@ -108,8 +108,9 @@ def test_golden_frames_of_xtest(name: str, key: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("factor", "times"), INDICES.get("halving", {}).items())
 def test_golden_times_of_bisection(factor: str, times: list[float]) -> None:
-    """The published program gives fewer frames where the factor is no power of two; ours reaches each of its times
-    without rounding it.
+    """Bisection reaches each timestep of the published program without rounding it.
+
+    For factors that are no power of two, that program produces fewer frames.
     """
     for number in times[1:]:
         t = Fraction(number)

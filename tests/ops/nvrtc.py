@@ -1,6 +1,4 @@
-"""NVIDIA's own compiler, as a judge of kernel files on machines without a device: NVRTC from torch's CUDA packages,
-else nvcc. Runs nothing.
-"""
+"""Compile kernel files without a device: NVRTC from torch's CUDA packages, else nvcc."""
 
 from __future__ import annotations
 

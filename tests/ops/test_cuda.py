@@ -1,6 +1,4 @@
-"""What every launcher of CUDA kernels does: load each file once, refuse what it must not start, queue nothing for an
-empty grid.
-"""
+"""All CUDA launchers: load each file once, refuse invalid launches, queue nothing for an empty grid."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""How CuPy is asked to compile and launch kernels, seen by a CuPy that only takes notes: no device and no compiler is
-needed.
+"""How the launcher asks CuPy to compile and launch, recorded by a fake CuPy.
+
+No device and no compiler is needed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Which kernel takes a call: what can run here, what passed its self-test, what declines; on machines made up for the
-purpose.
-"""
+"""Kernel selection on fake machines: what can run, what passed its self-test, what declines."""
 
 from __future__ import annotations
 

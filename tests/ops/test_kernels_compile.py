@@ -1,6 +1,4 @@
-"""Every kernel file of the package is accepted by NVIDIA's compiler, for every element type and for old and new
-devices.
-"""
+"""Every kernel file of the package compiles for every element type, on old and new devices."""
 
 from __future__ import annotations
 

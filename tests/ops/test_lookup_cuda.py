@@ -1,5 +1,6 @@
-"""The CUDA kernels of the look-up, run on the CPU, against the definition sampled place by place; and on a GPU, where
-there is one.
+"""The CUDA kernels of the correlation lookup, run on the CPU, against the definition sampled point by point.
+
+Also on a GPU, where there is one.
 """
 
 from __future__ import annotations

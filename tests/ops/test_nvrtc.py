@@ -1,6 +1,4 @@
-"""Kernels through cuda-bindings: compiled by the real NVRTC where torch brings it, started through a driver that only
-takes notes.
-"""
+"""Kernels through cuda-bindings: compiled by the real NVRTC if torch brings it, launched by a fake driver."""
 
 from __future__ import annotations
 
@@ -34,8 +32,9 @@ OK = Result.CUDA_SUCCESS
 
 
 class Driver:
-    """A driver with one device, whose context is current on no thread until it is pushed; writes down what it is asked
-    for.
+    """A fake driver that records its calls.
+
+    It has one device, whose context is current on no thread until it is pushed.
     """
 
     CONTEXT = 4711

@@ -1,5 +1,6 @@
-"""The CUDA kernels of the refinement operators, run on the CPU, against their definitions; and on a GPU, where there is
-one.
+"""The CUDA kernels of the refinement operators, run on the CPU, against their definitions.
+
+Also on a GPU, where there is one.
 """
 
 from __future__ import annotations

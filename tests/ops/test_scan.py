@@ -1,6 +1,4 @@
-"""The selective scan: the definition written out in float64, the fast forms on the CPU against it, and what the
-operator refuses.
-"""
+"""The selective scan: CPU implementations against the definition in float64, and which input is refused."""
 
 from __future__ import annotations
 

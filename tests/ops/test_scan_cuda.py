@@ -1,5 +1,6 @@
-"""The CUDA kernel of the selective scan, run on the CPU, against the definition; and on a GPU, where there is one,
-against the reference.
+"""The CUDA kernel of the selective scan, run on the CPU, against the definition.
+
+On a GPU, where there is one, against the reference.
 """
 
 from __future__ import annotations

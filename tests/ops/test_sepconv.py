@@ -1,5 +1,4 @@
-"""The deformable separable convolution, in all its forms on the CPU, against its formula written out number by
-number."""
+"""The deformable separable convolution: all CPU implementations against the formula written out in full."""
 
 from __future__ import annotations
 

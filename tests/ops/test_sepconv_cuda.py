@@ -1,5 +1,6 @@
-"""The CUDA kernel of the deformable separable convolution, run on the CPU, against the reference; and on a GPU, where
-there is one.
+"""The CUDA kernel of the deformable separable convolution, run on the CPU, against the reference.
+
+Also on a GPU, where there is one.
 """
 
 from __future__ import annotations

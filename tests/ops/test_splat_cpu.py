@@ -1,6 +1,4 @@
-"""Splatting in native code: against the reference over whatever it may be given, and the same bits however many threads
-work.
-"""
+"""Splatting in native code: against the reference, and bitwise equal for any thread count."""
 
 from __future__ import annotations
 

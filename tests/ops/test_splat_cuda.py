@@ -1,5 +1,6 @@
-"""The CUDA kernel of splatting, run on the CPU, against the definition written out pixel by pixel; and on a GPU, where
-there is one, against the reference.
+"""The CUDA kernel of splatting, run on the CPU, against the definition written out pixel by pixel.
+
+On a GPU, where there is one, against the reference.
 """
 
 from __future__ import annotations

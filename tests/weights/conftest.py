@@ -1,6 +1,4 @@
-"""What tests of weight files share: a server that misbehaves on demand, and a user who may download from it into a
-cache of his own.
-"""
+"""Shared fixtures: a faulty server, and a user who may download from it into a private cache."""
 
 from __future__ import annotations
 

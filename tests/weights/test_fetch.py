@@ -1,6 +1,4 @@
-"""Downloads under everything that goes wrong with them, against a server on this machine; the hub's own protocol is in
-test_fetch_hub.
-"""
+"""Downloads and every fault they may meet, against a local server; the hub's protocol is in test_fetch_hub."""
 
 from __future__ import annotations
 

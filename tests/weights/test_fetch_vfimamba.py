@@ -1,5 +1,6 @@
-"""`vsvfi models fetch vfimamba_s` from a fake hub, and the model that comes of it; its library reads the environment at
-import, so in a process of its own.
+"""`vsvfi models fetch vfimamba_s` from a fake hub, and the model loaded from it.
+
+Runs in a process of its own because huggingface_hub reads the environment when it is imported.
 """
 
 from __future__ import annotations

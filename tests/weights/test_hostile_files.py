@@ -1,6 +1,4 @@
-"""Files made to exhaust memory or time are refused by what they say about themselves, before anything in them is
-unpacked.
-"""
+"""Files made to exhaust memory or time are refused by their declared sizes, before anything is unpacked."""
 
 from __future__ import annotations
 

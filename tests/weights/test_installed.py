@@ -1,6 +1,4 @@
-"""Weights that are on this machine: proved to be what they were, once and whenever they were touched; and where they
-lie.
-"""
+"""Installed weights: verified once and after every change of the file, and where they are stored."""
 
 from __future__ import annotations
 

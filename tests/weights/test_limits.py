@@ -118,8 +118,9 @@ def test_an_answer_that_never_begins_is_given_up(hub: FakeHub, fault: Fault) -> 
 
 
 def test_a_file_that_always_starts_again_is_given_up(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress is what goes beyond the furthest byte so far: this server has no ranges and drops the connection for
-    ever.
+    """Only bytes beyond the furthest position so far are progress.
+
+    This server has no ranges and always drops the connection.
     """
     monkeypatch.setattr(download, "_WORTHWHILE", 10_000)
     source = Url(
@@ -261,8 +262,9 @@ def test_where_files_cannot_be_locked_a_dead_holder_is_found_out(cache: Path, mo
 
 
 def hub_fetch(hub: FakeHub, folder: Path, source: Hub) -> tuple[str, str]:
-    """What a fetch printed and said, in a process of its own: huggingface_hub reads the environment when it is
-    imported.
+    """Return stdout and stderr of a fetch in a process of its own.
+
+    huggingface_hub reads the environment when it is imported.
     """
     script = "import sys; from vsvfi.weights import fetch, limits; from vsvfi.weights.source import Hub\n"
     script += "from vsvfi.errors import VsvfiError\n"

@@ -293,8 +293,9 @@ def test_two_keys_for_one_tensor_are_refused() -> None:
 
 
 def framework(path: Path, *, nested: object = None) -> None:
-    """A checkpoint as PyTorch Lightning writes it, with call-backs and settings of classes that are not there when it
-    is read.
+    """Write a checkpoint like PyTorch Lightning's, with classes that are not importable when it is read.
+
+    They are those of its callbacks and settings.
     """
     names = {"pytorch_lightning.callbacks": "ModelCheckpoint", "omegaconf.dictconfig": "DictConfig"}
     modules = {part: ModuleType(part) for module in names for part in (module.partition(".")[0], module)}

@@ -1,5 +1,6 @@
-"""Weights of the metrics' networks: brought once, after their licence was shown; never from the network where a file is
-given.
+"""Weights of the metrics' networks: downloaded once, after their licence was shown.
+
+A given file never needs the network.
 """
 
 from __future__ import annotations

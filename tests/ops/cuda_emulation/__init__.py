@@ -1,11 +1,10 @@
-"""CUDA kernels on a CPU: the very text that a device would run, compiled as C++ behind `device.hpp` and launched over a
-grid.
+"""Run CUDA kernels on a CPU: the kernel source is compiled as C++ with `device.hpp` and launched over a grid.
 
-Two ways in. `EmulatedLauncher` (`launcher`; the fixture `emulated`) is a launcher like those for a device, so that an
-operator's own launching code runs on CPU tensors: shapes, strides, grids and kernels are tested together. `Module`
-launches one kernel by hand. Every kernel runs on request with its threads in the opposite order, which finds missing
-barriers; what it reads or writes beside its tensors is an error. What it cannot show: speed, races between blocks, and
-the order of floating-point atomics.
+There are two ways in. `EmulatedLauncher` (`launcher`; the fixture `emulated`) is a launcher like those for a device, so
+that an operator's own launching code runs on CPU tensors: shapes, strides, grids and kernels are tested together.
+`Module` launches one kernel by hand. Every kernel can run with its threads in the opposite order, which finds missing
+barriers; an access outside its tensors is an error. Speed, races between blocks and the order of floating-point atomics
+cannot be tested.
 """
 
 from __future__ import annotations
@@ -137,8 +136,9 @@ class Module:
         *,
         backwards: bool = False,
     ) -> None:
-        """Run a kernel to its end, on copies of its tensors that lie between forbidden pages: close to the one behind,
-        or before if `backwards`.
+        """Run a kernel to its end, on copies of its tensors between protected pages.
+
+        Each copy ends at the page behind it, or starts at the page before it if `backwards`.
 
         Args:
             name: the kernel.

@@ -1,6 +1,4 @@
-"""A launcher whose kernels run on the CPU: operators' own launching code on CPU tensors. Remembers what it was asked
-for.
-"""
+"""A launcher that runs the operators' kernels on CPU tensors and records its launches."""
 
 from __future__ import annotations
 
@@ -12,8 +10,10 @@ from vsvfi.ops.cuda import Argument, Launcher, Size, raw
 
 
 class EmulatedLauncher(Launcher[object, object]):
-    """Args:
-    backwards: run blocks and threads in the opposite order.
+    """Compiles and runs kernels on the CPU.
+
+    Args:
+        backwards: run blocks and threads in the opposite order.
     """
 
     def __init__(self, *, backwards: bool = False) -> None:
