@@ -207,7 +207,7 @@ def _decode(path: Path, count: int) -> list[Picture]:
 
 
 def _psnr(picture: NDArray[np.generic], truth: NDArray[np.generic]) -> float:
-    """Of two pictures of values up to 255, in dB; at most 99, so that a mean stays finite."""
+    """Of two images of values up to 255, in dB; at most 99, so that a mean stays finite."""
     unit = [torch.from_numpy(image.astype(np.float64) / 255) for image in (picture, truth)]
     return min(99.0, float(psnr(unit[0], unit[1])))
 

@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def moving_pair(width: int, height: int) -> tuple[Tensor, Tensor]:
-    """Two pictures a few pixels apart: smooth texture, so that flows are neither zero nor noise."""
+    """Two images a few pixels apart: smooth texture, so that flows are neither zero nor noise."""
     noise = torch.rand((1, 3, height // 16 + 3, width // 16 + 3), generator=torch.Generator().manual_seed(0))
     large = functional.interpolate(noise, scale_factor=16, mode="bicubic", align_corners=False).clamp(0, 1)
     return large[..., :height, :width], large[..., 3 : height + 3, 5 : width + 5]

@@ -2,7 +2,7 @@
 
 Processor time of one thread for a pair: features of one frame, the pair, its times as one batch. In every round the
 network runs as shipped and once with each simplification undone, in turn; the part that a simplification changes is
-timed alone too, since the whole varies by more than some of them save. All must give the same picture.
+timed alone too, since the whole varies by more than some of them save. All must give the same image.
 """
 
 from __future__ import annotations

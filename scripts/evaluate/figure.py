@@ -2,7 +2,7 @@
 
     python -m scripts.evaluate.figure --out examples/comparison.jpg
 
-The scenes are procedural ones of `scripts.evaluate.quality`, which training never sees. Prints each picture's PSNR.
+The scenes are procedural ones of `scripts.evaluate.quality`, which training never sees. Prints each image's PSNR.
 """
 
 from __future__ import annotations

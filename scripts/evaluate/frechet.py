@@ -13,15 +13,15 @@ from vsvfi.metrics import Inception, fid
 
 
 def frechet_distance(predictions: Path, truths: Path, names: Iterable[str], inception: Inception) -> float:
-    """FID of two folders of PNG files: InceptionV3 of 2015, 2048 features, pictures resized inside.
+    """FID of two folders of PNG files: InceptionV3 of 2015, 2048 features, images resized inside.
 
     Args:
         predictions, truths: folders with the same file names.
-        names: which pictures they have to hold, without suffix.
+        names: which images they have to hold, without suffix.
         inception: computes the features.
 
     Raises:
-        ArgumentError: a folder holds other pictures, which would count too in other programs, or fewer than two.
+        ArgumentError: a folder holds other images, which would count too in other programs, or fewer than two.
     """
     wanted = {f"{name}.png" for name in names}
     for folder in (predictions, truths):

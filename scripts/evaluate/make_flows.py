@@ -37,7 +37,7 @@ _NAME = re.compile(r"im(\d)_im(\d)")
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Two pictures and the flows between them that are still to be made; None for one that nobody wants."""
+    """Two images and the flows between them that are still to be made; None for one that nobody wants."""
 
     pictures: tuple[Path, Path]
     forth: Path | None

@@ -1,4 +1,4 @@
-"""Read pictures of 8 bits as data sets have them, apply a set's view, and write predictions."""
+"""Read images of 8 bits as data sets have them, apply a set's view, and write predictions."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from vsvfi.errors import ArgumentError
 from vsvfi.media.stills import Still, write_png
 
 _MODES = ("RGB", "RGBA", "L", "P")
-"""Kinds of pictures of at most 8 bits that are RGB after conversion; alpha is dropped."""
+"""Kinds of images of at most 8 bits that are RGB after conversion; alpha is dropped."""
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height) from a picture's header.
+    """(width, height) from an image's header.
 
     Raises:
-        ArgumentError: it is no picture of 8 bits.
+        ArgumentError: it is no image of 8 bits.
     """
     with _opened(path) as image:
         return image.size
 
 
 def read_picture(path: Path) -> Tensor:
-    """A picture as uint8 RGB [3, H, W].
+    """An image as uint8 RGB [3, H, W].
 
     Raises:
-        ArgumentError: it is no picture of 8 bits, or is damaged.
+        ArgumentError: it is no image of 8 bits, or is damaged.
     """
     with _opened(path) as image:
         try:
@@ -43,7 +43,7 @@ def read_picture(path: Path) -> Tensor:
 
 
 def viewed(picture: Tensor, view: View) -> Tensor:
-    """A uint8 picture [3, H, W] as a set shows it: float32 [1, 3, h, w] in [0, 1]."""
+    """A uint8 image [3, H, W] as a set shows it: float32 [1, 3, h, w] in [0, 1]."""
     picture = cropped(picture, view)
     if view.reduce == "bytes":
         parts = functional.avg_pool2d(picture[None].to(torch.float64), 2, divisor_override=1)

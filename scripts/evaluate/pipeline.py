@@ -20,7 +20,7 @@ from scripts.evaluate.results import Scored
 from scripts.evaluate.scoring import Answer, Scorer
 
 _IN_FLIGHT = 2 << 30
-"""Bytes that the pictures of all items in work may take, where more than one for each device is in work."""
+"""Bytes that the images of all items in work may take, where more than one for each device is in work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Job:
         scorers: form -> function.
         rounding: predictions are rounded to 8 bits before they are scored.
         motion: items are flows.
-        store, store_truths: folders that pictures go to.
+        store, store_truths: folders that images go to.
         workers: threads for files, and as many for metrics.
     """
 
@@ -78,13 +78,13 @@ def run(items: Sequence[tuple[int, Item]], job: Job) -> Iterator[Scored]:
 
 
 def read_inputs(item: Item, motion: bool) -> tuple[Tensor, Tensor]:
-    """Both pictures, or both flows, between which an item's targets are."""
+    """Both images, or both flows, between which an item's targets are."""
     first, second = (read_flow(path) if motion else viewed(read_picture(path), item.view) for path in item.inputs)
     return first, second
 
 
 def read_truth(item: Item, target: Target, motion: bool) -> Tensor:
-    """The true picture; of flows the one to the last frame without the one to the first."""
+    """The true image; of flows the one to the last frame without the one to the first."""
     if motion:
         to_last, to_first = (read_flow(path) for path in target.truth)
         return to_last - to_first
@@ -92,7 +92,7 @@ def read_truth(item: Item, target: Target, motion: bool) -> Tensor:
 
 
 def _window(item: Item, job: Job) -> int:
-    """How many items are in work at a time: enough for every thread, if their pictures fit."""
+    """How many items are in work at a time: enough for every thread, if their images fit."""
     width, height = flow_size(item.inputs[0]) if job.motion else picture_size(item.inputs[0])
     taken = (2 + len(item.targets)) * width * height * 3 * 4
     return min(job.workers + 2 * len(job.predictors), max(len(job.predictors) + 1, _IN_FLIGHT // taken))

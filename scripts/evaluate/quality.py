@@ -99,7 +99,7 @@ def synthetic_questions(
 
 
 def still_questions(width: int, height: int) -> Iterator[Question]:
-    """Pairs without motion: the answer is the picture itself."""
+    """Pairs without motion: the answer is the image itself."""
     for kind in ("textured", "flat", "dark"):
         image = _tensor(scene(FIRST_SEED + 200, width, height, kind=kind).frame(3.0))
         yield Question("still", image, image, image, 0.5)

@@ -63,7 +63,7 @@ def class_of(kind: str) -> str:
 
 
 def clip_of(case: CutClip, format: int = vs.YUV420P8) -> vs.VideoNode:
-    """The pictures as a clip."""
+    """The images as a clip."""
     _, height, width = case.frame(0).shape
     blank = vs.core.std.BlankClip(width=width, height=height, format=vs.RGB24, length=case.length, keep=True)
 

@@ -131,7 +131,7 @@ def build_scorers(forms: Iterable[str], networks: Networks) -> tuple[dict[str, S
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """The arithmetic mean; None for nothing, and for what is not finite (identical pictures have no finite PSNR)."""
+    """The arithmetic mean; None for nothing, and for what is not finite (identical images have no finite PSNR)."""
     found = fmean(values) if values else math.nan
     return found if math.isfinite(found) else None
 

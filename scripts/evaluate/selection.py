@@ -25,7 +25,7 @@ class Subject:
     """What is measured.
 
     Attributes:
-        name: in results; "gimm" for the motion model, "stored" for pictures of nobody knows what.
+        name: in results; "gimm" for the motion model, "stored" for images of nobody knows what.
         registered: its entry in the registry, where it has one.
     """
 

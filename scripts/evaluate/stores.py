@@ -1,4 +1,4 @@
-"""Folders of stored pictures: each belongs to one run, so that no run overwrites what another one stored."""
+"""Folders of stored images: each belongs to one run, so that no run overwrites what another one stored."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from vsvfi.errors import ArgumentError
 
 
 def stored_files(item: Item, folders: Sequence[Path | None]) -> list[Path]:
-    """Where an item's pictures go."""
+    """Where an item's images go."""
     return [folder / f"{target.name}.png" for folder in folders if folder for target in item.targets]
 
 
 def claim(folder: Path, run: str, argument: str) -> None:
-    """Make a folder for the pictures of a run, which a file beside it names; it may be the run's already.
+    """Make a folder for the images of a run, which a file beside it names; it may be the run's already.
 
     Raises:
         ArgumentError: it holds what another run stored, or something else, or cannot be made.

@@ -20,7 +20,7 @@ class Estimate:
         pictures: RGB, coarse to fine, [B, 3, h, w] not clamped; the last one is the result at full size.
         flows: of every level, [B, 4, h, w] in pixels of their own grid.
         exact: what the flows should be, [B, 4, H, W].
-        residual: [B, 3, H, W], what was added to the warped pictures; zeros where it is not told apart.
+        residual: [B, 3, H, W], what was added to the warped images; zeros where it is not told apart.
     """
 
     pictures: list[Tensor]
@@ -38,7 +38,7 @@ class Architecture:
         fresh: a network to start from.
         outputs: the weights whose outputs are flows, masks and colours.
         estimate: what a network makes of a batch.
-        used: the network as `interpolate()` would use it on pictures of (width, height).
+        used: the network as `interpolate()` would use it on images of (width, height).
     """
 
     config: dict[str, Any]

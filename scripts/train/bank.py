@@ -12,7 +12,7 @@ from torch.nn import functional
 from vsvfi.synthetic.leaves import SPRITE, background, sprite
 from vsvfi.synthetic.texture import Array
 
-SPRITES = (SPRITE, SPRITE // 2, SPRITE // 4)  # sides of the same sprites, for large to small ones on the picture
+SPRITES = (SPRITE, SPRITE // 2, SPRITE // 4)  # sides of the same sprites, for large to small ones on the image
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from scripts.train.recording import halved_colour, quantised
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A batch of pictures in [0, 1], times, and exact flows in pixels, x then y.
+    """A batch of images in [0, 1], times, and exact flows in pixels, x then y.
 
     Attributes:
         first, second, truth: [B, 3, H, W].
@@ -109,7 +109,7 @@ class Renderer:
     Args:
         bank: what to draw; its device is where everything is rendered.
         batch: samples per batch.
-        size: (width, height) of the pictures.
+        size: (width, height) of the images.
         seed: of all choices.
     """
 
@@ -281,7 +281,7 @@ class _Drawing:
         return inside[:, None] > 0
 
     def card(self, pictures: Tensor) -> Tensor:
-        """What such a part shows, [B, 3, H, W]: another sample's picture, with noise from pixel to pixel, or black."""
+        """What such a part shows, [B, 3, H, W]: another sample's image, with noise from pixel to pixel, or black."""
         noise = (
             self.uniform(0, 1)[..., None] ** 2
             * 0.3

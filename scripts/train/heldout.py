@@ -19,7 +19,7 @@ from vsvfi.synthetic import scene
 
 FIRST_SEED = 900_000
 SIZE = (256, 144)
-"""Of the pictures: width and height."""
+"""Of the images: width and height."""
 _PADDING = tuple(side for size in SIZE for side in (0, -size % 64))
 """At the right and the bottom, to sizes that every architecture takes."""
 
@@ -54,7 +54,7 @@ def cases(count: int = 4, size: tuple[int, int] = SIZE) -> tuple[Case, ...]:
 
 
 def psnr(picture: Tensor, truth: Tensor) -> float:
-    """Peak signal to noise ratio in decibels of one picture [1, 3, H, W] in [0, 1]; at most 99."""
+    """Peak signal to noise ratio in decibels of one image [1, 3, H, W] in [0, 1]; at most 99."""
     return min(99.0, float(metrics.psnr(picture, truth)))
 
 

@@ -16,7 +16,7 @@ def charbonnier(error: Tensor, softness: float = 1e-3) -> Tensor:
 
 
 def deviation(error: Tensor, softness: float = 1e-3) -> Tensor:
-    """Root of the mean square of every picture's error [B, C, H, W], averaged over the batch: what PSNR counts.
+    """Root of the mean square of every image's error [B, C, H, W], averaged over the batch: what PSNR counts.
 
     Where motion cannot be known it asks for the mean of what may be, where `charbonnier` asks for the median.
     """
@@ -93,7 +93,7 @@ def losses(
     if census_weight:
         parts["census"] = census(estimate.pictures[-1], sample.truth)
         total = total + census_weight * parts["census"]
-    for picture in estimate.pictures[:-1]:  # coarse pictures feed the next level
+    for picture in estimate.pictures[:-1]:  # coarse images feed the next level
         truth = functional.avg_pool2d(sample.truth, sample.truth.shape[-1] // picture.shape[-1])
         total = total + 0.25 * charbonnier(picture - truth) / len(estimate.pictures)
     blended = sample.first + sample.t.reshape(-1, 1, 1, 1) * (sample.second - sample.first) - sample.truth

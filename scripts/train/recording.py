@@ -31,7 +31,7 @@ def quantised(picture: Tensor, step: Tensor) -> Tensor:
 
     Args:
         picture: sides must be multiples of 8.
-        step: [B, 1, 1, 1], of the lowest frequency, in units of the picture.
+        step: [B, 1, 1, 1], of the lowest frequency, in units of the image.
     """
     batch, _, height, width = picture.shape
     transform = _cosines(picture.device)

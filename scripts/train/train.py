@@ -132,7 +132,7 @@ class Trainer:
         return self.settings.rate * min(1.0, (self.step + 1) / self.settings.warmup) * max(fall, 0.005)
 
     def flow_weight(self) -> float:
-        """Flows lead at the start, the picture at the end."""
+        """Flows lead at the start, the image at the end."""
         return self.settings.flow_weight * max(0.1, 1 - self.progress() / 0.8)
 
     def draw(self) -> Sample:
@@ -147,7 +147,7 @@ class Trainer:
         return self.renderer.draw(number)
 
     def advance(self) -> tuple[dict[str, float], Sample, torch.Tensor]:
-        """One step: the parts of the loss, the batch, and the pictures made."""
+        """One step: the parts of the loss, the batch, and the images made."""
         began = time.monotonic()
         sample = self.draw()
         for optimiser in self.optimisers:
@@ -270,7 +270,7 @@ def train(settings: Settings, *, resume: bool = False) -> Trainer:
 
 
 def _report(trainer: Trainer, means: dict[str, float], sample: Sample, picture: torch.Tensor) -> None:
-    """Score, curve, sample picture, checkpoints."""
+    """Score, curve, sample image, checkpoints."""
     settings = trainer.settings
     result: Score = score(trainer.architecture.used(trainer.average, SIZE), settings.heldout)
     gains = "  ".join(f"{kind} {gain:+.2f}" for kind, gain in result.by_kind.items())

@@ -87,7 +87,7 @@ def output_weights(network: UPRNet) -> list[Tensor]:
 
 
 def estimate(network: UPRNet, sample: Sample) -> Estimate:
-    """What the network makes of a batch: flows between the frames, a picture at every level."""
+    """What the network makes of a batch: flows between the frames, an image at every level."""
     network = _deep_enough(network, max(sample.first.shape[-2:]))
     pair = network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second))
     pictures = [picture.flip(1) for picture in network.pictures(pair, sample.t)]
@@ -101,7 +101,7 @@ def _deep_enough(network: UPRNet, side: int) -> UPRNet:
 
 
 def used(network: UPRNet, size: tuple[int, int]) -> UPRNet:
-    """With as many levels as the packaged model takes for pictures of this size."""
+    """With as many levels as the packaged model takes for images of this size."""
     return network.of_levels(levels_for(*size) + BUILTIN_MORE_LEVELS)
 
 

@@ -150,7 +150,7 @@ def _warn_if_busy() -> None:
 
 
 def write_random_weights(model: str, path: Path, seed: int = 0) -> None:
-    """A checkpoint of the model's own shapes, drawn from a seed: good for timing, useless for pictures."""
+    """A checkpoint of the model's own shapes, drawn from a seed: good for timing, useless for images."""
     import torch
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""A model applied to pictures of 8 and 16 bits, grey, in colour and with transparency."""
+"""A model applied to images of 8 and 16 bits, grey, in colour and with transparency."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vsvfi.options import Options
 
 
 class StillBlender:
-    """Opens pairs of pictures with one model.
+    """Opens pairs of images with one model.
 
     Args:
         chosen: the model and how to run it.
@@ -30,12 +30,12 @@ class StillBlender:
         )
 
     def open(self, first: Still, second: Still) -> StillPair:
-        """Two pictures of one size; the deeper one says how many bits the frames have."""
+        """Two images of one size; the deeper one says how many bits the frames have."""
         return StillPair(self._model, first, second)
 
 
 class StillPair:
-    """Two pictures, opened for any number of frames between them."""
+    """Two images, opened for any number of frames between them."""
 
     def __init__(self, model: Model, first: Still, second: Still) -> None:
         self._model = model
@@ -75,7 +75,7 @@ def _image(pixels: NDArray[Any]) -> Tensor:
 
 
 def _coverage(still: Still) -> Tensor:
-    """Transparency as a grey image; a picture without is opaque."""
+    """Transparency as a grey image; an image without is opaque."""
     if still.alpha is None:
         return torch.ones(1, 3, *still.colour.shape[:2])
     return _image(np.repeat(still.alpha[..., None], 3, -1))

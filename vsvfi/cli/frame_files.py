@@ -29,11 +29,11 @@ class Wanted:
     """What is to be written.
 
     Attributes:
-        pictures: how many pictures there are.
+        pictures: how many images there are.
         times: of the new frames of a pair.
-        new_only: the pictures themselves are not written.
+        new_only: the images themselves are not written.
         overlay, strip, flow: what is written beside the frames.
-        bits: of the files; None for those of the pictures.
+        bits: of the files; None for those of the images.
     """
 
     pictures: int
@@ -60,7 +60,7 @@ class Shows:
 
     Attributes:
         frames: files of all frames in a row.
-        beside: such files with the picture before held at the left.
+        beside: such files with the image before held at the left.
         moving: files of the motion of all new frames in a row, as colours.
         rate: of these, in frames per second.
         crf: quality of videos.
@@ -149,7 +149,7 @@ class FrameFiles:
             self._stack.close()
 
     def picture(self, still: Still) -> None:
-        """One of the given pictures, in its place among the frames."""
+        """One of the given images, in its place among the frames."""
         self._held = still
         self._show(still, write=not self._wanted.new_only)
 
@@ -198,7 +198,7 @@ class FrameFiles:
         self.written.append(path)
 
     def _check(self, path: Path) -> None:
-        """Refuse to write over a picture that is read, or unasked over anything."""
+        """Refuse to write over an image that is read, or unasked over anything."""
         if not os.path.lexists(path):
             return
         if path.exists() and any(path.samefile(source) for source in self._sources if source.exists()):
@@ -270,7 +270,7 @@ class _Animation:
 
 
 def _of_bits(still: Still, bits: int | None) -> Still:
-    """The picture with samples of so many bits."""
+    """The image with samples of so many bits."""
     if bits is None or bits == still.bits:
         return still
 
@@ -291,7 +291,7 @@ def _over_white(still: Still) -> NDArray[Any]:
 
 
 def _mean(first: Still, second: Still) -> Still:
-    """Both pictures mixed."""
+    """Both images mixed."""
     bits = max(first.bits, second.bits)
     one, other = _of_bits(first, bits), _of_bits(second, bits)
     mixed = ((one.colour.astype(np.uint32) + other.colour + 1) // 2).astype(one.colour.dtype)

@@ -63,7 +63,7 @@ def _warp_pair(
 
 
 def _blend_pair(first: Shape, second: Shape, flow: Shape, mask: Shape, *, out_shape: Any, **named: Any) -> int:
-    """Both pictures are sampled and mixed."""
+    """Both images are sampled and mixed."""
     return 2 * flow[0] * prod(flow[2:]) * 3 * (2 * _BILINEAR + 1)
 
 

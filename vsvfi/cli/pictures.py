@@ -25,10 +25,10 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
-        """What a picture is called in messages."""
+        """What an image is called in messages."""
 
     def read(self, index: int) -> Still:
-        """A picture."""
+        """An image."""
 
 
 class Files:
@@ -65,7 +65,7 @@ class RawFrames:
 
 
 def opened(arguments: argparse.Namespace) -> Pictures:
-    """The pictures that the command line names.
+    """The images that the command line names.
 
     Raises:
         ArgumentError, VsvfiError: there are fewer than two, or one does not exist.

@@ -23,7 +23,7 @@ class Piped:
     """What goes through the pipe.
 
     Attributes:
-        clip: the picture.
+        clip: the image.
         alpha: its transparency, None without.
         pixels: ffmpeg's name of the planes' format.
         encoded: ffmpeg's name of the format to encode in, "" for the encoder's choice.
@@ -98,7 +98,7 @@ def _converted(clip: vs.VideoNode, pipe: Pixels, matrix: int | None) -> vs.Video
 def _alpha(clip: vs.VideoNode, format_id: int, bits: int) -> vs.VideoNode:
     """The alpha of every frame, opaque where one has none.
 
-    The picture is asked for beside it: cached, or each frame would be computed twice.
+    The image is asked for beside it: cached, or each frame would be computed twice.
     """
     clip.std.SetVideoCache(mode=1)
     form = vs.core.core.get_video_format(format_id)

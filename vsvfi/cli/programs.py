@@ -58,7 +58,7 @@ def vspipe_environment() -> dict[str, str]:
     """Environment variables for vspipe: it looks for the `vapoursynth` command on PATH to learn which Python to load.
 
     Threads of torch that spin while they wait take the cores from the encoder, and then wait for each other: they are
-    told to sleep instead. A heap for each thread cannot hold large pictures, and gives the pages back to the system and
+    told to sleep instead. A heap for each thread cannot hold large images, and gives the pages back to the system and
     takes them again in every frame: all threads share one.
     """
     folder = str(Path(sys.executable).parent)

@@ -20,7 +20,7 @@ from vsvfi.clip.props import read_integer
 
 
 def open_video(path: str, index: str, stream: int | None = None, decoder: str = "") -> vs.VideoNode:
-    """Return a video stream of a file, opened by lsmas, or by bestsource where that is missing or damages the picture.
+    """Return a video stream of a file, opened by lsmas, or by bestsource where that is missing or damages the image.
 
     Args:
         path: the file.

@@ -35,6 +35,6 @@ def dis(first: Tensor, second: Tensor, t: float) -> Tensor:
 
 
 def between(pictures: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """The pictures in the middle between each two neighbours, RGB [3, H, W] in [0, 1]."""
+    """The images in the middle between each two neighbours, RGB [3, H, W] in [0, 1]."""
     tensors = [torch.from_numpy(np.clip(picture, 0, 1))[None] for picture in pictures]
     return [dis(before, after, 0.5)[0].numpy() for before, after in zip(tensors, tensors[1:])]  # noqa: RUF007

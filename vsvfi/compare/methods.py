@@ -80,7 +80,7 @@ class Model:
 
 
 class Plain:
-    """A method that works on RGB pictures: (kept pictures) -> those between."""
+    """A method that works on RGB images: (kept images) -> those between."""
 
     def __init__(
         self, name: str, conversion: Conversion, between: Callable[[Sequence[Picture]], list[Picture]]

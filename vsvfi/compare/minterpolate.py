@@ -13,7 +13,7 @@ type Picture = NDArray[np.float32]
 SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
 """Its best: overlapped blocks of variable size, motion searched in both directions."""
 _BEYOND = 3
-"""Copies of the last picture behind the sequence: the filter keeps back as many as it looks ahead."""
+"""Copies of the last image behind the sequence: the filter keeps back as many as it looks ahead."""
 
 
 def minterpolate(

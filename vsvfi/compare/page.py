@@ -1,6 +1,6 @@
 """The page of a comparison: one HTML file that needs no network.
 
-It reads as a plain document: pictures stand below each other. The script lays them over one another.
+It reads as a plain document: images stand below each other. The script lays them over one another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vsvfi.compare.pictures import GAIN, as_url
 from vsvfi.compare.result import Result, Shot, Tally, duration
 
 PLACES = 6
-"""Places that pictures are shown of, unless more are asked for."""
+"""Places that images are shown of, unless more are asked for."""
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _TITLES = {"truth": "true frame", "before": "frame before", "after": "frame after"}
@@ -26,7 +26,7 @@ def page(result: Result, places: int = PLACES) -> str:
 
     Args:
         result: what was found so far.
-        places: how many places to show pictures of.
+        places: how many places to show images of.
     """
     style, script = (
         importlib.resources.files("vsvfi.compare").joinpath(name).read_text(encoding="utf-8")

@@ -105,5 +105,5 @@ def _overlap(one: Place, other: Place) -> bool:
 
 
 def _distance(one: Place, other: Place) -> float:
-    """How differently two places look: mean difference of their small pictures, never quite 0."""
+    """How differently two places look: mean difference of their small images, never quite 0."""
     return 1e-3 + sum(abs(a - b) for a, b in zip(one.look, other.look, strict=True)) / max(len(one.look), 1)

@@ -15,12 +15,12 @@ _TELLING = 6
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """The pictures of one predicted frame, as WebP files.
+    """The images of one predicted frame, as WebP files.
 
     Attributes:
         place: index of the place.
         frame: number of the frame in the video.
-        shown: name -> picture: "truth", "before", "after" and each method.
+        shown: name -> image: "truth", "before", "after" and each method.
         errors: method -> its error as colours.
     """
 
@@ -77,7 +77,7 @@ class Result:
         tallies: the methods.
         hours: method -> hours for the whole video.
         left_out: method -> why it has no figures.
-        shots: pictures.
+        shots: images.
         complete: nothing stopped it early.
     """
 

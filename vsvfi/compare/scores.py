@@ -15,20 +15,20 @@ from vsvfi.metrics.weights import ALEXNET
 from vsvfi.weights.fetch import installed
 
 HIGHEST = 100.0
-"""PSNR of equal pictures, so that a mean stays finite."""
+"""PSNR of equal images, so that a mean stays finite."""
 
 _TILES, _TILE = 3, 256
-"""Tiles along each axis of a large picture, and pixels of their sides."""
+"""Tiles along each axis of a large image, and pixels of their sides."""
 
 _SMALLEST, _SMALLEST_LPIPS = 11, 31
 """Pixels of a side that SSIM and LPIPS need."""
 
 
 def scores(width: int, height: int, device: str = "cpu") -> Scores:
-    """The scores that can be computed here for pictures of this size: LPIPS where AlexNet's weights are installed.
+    """The scores that can be computed here for images of this size: LPIPS where AlexNet's weights are installed.
 
     Args:
-        width, height: of the pictures.
+        width, height: of the images.
         device: runs the network of LPIPS.
     """
     found: dict[str, Callable[[Picture, Picture], float]] = {"psnr": _psnr}
@@ -53,7 +53,7 @@ def _ssim(prediction: Picture, truth: Picture) -> float:
 
 
 def tiles(picture: Picture) -> torch.Tensor:
-    """Parts [N, 3, h, w] of a picture that stand for all of it: SSIM of a whole large one takes longer than a model."""
+    """Parts [N, 3, h, w] of an image that stand for all of it: SSIM of a whole large one takes longer than a model."""
     image = torch.from_numpy(picture)
     height, width = image.shape[1:]
     if height * width <= (_TILES * _TILE) ** 2:

@@ -58,7 +58,7 @@ class Comparison:
         self._methods: dict[str, Method] = {}
         self._tallies: dict[str, Tally] = {}
         self._beside = 0.0
-        """Seconds that a place takes beside the methods: reading, scores, pictures."""
+        """Seconds that a place takes beside the methods: reading, scores, images."""
 
     def run(self, places: Sequence[Place]) -> None:
         """Compare at as many places as the time allows, at the first one in any case."""

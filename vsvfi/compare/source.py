@@ -44,7 +44,7 @@ class Shelf:
 
 
 class Conversion:
-    """Frames of a format to RGB pictures and back, as `interpolate()` converts them.
+    """Frames of a format to RGB images and back, as `interpolate()` converts them.
 
     Args:
         clip: of the format and size.

@@ -1,4 +1,4 @@
-"""A few pictures as GIF, WebP or video, by ffmpeg."""
+"""A few images as GIF, WebP or video, by ffmpeg."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _BT709 = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt
 def animation_arguments(
     output: Path, ending: str, size: tuple[int, int], rate: Fraction, *, deep: bool = False, crf: int = 12
 ) -> Sequence[str]:
-    """ffmpeg's arguments, after the program; pictures come on its standard input as packed RGB.
+    """ffmpeg's arguments, after the program; images come on its standard input as packed RGB.
 
     Args:
         output: the file to write.
         ending: one of `ENDINGS`.
         size: width and height.
-        rate: pictures per second.
-        deep: pictures have 16 bits, else 8.
+        rate: images per second.
+        deep: images have 16 bits, else 8.
         crf: quality of a video; 0 is lossless.
     """
     pixels = "rgb48le" if deep else "rgb24"

@@ -23,7 +23,7 @@ from vsvfi.media.pyav import pyav
 
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
 _TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
-"""Ending and MIME type of pictures that Matroska takes for cover art."""
+"""Ending and MIME type of images that Matroska takes for cover art."""
 
 
 def holds(form: str, stream: Stream) -> bool:

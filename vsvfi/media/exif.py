@@ -1,4 +1,4 @@
-"""What a picture's file says beside its pixels: its orientation, and whether it has a colour profile.
+"""What an image's file says beside its pixels: its orientation, and whether it has a colour profile.
 
 Read from the file itself: PyAV frees the notes of a frame's side data twice where they hold any, as those of a profile
 do.
@@ -62,7 +62,7 @@ def _chunks(content: bytes, start: int, head: str, *, ending: int, even: bool) -
 
 
 def _segments(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Application segments of a JPEG before its picture, by the first four bytes in them."""
+    """Application segments of a JPEG before its image, by the first four bytes in them."""
     start = 2
     while start + 4 <= len(content) and content[start] == 0xFF and content[start + 1] != 0xDA:
         (length,) = struct.unpack_from(">H", content, start + 2)

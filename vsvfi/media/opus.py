@@ -1,6 +1,6 @@
 """Keep Opus in place in Matroska and WebM, whose ffmpeg muxer once forgot that its decoder drops the first samples.
 
-A block's time includes the codec's delay, which readers subtract. Old muxers (ffmpeg 5.1) move the picture by it
+A block's time includes the codec's delay, which readers subtract. Old muxers (ffmpeg 5.1) move the video by it
 instead, so that sound comes 6.5 ms early; newer ones are right. The muxer at hand is tried, and sound is moved where it
 needs that.
 """

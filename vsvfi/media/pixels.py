@@ -38,7 +38,7 @@ _YUV_FIRST = ("libx265", "libvpx-vp9", "libaom-av1", "librav1e")
 """Encoders of RGB that hardly any player shows, taken for it only where it is asked for."""
 
 _ALPHA_BESIDE = ("libvpx", "libvpx-vp9")
-"""Encoders that put alpha into packets beside the picture's, which only these containers hold:"""
+"""Encoders that put alpha into packets beside the image's, which only these containers hold:"""
 _HOLDS_BESIDE = ("webm", "matroska")
 
 

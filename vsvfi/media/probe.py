@@ -31,7 +31,7 @@ _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
 """Names of decoders that differ from those of their codecs."""
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-"""Decoders that read the alpha beside the picture; ffmpeg's own leave it out."""
+"""Decoders that read the alpha beside the image; ffmpeg's own leave it out."""
 
 _DYNAMIC_HDR = {
     "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
@@ -194,7 +194,7 @@ def first_video(container: Any, path: Path) -> Any:
 
 
 def is_cover(stream: Any) -> bool:
-    """Return whether a stream is a picture that stands for the file."""
+    """Return whether a stream is an image that stands for the file."""
     return stream.type == "video" and "attached_pic" in _dispositions(stream)
 
 

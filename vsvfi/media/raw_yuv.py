@@ -1,4 +1,4 @@
-"""Headerless planar YUV files, as test sequences come: read one frame as a picture."""
+"""Headerless planar YUV files, as test sequences come: read one frame as an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read pictures as they are meant to be seen, and write PNG of 8 and 16 bits.
+"""Read images as they are meant to be seen, and write PNG of 8 and 16 bits.
 
 PyAV does both: it keeps 16 bits, and knows the orientation that cameras note (EXIF).
 """
@@ -26,7 +26,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A picture.
+    """An image.
 
     Attributes:
         colour: [H, W, 3], uint8 or uint16 of the full range.
@@ -52,10 +52,10 @@ class Still:
 
 
 def read_still(path: Path) -> Still:
-    """Read a picture, turned as its orientation says.
+    """Read an image, turned as its orientation says.
 
     Raises:
-        VsvfiError: the file is no picture, holds several, or has samples that PNG cannot hold.
+        VsvfiError: the file is no image, holds several, or has samples that PNG cannot hold.
     """
     av = pyav()
     try:
@@ -77,7 +77,7 @@ def read_still(path: Path) -> Still:
 
 
 def write_png(path: Path, still: Still, *, overwrite: bool = False) -> None:
-    """Write a picture as PNG of its depth.
+    """Write an image as PNG of its depth.
 
     Raises:
         FileExistsError: there is such a file, and it may not be replaced.
@@ -86,7 +86,7 @@ def write_png(path: Path, still: Still, *, overwrite: bool = False) -> None:
 
 
 def png(still: Still) -> bytes:
-    """A picture as the content of a PNG file."""
+    """An image as the content of a PNG file."""
     if still.grey and still.alpha is None:
         form, pixels = ("gray16be" if still.bits == 16 else "gray"), still.colour[..., 0]
     elif still.alpha is None:
@@ -154,7 +154,7 @@ def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _still(frame: Any, path: Path) -> Still:
-    """A decoded frame as a picture."""
+    """A decoded frame as an image."""
     form = frame.format
     bits = max(component.bits for component in form.components)
     if bits > 16 or re.search(r"f(16|32)(le|be)$", form.name):

@@ -1,4 +1,4 @@
-"""Metrics of interpolated pictures, as the papers compute them.
+"""Metrics of interpolated images, as the papers compute them.
 
     from vsvfi.metrics import psnr, ssim
 
@@ -7,8 +7,8 @@
     lpips = Lpips()                        # downloads weights; or Lpips(backbone=FILE, heads=FILE)
     lpips(prediction, truth)
 
-Pictures are [..., C, H, W], floating point in [0, 1] or uint8; results are float64, one for each picture. Average the
-results over pictures. `docs/evaluate.md` says which family reports which form.
+Images are [..., C, H, W], floating point in [0, 1] or uint8; results are float64, one for each image. Average the
+results over images. `docs/evaluate.md` says which family reports which form.
 """
 
 from __future__ import annotations

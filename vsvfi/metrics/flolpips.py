@@ -16,7 +16,7 @@ from vsvfi.metrics.weights import Weights
 
 
 class FloLpips:
-    """The metric on one device, as LDMVFI's programs compute it: lower is better, 0 for equal pictures.
+    """The metric on one device, as LDMVFI's programs compute it: lower is better, 0 for equal images.
 
     The tool of the metric's authors compares videos, with flow to the next frame of the same video: another number.
 
@@ -73,7 +73,7 @@ class FloLpips:
             return found
 
     def flow(self, first: Tensor, second: Tensor) -> Tensor:
-        """PWC-Net's flow [B, 2, H, W] in pixels between RGB pictures [B, 3, H, W] in [0, 1]."""
+        """PWC-Net's flow [B, 2, H, W] in pixels between RGB images [B, 3, H, W] in [0, 1]."""
         with inference(self._lpips.device):
             found: Tensor = self._network(first.to(self._lpips.device), second.to(self._lpips.device))
             return found.cpu()
@@ -86,7 +86,7 @@ def _weighted(maps: list[Tensor], difference: Tensor) -> Tensor:
         resized = functional.interpolate(difference, distances.shape[-2:], mode="bilinear")
         weights = resized.double().square().sum((0, 1)).sqrt()
         whole = weights.sum()
-        # Without any difference all places count alike: 0 for equal pictures.
+        # Without any difference all places count alike: 0 for equal images.
         total = total + ((distances.double() * weights).sum() / whole if whole > 0 else distances.double().mean())
     return total
 

@@ -75,7 +75,7 @@ class Inception:
         self._network: Any = network.to(self.device)
 
     def features(self, pictures: Iterable[Tensor]) -> Tensor:
-        """[N, 2048] of pictures [3, H, W], floating point in [0, 1] (rounded to 8 bits) or uint8."""
+        """[N, 2048] of images [3, H, W], floating point in [0, 1] (rounded to 8 bits) or uint8."""
         found: list[Tensor] = []
         with inference(self.device):
             for picture in pictures:
@@ -85,9 +85,9 @@ class Inception:
 
 
 def fid(predictions: Iterable[Tensor], truths: Iterable[Tensor], inception: Inception) -> float:
-    """Frechet inception distance of two sets of pictures: lower is better; comparable at equal counts alone.
+    """Frechet inception distance of two sets of images: lower is better; comparable at equal counts alone.
 
     Raises:
-        ArgumentError: a set has fewer than two pictures.
+        ArgumentError: a set has fewer than two images.
     """
     return frechet_distance(inception.features(predictions), inception.features(truths))

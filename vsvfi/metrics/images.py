@@ -1,4 +1,4 @@
-"""What the metrics of pictures have in common: types, 8-bit rounding, checks."""
+"""What the metrics of images have in common: types, 8-bit rounding, checks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BYTE = 255
 def check(
     prediction: Tensor, truth: Tensor, smallest: int = 1, *, channels: int | None = None, name: str = "truth"
 ) -> None:
-    """Two pictures, or batches of them, of one size.
+    """Two images, or batches of them, of one size.
 
     Args:
-        prediction, truth: the pictures.
+        prediction, truth: the images.
         smallest: pixels that each side must have.
         channels: how many there must be; None for any number.
-        name: of the second picture, for messages.
+        name: of the second image, for messages.
 
     Raises:
         ArgumentError: shapes or types do not fit.
@@ -42,7 +42,7 @@ def check(
 
 
 def as_floats(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in float64; 8-bit values are divided by 255 in the other's precision, so that equal pictures stay equal."""
+    """Both in float64; 8-bit values are divided by 255 in the other's precision, so that equal images stay equal."""
     return _unit(prediction, truth), _unit(truth, prediction)
 
 

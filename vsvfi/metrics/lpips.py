@@ -44,7 +44,7 @@ class LpipsNetwork(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, prediction: Tensor, truth: Tensor) -> list[Tensor]:
-        """The distance at every place of the five layers, [B, H, W] each; pictures [B, 3, H, W] in [0, 1]."""
+        """The distance at every place of the five layers, [B, H, W] each; images [B, 3, H, W] in [0, 1]."""
         batch = prediction.shape[0]
         image = (2 * torch.cat((prediction, truth)) - 1 - self.shift) / self.scale
         maps: list[Tensor] = []
@@ -58,7 +58,7 @@ class LpipsNetwork(nn.Module):
 
 
 class Lpips:
-    """The metric on one device: lower is better, 0 for equal pictures.
+    """The metric on one device: lower is better, 0 for equal images.
 
     Args:
         backbone: AlexNet's weights as torchvision publishes them; None downloads them (233 MiB) at first use.
@@ -87,7 +87,7 @@ class Lpips:
         self._network = filled(network, state, self.device)
 
     def __call__(self, prediction: Tensor, truth: Tensor, *, rounded: bool = True) -> Tensor:
-        """The distance of RGB pictures.
+        """The distance of RGB images.
 
         Args:
             prediction: [..., 3, H, W], floating point in [0, 1] or uint8; 31 pixels or more along each side.
@@ -117,7 +117,7 @@ class Lpips:
 
 
 def rgb(image: Tensor, device: torch.device, *, rounded: bool) -> Tensor:
-    """A picture for a network: float32 in [0, 1] on its device."""
+    """An image for a network: float32 in [0, 1] on its device."""
     if rounded or image.dtype is torch.uint8:
         return (to_levels(image).to(torch.float32) / 255).to(device)
     return at_least_float32(image).to(device, torch.float32)

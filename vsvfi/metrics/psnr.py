@@ -13,13 +13,13 @@ from vsvfi.metrics.images import BYTE, as_floats, as_rounded, check, to_levels
 type PsnrForm = Literal["plain", "rounded", "uint8", "capped"]
 PSNR_FORMS = ("plain", "rounded", "uint8", "capped")
 _CAP = 1e-8
-"""Added to the mean square: equal pictures have 80 dB."""
+"""Added to the mean square: equal images have 80 dB."""
 
 
 def psnr(prediction: Tensor, truth: Tensor, form: PsnrForm = "plain") -> Tensor:
-    """Peak signal to noise ratio in decibels: higher is better, infinite for equal pictures.
+    """Peak signal to noise ratio in decibels: higher is better, infinite for equal images.
 
-    The mean square is taken over all pixels and channels of a picture; average the results, not the squares.
+    The mean square is taken over all pixels and channels of an image; average the results, not the squares.
 
     Args:
         prediction: [..., C, H, W], floating point in [0, 1] (not limited to it) or uint8, on any device.
@@ -30,7 +30,7 @@ def psnr(prediction: Tensor, truth: Tensor, form: PsnrForm = "plain") -> Tensor:
             "capped", of both rounded, at most 80 dB (as piq computes it).
 
     Returns:
-        float64 of the leading axes' shape: [B] for a batch, a single number for one picture.
+        float64 of the leading axes' shape: [B] for a batch, a single number for one image.
 
     Raises:
         ArgumentError: shapes or types do not fit, or there is no such form.

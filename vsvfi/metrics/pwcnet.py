@@ -25,7 +25,7 @@ type Features = list[Tensor]
 
 
 class PwcNet(nn.Module):
-    """Flow between pictures; attribute names are the published keys, with "net" for "module"."""
+    """Flow between images; attribute names are the published keys, with "net" for "module"."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class PwcNet(nn.Module):
         self.netRefiner = _Refiner(before)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Flow [B, 2, H, W] in pixels from the first RGB pictures [B, 3, H, W] in [0, 1] to the second."""
+        """Flow [B, 2, H, W] in pixels from the first RGB images [B, 3, H, W] in [0, 1] to the second."""
         return self.flow(self.encode(first), self.encode(second), first.shape[-2], first.shape[-1])
 
     def encode(self, image: Tensor) -> Features:
@@ -48,7 +48,7 @@ class PwcNet(nn.Module):
         return found
 
     def flow(self, first: Features, second: Features, height: int, width: int) -> Tensor:
-        """Flow [B, 2, H, W] in pixels between encoded pictures of this size."""
+        """Flow [B, 2, H, W] in pixels between encoded images of this size."""
         state: tuple[Tensor, Tensor] | None = None
         for stage in (6, 5, 4, 3, 2):
             state = getattr(self, _STAGES[stage - 1])(first[stage - 1], second[stage - 1], state)

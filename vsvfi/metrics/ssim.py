@@ -18,9 +18,9 @@ _ROWS = 128
 
 
 def ssim(prediction: Tensor, truth: Tensor, form: SsimForm = "plain") -> Tensor:
-    """Structural similarity: 1 for equal pictures.
+    """Structural similarity: 1 for equal images.
 
-    The first three forms take the picture for a volume of C x H x W, with one Gaussian window of 11 taps (sigma 1.5)
+    The first three forms take the image for a volume of C x H x W, with one Gaussian window of 11 taps (sigma 1.5)
     along all three axes and edges repeated; that mixes the channels, so they lie above the usual SSIM. Papers call it
     "matlab". The last one is scikit-image's: a box of 7x7, sample covariance, its border left out, channels averaged.
 
@@ -33,7 +33,7 @@ def ssim(prediction: Tensor, truth: Tensor, form: SsimForm = "plain") -> Tensor:
             "uniform", the box, of both rounded to 8 bits.
 
     Returns:
-        float64 of the leading axes' shape: [B] for a batch, a single number for one picture.
+        float64 of the leading axes' shape: [B] for a batch, a single number for one image.
 
     Raises:
         ArgumentError: shapes or types do not fit, a side is smaller than the window, or there is no such form.
@@ -56,7 +56,7 @@ def ssim(prediction: Tensor, truth: Tensor, form: SsimForm = "plain") -> Tensor:
 
 
 def _volume(one: Tensor, other: Tensor, peak: float) -> Tensor:
-    """Of one picture [C, H, W], strip by strip."""
+    """Of one image [C, H, W], strip by strip."""
     channels, height, width = one.shape
     half = _TAPS // 2
     window = torch.exp(-(torch.arange(-half, half + 1, dtype=torch.float64, device=one.device) ** 2) / (2 * _SIGMA**2))
@@ -77,7 +77,7 @@ def _volume(one: Tensor, other: Tensor, peak: float) -> Tensor:
 
 
 def _uniform(one: Tensor, other: Tensor, peak: float) -> Tensor:
-    """Of one picture [C, H, W], strip by strip."""
+    """Of one image [C, H, W], strip by strip."""
     channels, height, width = one.shape
     border = _BOX - 1
     total = one.new_zeros(())
@@ -94,7 +94,7 @@ def _similarity(maps: Tensor, peak: float, bias: float = 1.0) -> Tensor:
     """The map of SSIM.
 
     Args:
-        maps: local means of one picture, the other, the sum of squares and the product.
+        maps: local means of one image, the other, the sum of squares and the product.
         peak: the largest value.
         bias: factor on variances and covariance.
     """

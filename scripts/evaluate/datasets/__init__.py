@@ -18,9 +18,9 @@ class DataSet:
 
     Attributes:
         title: how people call it.
-        load: from the user's folder to its splits; reads lists and folders, opens no picture.
+        load: from the user's folder to its splits; reads lists and folders, opens no image.
         splits: names of its parts.
-        motion: its items are flows, not pictures.
+        motion: its items are flows, not images.
     """
 
     title: str

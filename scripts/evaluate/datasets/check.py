@@ -1,4 +1,4 @@
-"""Check a split before anything is computed: files that are missing, pictures of unexpected sizes, counts."""
+"""Check a split before anything is computed: files that are missing, images of unexpected sizes, counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find list files, listed paths and numbered pictures under the folder that a user names."""
+"""Find list files, listed paths and numbered images under the folder that a user names."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def folders(root: Path) -> list[Path]:
 
 
 def pictures(folder: Path, suffixes: Iterable[str] = PICTURES) -> list[Path]:
-    """The pictures inside, by name."""
+    """The images inside, by name."""
     allowed = tuple(suffixes)
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in allowed and path.is_file())
 

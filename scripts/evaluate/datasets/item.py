@@ -11,10 +11,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is done to every picture of a set before anything else, inputs and truths alike.
+    """What is done to every image of a set before anything else, inputs and truths alike.
 
     Attributes:
-        reduce: halve by area: "float" of the picture / 255 in float32, unrounded; "bytes" to 8 bits.
+        reduce: halve by area: "float" of the image / 255 in float32, unrounded; "bytes" to 8 bits.
         crop: pixels of a square from the centre, "half" for half of both sides, None for all.
     """
 
@@ -27,11 +27,11 @@ WHOLE = View()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One picture to predict.
+    """One image to predict.
 
     Attributes:
         time: where it lies between the inputs, in (0, 1).
-        truth: the files that hold it: one picture, or two flows (to the first and to the last frame).
+        truth: the files that hold it: one image, or two flows (to the first and to the last frame).
         name: what a stored prediction is called, without suffix.
     """
 
@@ -46,9 +46,9 @@ class Item:
 
     Attributes:
         name: unique in its split; results on disk are found by it.
-        inputs: both pictures (or both flows, forth and back).
+        inputs: both images (or both flows, forth and back).
         targets: in order of time.
-        view: of the pictures.
+        view: of the images.
         group: sequence that scores are averaged over first, where the authors do so.
     """
 
@@ -72,7 +72,7 @@ class Split:
         name: "easy", "2k", ...; "all" for sets of one part.
         items: in the published order.
         expected: how many targets the published set has, None where nobody says.
-        sizes: (width, height) that its pictures have, before any view; empty where nobody says.
+        sizes: (width, height) that its images have, before any view; empty where nobody says.
         notes: what was found that differs from the published set but does not stop a run.
     """
 

@@ -1,4 +1,4 @@
-"""Xiph: eight Netflix clips, every second frame; "2k" halves the pictures, "4k" takes their middle."""
+"""Xiph: eight Netflix clips, every second frame; "2k" halves the images, "4k" takes their middle."""
 
 from __future__ import annotations
 
