@@ -1,5 +1,6 @@
-"""The pool of nodes that interpolate: a session of the engine behind K ModifyFrame nodes. Imports torch, so it is
-imported only when a graph is built.
+"""Interpolate frames in a pool of ModifyFrame nodes that share one engine session.
+
+Imports torch, so it is imported only when a graph is built.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from vsvfi.errors import FrameError
 from vsvfi.plan.timeline import Copy, Interpolate
 
 _LAYER = 2**31
-"""More than any index of a source frame: indices of another layer's frames are never those of this one."""
+"""Above any source frame index, so that the layers' cache keys never collide."""
 
 
 def rgb_format(io_dtype: torch.dtype) -> int:
@@ -29,13 +30,13 @@ def rgb_format(io_dtype: torch.dtype) -> int:
 def interpolation_pool(
     session: Session, first: vs.VideoNode, second: vs.VideoNode, plan: vs.VideoNode, layer: int
 ) -> list[vs.VideoNode]:
-    """Nodes that each interpolate any frame of the output.
+    """Return nodes that can each interpolate any output frame.
 
     Args:
         session: of the engine.
         first, second: RGB frames to interpolate between, aligned to the output.
         plan: of `decision_clip`.
-        layer: 0 for the picture, 1 for its alpha.
+        layer: 0 for the colour planes, 1 for alpha.
     """
     interpolate = _callback(session, layer * _LAYER)
     # One node more than frames computed at a time: it reads and writes planes while the others compute.
@@ -47,7 +48,7 @@ def interpolation_pool(
 
 
 def _callback(session: Session, offset: int) -> Callable[[int, list[vs.VideoFrame]], vs.VideoFrame]:
-    """What a node of the pool does for output frame n; `offset` is added to indices that the session remembers."""
+    """Return the ModifyFrame callback of a node; `offset` is added to the indices that the session uses as keys."""
     core = vs.core.core
 
     def interpolate(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:

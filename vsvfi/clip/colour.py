@@ -1,10 +1,9 @@
-"""Any constant format to planar float RGB and back, by zimg, with what each frame says of its colours. Knows no model
-and no timeline.
+"""Convert any constant format to planar float RGB and back with zimg, as each frame's colour properties specify.
 
-The transfer function is left alone (interpolation happens in the coded signal, HDR included), so primaries and transfer
-never matter and never shift; only scene-linear light in floating point is compressed on the way, see `scene_linear`.
-Where a frame carries no matrix one is assumed: the `matrix=` argument, else by height. Both ways use the same one, so
-nothing flickers.
+The transfer function is not applied (interpolation works on the coded signal, HDR included), so primaries and transfer
+are irrelevant and unchanged; only scene-linear floating-point light is compressed meanwhile, see `scene_linear`.
+Frames without a matrix are assumed to have the one of the `matrix=` argument, else one chosen by height; both
+directions use the same matrix, so colours do not flicker.
 """
 
 from __future__ import annotations
@@ -49,8 +48,9 @@ class Coding:
 
 
 def guess_matrix(height: int) -> int:
-    """The matrix of material that does not say: BT.709 from 720 lines up, BT.470 BG for PAL's 576 lines, else SMPTE
-    170M.
+    """Guess the H.273 matrix of untagged frames from their height.
+
+    BT.709 from 720 lines up, BT.470 BG for PAL's 576 lines, else SMPTE 170M.
     """
     return 1 if height >= 720 else 5 if height == 576 else 6
 
@@ -97,7 +97,7 @@ class Colour:
         )
 
     def to_rgb(self, clip: vs.VideoNode) -> vs.VideoNode:
-        """The clip in the RGB format, frame by frame as its props say."""
+        """Convert the clip to the RGB format, each frame by its own props."""
 
         def forward(source: vs.VideoNode, coding: Coding) -> vs.VideoNode:
             rgb = source if self._format.id == self._rgb_format else self._forward(source, coding)
@@ -108,13 +108,13 @@ class Colour:
     def from_rgb(
         self, rgb: vs.VideoNode, props_source: vs.VideoNode, first: vs.VideoNode, second: vs.VideoNode
     ) -> vs.VideoNode:
-        """RGB back to the clip's format, coded as the frame of `props_source` says, whose props are not restored here.
+        """Convert RGB back to the clip's format, coded as the props of `props_source`; props are not restored.
 
         Args:
-            rgb: what was made of `first` and `second`.
-            props_source: says how each frame is coded.
-            first: RGB frames at the same index.
-            second: the other ones.
+            rgb: frames interpolated between `first` and `second`.
+            props_source: its props specify how each frame is coded.
+            first: RGB source frames before, aligned to `rgb`.
+            second: RGB source frames after, aligned to `rgb`.
         """
 
         def back(source: vs.VideoNode, coding: Coding) -> vs.VideoNode:
@@ -132,13 +132,13 @@ class Colour:
         conversion: Callable[[vs.VideoNode, Coding], vs.VideoNode],
         noun: str,
     ) -> vs.VideoNode:
-        """Convert `clip` frame by frame as `props_source` says; a conversion per coding, made when that first occurs.
+        """Convert `clip` frame by frame, with one conversion per coding, built when that coding first occurs.
 
         Args:
-            clip: what to convert.
-            props_source: its frames say how the samples are coded.
+            clip: the clip to convert.
+            props_source: its props specify how each frame is coded.
             format_id: of the result.
-            conversion: of a whole clip, by one coding.
+            conversion: converts a whole clip of one coding.
             noun: what frames are called in errors.
         """
         template = clip.std.BlankClip(format=format_id, keep=True)
@@ -153,8 +153,8 @@ class Colour:
         return template.std.FrameEval(reporting(convert, noun), prop_src=props_source, clip_src=clip)
 
     def _forward(self, clip: vs.VideoNode, coding: Coding) -> vs.VideoNode:
-        # The props a frame carries would overrule or contradict the arguments (an unknown matrix, a chroma location on
-        # 4:4:4): they go first.
+        # Remove the props first: they would override or contradict the arguments (an unknown matrix, a chroma location
+        # on 4:4:4).
         bare = clip.std.RemoveFrameProps(list(_COLOUR_PROPS))
         range_in = vs.RANGE_FULL if coding.full_range else vs.RANGE_LIMITED
         if self._format.color_family == vs.RGB:

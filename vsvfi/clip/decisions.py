@@ -1,8 +1,7 @@
-"""The plan as a clip: a 1x1 clip, aligned to the output, whose frame n says in props what output frame n shows and for
-how long.
+"""Store the plan as a clip: the props of its frame n say what output frame n shows and for how long.
 
-The one place where a decision becomes props and props become a decision: facts about source frames (`scenes`) are
-judged by `plan.policy` at request time, and whoever needs the result calls `shown` or `timing`.
+The clip is 1x1 and aligned to the output. Only this module converts between decisions and props: `plan.policy` decides
+from facts about source frames (`scenes`) at request time, and callers decode the result with `shown` or `timing`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Timing:
     """When output frame n is shown.
 
     Attributes:
-        duration: seconds, or None where the source does not say.
+        duration: seconds, or None if the source does not specify it.
         on_source: the frame begins exactly where a source frame begins.
         scene_first, scene_last: it is the first, the last frame of a scene.
     """
@@ -50,7 +49,7 @@ def decision_clip(
     policy: Policy,
     durations: tuple[int, DurationOf],
 ) -> vs.VideoNode:
-    """The plan of a clip, aligned to the output; decode its frames with `shown` and `timing`."""
+    """Build the plan of a clip, aligned to the output; decode its frames with `shown` and `timing`."""
     before, after = reach(timeline, policy)
     offsets = range(-before, after + 1)
     facts_inputs = [selection.aligned(facts, offset) for offset in offsets]
@@ -80,13 +79,13 @@ def shown(plan: vs.VideoFrame) -> Decision:
 
 
 def first_of(plan: vs.VideoFrame) -> int:
-    """The source frame that a copy shows, or that an interpolated frame begins at."""
+    """The copied source frame, or the source frame before an interpolated frame."""
     decision = shown(plan)
     return decision.frame if isinstance(decision, Copy) else decision.first
 
 
 def second_of(plan: vs.VideoFrame) -> int:
-    """The source frame that a copy shows, or that an interpolated frame leads to."""
+    """The copied source frame, or the source frame after an interpolated frame."""
     decision = shown(plan)
     return decision.frame if isinstance(decision, Copy) else decision.second
 
@@ -98,7 +97,7 @@ def timing(plan: vs.VideoFrame) -> Timing:
 
 
 def _encoded(decision: Decision, times: Timing) -> dict[str, list[int]]:
-    """Both as props."""
+    """Encode a decision and its timing as props."""
     duration = (0, 0) if times.duration is None else times.duration.as_integer_ratio()
     numbers = (
         [decision.frame]
@@ -118,14 +117,14 @@ def _facts_at(index: int, before: int, frames: list[vs.VideoFrame]) -> Callable[
 
 
 def _check_readable(decision: Decision, start: int, frames: list[vs.VideoFrame]) -> None:
-    """Refuse a decision for source frames that cannot be had.
+    """Refuse a decision that needs unreadable source frames.
 
     Args:
-        decision: what is to be shown.
+        decision: what the output frame shows.
         start: source index of the first of the facts `frames`.
 
     Raises:
-        ClipError: a frame is needed that cannot be had.
+        ClipError: a needed source frame cannot be read.
     """
     needed = (decision.frame,) if isinstance(decision, Copy) else (decision.first, decision.second)
     for index in needed:

@@ -1,7 +1,7 @@
-"""Split the durations that source frames state among output frames, and report where a constant rate ignores them.
+"""Split the source frames' durations among output frames, and report where a constant rate ignores them.
 
-Source filters give a file of variable rate a constant average `clip.fps` and true `_DurationNum/_DurationDen` on its
-frames, so frames are believed before the clip is.
+Source filters give a variable-rate file a constant average `clip.fps` but exact `_DurationNum/_DurationDen` props, so
+the props take precedence over the clip's rate.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _STAMP = Fraction(1, 1000)
 """Containers round times to milliseconds: a frame may last this much longer or shorter at a constant rate."""
 
 type DurationOf = Callable[[int, Sequence[vs.VideoFrame]], Fraction | None]
-"""Seconds of output frame n, from its source frame and the `ahead` frames after it; None where nothing says."""
+"""Duration of output frame n in seconds, from its source frame and the `ahead` frames after it; None if unknown."""
 
 
 def split_durations(timeline: Timeline) -> tuple[int, DurationOf]:
-    """How many source frames after the current one are needed, and durations that add up to those of the source."""
+    """Return how many source frames ahead are needed, and a function for durations that add up to the source's."""
     ahead = 0 if timeline.factor.denominator == 1 else 1
 
     def duration_of(n: int, frames: Sequence[vs.VideoFrame]) -> Fraction | None:
@@ -40,8 +40,9 @@ def split_durations(timeline: Timeline) -> tuple[int, DurationOf]:
 
 
 def constant_durations(timeline: Timeline) -> tuple[int, DurationOf]:
-    """The same for an output of constant rate; the first source frame that lasts another time than its rate says is
-    logged.
+    """Like `split_durations`, for an output of constant rate.
+
+    Logs the first source frame whose duration differs from the clip's rate.
     """
     warn, rate = once(vs.MESSAGE_TYPE_WARNING), timeline.source_rate
 
@@ -61,7 +62,7 @@ def constant_durations(timeline: Timeline) -> tuple[int, DurationOf]:
 
 
 def _stated(frame: vs.VideoFrame, index: int, rate: Fraction | None) -> Fraction | None:
-    """Seconds of source frame `index`: its own, else by the clip's rate; None where nothing says.
+    """Duration of source frame `index` in seconds: its own, else by the clip's rate; None if neither is known.
 
     Raises:
         ClipError: the duration is negative, and there is no rate to fall back to.

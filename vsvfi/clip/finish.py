@@ -58,8 +58,9 @@ def finished(
 
 
 def _mark_scene(props: vs.FrameProps, times: decisions.Timing, *, first: bool, last: bool) -> None:
-    """One first and one last frame per scene; the source's own word stands at both ends of the clip, and frames without
-    marks get none but real ones.
+    """Set the scene change props so that each scene has one first and one last frame.
+
+    The first and last frame of the clip keep the source's props. Frames without these props only get them at a cut.
     """
     for name, mark, keep in (
         ("_SceneChangePrev", times.scene_first, first),

@@ -1,5 +1,4 @@
-"""Closes sessions when the core dies or a script is reloaded: memory of the device, caches and threads go with the
-script that made them.
+"""Close sessions when the core is destroyed or a script is reloaded, to release device memory, caches and threads.
 
 `atexit` never runs in vspipe, and the script's globals are gone when the callback runs: everything it needs is bound
 here.
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
 
 
 def close_with_environment(session: Session) -> None:
-    """Close `session` when the current VapourSynth environment is destroyed; a session whose nodes are gone earlier is
-    not kept alive for it.
+    """Close `session` when the current VapourSynth environment is destroyed.
+
+    Holds a weak reference, so a session whose nodes are freed earlier is not kept alive.
     """
     reference = weakref.ref(session)
 

@@ -1,6 +1,4 @@
-"""Passes what the library's parts log on to VapourSynth's log, which editors and vspipe show. Knows nothing of what is
-said.
-"""
+"""Forward the library's log records to VapourSynth's log, which editors and vspipe show."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ _LEVELS = (
 
 
 class _ToCore(logging.Handler):
-    """One line of VapourSynth's log for each record."""
+    """Write each record to VapourSynth's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = next(core_level for threshold, core_level in _LEVELS if record.levelno >= threshold)
@@ -27,7 +25,7 @@ class _ToCore(logging.Handler):
 
 @contextlib.contextmanager
 def library_log_to_core() -> Iterator[None]:
-    """While inside, warnings of the library are VapourSynth's (as well as those of who set up Python's logging)."""
+    """While active, forward the library's warnings to VapourSynth's log, besides any handlers already configured."""
     logger, handler = logging.getLogger("vsvfi"), _ToCore(logging.WARNING)
     logger.addHandler(handler)
     try:
@@ -37,7 +35,7 @@ def library_log_to_core() -> Iterator[None]:
 
 
 def once(level: vs.MessageType) -> Callable[[str], None]:
-    """A function that logs the first line it is given and drops all later ones."""
+    """Return a function that logs its first message and drops all later ones."""
     core, told = vs.core.core, False
 
     def log(text: str) -> None:

@@ -1,9 +1,8 @@
-"""A clip for measurements alone: frames that cannot be had become blank ones that say so, instead of failing all that
-look at them.
+"""Replace unreadable source frames with marked blank frames, in a clip used for measurements only.
 
-VapourSynth fails a callback of whose declared inputs one fails, so the guard asks for the frame itself and waits. The
-core lends the waiting thread's place to another one (since R78), and several guards take turns, so that slow sources
-keep their concurrency. Only facts pass through here: a frame that is shown or blended comes from the clip itself.
+VapourSynth fails a callback if one of its declared inputs fails, so the guard requests the frame itself and waits. The
+core lets another thread run in place of the waiting one (since R78), and several guards take turns, so that slow
+sources keep their concurrency. Frames that are copied or interpolated are read from the original clip instead.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import vapoursynth as vs
 from vsvfi.clip.failures import essential, reporting
 
 UNREADABLE = "_vsvfi_unreadable"
-"""Prop of a blank frame that stands for one that cannot be had: the cause."""
+"""Prop of a blank frame that replaces an unreadable one; holds the cause."""
 
 _MOST_GUARDS = 32
 _MOST_WARNINGS = 20
 
 
 def readable(clip: vs.VideoNode) -> vs.VideoNode:
-    """`clip`, with a blank frame that has the prop UNREADABLE in the place of each frame that fails.
+    """Return `clip` with each unreadable frame replaced by a blank one that has the prop UNREADABLE.
 
     The first failures are logged as warnings, each frame once.
     """
@@ -56,11 +55,11 @@ def readable(clip: vs.VideoNode) -> vs.VideoNode:
 
 
 def fault_of(props: Mapping[str, object]) -> str | None:
-    """Why the frame with these props cannot be had; None where it can."""
+    """Why the frame with these props cannot be read, or None if it can."""
     fault = props.get(UNREADABLE)
     return fault.decode(errors="replace") if isinstance(fault, bytes) else None if fault is None else str(fault)
 
 
 def _guards(core: vs.Core) -> int:
-    """As many source frames may be made at once as without a guard."""
+    """How many guards keep the concurrency that the source has without them."""
     return max(1, min(core.num_threads, _MOST_GUARDS))

@@ -1,9 +1,8 @@
-"""Where scenes are cut and frames repeated: facts about each step from one source frame to the next, as props of a 1x1
-clip.
+"""Detect scene changes and duplicate frames between consecutive source frames, as props of a 1x1 clip.
 
-Measured by VapourSynth's own filters on small copies of the frames; Python sees some numbers per frame. The facts about
-a step depend only on the frames from 4 before to 5 after it, never on what was asked earlier, so seeking gives the same
-answers. README.md explains the measures. Knows nothing of models, of time, or of what is done about a cut.
+VapourSynth's own filters measure downscaled frames; Python only sees a few numbers per frame. The facts about a step
+from one frame to the next depend only on the frames from 4 before to 5 after it, never on earlier requests, so seeking
+gives the same results. README.md explains the measures.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ DEFAULT_THRESHOLD = 0.4
 CUT, DUPLICATE, SCORE = "_vsvfi_cut", "_vsvfi_duplicate", "_vsvfi_cut_score"
 
 BEFORE, AFTER = 4, 5
-"""The step from k to k + 1 is judged by frames k - BEFORE .. k + AFTER: a flash of up to 4 frames is seen to pass."""
+"""The step from k to k + 1 is judged from frames k - BEFORE .. k + AFTER, so flashes of up to 4 frames are no cuts."""
 
 _NEXT, _PREVIOUS = "_SceneChangeNext", "_SceneChangePrev"
 _MEAN, _ENERGY, _CHANGE, _POOLED, _FULL = (
@@ -42,33 +41,29 @@ _MEAN, _ENERGY, _CHANGE, _POOLED, _FULL = (
 )
 
 _WIDTH, _HEIGHT = 64, 24
-"""Cuts are measured on the middle two thirds of the height at this size: without the bars of wide films and without
-subtitles.
-"""
+"""Size at which cuts are measured, on the middle two thirds of the height to exclude letterbox bars and subtitles."""
 
 _CHROMA_GAIN = 2.0
 _CODE = 1 / 255
-"""One code of an 8-bit picture where the full scale is 1."""
+"""One 8-bit code value on a scale of 0 to 1."""
 
 _WHITE_NOISE = {2: 0.31, 4: 0.17}
-"""What is left of the amplitude of white noise when a picture is made so many times smaller."""
+"""Remaining amplitude of white noise by downscaling factor."""
 
 
 def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates: bool = True) -> vs.VideoNode:
-    """A 1x1 clip as long as `clip` with the facts about the step from frame k to k + 1 in frame k; decode its frames
-    with `read`.
+    """Return a 1x1 clip as long as `clip` whose frame k holds the facts about the step from frame k to k + 1.
 
-    Frames of `readable.readable(clip)` that could not be had count as frames about which nothing is known.
+    Decode its frames with `read`. Nothing is known about unreadable frames of `readable.readable(clip)`.
 
     Args:
         clip: constant format and size: Gray, YUV or RGB, 8 to 16 bit, half or float.
-        scene: "auto" (what the source's props say, own measure where they say nothing), "props" (only props), "off"
-        (never a cut).
+        scene: "auto" (the source's props, measured where they are missing), "props" (only props) or "off" (no cuts).
         threshold: score above which a step is a cut; smaller finds more. None for DEFAULT_THRESHOLD.
-        duplicates: False spares the measure; no step is then a duplicate.
+        duplicates: False skips the measurement; no step is then a duplicate.
 
     Raises:
-        ArgumentError: `scene` is another word.
+        ArgumentError: `scene` has another value.
     """
     if scene not in ("auto", "props", "off"):
         raise ArgumentError("scene", scene, 'must be "auto", "props" or "off"', 'use "auto"')
@@ -105,7 +100,7 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
         frames = cast(list[vs.VideoFrame], f)
         try:
             score, cut, duplicate = measures(n, frames)
-        except Exception as error:  # facts only inform a decision: without them frames are interpolated
+        except Exception as error:  # not fatal: without facts, frames are interpolated
             warn(f"scene changes and duplicates at source frame {n} cannot be measured ({essential(error)})")
             score, cut, duplicate = 0.0, False, False
         out = frames[0].copy()
@@ -131,8 +126,9 @@ def read(frame: vs.VideoFrame) -> Facts:
 
 
 def _shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
-    """Frame n of the result is frame n + offset; outside of the clip it is the nearest frame (or a near one: judges
-    ignore those).
+    """Shift the clip: frame n of the result is frame n + offset.
+
+    Beyond the clip's ends it is the nearest frame, or one close to it; the judges ignore those.
     """
     if offset >= 0:
         # Requests past the end are answered with the last frame.
@@ -142,8 +138,9 @@ def _shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
 
 
 def _pooled(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
-    """The picture `factor` times smaller, in float, chroma as large as luma. Without props, so that none can confuse
-    the resizer.
+    """Downscale by `factor`, in float, with chroma as large as luma.
+
+    Props are removed, since some would change how the resizer converts.
     """
     family = clip.format.color_family
     plain, width, height = clip.std.RemoveFrameProps(), max(1, clip.width // factor), max(1, clip.height // factor)
@@ -155,8 +152,9 @@ def _pooled(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
 
 
 def _statistics(pooled: vs.VideoNode) -> vs.VideoNode:
-    """Props with the means of frame k's planes, its mean square, and the mean squared differences from frames k + 1 ..
-    k + AFTER.
+    """Measure the plane means and mean square of frame k, and its mean squared differences from later frames.
+
+    Stored as props; the later frames are k + 1 .. k + AFTER.
     """
     small = pooled.resize.Bilinear(_WIDTH, _HEIGHT, src_top=pooled.height / 6, src_height=pooled.height * 2 / 3)
     for plane in range(pooled.format.num_planes):
@@ -174,8 +172,9 @@ def _statistics(pooled: vs.VideoNode) -> vs.VideoNode:
 
 
 def _differences(clip: vs.VideoNode, pooled: vs.VideoNode) -> vs.VideoNode:
-    """Props with mean and peak of the difference between frames k and k + 1: of luma (green of RGB) at full size, of
-    every plane pooled.
+    """Measure the difference between frames k and k + 1, as props.
+
+    The mean for luma (green of RGB) at full size; mean and peak for every pooled plane.
     """
     pair = vs.core.std.Expr([pooled, _shifted(pooled, 1)], "x y - abs")
     for plane in range(pooled.format.num_planes):
@@ -189,7 +188,7 @@ def _differences(clip: vs.VideoNode, pooled: vs.VideoNode) -> vs.VideoNode:
 
 
 def _stated(props: Mapping[str, object], following: Mapping[str, object]) -> bool | None:
-    """What the source says about the step between two frames, or None."""
+    """Whether the source's props mark the step between two frames as a cut, or None if they do not say."""
     stated = read_integer(props, _NEXT)
     if stated is not None:
         return bool(stated)
@@ -230,22 +229,18 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
     """How much the step from k to k + 1 looks like a cut, 0 to 1.
 
     Args:
-        around: the frames k - BEFORE .. k + AFTER, as far as there are such frames and they can be had.
+        around: the frames k - BEFORE .. k + AFTER, where they exist and can be read.
     """
     strongest = max((around[i].variance for i in range(k - 3, k + 5) if i in around), default=0.0)
 
     def apart(i: int, distance: int) -> tuple[float, float]:
-        """Squared difference of the means, and mean squared difference of what varies around them, of frames i and i +
-        distance.
-        """
+        """Squared difference of the means of frames i and i + distance, and mean squared difference around them."""
         first, second = around[i], around[i + distance]
         level = sum((a - b) ** 2 for a, b in zip(first.means, second.means, strict=True))
         return level, max(first.changes[distance - 1] - level, 0.0)
 
     def step(i: int) -> float:
-        """How much of the picture changes from frame i to i + 1: 0 nothing, 1 unrelated pictures. -1 outside of the
-        clip.
-        """
+        """How much changes from frame i to i + 1: 0 for nothing, 1 for unrelated frames, -1 outside the clip."""
         if i not in around or i + 1 not in around:
             return -1.0
         level, varying = apart(i, 1)
@@ -258,8 +253,9 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
         return min((varying + shift) / (max(first + second, blank * strongest) + shift + 1e-4), 1.0)
 
     def unlike(i: int, distance: int) -> float:
-        """How little frame i + distance shows what frame i shows, whatever their contrast: 0 the same thing, 1 another.
-        1 outside of the clip.
+        """Contrast-invariant dissimilarity of frames i and i + distance.
+
+        0 for the same content, 1 for unrelated content and outside the clip.
         """
         if i not in around or i + distance not in around:
             return 1.0
@@ -271,11 +267,11 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
     changed = step(k)
     if changed < 0.1:
         return 0.0
-    # After a flash, or during one that ends here, the picture of before is seen again.
+    # After a flash, or where one ends, an earlier image returns: that is no cut.
     for distance in range(1, AFTER + 1):
         changed = min(changed, unlike(k, distance), unlike(k + 1 - distance, distance))
 
-    # What moves fast moves on both sides of the step, or for several steps on one.
+    # Fast motion changes frames on both sides of the step, or for several steps on one side.
     steps = {offset: step(k + offset) for offset in range(-3, 4)}
 
     def both(distance: int) -> float:
@@ -286,7 +282,7 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
     if max(steps[-2], steps[-1], steps[1], steps[2]) < 0.25 * both(3):  # drawings held for three frames
         usual = max(usual, both(3))
 
-    # But motion changes the mean colours no faster at once than around: a jump of them is a cut even amid fast motion.
+    # But motion changes the mean colours at a steady rate, so a jump in them is a cut even within fast motion.
     def level(i: int) -> float:
         return apart(i, 1)[0] if i in around and i + 1 in around else 0.0
 
@@ -296,11 +292,11 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
 
 
 def _is_duplicate(props: Mapping[str, object], first: _Statistics, second: _Statistics, white_noise: float) -> bool:
-    """Whether two frames show the same but for noise.
+    """Whether two frames differ by noise only.
 
     Args:
         props: of `_differences`.
-        white_noise: what pooling leaves of white noise.
+        white_noise: remaining amplitude of white noise after pooling.
     """
     planes = range(len(first.means))
     means, peaks = (
@@ -308,8 +304,8 @@ def _is_duplicate(props: Mapping[str, object], first: _Statistics, second: _Stat
     )
     if max(means) <= 0.4 * _CODE and max(peaks) <= 2 * _CODE:
         return True
-    # Noise: small everywhere and nowhere much more than elsewhere, of both signs, and mostly gone when pooled. Motion
-    # is none of these. Chroma that is stored smaller is pooled less, so more of its noise is left.
+    # Noise is small and even everywhere, of both signs, and mostly removed by pooling; motion is not. Subsampled chroma
+    # is pooled less, so more of its noise remains.
     gains = (1.0, 0.5, 0.5)
     grainy = means[0] <= 1.5 * white_noise * float(cast(float, props[f"{_FULL}Diff"]))
     small = max(mean * gain for mean, gain in zip(means, gains)) <= 1.5 * _CODE

@@ -1,9 +1,9 @@
-"""Source-aligned clips to output-aligned ones: frame n of the result is frame floor(n / factor) + offset of the source,
-clamped to its ends.
+"""Align a source clip to the output: frame n of the result is source frame floor(n / factor) + offset.
 
-Simple ratios are one std.SelectEvery. Its memory grows with the ratio's numerator, so that other ratios use a short
-cycle slightly slower than the ratio: it falls behind the exact index by a drift that changes every `_LONGEST_CYCLE`
-frames at most, and is made up by starting the clip later. Clips of 2^31-1 frames cost nothing either way.
+Indices are clamped to the source's ends. Simple ratios are one std.SelectEvery. Its memory grows with the ratio's
+numerator, so other ratios use a short cycle slightly slower than the ratio: it falls behind the exact index by a drift
+that changes at most every `_LONGEST_CYCLE` frames, and is compensated by starting the clip later. Clips of 2^31-1
+frames cost nothing either way.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEPT_DRIFTS = 4
 
 
 class Selection:
-    """The mapping of one timeline."""
+    """Map output frames to source frames along one timeline."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
@@ -75,8 +75,9 @@ class Selection:
     def choose(
         self, clip: vs.VideoNode, offsets: range, plan: vs.VideoNode, index_of: Callable[[vs.VideoFrame], int]
     ) -> vs.VideoNode:
-        """`clip` aligned to the output at the source frame `index_of(frame of plan)`, which lies within `offsets` of
-        the current one.
+        """Align `clip` to the output by the source index that `index_of` reads from each frame of `plan`.
+
+        That index must lie within `offsets` of the current source frame.
         """
         nodes = {offset: self.aligned(clip, offset) for offset in offsets}
         if len(nodes) == 1:

@@ -54,8 +54,7 @@ def _leave() -> None:
 
 
 def _redirect() -> int | None:
-    """Point file descriptor 1 to stderr; returns a copy of what it was, or None where there is no stdout or no
-    stderr."""
+    """Redirect file descriptor 1 to stderr; returns a copy of the original, or None without a stdout or stderr."""
     try:
         kept = os.dup(1)
     except OSError:
@@ -71,8 +70,9 @@ def _redirect() -> int | None:
 
 
 def _flush() -> None:
-    """Empty Python's and the C library's buffer: both are full when stdout is a pipe, and the host writes to the same
-    one.
+    """Flush Python's and the C library's stdout buffers.
+
+    Both may hold data when stdout is a pipe, and the host writes to the same descriptor.
     """
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
