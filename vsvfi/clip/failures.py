@@ -1,7 +1,7 @@
 """Turn whatever a frame callback raises into one short `vapoursynth.Error` that names the frame and the cause.
 
-VapourSynth turns an exception of a callback into its traceback, and a synchronous `get_frame` keeps 4,095 bytes of
-that: the message stays short, and the traceback shows the one place where it is raised.
+VapourSynth reports an exception of a callback as its traceback, of which a synchronous `get_frame` keeps 4,095 bytes.
+So the message stays short, and the traceback has a single entry.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger("vsvfi")
 
 
 def essential(error: BaseException) -> str:
-    """What went wrong, in one line: of a traceback what was raised, of other texts the first line."""
+    """Summarise an error in one line: the exception line of a traceback, else the first line of the text."""
     text = _shown(error)
     lines = [line for line in text.splitlines() if line.strip()]
     if any(line.startswith("Traceback (most recent call last)") for line in lines):
@@ -48,7 +48,7 @@ def frame_error(n: int, error: Exception, noun: str = "frame") -> vs.Error:
 
 
 def reporting[**P, T](callback: Callable[Concatenate[int, P], T], noun: str = "frame") -> Callable[..., T]:
-    """`callback(n, ...)` with every exception as an error that names frame n and the cause.
+    """Wrap `callback(n, ...)` so that every exception becomes an error that names frame n and the cause.
 
     Args:
         callback: for FrameEval or ModifyFrame.
@@ -59,24 +59,24 @@ def reporting[**P, T](callback: Callable[Concatenate[int, P], T], noun: str = "f
     def wrapped(n: int, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return callback(n, *args, **kwargs)
-        except Exception as error:  # any type: out of memory, a bug of ours, what torch or VapourSynth raise
+        except Exception as error:  # any type: out of memory, bugs, errors of torch or VapourSynth
             _log.debug("%s %d failed", noun, n, exc_info=error)
             report = frame_error(n, error, noun)
         try:
             raise report from None
         finally:
-            del report  # it holds the traceback, and that this frame with all its arguments
+            del report  # its traceback would keep this frame and all arguments alive
 
     return wrapped
 
 
 def _shortened(text: str) -> str:
-    """A message of ours that quotes somebody's long text."""
+    """Truncate a message that may quote a long text."""
     return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST - 3]}..."
 
 
 def _shown(error: BaseException) -> str:
-    """The text of an exception, also of one whose text cannot be had."""
+    """The text of an exception; empty if `str` fails."""
     try:
         return str(error)
     except Exception:

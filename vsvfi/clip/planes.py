@@ -1,6 +1,6 @@
-"""VideoFrame <-> tensor. The one file with VapourSynth AND torch; knows no model and no timeline.
+"""Copy planes between VapourSynth frames and torch tensors.
 
-Frames are planar RGB in float or half precision; their rows may be padded, which numpy sees as strides.
+Frames are planar RGB in float or half precision; row padding appears as numpy strides.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 TENSOR_TYPES = {vs.RGBS: torch.float32, vs.RGBH: torch.float16}
-"""RGB formats that go to and from tensors, with the tensor's type."""
+"""Supported RGB formats and the matching tensor types."""
 
 type Planes = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
 

@@ -1,8 +1,7 @@
 """Read frame properties that may be of any type, as VapourSynth's own filters read them.
 
-A property is whatever a script or a source filter put there: a number, data, a frame, or several of them. Filters take
-the first entry of an integer property and treat one of another type as absent; so do these functions, which never
-raise.
+A script or source filter may set a property to a number, data, a frame, or a list of them. Filters take the first
+entry of an integer property and ignore other types; so do these functions, which never raise.
 """
 
 from __future__ import annotations

@@ -13,14 +13,14 @@ from vsvfi.options.values import checked, is_a, plain_items, plain_number
 from vsvfi.weights.state import plain_tensor, tensor_fault
 
 LOWEST, HIGHEST = -1.0, 2.0
-"""How far values may lie beyond [0, 1]. YUV of any codes stays between them as RGB; images of 0..255 do not."""
+"""Accepted values: RGB converted from any YUV codes stays within them; images of 0..255 do not."""
 
 
 def check_images(first: object, second: object) -> tuple[Tensor, Tensor]:
-    """Both images as [B, 3, H, W].
+    """Check two images and return them as [B, 3, H, W].
 
     Raises:
-        ArgumentError: they are not images of one shape with values around [0, 1].
+        ArgumentError: they are not images of the same shape with values around [0, 1].
     """
     images = _image("first", first), _image("second", second)
     if images[0].shape != images[1].shape:
@@ -41,10 +41,10 @@ def check_images(first: object, second: object) -> tuple[Tensor, Tensor]:
 
 
 def check_times(t: object, batch: int) -> Tensor:
-    """The times as a vector [B] on the CPU.
+    """Check the timesteps and return them as a vector [B] on the CPU.
 
     Raises:
-        ArgumentError: they are not numbers in [0, 1], or of another count.
+        ArgumentError: they are not numbers in [0, 1], or neither one nor B of them.
     """
     times = checked("t")(_times)(t)
     times = times.expand(batch) if times.numel() == 1 else times
@@ -55,10 +55,10 @@ def check_times(t: object, batch: int) -> Tensor:
 
 
 def check_inputs(inputs: Mapping[str, object], known: Collection[str], title: str) -> dict[str, Tensor]:
-    """Further tensors of a call.
+    """Check the further input tensors of a call.
 
     Raises:
-        ArgumentError: the family takes no such input, or it is not a floating-point tensor.
+        ArgumentError: the family has no such input, or it is not a floating-point tensor.
     """
     tensors = {}
     for name, value in inputs.items():

@@ -25,7 +25,7 @@ type AnyInterpolator = Interpolator[Any, Any]
 
 _FILLS = (Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_)
 _FLOAT_FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
-"""What torch's own modules make their parameters with; their type is torch's default one where it is not named."""
+"""What torch's own modules create their parameters with; without a dtype argument they use torch's default type."""
 _FACTORIES = (*_FLOAT_FACTORIES, torch.full, torch.tensor, torch.as_tensor, torch.arange)
 
 
@@ -34,7 +34,7 @@ class LoadedModel:
     """A model's definition with its weights on the CPU; networks for any size, device and precision are built from it.
 
     Attributes:
-        family, variant: what the registry says; the variant may be a neighbouring version that the weights belong to.
+        family, variant: from the registry; the variant is the version that the weights belong to.
         state: the weights, under the network's own keys, float32 on the CPU.
     """
 
@@ -43,14 +43,14 @@ class LoadedModel:
     state: Mapping[str, Tensor]
 
     def network(self, build: Setup, placement: Placement) -> AnyInterpolator:
-        """A network for inference: channels last, no gradients, its operators loaded and compiled."""
+        """Build a network for inference: channels last, no gradients, its operators loaded and compiled."""
         network = construct(self.family, self.variant, build)
         device, dtype = placement.device, placement.dtype
         state = {}
         for key, tensor in self.state.items():
             kept = key.startswith(network.full_precision) or not tensor.is_floating_point()
             state[key] = tensor.to(device, tensor.dtype if kept else dtype)
-        # in float32 on the CPU these are the very tensors of the loaded model
+        # float32 networks on the CPU share the loaded model's tensors
         network.load_state_dict(state, strict=True, assign=True)
         network = network.requires_grad_(False).eval().to(device=device)
         with inference(device):
@@ -59,7 +59,7 @@ class LoadedModel:
 
 
 def load_weights(model: ModelConfig, weights: Path | Mapping[str, Tensor] | None = None) -> LoadedModel:
-    """The model with its weights, fetched first where they are not on this machine.
+    """Load the model with its weights, downloading them first if they are not installed.
 
     Args:
         model: see `ModelConfig.of`.
@@ -96,7 +96,7 @@ def load_weights(model: ModelConfig, weights: Path | Mapping[str, Tensor] | None
 
 
 def own(tensor: Tensor) -> Tensor:
-    """A copy that follows neither the file nor the caller's tensor: float32, channels last, as networks use it."""
+    """Copy to an independent tensor as networks use it: float32, channels last, not backed by the file or caller."""
     layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
     return tensor.to(
         "cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True, memory_format=layout
@@ -104,7 +104,7 @@ def own(tensor: Tensor) -> Tensor:
 
 
 def construct(family: Family, variant: Variant, build: Setup) -> AnyInterpolator:
-    """The network class called with its configuration; its weights have shapes, but no values yet."""
+    """Instantiate the network class; its weights are allocated but not initialised."""
     module, _, attribute = family.network.partition(":")
     try:
         network_class = getattr(importlib.import_module(module), attribute)
@@ -118,11 +118,10 @@ def construct(family: Family, variant: Variant, build: Setup) -> AnyInterpolator
 
 
 class _Construction(TorchFunctionMode):
-    """While active, modules get float32 parameters on the CPU, whatever torch's defaults, without initial values.
+    """Skip weight initialisation while active, and create float32 parameters on the CPU whatever torch's defaults.
 
-    Weights are read from a checkpoint: to draw them first would take longer than anything else for hundreds of
-    millions, and memory that nothing is written to costs nothing. (The meta device would do the same, and costs
-    seconds of imports of its own.)
+    The checkpoint overwrites the weights, and initialising hundreds of millions of them would be the slowest step.
+    (The meta device would do the same, but adds seconds of imports.)
     """
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:

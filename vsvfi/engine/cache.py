@@ -1,5 +1,4 @@
-"""A least-recently-used cache bounded by bytes, with one computation per key however many threads ask. Knows
-no model."""
+"""A least-recently-used cache bounded by bytes; concurrent requests for a key share one computation."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Statistics:
-    """What a cache did so far."""
+    """Counters of a cache."""
 
     hits: int = 0
     computed: int = 0
@@ -22,10 +21,10 @@ class Statistics:
 
 @dataclass(slots=True, eq=False)
 class _Flight[V]:
-    """A computation under way; threads that want its value wait for `done`.
+    """A computation in progress; other threads that need its value wait for `done`.
 
-    `value` holds one value if there was no error. The error is not kept: its traceback holds the frame that holds the
-    flight, and with it everything that the failed computation had made.
+    `value` holds one value if there was no error. The error is not stored: its traceback would keep everything that
+    the failed computation allocated alive.
     """
 
     done: threading.Event = field(default_factory=threading.Event)
@@ -33,12 +32,12 @@ class _Flight[V]:
 
 
 class Cache[K: Hashable, V]:
-    """Values by key, the least recently used dropped first.
+    """A least-recently-used cache.
 
     Args:
-        capacity: bytes that may be held. A value larger than that is handed out but not held.
-        measure: bytes of a value.
-        entries: how many values may be held, or None for as many as fit.
+        capacity: maximum bytes to store; a larger value is returned but not stored.
+        measure: returns the bytes of a value.
+        entries: maximum number of values, or None for as many as fit.
     """
 
     def __init__(self, capacity: int, measure: Callable[[V], int], entries: int | None = None) -> None:
@@ -51,10 +50,10 @@ class Cache[K: Hashable, V]:
         self._statistics = Statistics()
 
     def get(self, key: K, compute: Callable[[], V]) -> V:
-        """The value of `key`, computed by this thread if nobody holds or computes it.
+        """Return the value of `key`, computed by this thread if it is neither stored nor being computed.
 
-        What `compute` (or measuring its value) raises is raised here and nothing is held; whoever waited for it
-        computes the value for themselves.
+        If `compute` or `measure` raises, the error is raised here and nothing is stored; waiting threads then compute
+        the value themselves.
         """
         while True:
             with self._lock:
@@ -88,13 +87,13 @@ class Cache[K: Hashable, V]:
             flight.done.set()
 
     def peek(self, key: K) -> V | None:
-        """The value of `key` if it is held."""
+        """Return the value of `key` if it is stored, else None."""
         with self._lock:
             held = self._values.get(key)
             return None if held is None else held[0]
 
     def clear(self) -> None:
-        """Drop everything; what is being computed at this moment is handed out but not held."""
+        """Drop all values; those being computed at this moment are returned but not stored."""
         with self._lock:
             self._values.clear()
             self._flights.clear()

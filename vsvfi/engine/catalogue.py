@@ -1,5 +1,6 @@
-"""Every model a user can name, with what it takes to decide for one. Looks at files, never at the network or inside a
-file; torch-free.
+"""List every available model, with the details needed to choose one.
+
+Checks which weight files exist, but neither opens them nor accesses the network; does not import torch.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ class ModelInfo:
     Attributes:
         name: what `model=` takes.
         family: the architecture's folder under `vsvfi/models/`.
-        title: what people call the architecture.
+        title: display name of the architecture.
         parameters: number of weights.
         licence: of the weights.
         size_bytes: of the weight file, where it is installed or its size is published.
-        timesteps: "any", or "half" where the weights know t = 1/2 alone and other times are reached by halving.
+        timesteps: "any", or "half" if the weights only support t = 1/2 and other timesteps use bisection.
         installed: whether the weights are on this machine.
-        path: where.
-        sources: where they can be fetched from, best first.
+        path: of the installed weights.
+        sources: where the weights can be downloaded, best first.
         note: one line.
     """
 

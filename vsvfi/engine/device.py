@@ -1,6 +1,6 @@
-"""Device names to devices, precision rules, memory figures, and torch flags that hold only while a network runs.
+"""Resolve devices and precisions, report memory, and set torch flags while a network runs.
 
-Knows no network; torch's global state is as before whenever nothing of ours is running.
+Torch's global state is restored whenever no network is running.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _GIB = 1 << 30
 
 
 def resolve_device(name: str) -> torch.device:
-    """A device that exists here: "auto" is CUDA, else XPU, else MPS, else the CPU.
+    """Resolve a device name: "auto" is CUDA, else XPU, else MPS, else the CPU.
 
     Raises:
-        DeviceError: there is no such device here.
+        DeviceError: there is no such device on this machine.
     """
     if name == "auto":
         name = next((kind for kind in ("cuda", "xpu", "mps") if _count(kind)), "cpu")
@@ -57,12 +57,13 @@ def _count(kind: str) -> int:
 
 
 def resolve_precision(precision: Precision, device: torch.device, *, half: bool, bfloat: bool = False) -> torch.dtype:
-    """The type to compute in: "auto" is fp16 on CUDA and XPU where the model allows it (`half`), bf16 on a CPU that
-    multiplies it where the model's pictures are as good in it (`bfloat`), fp32 elsewhere.
+    """Resolve the type to compute in.
+
+    "auto" is fp16 on CUDA and XPU where the model allows it (`half`), bf16 on a CPU with bfloat16 instructions where
+    the model's results are as good in it (`bfloat`), else fp32.
 
     Raises:
-        ArgumentError: fp16 on the CPU, which has no fast or complete half arithmetic, or on a model that does not hold
-        its tolerance in it.
+        ArgumentError: fp16 on the CPU, or for a model that exceeds its tolerance in fp16.
     """
     if precision == "auto":
         if device.type == "cpu":
@@ -83,27 +84,26 @@ def resolve_precision(precision: Precision, device: torch.device, *, half: bool,
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU has instructions for products of bfloat16 (AMX, or AVX-512 BF16), without which it is slower
-    than fp32.
-    """
+    """Whether this CPU has bfloat16 multiplication (AMX or AVX-512 BF16); without it fp32 is faster."""
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def default_cache(device: torch.device) -> int:
-    """Bytes the caches may hold if nobody says otherwise: a third of a GPU's memory, an eighth of the machine's (at
-    most 8 GiB) on the CPU.
+    """Default cache size in bytes.
+
+    A third of the GPU's memory on CUDA, else an eighth of the machine's, at most 8 GiB.
     """
     return memory(device) // 3 if device.type == "cuda" else min(8 * _GIB, _physical_memory() // 8)
 
 
 def memory(device: torch.device) -> int:
-    """Bytes of memory that a device has: a GPU's own, else the machine's."""
+    """Total memory in bytes: the GPU's own on CUDA, else the machine's."""
     return int(torch.cuda.get_device_properties(device).total_memory) if device.type == "cuda" else _physical_memory()
 
 
 def _physical_memory() -> int:
-    """Bytes of RAM; 16 GiB where the system does not say."""
+    """Total RAM in bytes; 16 GiB if unknown."""
     try:
         words = Path("/proc/meminfo").read_text(encoding="ascii").split()
         return int(words[words.index("MemTotal:") + 1]) * 1024
@@ -112,21 +112,21 @@ def _physical_memory() -> int:
 
 
 def default_streams(device: torch.device) -> int:
-    """How many frames to compute at the same time if nobody says otherwise: 2, where there are threads for them.
+    """Default number of frames to compute concurrently: 2, if there are enough threads.
 
-    On a GPU copies overlap computing. On a CPU two frames on half of its threads each take little more time than one on
-    all of them, which mostly wait for each other in a small network.
+    On a GPU, copies then overlap the computation. On a CPU, two frames with half of the threads each take little more
+    time than one frame with all threads, which mostly wait for each other in a small network.
     """
     return min(2, torch.get_num_threads()) if device.type == "cpu" else 2
 
 
 def describe(device: torch.device) -> str:
-    """The device as people call it: "cpu", or "cuda:0 (name)"."""
+    """The device's display name: "cpu", or "cuda:0 (name)"."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
 def release(device: torch.device) -> None:
-    """Give cached device memory back to the system."""
+    """Release cached device memory to the system."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type in ("xpu", "mps"):
@@ -134,14 +134,14 @@ def release(device: torch.device) -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Set torch's thread count for the calling thread; all other threads stay as they were, those to come as well.
+    """Set torch's intra-op thread count for the calling thread only.
 
     Raises:
-        RuntimeError: the system starts no thread, which this takes for a moment; nothing is changed then.
+        RuntimeError: the temporary helper thread cannot be started; nothing is changed then.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    # It also set what threads to come begin with, which is set back from one that is not needed any more.
+    # set_num_threads also sets the default for new threads; a temporary thread resets it.
     try:
         other = threading.Thread(target=torch.set_num_threads, args=(before,))
         other.start()
@@ -153,9 +153,9 @@ def limit_threads(threads: int) -> None:
 
 @contextlib.contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Torch's thread count for the calling thread, while inside, where no other thread can be started.
+    """Set torch's thread count for the calling thread while active, without starting another thread.
 
-    Threads that are started meanwhile begin with the same count.
+    Threads started meanwhile inherit the same count.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -175,9 +175,9 @@ _flags_before: dict[str, list[_Flag]] = {}
 
 @contextlib.contextmanager
 def inference(device: torch.device) -> Iterator[None]:
-    """While inside: no gradients, no autocast, true fp32, and kernels that give the same bits in every process.
+    """While active: no gradients, no autocast, full fp32 precision and deterministic kernels.
 
-    Any number of threads may be inside. What other code of the process has set is restored when the last one has left.
+    Any number of threads may be inside. The process's own settings are restored when the last one leaves.
     """
     with torch.inference_mode(), _without_autocast(device.type):
         _enter_flags(device.type)
@@ -190,7 +190,7 @@ def inference(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_autocast(kind: str) -> Iterator[None]:
-    """Autocast switched off for this thread, on the CPU and on devices of this kind: a caller may have left it on."""
+    """Disable autocast for this thread, on the CPU and devices of this kind, in case the caller enabled it."""
     with contextlib.ExitStack() as stack:
         for device_type in {"cpu", kind}:
             if torch.is_autocast_enabled(device_type):
@@ -199,7 +199,7 @@ def _without_autocast(kind: str) -> Iterator[None]:
 
 
 def _flags(kind: str) -> list[_Flag]:
-    """What holds for the whole process while a network runs on this kind of device."""
+    """Process-wide flags to set while a network runs on this kind of device."""
     backends: Any = torch.backends
     if kind == "cuda":
         matmul, cudnn = backends.cuda.matmul, backends.cudnn
@@ -237,7 +237,7 @@ def _leave_flags(kind: str) -> None:
 
 
 def _read(part: Any, name: str) -> object:
-    """A flag's value; None where torch refuses to tell it, which it does for mixtures of its two sets of names."""
+    """A flag's value; None if torch refuses to read it because its old and new names disagree."""
     try:
         return getattr(part, name)
     except RuntimeError:

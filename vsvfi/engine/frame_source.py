@@ -1,4 +1,4 @@
-"""Source frames of a request on the device, and results on the host: load, upload, clamp and pad; download."""
+"""Load, upload, clamp and pad the source frames of a request, and download the results."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ type Load = Callable[[int, Tensor], None]
 
 @dataclass(frozen=True, slots=True)
 class SourceFrame:
-    """A source frame as networks take it.
+    """A source frame in the form that networks take.
 
     Attributes:
         image: [1, 3, H, W] in [0, 1], padded, float32, on the device.
-        out_of_range: [1, 3, H, W], what was clamped off (super-white, super-black, highlights), unpadded; None where
-            nothing was.
+        out_of_range: [1, 3, H, W] unpadded, the clamped-off part (super-white, super-black, highlights); may be None.
     """
 
     image: Tensor
@@ -33,7 +32,7 @@ class SourceFrame:
 
 
 class FrameSource(Protocol):
-    """Gives a pipeline its source frames."""
+    """Provides a pipeline with source frames."""
 
     def read(self, index: int) -> SourceFrame:
         """Source frame `index`."""
@@ -49,7 +48,7 @@ class HostFrames:
 
     @contextlib.contextmanager
     def loading(self, load: Load) -> Iterator[None]:
-        """While inside, frames that this thread reads come from `load`."""
+        """While active, `read` on this thread calls `load`."""
         self._local.load = load
         try:
             yield

@@ -1,15 +1,14 @@
-"""Tune glibc's malloc so that memory freed by one frame is reused by the next; nothing happens with other C libraries.
+"""Tune glibc malloc so that memory freed by one frame is reused by the next (no-op on other C libraries).
 
-By itself glibc gives large blocks back to the system as soon as they are free. A network asks for the same sizes again
-in every frame, and the system hands them out page by page, each filled with zeros: a tenth of a small network's time.
-Kept pages are given back when the last user has gone. All threads share one heap: a heap for each thread keeps free
-memory of its own.
+By default glibc returns large blocks to the system as soon as they are freed. A network allocates the same sizes for
+every frame, and the system has to map and zero each page again. Retained pages are released when the last user closes.
+All threads share one heap, since per-thread heaps would each retain free memory.
 
-glibc before 2.38 does not use a freed aligned block for the next aligned one of the same size, and frames and tensors
-are aligned: free memory grows with the number of frames, though nothing holds it. So pages of free memory are given
-back whenever it has grown (`tidy`).
+glibc before 2.38 does not reuse a freed aligned block for the next aligned one of the same size, and frames and tensors
+are aligned: free memory grows with the number of frames, though it is not in use. So free pages are released whenever
+free memory has grown (`tidy`).
 
-The settings hold for the whole process, so they are changed inside vspipe, and in other programs only where
+The settings apply to the whole process, so they are changed inside vspipe, and in other programs only if
 VSVFI_MALLOC=keep is set.
 """
 
@@ -25,20 +24,18 @@ from pathlib import Path
 from vsvfi.errors import ArgumentError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-"""Parameters of mallopt: how much may be free at the end of the heap, from which size on a block is mapped separately,
-and how many heaps threads may be spread over.
-"""
+"""Parameters of mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX."""
 _LARGE, _LARGEST_EVERYWHERE = 1 << 30, 32 << 20
-"""Of a block of the heap, in bytes: what newer versions take, and what all take."""
+"""M_MMAP_THRESHOLD in bytes: what newer versions accept, and what all versions accept."""
 _USUAL = 128 << 10
-"""glibc's own value of both at the start of a process."""
+"""glibc's initial value of both thresholds."""
 
 VARIABLE = "VSVFI_MALLOC"
 """The environment variable that decides: "keep" or "system"."""
 
 _CHECKED_EVERY = 64  # frames
 _MOST_GROWTH = 64 << 20
-"""Bytes by which free memory may grow until its pages are given back, beside an eighth of what was free before."""
+"""Bytes by which free memory may grow before it is released, in addition to an eighth of what was free before."""
 
 _lock = threading.RLock()  # a collection of garbage may end a session at any point
 _users = 0
@@ -56,8 +53,7 @@ class _Statistics(ctypes.Structure):
 
 
 def wanted() -> bool:
-    """Whether this process may be changed: inside vspipe, which renders and ends; elsewhere only if VSVFI_MALLOC says
-    "keep".
+    """Whether to change this process's malloc settings: inside vspipe, or if VSVFI_MALLOC is "keep".
 
     Raises:
         ArgumentError: VSVFI_MALLOC is neither "keep" nor "system".
@@ -71,7 +67,7 @@ def wanted() -> bool:
 
 
 def keep() -> None:
-    """Keep freed memory from now on, where that is wanted; every call is undone by one of `give_back`."""
+    """Retain freed memory from now on, if `wanted`; undo each call with one call of `give_back`."""
     global _users, _changed
     with _lock:
         library = _glibc() if _users == 0 and wanted() else None
@@ -79,7 +75,7 @@ def keep() -> None:
             if not library.mallopt(_MMAP_THRESHOLD, _LARGE):
                 library.mallopt(_MMAP_THRESHOLD, _LARGEST_EVERYWHERE)
             library.mallopt(_TRIM_THRESHOLD, -1)  # never
-            # Each heap keeps what its thread freed, so that memory would grow for thousands of frames. glibc reads this
+            # Each heap retains what its thread freed, so memory would grow for thousands of frames. glibc reads this
             # once; it cannot be undone.
             library.mallopt(_ARENA_MAX, 1)
             _changed = True
@@ -87,7 +83,7 @@ def keep() -> None:
 
 
 def give_back() -> None:
-    """Give what is free back to the system; after the last user, do as glibc does at the start of a process."""
+    """Release free memory to the system; after the last user, restore glibc's initial settings."""
     global _users, _changed
     with _lock:
         _users -= 1
@@ -102,11 +98,12 @@ def give_back() -> None:
 
 
 def tidy() -> None:
-    """Call after each frame: gives pages of free memory back to the system where it has grown, in processes that may be
-    changed.
+    """Release free pages to the system if free memory has grown; call it after each frame.
+
+    Does nothing in processes whose settings may not be changed.
     """
     global _frames, _free
-    _frames += 1  # a count that threads race for is near enough
+    _frames += 1  # unlocked: an approximate count is enough
     if _frames % _CHECKED_EVERY or not (_changed or _in_vspipe()):
         return
     library = _glibc()
@@ -118,13 +115,13 @@ def tidy() -> None:
             _free = free
         elif free > _free + _free // 8 + _MOST_GROWTH:
             library.malloc_trim(0)
-            _free = library.mallinfo2().fordblks  # pages that are given back still count as free
+            _free = library.mallinfo2().fordblks  # released pages still count as free
     finally:
         _lock.release()
 
 
 def in_use() -> int | None:
-    """Bytes that this process holds of malloc, or None where that cannot be told."""
+    """Bytes that this process has allocated with malloc, or None if unknown."""
     library = _glibc()
     return library.mallinfo2().uordblks if library is not None and hasattr(library, "mallinfo2") else None
 

@@ -1,4 +1,4 @@
-"""Estimate the memory that a run takes, refuse what cannot fit, and advise what would take less."""
+"""Estimate the memory of a run, refuse runs that cannot fit, and advise how to use less."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from vsvfi.models.family import Setup
 
 
 def estimate_memory(model: ModelConfig, size: tuple[int, int], dtype: torch.dtype, batch: int = 1) -> int:
-    """Estimated peak memory in bytes for `batch` concurrent frames, weights included; 0 if the family provides no
-    estimate.
+    """Estimate the peak memory in bytes for `batch` concurrent frames, weights included.
+
+    0 if the family provides no estimate.
     """
     frame = model.family.estimate_memory(model.variant, *size, dtype.itemsize)
     return model.variant.parameters * dtype.itemsize + batch * frame if frame else 0
@@ -21,8 +22,9 @@ def estimate_memory(model: ModelConfig, size: tuple[int, int], dtype: torch.dtyp
 def fitting_workers(
     model: ModelConfig, size: tuple[int, int], placements: tuple[Placement, ...], requests: int | None
 ) -> int:
-    """How many frames to compute at the same time per device: as many as is usual there, if they fit and the host asks
-    for as many.
+    """How many frames to compute concurrently per device.
+
+    The devices' default, less if they do not fit in memory or the host requests fewer at a time.
     """
     found = min(default_streams(placement.device) for placement in placements)
     found = found if requests is None else min(found, max(1, requests))
@@ -33,10 +35,10 @@ def fitting_workers(
 
 
 def check_memory(model: ModelConfig, size: tuple[int, int], placement: Placement, batch: int = 1) -> None:
-    """Refuse what cannot fit on the device, before minutes of work end in a lack of memory.
+    """Refuse a run that cannot fit on the device, before it fails after minutes of work.
 
     Raises:
-        ClipError: so many frames of this size at a time take more memory than the device has.
+        ClipError: `batch` concurrent frames of this size need more memory than the device has.
     """
     needed, there = estimate_memory(model, size, placement.dtype, batch), memory(placement.device)
     if needed > there:
@@ -51,7 +53,7 @@ def check_memory(model: ModelConfig, size: tuple[int, int], placement: Placement
 
 
 def memory_advice(model: ModelConfig, build: Setup, placement: Placement, workers: int) -> str:
-    """What would make this run take less memory than it does, for people."""
+    """Suggest arguments that reduce this run's memory, for an error message."""
     family, variant = model.family, model.variant
     advice = ["a smaller scale="] if family.scales is None or min(family.scales) < build.scale else []
     if placement.device.type == "cuda" and placement.dtype == torch.float32 and variant.half:

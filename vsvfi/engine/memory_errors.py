@@ -1,4 +1,4 @@
-"""Recognise errors that mean "out of memory", whatever library raised them."""
+"""Recognise out-of-memory errors of any library."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import errno
 import torch
 
 _WINDOWS = frozenset({8, 14, 1453, 1455})
-"""ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_WORKING_SET_QUOTA, ERROR_COMMITMENT_LIMIT (the paging file is too
-small).
-"""
+"""ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_WORKING_SET_QUOTA and ERROR_COMMITMENT_LIMIT."""
 
 _TEXTS = (
     "out of memory",  # CUDA, HIP, XPU and MPS in torch; the CUDA driver; CuPy ("Out of memory allocating")
@@ -36,7 +34,7 @@ _TEXTS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory of the device or of the machine ran out."""
+    """Whether an error reports that device or host memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     if isinstance(error, OSError) and (error.errno == errno.ENOMEM or getattr(error, "winerror", None) in _WINDOWS):

@@ -24,8 +24,9 @@ from vsvfi.options.values import is_a, plain_text
 
 
 class Model:
-    """A model as a plain function of two images: `model(first, second, t)`. Pads and crops itself; remembers nothing
-    between calls.
+    """A model as a function of two images: `model(first, second, t)`.
+
+    Pads and crops automatically. Caches nothing between calls except the built network.
 
     Args:
         config: the resolved options; its variant is that of the weights.
@@ -42,25 +43,24 @@ class Model:
         self._network(config.build_config(256, 256))
 
     def __call__(self, first: Tensor, second: Tensor, t: float | Tensor = 0.5, **inputs: Tensor) -> Tensor:
-        """The picture at time t between two images.
+        """Interpolate the image at timestep t between two images.
+
+        Values from -1 to 2 are accepted, since YUV conversion and resampling produce them; others, such as 0..255, and
+        NaN are refused. The network is evaluated at exactly t, even if its weights only support t = 1/2 (see
+        `list_models()`); `interpolate()` uses bisection for such models.
 
         Args:
-            first: [B, 3, H, W] or [3, H, W] RGB in [0, 1], any size, any device, any floating type. Values from -1 to 2
-                are taken, as they come from YUV of any codes and from resampling; others, such as 0..255, and NaN are
-                refused.
+            first: [B, 3, H, W] or [3, H, W] RGB in [0, 1], any size, any device, any floating type.
             second: the same shape.
-            t: a number in [0, 1], or [B] of them; 0 is `first`, 1 is `second`. The network is asked at exactly this
-                time, also where its weights know only t = 1/2 (see `list_models()`); `interpolate()` reaches other
-                times of such models by bisection.
-            inputs: further tensors, where the family takes any.
+            t: a number in [0, 1], or [B] of them; 0 is `first`, 1 is `second`.
+            inputs: further tensors, if the family has any.
 
         Returns:
             The shape, device and type of `first`, in [0, 1].
 
         Raises:
-            ArgumentError: wrong shapes or values, a time outside [0, 1], an unknown input, or a time that the network
-                cannot be asked at.
-            ClipError: pictures so large that they cannot fit on the device.
+            ArgumentError: wrong shapes or values, an unknown input, or a t outside [0, 1] or not supported.
+            ClipError: the images are too large for the device's memory.
         """
         images = check_images(first, second)
         batch, _, height, width = images[0].shape
@@ -81,11 +81,11 @@ class Model:
         return result[0] if first.dim() == 3 else result
 
     def open(self, first: Tensor, second: Tensor) -> OpenedPair:
-        """Two images, encoded once for any number of frames between them; arguments as for a call.
+        """Prepare two images for any number of frames between them; arguments as for a call.
 
         Raises:
             ArgumentError: wrong shapes or values.
-            ClipError: pictures so large that they cannot fit on the device.
+            ClipError: the images are too large for the device's memory.
         """
         images = check_images(first, second)
         batch, _, height, width = images[0].shape
@@ -96,10 +96,10 @@ class Model:
         return OpenedPair(self._network(build), padding, *images, self.device, bisects=bisects)
 
     def flow(self, first: Tensor, second: Tensor, t: float = 0.5) -> dict[str, Tensor]:
-        """The motion that the model finds between two images, by name, each [B, 2, H, W] in pixels, x then y.
+        """Estimate the motion between two images: named flows, each [B, 2, H, W] in pixels, x then y.
 
-        Names say where vectors start and lead: "0-1" and "1-0" from one image to the other, "t-0" and "t-1" from the
-        frame at t to the images, "t" motion per unit of time through the frame at t. Which there are depends on the
+        Names give start and end of the vectors: "0-1" and "1-0" from one image to the other, "t-0" and "t-1" from the
+        frame at t to the images, "t" for motion per unit of time at the frame at t. Which flows exist depends on the
         family.
 
         Args:
@@ -132,17 +132,18 @@ def load_model(
     scale: float | Fraction | None = None,
     options: Mapping[str, object] | None = None,
 ) -> Model:
-    """A model as a plain function of tensors, without VapourSynth: `load_model("ifrnet")(first, second, 0.5)`.
+    """Load a model as a function of tensors, without VapourSynth: `load_model("ifrnet")(first, second, 0.5)`.
+
+    Precision "auto" is fp16 on CUDA and XPU where the model allows it, bf16 on CPUs with bfloat16 instructions for
+    models that are as good in it, else fp32.
 
     Args:
         name: see `list_models()`.
-        weights: a checkpoint file, or a state dict under the published checkpoint's own keys; None for the published
-            (or packaged) weights, which are fetched first if need be.
+        weights: a checkpoint file or a state dict with the published keys; None fetches the published weights.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a torch.device.
-        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it;
-            else fp32), "fp32", "fp16" or "bf16".
+        precision: "auto", "fp32", "fp16" or "bf16".
         scale: resolution of the motion estimation; None chooses by the family's rule for the size of each call.
-        options: what only one family has.
+        options: options of the model's family.
 
     Raises:
         ArgumentError and its kinds, WeightsError and its kinds: see `vsvfi.errors`.

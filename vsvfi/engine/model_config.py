@@ -1,7 +1,6 @@
-"""Resolve what the options say about the model, whatever the size of the frames: variant, options, devices and types.
+"""Resolve the options that do not depend on the frame size: variant, model options, devices and types.
 
-Arguments of the model are checked before torch is imported, which takes seconds that a script with a wrong argument
-need not wait.
+Model arguments are checked before torch is imported, so that a wrong argument is reported without delay.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """What the options say about the model, whatever the size of the frames.
+    """The resolved model, independent of the frame size.
 
     Attributes:
         family, variant: from the registry.
         scale: as given; None for the family's choice.
-        options: of the family, checked and completed.
+        options: of the family, checked, with defaults filled in.
     """
 
     family: Family
@@ -45,34 +44,34 @@ class ModelConfig:
 
     @classmethod
     def of(cls, options: Options) -> ModelConfig:
-        """The model that the options name.
+        """Resolve the model of these options.
 
         Raises:
             UnknownModelError: there is no such model.
-            ArgumentError: its family does not take these options.
+            ArgumentError: its family does not accept these options.
         """
         family, variant = find(options.model)
         return cls(family, variant, options.scale, check_options(family, dict(options.options)))
 
     def adopt(self, variant: Variant) -> ModelConfig:
-        """The same for the variant that the weights turned out to be of (`Family.recognise`)."""
+        """Return a copy for the variant that the weights belong to (`Family.recognise`)."""
         return self if variant == self.variant else replace(self, variant=variant)
 
     def build_config(self, width: int, height: int) -> Setup:
-        """What a network for frames of this size is built with.
+        """Return the build config of a network for frames of this size.
 
         Raises:
-            ArgumentError: the family does not take this scale, or the options do not suit the size.
+            ArgumentError: the family does not accept this scale, or the options do not suit the size.
         """
         scale = check_scale(self.family, self.scale, width, height)
         return self.family.setup(width, height, scale, self.options, self.variant)
 
 
 def place(options: Options, variant: Variant) -> tuple[Placement, ...]:
-    """The devices to compute on, each with its type.
+    """Resolve the devices to compute on, each with its type.
 
     Raises:
-        ArgumentError, DeviceError: there is no such device here, it is named twice, or does not take the precision.
+        ArgumentError, DeviceError: a device does not exist, is named twice, or does not support the precision.
     """
     from vsvfi.engine.device import resolve_device, resolve_precision
 

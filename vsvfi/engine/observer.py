@@ -1,4 +1,4 @@
-"""Watch what a session computes."""
+"""Observe the network calls of a session."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ PHASES: tuple[Phase, ...] = ("encode_frame", "prepare_pair", "synthesise")
 
 
 class Observer:
-    """Does nothing; override what is of interest. Any thread may call, several at the same time."""
+    """Base class for observers; does nothing. Its methods are called from several threads concurrently."""
 
     def phase(self, phase: Phase, positions: Sequence[Fraction]) -> AbstractContextManager[object]:
-        """A context around one call of the network.
+        """Return a context manager that is active during one network call.
 
         Args:
-            phase: which of the network's phases.
-            positions: on the source axis, in source frames: of the frame that is encoded, of both frames of a pair, or
-                of the frames that are synthesised in one batch.
+            phase: the phase of the network.
+            positions: of the encoded frame, the pair's two frames, or the synthesised batch, in source frames.
         """
         return nullcontext()

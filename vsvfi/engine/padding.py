@@ -1,4 +1,4 @@
-"""Brings an image to a size a network accepts, and the result back. Knows only rectangles."""
+"""Pad an image to a size that the network accepts, and crop the result."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ class Padding:
         return (self.left + self.width + self.right) * (self.top + self.height + self.bottom)
 
     def pad(self, image: Tensor) -> Tensor:
-        """[B, C, height, width] -> [B, C, padded height, padded width]; the same tensor where nothing is to be
-        added."""
+        """[B, C, height, width] -> [B, C, padded height, padded width]; the same tensor if no padding is needed."""
         if not self.needed:
             return image
         sides = (self.left, self.right, self.top, self.bottom)

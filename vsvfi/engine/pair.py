@@ -1,4 +1,4 @@
-"""Two images opened by a model: any number of frames between them, and the motion that it finds."""
+"""Interpolate any number of frames between two images with a model, and estimate their motion."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vsvfi.plan.bisection import bisection_path, nearest
 
 
 class OpenedPair:
-    """Two images of batch B, padded and encoded once.
+    """Two images of batch B, each padded and encoded only once.
 
     Args:
-        network: for their size.
-        padding: of their size.
+        network: built for the images' size.
+        padding: for the images' size.
         first: [B, 3, H, W] RGB.
         second: the same shape.
         device: of the network.
-        bisects: times other than 1/2 are reached by midpoints of midpoints, on padded images.
+        bisects: timesteps other than 1/2 are reached by bisection, on padded images.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class OpenedPair:
                 self._images[position] = padded.contiguous(memory_format=torch.channels_last)
 
     def frame(self, t: Fraction) -> Tensor:
-        """The frame at t in (0, 1): the shape, device and type of `first`, in [0, 1].
+        """Interpolate the frame at t in (0, 1), with the shape, device and type of `first`, in [0, 1].
 
-        A model that knows t = 1/2 alone rounds t to the nearest 1/16.
+        If the model bisects, t is rounded to the nearest 1/16.
         """
         with inference(self._device):
             if not self._bisects:
@@ -63,7 +63,7 @@ class OpenedPair:
             return self._given_back(self._images[place])
 
     def flow(self, t: Fraction) -> dict[str, Tensor]:
-        """The motion, by name, see `Interpolator.flows`; of the whole pair, also where frames are made by bisection."""
+        """Estimate the motion of the whole pair, even if frames use bisection; see `Interpolator.flows` for names."""
         with inference(self._device):
             pair = self._pair(Fraction(0), Fraction(1))
             found = self._network.flows(pair, self._times(t))
@@ -79,7 +79,7 @@ class OpenedPair:
         return torch.full((self._like.shape[0],), float(t), dtype=torch.float32, device=self._device)
 
     def _pair(self, before: Fraction, after: Fraction) -> object:
-        """What the network prepares for two positions; the last one is kept, for further times."""
+        """Prepare the pair at two positions; the last one is cached for further timesteps."""
         if (before, after) not in self._pairs:
             for position in (before, after):
                 if position not in self._frames:
@@ -88,6 +88,6 @@ class OpenedPair:
         return self._pairs[before, after]
 
     def _given_back(self, image: Tensor) -> Tensor:
-        """Cropped, on the device and in the type that it came in."""
+        """Crop, and convert to the device and type of the input."""
         cropped = self._padding.crop(image)
         return cropped.to(self._like.device, self._like.dtype).clone(memory_format=torch.contiguous_format)

@@ -1,7 +1,7 @@
-"""Interpolate frames with nothing computed twice: a network's three phases, their caches, and bisection.
+"""Interpolate frames with cached intermediate results: a network's three phases, their caches, and bisection.
 
-Results depend on the request alone, never on what was asked before. Frames are remembered by where they are on the
-source axis: `Copy` is a source frame, `Interpolate` one that was computed.
+Results depend on the request alone, never on earlier requests. Cache keys are positions on the source axis: `Copy` for
+a source frame, `Interpolate` for an interpolated one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from vsvfi.plan.timeline import Copy, Decision, Interpolate
 
 @dataclass(frozen=True, slots=True)
 class CachedFrame[Frame]:
-    """What is remembered of one frame.
+    """Cache entry of one frame.
 
     Attributes:
-        encoded: by the network.
+        encoded: result of the network's encode_frame.
         image: [1, 3, H, W] in [0, 1], padded.
         out_of_range: see `SourceFrame`; None for interpolated frames.
     """
@@ -42,11 +42,11 @@ class CachedFrame[Frame]:
 
 @dataclass(frozen=True, slots=True)
 class CachedPair[Pair]:
-    """What is remembered of two frames.
+    """Cache entry of two frames.
 
     Attributes:
-        prepared: by the network; None between identical frames.
-        still: what both share.
+        prepared: result of the network's prepare_pair; None if the frames are identical.
+        still: their static region.
     """
 
     prepared: Pair | None
@@ -58,12 +58,12 @@ class Pipeline[Frame, Pair]:
 
     Args:
         network: on its device.
-        source: where source frames come from.
+        source: provides the source frames.
         device: of the network.
         sizes: of the caches.
-        workers: threads that use it at the same time.
-        bisects: the network is asked at t = 1/2 alone.
-        observer: is shown every call of the network.
+        workers: threads that use it concurrently.
+        bisects: the network is only evaluated at t = 1/2.
+        observer: is notified of every network call.
     """
 
     def __init__(
@@ -89,11 +89,10 @@ class Pipeline[Frame, Pair]:
         self._count = threading.Lock()
 
     def interpolate(self, goal: Interpolate) -> Tensor:
-        """The frame between two source frames, [1, 3, H, W], padded, in [0, 1].
+        """Interpolate a frame between two source frames: [1, 3, H, W], padded, in [0, 1].
 
-        By bisection it is reached through midpoints, and all midpoints of a level may be computed in one batch. Which
-        are depends on the factor of the clip alone, not on what happens to be asked at the same time: a batch of
-        another size can have other last bits.
+        Bisection goes through midpoints, and may compute all midpoints of a level in one batch. The batches depend on
+        the clip's factor alone, not on concurrent requests: another batch size can change the last bits of a result.
         """
         known = self._frames.peek(goal) if self._bisects else None
         if known is not None:
@@ -106,7 +105,7 @@ class Pipeline[Frame, Pair]:
         return made[goal.t.numerator // 2]
 
     def out_of_range(self, index: int) -> Tensor | None:
-        """What source frame `index` has outside [0, 1], see `SourceFrame`."""
+        """The part of source frame `index` outside [0, 1], see `SourceFrame`."""
         held = self._frames.peek(Copy(index))
         return self._source.read(index).out_of_range if held is None else held.out_of_range
 
@@ -116,17 +115,17 @@ class Pipeline[Frame, Pair]:
             cache.clear()
 
     def close(self) -> None:
-        """Drop everything that takes memory; counters stay."""
+        """Release the caches and the network; counters are kept."""
         self.forget()
         del self._network
 
     def describe_caches(self) -> str:
-        """What the caches hold, for people."""
+        """Describe the size of the caches, for an error message."""
         frames, pairs = self._frames.statistics(), self._pairs.statistics()
         return f"frames {frames.bytes / 2**20:.0f} MiB, pairs {pairs.bytes / 2**20:.0f} MiB"
 
     def statistics(self) -> dict[str, int]:
-        """Counters: frames encoded, pairs prepared, frames synthesised, cache hits, bytes held now and at most."""
+        """Counters: frames encoded, pairs prepared, frames synthesised, cache hits, current and peak cache bytes."""
         frames, pairs = self._frames.statistics(), self._pairs.statistics()
         caches: list[Statistics] = [frames, pairs, self._levels.statistics()]
         return {
@@ -139,9 +138,9 @@ class Pipeline[Frame, Pair]:
         }
 
     def _synthesise(self, goals: Sequence[Interpolate]) -> list[Tensor]:
-        """The frames at several positions, each between two others."""
+        """Synthesise the frames at several positions in one batch."""
         pairs = [self._pair(*self._ends(goal)) for goal in goals]
-        # Whatever lies between identical frames is the same: no pair was prepared there.
+        # No pair is prepared between identical frames: every frame between them is the same.
         moving = [(goal, pair.prepared) for goal, pair in zip(goals, pairs) if pair.prepared is not None]
         with self._count:
             self._synthesised += len(moving)
@@ -157,12 +156,12 @@ class Pipeline[Frame, Pair]:
             image = None if pair.prepared is None else next(made)
             if pair.still is not None:
                 image = pair.still.image if image is None else pair.still.steady(image)
-            assert image is not None  # what is not identical was prepared
+            assert image is not None  # only identical frames have no prepared pair
             found.append(image)
         return found
 
     def _ends(self, goal: Interpolate) -> tuple[Decision, Decision]:
-        """What a frame is interpolated between."""
+        """The two frames that a frame is interpolated between."""
         start, end = Copy(goal.first), Copy(goal.second)
         if not self._bisects:
             return start, end

@@ -1,8 +1,6 @@
-"""Resolve the options for one clip: the one place where names become a variant, what it is built with, devices, types,
-worker counts and cache sizes.
+"""Resolve the options for one clip: model variant, build config, devices, types, worker counts and cache sizes.
 
-Nothing else resolves an option: whoever needs one of these reads it here. (`model_config` holds the part that does not
-depend on the clip.)
+Options are resolved nowhere else, except those that do not depend on the clip (`model_config`).
 """
 
 from __future__ import annotations
@@ -24,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipFacts:
-    """What the choices depend on beside the options.
+    """Properties of the clip and the host that the run depends on.
 
     Attributes:
         width, height: of the frames.
         factor: output frames per source frame.
-        fits_half: half precision holds the samples, so that frames may travel in it.
-        requests: frames that the host asks for at the same time, or None where that is unknown.
+        fits_half: half precision represents the samples exactly enough to transfer frames in it.
+        requests: frames that the host requests concurrently, or None if unknown.
     """
 
     width: int
@@ -42,7 +40,7 @@ class ClipFacts:
 
 @dataclass(frozen=True, slots=True)
 class CacheSizes:
-    """What the caches of one device may hold: bytes, and entries (None for as many as fit).
+    """Limits of the caches of one device in bytes, and in entries (None for as many as fit).
 
     Attributes:
         batched_levels: levels of bisection whose midpoints are computed in one batch; `levels` bytes hold them.
@@ -61,14 +59,14 @@ class RunConfig:
 
     Attributes:
         model: family, variant and options.
-        build: what the networks are built with.
+        build: the build config of the networks.
         size: (width, height) of the frames.
-        padding: between the frames and what the networks take.
-        placements: the devices that share the work, each with a network of its own.
-        workers: frames computed at the same time, per device.
+        padding: from the frame size to the network's input size.
+        placements: the devices that share the work, each with its own network.
+        workers: concurrent frames per device.
         caches: sizes per device, in the order of `placements`.
-        io_dtype: type in which frames are loaded and delivered.
-        bisects: other timesteps than 1/2 are reached by bisection (`plan.bisection`).
+        io_dtype: type in which frames are loaded and returned.
+        bisects: timesteps other than 1/2 are reached by bisection (`plan.bisection`).
     """
 
     model: ModelConfig
@@ -82,28 +80,27 @@ class RunConfig:
     bisects: bool
 
     def describe_devices(self) -> str:
-        """The devices for people."""
+        """The devices' display names."""
         from vsvfi.engine.device import describe
 
         return ", ".join(describe(placement.device) for placement in self.placements)
 
     def describe(self) -> str:
-        """The run for people, in one line."""
+        """Describe the run in one line, for the log."""
         precision = str(self.placements[0].dtype).removeprefix("torch.")
         return f"{self.model.variant.name} on {self.describe_devices()} in {precision}, {self.workers} at a time"
 
 
 def resolve(options: Options, clip: ClipFacts, variant: Variant | None = None) -> RunConfig:
-    """Everything that the options mean for frames like these.
+    """Resolve the options for frames of this clip.
 
     Args:
         options: parsed.
         clip: the frames.
-        variant: in place of the one that `options.model` names, where the weights turned out to be of a neighbouring
-            version (`Family.recognise`).
+        variant: replaces the one of `options.model` if the weights are of another version (`Family.recognise`).
 
     Raises:
-        UnknownModelError, ArgumentError, DeviceError: an option cannot be met.
+        UnknownModelError, ArgumentError, DeviceError: an option cannot be satisfied.
         ClipError: the device has too little memory for frames of this size.
     """
     model = ModelConfig.of(options)
@@ -111,7 +108,7 @@ def resolve(options: Options, clip: ClipFacts, variant: Variant | None = None) -
 
 
 def configure(model: ModelConfig, options: Options, clip: ClipFacts) -> RunConfig:
-    """The same for a model that is resolved already: devices, memory and what follows from them."""
+    """Like `resolve`, for a model that is already resolved."""
     build = model.build_config(clip.width, clip.height)
     placements = place(options, model.variant)
 
@@ -145,10 +142,10 @@ def configure(model: ModelConfig, options: Options, clip: ClipFacts) -> RunConfi
 
 
 def _split(budget: int, entries: int | None, area: int, workers: int, levels: int) -> CacheSizes:
-    """A device's bytes among its caches.
+    """Divide a device's cache bytes among its caches.
 
-    A level of midpoints that were computed in one batch is held until the last of them was asked for: where there is no
-    room for that, all of it would be computed again for each, so that midpoints are computed one by one.
+    A level of midpoints computed in one batch is cached until the last of them is requested. Without room for that,
+    each request would compute the whole level again, so midpoints are then computed one by one.
     """
     level = 2**levels // 2 * 3 * area * 4
     batched = levels if level * workers <= budget // 4 else 0

@@ -1,6 +1,6 @@
-"""Spread interpolated frames over devices: the engine's face. Thread-safe.
+"""Interpolate frames on one or more devices: the engine's public interface. Thread-safe.
 
-Whoever asks passes a function that fills a buffer with source frame k, and one that takes the result.
+Callers pass a function that fills a buffer with source frame k, and one that receives the result.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ _log = logging.getLogger(__name__)
 
 
 class Session:
-    """Interpolates frames of one clip size with one model on one device or several.
+    """Interpolate frames of one size with one model on one or more devices.
+
+    Each device has its own network and caches. Pairs are distributed over the devices, so a frame whose two pairs are
+    on different devices is encoded on both.
 
     Args:
-        config: the resolved options. Each device gets a network and caches of its own; pairs are spread over them, so
-            a frame between pairs of two devices is encoded on both.
-        model: the weights; of the variant that `config` is for.
-        observer: is shown every call of a network.
+        config: the resolved options.
+        model: the weights, of the variant in `config`.
+        observer: is notified of every network call.
     """
 
     def __init__(self, config: RunConfig, model: LoadedModel, observer: Observer | None = None) -> None:
         self.config = config
         self._workers: list[DeviceWorker[Any, Any]] = []
-        # Also for a session that nobody closes: its threads, caches and memory settings go when it does.
+        # Releases threads, caches and memory settings even if the session is never closed.
         self._end = weakref.finalize(self, _close_all, self._workers)
         try:
             for placement, sizes in zip(config.placements, config.caches, strict=True):
@@ -48,10 +50,10 @@ class Session:
         self._open = True
 
     def interpolate(self, n: int, goal: Interpolate, load: Load, deliver: Deliver) -> None:
-        """Make output frame n; returns when `deliver` has taken it. Any number of threads may ask at the same time.
+        """Compute output frame n and pass it to `deliver`; any number of threads may call concurrently.
 
         Raises:
-            DeviceMemoryError: out of memory, also after the caches were emptied.
+            DeviceMemoryError: out of memory, even after emptying the caches.
             VsvfiError: the session is closed.
         """
         if not self._open:
@@ -59,8 +61,9 @@ class Session:
         self._workers[spread(goal.first, len(self._workers))].run(Request(n, goal, load, deliver))
 
     def statistics(self) -> dict[str, int]:
-        """Counters over all devices: frames encoded, pairs prepared, frames synthesised, cache hits, and bytes held now
-        and at most.
+        """Sum the counters of all devices.
+
+        Frames encoded, pairs prepared, frames synthesised, cache hits, current and peak bytes in the caches.
         """
         counted = [worker.statistics() for worker in self._workers]
         return {name: sum(counters[name] for counters in counted) for name in counted[0]}
@@ -74,10 +77,12 @@ class Session:
 def open_session(config: RunConfig, options: Options, clip: ClipFacts, observer: Observer | None = None) -> Session:
     """Load the model of a resolved run and open a session.
 
+    If the weights turn out to be of another version than `options.model`, the options are resolved again for that
+    version.
+
     Args:
-        config: what `resolve(options, clip)` returned. Only where the weights turn out to be of another version than
-            `options.model` names, which a file alone can say, is it resolved anew for that version.
-        options, clip: what it was resolved from.
+        config: the result of `resolve(options, clip)`.
+        options, clip: what `config` was resolved from.
         observer: see `Session`.
 
     Raises:
@@ -90,7 +95,7 @@ def open_session(config: RunConfig, options: Options, clip: ClipFacts, observer:
 
 
 def _close_all(workers: Sequence[DeviceWorker[Any, Any]]) -> None:
-    """Close every worker. One that fails does not stop the others, nor whoever is done with the session."""
+    """Close every worker; failures are logged and do not stop the others."""
     for worker in workers:
         try:
             worker.close()

@@ -1,9 +1,8 @@
-"""Keeps still what does not move: networks return an unchanged region only nearly unchanged, and "nearly" flickers
-between untouched source frames.
+"""Suppress flicker in static regions.
 
-Knows no network. Where both pictures agree bit for bit over a neighbourhood, small deviations of the result are taken
-back; large ones stay, since something may pass through between the two (a ball over a plain wall is in neither picture
-at that place).
+Networks reproduce a static region only approximately, which flickers between unmodified source frames. Where both
+images are bit-identical over a neighbourhood, small deviations of the result are removed. Large ones stay, since an
+object may pass through the region between the two frames without being in either.
 """
 
 from __future__ import annotations
@@ -15,32 +14,30 @@ from torch import Tensor
 from torch.nn import functional
 
 RADIUS = 4
-"""A pixel is still if everything up to this far from it is: nothing that agrees by chance counts."""
+"""A pixel is static if all pixels up to this distance are identical, so that chance matches do not count."""
 
 TAKEN_BACK, KEPT = 12 / 255, 24 / 255
-"""Deviations up to the first vanish, those from the second on stay; between the two they fade in, so that no edge
-appears.
+"""Deviations up to the first are removed, those above the second are kept; between them they fade in without an edge.
 
-The packaged network was seen to be up to 8 codes off on still hard edges (and 14 on single pixels of white noise of a
-contrast that no camera gives). The price: something that is in neither picture at this place (it passes through between
-them) and differs by less from an otherwise bit-identical ground is not shown either.
+The cost: an object that passes through between the two images and differs by less from a bit-identical background is
+removed as well.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """What two pictures share.
+    """The static region of two images.
 
     Attributes:
-        image: [1, 3, H, W], the first of them.
-        region: [1, 1, H, W] bool, where they agree; None where they agree everywhere.
+        image: [1, 3, H, W], the first image.
+        region: [1, 1, H, W] bool, True where static; None if the images are identical.
     """
 
     image: Tensor
     region: Tensor | None
 
     def steady(self, picture: Tensor) -> Tensor:
-        """`picture` [1, 3, H, W], interpolated between the two, without its small deviations in the region."""
+        """Remove small deviations in the region from `picture` [1, 3, H, W], interpolated between the two images."""
         if self.region is None:
             return self.image
         deviation = picture - self.image
@@ -49,7 +46,7 @@ class Still:
 
 
 def find_still(first: Tensor, second: Tensor) -> Still | None:
-    """What two pictures [1, 3, H, W] share, or None where they share nothing."""
+    """Find the static region of two images [1, 3, H, W], or None if there is none."""
     if torch.equal(first, second):
         return Still(first, None)
     differs = (first != second).any(1, keepdim=True).float()

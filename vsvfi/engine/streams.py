@@ -1,7 +1,6 @@
-"""Moves images between the host and a device beside the computation: staging buffers, upload and download streams. On
-the CPU nothing has to move.
+"""Copy images between host and device in parallel with the computation, with staging buffers and streams of their own.
 
-Knows no model. One object belongs to one worker thread; its buffers are reused from call to call.
+Nothing is copied on the CPU. Each worker thread has its own object and reuses its buffers for every call.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from torch import Tensor
 class Transfers:
     """Host <-> device copies of one worker thread.
 
-    On CUDA: pinned staging buffers made once, an upload and a download stream of its own, ordered against the
-    computation by events, so that the copies of one frame overlap the computation of another thread's. Elsewhere: plain
-    copies, and none at all on the CPU.
+    On CUDA: reused pinned staging buffers and separate upload and download streams, synchronised with the computation,
+    so that the copies of one frame overlap the computation of another thread's. Elsewhere: plain copies, and none at
+    all on the CPU.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -26,8 +25,9 @@ class Transfers:
         self._streams = (_stream(device), _stream(device)) if device.type == "cuda" else None
 
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Where to write an image before `upload`: the reused pinned buffer on CUDA, a new tensor elsewhere (there it
-        becomes the image itself).
+        """Return the tensor to write an image to before `upload`.
+
+        The reused pinned buffer on CUDA; elsewhere a new tensor, since on the CPU it may become the image itself.
         """
         if self._streams is None:
             return torch.empty(shape, dtype=dtype, device="cpu")
@@ -38,7 +38,7 @@ class Transfers:
         return self._staging
 
     def upload(self, image: Tensor) -> Tensor:
-        """The image on the device in float32, ready for the current stream."""
+        """Copy the image to the device in float32, ready for the current stream."""
         if self._streams is None:
             return image.to(self.device, torch.float32)
         current = torch.cuda.current_stream(self.device)
@@ -50,7 +50,7 @@ class Transfers:
         return moved.to(torch.float32)
 
     def download(self, image: Tensor, dtype: torch.dtype) -> Tensor:
-        """The image on the host in `dtype`; valid until the next download by the same thread."""
+        """Copy the image to the host in `dtype`; valid until the next download by the same thread."""
         if self._streams is None:
             return image.to("cpu", dtype)
         image = image.to(dtype).contiguous()
@@ -61,7 +61,7 @@ class Transfers:
             self._landing.copy_(image, non_blocking=True)
             image.record_stream(self._streams[1])
             landed = _record()
-        landed.synchronize()  # releases the GIL; other threads go on
+        landed.synchronize()  # releases the GIL
         return self._landing
 
 

@@ -27,7 +27,7 @@ from vsvfi.plan.timeline import Interpolate
 CLOSED = "the session is closed: its script was unloaded"
 
 type Deliver = Callable[[Tensor], None]
-"""Takes the result, [3, H, W] on the host; it must be copied before returning."""
+"""Receives the result, [3, H, W] on the host; it must copy the tensor before returning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class DeviceWorker[Frame, Pair]:
 
     Args:
         network: on the device.
-        placement: the device.
-        sizes: of its caches.
-        config: what is the same on every device.
-        observer: is shown every call of the network.
+        placement: the device and its type.
+        sizes: of the caches.
+        config: the run's settings, shared by all devices.
+        observer: is notified of every network call.
     """
 
     def __init__(
@@ -69,24 +69,23 @@ class DeviceWorker[Frame, Pair]:
         )
         self.statistics = self._pipeline.statistics
         if device.type == "cpu":
-            # Each worker its share of the machine, whatever the others do: results must not depend on how many are
-            # busy.
+            # A fixed share of the threads per worker: results must not depend on how many workers are busy.
             share = max(1, torch.get_num_threads() // workers)
             prepare, borrowed = functools.partial(limit_threads, share), functools.partial(limited_threads, share)
             self._executor = Workers(workers, f"vsvfi-{device}", prepare, borrowed)
-            heap.keep()  # the last step: what fails before it leaves nothing to undo
+            heap.keep()  # last, so that an earlier failure leaves nothing to undo
         else:
             self._executor = Workers(workers, f"vsvfi-{device}")
 
     def run(self, request: Request) -> None:
-        """Make one frame on a thread of this device and wait for it; waiting holds no lock and no GIL."""
+        """Compute one frame on a thread of this device and wait for it without holding a lock or the GIL."""
         try:
             self._executor.run(functools.partial(self._make, request))
         except ClosedError:
             raise VsvfiError(CLOSED) from None
 
     def close(self) -> None:
-        """Finish what runs, drop what waits and free everything; a step that fails does not stop the others."""
+        """Finish running jobs, drop queued ones and free everything; a failing step does not stop the others."""
         with ExitStack() as stack:  # the last one first
             if self.device.type == "cpu":
                 stack.callback(heap.give_back)
@@ -95,7 +94,7 @@ class DeviceWorker[Frame, Pair]:
             stack.callback(self._executor.close)
 
     def _drop(self) -> None:
-        """Let go of whatever takes memory."""
+        """Release buffers, caches and the network."""
         self._frames.forget()
         self._pipeline.close()
 
@@ -115,11 +114,11 @@ class DeviceWorker[Frame, Pair]:
                 if not is_out_of_memory(error):
                     raise
                 failed = held
-            # The error is gone here, and with it all that the attempt had made.
+            # Retry outside the handler: the error's traceback keeps the attempt's tensors alive.
         raise DeviceMemoryError(request.n, describe(self.device), failed, self._advice)
 
     def _interpolated(self, goal: Interpolate) -> Tensor:
-        """The frame on the host, [3, H, W], with what its source frames have outside [0, 1]."""
+        """The frame on the host, [3, H, W], with the out-of-range values of its source frames added back."""
         image = self._padding.crop(self._pipeline.interpolate(goal))
         for index, weight in ((goal.first, 1 - float(goal.t)), (goal.second, float(goal.t))):
             out_of_range = self._pipeline.out_of_range(index)

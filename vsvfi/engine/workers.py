@@ -1,8 +1,7 @@
-"""A bounded number of threads that run work for whoever waits for it.
+"""A bounded thread pool whose callers wait for their work.
 
-A thread that cannot be started costs nothing but speed: work runs on fewer threads, or on the caller's, and the next
-call tries again. An error belongs to the caller alone: nothing here keeps it, so what its frames held is free once it
-is handled.
+If a thread cannot be started, work runs on fewer threads or on the caller's, and the next call tries again. Errors are
+raised in the caller and not stored here, so that what their tracebacks reference is freed once they are handled.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class _Job:
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        """Do the work; what it raises is kept for the caller."""
+        """Run the work; an exception is stored for the caller."""
         work, self.work = self.work, None
         assert work is not None
         try:
@@ -91,7 +90,7 @@ class Workers:
                 del error  # else this frame and the error would keep each other alive
 
     def close(self) -> None:
-        """Finish what runs, drop what waits and end the threads; may be called more than once and by any thread."""
+        """Finish running work, drop queued work and end the threads; may be called repeatedly and by any thread."""
         with self._changed:
             self._closed = True
             self._queue.clear()
@@ -102,12 +101,12 @@ class Workers:
 
     @property
     def waiting(self) -> int:
-        """How much work nobody has begun."""
+        """Number of queued jobs that have not started."""
         with self._changed:
             return len(self._queue)
 
     def _start_thread(self) -> None:
-        """One thread more, if the system lets us have it. Called with the lock held."""
+        """Start another thread if the system allows it. Called with the lock held."""
         thread = None
         try:
             thread = threading.Thread(target=self._serve, name=f"{self._name}_{len(self._threads)}", daemon=True)
@@ -121,7 +120,7 @@ class Workers:
                 raise
 
     def _wait_for(self, job: _Job) -> None:
-        """Until the job is finished; does it here if there is no thread that could."""
+        """Wait until the job is finished; run it on this thread if the pool has no thread for it."""
         while True:
             with self._changed:
                 while (
@@ -148,11 +147,11 @@ class Workers:
             return
 
     def _may_lend(self) -> bool:
-        """Whether work may run on its caller's thread: no other thread can do it, and not too many do already."""
+        """Whether work may run on the caller's thread: the pool has no threads, and not too many callers do so."""
         return not self._threads and self._lent < self._limit
 
     def _serve(self) -> None:
-        """What each thread does until the pool is closed."""
+        """Run jobs until the pool is closed."""
         try:
             if not self._prepared():
                 return  # the work is done by other threads, or by its callers
