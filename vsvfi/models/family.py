@@ -1,5 +1,4 @@
-"""Facts about a model family, without torch: what a `spec.py` is made of. Says nothing about how anything is
-computed."""
+"""Describe a model family without importing torch; every `spec.py` is made of these types."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from vsvfi.weights.source import Source
 
 
 class Timesteps(enum.Enum):
-    """Which times the published weights of a variant know."""
+    """Which timesteps the published weights of a variant support."""
 
     ANY = "any"  # every t in (0, 1)
     HALF = "half"  # t = 1/2 alone; other times are reached by bisection (plan.bisection)
@@ -22,16 +21,15 @@ class Timesteps(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SizeRule:
-    """Which sizes a network accepts, and how a frame is brought to one.
+    """The sizes that a network accepts, and how a frame is padded to one.
 
     The padded size is the next multiple of D, the smallest positive integer with D * scale a multiple of `multiple`.
 
     Attributes:
         multiple: what the sizes at reduced resolution must be multiples of: one number, or (across, down).
-        centred: padding is split evenly between both sides, the odd pixel going to right and bottom; else it all goes
-        to right and bottom.
+        centred: split the padding evenly, the odd pixel going to right and bottom; else pad right and bottom only.
         minimum: smallest padded size.
-        border: what is added: the edge pixel again, the picture mirrored (edge not repeated), or `value`.
+        border: "replicate" repeats the edge pixel, "reflect" mirrors without repeating it, "constant" fills `value`.
         value: of a "constant" border.
     """
 
@@ -42,12 +40,12 @@ class SizeRule:
     value: float = 0.0
 
     def divisors(self, scale: Fraction) -> tuple[int, int]:
-        """D (across, down): 16 for multiple 16 at scale 1, 32 at 1/2, 20 at 4/5, 8 at 2."""
+        """Return D (across, down): 16 for multiple 16 at scale 1, 32 at 1/2, 20 at 4/5, 8 at 2."""
         across, down = self.multiple if isinstance(self.multiple, tuple) else (self.multiple, self.multiple)
         return (across / scale).numerator, (down / scale).numerator
 
     def padding(self, width: int, height: int, scale: Fraction) -> tuple[int, int, int, int]:
-        """Pixels to add at (left, right, top, bottom)."""
+        """Return the pixels to add at (left, right, top, bottom)."""
         across, down = (
             -(-max(size, self.minimum) // divisor) * divisor - size
             for size, divisor in zip((width, height), self.divisors(scale), strict=True)
@@ -59,14 +57,13 @@ class SizeRule:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is fixed for one clip size: part of a built network, and of no cache key.
+    """Build arguments of a network that are fixed for one clip size; they are part of no cache key.
 
     Attributes:
         scale: resolution of the motion estimation; the network's `scale` argument.
         size_rule: which sizes the network takes when built like this.
         arguments: further keyword arguments of the network (its checked options, pyramid levels, ...).
-        halving: the options ask for times other than 1/2 by bisection, though the weights know every t (see
-        `Variant.halves`).
+        halving: the options ask for bisection although the weights support every t (see `Variant.halves`).
     """
 
     scale: Fraction
@@ -77,19 +74,17 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One model a user can name.
+    """One model that `model=` can name.
 
     Attributes:
         name: what the user writes.
         config: keyword arguments of the family's network class.
         sources: where its weights are published, best first.
         licence: licence of the weights.
-        timesteps: which times these weights know.
+        timesteps: which timesteps these weights support.
         parameters: number of weights.
         half: whether fp16 holds the stated tolerance on CUDA.
-        bfloat: whether bf16 on the CPU, which is twice as fast where the CPU has it, was measured to give pictures as
-        good as fp32's. It is outside the
-            tolerance that published models are held to, so that they compute in it only when asked.
+        bfloat: bf16 on the CPU was measured to be as good as fp32; used on request only, being outside the tolerance.
         note: one line for the table of models.
         licence_notice: shown once before the first download, where the licence asks for more than a mention.
     """
@@ -106,40 +101,43 @@ class Variant:
     licence_notice: str = ""
 
     def halves(self, setup: Setup) -> bool:
-        """Whether times other than 1/2 are reached by bisection (plan.bisection): these weights know no other, or the
-        user's options ask for it.
+        """Return whether timesteps other than 1/2 are reached by bisection (`plan.bisection`).
+
+        This is so if the weights support no other timestep, or if the user's options ask for it.
         """
         return self.timesteps is Timesteps.HALF or setup.halving
 
 
 def common_scale(width: int, height: int) -> Fraction:
-    """The rule of families that publish none: 1 up to a long side of 2048 pixels, 1/2 up to 4096 (4K), 1/4 above."""
+    """Return the default scale of families that publish no rule.
+
+    It is 1 up to a long side of 2048 pixels, 1/2 up to 4096 (4K), and 1/4 above.
+    """
     longer = max(width, height)
     return Fraction(1) if longer <= 2048 else Fraction(1, 2) if longer <= 4096 else Fraction(1, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One architecture: what its variants share. A family whose rules differ from the usual ones overrides methods.
+    """One architecture, and what its variants share.
+
+    A family whose rules differ from the defaults overrides methods.
 
     Attributes:
         name: the folder under `models/`.
         title: how people call it.
         paper: citation with link.
-        network: "module:Class" of the `Interpolator`, imported only when one is built. The class is called with
-            `**variant.config, scale=setup.scale, **setup.arguments`.
+        network: "module:Class", imported on first use, called with (**variant.config, scale=, **setup.arguments).
         size_rule: which sizes it accepts.
         variants: its models.
         scales: the values of `scale` it takes, or None for any positive one.
         inputs: names of further tensors that a call of a `Model` may pass to `synthesise` (a sampler's noise).
-        options: what `options=` may hold.
+        options: the keys that `options=` accepts, with their validators.
         options_type: a TypedDict of them, for type checkers and editors.
         code_licence: licence of the published program (ours is MIT and independent of it).
-        ignored_keys: regular expressions, matched from the beginning, for published keys that carry nothing for us;
-            everything else must match exactly.
+        ignored_keys: patterns (`re.match`) of published keys that are not used; all other keys must match exactly.
         renamed_keys: published prefix -> attribute path here.
-        batches: the midpoints of one level of bisection go through the network together
-            (`Interpolator.synthesise_together`) where all of them are wanted.
+        batches: run the midpoints of one bisection level as one batch (`Interpolator.synthesise_together`).
     """
 
     name: str
@@ -159,17 +157,17 @@ class Family:
 
     @property
     def option_defaults(self) -> dict[str, object]:
-        """The options where none is given."""
+        """The value of every option that is not given."""
         return {name: option.default for name, option in self.options.items()}
 
     def default_scale(self, width: int, height: int) -> Fraction:
-        """For `scale=None`: the authors' rule, or `common_scale` where they publish none."""
+        """Return the scale for `scale=None`: the authors' rule, or `common_scale` if they publish none."""
         return common_scale(width, height)
 
     def setup(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
     ) -> Setup:
-        """What is fixed for clips of this size, from a checked scale and checked options.
+        """Return the build arguments for clips of this size, from a checked scale and checked options.
 
         Raises:
             ArgumentError: scale, options and size do not go together.
@@ -177,20 +175,23 @@ class Family:
         return Setup(scale, self.size_rule, options)
 
     def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
-        """Bytes that making a frame takes at the most, beside the weights, at `number` bytes a number; 0 for families
-        that fit wherever the clip itself does.
+        """Estimate the peak memory of one frame in bytes, weights excluded, at `number` bytes per value.
+
+        Returns 0 for families that need so little that no check is worthwhile.
         """
         return 0
 
     def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
-        """A published state dict before its keys are matched with our `names`; where a table of names cannot say which
-        tensors to take.
+        """Convert a published state dict before its keys are matched with our `names`.
+
+        Overridden where `renamed_keys` cannot express which tensors to use.
         """
         return state
 
     def recognise(self, variant: Variant, state: Mapping[str, Any]) -> Variant:
-        """The variant that a user's weights belong to, where more versions of a network can be told apart by their
-        weights than there are names.
+        """Return the variant that a user's weights belong to.
+
+        Overridden where the weights distinguish more versions of a network than there are names.
 
         Raises:
             ValueError: with the reason why these weights cannot be used.

@@ -1,11 +1,12 @@
-"""The type every network implements: three phases, composed once. What may be cached is what a signature cannot see.
+"""The interface of all interpolation networks: encode a frame, prepare a pair, synthesise at a timestep.
+
+The result of a phase may be cached, since it depends on the arguments of that phase only.
 
 Conventions, for all families:
-    image      [B, 3, H, W] float32 RGB in [0, 1], padded to the family's size rule; a network in half precision casts
-    what it convolves t          [B] or a number; 0 is the first frame, 1 the second
-    flow_t0    [B, 2, H, W] displacement in pixels of its own resolution, x then y: where in frame 0 the pixel of frame
-    t comes from
-Modules hold weights only; whatever is remembered between calls is a frozen dataclass of tensors, owned by a cache.
+    image      [B, 3, H, W] float32 RGB in [0, 1], padded to the family's size rule; half-precision networks cast it
+    t          [B] or a number; 0 is the first frame, 1 the second
+    flow_t0    [B, 2, H, W] from a pixel of frame t to its origin in frame 0: x then y, in pixels of its own grid
+Modules hold weights only; whatever is stored between calls is a frozen dataclass of tensors, owned by a cache.
 """
 
 from __future__ import annotations
@@ -21,43 +22,45 @@ from torch import Tensor, nn
 
 
 class Interpolator[Frame, Pair](nn.Module, ABC):
-    """A frame-interpolation network, split by what each part depends on."""
+    """A frame-interpolation network, split into phases by what each depends on."""
 
     full_precision: ClassVar[tuple[str, ...]] = ()
-    """Beginnings of the names of weights that stay float32 whatever the rest is computed in."""
+    """Name prefixes of weights that stay float32 in half-precision networks."""
 
     @abstractmethod
     def encode_frame(self, image: Tensor) -> Frame:
-        """What depends on ONE image [B, 3, H, W]: computed once per source position."""
+        """Compute what depends on ONE image [B, 3, H, W]; called once per source frame."""
 
     @abstractmethod
     def prepare_pair(self, first: Frame, second: Frame) -> Pair:
-        """What depends on both frames but not on t: computed once per pair."""
+        """Compute what depends on both frames but not on t; called once per pair."""
 
     @abstractmethod
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        """The frame at t: [B] -> [B, 3, H, W] float32 in [0, 1]; several t of one pair (of batch 1) in one batch."""
+        """Synthesise the frame at t: [B] -> [B, 3, H, W] float32 in [0, 1].
+
+        Several t of one pair (of batch 1) run as one batch.
+        """
 
     def random_inputs(self, pair: Pair, position: Fraction) -> dict[str, Tensor]:
-        """What `synthesise` would draw at random, by its names in `Family.inputs`: for the picture at this position of
-        the source axis, and always the same.
+        """Draw the random inputs of `synthesise`, by their names in `Family.inputs`.
 
-        The position is no argument of `synthesise`, since networks that draw nothing have no use for it; and noise that
-        followed from the time t alone would be the same for every pair of a clip.
+        They depend on the position on the source axis, and are the same on every call. Noise seeded by t alone would
+        repeat in every pair of a clip; the position is no argument of `synthesise`, since most networks draw nothing.
         """
         return {}
 
     def synthesise_together(
         self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]
     ) -> list[Tensor]:
-        """The frames of several pairs at the same t, for networks that gain by a batch of them; each pair has inputs of
-        its own.
+        """Synthesise the frames of several pairs at the same t, each pair with its own inputs.
+
+        Overridden by networks that are faster on a batch of pairs.
         """
         return [self.synthesise(pair, t, **given) for pair, given in zip(pairs, inputs, strict=True)]
 
     def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
-        """The motion that the network finds, by name: [B, 2, H, W] float32 in pixels, x then y; none for networks that
-        estimate no flow.
+        """Return the estimated motion by name, [B, 2, H, W] float32 in pixels, x then y; empty if there is none.
 
         "0-1" and "1-0" start at the pixels of one frame and lead to the other, "t-0" and "t-1" start at the pixels of
         the frame at t and lead to where they come from, "t" is motion per unit of time through the pixels at t.
@@ -65,13 +68,13 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
         return {}
 
     def prepare_operators(self) -> None:
-        """Load and compile what takes long the first time, for the device and type of the weights.
+        """Load and compile operators for the device and type of the weights.
 
-        Called once they are there, before the first frame.
+        Called once, after loading the weights and before the first frame.
         """
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor, **inputs: Tensor) -> Tensor:
-        """The three phases composed: images [B, 3, H, W], t [B] -> [B, 3, H, W].
+        """Run the three phases: images [B, 3, H, W], t [B] -> [B, 3, H, W].
 
         `inputs` are the family's own (`Family.inputs`), for `synthesise`.
         """
@@ -79,8 +82,10 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
 
 
 def tensor_bytes(value: object) -> int:
-    """Bytes of all tensors inside tensors, tuples, lists, dicts and dataclasses; a storage shared by views
-    counts once."""
+    """Return the bytes of all tensors inside tensors, tuples, lists, dicts and dataclasses.
+
+    A storage shared by several views counts once.
+    """
     seen: dict[int, int] = {}
     _collect(value, seen)
     return sum(seen.values())
@@ -102,6 +107,6 @@ def _collect(value: object, seen: dict[int, int]) -> None:
 
 
 def broadcast_times(t: Tensor | float, batch: int, like: Tensor) -> Tensor:
-    """`t` as a float32 vector [batch] on the device of `like`."""
+    """Return `t` as a float32 vector [batch] on the device of `like`."""
     times = torch.as_tensor(t, dtype=torch.float32, device=like.device).reshape(-1)
     return times.expand(batch) if times.numel() == 1 else times

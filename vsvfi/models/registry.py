@@ -1,8 +1,7 @@
-"""Finds every family: a folder beside this file (or on `vsvfi.models.__path__`) with a `spec.py` that holds `FAMILY`.
+"""Find every model family, without importing torch.
 
-Torch-free.
-
-A broken spec raises `ModelSpecError`; it is never skipped.
+A family is a folder beside this file (or on `vsvfi.models.__path__`) with a `spec.py` that holds `FAMILY`. A broken
+spec raises `ModelSpecError`; it is never skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from vsvfi.options.values import plain
 
 
 def families() -> tuple[Family, ...]:
-    """Every family, by name.
+    """Return every family, sorted by name.
 
     Raises:
         ModelSpecError: a spec does not import, holds no `Family`, or claims a name that is taken.
@@ -51,12 +50,12 @@ def families() -> tuple[Family, ...]:
 
 
 def model_names() -> list[str]:
-    """Every name that `model=` takes."""
+    """Return every name that `model=` accepts."""
     return [variant.name for family in families() for variant in family.variants]
 
 
 def find(name: str) -> tuple[Family, Variant]:
-    """The family and variant of a model name.
+    """Return the family and variant of a model name.
 
     Raises:
         UnknownModelError: no such model; the message names the nearest ones.
@@ -70,7 +69,7 @@ def find(name: str) -> tuple[Family, Variant]:
 
 
 def check_scale(family: Family, scale: Fraction | None, width: int, height: int) -> Fraction:
-    """The scale to build with: the given one if the family takes it, its own choice for this size if None."""
+    """Return the scale to build with: the given one if the family accepts it, or its default for this size if None."""
     if scale is None:
         return family.default_scale(width, height)
     if family.scales is not None and scale not in family.scales:
@@ -85,7 +84,7 @@ def check_scale(family: Family, scale: Fraction | None, width: int, height: int)
 
 
 def check_options(family: Family, options: dict[str, object]) -> dict[str, object]:
-    """`options=` checked by the family's schema and completed by its defaults."""
+    """Validate `options=` against the family's schema and fill in its defaults."""
     checked = dict(family.option_defaults)
     for name, value in options.items():
         if name not in family.options:

@@ -1,6 +1,4 @@
-"""Batch normalisation by stored statistics: what a published network's batch norms do at inference, and never anything
-else.
-"""
+"""Batch normalisation in inference mode, by stored statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from torch.nn import functional
 
 
 class StoredBatchNorm(nn.Module):
-    """Keys and values of `nn.BatchNorm2d` in inference mode, without its counter of batches, which means nothing there.
+    """`nn.BatchNorm2d` in inference mode, with the same keys but for the batch counter, which inference does not use.
 
     Args:
         channels: of the input [B, C, H, W].

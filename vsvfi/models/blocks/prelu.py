@@ -1,6 +1,4 @@
-"""PReLU with one slope per channel, as torch has it, but quick in 16-bit types on the CPU, where channels lie last in
-memory.
-"""
+"""A per-channel PReLU that is fast in 16-bit types on the CPU in the channels-last format."""
 
 from __future__ import annotations
 
@@ -9,14 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _PIXELS = 64
-"""Pixels that are taken as one of as many times the channels, at most."""
+"""Maximum number of pixels that are viewed as one pixel with that many times the channels."""
 
 
 class PReLU(nn.PReLU):
-    """`nn.PReLU` of the same weights and bits.
+    """`nn.PReLU` with the same weights and bit-identical results.
 
-    In bfloat16 on the CPU the slopes are repeated, so that they fill whole vectors over several pixels at once: 6 to 15
-    times as fast (in float32 torch is as quick by itself).
+    In 16-bit types on the CPU the slopes are repeated, so that one vector instruction covers several pixels. In float32
+    torch is as fast by itself.
     """
 
     def forward(self, input: Tensor) -> Tensor:

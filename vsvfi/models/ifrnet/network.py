@@ -2,8 +2,8 @@
 
 One coarse-to-fine encoder and decoder: at each of four levels a decoder refines two intermediate flows (t to 0, t to 1)
 together with an intermediate feature (paper section 3); the last one also yields a blending mask and an RGB residual.
-Attribute names are the published keys. The mean removed from both frames belongs to the PAIR, so the encoder runs per
-pair; only the resized image and its mean belong to a frame.
+Attribute names are the published keys. The mean of BOTH frames is subtracted from each, so the encoder runs per pair;
+only the resized image and its mean are computed per frame.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEVELS = (1, 2, 3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What depends on one image."""
+    """Per-image values."""
 
     image: Tensor  # [B, 3, H, W], padded
     reduced: Tensor  # [B, 3, sH, sW]; the same tensor at scale 1
@@ -34,7 +34,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What depends on both images but not on t. Level l has c_l channels at 1/2^l of the reduced size."""
+    """Per-pair values that do not depend on t. Level l has c_l channels at 1/2^l of the reduced size."""
 
     first: Tensor  # [B, 3, H, W], mean-free
     second: Tensor  # [B, 3, H, W], mean-free
@@ -72,9 +72,7 @@ class Encoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Residual block in which the last `side` channels get convolutions of their own (section 3.2, "side-window"
-    channels).
-    """
+    """A residual block with extra convolutions of its last `side` channels (section 3.2)."""
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
@@ -121,8 +119,7 @@ class IFRNet(Interpolator[Frame, Pair]):
         widths: channels of encoder levels 1 to 4.
         side: side channels of every residual block.
         first_kernel: size of the very first kernel.
-        scale: resolution of the flow estimation relative to the images; sizes must be multiples of
-        `SizeRule.divisor(scale)`.
+        scale: resolution of the flow estimation; sizes must be multiples of `SizeRule.divisors(scale)`.
     """
 
     def __init__(
@@ -176,8 +173,9 @@ class IFRNet(Interpolator[Frame, Pair]):
         return {"t-0": flow[:, :2], "t-1": flow[:, 2:]}
 
     def estimate(self, pair: Pair, t: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Flows of every level, coarse to fine (section 3.3), each with the mask and the residual (empty but for the
-        last).
+        """Estimate flow, mask and residual at every level, coarse to fine (section 3.3).
+
+        Mask and residual are empty but for the last level.
 
         Args:
             pair: of batch B or 1.
@@ -210,7 +208,7 @@ class IFRNet(Interpolator[Frame, Pair]):
         return levels
 
     def _decoder4_input(self) -> tuple[nn.Conv2d, nn.PReLU]:
-        """Decoder 4's first convolution, whose last input channel is the time plane, and its activation."""
+        """Return decoder 4's first convolution, whose last input channel is the time plane, and its activation."""
         convolution, activation = (
             self.decoder4.convblock.get_submodule("0.0"),
             self.decoder4.convblock.get_submodule("0.1"),

@@ -1,4 +1,4 @@
-"""IFRNet: variants, where their weights are, and what sizes and times they take. Data only; no torch."""
+"""IFRNet: variants, sources of their weights, and supported sizes and timesteps; no torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _pair(
     gopro: tuple[Source, ...],
     note: str,
 ) -> tuple[Variant, Variant]:
-    """The two published weight sets of one size: Vimeo90K knows t = 1/2 alone, GoPro every t."""
+    """Return the two published weight sets of one size: Vimeo90K supports t = 1/2 only, GoPro every t."""
     return (
         Variant(
             name=name,

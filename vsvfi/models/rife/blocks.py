@@ -1,8 +1,9 @@
-"""The convolutions of RIFE: the head of a frame and the blocks that refine the flow. Attribute names are the published
-keys.
+"""The convolutional parts of RIFE: the head (features of one frame) and the blocks that refine the flow.
 
-`fold` combines what inference multiplies and adds anyway (a residual factor and its skip, unused outputs); without it
-the same is computed per call.
+Attribute names are the published keys.
+
+`fold` merges residual factors and skips into the weights and drops unused outputs once; without it this happens in
+every call.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from torch.nn import functional
 from vsvfi.models.blocks.prelu import PReLU
 
 type Residual = Literal["scaled", "plain", "prelu"]
-"""What the eight middle convolutions are: x = L(beta * C(x) + x) from 4.5 on; x = L(C(x)) in 4.2 to 4.4; the same with
-PReLU in 4.0 and 4.1.
+"""The kind of the eight middle convolutions.
+
+x = L(beta * C(x) + x) from 4.5 on ("scaled"); x = L(C(x)) in 4.2 to 4.4 ("plain"); with PReLU in 4.0 and 4.1 ("prelu").
 """
 
 SLOPE = 0.2
@@ -27,13 +29,14 @@ _CONVOLUTIONS = 8
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """In place where no gradient needs the old values."""
+    """Apply a leaky ReLU, in place unless gradients need the old values."""
     return functional.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
 
 
 class Head(nn.Module):
-    """Features of one frame at its own size: three convolutions, the first with stride 2, and a transposed one without
-    activation (4.10 and later).
+    """Features of one frame at full size, for versions 4.10 and later.
+
+    Three convolutions, the first with stride 2, and a transposed convolution without activation.
     """
 
     def __init__(self, hidden: int, outputs: int) -> None:
@@ -65,9 +68,9 @@ class ScaledConv(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, 1, 1, groups=groups)
 
     def combined(self) -> tuple[Tensor, Tensor, bool]:
-        """Weight and bias with the factor in them, and whether the skip is in there too.
+        """Return weight and bias with the factor merged in, and whether the skip is merged too.
 
-        Not in half precision: beside an added one small weights would lose most of their digits.
+        The skip is not merged in half precision: beside an added one, small weights would lose most of their digits.
         """
         assert self.conv.bias is not None
         weight, bias = self.conv.weight * self.beta.reshape(-1, 1, 1, 1), self.conv.bias * self.beta.flatten()
@@ -82,18 +85,19 @@ class ScaledConv(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A block's convolutions as they are computed."""
+    """The convolutions of a block with factors and skips merged and unused outputs dropped."""
 
     first: Tensor  # weight of the first convolution, input channels in the order of `IFNet`
     residuals: tuple[
         tuple[Tensor, Tensor, bool], ...
     ]  # weight, bias, whether the skip is in them; of scaled convolutions
-    last: tuple[Tensor, Tensor]  # weight and bias of the transposed convolution, without outputs that nobody reads
+    last: tuple[Tensor, Tensor]  # weight and bias of the transposed convolution, without unused outputs
 
 
 class Block(nn.Module):
-    """Two convolutions with stride 2, eight at that size, a transposed one, and for all but the oldest versions a pixel
-    shuffle.
+    """Two convolutions of stride 2, eight at that size, and a transposed one.
+
+    All but the oldest versions end in a pixel shuffle.
 
     Args:
         inputs: channels of the input.
@@ -129,7 +133,7 @@ class Block(nn.Module):
         self._folded = None
 
     def _apply(self, *arguments: Any, **named: Any) -> Block:
-        """Another device or type: what was combined before is no longer right."""
+        """Drop the folded weights, which a change of device or type makes invalid."""
         self._unfold()
         super()._apply(*arguments, **named)  # type: ignore[no-untyped-call]
         return self
@@ -139,11 +143,11 @@ class Block(nn.Module):
         return nn.Sequential(convolution, PReLU(outputs)) if self.prelu else nn.Sequential(convolution)
 
     def fold(self) -> None:
-        """Combine the weights once, for as long as they stay as they are."""
+        """Fold the weights once; valid as long as they do not change."""
         self._folded = self.folded()
 
     def folded(self) -> Folded:
-        """What `fold` keeps; computed anew where it was not called."""
+        """Return the folded weights, computed anew unless `fold` was called."""
         if self._folded is not None:
             return self._folded
         first = self.get_submodule("conv0.0.0")
@@ -160,7 +164,7 @@ class Block(nn.Module):
         return Folded(weight, layers, (transposed, last.bias[:kept].contiguous()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Input of all channels, [B, inputs, h, w] -> [B, used, h, w] (half that size without a pixel shuffle)."""
+        """Map the input [B, inputs, h, w] to [B, used, h, w] (half that size without a pixel shuffle)."""
         folded = self.folded()
         x = functional.conv2d(x, folded.first, self.get_submodule("conv0.0.0").bias, 2, 1)  # type: ignore[arg-type]
         x = self._activate(x, "conv0.0.1")
@@ -172,7 +176,7 @@ class Block(nn.Module):
         return functional.pixel_shuffle(x, 2) if self.shuffles else x
 
     def _refined(self, x: Tensor, folded: Folded) -> Tensor:
-        """The eight convolutions."""
+        """Apply the eight middle convolutions."""
         if self.prelu:
             refined: Tensor = self.convblock(x)
             return refined

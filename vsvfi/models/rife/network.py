@@ -1,10 +1,9 @@
-"""RIFE 4.x, "Real-Time Intermediate Flow Estimation for Video Frame Interpolation" (ECCV 2022, arXiv 2011.06294) as its
-author develops it further.
+"""RIFE 4.x, the continued development of "Real-Time Intermediate Flow Estimation" (arXiv 2011.06294).
 
-Four or five blocks, coarse to fine, each on both frames warped by the flow so far, refine the flow from the wanted time
-to both frames and a mask that blends what the flow brings: there is no synthesis network. Block k sees everything at
-1/s_k of the size; what is kept between blocks is the flow at full size, and mask and feature at the size of the block
-that made them, since a later block reads them at its own size alone.
+The paper is Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation", ECCV 2022. Four or
+five blocks, coarse to fine, each on both frames warped by the flow so far, refine the flow from timestep t to both
+frames, and a mask that blends the warped frames; there is no synthesis network. Block k works at 1/s_k of the size.
+Between blocks the flow is stored at full size, mask and feature at the size of the block that produced them.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from vsvfi.ops import refinement
 from vsvfi.ops.warp import resize_bilinear
 
 _LARGE = 32.0
-"""Pixels of motion in both directions at which 4.0 and 4.1 begin again at half the resolution."""
+"""Motion in pixels, in both directions, above which 4.0 and 4.1 start over at half the resolution."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What depends on one image: itself and the head's features of it."""
+    """Per-image values: the image and its head features."""
 
     packed: Tensor  # [B, 3 + f, H, W] float32
     reduced: Tensor  # [B, 3 + f, H / s, W / s]: as block 0 sees it
@@ -35,7 +34,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What depends on both images but not on t."""
+    """Per-pair values that do not depend on t."""
 
     first: Tensor  # [B, 3 + f, H, W] float32
     second: Tensor
@@ -44,12 +43,13 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the blocks have found so far."""
+    """The estimate after some of the blocks."""
 
     flow: Tensor  # [B, 4, H, W] float32, pixels: to the first frame x, y, to the second x, y
     states: list[tuple[Tensor, Fraction]]
-    """[B, 1 or 9, h, w] float32 of one block or of all, and the size of their pixels in the image: a mask's logit,
-    which is their sum, and a feature.
+    """Mask logits (whose sum is the mask's logit) and features, with the size of their pixels in the image.
+
+    [B, 1 or 9, h, w] float32, of the last block or of all blocks.
     """
 
 
@@ -65,7 +65,7 @@ class IFNet(Interpolator[Frame, Pair]):
         groups: of these.
         outputs: of a block's transposed convolution.
         summed: the mask is the sum over the blocks (to 4.6) instead of the last one's.
-        fallback: large motion makes the network begin again at half the resolution (4.0, 4.1).
+        fallback: start over at half the resolution on large motion (4.0, 4.1).
         scale: resolution of the motion estimation.
         ensemble: run every block on the mirrored pair too and average, in versions that were published with it.
     """
@@ -110,7 +110,7 @@ class IFNet(Interpolator[Frame, Pair]):
 
     @property
     def blocks(self) -> list[Block]:
-        """The blocks, coarse to fine."""
+        """Return the blocks, coarse to fine."""
         found = (self.get_submodule(f"block{index}") for index in range(len(self.steps)))
         return [block for block in found if isinstance(block, Block)]
 
@@ -136,7 +136,7 @@ class IFNet(Interpolator[Frame, Pair]):
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         times = broadcast_times(t, pair.first.shape[0], pair.first)
-        if self.fallback and times.numel() > 1:  # what one of them falls back to is no matter of the others
+        if self.fallback and times.numel() > 1:  # the fallback is decided per timestep
             pairs = [pair] if pair.first.shape[0] == 1 else _split(pair)
             return torch.cat(
                 [self.synthesise(pairs[index % len(pairs)], times[index : index + 1]) for index in range(times.numel())]
@@ -149,11 +149,11 @@ class IFNet(Interpolator[Frame, Pair]):
         return {"t-0": flow[:, :2], "t-1": flow[:, 2:]}
 
     def mask(self, found: Estimate) -> Tensor:
-        """The weight of the first frame, [B, 1, H, W]."""
+        """Return the weight of the first frame, [B, 1, H, W]."""
         return torch.sigmoid(_summed([resize_bilinear(state[:, :1], made) for state, made in found.states]))
 
     def estimate(self, pair: Pair, times: Tensor) -> Estimate:
-        """What all blocks find for the times [B] of a pair of batch B or 1."""
+        """Run all blocks for the timesteps [B] of a pair of batch B or 1."""
         steps = self.steps
         found = self._refine(0, self._first_block(pair.reduced, times, self.ensemble), None, steps[0])
         for index in range(1, len(steps)):
@@ -165,8 +165,9 @@ class IFNet(Interpolator[Frame, Pair]):
         return found
 
     def _with_fallback(self, pair: Pair, times: Tensor, start: Estimate) -> tuple[Estimate, tuple[Fraction, ...]]:
-        """Block 1; and where its correction is large both ways, blocks 0 and 1 once more at half the resolution, at
-        which the rest goes on.
+        """Run block 1; if its correction is large both ways, repeat blocks 0 and 1 at half the resolution.
+
+        The remaining blocks then also run at half the resolution.
         """
         found = self._step(1, pair, times, start, self.steps[1])
         correction = (found.flow - start.flow).abs()
@@ -178,7 +179,7 @@ class IFNet(Interpolator[Frame, Pair]):
         return self._step(1, pair, times, self._refine(0, output, None, steps[0]), steps[1]), steps
 
     def _first_block(self, reduced: Tensor, times: Tensor, ensemble: bool) -> Tensor:
-        """What block 0 makes of both frames at its size."""
+        """Run block 0 on both frames at its size."""
         block = self.blocks[0]
         plane = _planes(times, reduced).expand(-1, 1, *reduced.shape[2:])
         reduced = reduced.expand(len(times), -1, -1, -1)
@@ -189,7 +190,7 @@ class IFNet(Interpolator[Frame, Pair]):
         return _averaged(output, block(self._for_block(mirrored)))
 
     def _step(self, index: int, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Estimate:
-        """Block `index` at 1 / step of the size."""
+        """Run block `index` at 1 / step of the size."""
         block = self.blocks[index]
         x = self._input(pair, times, found, step)
         output = block(self._for_block(x))
@@ -201,8 +202,9 @@ class IFNet(Interpolator[Frame, Pair]):
         return self._refine(index, output, found, step)
 
     def _input(self, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Tensor:
-        """What a block at 1 / step of the size sees, float32: both frames warped, time, mask, feature, flow in pixels
-        of that size.
+        """Return the float32 input of a block at 1 / step of the size.
+
+        Both warped frames, the timestep, mask, feature, and the flow in pixels of that size.
         """
         sizes = [made for _, made in found.states]
         if step >= 1 and len(sizes) == 1 and sizes[0] > step:
@@ -216,7 +218,7 @@ class IFNet(Interpolator[Frame, Pair]):
         return torch.cat((first, second, _planes(times, state).expand_as(state[:, :1]), state, flow), 1)
 
     def _refine(self, index: int, output: Tensor, before: Estimate | None, step: Fraction) -> Estimate:
-        """What is known after a block: its flow added, its mask and feature beside those before or in their place."""
+        """Update the estimate by a block's output: add its flow; append or replace its mask and feature."""
         step = step * self._enlarges
         output = output.float()
         flow = None if before is None else before.flow
@@ -229,7 +231,7 @@ class IFNet(Interpolator[Frame, Pair]):
         return Estimate(flow, [*before.states, *states] if self.summed and before is not None else states)
 
     def _for_block(self, x: Tensor) -> Tensor:
-        """The input of a block in the type of the weights."""
+        """Convert the input of a block to the type of the weights."""
         return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
     @property
@@ -250,16 +252,16 @@ def _summed(masks: Sequence[Tensor]) -> Tensor:
 
 
 def _averaged(output: Tensor, mirrored: Tensor) -> Tensor:
-    """Flow and mask of a block and of its run on the mirrored pair."""
+    """Average flow and mask of a block with those of its run on the mirrored pair."""
     back = torch.cat((mirrored[:, 2:4], mirrored[:, :2], -mirrored[:, 4:5]), 1)
     return (output + back) / 2
 
 
 def _at_size_of(values: Tensor, made: Fraction, step: Fraction) -> Tensor:
-    """Values whose pixels have the size `made`, brought to full size and then reduced by `step`.
+    """Resize values whose pixels have the size `made` to full size, then reduce them by `step`.
 
-    In one step where that is the same (down by 2^m of what was enlarged by 2^n > 2^m reads no two sides of a kink),
-    else through the full size.
+    Done in one resize where that is equal (down by 2^m of what was enlarged by 2^n > 2^m never straddles a kink of the
+    interpolation), else through the full size.
     """
     if made == 1 or made > step >= 1:
         return resize_bilinear(values, made / step)
@@ -267,7 +269,7 @@ def _at_size_of(values: Tensor, made: Fraction, step: Fraction) -> Tensor:
 
 
 def _split(pair: Pair) -> list[Pair]:
-    """The pairs of a batch, one by one."""
+    """Split a batch into single pairs."""
 
     def one(values: Tensor, index: int) -> Tensor:
         return values[index : index + 1]

@@ -1,6 +1,4 @@
-"""RIFE: variants, where their weights are, and what tells the versions apart that a file may hold. Data and rules; no
-torch.
-"""
+"""RIFE: variants, sources of their weights, and how to recognise a version from its weights; no torch."""
 
 from __future__ import annotations
 
@@ -21,21 +19,20 @@ _RELEASE = "https://github.com/HolyWu/vs-rife/releases/download/model/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One published network, told from the others by the shapes of its weights.
+    """One published network, recognised by the shapes of its weights.
 
     Attributes:
         name: as its author numbers it; several that share a network are named together.
         widths: of the blocks.
-        steps: how much smaller than the image each block works; None where nothing that can be had says so, and no
-        shape does either.
+        steps: by how much each block reduces the image; None where neither a publication nor a shape says so.
         head: hidden channels and outputs of the head.
         plain: the head of two convolutions.
         residual: what a block's eight convolutions are.
         groups: of these.
-        outputs: of a block's transposed convolution; None where nothing says so.
-        summed: masks are added up.
-        fallback: begins again at half the resolution where motion is large.
-        ensemble: was published with it.
+        outputs: of a block's transposed convolution; None if unknown.
+        summed: the mask is the sum over the blocks.
+        fallback: starts over at half the resolution on large motion.
+        ensemble: published with an ensemble mode.
     """
 
     name: str
@@ -52,30 +49,31 @@ class Version:
 
     @property
     def config(self) -> dict[str, object]:
-        """Arguments of the network class."""
+        """The keyword arguments of the network class."""
         told = ("widths", "steps", "head", "plain", "residual", "groups", "outputs", "summed", "fallback")
         return {name: getattr(self, name) for name in told}
 
     @property
     def multiple(self) -> int:
-        """What sizes must be multiples of: block 0 halves its input twice, and a fallback works at half of
-        that size."""
+        """What sizes must be multiples of.
+
+        Block 0 halves its input twice, and a fallback works at half of that size.
+        """
         assert self.steps is not None
         return 4 * self.steps[0] * (2 if self.fallback else 1)
 
     def memory(self, width: int, height: int, number: int) -> int:
-        """Peak bytes of one interpolated frame in plain torch at scale 1, with the ensemble where there is one. Tests
-        hold it against counted bytes.
+        """Estimate the peak bytes of one interpolated frame in plain torch at scale 1, ensemble included.
 
-        What is kept and sampled is float32 whatever `number` is; copies in half precision come on top of it about as
-        much as they save.
+        Tests compare it with counted bytes. Stored and sampled tensors are float32 whatever `number` is; copies in half
+        precision cost about as much as they save.
         """
         rows, columns = (-(-length // self.multiple) * self.multiple for length in (height, width))
         packed = 3 + (0 if self.head is None else self.head[1])
         return rows * columns * (200 + 32 * packed if self.ensemble else 172 + 20 * packed)
 
     def configure(self, width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
-        """Padding by the published rule, max(M, M / scale), all of it to right and bottom.
+        """Return the build arguments: padding by the published rule, max(M, M / scale), all to right and bottom.
 
         Raises:
             ArgumentError: an ensemble of a version that was published without.
@@ -121,18 +119,18 @@ OTHERS = (
     Version(name="4.21, 4.22 or 4.23", widths=(256, 192, 96, 48), steps=None, head=(32, 8), outputs=None),
     Version(name="4.22.lite", widths=(192, 128, 64, 32), steps=None, head=(16, 4), outputs=None),
 )
-"""Versions without a name of their own here. Those without steps can be recognised and not run."""
+"""Versions without a model name here. Those without steps can be recognised but not run."""
 
 
 def recognise(variant: Variant, state: Mapping[str, Any]) -> Variant:
-    """The variant that a user's weights belong to: the named one, or a neighbouring version that has no name here.
+    """Return the variant that a user's weights belong to: the named one, or a neighbouring version without a name.
 
     Raises:
-        ValueError: they are another model's that has a name, or of a version whose steps or mask rule nothing says.
+        ValueError: the weights belong to another named model, or to a version with unknown steps or mask rule.
     """
     layout = _layout(adapt(state, ()))
     if layout is None:
-        return variant  # no RIFE at all, or with tensors missing: matching the keys says which
+        return variant  # not RIFE, or tensors are missing: matching the keys reports which
     for known in VARIANTS:
         if known.config.items() >= layout.items():
             if known.config == variant.config:
@@ -157,7 +155,7 @@ def recognise(variant: Variant, state: Mapping[str, Any]) -> Variant:
 
 
 def _layout(state: Mapping[str, Any]) -> dict[str, object] | None:
-    """What the shapes of a state dict under our keys say of its network; None where they do not even say that."""
+    """Return the network arguments that the shapes of a state dict determine; None if it is no RIFE state dict."""
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
     try:
         count = sum(re.fullmatch(r"block\d+\.conv0\.0\.0\.weight", key) is not None for key in shapes)
@@ -182,9 +180,7 @@ def _layout(state: Mapping[str, Any]) -> dict[str, object] | None:
 
 
 def adapt(state: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """A state dict under our keys, which are the author's, from any of the published spellings, or from ncnn's nameless
-    layers.
-    """
+    """Rename the keys of any published spelling, or of ncnn's unnamed layers, to ours (the author's)."""
     if all(key.startswith("ncnn.") for key in state):
         return _from_ncnn(state)
     if any(key.startswith("module.") for key in state):  # the published program drops all others
@@ -199,9 +195,7 @@ def adapt(state: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 
 def _from_ncnn(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys for the layers of a converted model, which stand there in the order in which a frame passes them: 4.6, or
-    4.0 where there are PReLUs.
-    """
+    """Name the layers of a converted ncnn model, stored in the order of execution: 4.6, or 4.0 if it has PReLUs."""
     prelu = any(".PReLU." in key for key in state)
     entering = ["conv0.0.0", "conv0.1.0"]
     inner = [f"convblock.{index}.{'0' if prelu else 'conv'}" for index in range(8)]
@@ -215,7 +209,7 @@ def _from_ncnn(state: Mapping[str, Any]) -> dict[str, Any]:
         for kind in ("weight", "bias"):
             if f"{layer}.{kind}" in state:
                 found[f"{name}.{kind}"] = state[f"{layer}.{kind}"]
-        if name.endswith(".conv"):  # the converted weights have the factor in them
+        if name.endswith(".conv"):  # the factor is already merged into the converted weights
             found[f"{name.removesuffix('.conv')}.beta"] = state[f"{layer}.bias"].new_ones(
                 (1, state[f"{layer}.bias"].numel(), 1, 1)
             )
@@ -322,7 +316,7 @@ class RIFEOptions(TypedDict, total=False):
 
 
 class RIFEFamily(Family):
-    """RIFE's rules; most are those of a version."""
+    """The rules of RIFE; most depend on the version."""
 
     def setup(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None

@@ -1,9 +1,9 @@
 """UPR-Net, "A Unified Pyramid Recurrent Network for Video Frame Interpolation" (CVPR 2023, arXiv 2211.03456).
 
 One small network runs at every level of an image pyramid, coarse to fine: it estimates both flows between the two
-frames, splats images and features to the wanted time, and synthesises the frame from them and from the frame of the
-level before (paper section 3). Flow depends on flow alone, so motion is one coarse-to-fine pass per pair and synthesis
-another one per time. Attribute names are the published keys.
+frames, splats images and features to timestep t, and synthesises the frame from them and from the frame of the
+previous level (paper section 3). The flow does not depend on the synthesised frames, so motion is one coarse-to-fine
+pass per pair and synthesis another one per timestep. Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What depends on one image: the levels that are computed, coarse to fine.
+    """Per-image values: the computed pyramid levels, coarse to fine.
 
     `others` are those of the further views of an ensemble.
     """
@@ -44,22 +44,21 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What depends on both images but not on t. `others` are the further views of an ensemble."""
+    """Per-pair values that do not depend on t. `others` are the further views of an ensemble."""
 
     first: Frame
     second: Frame
     flows: tuple[tuple[Tensor, Tensor, Tensor], ...]
-    """Per level, coarse to fine: flow 0->1 and 1->0, [B, 4, ...] float32 in pixels of its own grid, at the level's
-    full, half and quarter size.
+    """Flow 0->1 and 1->0 per level, coarse to fine, at the level's full, half and quarter size.
+
+    [B, 4, ...] float32, in pixels of its own grid.
     """
     others: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One way of looking at a pair that shows the same motion: mirrored along `axes` of [B, 3, H, W], the frames and
-    the time `backwards`.
-    """
+    """A transformed view of a pair: mirrored along `axes` of [B, 3, H, W], and reversed in time if `backwards`."""
 
     axes: tuple[int, ...]
     backwards: bool
@@ -69,7 +68,7 @@ class View:
 
 
 VIEWS = (View((), False), View((2,), True), View((), True), View((3,), False))
-"""What an ensemble averages, the plain one first; an ensemble of two takes the first two."""
+"""The views that an ensemble averages, the unchanged one first; an ensemble of two uses the first two."""
 
 
 class UPRNet(Interpolator[Frame, Pair]):
@@ -77,12 +76,9 @@ class UPRNet(Interpolator[Frame, Pair]):
 
     Args:
         width: channels of the finest features; every other width follows from it.
-        scale: 1, 1/2 or 1/4: at how much of the resolution the finest motion is estimated. The levels between are left
-        out.
-        levels: of the image pyramid, the coarsest at 1/2^(levels-1) of the size; sizes must be multiples of
-        2^(levels+1).
-        ensemble: how many of `VIEWS` are averaged: 1, 2 or 4. Errors of the views differ, so their mean
-        is nearer to the truth (not part of the paper).
+        scale: 1, 1/2 or 1/4: resolution of the finest motion estimate; the levels above it are skipped.
+        levels: pyramid levels, the coarsest at 1/2^(levels-1); sizes must be multiples of 2^(levels+1).
+        ensemble: how many of `VIEWS` are averaged: 1, 2 or 4, which reduces errors (not part of the paper).
     """
 
     def __init__(self, width: int, *, scale: Fraction = Fraction(1), levels: int = 3, ensemble: int = 1) -> None:
@@ -93,11 +89,11 @@ class UPRNet(Interpolator[Frame, Pair]):
         self.synthesis_network = SynthesisNetwork(width)
         skipped = scale.denominator.bit_length() - 1
         self.levels = tuple(level for level in reversed(range(levels)) if level >= skipped or level == 0)
-        """Which levels are computed, coarse to fine."""
+        """The computed levels, coarse to fine."""
         self._motion_levels = levels - skipped
 
     def of_levels(self, levels: int) -> UPRNet:
-        """The same weights with another number of pyramid levels, all computed.
+        """Return a network with the same weights and another number of pyramid levels, all computed.
 
         The two share their modules, as training on several sizes needs.
         """
@@ -130,7 +126,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         return Pair(first, second, self._pair(first, second).flows, tuple(others))
 
     def _pair(self, first: Frame, second: Frame) -> Pair:
-        """The motion of one view."""
+        """Estimate the motion of one view."""
         coarsest = first.levels[0].features[2]
         flow = coarsest.new_zeros((coarsest.shape[0], 4, *coarsest.shape[2:]), dtype=torch.float32)
         feature = torch.zeros_like(coarsest)
@@ -160,8 +156,9 @@ class UPRNet(Interpolator[Frame, Pair]):
         return {"0-1": flow[:, :2], "1-0": flow[:, 2:]}
 
     def pictures(self, pair: Pair, t: Tensor) -> list[Tensor]:
-        """What every level makes of the frame at t, coarse to fine: [B, 3, h, w] BGR float32, not clamped (which would
-        hide errors from a gradient).
+        """Return the frame at t of every level, coarse to fine: [B, 3, h, w] BGR float32.
+
+        Not clamped, since a clamp would stop the gradient of values outside [0, 1].
         """
         times = broadcast_times(t, pair.first.levels[0].image.shape[0], pair.flows[0][0]).reshape(-1, 1, 1, 1)
         made: list[Tensor] = []
@@ -179,7 +176,7 @@ class UPRNet(Interpolator[Frame, Pair]):
     def _picture(
         self, before: Level, after: Level, flows: tuple[Tensor, Tensor, Tensor], times: Tensor, previous: Tensor | None
     ) -> Tensor:
-        """The frame of one level, [B, 3, h, w]; `previous` is that of the level before, clamped, at this size."""
+        """Synthesise the frame of one level, [B, 3, h, w]; `previous` is the last level's, clamped, at this size."""
         displacements = [(times * flow[:, :2], (1 - times) * flow[:, 2:]) for flow in flows]
         warped_features = []
         images = []
@@ -204,8 +201,9 @@ class UPRNet(Interpolator[Frame, Pair]):
 
 
 def _flow_pyramid(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From flow [B, 4, h/4, w/4] in pixels of the level to full, half and quarter size, each in pixels of its own grid
-    (a smoothed fourth at the end).
+    """Resize flow [B, 4, h/4, w/4] in pixels of the level to full, half and quarter size.
+
+    Each result is in pixels of its own grid; the quarter size is smoothed.
     """
     full = resize_bilinear(flow, _FOURFOLD)
     half = 0.5 * resize_bilinear(full, _HALF)

@@ -37,8 +37,9 @@ class FeaturePyramid(nn.Module):
             self.add_module(f"conv_stage{stage}", nn.Sequential(*layers))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, 3, h, w] -> width, 2 width and 4 width channels at full, half and quarter size, in the type of the
-        weights.
+        """Map [B, 3, h, w] to width, 2 width and 4 width channels at full, half and quarter size.
+
+        The features have the type of the weights.
         """
         stages = [self.get_submodule(f"conv_stage{stage}") for stage in range(3)]
         full = stages[0](image.to(next(self.parameters()).dtype))
@@ -47,9 +48,7 @@ class FeaturePyramid(nn.Module):
 
 
 class MotionEstimator(nn.Module):
-    """Both flows between two images from their quarter-size features, both brought to the middle by the flow so far
-    (section 3.2).
-    """
+    """Estimate both flows from quarter-size features that the current flow warps to the middle (section 3.2)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -62,14 +61,14 @@ class MotionEstimator(nn.Module):
             self.add_module(f"conv_layer{layer}", nn.Sequential(convolution, *activation))
 
     def forward(self, first: Tensor, second: Tensor, flow: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:
-        """A new flow (no residual) and a new motion feature.
+        """Return a new flow (not a residual) and a new motion feature.
 
         Args:
             first, second: features [B, c, h, w].
-            flow: so far, [B, 4, h, w] float32, 0->1 and 1->0 in pixels of the level, four times as fine as this grid.
-            feature: motion feature so far, [B, c, h, w].
+            flow: current flow, [B, 4, h, w] float32, 0->1 and 1->0 in pixels of the level (four to a grid step).
+            feature: current motion feature, [B, c, h, w].
         """
-        # A fourth for the grid and a half for the middle, whatever time is wanted later.
+        # 1/4 for the grid, 1/2 for the middle: motion estimation does not depend on t.
         middle_0, middle_1 = splat(first, flow[:, :2] * 0.125), splat(second, flow[:, 2:] * 0.125)
         volume = functional.leaky_relu(local_correlation(middle_0, middle_1, RADIUS), SLOPE)
         x = torch.cat((volume, middle_0, middle_1, feature, flow.to(feature.dtype)), 1)
@@ -79,7 +78,7 @@ class MotionEstimator(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """A U-net from warped images and features to a residual and two masks (section 3.3)."""
+    """A U-Net from warped images and features to a residual and two masks (section 3.3)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -93,10 +92,10 @@ class SynthesisNetwork(nn.Module):
         self.pred = _conv(full, 5)
 
     def forward(self, entering: Sequence[Tensor], features: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """The five outputs before their activations, [B, 5, h, w].
+        """Return the five outputs before their activations, [B, 5, h, w].
 
         Args:
-            entering: what `encoder_conv` sees, in order: 19 channels in all.
+            entering: the inputs of `encoder_conv`, in order: 19 channels in all.
             features: warped features of both images at full, half and quarter size.
         """
         dtype = self.pred.weight.dtype

@@ -1,7 +1,4 @@
-"""UPR-Net: variants, where their weights are, and how many pyramid levels a size takes.
-
-Data, and the level rule; no torch.
-"""
+"""UPR-Net: variants, sources of their weights, and the number of pyramid levels for a size; no torch."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ _SKIPPED = {Fraction(1): 0, Fraction(1, 2): 1, Fraction(1, 4): 2}
 _MOST_LEVELS = 9
 
 BUILTIN_MORE_LEVELS = 1
-"""What `builtin` takes beyond the published rule: large motion gains, README.md has the figures."""
+"""Levels that `builtin` adds to the published rule, for large motion."""
 
 _CHECKPOINTS = "https://github.com/srcn-ivl/UPR-Net/raw/master/checkpoints/"
 _LICENCE = "CC BY-NC-ND 4.0 (non-commercial, no modified copies)"
@@ -34,11 +31,10 @@ _NOTICE = (
 
 
 def levels_for(width: int, height: int) -> int:
-    """Pyramid levels for a clip: 3 for the 448 pixels of the training set, one more for every doubling of the longer
-    side, never fewer than 3.
+    """Return the pyramid levels for a clip: 3 up to 448 pixels, one more for every doubling of the longer side.
 
-    The published rule looks at the width alone and goes below 3 for small pictures; upright video deserves the levels
-    of its longer side, and three levels are what the network was trained with.
+    448 pixels is the size of the training set. The published rule uses the width alone and goes below 3 for small
+    frames; upright video needs the levels of its longer side, and the network was trained with three levels.
     """
     levels = _TRAINED_LEVELS
     while max(width, height) > _TRAINED_WIDTH << (levels - _TRAINED_LEVELS):
@@ -47,8 +43,9 @@ def levels_for(width: int, height: int) -> int:
 
 
 def default_scale(width: int, height: int) -> Fraction:
-    """The published choice: nothing skipped up to 1792 pixels (5 levels), then as many fine levels as leave motion at
-    5: 1/2 for 2K, 1/4 for 4K and above.
+    """Return the published scale: 1 up to 1792 pixels (5 levels), 1/2 for 2K, 1/4 for 4K and above.
+
+    Above 1792 pixels, up to two fine levels are skipped so that 5 estimate motion.
     """
     skipped = min(max(levels_for(width, height) - 5, 0), 2)
     return Fraction(1, 2**skipped)
@@ -59,8 +56,8 @@ class UPRNetVariant(Variant):
     """A variant of UPR-Net.
 
     Attributes:
-        more_levels: beyond the published rule, where the options give none.
-        ensemble: views of a pair that are averaged, where the options give none.
+        more_levels: levels added to the published rule, if the options set none.
+        ensemble: number of averaged views of a pair, if the options set none.
     """
 
     more_levels: int = 0
@@ -75,7 +72,7 @@ class UPRNetOptions(TypedDict, total=False):
 
 
 class UPRNetFamily(Family):
-    """UPR-Net's rules."""
+    """The rules of UPR-Net."""
 
     def default_scale(self, width: int, height: int) -> Fraction:
         """See `default_scale`."""
@@ -84,7 +81,7 @@ class UPRNetFamily(Family):
     def setup(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
     ) -> Setup:
-        """Levels and the padding that follows from them.
+        """Return the levels and the padding that follows from them.
 
         Raises:
             ArgumentError: the given levels leave none to estimate motion at.
@@ -104,7 +101,7 @@ class UPRNetFamily(Family):
                     f"must be more than the {skipped} levels that scale={float(scale)} skips",
                     f"use {skipped + 1} or more",
                 )
-        # The multiple counts at reduced resolution: 2 ** (levels + 1) pixels of the clip.
+        # `multiple` applies at reduced resolution: it stands for 2 ** (levels + 1) pixels of the clip.
         rule = SizeRule(multiple=2 ** (levels + 1 - skipped), centred=False, border="constant", value=0.5)
         return Setup(scale, rule, {"levels": levels, "ensemble": options.get("ensemble") or ensemble})
 
