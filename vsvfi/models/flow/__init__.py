@@ -1,1 +1,1 @@
-"""Optical flow between two frames: estimators that are parts of a family and usable by themselves."""
+"""Optical-flow estimators: parts of model families that can also be used on their own."""

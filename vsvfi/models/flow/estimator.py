@@ -1,4 +1,4 @@
-"""The type every flow estimator implements: what sees one image, and what sees two."""
+"""The interface of all flow estimators: encode one image, then estimate flow between two."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class FlowFeatures:
-    """What an estimator keeps of one image [B, 3, H, W], in the type of its weights; each estimator adds what it needs
-    itself.
+    """Features of one image [B, 3, H, W], in the type of the weights.
+
+    Estimators extend it by what they need themselves.
 
     Attributes:
-        quarter: [B, 96 or 128, H/4, W/4], the context encoder's features.
-        eighth: [B, 128 or 256, H/8, W/8], the same, further down.
-        matching: [B, 256, H/8, W/8], what is compared between two images.
+        quarter: [B, 96 or 128, H/4, W/4], features of the context encoder.
+        eighth: [B, 128 or 256, H/8, W/8], features of its next stage.
+        matching: [B, 256, H/8, W/8], features that are correlated between two images.
     """
 
     quarter: Tensor
@@ -25,17 +26,21 @@ class FlowFeatures:
 
 
 class FlowEstimator[Features: FlowFeatures](nn.Module, ABC):
-    """Estimates motion in both directions between two images whose sizes are multiples of 8 and 64 at the least."""
+    """Estimate optical flow in both directions between two images.
+
+    Image sizes are multiples of 8, and at least 64.
+    """
 
     def prepare_operators(self) -> None:
-        """Load and compile what takes long the first time, for the device and type of the weights."""
+        """Load and compile operators for the device and type of the weights."""
 
     @abstractmethod
     def encode(self, image: Tensor) -> Features:
-        """What depends on ONE image: [B, 3, H, W] RGB in [-1, 1]."""
+        """Compute what depends on ONE image: [B, 3, H, W] RGB in [-1, 1]."""
 
     @abstractmethod
     def estimate(self, first: Features, second: Features) -> tuple[Tensor, Tensor]:
-        """Flow first -> second and second -> first: [B, 2, H, W] float32 each, in pixels, x then y, on the grid of the
-        image it starts from.
+        """Return the flows first -> second and second -> first.
+
+        Each is [B, 2, H, W] float32 in pixels, x then y, on the grid of the image it starts from.
         """

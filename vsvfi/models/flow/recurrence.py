@@ -1,9 +1,8 @@
-"""What the recurrences of RAFT and FlowFormer have in common: motion encoder, separable GRU, flow head, mask head,
-convex up-sampling.
+"""The recurrent parts shared by RAFT and FlowFormer.
 
-RAFT, "Recurrent All-Pairs Field Transforms for Optical Flow" (ECCV 2020, arXiv 2003.12039), sections 3.3 and appendix.
-Attribute names are the published keys below `update_block`. Knows neither encoders nor correlation, and remembers
-nothing between calls.
+Motion encoder, separable GRU, flow head, mask head and convex upsampling of RAFT, "Recurrent All-Pairs Field Transforms
+for Optical Flow" (ECCV 2020, arXiv 2003.12039), section 3.3 and appendix. Attribute names are the published keys below
+`update_block`.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 HIDDEN = 128
-"""Channels of the recurrent state, and of the context beside it."""
+"""Channels of the recurrent state, and of the context."""
 
 
 class MotionEncoder(nn.Module):
-    """From correlation [B, C, h, w] and flow [B, 2, h, w] to motion features [B, 128, h, w], the flow itself last.
+    """Encode correlation [B, C, h, w] and flow [B, 2, h, w] as motion features [B, 128, h, w], the flow last.
 
     Args:
-        correlation: C; RAFT's look-up has 324, FlowFormer's cost features and look-up 145.
+        correlation: C; 324 for RAFT's lookup, 145 for FlowFormer's cost features and lookup.
     """
 
     def __init__(self, correlation: int) -> None:
@@ -42,7 +41,7 @@ class MotionEncoder(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """One direction of the GRU for one context: weights without the context's columns, and what the context adds."""
+    """One direction of the GRU for one context: weights without the context's columns, and the context's response."""
 
     gates: Tensor  # [2 * 128, 128 + M, kernel]: update and reset
     candidate: Tensor  # [128, 128 + M, kernel]
@@ -52,17 +51,17 @@ class _Pass:
 
 
 type GRUContext = tuple[_Pass, _Pass]
-"""What does not change from one iteration to the next."""
+"""The parts of both passes that are the same in every iteration."""
 
 
 class SeparableGRU(nn.Module):
-    """A convolutional GRU of a horizontal and a vertical pass.
+    """A convolutional GRU with a horizontal and a vertical pass.
 
-    Its input is [context, motion]; the context never changes, so its third (RAFT) or quarter (FlowFormer) of the
-    products is computed once, by `prepare`.
+    Its input is [context, motion]. The context is constant, so its share of the convolutions, a third (RAFT) or a
+    quarter (FlowFormer), is computed once by `prepare`.
 
     Args:
-        motion: channels of what changes: 128 in RAFT, 256 in FlowFormer.
+        motion: channels of the motion features: 128 in RAFT, 256 in FlowFormer.
     """
 
     def __init__(self, motion: int) -> None:
@@ -72,12 +71,12 @@ class SeparableGRU(nn.Module):
         self.convz2, self.convr2, self.convq2 = (nn.Conv2d(inputs, HIDDEN, (5, 1), padding=(2, 0)) for _ in range(3))
 
     def prepare(self, context: Tensor) -> GRUContext:
-        """What depends on the context [B, 128, h, w] alone."""
+        """Compute what depends on the context [B, 128, h, w] only."""
         passes = ((self.convz1, self.convr1, self.convq1, (0, 2)), (self.convz2, self.convr2, self.convq2, (2, 0)))
         return (_prepared(context, *passes[0]), _prepared(context, *passes[1]))
 
     def forward(self, state: Tensor, motion: Tensor, context: GRUContext) -> Tensor:
-        """The next state [B, 128, h, w] from this one and the motion [B, M, h, w]."""
+        """Return the next state [B, 128, h, w] from the current one and the motion [B, M, h, w]."""
         for one in context:
             gates = (
                 functional.conv2d(torch.cat((state, motion), 1), one.gates, padding=one.padding)
@@ -93,7 +92,7 @@ class SeparableGRU(nn.Module):
 def _prepared(
     context: Tensor, update: nn.Conv2d, reset: nn.Conv2d, candidate: nn.Conv2d, padding: tuple[int, int]
 ) -> _Pass:
-    """One pass's weights, parted by what they are multiplied with."""
+    """Split the weights of one pass by the input they apply to, and apply those of the context."""
     weights = [
         torch.cat((conv.weight[:, :HIDDEN], conv.weight[:, 2 * HIDDEN :]), 1) for conv in (update, reset, candidate)
     ]
@@ -105,7 +104,7 @@ def _prepared(
 
 
 class FlowHead(nn.Module):
-    """From the state [B, 128, h, w] to what the flow changes by, [B, 2, h, w]."""
+    """Map the state [B, 128, h, w] to the flow update [B, 2, h, w]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,9 +117,9 @@ class FlowHead(nn.Module):
 
 
 class MaskHead(nn.Sequential):
-    """From the state [B, 128, h, w] to the weights of convex up-sampling before their softmax, [B, 9 * 64, h, w].
+    """Map the state [B, 128, h, w] to the convex-upsampling weights before their softmax, [B, 9 * 64, h, w].
 
-    Wanted after the last iteration alone.
+    Only needed after the last iteration.
     """
 
     def __init__(self) -> None:
@@ -133,7 +132,7 @@ class MaskHead(nn.Sequential):
 
 
 def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
-    """Every pixel's own place, [1, 2, h, w] float32, x then y."""
+    """Return the coordinates of every pixel, [1, 2, h, w] float32, x then y."""
     rows, columns = torch.meshgrid(
         torch.arange(height, dtype=torch.float32, device=device),
         torch.arange(width, dtype=torch.float32, device=device),
@@ -143,8 +142,9 @@ def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def convex_upsample(flow: Tensor, mask: Tensor) -> Tensor:
-    """Eight times the size: every fine pixel is a convex combination of the 3x3 coarse ones around it, zeros outside
-    (RAFT, section 3.3).
+    """Upsample flow eightfold by convex combinations of 3x3 coarse neighbours (RAFT, section 3.3).
+
+    Neighbours outside the image are zero.
 
     Args:
         flow: [B, 2, h, w] in coarse pixels.
@@ -157,6 +157,6 @@ def convex_upsample(flow: Tensor, mask: Tensor) -> Tensor:
     shares = torch.softmax(mask.float().reshape(batch, 9, 1, 8, 8, height, width), 1)
     near = functional.unfold(8 * flow.float(), 3, padding=1).reshape(batch, 2, 9, 1, 1, height, width)
     fine = shares[:, 0] * near[:, :, 0]  # [B, 2, 8, 8, h, w]
-    for neighbour in range(1, 9):  # one by one: all nine at once would take nine times the memory
+    for neighbour in range(1, 9):  # a loop, since all nine at once would take nine times the memory
         fine = torch.addcmul(fine, shares[:, neighbour], near[:, :, neighbour])
     return fine.permute(0, 1, 4, 2, 5, 3).reshape(batch, 2, 8 * height, 8 * width)

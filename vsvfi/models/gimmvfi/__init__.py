@@ -1,1 +1,1 @@
-"""GIMM-VFI: frame interpolation by an implicit model of motion over time."""
+"""GIMM-VFI: frame interpolation with an implicit model of motion over time."""

@@ -1,7 +1,7 @@
-"""Motion over time as an implicit function: latents of both flows, splatted to a time, refined, and asked for the flow
-there (paper, section 3.2).
+"""GIMM-VFI's implicit motion model (paper, section 3.2).
 
-Attribute names are the published keys. All of it is float32.
+Both flows are encoded as latents, which are splatted to timestep t and refined; an implicit network evaluates the flow
+from them. Attribute names are the published keys. All of it is float32.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ LATENT = 16
 """Channels of the latent of one flow."""
 
 _LAYERS = (2 * LATENT + 3, 128, 128, 128, 128, 2)
-"""Widths of the implicit network, from latent, time and place to the flow."""
+"""Widths of the implicit network, from latent, timestep and position to the flow."""
 
 _ENCODER_REACH, _REFINEMENT_REACH = 9, 4
-"""Rows that a latent depends on above and below its own; for the refinement without its last convolution, which is
-never evaluated beside a cut.
+"""Receptive field in rows above and below, of the encoder, and of the refinement without its last convolution.
+
+The last convolution is never evaluated next to a strip boundary.
 """
 
 _USED = (1, 2)
-"""The rows and columns, of every four, that a resize to a quarter reads."""
+"""The rows and columns of each 4x4 block that a resize to a quarter reads."""
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, *, reflect: bool = False) -> nn.Conv2d:
-    """A convolution that keeps the size."""
+    """Return a convolution that keeps the size."""
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect" if reflect else "zeros")
 
 
@@ -53,7 +54,7 @@ class LateralBlock(nn.Module):
 
 
 def motion_encoder() -> nn.Sequential:
-    """From a normalised flow [B, 2, H, W] to its latent [B, 16, H, W]."""
+    """Build the encoder from a normalised flow [B, 2, H, W] to its latent [B, 16, H, W]."""
     laterals = (LateralBlock(32) for _ in range(3))
     return nn.Sequential(
         conv(2, 16), conv(16, 32), nn.LeakyReLU(SLOPE), *laterals, nn.LeakyReLU(SLOPE), conv(32, LATENT, reflect=True)
@@ -61,14 +62,16 @@ def motion_encoder() -> nn.Sequential:
 
 
 def encode_flows(encoder: nn.Sequential, flows: Tensor, budget: int) -> Tensor:
-    """The latents of normalised flows, computed in strips where the budget asks for them."""
+    """Encode normalised flows as latents, in strips if the budget requires it."""
     batch, _, height, width = flows.shape
     cut = strips(height, halo=_ENCODER_REACH, row_bytes=4 * 32 * width * batch * flows.element_size(), budget=budget)
     return torch.cat([strip.crop(encoder(strip.halo(flows))) for strip in cut], 2)
 
 
 def latent_refinement() -> nn.Sequential:
-    """From both latents, as they are and as splatted to a time, [B, 64, H, W], to what is added to the splatted ones,
+    """Build the refinement of the splatted latents.
+
+    It maps both latents, unchanged and splatted to t, [B, 64, H, W], to the residual of the splatted ones,
     [B, 32, H, W].
     """
     return nn.Sequential(
@@ -84,16 +87,16 @@ def latent_refinement() -> nn.Sequential:
 def used_latents(
     refinement: nn.Sequential, latents: Sequence[Tensor], splatted: Sequence[Tensor], budget: int
 ) -> Tensor:
-    """The latents at t, refined, at the pixels that are used: [B, 4, 32, H/4, W/4], by row and column of `_USED`.
+    """Refine the latents at t at the used pixels only: [B, 4, 32, H/4, W/4], by row and column of `_USED`.
 
-    The last convolution is evaluated there alone. The picture's border is not among them, so its padding does not
-    matter.
+    The last convolution is evaluated at those pixels only. None lies at the border of the image, so its padding does
+    not matter.
 
     Args:
         refinement: from `latent_refinement`.
         latents: of both flows, [B or 1, 16, H, W] each.
         splatted: the same at t, [B, 16, H, W] each.
-        budget: bytes that this may take.
+        budget: maximum bytes of the activations.
     """
     batch, _, height, width = splatted[0].shape
     *layers, last = refinement
@@ -107,7 +110,7 @@ def used_latents(
         for layer in layers:
             deep = layer(deep)
         deep, own = strip.crop(deep), strip.crop(inputs[:, 2 * LATENT :])
-        # The 3x3 neighbourhoods of rows 4i + 1 and 4i + 2 begin at 4i and 4i + 1.
+        # The 3x3 neighbourhoods of rows 4i + 1 and 4i + 2 start at 4i and 4i + 1.
         refined = [
             functional.conv2d(deep[..., row - 1 :, column - 1 :], last.weight, last.bias, stride=4)
             + own[..., row::4, column::4]
@@ -119,9 +122,9 @@ def used_latents(
 
 
 class ImplicitNetwork(nn.Module):
-    """The flow as a function of latent, time and place: five layers with sines between them (paper, section 3.2).
+    """The flow as a function of latent, timestep and position: five layers with sine activations (section 3.2).
 
-    Every column of a weight is divided by its norm; that is 66 thousand numbers, so it is done when they are used.
+    Weight columns are normalised in every call; there are only 66 thousand weights.
     """
 
     def __init__(self) -> None:
@@ -136,8 +139,9 @@ class ImplicitNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised flow [..., 2] from [latent, t, y, x] [..., 35]; y and x run from -1 to 1 between the picture's
-        edges.
+        """Return the normalised flow [..., 2] from [latent, t, y, x] [..., 35].
+
+        y and x run from -1 to 1 between the edges of the image.
         """
         for index in range(len(_LAYERS) - 1):
             given = self.params_dict[f"linear_wb{index}"]
@@ -147,7 +151,7 @@ class ImplicitNetwork(nn.Module):
         return x
 
     def at_used_pixels(self, latents: Tensor, times: Tensor) -> Tensor:
-        """Normalised flow averaged over the used pixels of each 4x4 block.
+        """Return the normalised flow, averaged over the used pixels of each 4x4 block.
 
         Args:
             latents: [B, 4, 32, H/4, W/4] by row and column of `_USED`.
@@ -169,8 +173,9 @@ class ImplicitNetwork(nn.Module):
         return total.permute(0, 3, 1, 2) / latents.shape[1]
 
     def at_all_pixels(self, latents: Tensor, times: Tensor) -> Tensor:
-        """Normalised flow [B, 2, H, W] from latents [B, 32, H, W] and times [B] float32, row by row: a row's layers
-        take little.
+        """Return the normalised flow [B, 2, H, W] from latents [B, 32, H, W] and timesteps [B] float32.
+
+        Evaluated row by row to limit memory.
         """
         batch, _, height, width = latents.shape
         rows, columns = (
@@ -186,21 +191,23 @@ class ImplicitNetwork(nn.Module):
 
 
 def _used_centres(blocks: int, offset: int, device: torch.device) -> Tensor:
-    """Where pixel `offset` of every block of four lies along an axis that runs from -1 to 1: [blocks]."""
+    """Return the coordinate of pixel `offset` of every block of four on an axis from -1 to 1: [blocks]."""
     pixels = 4 * torch.arange(blocks, dtype=torch.float32, device=device) + offset
     return -1 + 2 * (pixels + 0.5) / (4 * blocks)
 
 
 def flow_scale(forth: Tensor, back: Tensor) -> Tensor:
-    """The largest displacement along an axis in either flow, [B, 1, 1, 1], which flows are divided by; never 0."""
+    """Return the divisor of both flows, their largest displacement along an axis: [B, 1, 1, 1], never 0."""
     return torch.maximum(forth.abs().amax((1, 2, 3), keepdim=True), back.abs().amax((1, 2, 3), keepdim=True)).clamp(
         min=1e-8
     )
 
 
 def splat_weights(flow: Tensor, partner: Tensor, error_weight: Tensor, variance_weight: Tensor) -> Tensor:
-    """How far a pixel's flow can be trusted: consistent with the flow back, and like its neighbours' (paper, section
-    3.2; in float32, since the variance is a difference of large numbers).
+    """Weight pixels for splatting by the reliability of their flow (paper, section 3.2).
+
+    Reliable flow agrees with the backward flow and varies little in its neighbourhood. Computed in float32, since the
+    variance is a difference of large numbers.
 
     Args:
         flow: [B, 2, H, W] float32.
@@ -217,7 +224,7 @@ def splat_weights(flow: Tensor, partner: Tensor, error_weight: Tensor, variance_
 
 
 def _smooth(flow: Tensor) -> Tensor:
-    """Each component under the binomial kernel [1 2 1; 2 4 2; 1 2 1] / 16, mirrored at the border."""
+    """Blur each component with the binomial kernel [1 2 1; 2 4 2; 1 2 1] / 16, mirrored at the border."""
     kernel = (
         torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], dtype=torch.float32, device=flow.device) / 16
     )
@@ -228,7 +235,7 @@ def _smooth(flow: Tensor) -> Tensor:
 def splatted(
     latents: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor], times: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Both latents carried to t by the part of their flow that leads there; times [B, 1, 1, 1]."""
+    """Splat both latents to t along their share of the flow; times [B, 1, 1, 1]."""
     moved = times * flows[0], (1 - times) * flows[1]
     first, second = (
         splat(latent, displacement, kind="linear", importance=weight)

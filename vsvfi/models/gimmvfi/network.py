@@ -1,8 +1,7 @@
-"""GIMM-VFI, "Generalizable Implicit Motion Modeling for Video Frame Interpolation" (NeurIPS 2024, arXiv 2407.08680):
-the three phases.
+"""GIMM-VFI, "Generalizable Implicit Motion Modeling" (NeurIPS 2024, arXiv 2407.08680): the three phases.
 
-A flow estimator sees the two frames; an implicit network turns both flows into the flow at any time (motion); decoders
-synthesise the frame from it (synthesis). Only splatting, implicit network and synthesis know the time. Attribute names
+A flow estimator takes the two frames; an implicit network turns both flows into the flow at any t (motion); decoders
+synthesise the frame from it (synthesis). Only splatting, implicit network and synthesis depend on t. Attribute names
 are the published keys.
 """
 
@@ -38,7 +37,7 @@ from vsvfi.ops.lookup import Correlation, correlate, lookup, warm_up
 from vsvfi.ops.warp import resize_bilinear
 
 LEVELS, RADIUS = 4, 4
-"""Of the correlation pyramids, and of the window looked up in each level."""
+"""Levels of the correlation pyramids, and radius of the window looked up in each level."""
 
 _QUARTER, _HALF, _TWICE = Fraction(1, 4), Fraction(1, 2), Fraction(2)
 
@@ -48,9 +47,8 @@ class Estimator:
     """A flow estimator that the network can have.
 
     Attributes:
-        build: from the bytes that its correlation may take.
-        projected: channels of its features at a quarter and an eighth, where they must be brought to 128 and 256; None
-        where they have these.
+        build: builds it from the maximum bytes of its correlation.
+        projected: its channels at a quarter and an eighth, if they need projecting to 128 and 256; else None.
     """
 
     build: Callable[[int], FlowEstimator[Any]]
@@ -65,7 +63,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What depends on one image. H, W are the sizes after scaling."""
+    """Per-image values. H, W are the sizes after scaling."""
 
     image: Tensor  # [B, 3, H', W'] in [0, 1], as given
     reduced: Tensor  # [B, 3, H, W] in [0, 1]; the image itself at scale 1
@@ -77,7 +75,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What depends on both images but not on t."""
+    """Per-pair values that do not depend on t."""
 
     first: Frame
     second: Frame
@@ -85,7 +83,7 @@ class Pair:
     scale: Tensor  # [B, 1, 1, 1] float32: what flows were divided by
     latents: tuple[Tensor, Tensor]  # [B, 16, H, W] float32 each
     weights: tuple[Tensor, Tensor]  # [B, 1, H, W] float32 each, for splatting
-    forth: Correlation  # images over the second frame, one for each pixel of the first
+    forth: Correlation  # cost maps over the second frame, one for each pixel of the first
     back: Correlation  # the other way round
 
 
@@ -94,15 +92,15 @@ class GIMMVFI(Interpolator[Frame, Pair]):
 
     Args:
         estimator: name of its flow estimator.
-        scale: everything but the last merging runs at this part of the size (the published DS_SCALE); above 0, at most
-        1. memory: MiB that correlation volumes (a quarter of it) and full-size activations (the rest) may take.
-        Correlation that would take more is computed
-            on demand, and full-size convolutions that would take more run in strips; neither changes the result.
+        scale: resolution of everything but the final merge (the published DS_SCALE); above 0, at most 1.
+        memory: MiB for correlation volumes (a quarter of it) and full-size activations (the rest).
+
+    Larger correlation volumes are computed on demand, and larger full-size convolutions run in strips; neither changes
+    the result.
     """
 
     full_precision = ("alpha_", "cnn_encoder.", "res_conv.", "hyponet.")
-    # The model of motion: flows are divided by their largest displacement there, of which half precision would keep a
-    # 2000th.
+    # The motion model normalises flows by their largest displacement, of which half precision resolves only 1/2000.
 
     def __init__(self, estimator: str, *, scale: Fraction = Fraction(1), memory: int = 4096) -> None:
         super().__init__()
@@ -178,19 +176,20 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         if self.scale != 1:
             pictures = 2 * pair.first.image - 1, 2 * pair.second.image - 1
         merged = merge(branches, pictures, self.amt_comb_block)
-        # At 0 and 1 the look-up divides by zero; what is asked for is known there.
+        # At 0 and 1 the lookup divides by zero; the result is a source frame.
         return torch.where(times == 0, pair.first.image, torch.where(times == 1, pair.second.image, merged))
 
     def motion(self, pair: Pair, times: Tensor) -> Tensor:
-        """The flow at t in pixels of the full grid, averaged over the used pixels of each 4x4 block: [T, 2, H/4, W/4]
-        float32; times [T, 1, 1, 1].
+        """Return the flow at t in full-size pixels, averaged over the used pixels of each 4x4 block.
+
+        Takes times [T, 1, 1, 1], returns [T, 2, H/4, W/4] float32.
         """
         carried = splatted(pair.latents, pair.flows, pair.weights, times)
         refined = used_latents(self.res_conv, pair.latents, carried, self.activations)
         return (2 * self.hyponet.at_used_pixels(refined, times.flatten()) - 1) * pair.scale
 
     def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
-        """The motion at every pixel; for pictures `motion` evaluates a quarter of them."""
+        """Return the motion at every pixel; synthesis evaluates only a quarter of them (`motion`)."""
         times = broadcast_times(t, pair.scale.shape[0], pair.scale).reshape(-1, 1, 1, 1)
         batch = times.shape[0]
         carried = torch.cat(splatted(pair.latents, pair.flows, pair.weights, times), 1)
@@ -201,7 +200,7 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         return dict(zip(("0-1", "1-0", "t"), between, strict=True))
 
     def start(self, pair: Pair, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The initial decoder's flows [T, 4, H/4, W/4], mask logit and feature."""
+        """Return the initial decoder's flows [T, 4, H/4, W/4], mask logit and feature."""
         motion = self.motion(pair, times) / 4
         pictures = [resize_bilinear(2 * frame.reduced - 1, _QUARTER) for frame in (pair.first, pair.second)]
         features = pair.first.quarter, pair.second.quarter
@@ -213,7 +212,7 @@ class GIMMVFI(Interpolator[Frame, Pair]):
     def update(
         self, pair: Pair, times: Tensor, flow: Tensor, mask: Tensor, feature: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Flows and feature corrected by correlation; the mask as it was."""
+        """Update flows and feature by correlation; the mask is unchanged."""
         low_flow = resize_bilinear(flow, _HALF) / 2
         seen = self.correlated(pair, times, low_flow)
         low, high = self.amt_update4_low, self.amt_update4_high
@@ -223,8 +222,9 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         return flow + flow_step, mask, feature + feature_step
 
     def correlated(self, pair: Pair, times: Tensor, flow: Tensor) -> Tensor:
-        """Correlation where linear motion through the pixels at t would lead, [T, 648, H/8, W/8]; flow [T, 4, H/8, W/8]
-        to both frames.
+        """Look up correlation where linear motion through the pixels at t leads: [T, 648, H/8, W/8].
+
+        `flow` is [T, 4, H/8, W/8], to both frames.
         """
         grid = pixel_grid(flow.shape[2], flow.shape[3], flow.device)
         first, second = flow[:, :2], flow[:, 2:]

@@ -1,7 +1,4 @@
-"""GIMM-VFI: variants, where their weights are, and how sizes follow from the scale.
-
-Data, and the size rule; no torch.
-"""
+"""GIMM-VFI: variants, sources of their weights, and the sizes that follow from the scale; no torch."""
 
 from __future__ import annotations
 
@@ -24,13 +21,13 @@ _NOTICE = (
 )
 
 _GRID = 8
-"""Of which sizes must be multiples once they are reduced."""
+"""Sizes after scaling must be multiples of this."""
 
 _PUBLISHED_GRID = 32
-"""Of which the published program makes sizes multiples before they are reduced."""
+"""The published program pads sizes before scaling to multiples of this."""
 
 _SMALLEST = 64
-"""Below this reduced size the correlation pyramid has no top level."""
+"""Smallest size after scaling at which the correlation pyramid has all its levels."""
 
 
 class GIMMVFIOptions(TypedDict, total=False):
@@ -40,18 +37,19 @@ class GIMMVFIOptions(TypedDict, total=False):
 
 
 class GIMMVFIFamily(Family):
-    """GIMM-VFI's rules."""
+    """The rules of GIMM-VFI."""
 
     def default_scale(self, width: int, height: int) -> Fraction:
-        """The authors' settings: 1/2 for 2K (full HD counts as that), 1/4 for 4K."""
+        """Return the authors' settings: 1/2 for 2K, which includes full HD, and 1/4 for 4K."""
         longer = max(width, height)
         return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
 
     def setup(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
     ) -> Setup:
-        """The padding that follows from the scale: to multiples of 32 as published where that suits the scale, else to
-        the smallest multiples that do.
+        """Return the padding that follows from the scale.
+
+        Sizes become multiples of 32, as published, if that suits the scale, else of the smallest number that does.
 
         Raises:
             ArgumentError: the scale is above 1.

@@ -1,8 +1,7 @@
-"""Cuts a picture into horizontal strips with halos, so that what is computed at full size need not lie in memory at
-full size.
+"""Split an image into horizontal strips with halos, to limit the memory of full-size computations.
 
-A stack of convolutions that reaches `halo` rows gives the same on a strip with its halo as on the whole: what the cut
-spoils is thrown away with the halo, and at the picture's own edges there is no cut.
+A stack of convolutions whose receptive field is `halo` rows up and down gives the same result on a strip with its halo
+as on the whole image: rows that a strip boundary affects are cropped with the halo.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Rows [begin, end) of a picture, computed from rows [lower, upper)."""
+    """Rows [begin, end) of an image, computed from rows [lower, upper)."""
 
     begin: int
     end: int
@@ -24,23 +23,23 @@ class Strip:
     upper: int
 
     def halo(self, picture: Tensor, *, shrunk: int = 1) -> Tensor:
-        """The rows to compute from, of a picture [B, C, H / shrunk, W]."""
+        """Return the input rows of this strip from an image [B, C, H / shrunk, W]."""
         return picture[..., self.lower // shrunk : self.upper // shrunk, :]
 
     def crop(self, result: Tensor, *, shrunk: int = 1) -> Tensor:
-        """The strip's own rows of what was computed, [B, C, (upper - lower) / shrunk, W]."""
+        """Crop the halo from a result [B, C, (upper - lower) / shrunk, W]."""
         return result[..., (self.begin - self.lower) // shrunk : (self.end - self.lower) // shrunk, :]
 
 
 def strips(height: int, *, halo: int, row_bytes: int, budget: int, multiple: int = 4) -> Iterator[Strip]:
-    """As few strips as the budget allows, of nearly the same height.
+    """Yield as few strips as the budget allows, of nearly equal height.
 
     Args:
-        height: of the picture, a multiple of `multiple`.
-        halo: rows that a result depends on above and below its own.
-        row_bytes: what the computation takes for each row, halo included.
-        budget: what it may take; a strip is at least `multiple` rows however small that is.
-        multiple: of which all bounds are multiples.
+        height: of the image, a multiple of `multiple`.
+        halo: receptive field in rows, above and below.
+        row_bytes: bytes per computed row, halo rows included.
+        budget: maximum bytes of a strip, exceeded only if `multiple` rows need more.
+        multiple: all bounds are multiples of this.
     """
     halo = -(-halo // multiple) * multiple
     most = (

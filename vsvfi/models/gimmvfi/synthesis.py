@@ -1,8 +1,8 @@
-"""From flows at a time to the frame: a quarter-size decoder, two updates by correlation, and the full-size decoder that
-is nine tenths of the work.
+"""GIMM-VFI's frame synthesis from the flows at t (section 3.3).
 
-GIMM-VFI, section 3.3; the parts are those of AMT (Li et al., CVPR 2023). Attribute names are the published keys. Flows
-are float32 under any type of the weights.
+A quarter-size decoder, two updates by correlation, and a full-size decoder that takes most of the time. The parts are
+those of AMT (Li et al., CVPR 2023). Attribute names are the published keys. Flows are float32 whatever the type of the
+weights.
 """
 
 from __future__ import annotations
@@ -20,25 +20,24 @@ from vsvfi.models.gimmvfi.strips import Strip, strips
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
 SIDE = 64
-"""Channels of a residual block that pass two convolutions of their own."""
+"""Channels of a residual block that have two convolutions of their own."""
 
 BRANCHES = 3
-"""Pictures that the full-size decoder makes and averages."""
+"""Candidate frames that the full-size decoder predicts and averages."""
 
 _TRUNK_INPUTS = 128 + 2 * 64 + 4 + 1 + 12
-"""Channels that the full-size trunk begins with: feature, warped features, flows, mask, pictures and warped pictures.
-"""
+"""Input channels of the full-size trunk: feature, warped features, flows, mask, images and warped images."""
 
 _FOURFOLD = Fraction(4)
 
 
 def activated(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
-    """A convolution and a PReLU with a slope for each channel."""
+    """Return a convolution followed by a per-channel PReLU."""
     return nn.Sequential(conv(inputs, outputs, kernel), nn.PReLU(outputs))
 
 
 class ResidualBlock(nn.Module):
-    """Five convolutions beside the identity; the second and the fourth take the last 64 channels alone."""
+    """Five convolutions with a skip connection; the second and the fourth act on the last 64 channels only."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -55,7 +54,7 @@ class ResidualBlock(nn.Module):
 
 
 def _with_side(y: Tensor, side: nn.Module) -> Tensor:
-    """The last channels replaced by what `side` makes of them; in place where no gradient needs the old ones."""
+    """Replace the last channels by `side` of them, in place unless gradients need the old values."""
     if torch.is_grad_enabled():
         return torch.cat((y[:, :-SIDE], side(y[:, -SIDE:])), 1)
     y[:, -SIDE:] = side(y[:, -SIDE:])
@@ -63,7 +62,7 @@ def _with_side(y: Tensor, side: nn.Module) -> Tensor:
 
 
 def _upsampling(shuffles: int, inputs: int, width: int, outputs: int) -> nn.Sequential:
-    """Pixel shuffles by two and what refines their result."""
+    """Return pixel shuffles by two and the convolutions that refine their result."""
     layers = (activated(inputs, width, 5), *(activated(width, width) for _ in range(3)), activated(width, outputs))
     return nn.Sequential(
         *(nn.PixelShuffle(2) for _ in range(shuffles)),
@@ -75,14 +74,14 @@ def _upsampling(shuffles: int, inputs: int, width: int, outputs: int) -> nn.Sequ
 
 
 def _convblock(inputs: int, kernel: int, width: int, outputs: int) -> nn.Sequential:
-    """The trunk of a decoder."""
+    """Return the trunk of a decoder."""
     return nn.Sequential(
         activated(inputs, width, kernel), *(ResidualBlock(width) for _ in range(3)), conv(width, outputs)
     )
 
 
 class InitialDecoder(nn.Module):
-    """At a quarter of the size: corrects both flows, and begins mask and feature."""
+    """The quarter-size decoder: corrects both flows, and predicts the first mask and feature."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,8 +91,9 @@ class InitialDecoder(nn.Module):
     def forward(
         self, features: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """From features [B or 1, 128, h, w] and pictures [B or 1, 3, h, w] of both frames and the flows to them [B, 2,
-        h, w]: both flows [B, 4, h, w] float32, the mask's logit [B, 1, h, w] float32 and a feature [B, 128, h, w].
+        """Return flows [B, 4, h, w] float32, mask logit [B, 1, h, w] float32 and feature [B, 128, h, w].
+
+        Takes features [B or 1, 128, h, w] and images [B or 1, 3, h, w] of both frames, and flows [B, 2, h, w] to them.
         """
         given = torch.cat(flows, 1)
         inputs = (*_warped(features, flows), given, *_both(pictures, given), *_warped(pictures, flows))
@@ -102,9 +102,9 @@ class InitialDecoder(nn.Module):
 
 
 class Update(nn.Module):
-    """Corrects flows and feature by what correlation finds where the flows lead.
+    """Update flows and feature from the correlation at the flows' targets.
 
-    The published name of `gru` means a gate that is not there.
+    Despite its published name, `gru` has no gates.
     """
 
     def __init__(self) -> None:
@@ -117,12 +117,12 @@ class Update(nn.Module):
         self.flow_head = nn.Sequential(conv(192, 192), nn.LeakyReLU(SLOPE), conv(192, 4))
 
     def forward(self, feature: Tensor, flow: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """What to add to the feature [B, 128, h, w] and, float32, to the flow [B, 4, h, w].
+        """Return the residuals of the feature [B, 128, h, w] and, in float32, of the flow [B, 4, h, w].
 
         Args:
             feature: [B, 128, h, w].
             flow: [B, 4, h, w] float32.
-            seen: `convc1` of the correlation, [B, 256, h, w]. Being 1x1 it may be applied before a resize.
+            seen: `convc1` of the correlation, [B, 256, h, w]; a 1x1 convolution, it may run before a resize.
         """
         moving = flow.to(feature.dtype)
         seen = _leaky(self.convc2(_leaky(seen)))
@@ -138,8 +138,9 @@ def _leaky(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Branches:
-    """What the full-size decoder says: for each of its pictures both flows, a mask and a residual. [B, 24, H, W]
-    float32 in all.
+    """Outputs of the full-size decoder: both flows, a mask and a residual for each candidate frame.
+
+    All are float32, 24 channels together.
     """
 
     forth: Tensor  # [B, 6, H, W]
@@ -149,13 +150,13 @@ class Branches:
 
 
 class FinalDecoder(nn.Module):
-    """At full size.
+    """The full-size decoder.
 
-    Its trunk runs in strips where the whole would not fit: 17 convolutions of 256 channels are all but everything that
-    the network needs, in memory as in time.
+    Its trunk runs in strips if the budget requires it: 17 convolutions of 256 channels dominate the network's memory
+    and time.
     """
 
-    REACH = 17  # rows, of the trunk
+    REACH = 17  # receptive field of the trunk in rows, above and below
     UPSAMPLE_REACH = 6
 
     def __init__(self) -> None:
@@ -164,7 +165,7 @@ class FinalDecoder(nn.Module):
         self.convblock = _convblock(_TRUNK_INPUTS, 3, 256, 8 * BRANCHES)
 
     def features(self, quarter: Tensor, budget: int) -> Tensor:
-        """One frame's features at full size, [B, 64, H, W], from [B, 128, H/4, W/4]."""
+        """Upsample one frame's features [B, 128, H/4, W/4] to [B, 64, H, W]."""
         batch, _, height, width = quarter.shape
         row_bytes = batch * 4 * width * 3 * 64 * quarter.element_size()
         cut = strips(4 * height, halo=self.UPSAMPLE_REACH, row_bytes=row_bytes, budget=budget)
@@ -179,7 +180,9 @@ class FinalDecoder(nn.Module):
         feature: Tensor,
         budget: int,
     ) -> Branches:
-        """From both frames' features [B or 1, 64, H, W] and pictures [B or 1, 3, H, W] and, at a quarter of the size,
+        """Predict all branches at full size.
+
+        Takes features [B or 1, 64, H, W] and images [B or 1, 3, H, W] of both frames and, at a quarter of the size,
         flows [B, 4, h, w], mask logit [B, 1, h, w] and feature [B, 128, h, w].
         """
         given = torch.cat((4 * resize_bilinear(flow, _FOURFOLD), resize_bilinear(mask, _FOURFOLD)), 1)  # [B, 5, H, W]
@@ -205,7 +208,7 @@ class FinalDecoder(nn.Module):
         given: Tensor,
         feature: Tensor,
     ) -> Tensor:
-        """The trunk's input for a strip and its halo, [B, 273, rows, W]."""
+        """Return the trunk's input for a strip and its halo, [B, 273, rows, W]."""
         own = strip.halo(given)
         flows = own[:, :2], own[:, 2:4]
         shown = strip.halo(pictures[0]), strip.halo(pictures[1])
@@ -220,8 +223,9 @@ class FinalDecoder(nn.Module):
 
 
 def _enlarged_rows(feature: Tensor, strip: Strip) -> Tensor:
-    """The strip and its halo of a feature enlarged fourfold, without the rest: a row at each side is enlarged too, and
-    dropped.
+    """Upsample a feature fourfold, only the rows of a strip and its halo.
+
+    One more row at each side is enlarged and then dropped.
     """
     lower, upper = strip.lower // 4, strip.upper // 4
     first, last = max(0, lower - 1), min(feature.shape[2], upper + 1)
@@ -230,7 +234,7 @@ def _enlarged_rows(feature: Tensor, strip: Strip) -> Tensor:
 
 
 def merge(branches: Branches, pictures: tuple[Tensor, Tensor], refine: nn.Module) -> Tensor:
-    """The mean of the branches' pictures and what `refine` makes of them all, [B, 3, H, W] float32 in [0, 1].
+    """Average the branches' frames and add `refine` of them all: [B, 3, H, W] float32 in [0, 1].
 
     Args:
         branches: at the size of the network.
@@ -256,20 +260,20 @@ def merge(branches: Branches, pictures: tuple[Tensor, Tensor], refine: nn.Module
 
 
 def combination() -> nn.Sequential:
-    """What sees the pictures of all branches together."""
+    """Return the network that refines the frames of all branches jointly."""
     return nn.Sequential(conv(3 * BRANCHES, 6 * BRANCHES, 7), nn.PReLU(6 * BRANCHES), conv(6 * BRANCHES, 3, 7))
 
 
 def _warped(sources: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], top: int = 0) -> tuple[Tensor, Tensor]:
-    """What both flows lead to; flows begin at row `top`."""
+    """Warp both sources by their flows, which start at row `top`."""
     return backward_warp(sources[0], flows[0], top), backward_warp(sources[1], flows[1], top)
 
 
 def _both(pictures: tuple[Tensor, Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
-    """Both pictures for a whole batch."""
+    """Expand both images to a whole batch."""
     return pictures[0].expand(like.shape[0], -1, -1, -1), pictures[1].expand(like.shape[0], -1, -1, -1)
 
 
 def _joined(parts: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
-    """Channels side by side, in one type."""
+    """Concatenate channels in one type."""
     return torch.cat([part.to(dtype) for part in parts], 1).contiguous(memory_format=torch.channels_last)

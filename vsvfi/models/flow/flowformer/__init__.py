@@ -1,4 +1,4 @@
-"""FlowFormer: optical flow by attention over cost volumes."""
+"""FlowFormer: an optical-flow transformer with attention over cost volumes."""
 
 from vsvfi.models.flow.flowformer.network import FlowFormer, FlowFormerFeatures
 

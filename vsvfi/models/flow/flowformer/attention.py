@@ -1,6 +1,6 @@
-"""What all of FlowFormer's attentions share: heads, windows, position codes, the two-layer perceptron.
+"""Building blocks of FlowFormer's attention layers: heads, windows, position codes and the MLP.
 
-Pictures of tokens are channels last, [B, rows, columns, C].
+Token grids are channels last, [B, rows, columns, C].
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ WINDOW = 7
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v in each group of d = C / heads channels: q [B, L, C], k and v [B, M, C] ->
-    [B, L, C]."""
+    """Multi-head attention, softmax(q k^T / sqrt(d)) v with d = C / heads.
+
+    q is [B, L, C], k and v are [B, M, C], the result is [B, L, C].
+    """
     q, k, v = (torch.unflatten(x, -1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
     return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def padded(x: Tensor, multiple: int) -> Tensor:
-    """Zeros at the right and the bottom of [B, rows, columns, C], up to multiples of a number."""
+    """Pad [B, rows, columns, C] with zeros at the right and the bottom, up to multiples of `multiple`."""
     rows, columns = x.shape[1:3]
     return functional.pad(x, (0, 0, 0, -columns % multiple, 0, -rows % multiple))
 
 
 def windows(x: Tensor) -> Tensor:
-    """[B, rows, columns, C] -> [B, W, 49, C]: 7x7 windows row by row, the last ones filled up with zeros."""
+    """Partition [B, rows, columns, C] into zero-padded 7x7 windows, row by row: [B, W, 49, C]."""
     x = padded(x, WINDOW)
     rows, columns = x.shape[1] // WINDOW, x.shape[2] // WINDOW
     x = x.reshape(-1, rows, WINDOW, columns, WINDOW, x.shape[3]).transpose(2, 3)
@@ -42,9 +44,9 @@ def unwindowed(x: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def position_code(x: Tensor, y: Tensor, width: int) -> Tensor:
-    """Sines and cosines of positions x and y of one shape [...], float32 -> [..., width], width a multiple of 4.
+    """Encode positions x and y, float32 of one shape [...], by sines and cosines: [..., width].
 
-    The published network has 3.14 where pi is meant, and its weights were trained with it.
+    `width` is a multiple of 4. The published weights were trained with 3.14 in place of pi.
     """
     frequencies = torch.arange(width // 4, dtype=torch.float32, device=x.device) * (3.14 / 200)
     across, down = x[..., None] * frequencies, y[..., None] * frequencies
@@ -52,14 +54,14 @@ def position_code(x: Tensor, y: Tensor, width: int) -> Tensor:
 
 
 def grid_code(rows: int, columns: int, width: int, device: torch.device, step: int = 1, start: int = 0) -> Tensor:
-    """`position_code` of a grid whose points are `step` apart, [rows, columns, width]."""
+    """Return the `position_code` of a grid with spacing `step`, [rows, columns, width]."""
     y = start + step * torch.arange(rows, dtype=torch.float32, device=device)[:, None].expand(rows, columns)
     x = start + step * torch.arange(columns, dtype=torch.float32, device=device).expand(rows, columns)
     return position_code(x, y, width)
 
 
 class Perceptron(nn.Module):
-    """Two linear layers with four times the width between them."""
+    """A two-layer MLP with four times the width in between."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

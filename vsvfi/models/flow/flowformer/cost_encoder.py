@@ -1,8 +1,7 @@
-"""The cost-volume encoder of FlowFormer (paper section 3.2): what each source pixel's cost map says, in eight latent
-tokens.
+"""FlowFormer's cost-volume encoder: eight latent tokens per source pixel (paper section 3.2).
 
-A cost map is cut into patches, the latent tokens attend to these, to one another, and (each token index for itself) to
-the tokens of other source pixels. Everything here is one direction of one pair: h x w source pixels, N = h w of them.
+A cost map is split into patches; the latent tokens attend to these, to one another, and (each token index separately)
+to the tokens of other source pixels. Everything here is for one direction of one pair with N = h w source pixels.
 Tokens are [8, h, w, 128]. Attribute names are the published keys.
 """
 
@@ -23,7 +22,7 @@ TOKENS = 8
 """Latent tokens of a source pixel."""
 
 CONTEXT = 64
-"""Channels that a block takes of the context."""
+"""Context channels of a block."""
 
 _HEADS = 8
 _REDUCTION = 4
@@ -31,18 +30,19 @@ _PATCH = 8
 """Side of a patch, in pixels of the cost map."""
 
 _CHUNK = 1 << 25
-"""Bytes of the largest tensor that is made of some of the source pixels, or of some of the token indices."""
+"""Maximum bytes of a tensor in one chunk of source pixels or of token indices."""
 
 
 _SHRINK = 2.0**-6
-"""What costs are multiplied with before the patch embedding, and all its biases. It has no activation but ReLU and ends
-in a normalisation, so this changes nothing, but keeps costs of hundreds and what is summed from them inside the range
-of half precision.
+"""Scale of the costs, and of all biases, in the patch embedding.
+
+Keeps costs of several hundreds and their sums within the range of half precision. The result is the same, since the
+embedding has no activation but ReLU and ends in a normalisation.
 """
 
 
 class PatchEmbed(nn.Module):
-    """Cost maps as tokens of 8x8 patches, which know their place in the map."""
+    """Embed cost maps as tokens of 8x8 patches with position codes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(LATENT)
 
     def forward(self, costs: Tensor) -> Tensor:
-        """[S, h, w] -> [S, P, 128], P = ceil(h/8) ceil(w/8)."""
+        """Map [S, h, w] to [S, P, 128], P = ceil(h/8) ceil(w/8)."""
         rows, columns = costs.shape[1:]
         weight, bias = zip(
             *((layer.weight, _SHRINK * layer.bias) for layer in (*self.proj[::2], *self.ffn_with_coord[::2])),
@@ -65,8 +65,8 @@ class PatchEmbed(nn.Module):
         for index in range(3):
             x = functional.conv2d(x.relu() if index else x, weight[index], bias[index], 2, 2)
         patches = x.flatten(2).transpose(1, 2)
-        # The next layer sees patch and place side by side. What it makes of the place is the same for every source
-        # pixel, so that is computed once.
+        # The next layer takes patch and position code concatenated; the code's share is the same for every source
+        # pixel, so it is computed once.
         channels, height, width = x.shape[1:]
         seen, placed = weight[3].flatten(1).tensor_split((channels,), 1)
         code = grid_code(height, width, LATENT - channels, costs.device, _PATCH, _PATCH // 2).flatten(0, 1)
@@ -79,7 +79,7 @@ class PatchEmbed(nn.Module):
 
 
 class LatentLayer(nn.Module):
-    """The latent tokens of a source pixel attend to its patches, or to one another."""
+    """Attention of the latent tokens of a source pixel to its patches, or to one another."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class LatentLayer(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(LATENT, LATENT), nn.GELU(), nn.Identity(), nn.Linear(LATENT, LATENT))
 
     def forward(self, latent: Tensor, patches: Tensor | None = None) -> Tensor:
-        """Tokens [S or 1, 8, 128] and patches [S, P, 128], or None -> [S, 8, 128]."""
+        """Map tokens [S or 1, 8, 128] and patches [S, P, 128] or None to [S, 8, 128]."""
         normed = self.norm1(latent)
         seen = normed if patches is None else patches
         q = self.q(normed).expand(seen.shape[0], -1, -1)
@@ -102,12 +102,12 @@ class LatentLayer(nn.Module):
 
 
 class LocalAttention(nn.Module):
-    """Attention inside windows of 7x7 source pixels; queries and keys see the context.
+    """Attention within windows of 7x7 source pixels; queries and keys also use the context.
 
-    What fills up the last windows takes part, as in the published program.
+    The padding of the last windows is attended to, as in the published program.
 
-    Layers that see tokens, context and position side by side are split: only the tokens' part differs between the eight
-    token indices.
+    Layers that take tokens, context and position concatenated are split, since only the tokens' share differs between
+    the eight token indices.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class LocalAttention(nn.Module):
         self.proj = nn.Linear(LATENT, LATENT)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Normalised tokens [T, h, w, 128] and the projected context [h, w, 64]."""
+        """Take normalised tokens [T, h, w, 128] and the projected context [h, w, 64]."""
         rows, columns = x.shape[1:3]
         queries_keys = torch.cat((self.q.weight, self.k.weight))  # [256, 192]
         code = grid_code(WINDOW, WINDOW, LATENT + CONTEXT, x.device).flatten(0, 1).to(x.dtype)
@@ -136,8 +136,9 @@ class LocalAttention(nn.Module):
 
 
 class GlobalAttention(nn.Module):
-    """Attention of every source pixel to the picture of all, reduced by a convolution; queries and keys see the
-    context.
+    """Attention of every source pixel to all of them, reduced by a convolution.
+
+    Queries and keys also use the context.
     """
 
     def __init__(self) -> None:
@@ -152,7 +153,7 @@ class GlobalAttention(nn.Module):
         self.norm = nn.LayerNorm(LATENT)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Normalised tokens [T, h, w, 128] and the projected context [h, w, 64]. Split like `LocalAttention`."""
+        """Take normalised tokens [T, h, w, 128] and the projected context [h, w, 64]; split like `LocalAttention`."""
         rows, columns = x.shape[1:3]
         code = grid_code(rows, columns, LATENT + CONTEXT, x.device).to(x.dtype)
         shared = functional.linear(code, self.q.weight, self.q.bias) + functional.linear(
@@ -177,7 +178,7 @@ class GlobalAttention(nn.Module):
 
 
 class VerticalBlock(nn.Module):
-    """Attention among source pixels and a perceptron, each beside a skip."""
+    """Attention among source pixels and an MLP, each with a residual connection."""
 
     def __init__(self, attention: LocalAttention | GlobalAttention) -> None:
         super().__init__()
@@ -206,7 +207,7 @@ class VerticalLayer(nn.Module):
 
 
 class CostPerceiverEncoder(nn.Module):
-    """The whole encoder."""
+    """The complete cost encoder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,16 +218,16 @@ class CostPerceiverEncoder(nn.Module):
         self.vertical_encoder_layers = nn.ModuleList(VerticalLayer() for _ in range(3))
 
     def project_context(self, context: Tensor) -> Tensor:
-        """What the blocks take of the context [B, h, w, 256], one after the other -> [B, h, w, 6 * 64]."""
+        """Project the context [B, h, w, 256] for all blocks, one after the other: [B, h, w, 6 * 64]."""
         attentions = [block.attn for layer in self._vertical() for block in (layer.local_block, layer.global_block)]
         return torch.cat([attention.context_proj(context) for attention in attentions], -1)
 
     def forward(self, costs: Callable[[slice], Tensor], context: Tensor) -> Tensor:
-        """The cost memory.
+        """Encode the cost maps as the cost memory.
 
         Args:
-            costs: gives the cost maps [S, h, w] of some source pixels, float32.
-            context: `project_context` of one picture, [h, w, 6 * 64].
+            costs: returns the cost maps [S, h, w] of a slice of source pixels, float32.
+            context: `project_context` of one image, [h, w, 6 * 64].
 
         Returns:
             [8, h, w, 128].
@@ -242,15 +243,16 @@ class CostPerceiverEncoder(nn.Module):
         for round_, (layer, vertical) in enumerate(zip(self.encoder_layers, self._vertical(), strict=True)):
             by_source = torch.split(tokens.flatten(1, 2).transpose(0, 1), some)  # [<= some, 8, 128] each
             tokens = _picture(torch.cat([layer(part) for part in by_source]), rows, columns)
-            # From here on token indices do not see one another.
+            # From here on, token indices do not interact.
             tokens = torch.cat(
                 [vertical(part, *contexts[2 * round_ : 2 * round_ + 2]) for part in torch.split(tokens, together)]
             )
         return tokens + entered
 
     def _read(self, costs: Callable[[slice], Tensor], rows: int, columns: int) -> Tensor:
-        """The latent tokens after they have seen the patches, some source pixels at a time: the first layer's picture
-        of all would be 4 N^2 numbers.
+        """Let the latent tokens attend to the patches, one chunk of source pixels at a time.
+
+        For all source pixels, the first layer's activations would be 4 N^2 values.
         """
         sources = rows * columns
         chunk = max(1, _CHUNK // (4 * sources * self.latent_tokens.element_size()))
@@ -265,5 +267,5 @@ class CostPerceiverEncoder(nn.Module):
 
 
 def _picture(tokens: Tensor, rows: int, columns: int) -> Tensor:
-    """[N, 8, 128] -> [8, h, w, 128], contiguous."""
+    """Rearrange [N, 8, 128] to [8, h, w, 128], contiguous."""
     return tokens.transpose(0, 1).contiguous().view(TOKENS, rows, columns, LATENT)

@@ -1,7 +1,6 @@
-"""The recurrent decoder of FlowFormer (paper section 3.3): many times, ask the cost memory about the present flow and
-correct the flow.
+"""FlowFormer's recurrent decoder: query the cost memory at the current flow, and update the flow (section 3.3).
 
-Both directions of a pair are one batch here. Global motion aggregation is that of GMA (Jiang et al., ICCV 2021, arXiv
+Both directions of a pair form one batch. Global motion aggregation is that of GMA (Jiang et al., ICCV 2021, arXiv
 2104.02409). Attribute names are the published keys. Flow, positions and costs are float32 whatever the type of the
 weights.
 """
@@ -36,14 +35,14 @@ _HEADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The cost memory as the cross-attention reads it: planes of N source pixels."""
+    """Keys and values of the cost memory, laid out as planes of N source pixels."""
 
     keys: Tensor  # [B, 8 heads, 8 channels, 8 tokens, N], the factor 8^-0.5 included
     values: Tensor  # the same shape
 
 
 class CrossAttention(nn.Module):
-    """Every source pixel asks its own eight tokens."""
+    """Attention of every source pixel to its own eight tokens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,15 +55,15 @@ class CrossAttention(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(_QUERY, _QUERY), nn.GELU(), nn.Identity(), nn.Linear(_QUERY, _QUERY))
 
     def prepare(self, memory: Tensor) -> Memory:
-        """Keys and values, the same for every iteration, of the cost memory [B, 8, h, w, 128]."""
+        """Compute keys and values of the cost memory [B, 8, h, w, 128] once for all iterations."""
         keys, values = (_planes(layer(memory).flatten(2, 3)) for layer in (self.k, self.v))
         return Memory(keys * (_QUERY // _HEADS) ** -0.5, values)
 
     def forward(self, query: Tensor, code: Tensor, memory: Memory) -> Tensor:
-        """Query [B, h, w, 64] and the code of where the flow points, the same shape -> [B, h, w, 64]."""
+        """Map queries [B, h, w, 64] and position codes of the flow's targets, the same shape, to [B, h, w, 64]."""
         height, width = query.shape[1:3]
-        # Eight keys of eight channels for one query: any matrix product would be nearly empty, so this attention is
-        # written out over planes of pixels.
+        # Each query has only eight keys of eight channels, too few for efficient matrix products; elementwise products
+        # of planes are faster.
         q = (
             self.q(self.norm1(query) + code)
             .permute(0, 3, 1, 2)
@@ -83,7 +82,7 @@ def _planes(x: Tensor) -> Tensor:
 
 
 class DecoderLayer(nn.Module):
-    """The published name of the place where the cross-attention is."""
+    """A container that gives the cross-attention its published key."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,28 +95,28 @@ class DecoderLayer(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class GlobalAttention:
-    """Which source pixels move alike: softmax(q k^T / sqrt(128)), as a map or as what it is computed from."""
+    """Attention between source pixels, softmax(q k^T / sqrt(128)), as a map or as queries and keys."""
 
     q: Tensor  # [B, N, 128]
     k: Tensor  # [B, N, 128]
     map: Tensor | None  # [B, N, N]
 
     def __call__(self, v: Tensor) -> Tensor:
-        """Applied to [B, N, 128]."""
+        """Apply the attention to values [B, N, 128]."""
         if self.map is not None:
             return torch.bmm(self.map, v)
         return functional.scaled_dot_product_attention(self.q[:, None], self.k[:, None], v[:, None])[:, 0]
 
 
 class Attention(nn.Module):
-    """The global attention of a context."""
+    """Compute global attention from a context."""
 
     def __init__(self) -> None:
         super().__init__()
         self.to_qk = nn.Conv2d(HIDDEN, 2 * HIDDEN, 1, bias=False)
 
     def forward(self, context: Tensor, budget: int) -> GlobalAttention:
-        """Context [B, 128, h, w]; the map is made if those of the batch take no more bytes than `budget`."""
+        """Take the context [B, 128, h, w]; the map is stored if the batch's maps fit into `budget` bytes."""
         q, k = _rows(self.to_qk(context)).chunk(2, -1)
         batch, sources = q.shape[:2]
         if batch * sources**2 * q.element_size() > budget:
@@ -131,13 +130,15 @@ class Attention(nn.Module):
 
 
 def _rows(picture: Tensor) -> Tensor:
-    """[B, C, h, w] -> [B, N, C], contiguous: fused attention asks for that, and would silently make the map
-    otherwise."""
+    """Rearrange [B, C, h, w] to [B, N, C], contiguous.
+
+    On other layouts, attention silently falls back from the fused kernel to one that allocates the map.
+    """
     return picture.flatten(2).transpose(1, 2).contiguous()
 
 
 class Aggregator(nn.Module):
-    """Motion features plus what those that move alike say."""
+    """Add to the motion features those of pixels that move alike (global motion aggregation)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +150,7 @@ class Aggregator(nn.Module):
 
 
 class UpdateBlock(nn.Module):
-    """The recurrence: RAFT's, with aggregated motion beside the motion."""
+    """RAFT's recurrence with aggregated motion as a further input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,7 +162,7 @@ class UpdateBlock(nn.Module):
 
 
 class MemoryDecoder(nn.Module):
-    """The whole decoder."""
+    """The complete decoder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,22 +173,21 @@ class MemoryDecoder(nn.Module):
         self.att = Attention()
 
     def start(self, eighth: Tensor) -> tuple[Tensor, Tensor]:
-        """First state and constant context [B, 128, h, w] from the context encoder's second stage."""
+        """Return the first state and the constant context [B, 128, h, w], from the context encoder's second stage."""
         state, context = self.proj(eighth).chunk(2, 1)
         return state.tanh(), context.relu()
 
     def forward(
         self, costs: Correlation, memory: Tensor, state: Tensor, context: Tensor, iterations: int, map_budget: int
     ) -> Tensor:
-        """Flow.
+        """Estimate the flow.
 
         Args:
-            costs: of every source pixel, one level.
+            costs: cost maps of every source pixel, one level.
             memory: [B, 8, h, w, 128].
             state, context: of the images that the flow starts from.
-            iterations: how often the flow is corrected.
-            map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in each
-            iteration.
+            iterations: number of flow updates.
+            map_budget: maximum bytes of the global-attention maps; larger ones are recomputed in each iteration.
 
         Returns:
             [B, 2, 8h, 8w] float32, in pixels.

@@ -1,5 +1,4 @@
-"""FlowFormer, "A Transformer Architecture for Optical Flow" (ECCV 2022, arXiv 2203.16194), as a flow estimator: per
-image, per pair.
+"""FlowFormer, "A Transformer Architecture for Optical Flow" (ECCV 2022, arXiv 2203.16194).
 
 Attribute names are the published keys.
 """
@@ -20,12 +19,12 @@ from vsvfi.ops.lookup import BUDGET, Correlation, Volume, correlate, warm_up
 
 @dataclass(frozen=True)
 class FlowFormerFeatures(FlowFeatures):
-    """What FlowFormer keeps of one image.
+    """Features of one image.
 
     Attributes:
-        state: [B, 128, H/8, W/8], what the recurrence starts with.
-        context: [B, 128, H/8, W/8], what it sees in each iteration; global attention follows from it.
-        projected: [B, H/8, W/8, 6 * 64], what the cost encoder's blocks take of the context.
+        state: [B, 128, H/8, W/8], initial state of the recurrence.
+        context: [B, 128, H/8, W/8], its input in every iteration, and the input of global attention.
+        projected: [B, H/8, W/8, 6 * 64], the context projected for the cost encoder's blocks.
     """
 
     state: Tensor
@@ -34,7 +33,7 @@ class FlowFormerFeatures(FlowFeatures):
 
 
 class MemoryEncoder(nn.Module):
-    """Matching features and the cost encoder, under their published names."""
+    """A container that gives the matching encoder and the cost encoder their published keys."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,14 +43,12 @@ class MemoryEncoder(nn.Module):
 
 
 class FlowFormer(FlowEstimator[FlowFormerFeatures]):
-    """The estimator.
+    """The FlowFormer estimator.
 
     Args:
         iterations: of the recurrence.
-        volume_budget: bytes that the cost maps of both directions may take; beyond it costs are computed when they are
-        asked for.
-        map_budget: bytes that the maps of global attention may take; beyond it they are computed anew in
-        each iteration.
+        volume_budget: maximum bytes of the cost maps of both directions; larger ones are computed on demand.
+        map_budget: maximum bytes of the global-attention maps; larger ones are recomputed in each iteration.
     """
 
     def __init__(self, iterations: int = 32, *, volume_budget: int = BUDGET, map_budget: int = BUDGET) -> None:
@@ -62,7 +59,7 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
         self.context_encoder = Backbone()
 
     def prepare_operators(self) -> None:
-        """Load and compile what the look-up needs; costs are float32."""
+        """Load and compile the lookup operator; costs are float32."""
         warm_up(self.memory_decoder.proj.weight.device, torch.float32)
 
     def encode(self, image: Tensor) -> FlowFormerFeatures:
@@ -74,7 +71,7 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
         return FlowFormerFeatures(quarter, eighth, matching, state, context, projected)
 
     def estimate(self, first: FlowFormerFeatures, second: FlowFormerFeatures) -> tuple[Tensor, Tensor]:
-        # Costs are sums of 256 products and reach several hundreds: half precision would round them to quarters.
+        # Costs are sums of 256 products and reach several hundreds, which half precision would round to quarters.
         forth, back = (
             torch.cat((one.matching, other.matching)).float() for one, other in ((first, second), (second, first))
         )
@@ -88,7 +85,7 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
             )
         )
         encoder = self.memory_encoder.cost_perceiver_encoder
-        # One direction of one pair after another: each has enough source pixels to be busy with, and its own context.
+        # One direction of one pair at a time: each has its own context, and enough source pixels to use the device.
         memory = torch.stack(
             [encoder(lambda part, index=index: _maps(costs, index, part), own) for index, own in enumerate(projected)]
         )
@@ -98,7 +95,7 @@ class FlowFormer(FlowEstimator[FlowFormerFeatures]):
 
 
 def _maps(costs: Correlation, index: int, part: slice) -> Tensor:
-    """The cost maps [S, h, w] of some source pixels of one entry of the batch."""
+    """Return the cost maps [S, h, w] of a slice of source pixels of one batch entry."""
     if isinstance(costs, Volume):
         return costs.levels[0][index, part]
     (target,) = costs.targets

@@ -1,8 +1,8 @@
-"""The first two stages of Twins-SVT-large (Chu et al., NeurIPS 2021, arXiv 2104.13840): an image to features at a
-quarter and an eighth of its size.
+"""The first two stages of the Twins-SVT-large backbone (Chu et al., NeurIPS 2021, arXiv 2104.13840).
 
-Each stage has a block of attention inside windows of 7x7 tokens, a depthwise convolution that tells the tokens where
-they are, and a block of attention to a reduced picture of all tokens. Attribute names are the published keys.
+They give features at a quarter and an eighth of the image's size. Each stage has a block of attention within windows of
+7x7 tokens, a depthwise convolution as position encoding, and a block of attention to a reduced grid of all tokens.
+Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _HEAD = 32
 
 
 class LocalAttention(nn.Module):
-    """Attention inside windows.
+    """Attention within windows.
 
-    The zeros that fill up the last ones are keys like any other: the weights were trained with it.
+    The zero padding of the last windows is attended to, since the weights were trained with it.
     """
 
     def __init__(self, channels: int) -> None:
@@ -36,8 +36,9 @@ class LocalAttention(nn.Module):
 
 
 class GlobalAttention(nn.Module):
-    """Attention of every token to the picture reduced by a convolution; what does not fill its kernel at the right and
-    the bottom is not seen.
+    """Attention of every token to all tokens, reduced by a strided convolution.
+
+    Rows and columns that do not fill its kernel at the right and the bottom are ignored.
     """
 
     def __init__(self, channels: int, reduction: int) -> None:
@@ -57,7 +58,7 @@ class GlobalAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each beside a skip."""
+    """Attention and an MLP, each with a residual connection."""
 
     def __init__(self, channels: int, attention: nn.Module) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Patches of `size` x `size` pixels as tokens."""
+    """Embed patches of `size` x `size` pixels as tokens."""
 
     def __init__(self, inputs: int, channels: int, size: int) -> None:
         super().__init__()
@@ -86,7 +87,7 @@ class PatchEmbed(nn.Module):
 
 
 class PositionBlock(nn.Module):
-    """A depthwise convolution beside a skip, whose border of zeros tells a token its place."""
+    """A depthwise convolution with a residual connection; its zero padding encodes the position."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -99,7 +100,7 @@ class PositionBlock(nn.Module):
 
 
 class Twins(nn.Module):
-    """Both stages."""
+    """Both stages of the backbone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class Twins(nn.Module):
         self.pos_block = nn.ModuleList((PositionBlock(128), PositionBlock(256)))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 3, H, W] -> [B, 128, H/4, W/4] and [B, 256, H/8, W/8], channels last in memory."""
+        """Map [B, 3, H, W] to [B, 128, H/4, W/4] and [B, 256, H/8, W/8], channels last in memory."""
         quarter = self._stage(0, image)
         return quarter, self._stage(1, quarter)
 
@@ -124,7 +125,7 @@ class Twins(nn.Module):
 
 
 class Backbone(nn.Module):
-    """The published name of the place where the backbone is."""
+    """A container that gives the backbone its published key."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
-"""RAFT's encoders of one image: the feature encoder and the context encoder, alike but for their normalisation (paper,
-section 3.1 and appendix).
+"""RAFT's feature encoder and context encoder (paper, section 3.1 and appendix).
+
+They differ in their normalisation only.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ type Norm = Callable[[int], nn.Module]
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity, or beside a projection where the size is halved.
+    """Two 3x3 convolutions and a skip connection, projected where the size is halved.
 
-    Both sums and summands pass a ReLU.
+    Both the sum and the convolutions pass a ReLU.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
@@ -35,12 +36,12 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """From an image [B, 3, H, W] to features of 96 channels at a quarter, 128 at an eighth, and its result, 256 at an
-    eighth.
+    """Encode an image [B, 3, H, W] as features at a quarter and an eighth of its size.
+
+    Returns 96 channels at a quarter, 128 at an eighth, and the final 256 at an eighth.
 
     Args:
-        stored_statistics: normalise by stored statistics (the context encoder), or by each image's own (the feature
-        encoder).
+        stored_statistics: batch norm (the context encoder), else instance norm (the feature encoder).
     """
 
     def __init__(self, *, stored_statistics: bool) -> None:

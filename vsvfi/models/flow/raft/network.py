@@ -1,5 +1,6 @@
-"""RAFT, "Recurrent All-Pairs Field Transforms for Optical Flow" (ECCV 2020, arXiv 2003.12039), the large model, in both
-directions at once.
+"""RAFT (large), "Recurrent All-Pairs Field Transforms for Optical Flow" (ECCV 2020, arXiv 2003.12039).
+
+Both directions of a pair are estimated in one batch.
 
 Attribute names are the published keys.
 """
@@ -25,16 +26,16 @@ from vsvfi.models.flow.recurrence import (
 from vsvfi.ops.lookup import BUDGET, correlate, lookup, warm_up
 
 LEVELS, RADIUS = 4, 4
-"""Of the correlation pyramid, and of the window looked up in each level."""
+"""Levels of the correlation pyramid, and radius of the window looked up in each level."""
 
 
 @dataclass(frozen=True)
 class RaftFeatures(FlowFeatures):
-    """What RAFT keeps of one image.
+    """Features of one image.
 
     Attributes:
-        state: [B, 128, H/8, W/8], where the recurrence starts.
-        context: [B, 128, H/8, W/8], what it sees in every iteration.
+        state: [B, 128, H/8, W/8], initial state of the recurrence.
+        context: [B, 128, H/8, W/8], its input in every iteration.
     """
 
     state: Tensor
@@ -42,7 +43,7 @@ class RaftFeatures(FlowFeatures):
 
 
 class UpdateBlock(nn.Module):
-    """One iteration's parts, under their published names."""
+    """The parts of one iteration, under their published keys."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,12 +54,11 @@ class UpdateBlock(nn.Module):
 
 
 class RAFT(FlowEstimator[RaftFeatures]):
-    """The estimator.
+    """The RAFT estimator.
 
     Args:
         iterations: of the recurrence.
-        budget: bytes that the correlation volumes of both directions may take; beyond it correlation is computed on
-        demand.
+        budget: maximum bytes of the correlation volumes of both directions; larger ones are computed on demand.
     """
 
     def __init__(self, iterations: int = 20, budget: int = BUDGET) -> None:
@@ -69,7 +69,7 @@ class RAFT(FlowEstimator[RaftFeatures]):
         self.update_block = UpdateBlock()
 
     def prepare_operators(self) -> None:
-        """Load and compile what the look-up needs for the device and type of the weights."""
+        """Load and compile the lookup operator for the device and type of the weights."""
         weight = self.fnet.conv1.weight
         warm_up(weight.device, weight.dtype)
 
