@@ -1,4 +1,4 @@
-"""Writes pictures of floats as PNG, through the package's one writer (the extra `video`)."""
+"""Writes images of floats as PNG, through the package's one writer (the extra `video`)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Predictor(Interface):
     """Whatever answers an item: a model, or stored images."""
 
     def __call__(self, item: Item, first: Tensor, second: Tensor, index: int) -> list[Tensor]:
-        """The pictures [1, 3, H, W] float32 in [0, 1] on the CPU, one for each target; `index` numbers the item."""
+        """The images [1, 3, H, W] float32 in [0, 1] on the CPU, one for each target; `index` numbers the item."""
         ...
 
 

@@ -25,20 +25,20 @@ _COMMANDS = ("models", "doctor", "render", "frames", "compare", "bench")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; `argv` is without the program's name, None for the process's own."""
+    """Run one command; `argv` excludes the program name, None takes the process's arguments."""
     _write_anything()
     try:
         arguments = _parser().parse_args(argv)
         code = int(arguments.run(arguments))
         if sys.stdout is not None:
             sys.stdout.flush()
-    except SystemExit:  # argparse has said all there is to say, or --help has
+    except SystemExit:  # argparse has printed its message or the help
         _flush_quietly()
         raise
     except KeyboardInterrupt:
         _flush_quietly()
         return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has exited
         _discard_output()
         return 1
     except Exception as error:
@@ -49,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _explain(error: Exception) -> str:
-    """What a command failed with, in one line."""
+    """Describe a command's error in one line."""
     if os.environ.get("VSVFI_DEBUG", "") not in ("", "0"):
         _say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, VsvfiError) or type(error).__module__ == "vapoursynth":
         return " ".join(str(error).split("\n"))
-    if isinstance(error, OSError):  # a full or read-only disk, a folder where a file should be: the user's to put right
+    if isinstance(error, OSError):  # a full or read-only disk, a folder in place of a file: the user can fix these
         named = f": {os.fsdecode(error.filename)!r}" if isinstance(error.filename, str | bytes) else ""
         return f"{error.strerror or one_line(error)}{named}"
     if isinstance(error, MemoryError):
@@ -65,7 +65,7 @@ def _explain(error: Exception) -> str:
 
 
 def _write_anything() -> None:
-    """Let stdout and stderr take every character: names of files need not fit the terminal's encoding."""
+    """Let stdout and stderr accept every character: file names need not fit the terminal's encoding."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None and stream.errors == "strict":
@@ -73,14 +73,14 @@ def _write_anything() -> None:
 
 
 def _say(text: str) -> None:
-    """A line on stderr, if there is one that can still be written to."""
+    """Print a line on stderr if it can be written to."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr, flush=True)
 
 
 def _flush_quietly() -> None:
-    """Write out what is buffered, so that it cannot fail once more at exit."""
+    """Flush the streams now, so that this cannot fail again at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -89,7 +89,7 @@ def _flush_quietly() -> None:
 
 
 def _discard_output() -> None:
-    """Send to nowhere what stdout cannot take."""
+    """Redirect stdout to the null device once it cannot be written to."""
     with contextlib.suppress(OSError, ValueError):  # a stand-in without a descriptor
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What the timing programs of publications measure: one pair from the beginning, nothing remembered between calls."""
+"""Time single pairs as publications do: every call starts from scratch, without caches."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vsvfi.engine.padding import Padding
 def measure_afresh(
     network: Any, device: torch.device, padding: Padding, size: tuple[int, int], warm_up: int, calls: int
 ) -> dict[str, Any]:
-    """Time whole calls on noise that lies on the device already: batch 1, t = 1/2.
+    """Time whole calls on noise that is already on the device: batch 1, t = 1/2.
 
     The mean is over one block of calls, with one synchronisation before and one after it; the median over the calls.
 
     Args:
         network: an `Interpolator`.
         device: where it is.
-        padding: to a size that it takes; what is added is part of the work.
+        padding: to a size that it accepts; computing the padded area is included.
         size: width and height.
         warm_up: calls before.
         calls: that are timed.
@@ -65,14 +65,14 @@ def measure_afresh(
 
 
 class _Stamps:
-    """Moments between calls, on the device's own clock where it has one: reading it makes nothing wait."""
+    """Timestamps between calls, from device events if available, which need no synchronisation."""
 
     def __init__(self, device: torch.device) -> None:
         self._events: list[Any] | None = [] if device.type == "cuda" else None
         self._times: list[float] = []
 
     def add(self) -> None:
-        """Note this moment."""
+        """Record the current time."""
         if self._events is None:
             self._times.append(time.perf_counter())
             return
@@ -81,7 +81,7 @@ class _Stamps:
         self._events[-1].record()
 
     def milliseconds(self) -> list[float]:
-        """Between each two moments."""
+        """Return the durations between consecutive timestamps."""
         if self._events is None:
             return [1000 * (after - before) for before, after in zip(self._times, self._times[1:])]
         return [float(before.elapsed_time(after)) for before, after in zip(self._events, self._events[1:])]

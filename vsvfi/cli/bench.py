@@ -2,9 +2,9 @@
 
 Also reports how much of the time is spent outside the network.
 
-The network is timed twice: alone, with tensors that already lie on the device; and inside a running `interpolate()`,
-where whatever is not spent in its three phases is ours: reading frames, colour, copies, VapourSynth. `--afresh` adds
-what publications time. Knows no encoder; comparisons with other programs are in `scripts/benchmark`.
+The network is timed twice: alone, with tensors that are already on the device; and inside a running `interpolate()`,
+where the time outside its three phases is overhead: reading frames, colour conversion, copies, VapourSynth. `--afresh`
+adds what publications time. Comparisons with other programs are in `scripts/benchmark`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 HELP = "measure speed on this machine"
 
 _BUSY = 0.5
-"""Share of the cores that others may use before the figures are doubtful."""
+"""Share of the cores that other programs may use before the figures are unreliable."""
 _REPEATS = 3
 """How often a round runs each phase."""
 
@@ -132,7 +132,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _warn_if_busy() -> None:
-    """Say on stderr that other programs are computing: what is measured beside them means little."""
+    """Warn on stderr if other programs use the CPU, which makes the measurements unreliable."""
     try:
         load, cores = (
             os.getloadavg()[0],
@@ -150,7 +150,7 @@ def _warn_if_busy() -> None:
 
 
 def write_random_weights(model: str, path: Path, seed: int = 0) -> None:
-    """A checkpoint of the model's own shapes, drawn from a seed: good for timing, useless for images."""
+    """Write a checkpoint of the model's shapes with seeded random values, for timing only."""
     import torch
     from safetensors.torch import save_file
 
@@ -168,7 +168,7 @@ def write_random_weights(model: str, path: Path, seed: int = 0) -> None:
 
 
 def _measure(arguments: argparse.Namespace, checked: options.Options, size: tuple[int, int]) -> dict[str, Any]:
-    """Everything, in interleaved rounds."""
+    """Measure everything in interleaved rounds."""
     import torch
     import vapoursynth as vs
 
@@ -199,8 +199,8 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
         for name, call in phases.items():
             times[name].extend(call() for _ in range(_REPEATS))
         runs.append(_run_clip(clip, arguments, checked, placement.device))
-    # Models that know t = 1/2 alone reach other times by bisection, with further pairs in between: their phases do not
-    # add up to a pair so simply.
+    # Models limited to t = 1/2 reach other timesteps by bisection, which needs further pairs: their phases do not
+    # simply add up to a pair.
     simple = arguments.multi == 2 or not config.bisects
     alone = [
         encode + prepare + (arguments.multi - 1) * synthesise
@@ -233,7 +233,7 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
 def _phases(
     network: Any, device: torch.device, padding: Padding, size: tuple[int, int]
 ) -> dict[str, Callable[[], float]]:
-    """Per phase a function that runs it once on resident tensors and returns seconds; each has run before."""
+    """Return for each phase a function that runs it once on device tensors and returns seconds; each is warmed up."""
     import torch
 
     from vsvfi.engine.device import inference

@@ -1,4 +1,4 @@
-"""The measurements of `vsvfi bench` as lines for people."""
+"""Format the measurements of `vsvfi bench` as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def report(result: dict[str, Any]) -> Iterator[str]:
-    """The result for people."""
+    """Format the result as text."""
     width, height = result["size"]
     yield (
         f"{result['model']} ({result['weights']} weights), {width}x{height}, {result['multi']}x, {result['device']}, "

@@ -1,4 +1,4 @@
-"""A model applied to images of 8 and 16 bits, grey, in colour and with transparency."""
+"""Apply a model to images of 8 and 16 bits, grey, in colour and with transparency."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StillBlender:
         )
 
     def open(self, first: Still, second: Still) -> StillPair:
-        """Two images of one size; the deeper one says how many bits the frames have."""
+        """Open two images of equal size; frames get the larger bit depth of the two."""
         return StillPair(self._model, first, second)
 
 
@@ -57,7 +57,7 @@ class StillPair:
         return Still(colour, alpha, self._grey)
 
     def flow(self, t: Fraction) -> dict[str, NDArray[np.float32]]:
-        """The motion by name, [2, H, W] each.
+        """Return the flows by name, [2, H, W] each.
 
         Raises:
             ArgumentError: the model estimates none.
@@ -75,7 +75,7 @@ def _image(pixels: NDArray[Any]) -> Tensor:
 
 
 def _coverage(still: Still) -> Tensor:
-    """Transparency as a grey image; an image without is opaque."""
+    """Return transparency as a grey image; an image without it is opaque."""
     if still.alpha is None:
         return torch.ones(1, 3, *still.colour.shape[:2])
     return _image(np.repeat(still.alpha[..., None], 3, -1))

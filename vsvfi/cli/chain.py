@@ -1,6 +1,6 @@
-"""Run `vspipe script | ffmpeg`: start both, watch both, end both, and name the file only when it is whole.
+"""Run `vspipe script | ffmpeg`, and give the output its name only when it is complete.
 
-The script leaves facts about its clip in a file; only then is ffmpeg's command known and ffmpeg started.
+The script writes the properties of its clip to a file, from which ffmpeg's command is built; then ffmpeg is started.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PROGRESS = re.compile(r"Frame: (\d+)/(\d+)(?: \(([\d.]+) fps\))?")
 _FINISHED = re.compile(r"Output (\d+) frames in ([\d.]+) seconds")
 _SHOWN = ("Warning: ", "Information: interpolate: ")
 _GRACE = 10.0
-"""Seconds that one program may run on after the other has ended too early."""
+"""Seconds that one program may continue after the other has exited early."""
 
 type Report = Callable[[int, int, float], None]
 """Takes frames done, frames in all, and frames per second so far."""
@@ -65,15 +65,15 @@ def run_chain(
     Args:
         script: the .vpy.
         arguments: what vspipe passes to it.
-        facts: the JSON file that the script leaves when it has been evaluated.
-        command: from those facts and the temporary file to write to ffmpeg's command.
+        facts: the JSON file that the script writes when it has been evaluated.
+        command: builds ffmpeg's command from those facts and the temporary file to write.
         output: the claimed output; it gets its name when both programs have succeeded.
         vspipe_options: such as -r.
-        report: is told about progress.
-        verify: reads the finished file before it gets its name, and raises if it is not what was planned.
+        report: called with the progress.
+        verify: reads the finished file before it gets its name, and raises if it is not as planned.
 
     Raises:
-        VsvfiError: names the program that failed and why, or comes from `verify`; nothing new is left then.
+        VsvfiError: names the program that failed and why, or is raised by `verify`; no file is left then.
     """
     vspipe = [find_vspipe(), "-p", *vspipe_options]
     for name, value in arguments.items():
@@ -93,7 +93,7 @@ def run_chain(
         unfinished = output.begin()
         assert reader.process.stdout is not None
         writer = group.start("ffmpeg", command(raw, unfinished), stdin=reader.process.stdout, stdout=subprocess.DEVNULL)
-        reader.process.stdout.close()  # ours; with it open, vspipe would never learn that ffmpeg is gone
+        reader.process.stdout.close()  # our copy; while it is open, vspipe does not notice that ffmpeg has exited
         _watch(reader, writer)
         _check(reader, writer, output)
         ended = time.monotonic()
@@ -106,14 +106,14 @@ def run_chain(
 
 
 def say(line: str, end: str = "\n") -> None:
-    """Write to people; whether they still listen does not matter."""
+    """Print a line on stderr, ignoring errors."""
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
             print(line, end=end, file=sys.stderr, flush=True)
 
 
 def _listener(report: Report | None) -> Callable[[str], str]:
-    """What to do with a line of vspipe: progress goes to `report`, warnings to people, the rest is kept."""
+    """Handle a line of vspipe: progress goes to `report`, warnings to stderr, the rest is kept."""
 
     def heard(line: str) -> str:
         progress = _PROGRESS.search(line)
@@ -129,13 +129,13 @@ def _listener(report: Report | None) -> Callable[[str], str]:
 
 
 def _frames(reader: Program) -> int | None:
-    """How many frames vspipe says it has written, None if it has not come to its end."""
+    """Return how many frames vspipe reports to have written, None if it has not finished."""
     found = [match for line in reader.lines if (match := _FINISHED.search(line))]
     return int(found[-1][1]) if found else None
 
 
 def _await_facts(path: Path, reader: Program) -> Mapping[str, Any]:
-    """The facts, as soon as the script has been evaluated."""
+    """Return the facts once the script has been evaluated."""
     while not path.exists():
         try:
             reader.process.wait(timeout=0.05)
@@ -149,7 +149,7 @@ def _await_facts(path: Path, reader: Program) -> Mapping[str, Any]:
 
 
 def _watch(reader: Program, writer: Program) -> None:
-    """Wait for the end of both; if one ends too early, the other one gets some grace and is stopped."""
+    """Wait for both to exit; if one exits early, stop the other after a grace period."""
     deadline = None
     while True:
         read, written = reader.process.poll(), writer.process.poll()
@@ -166,7 +166,7 @@ def _watch(reader: Program, writer: Program) -> None:
 
 
 def _check(reader: Program, writer: Program, output: Output) -> None:
-    """Blame the program that failed first: vspipe's failure to write is ffmpeg's fault."""
+    """Raise for the program that failed first: a write error of vspipe is caused by ffmpeg."""
     read, written = reader.process.returncode, writer.process.returncode
     unheard = read != 0 and _frames(reader) is None and _unheard(reader)
     if unheard and written != 0 and not writer.lines:
@@ -185,7 +185,7 @@ def _check(reader: Program, writer: Program, output: Output) -> None:
 
 
 def _unheard(reader: Program) -> bool:
-    """Whether vspipe ended because nobody took its frames."""
+    """Return whether vspipe exited because its pipe was closed."""
     if reader.process.returncode == -getattr(signal, "SIGPIPE", 0):
         return True
     return reader.stopped or any("fwrite() call failed" in line for line in reader.lines)

@@ -1,4 +1,4 @@
-"""`vsvfi compare`: which model interpolates a video best, and what it costs on this machine.
+"""`vsvfi compare`: find which model interpolates a video best, and its speed on this machine.
 
 Every second frame at some places of the video is removed, predicted by each model, and compared with the true one.
 """
@@ -115,7 +115,7 @@ def chosen_models(text: str | None) -> list[str]:
 def _compare(
     arguments: argparse.Namespace, models: Sequence[str], checked: options.Options, claimed: Output
 ) -> tuple[Result, bool]:
-    """What was found, and whether the user stopped it."""
+    """Return the result, and whether the user stopped it."""
     from vsvfi.compare.result import Result
     from vsvfi.compare.scores import scores
     from vsvfi.compare.session import Comparison
@@ -196,7 +196,7 @@ def _makers(
     *,
     baselines: bool,
 ) -> dict[str, Maker]:
-    """How to make each method, the cheap ones first; those that cannot be had here are noted in `result`."""
+    """Return how to create each method, cheap ones first; unavailable ones are recorded in `result`."""
     from vsvfi.compare.methods import Model, Plain, blend, block_matching
 
     makers: dict[str, Maker] = {}
@@ -243,7 +243,7 @@ def _write(result: Result, claimed: Output, pictures: int) -> None:
 
 
 def summary(result: Result) -> list[str]:
-    """The result for people."""
+    """Format the result as text."""
     from vsvfi.compare.result import duration
 
     lines = [*result.verdict(), ""]
@@ -256,10 +256,10 @@ def summary(result: Result) -> list[str]:
 
 
 class Progress:
-    """One line on a terminal; elsewhere a line for each stage and every ten seconds.
+    """Show progress: one line on a terminal; elsewhere a line for each stage and every ten seconds.
 
     Args:
-        until: when the time is used up, by `time.monotonic()`.
+        until: the deadline, by `time.monotonic()`.
     """
 
     def __init__(self, until: float) -> None:
@@ -276,6 +276,6 @@ class Progress:
         say(f"\r{line:<78}" if self._terminal else line, end="" if self._terminal else "\n")
 
     def end(self) -> None:
-        """Leave the line."""
+        """End the line."""
         if self._terminal:
             say("")

@@ -1,6 +1,6 @@
-"""From what ffmpeg and vspipe say when they fail to the reason and what to do about it.
+"""Find the cause of a failure in the messages of ffmpeg and vspipe, and its remedy.
 
-ffmpeg ends with lines that repeat "it failed"; the reason stands further up, and its remedy nowhere.
+ffmpeg's last lines only repeat that it failed; the cause is further up, and no remedy is given.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _EMPTY = re.compile(
     r"|Error (?:submitting|muxing|writing trailer|encoding a frame|closing file|opening output file)"
     r"|Error splitting the argument list|Video encoding failed|Last message repeated|av_interleaved_write_frame\(\)"
 )
-"""Lines that say only that something failed."""
+"""Lines without information about the cause."""
 
 _PREFIX = re.compile(r"^(?:\[[^\]]*\]\s*)+")
 _PYTHON = re.compile(r"^(?:vapoursynth\.)?(?:Error|ValueError|TypeError|RuntimeError|KeyError): ")
@@ -89,7 +89,7 @@ def explain_ffmpeg(lines: Sequence[str], ending: str, target: Path) -> str:
     """Return why ffmpeg failed.
 
     Args:
-        lines: what it said.
+        lines: its messages.
         ending: how it ended, see `Program.ending`.
         target: the file it was to write.
     """

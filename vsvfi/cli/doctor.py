@@ -45,14 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(
         sys.stderr
-    ):  # packages that print when they are imported must not get into the report
+    ):  # output of packages that print when imported must not get into the report
         report = examine(arguments.model, arguments.device)
     print(json.dumps(report, indent=2) if arguments.json else _text(report))
     return 0 if report["self_test"]["passed"] else 1
 
 
 def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
-    """Everything known about this installation, as JSON values.
+    """Return everything known about this installation, as JSON values.
 
     Raises:
         ArgumentError: VSVFI_OPS names no operator backend.
@@ -88,7 +88,7 @@ def _versions() -> dict[str, str | None]:
                 importlib.import_module(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-        except Exception as error:  # whatever a broken package raises is what the user needs to read
+        except Exception as error:  # the user needs any error of a broken package
             found[package] = f"{found[package] or 'unknown version'}, broken: {one_line(error)}"
     return found
 
@@ -146,7 +146,7 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def self_test(model: str, device: str) -> dict[str, Any]:
-    """Interpolate a moving wave of 96x64 pixels, whose middle frame is known, and look at what comes out.
+    """Interpolate a moving wave of 96x64 pixels, whose middle frame is known, and check the result.
 
     "passed" needs finite values in [0, 1]; "seconds" is the second call's; "error" is the mean difference from the true
     middle frame, for information.
@@ -163,14 +163,14 @@ def self_test(model: str, device: str) -> dict[str, Any]:
         result.update(_run(model, device))
     except VsvfiError as error:
         result["fault"] = str(error)
-    except Exception as error:  # a doctor reports what breaks, whatever it is
+    except Exception as error:  # any failure is reported
         result["fault"] = f"{type(error).__name__}: {error}"
     result["passed"] = result["fault"] is None
     return result
 
 
 def _run(model: str, device: str) -> dict[str, Any]:
-    """What the self-test found out."""
+    """Run the self-test; returns its entries of the result."""
     import torch
 
     import vsvfi
@@ -207,7 +207,7 @@ def _wave(shift: float) -> Any:
 
 
 def _text(report: dict[str, Any]) -> str:
-    """The report for a person."""
+    """Format the report as text."""
     lines = ["Versions"]
     lines += [f"  {name:<16} {version or 'not installed'}" for name, version in report["versions"].items()]
     lines += ["Devices"]

@@ -1,4 +1,4 @@
-"""The files that `vsvfi frames` writes: each whole or not at all, none over another unasked."""
+"""Write the files of `vsvfi frames`: only complete ones, and none over an existing one unless requested."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Wanted:
         pictures: how many images there are.
         times: of the new frames of a pair.
         new_only: the images themselves are not written.
-        overlay, strip, flow: what is written beside the frames.
+        overlay, strip, flow: which of these are written in addition to the frames.
         bits: of the files; None for those of the images.
     """
 
@@ -60,7 +60,7 @@ class Shows:
 
     Attributes:
         frames: files of all frames in a row.
-        beside: such files with the image before held at the left.
+        beside: such files with the previous source image on the left.
         moving: files of the motion of all new frames in a row, as colours.
         rate: of these, in frames per second.
         crf: quality of videos.
@@ -158,14 +158,14 @@ class FrameFiles:
         self._show(still, write=True)
 
     def pair(self, index: int, first: Still, second: Still, made: Sequence[Still]) -> None:
-        """What is wanted of a whole pair."""
+        """Write the requested files of a whole pair."""
         if self._wanted.overlay:
             self._write(f"overlay-{index:05d}.png", _mean(first, second))
         if self._wanted.strip:
             self._write(f"strip-{index:05d}.png", _row([first, *made, second]))
 
     def flow(self, pair: int, number: int, t: Fraction, flows: dict[str, NDArray[np.float32]]) -> None:
-        """The motion of a new frame; what does not depend on its time is written once for each pair."""
+        """Write the flow of a new frame; files that do not depend on its time are written once per pair."""
         colours = {name: Still(flow_colours(flow)) for name, flow in flows.items()}
         for kind, animation in self._animations:
             if kind == "moving":
@@ -198,7 +198,7 @@ class FrameFiles:
         self.written.append(path)
 
     def _check(self, path: Path) -> None:
-        """Refuse to write over an image that is read, or unasked over anything."""
+        """Refuse to overwrite a source image, or any file unless requested."""
         if not os.path.lexists(path):
             return
         if path.exists() and any(path.samefile(source) for source in self._sources if source.exists()):
@@ -218,7 +218,7 @@ class _Animation:
         self._deep = False
 
     def add(self, still: Still) -> None:
-        """The next frame; transparency is laid over white."""
+        """Add the next frame; transparency is blended over white."""
         if self._process is None:
             self._deep = still.bits == 16
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
@@ -236,7 +236,7 @@ class _Animation:
             self._fail()
 
     def finish(self) -> None:
-        """Wait until the file is whole, and give it its name."""
+        """Wait until the file is complete, and give it its name."""
         assert self._process is not None
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
@@ -291,7 +291,7 @@ def _over_white(still: Still) -> NDArray[Any]:
 
 
 def _mean(first: Still, second: Still) -> Still:
-    """Both images mixed."""
+    """Average both images."""
     bits = max(first.bits, second.bits)
     one, other = _of_bits(first, bits), _of_bits(second, bits)
     mixed = ((one.colour.astype(np.uint32) + other.colour + 1) // 2).astype(one.colour.dtype)

@@ -1,4 +1,4 @@
-"""`vsvfi frames`: the frames between pictures, as PNG files and, where asked, as GIF, WebP or video."""
+"""`vsvfi frames`: the frames between images, as PNG files and, where asked, as GIF, WebP or video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turn SIGINT, SIGTERM and SIGHUP into one KeyboardInterrupt, and keep it away from code that must not be cut short.
+"""Turn SIGINT, SIGTERM and SIGHUP into one KeyboardInterrupt, and defer it in code that must complete.
 
 Repeated signals (an impatient Ctrl-C, a closing terminal) would otherwise end the clean-up that the first one started.
 """
@@ -14,11 +14,11 @@ from types import FrameType
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _PAUSE = 2.0
-"""Seconds after an interrupt in which further signals are taken for the same wish."""
+"""Seconds after an interrupt in which further signals count as the same one."""
 
 
 class _State:
-    """What the handler must know; signals belong to the process, so there is one."""
+    """State of the handler; signals are process-wide, so there is one."""
 
     active = False
     shields = 0

@@ -41,7 +41,7 @@ Entry = dict[str, str | None]
 
 
 def examine_programs() -> dict[str, list[Entry]]:
-    """Everything beside the Python packages."""
+    """Return everything except the Python packages."""
     return {
         "programs": [_program("vspipe", programs.find_vspipe), _program("ffmpeg", programs.find_ffmpeg)],
         "source_filters": _filters(),
@@ -50,7 +50,7 @@ def examine_programs() -> dict[str, list[Entry]]:
 
 
 def lines(found: dict[str, list[Entry]]) -> list[str]:
-    """The inventory for a person."""
+    """Format the inventory as text."""
     shown = []
     for title, key in (
         ("Programs", "programs"),
@@ -67,7 +67,7 @@ def lines(found: dict[str, list[Entry]]) -> list[str]:
 
 
 def _program(name: str, find: Callable[[], str]) -> Entry:
-    """Where a program is and its version, by running it."""
+    """Return a program's path and its version, by running it."""
     try:
         path = find()
     except VsvfiError as error:
@@ -153,7 +153,7 @@ def _encoders() -> list[Entry]:
     """The encoders that matter, each with the ffmpeg that has it."""
     try:
         ffmpegs = list(programs._ffmpegs())
-    except Exception:  # whatever a stand-in for a package raises
+    except Exception:  # a substitute for a package may raise anything
         ffmpegs = []
     found: list[Entry] = []
     for name, remedy in ENCODERS.items():

@@ -1,4 +1,4 @@
-"""The pictures that `vsvfi frames` is given: files, a folder, a pattern, or a headerless YUV file."""
+"""The images that `vsvfi frames` is given: files, a folder, a pattern, or a headerless YUV file."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _HEAT = np.array([(0, 0, 0), (60, 15, 110), (190, 50, 80), (250, 160, 40), (255,
 
 
 def webp(picture: Picture, longest: int = 1920, quality: int = 90) -> bytes:
-    """A picture as the content of a WebP file, made smaller where its long side is longer than `longest`."""
+    """An image as the content of a WebP file, made smaller where its long side is longer than `longest`."""
     av = pyav()
     frame = av.VideoFrame.from_ndarray(_bytes(picture), format="rgb24")
     width, height = frame.width, frame.height
@@ -40,7 +40,7 @@ def as_url(content: bytes) -> str:
 
 
 def heat(picture: Picture, truth: Picture) -> Picture:
-    """The error of a picture, `GAIN` times larger: black where there is none, through red to white."""
+    """The error of an image, `GAIN` times larger: black where there is none, through red to white."""
     error = np.abs(picture - truth).mean(0).clip(0, 1 / GAIN) * GAIN * (len(_HEAT) - 1)
     below = np.minimum(error.astype(np.intp), len(_HEAT) - 2)
     part = (error - below)[..., None]

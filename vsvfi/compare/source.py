@@ -67,7 +67,7 @@ class Conversion:
             return np.stack(planes_of(converted)).astype(np.float32)
 
     def through(self, picture: Picture, like: vs.VideoFrame) -> Picture:
-        """The picture as it looks in the format of the frame `like`, with its rounding and its chroma."""
+        """The image as it looks in the format of the frame `like`, with its rounding and its chroma."""
         rgb = vs.core.core.create_video_frame(vs.core.core.get_video_format(vs.RGBS), like.width, like.height)
         for plane, values in zip(planes_of(rgb), picture, strict=True):
             np.copyto(plane, values)

@@ -253,7 +253,7 @@ def _side_data(frame: Any, name: str) -> Any:
 
 
 def turn_of(matrix: bytes) -> str:
-    """What a display matrix does to a picture, see `Media.turn`; turns by other angles than right ones are left out."""
+    """What a display matrix does to an image, see `Media.turn`; turns by other angles than right ones are left out."""
     a, b, _, c, d = struct.unpack("=5i", matrix[:20])
     if abs(a) + abs(d) < abs(b) + abs(c):
         return "t" + ("h" if c < 0 else "") + ("v" if b < 0 else "")

@@ -43,7 +43,7 @@ class PwcNet(nn.Module):
         return self.flow(self.encode(first), self.encode(second), first.shape[-2], first.shape[-1])
 
     def encode(self, image: Tensor) -> Features:
-        """What `flow` needs of a picture, resized to sizes that the pyramid divides."""
+        """What `flow` needs of an image, resized to sizes that the pyramid divides."""
         found: Features = self.netExtractor(functional.interpolate(image, _padded(image), mode="bilinear"))
         return found
 

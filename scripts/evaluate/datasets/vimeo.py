@@ -9,12 +9,12 @@ from scripts.evaluate.datasets.item import Item, Request, Split, Target
 
 
 def triplets(request: Request) -> list[Split]:
-    """Clips of `tri_testlist.txt`: the middle picture of three."""
+    """Clips of `tri_testlist.txt`: the middle image of three."""
     return [_split(request, "tri_testlist.txt", ("vimeo_triplet",), last=3, expected=3782)]
 
 
 def septuplets(request: Request) -> list[Split]:
-    """Clips of `sep_testlist.txt`: five pictures between the first and the seventh. No published protocol."""
+    """Clips of `sep_testlist.txt`: five images between the first and the seventh. No published protocol."""
     return [_split(request, "sep_testlist.txt", ("vimeo_septuplet",), last=7, expected=5 * 7824)]
 
 
