@@ -15,7 +15,7 @@ def try_lock(descriptor: int) -> bool | None:
     """Lock a file without waiting.
 
     Returns:
-        True if it is ours now, False if another process has it, None if this file system knows no locks.
+        True if this process holds it now, False if another one does, None if the file system has no locks.
     """
     if sys.platform == "win32":
         import msvcrt

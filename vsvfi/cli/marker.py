@@ -29,7 +29,7 @@ type Identity = tuple[int, int]
 
 
 def identity(found: os.stat_result) -> Identity:
-    """Return what tells a file from every other one that exists."""
+    """Return the identity of a file, unique among all existing ones."""
     return found.st_dev, found.st_ino
 
 
@@ -49,10 +49,10 @@ class Marker:
 
     Args:
         target: the output, its folder existing and its links resolved.
-        shown: the output as people know it.
+        shown: the output's name in messages.
 
     Raises:
-        VsvfiError: another render writes this output, or the marker is somebody else's file.
+        VsvfiError: another render writes this output, or the marker's name is taken by another file.
         OSError: the folder cannot be written.
     """
 
@@ -78,7 +78,7 @@ class Marker:
             raise
 
     def remember(self, **facts: Any) -> None:
-        """Add to the record what the next render may remove if this one is killed."""
+        """Record a file that the next render may remove if this one is killed."""
         self._record.update(facts)
         data = json.dumps(self._record).encode()
         os.lseek(self._descriptor, 0, os.SEEK_SET)
@@ -121,7 +121,7 @@ def _marker_name(name: str) -> str:
 
 
 def _read_record(descriptor: int) -> dict[str, Any] | None:
-    """Return what a marker says, {} if it is empty or was cut short, None if it is not one of ours."""
+    """Return a marker's record, {} if it is empty or truncated, None if it is not a marker of vsvfi."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     text = os.read(descriptor, _LONGEST_RECORD).decode("utf-8", "replace")
     if text and not text.startswith(json.dumps({"owner": _OWNER})[:-1]):

@@ -17,7 +17,7 @@ from vsvfi.weights.fetch import fetch
 HELP = "list the models and fetch their weights"
 
 _NARROWEST_TEXT = 24
-"""Columns that licence and note need beside the other columns; on a narrower terminal they stand below."""
+"""Least width of the text beside the other columns; on a narrower terminal it is printed below them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(names: list[str]) -> int:
-    """Every name is checked before the first download."""
+    """Download weights, after checking every name."""
     for variant in [registry.find(name)[1] for name in names]:
         path = fetch(variant.name, variant.sources, licence=variant.licence, licence_notice=variant.licence_notice)
         print(f"{variant.name}\t{path}", flush=True)
@@ -70,7 +70,7 @@ def _options(names: list[str]) -> int:
 
 
 def _width() -> int | None:
-    """Columns to fit into; None where the output is read by a program, which wants one line for each model."""
+    """Return the width of the terminal; None if a program reads the output, which gets one line per model."""
     watched = sys.stdout is not None and sys.stdout.isatty()
     return max(20, shutil.get_terminal_size().columns) if watched or os.environ.get("COLUMNS", "").isdigit() else None
 
@@ -113,7 +113,7 @@ def _columns(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _wrapped(texts: list[str], width: int) -> list[str]:
-    """Each text from a line of its own."""
+    """Wrap texts, each starting on a new line."""
     return [line for text in texts for line in textwrap.wrap(text, width, break_on_hyphens=False)] or [""]
 
 

@@ -1,7 +1,7 @@
 """Count the multiply-adds of a network: of its layers as publications count them, and of vsvfi's own operators.
 
 torch counts convolutions, matrix products and attention (of a transposed convolution what it computes; some published
-figures count it at the size of its result, four times as much). What it cannot see or counts wrongly is added here:
+figures count it at the size of its result, four times as much). What it misses or counts wrongly is added here:
 operators of vsvfi, and the local correlation, which is computed as matrix products that are larger than the correlation
 itself.
 """

@@ -1,4 +1,4 @@
-"""The file that a render writes: claimed by one process at a time, under a temporary name until it is whole."""
+"""The output file of a render: claimed by one process at a time, under a temporary name until complete."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _NO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 
 
 class Output:
-    """A claimed output, used as a context manager; leaving it removes everything temporary.
+    """Context manager of a claimed output; removes all temporary files at exit.
 
     Args:
-        output: the file as it was asked for; a symbolic link stands for the file it points to.
+        output: the requested file; a symbolic link is resolved.
         sources: files that must not be the output under any name.
         overwrite: an existing output may be replaced.
 
     Attributes:
-        given: the name it was asked for by.
+        given: the requested name.
         path: absolute path of the file, links resolved.
-        scratch: a folder for what is thrown away afterwards.
+        scratch: a temporary folder.
 
     Raises:
         VsvfiError: on entering, if the output cannot be written, or another render is writing it.
@@ -58,7 +58,7 @@ class Output:
                 self._check()
                 self._marker = Marker(self.path, self.shown)
                 self._stack.callback(self._marker.release)
-                self._check()  # a render that has just finished may have made it
+                self._check()  # a render that has just finished may have created it
                 self._make_scratch()
         except BaseException:
             self._release()
@@ -71,7 +71,7 @@ class Output:
         self._release()
 
     def begin(self) -> Path:
-        """Create the empty temporary file beside the output, under a name that nobody else's file has."""
+        """Create the empty temporary file beside the output, under an unused name."""
         assert self._marker is not None
         with shielded(), self._explained("cannot have its temporary file"):
             path, descriptor = self._create()
@@ -86,7 +86,7 @@ class Output:
         """Give the finished file its name.
 
         Raises:
-            VsvfiError: something else appeared under this name; the finished file gets another one then.
+            VsvfiError: another file appeared under this name; the finished file gets a different name then.
         """
         assert self._partial is not None
         partial, known = self._partial
@@ -108,7 +108,7 @@ class Output:
             self._partial = None
 
     def _check(self) -> None:
-        """Refuse an output that is a source, is no file, or exists and may not be replaced."""
+        """Raise if the output is a source, is not a file, or exists and may not be replaced."""
         if not self.path.parent.is_dir():
             raise VsvfiError(
                 f"output {self.shown}, the folder {str(self.path.parent)!r} does not exist; create it first"
@@ -161,7 +161,7 @@ class Output:
 
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:
-        """Name the output in whatever the operating system refuses."""
+        """Convert errors of the operating system to messages that name the output."""
         try:
             yield
         except OSError as error:
@@ -169,10 +169,10 @@ class Output:
 
 
 def rename_new(source: Path, target: Path) -> bool:
-    """Rename a file, never over another one.
+    """Rename a file without replacing another one.
 
     Returns:
-        False if there is something under the new name.
+        False if the new name exists.
     """
     if os.name == "nt":
         try:
@@ -196,13 +196,13 @@ def rename_new(source: Path, target: Path) -> bool:
 
 
 def reason(error: OSError) -> str:
-    """Return what the operating system says, and of which file."""
+    """Return the operating system's message, and the file it concerns."""
     text = error.strerror or str(error)
     return f"{text}: {os.fsdecode(error.filename)!r}" if isinstance(error.filename, str | bytes) else text
 
 
 def remedy(error: OSError) -> str:
-    """Return what to do about an error of the operating system."""
+    """Return the remedy for an error of the operating system."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return "free some space, or choose another folder"

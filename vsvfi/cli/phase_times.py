@@ -1,4 +1,4 @@
-"""Note when the phases of a session's networks run."""
+"""Record when the phases of a session's networks run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PhaseTimes(Observer):
     """Sums the time that is spent inside a network.
 
     Args:
-        device: that the session computes on.
+        device: of the session.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -25,7 +25,7 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
-        """What an image is called in messages."""
+        """Return the name of an image in messages."""
 
     def read(self, index: int) -> Still:
         """An image."""
@@ -106,7 +106,7 @@ def _two_or_more[Kind: Pictures](pictures: Kind, given: str) -> Kind:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts 9 before 10."""
+    """Sort key by which 9 comes before 10."""
     parts = re.split(r"(\d+)", os.fspath(path))
     return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
 

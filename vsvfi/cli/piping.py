@@ -20,11 +20,11 @@ _CODES = {name: family for family, name in _FAMILIES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Piped:
-    """What goes through the pipe.
+    """The clip that is piped to ffmpeg, with its formats.
 
     Attributes:
         clip: the image.
-        alpha: its transparency, None without.
+        alpha: its transparency, None if it has none.
         pixels: ffmpeg's name of the planes' format.
         encoded: ffmpeg's name of the format to encode in, "" for the encoder's choice.
     """
@@ -52,7 +52,7 @@ def fit(clip: vs.VideoNode, takes: Iterable[Mapping[str, Any]], bits: int | None
 
     Args:
         clip: of constant format.
-        takes: the encoder's formats, `Pixels` as mappings; empty where it does not say.
+        takes: the encoder's formats, `Pixels` as mappings; empty if unknown.
         bits: of the source file, which a source filter may have widened; None for those of the clip.
     """
     form = clip.format
@@ -96,9 +96,9 @@ def _converted(clip: vs.VideoNode, pipe: Pixels, matrix: int | None) -> vs.Video
 
 
 def _alpha(clip: vs.VideoNode, format_id: int, bits: int) -> vs.VideoNode:
-    """The alpha of every frame, opaque where one has none.
+    """Return the alpha of every frame, opaque for frames without.
 
-    The image is asked for beside it: cached, or each frame would be computed twice.
+    The image is requested as well, so the clip is cached; otherwise each frame would be computed twice.
     """
     clip.std.SetVideoCache(mode=1)
     form = vs.core.core.get_video_format(format_id)

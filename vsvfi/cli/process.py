@@ -1,4 +1,4 @@
-"""A group of running programs: their stderr is read while they run, and all of them end however their block is left."""
+"""Run a group of programs: their stderr is read meanwhile, and all are stopped when the block is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vsvfi.errors import VsvfiError
 _LONGEST_LINE = 4096
 _KEPT_LINES = 200
 _PATIENCE = 5.0
-"""Seconds a program gets to end after SIGTERM, and its stderr to close after its end."""
+"""Seconds for a program to exit after SIGTERM, and for its stderr to close after its exit."""
 
 
 @dataclass(slots=True)
@@ -27,11 +27,11 @@ class Program:
     """A running program.
 
     Attributes:
-        name: what people call it.
-        process: the process, the leader of a group of its own where there are groups.
-        heard: takes every line of its stderr; returns what is to be kept of it, "" for nothing.
+        name: its name in messages.
+        process: the process, the leader of its own process group if the system has groups.
+        heard: called with every line of its stderr; returns the text to keep, "" for none.
         lines: the last lines that were kept.
-        stopped: it still ran when we ended it.
+        stopped: it was still running when we stopped it.
     """
 
     name: str
@@ -52,14 +52,14 @@ class Program:
                 del self.lines[:-_KEPT_LINES]
 
     def wait(self) -> int:
-        """Return its exit code, once it has ended and what it said has been read."""
+        """Wait until it has exited and its stderr has been read; returns the exit code."""
         code = self.process.wait()
         if self.listener is not None:
-            self.listener.join(_PATIENCE)  # a child that it left behind may keep stderr open
+            self.listener.join(_PATIENCE)  # a remaining child process may keep stderr open
         return code
 
     def stop(self) -> None:
-        """End it and what it has started, by force where asking does not help."""
+        """Terminate it and its children, and kill them if they do not exit."""
         if self.process.poll() is None:
             self.stopped = True
             self._signal(signal.SIGTERM)
@@ -70,7 +70,7 @@ class Program:
         self.wait()
 
     def ending(self) -> str:
-        """Return how it ended, for people."""
+        """Describe how it exited."""
         code = self.process.returncode
         if code is None or code >= 0 or os.name == "nt":
             return f"exit code {code}"
@@ -90,7 +90,7 @@ class Program:
 
 
 class Group:
-    """The programs of one chain. The terminal's Ctrl-C does not reach them: we get it, and end them in order."""
+    """The programs of one chain. Ctrl-C does not reach them: this process gets it and stops them in order."""
 
     def __init__(self) -> None:
         self.programs: list[Program] = []
@@ -105,7 +105,7 @@ class Group:
         env: Mapping[str, str] | None = None,
         heard: Callable[[str], str] = str.strip,
     ) -> Program:
-        """Start a program and listen to it.
+        """Start a program and a thread that reads its stderr.
 
         Raises:
             VsvfiError: the system cannot start it.
@@ -127,7 +127,7 @@ class Group:
         return program
 
     def end(self) -> None:
-        """Stop whatever still runs, and leave no pipe open."""
+        """Stop all programs that still run, and close their pipes."""
         for program in self.programs:
             program.stop()
             listening = program.listener is not None and program.listener.is_alive()
@@ -138,7 +138,7 @@ class Group:
 
 @contextlib.contextmanager
 def programs() -> Iterator[Group]:
-    """A group whose programs are ended however the block is left."""
+    """Context manager of a group whose programs are stopped at exit."""
     group = Group()
     try:
         yield group

@@ -26,7 +26,7 @@ class Encoder:
     Attributes:
         ffmpeg: path of the program.
         name: ffmpeg's name of the encoder.
-        note: a line for people where this is not the encoder that was asked for, else "".
+        note: a message if this is not the requested encoder, else "".
     """
 
     ffmpeg: str
@@ -55,11 +55,11 @@ def find_vspipe() -> str:
 
 
 def vspipe_environment() -> dict[str, str]:
-    """Environment variables for vspipe: it looks for the `vapoursynth` command on PATH to learn which Python to load.
+    """Environment variables for vspipe, which finds its Python by the `vapoursynth` command on PATH.
 
-    Threads of torch that spin while they wait take the cores from the encoder, and then wait for each other: they are
-    told to sleep instead. A heap for each thread cannot hold large images, and gives the pages back to the system and
-    takes them again in every frame: all threads share one.
+    Waiting torch threads sleep instead of spinning, which would take CPU time from the encoder. All threads share one
+    malloc arena: arenas per thread cannot hold large images, so that their pages would be released to the system and
+    mapped again in every frame.
     """
     folder = str(Path(sys.executable).parent)
     return {
@@ -71,7 +71,7 @@ def vspipe_environment() -> dict[str, str]:
 
 
 def find_ffmpeg() -> str:
-    """The ffmpeg on PATH, else the one in the imageio-ffmpeg wheel.
+    """Return the ffmpeg on PATH, else the one in the imageio-ffmpeg wheel.
 
     Raises:
         VsvfiError: there is none.
@@ -80,14 +80,14 @@ def find_ffmpeg() -> str:
 
 
 def find_encoder(wanted: str, form: str = "matroska") -> Encoder:
-    """An ffmpeg that has the wanted encoder.
+    """Return an ffmpeg that has the requested encoder.
 
     Args:
-        wanted: ffmpeg's name of a video encoder, "auto" for the container's default; libx264 stands in for libx265.
+        wanted: ffmpeg's name of a video encoder, "auto" for the container's default; libx264 replaces missing libx265.
         form: ffmpeg's name of the container.
 
     Raises:
-        VsvfiError: no ffmpeg, none with this encoder, or the container cannot hold what it makes.
+        VsvfiError: no ffmpeg, none with this encoder, or the container cannot hold its output.
     """
     programs = list(_ffmpegs()) or [_no_ffmpeg()]
     names = {"auto": codecs.video_encoders(form), "libx265": codecs.DEFAULT_VIDEO_ENCODERS}.get(wanted, (wanted,))
@@ -112,12 +112,12 @@ def find_encoder(wanted: str, form: str = "matroska") -> Encoder:
 
 
 def encoders(ffmpeg: str) -> frozenset[str]:
-    """Names of the encoders that an ffmpeg has; empty where it does not run."""
+    """Return the names of an ffmpeg's encoders; empty if it does not run."""
     return frozenset(_listed(ffmpeg))
 
 
 def video_codecs(ffmpeg: str) -> dict[str, str]:
-    """The video encoders that an ffmpeg has, with the codec that each makes."""
+    """Return the video encoders of an ffmpeg, with the codec of each."""
     return {name: codec for name, (kind, codec) in _listed(ffmpeg).items() if kind == "V"}
 
 
@@ -148,7 +148,7 @@ def _ffmpegs() -> Iterator[str]:
         return
     try:
         found = str(wheel.get_ffmpeg_exe())
-    except Exception:  # the wheel of a platform without a binary, or a stand-in
+    except Exception:  # the wheel of a platform without a binary, or a substitute
         return
     yield found
 

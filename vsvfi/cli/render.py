@@ -1,6 +1,6 @@
 """`vsvfi render`: one video file in, one encoded file of a higher frame rate out, with its sound in sync.
 
-vspipe makes the frames and ffmpeg encodes them; see `chain` for how they run and `encoding` for what ffmpeg gets.
+vspipe computes the frames and ffmpeg encodes them; see `chain` for the processes, `encoding` for ffmpeg's arguments.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that do not depend on what is rendered; the demo takes them too."""
+    """Add the options that do not depend on the source; the demo has them too."""
     parser.add_argument("--model", help="builtin (default), or a name from 'vsvfi models'")
     parser.add_argument("--multi", help="frames per source frame: 2 (default), 5/2 ...")
     parser.add_argument("--fps", help="target frame rate instead: 60, 60000/1001 ...")
@@ -91,7 +91,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def interpolation(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The arguments for `vsvfi.interpolate()` among the options.
+    """Return the arguments of `vsvfi.interpolate()` from the options.
 
     Raises:
         ArgumentError: two options contradict each other, or one is unknown.
@@ -107,15 +107,15 @@ def interpolation(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def encoding(arguments: argparse.Namespace) -> Quality:
-    """How to encode, among the options."""
+    """Return the encoder settings from the options."""
     return Quality(arguments.encoder, arguments.crf, arguments.preset, arguments.encoder_args)
 
 
 def part_of(arguments: argparse.Namespace) -> Part:
-    """Which output frames to make, among the options.
+    """Return the output frames to render from the options.
 
     Raises:
-        ArgumentError: the last one lies before the first one.
+        ArgumentError: the last one precedes the first one.
     """
     if arguments.end is not None and arguments.end < arguments.start:
         raise ArgumentError("end", arguments.end, f"lies before start={arguments.start}", "give the later frame as end")
@@ -153,11 +153,11 @@ def render(
 
     Args:
         video: the source.
-        output: the file to write; it appears only when it is whole.
+        output: the file to write; it appears only when it is complete.
         arguments: for `vsvfi.interpolate()`.
         part: which output frames.
         quality: the encoder and its settings.
-        requests: frames that vspipe asks for at the same time, None for as many as it has threads.
+        requests: frames that vspipe requests at the same time, None for one per thread.
         overwrite: an existing output may be replaced.
 
     Raises:
@@ -212,11 +212,11 @@ def run_script(
     encoder: Encoder,
     media: Media | None,
 ) -> Summary:
-    """Pipe a script that takes a job and leaves facts, as render.vpy does, through ffmpeg.
+    """Pipe a script that reads a job and writes facts, like render.vpy, through ffmpeg.
 
     Args:
         script: text of the .vpy.
-        work: what it must know, with the `arguments` of `interpolate()`; `part`, `takes`, `bits` and `facts` are added.
+        work: its job, with the `arguments` of `interpolate()`; `part`, `takes`, `bits` and `facts` are added.
         output: the claimed output.
         media: where sound and subtitles come from, None for none.
     """
@@ -284,14 +284,14 @@ def _takes(encoder: Encoder, form: str, more: Sequence[str]) -> tuple[Pixels, ..
 
 
 def _warn(media: Media, form: str, encoder: Encoder, facts: Facts) -> None:
-    """Name in one line what the output will lack."""
+    """Report in one line what is not carried over to the output."""
     lost = [*pixel_losses(media, facts), *hdr_losses(media, encoder.name, facts.props), *left_behind(media, form)]
     if lost:
         say(f"not carried over ({encoder.name}, {media.path.suffix} to {form}): {', '.join(lost)}")
 
 
 def check_files(video: Path, output: Path) -> None:
-    """Refuse before anything is started what cannot be read, or has no known format.
+    """Raise, before any program is started, if the source cannot be read or the format is unknown.
 
     Raises:
         VsvfiError: with the remedy.
@@ -304,11 +304,11 @@ def check_files(video: Path, output: Path) -> None:
 
 
 def readable_name(video: Path, scratch: Path) -> Path:
-    """A path of a file that no program takes for an option or a protocol, and that is text where they need text."""
+    """Return a path of a file that is text and that no program takes for an option or a protocol."""
     path = Path(os.path.abspath(video))
     try:
         str(path).encode()
-    except UnicodeEncodeError:  # bytes that are no UTF-8; source filters know only text
+    except UnicodeEncodeError:  # not UTF-8; source filters accept only text
         suffix = path.suffix if path.suffix.isascii() else ""
         link = scratch / f"source{suffix}"
         link.symlink_to(path)
@@ -338,7 +338,7 @@ def _write_job(path: Path, script: str, job: Path, work: Mapping[str, Any]) -> N
 
 
 def extra_arguments(pairs: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs; a value is a Python literal if it looks like one, else text."""
+    """Parse NAME=VALUE pairs; a value is a Python literal if it looks like one, else text."""
     known = inspect.signature(options.parse).parameters
     result: dict[str, Any] = {}
     for pair in pairs:

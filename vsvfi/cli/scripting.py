@@ -1,6 +1,6 @@
-"""What the scripts of `vsvfi render`, the demo and the examples need inside vspipe: a source and facts for the encoder.
+"""Functions for scripts inside vspipe (`vsvfi render`, demo, examples): open a source, write facts for the encoder.
 
-Nothing here may write to stdout: in vspipe that is the stream.
+Nothing here may write to stdout, which is vspipe's stream.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def open_video(path: str, index: str, stream: int | None = None, decoder: str = 
 
     Args:
         path: the file.
-        index: where the source filter may keep its index; never beside the video.
+        index: where the source filter may store its index; never beside the video.
         stream: number of the stream in the file, None for the first video.
         decoder: ffmpeg's name of the decoder to prefer, "" for the usual one.
 
@@ -52,7 +52,7 @@ def open_video(path: str, index: str, stream: int | None = None, decoder: str = 
 
 
 def _misread_by_lsmas(clip: vs.VideoNode) -> bool:
-    """Whether a clip of lsmas is of the one kind that it damages: RGB with transparency and more than 8 bits."""
+    """Return whether lsmas damages this kind of clip: RGB with transparency and more than 8 bits."""
     if clip.format.color_family != vs.RGB or clip.format.bits_per_sample <= 8:
         return False
     with clip.get_frame(0) as frame:
@@ -119,7 +119,7 @@ def _turned(clip: vs.VideoNode, turn: str) -> vs.VideoNode:
     clip = clip.std.ClipToProp(alpha, ALPHA) if alpha is not None else clip
     if "t" not in turn:
         return clip
-    sited = {0: 5 if "v" in turn else 3, 3: 0}  # chroma on the left comes to lie at the top, or at the bottom
+    sited = {0: 5 if "v" in turn else 3, 3: 0}  # chroma on the left moves to the top or the bottom
 
     def swap(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         copy = f.copy()
@@ -132,7 +132,7 @@ def _turned(clip: vs.VideoNode, turn: str) -> vs.VideoNode:
 
     clip = clip.std.ModifyFrame(clip, swap)
     form = clip.format
-    if form.subsampling_h > form.subsampling_w:  # 4:2:2 turned is 4:4:0, which few encoders know
+    if form.subsampling_h > form.subsampling_w:  # 4:2:2 turned is 4:4:0, which few encoders support
         wanted = vs.core.core.query_video_format(form.color_family, form.sample_type, form.bits_per_sample, 0, 0)
         clip = clip.resize.Bicubic(format=wanted.id)
     return clip
@@ -162,13 +162,13 @@ def sample_clip(width: int = 640, height: int = 360, length: int = 48, seed: int
 
 
 def leave_facts(path: str, source: vs.VideoNode, output: Piped, devices: str) -> None:
-    """Write what the encoder must know about `output` as JSON; the file appears whole or not at all.
+    """Write the properties of `output` that the encoder needs as JSON, atomically.
 
     Args:
         path: the file; see `vsvfi.media.encoding.Facts`.
         source: the clip before interpolation.
-        output: what goes through the pipe.
-        devices: what computed it, for people.
+        output: the clip that is piped.
+        devices: where it is computed, for messages.
     """
     clip = output.clip
     with clip.get_frame(0) as frame:
@@ -193,7 +193,7 @@ def leave_facts(path: str, source: vs.VideoNode, output: Piped, devices: str) ->
 
 
 def _plain(value: Any) -> Any:
-    """A frame property as JSON can hold it."""
+    """Convert a frame property to a JSON value."""
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float | str):

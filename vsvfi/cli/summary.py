@@ -1,4 +1,4 @@
-"""What a render reports: progress while it runs, a summary at its end."""
+"""Report a render: progress while it runs, a summary at its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsvfi.media.encoding import Facts
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a render did."""
+    """The result of a render."""
 
     output: str
     model: str
@@ -27,7 +27,7 @@ class Summary:
 
 
 def summarise(output: str, model: str, encoder: str, facts: Facts, outcome: Outcome) -> Summary:
-    """Facts and times of a finished chain."""
+    """Build the summary from the facts and times of a finished chain."""
     return Summary(
         output=output,
         model=model,
@@ -43,7 +43,7 @@ def summarise(output: str, model: str, encoder: str, facts: Facts, outcome: Outc
 
 
 def describe(summary: Summary) -> str:
-    """The summary for people."""
+    """Format the summary as text."""
     return (
         f"{summary.output}: {summary.source_frames} frames at {summary.source_rate} fps in, "
         f"{summary.frames} frames at {summary.rate} fps out, "
@@ -53,7 +53,7 @@ def describe(summary: Summary) -> str:
 
 
 def progress_line() -> Report:
-    """A reporter that keeps one line up to date on a terminal, and writes one every ten seconds elsewhere."""
+    """Return a reporter that updates one line on a terminal, and prints one every ten seconds elsewhere."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     started = last = time.monotonic()
 
