@@ -1,4 +1,4 @@
-"""What a whole video would cost: network passes per source frame, and hours."""
+"""Estimate the cost of a whole video: network passes per source frame, and hours."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from vsvfi.plan.bisection import bisection_path, nearest
 from vsvfi.plan.timeline import Interpolate, Timeline
 
 _COUNTED = 20_000
-"""Output frames at most that passes are counted over; rates that repeat later differ by less than anyone sees."""
+"""Output frames at most that passes are counted over; longer cycles change the result negligibly."""
 
 
 def passes(factor: Fraction, *, bisection: bool) -> Fraction:
-    """Network passes per source frame of a long video.
+    """Return the network passes per source frame of a long video.
 
     Args:
         factor: output frames per source frame.
-        bisection: the model reaches times other than 1/2 by midpoints of midpoints, each of which is a pass.
+        bisection: the model reaches timesteps other than 1/2 by recursive bisection, one pass per midpoint.
     """
     counted = min(factor.numerator, _COUNTED)  # one cycle: then the times repeat
     timeline = Timeline(factor, factor.denominator + 2, None)
@@ -35,7 +35,7 @@ def passes(factor: Fraction, *, bisection: bool) -> Fraction:
 
 
 def hours(frames: int, factor: Fraction, seconds: float, *, bisection: bool = False) -> float:
-    """Hours to interpolate a video, from the seconds that one pass takes. Encoding is not counted.
+    """Return the hours to interpolate a video, encoding excluded, from the seconds of one pass.
 
     Args:
         frames: source frames.

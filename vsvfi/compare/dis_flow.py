@@ -14,7 +14,7 @@ from vsvfi.ops.warp import backward_warp
 from vsvfi.packages import is_installed
 
 MISSING = "" if is_installed("cv2") else "opencv-python-headless is not installed (extra `evaluate`)"
-"""Why there is no such method here; empty where there is."""
+"""Why this method is unavailable; empty if it is available."""
 
 
 def dis(first: Tensor, second: Tensor, t: float) -> Tensor:
@@ -35,6 +35,6 @@ def dis(first: Tensor, second: Tensor, t: float) -> Tensor:
 
 
 def between(pictures: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """The images in the middle between each two neighbours, RGB [3, H, W] in [0, 1]."""
+    """Interpolate the midpoint of each two neighbouring images, RGB [3, H, W] in [0, 1]."""
     tensors = [torch.from_numpy(np.clip(picture, 0, 1))[None] for picture in pictures]
     return [dis(before, after, 0.5)[0].numpy() for before, after in zip(tensors, tensors[1:])]  # noqa: RUF007

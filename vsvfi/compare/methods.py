@@ -1,4 +1,4 @@
-"""The ways to predict removed frames that a comparison knows: models, and what can be had without a network."""
+"""Methods that predict removed frames in a comparison: models, and baselines without a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsvfi.compare.source import Conversion, Picture, Shelf
 from vsvfi.errors import VsvfiError
 
 KEPT = 3
-"""Frames of a place that methods are given; those between are predicted."""
+"""Frames of a place that are passed to the methods; those between are predicted."""
 
 
 class Method(Protocol):
@@ -24,16 +24,16 @@ class Method(Protocol):
     name: str
 
     def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
-        """The frames between, in RGB, each as it looks in the video's own format; and the seconds they took."""
+        """Return the frames between in RGB, after conversion to the video's format and back, and their seconds."""
 
 
 class Model:
-    """A model, used as a script uses it: `interpolate()` on the kept frames.
+    """A model, applied as in a script: `interpolate()` on the kept frames.
 
     Args:
         name: see `vsvfi.list_models()`.
         like: a clip of the video's format, size and rate.
-        first: kept frames that are there while the graph is built.
+        first: kept frames that the clip has while the graph is built.
         conversion: of the video's format.
         arguments: further ones of `interpolate()`.
 
@@ -62,12 +62,12 @@ class Model:
 
     def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
         self._places += 1
-        base = self._places * (len(kept) + 16)  # numbers of its own for each place: nothing is left from the last one
+        base = self._places * (len(kept) + 16)  # new frame numbers for each place, so that nothing is cached
         around = {base - n: kept[0] for n in range(1, 7)} | {base + len(kept) + n: kept[-1] for n in range(7)}
         self._shelf.put({**around, **{base + n: frame for n, frame in enumerate(kept)}})
         wanted = [2 * (base + n) + 1 for n in range(len(kept) - 1)]
         made = []
-        if self._places == 1:  # compiling and first allocations belong to no frame: the last one alone is timed
+        if self._places == 1:  # only the last one is timed, without compilation and first allocations
             made = [self._output.get_frame(n) for n in wanted[:-1]]
         started = time.perf_counter()
         asked = [self._output.get_frame_async(n) for n in wanted[len(made) :]]
@@ -98,15 +98,15 @@ class Plain:
 
 
 def blend(pictures: Sequence[Picture]) -> list[Picture]:
-    """Both neighbours mixed."""
+    """Blend both neighbours."""
     return [(before + after) * np.float32(0.5) for before, after in zip(pictures, pictures[1:])]  # noqa: RUF007
 
 
 def block_matching(ffmpeg: str) -> Callable[[Sequence[Picture]], list[Picture]]:
-    """ffmpeg's minterpolate with that program."""
+    """Return ffmpeg's minterpolate as a method."""
 
     def between(pictures: Sequence[Picture]) -> list[Picture]:
-        around = [pictures[0], *pictures, pictures[-1]]  # the filter's search looks at one more frame on either side
+        around = [pictures[0], *pictures, pictures[-1]]  # the filter's motion search uses one more frame on either side
         try:
             made = minterpolate(around, 2, ffmpeg=ffmpeg)
         except (OSError, subprocess.CalledProcessError) as error:

@@ -1,4 +1,4 @@
-"""ffmpeg's minterpolate, the block matching that everyone has, as something to compare with."""
+"""ffmpeg's minterpolate (block matching), a baseline without a network."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 type Picture = NDArray[np.float32]
 
 SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
-"""Its best: overlapped blocks of variable size, motion searched in both directions."""
+"""Its best settings: overlapped blocks of variable size, bidirectional motion search."""
 _BEYOND = 3
-"""Copies of the last image behind the sequence: the filter keeps back as many as it looks ahead."""
+"""Copies of the last image behind the sequence: the filter delays its output by its look-ahead."""
 
 
 def minterpolate(
@@ -23,7 +23,7 @@ def minterpolate(
 
     Returns (len(pictures) - 1) * factor + 1 images, of which the first and the last are those given.
 
-    Computed in YUV 4:4:4 at 8 bits, which the filter offers nothing beyond.
+    Computed in YUV 4:4:4 at 8 bits, the best format of the filter.
 
     Args:
         pictures: in order.

@@ -1,6 +1,6 @@
-"""The page of a comparison: one HTML file that needs no network.
+"""Build the page of a comparison: one HTML file that needs no network.
 
-It reads as a plain document: images stand below each other. The script lays them over one another.
+Without its script it is a plain document with images below each other; the script overlays them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from vsvfi.compare.pictures import GAIN, as_url
 from vsvfi.compare.result import Result, Shot, Tally, duration
 
 PLACES = 6
-"""Places that images are shown of, unless more are asked for."""
+"""Default number of places whose images are shown."""
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _TITLES = {"truth": "true frame", "before": "frame before", "after": "frame after"}
 
 
 def page(result: Result, places: int = PLACES) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
-        result: what was found so far.
-        places: how many places to show images of.
+        result: the results so far.
+        places: number of places whose images are shown.
     """
     style, script = (
         importlib.resources.files("vsvfi.compare").joinpath(name).read_text(encoding="utf-8")
@@ -85,7 +85,7 @@ def _body(result: Result, places: int) -> Iterator[str]:
 
 
 def telling(result: Result, places: int) -> list[Shot]:
-    """The shots where methods differ most, that one first."""
+    """Return the shots where methods differ most, in this order."""
 
     def spread(shot: Shot) -> float:
         values = [tally.scores["psnr"][shot.frame] for tally in result.ranked]
@@ -186,7 +186,7 @@ def _select(names: Sequence[str], labels: dict[str, str], chosen: str) -> str:
 
 
 def _every_frame(result: Result) -> Iterator[str]:
-    """PSNR of every predicted frame."""
+    """Tabulate the PSNR of every predicted frame."""
     yield "<details><summary>PSNR of every predicted frame</summary>"
     yield '<div class="wide" role="region" aria-label="PSNR of every predicted frame" tabindex="0"><table><thead><tr>'
     names = "".join(f'<th scope="col">{html.escape(tally.name)}</th>' for tally in result.ranked)
@@ -198,7 +198,7 @@ def _every_frame(result: Result) -> Iterator[str]:
 
 
 def clock(seconds: Fraction) -> str:
-    """A time in a video: 1:02:03.45."""
+    """Format a time in a video: 1:02:03.45."""
     hundredths = round(seconds * 100)
     minutes, rest = divmod(hundredths, 6000)
     return f"{minutes // 60}:{minutes % 60:02}:{rest // 100:02}.{rest % 100:02}"

@@ -13,14 +13,14 @@ from vsvfi.compare.source import Picture
 from vsvfi.media.pyav import pyav
 
 GAIN = 4
-"""How many times larger errors are shown."""
+"""Factor by which shown errors are amplified."""
 
 _HEAT = np.array([(0, 0, 0), (60, 15, 110), (190, 50, 80), (250, 160, 40), (255, 255, 220)], np.float32) / 255
 """Colours of errors from none to the largest."""
 
 
 def webp(picture: Picture, longest: int = 1920, quality: int = 90) -> bytes:
-    """An image as the content of a WebP file, made smaller where its long side is longer than `longest`."""
+    """Encode an image as WebP, reduced if its long side is longer than `longest`."""
     av = pyav()
     frame = av.VideoFrame.from_ndarray(_bytes(picture), format="rgb24")
     width, height = frame.width, frame.height
@@ -35,12 +35,12 @@ def webp(picture: Picture, longest: int = 1920, quality: int = 90) -> bytes:
 
 
 def as_url(content: bytes) -> str:
-    """A WebP file as the address of an image inside a page."""
+    """Return a WebP file as a data URL."""
     return "data:image/webp;base64," + base64.b64encode(content).decode("ascii")
 
 
 def heat(picture: Picture, truth: Picture) -> Picture:
-    """The error of an image, `GAIN` times larger: black where there is none, through red to white."""
+    """Colour the error of an image, amplified by `GAIN`: from black (none) through red to white."""
     error = np.abs(picture - truth).mean(0).clip(0, 1 / GAIN) * GAIN * (len(_HEAT) - 1)
     below = np.minimum(error.astype(np.intp), len(_HEAT) - 2)
     part = (error - below)[..., None]

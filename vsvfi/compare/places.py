@@ -22,13 +22,13 @@ _STILL = 0.5 / 255
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place that models can be compared at.
+    """A place where models can be compared.
 
     Attributes:
         frames: numbers of its frames; those at odd positions are predicted.
-        sharpness: how much fine detail its middle frame has.
-        motion: mean difference of two of its frames, on a scale of 0 to 1.
-        look: its middle frame as a few numbers, to tell scenes apart.
+        sharpness: amount of fine detail in its middle frame.
+        motion: mean difference of two of its frames, 0 to 1.
+        look: a small descriptor of its middle frame, to distinguish scenes.
     """
 
     frames: tuple[int, ...]
@@ -38,7 +38,7 @@ class Place:
 
 
 def positions(count: int) -> Iterator[int]:
-    """Every number below `count`, far apart ones first: whenever a search stops, it has looked everywhere alike."""
+    """Yield every number below `count`, far apart ones first, so that a search covers all evenly when it stops."""
     bits = max(count - 1, 0).bit_length()
     for index in range(1 << bits):
         position = int(f"{index:0{bits}b}"[::-1], 2) if bits else 0
@@ -47,7 +47,7 @@ def positions(count: int) -> Iterator[int]:
 
 
 def run_from(start: int, last: int, step: Callable[[int], Facts], length: int = RUN) -> tuple[int, ...] | None:
-    """The run of different frames that begins at `start` or at the next drawing.
+    """Find the run of different frames that begins at `start` or at the next drawing.
 
     Args:
         start: first frame number to consider.
@@ -56,7 +56,7 @@ def run_from(start: int, last: int, step: Callable[[int], Facts], length: int = 
         length: frames of the run.
 
     Returns:
-        None where a scene ends, the video ends, or drawings are held unevenly: no frame lies in the middle then.
+        None if a scene or the video ends, or drawings are held unevenly, so that no frame is in the middle.
     """
     while 0 < start < last and step(start - 1).duplicate:
         start += 1
@@ -74,9 +74,9 @@ def run_from(start: int, last: int, step: Callable[[int], Facts], length: int = 
 
 
 def choose(candidates: Sequence[Place], wanted: int) -> list[Place]:
-    """The best places, the most telling ones first; no frame belongs to two of them.
+    """Choose the best places, most informative first; no frame belongs to two of them.
 
-    Each next place is the one that is sharp, moves, and looks least like those chosen before.
+    Each next place is sharp, moves, and is least similar to those chosen before.
     """
     moving = [place for place in candidates if place.motion > _STILL] or list(candidates)
     if not moving:
@@ -84,7 +84,7 @@ def choose(candidates: Sequence[Place], wanted: int) -> list[Place]:
     sharp, motion = median(place.sharpness for place in moving), median(place.motion for place in moving)
 
     def weight(place: Place) -> float:
-        """Up to 1; from twice the usual detail and motion on, more of them is no better."""
+        """Weight up to 1, which saturates at twice the usual detail and motion."""
         detail = min(place.sharpness / (2 * sharp or 1.0), 1.0)
         return (0.1 + 0.9 * detail) * (0.1 + 0.9 * min(place.motion / (2 * motion or 1.0), 1.0))
 
@@ -105,5 +105,5 @@ def _overlap(one: Place, other: Place) -> bool:
 
 
 def _distance(one: Place, other: Place) -> float:
-    """How differently two places look: mean difference of their small images, never quite 0."""
+    """Dissimilarity of two places: mean difference of their small images, above 0."""
     return 1e-3 + sum(abs(a - b) for a, b in zip(one.look, other.look, strict=True)) / max(len(one.look), 1)

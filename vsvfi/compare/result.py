@@ -1,4 +1,4 @@
-"""What a comparison found."""
+"""The result of a comparison."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 _TELLING = 6
-"""Frames from which on a difference may be told from chance."""
+"""Least number of frames for which a difference may be significant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Shot:
 
 @dataclass(slots=True)
 class Tally:
-    """What one method did.
+    """The results of one method.
 
     Attributes:
         name: of the method.
@@ -71,14 +71,14 @@ class Result:
         size: width and height.
         frames: of the whole video.
         rate: its frames per second.
-        factor: output frames per source frame that costs are stated for.
-        device: where the models ran, for people.
-        places: frame numbers of each place that every method made.
+        factor: output frames per source frame in the estimated costs.
+        device: where the models ran, for messages.
+        places: frame numbers of each place that every method predicted.
         tallies: the methods.
         hours: method -> hours for the whole video.
         left_out: method -> why it has no figures.
         shots: images.
-        complete: nothing stopped it early.
+        complete: it was not stopped early.
     """
 
     video: str
@@ -96,11 +96,11 @@ class Result:
 
     @property
     def ranked(self) -> list[Tally]:
-        """The methods, highest PSNR first."""
+        """Return the methods, highest PSNR first."""
         return sorted((tally for tally in self.tallies if tally.seconds), key=lambda tally: -tally.mean("psnr"))
 
     def verdict(self) -> list[str]:
-        """Which is best and what it costs, in sentences."""
+        """Describe the best method and its cost in sentences."""
         ranked = self.ranked
         if not ranked:
             return ["Nothing was compared."]
@@ -129,7 +129,7 @@ class Result:
         return lines
 
     def _ties(self, ranked: Sequence[Tally]) -> list[str]:
-        """Says which methods cannot be told from the best one with so few frames."""
+        """Say which methods do not differ significantly from the best one with so few frames."""
         best = ranked[0].scores["psnr"]
         level = []
         for other in ranked[1:]:
@@ -139,7 +139,7 @@ class Result:
         return [f"On these few frames {_listed(level)} cannot be told from it with confidence."] if level else []
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the result as JSON values."""
         return {
             "video": self.video,
             "size": list(self.size),
@@ -172,7 +172,7 @@ class Result:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Format seconds as text."""
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""How near a prediction is to the true frame."""
+"""Score predictions against the true frame."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _TILES, _TILE = 3, 256
 """Tiles along each axis of a large image, and pixels of their sides."""
 
 _SMALLEST, _SMALLEST_LPIPS = 11, 31
-"""Pixels of a side that SSIM and LPIPS need."""
+"""Least side in pixels for SSIM and LPIPS."""
 
 
 def scores(width: int, height: int, device: str = "cpu") -> Scores:
-    """The scores that can be computed here for images of this size: LPIPS where AlexNet's weights are installed.
+    """Return the available scores for images of this size; LPIPS only if AlexNet's weights are installed.
 
     Args:
         width, height: of the images.
@@ -53,7 +53,7 @@ def _ssim(prediction: Picture, truth: Picture) -> float:
 
 
 def tiles(picture: Picture) -> torch.Tensor:
-    """Parts [N, 3, h, w] of an image that stand for all of it: SSIM of a whole large one takes longer than a model."""
+    """Return tiles [N, 3, h, w] that represent a large image, whose full SSIM would take longer than a model."""
     image = torch.from_numpy(picture)
     height, width = image.shape[1:]
     if height * width <= (_TILES * _TILE) ** 2:

@@ -1,4 +1,4 @@
-"""Run a comparison: place by place, every method at each, within a time limit."""
+"""Run a comparison: every method at each place, within a time limit."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ type Scores = Mapping[str, Callable[[Picture, Picture], float]]
 """Name -> (prediction, truth) -> value."""
 
 FEWEST = 4
-"""Places that slow models have to leave time for."""
+"""Number of places that slow models must leave time for."""
 
 _MATTERS = 1 / 3
-"""Share of the time that a model must take to be left out for it."""
+"""Least share of the time for which a model may be left out."""
 
 
 class Comparison:
@@ -37,9 +37,9 @@ class Comparison:
         makers: method -> how to make it; those of models are named in `models`.
         models: which of them are models of vsvfi.
         scores: what predictions are scored with.
-        result: is filled in, one whole place at a time: it can be shown whenever this is interrupted.
-        until: when to stop, by `time.monotonic()`.
-        report: is told what happens, and how much of the work is done, 0 to 1.
+        result: filled in one whole place at a time, so that it is valid after an interrupt.
+        until: the deadline, by `time.monotonic()`.
+        report: called with the current step and the completed share of the work, 0 to 1.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Comparison:
         self._methods: dict[str, Method] = {}
         self._tallies: dict[str, Tally] = {}
         self._beside = 0.0
-        """Seconds that a place takes beside the methods: reading, scores, images."""
+        """Seconds that a place takes without the methods: reading, scores, images."""
 
     def run(self, places: Sequence[Place]) -> None:
-        """Compare at as many places as the time allows, at the first one in any case."""
+        """Compare at as many places as the time allows, but at least at one."""
         for index, place in enumerate(places):
             now = time.monotonic()
             if index:
@@ -73,7 +73,7 @@ class Comparison:
                 return
 
     def _compare(self, index: int, count: int, place: Place) -> None:
-        """One place; nothing is kept of it unless all methods were there."""
+        """Compare at one place, which counts only if all methods completed it."""
         began, asked = time.monotonic(), 0.0
         frames = self._source.frames(place.frames)
         kept, wanted = [frames[n] for n in place.frames[::2]], place.frames[1::2]
@@ -161,12 +161,12 @@ class Comparison:
                 return
             slowest = max(models, key=lambda name: self._tallies[name].seconds_per_frame)
             if (KEPT - 1) * self._tallies[slowest].seconds_per_frame < _MATTERS * self._place_cost():
-                return  # fewer places it is: without this model there would be hardly more
+                return  # accept fewer places: without this model there would be hardly more
             each = duration(self._tallies[slowest].seconds_per_frame)
             self._leave_out(slowest, f"too slow for the time given, {each} per new frame; use more --minutes")
 
     def _place_cost(self) -> float:
-        """Seconds that another place takes."""
+        """Estimate the seconds for another place."""
         return (KEPT - 1) * sum(tally.seconds_per_frame for tally in self._tallies.values()) + self._beside
 
     def _leave_out(self, name: str, reason: str) -> None:
@@ -181,7 +181,7 @@ class Comparison:
 
 
 def _flicker(made: Sequence[Picture], truths: Sequence[Picture]) -> float:
-    """Mean error of the change from one predicted frame to the next, in 1/255: an error that stays does not flicker."""
+    """Mean error of the change from one predicted frame to the next, in 1/255: a constant error does not flicker."""
     errors = [picture - truth for picture, truth in zip(made, truths, strict=True)]
     changes = [np.abs(after - before).mean() for before, after in zip(errors, errors[1:])]  # noqa: RUF007
     return 255 * float(np.mean(changes)) if changes else 0.0

@@ -21,11 +21,11 @@ type Picture = NDArray[np.float32]
 
 _LOOK = (16, 9)
 _MANY = 1 << 20
-"""Length of a clip whose frames are put there: more than are ever asked for."""
+"""Length of a clip of stored frames, more than are ever requested."""
 
 
 class Shelf:
-    """A clip whose frames are put there one by one.
+    """A clip whose frames are stored one by one.
 
     Args:
         like: the clip whose format, size and rate it has.
@@ -38,13 +38,13 @@ class Shelf:
         self.clip = blank.std.ModifyFrame(blank, lambda n, f: self._frames[n])
 
     def put(self, frames: Mapping[int, vs.VideoFrame]) -> None:
-        """Replace all that is there."""
+        """Replace all stored frames."""
         self._frames.clear()
         self._frames.update(frames)
 
 
 class Conversion:
-    """Frames of a format to RGB images and back, as `interpolate()` converts them.
+    """Convert frames of a format to RGB images and back like `interpolate()`.
 
     Args:
         clip: of the format and size.
@@ -61,7 +61,7 @@ class Conversion:
 
     def picture(self, frame: vs.VideoFrame) -> Picture:
         """The frame in RGB."""
-        self._asked += 1  # a number of its own for each frame: no filter between has an older one in its cache
+        self._asked += 1  # each frame has its own number, so that no filter has an older one in its cache
         self._frames.put({self._asked: frame})
         with self._rgb.get_frame(self._asked) as converted:
             return np.stack(planes_of(converted)).astype(np.float32)
@@ -84,7 +84,7 @@ class Source:
     """A video to compare models on.
 
     Args:
-        clip: what a player shows, constant format and rate.
+        clip: the frames that a player shows, constant format and rate.
     """
 
     def __init__(self, clip: vs.VideoNode) -> None:
@@ -108,12 +108,12 @@ class Source:
     def candidates(
         self, wanted: int, seconds: float, report: Callable[[int, int], None] = lambda done, of: None
     ) -> list[Place]:
-        """Places spread over the whole video, as many as are found in the given time, but one at least if there is one.
+        """Find places spread over the whole video within the given time, but at least one if there is any.
 
         Args:
-            wanted: how many to look at.
+            wanted: how many to examine.
             seconds: time to look for them.
-            report: is told how many of how many were looked at.
+            report: called with the number examined and the number wanted.
         """
         last = self.clip.num_frames - 1
         spots = sorted({round(index * max(last - RUN + 1, 0) / max(wanted - 1, 1)) for index in range(wanted)})

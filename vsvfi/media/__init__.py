@@ -1,1 +1,1 @@
-"""Containers in and out of a render: times and streams of the source, ffmpeg's arguments, checks of the result."""
+"""Containers of a render: times and streams of the source, ffmpeg's arguments, checks of the output."""

@@ -1,4 +1,4 @@
-"""A few images as GIF, WebP or video, by ffmpeg."""
+"""Encode images as GIF, WebP or video with ffmpeg."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BT709 = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt
 def animation_arguments(
     output: Path, ending: str, size: tuple[int, int], rate: Fraction, *, deep: bool = False, crf: int = 12
 ) -> Sequence[str]:
-    """ffmpeg's arguments, after the program; images come on its standard input as packed RGB.
+    """Return ffmpeg's arguments after the program; images are piped as packed RGB.
 
     Args:
         output: the file to write.

@@ -23,11 +23,11 @@ from vsvfi.media.pyav import pyav
 
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
 _TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
-"""Ending and MIME type of images that Matroska takes for cover art."""
+"""Suffix and MIME type of images that Matroska accepts as cover art."""
 
 
 def holds(form: str, stream: Stream) -> bool:
-    """Return whether a container takes over a stream of the source."""
+    """Return whether a container can hold a stream of the source."""
     matroska, mp4 = form == "matroska", form in ("mp4", "mov")
     match stream.kind:
         case "audio":
@@ -43,12 +43,12 @@ def holds(form: str, stream: Stream) -> bool:
 
 
 def kept(media: Media, form: str, kind: str) -> tuple[Stream, ...]:
-    """Return the streams of a kind that a container takes over."""
+    """Return the streams of a kind that a container can hold."""
     return tuple(stream for stream in media.of(kind) if holds(form, stream))
 
 
 def left_behind(media: Media, form: str) -> list[str]:
-    """Return names of the streams that a container does not take over."""
+    """Return the names of the streams that a container cannot hold."""
     return [
         f"{stream.kind} stream {stream.index}{f' ({stream.codec})' if stream.codec else ''}"
         for stream in media.streams
@@ -59,12 +59,12 @@ def left_behind(media: Media, form: str) -> list[str]:
 def carried(
     media: Media, form: str, beside: Mapping[int, str], folder: Path | None, *, forgets_delay: bool = False
 ) -> list[str]:
-    """Return ffmpeg output options for all that is taken over.
+    """Return ffmpeg output options for all streams that are carried over.
 
     Args:
         form: ffmpeg's name of the container.
-        beside: ffmpeg's names of streams that come from another file than the source, by number in the source.
-        folder: where cover art can be put down for ffmpeg to attach.
+        beside: ffmpeg's names of streams that come from another file, by number in the source.
+        folder: for cover art that ffmpeg attaches.
         forgets_delay: see `opus`.
     """
     sound, words = kept(media, form, "audio"), kept(media, form, "subtitle")
@@ -84,7 +84,7 @@ def carried(
 
 
 def _labels(where: str, stream: Stream) -> list[str]:
-    """Title, language and disposition of a stream."""
+    """Return title, language and disposition of a stream."""
     labels = [("title", stream.title), ("language", stream.language)]
     tags = [option for name, value in labels if value for option in (f"-metadata:s:{where}", f"{name}={value}")]
     return [*tags, f"-disposition:{where}", stream.disposition]

@@ -1,6 +1,6 @@
-"""Which codecs a container can hold, and what to encode to where the source's sound does not fit.
+"""Which codecs a container can hold, and what to encode audio to that does not fit.
 
-Pure tables and rules; asks no program. The tables are those of ffmpeg's muxers from 5.1 on.
+Tables and rules only; runs no program. The tables are those of ffmpeg's muxers from 5.1 on.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def video_encoders(form: str) -> tuple[str, ...]:
 
 
 def holds_video(form: str, codec: str) -> bool:
-    """Return False where a container is known to refuse a video codec; the muxer has the last word."""
+    """Return False where a container is known to refuse a video codec; the muxer decides."""
     return form != "webm" or codec in _WEBM_PICTURES
 
 
@@ -70,7 +70,7 @@ def fit_sound(form: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)
     Args:
         form: ffmpeg's name of the container.
         codecs: ffmpeg's names of the codecs of the streams, in output order.
-        later: seconds by which to move sound that is encoded as Opus, see `opus`.
+        later: seconds to delay audio that is encoded as Opus, see `opus`.
     """
     arguments = ["-c:a", "copy"]
     for index, codec in enumerate(codecs):
@@ -80,7 +80,7 @@ def fit_sound(form: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)
         arguments += [f"-c:a:{index}", encoder]
         if encoder in ("aac", "ac3"):
             arguments += [f"-b:a:{index}", "320k"]
-        elif encoder == "libopus":  # knows only these layouts, and refuses 5.1(side)
+        elif encoder == "libopus":  # supports only these layouts, and refuses 5.1(side)
             moved = f",asetpts=PTS+{float(later):.6f}/TB" if later else ""
             arguments += [f"-filter:a:{index}", f"aformat=channel_layouts=7.1|5.1|stereo|mono{moved}"]
     if _EXPERIMENTAL.get(form, frozenset()).intersection(codecs):
@@ -89,7 +89,7 @@ def fit_sound(form: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)
 
 
 def sound_notes(form: str, codecs: Sequence[str]) -> list[str]:
-    """Return a line for people per sound codec that cannot be copied."""
+    """Return a message per audio codec that cannot be copied."""
     unfit = sorted({codec for codec in codecs if not holds_sound(form, codec)})
     return [
         f"{ENDINGS[form]} cannot hold {codec} sound, encoding it as {_substitute(form, codec).removeprefix('lib')}; "
@@ -99,7 +99,7 @@ def sound_notes(form: str, codecs: Sequence[str]) -> list[str]:
 
 
 def keeping(codec: str) -> str:
-    """Return the endings of the usual containers that hold a sound codec."""
+    """Return the suffixes of the usual containers that hold an audio codec."""
     found = [ENDINGS[form] for form in ("matroska", "mov", "mp4") if holds_sound(form, codec)]
     return " or ".join(found) or ".nut"
 

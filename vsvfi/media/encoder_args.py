@@ -1,6 +1,6 @@
-"""Encoder options that a user passes on to ffmpeg, checked so that none of them can be taken for a file to write.
+"""Check the user's encoder options for ffmpeg, so that none of them is taken for a file to write.
 
-ffmpeg takes every word that belongs to no option for another output, and replaces it unasked.
+ffmpeg takes every word that belongs to no option for another output, and overwrites it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _OF_FFMPEG = frozenset({"pix_fmt", "profile", "level", "tag", "bsf", "force_key_
 """Options of ffmpeg itself that concern the encoder."""
 
 _LISTS = ("-x265-params", "-x264-params", "-svtav1-params", "-aom-params")
-"""Options that are lists of settings: ours and the user's are joined, the user's last."""
+"""Options that are lists of settings: vsvfi's and the user's are joined, the user's last."""
 
 
 def parse(text: str, ffmpeg: str, encoder: str) -> list[str]:
-    """Split options as a shell does, and check that they are pairs of an option that the encoder has and its value.
+    """Split options like a shell, and check that they are pairs of an option of the encoder and a value.
 
     Raises:
         ArgumentError: with the option and the rule.
@@ -50,14 +50,14 @@ def parse(text: str, ffmpeg: str, encoder: str) -> list[str]:
 
 @functools.cache
 def options(ffmpeg: str, encoder: str) -> frozenset[str]:
-    """Names of the options that an encoder has in an ffmpeg, those of all video encoders included."""
+    """Return the options of an encoder in an ffmpeg, those of all video encoders included."""
     own = _help(ffmpeg, f"encoder={encoder}").splitlines()
     general = _help(ffmpeg, "full").partition("AVCodecContext AVOptions:")[2].partition("\n\n")[0].splitlines()
     return _OF_FFMPEG.union(match[1] for line in own + general if (match := _OPTION.match(line)))
 
 
 def merge(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
-    """Join encoder options; where both set one, the user's counts, and lists of settings become one list."""
+    """Join encoder options; the user's value takes precedence, and lists of settings become one list."""
     merged, rest = list(ours), []
     for name, value in zip(theirs[::2], theirs[1::2]):
         plain = name.partition(":")[0]
@@ -69,7 +69,7 @@ def merge(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
 
 
 def _help(ffmpeg: str, topic: str) -> str:
-    """What `ffmpeg -h` says; nothing where it does not run."""
+    """Return the output of `ffmpeg -h`; empty if it does not run."""
     try:
         done = subprocess.run(
             [ffmpeg, "-hide_banner", "-h", topic], capture_output=True, stdin=subprocess.DEVNULL, check=False
