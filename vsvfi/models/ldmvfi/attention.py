@@ -1,8 +1,7 @@
-"""Attention along windows and lattices ("MaxViT"), of one picture or from one picture to another (specification: paper
-section 3.3).
+"""MaxViT attention, within windows and along lattices, as self- or cross-attention (paper section 3.3).
 
-Tokens lie as pictures [B, H, W, C], so that only the attention itself regroups them: whatever is done per token needs
-no windows. Attribute names are the published keys.
+Token grids are [B, H, W, C], and only the attention itself regroups them into windows. Attribute names are the
+published keys.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from torch.nn import functional
 
 
 class PositionBias(nn.Module):
-    """A bias for every distance inside a window, one a head.
+    """A learned bias per head for every relative position within a window.
 
     Args:
         window: tokens along each axis.
@@ -26,7 +25,7 @@ class PositionBias(nn.Module):
         self.weight = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads, dtype=torch.float32, device="cpu"))
 
     def forward(self) -> Tensor:
-        """[heads, window^2, window^2]: for every token (row by row) and every token it looks at."""
+        """Return [heads, window^2, window^2]: for every query token (row by row) and every key token."""
         place = torch.arange(self.window, dtype=torch.int64, device=self.weight.device)
         distance = place[:, None] - place + self.window - 1
         index = (
@@ -37,13 +36,13 @@ class PositionBias(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention inside groups of window x window tokens.
+    """Multi-head attention within groups of window x window tokens.
 
     Args:
         channels: of the tokens.
-        heads: how many heads; the outermost split of the channels.
+        heads: number of heads; the outermost split of the channels.
         window: tokens along each axis of a group.
-        lattice: a group is a lattice that spans the whole picture, instead of a block of neighbours.
+        lattice: a group is a lattice across the whole image instead of a block of neighbours.
     """
 
     def __init__(self, channels: int, heads: int, window: int, *, lattice: bool) -> None:
@@ -54,14 +53,14 @@ class WindowAttention(nn.Module):
         self.rel_pos_bias = PositionBias(window, heads)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Queries from x, keys and values from the context, both [B, H, W, C] -> [B, H, W, C]."""
+        """Attend from x to the context, both [B, H, W, C] -> [B, H, W, C]."""
         query, key, value = (self._grouped(tokens) for tokens in (self.to_q(x), self.to_k(context), self.to_v(context)))
         found = functional.scaled_dot_product_attention(query, key, value, attn_mask=self.rel_pos_bias())
         merged: Tensor = self.to_out(self._put_back(found, x.shape))
         return merged
 
     def _grouped(self, tokens: Tensor) -> Tensor:
-        """[B, H, W, C] -> [B * groups, heads, window^2, C / heads]."""
+        """Rearrange [B, H, W, C] to [B * groups, heads, window^2, C / heads]."""
         batch, height, width, _ = tokens.shape
         split = self._split(height, width)
         order = (0, 2, 4, 5, 1, 3, 6) if self.lattice else (0, 1, 3, 5, 2, 4, 6)
@@ -69,7 +68,7 @@ class WindowAttention(nn.Module):
         return grouped.reshape(-1, self.heads, self.window**2, grouped.shape[-1])
 
     def _put_back(self, grouped: Tensor, shape: torch.Size) -> Tensor:
-        """The inverse of `_grouped`, for pictures of this shape."""
+        """The inverse of `_grouped`, for images of this shape."""
         batch, height, width, _ = shape
         across, down = height // self.window, width // self.window
         parts = grouped.reshape(batch, across, down, self.heads, self.window, self.window, -1)
@@ -77,13 +76,13 @@ class WindowAttention(nn.Module):
         return parts.permute(order).reshape(shape)
 
     def _split(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """How the two axes are read: (groups, window) or, for lattices, (window, groups), each."""
+        """Return how both axes are split: (groups, window) or, for lattices, (window, groups), each."""
         rows, columns = height // self.window, width // self.window
         return (self.window, rows, self.window, columns) if self.lattice else (rows, self.window, columns, self.window)
 
 
 class NormedAttention(nn.Module):
-    """x + attention, after a LayerNorm that queries and context share."""
+    """Attention with a skip connection, and a LayerNorm shared by queries and context."""
 
     def __init__(self, channels: int, heads: int, window: int, *, lattice: bool) -> None:
         super().__init__()
@@ -91,14 +90,14 @@ class NormedAttention(nn.Module):
         self.fn = WindowAttention(channels, heads, window, lattice=lattice)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """[B, H, W, C]; without a context x looks at itself."""
+        """Take [B, H, W, C]; without a context, x attends to itself."""
         normed = self.norm(x)
         attended: Tensor = x + self.fn(normed, normed if context is None else self.norm(context))
         return attended
 
 
 class _Hidden(nn.Module):
-    """Two layers with a GELU between; the second is number 3 in the checkpoint, behind a dropout."""
+    """Two layers with a GELU between; the second has index 3 in the checkpoint, after a dropout."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -108,7 +107,7 @@ class _Hidden(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """x + two layers of x, per token."""
+    """A two-layer MLP per token, with a skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -122,11 +121,11 @@ class FeedForward(nn.Module):
 
 
 class MaxViT(nn.Module):
-    """Attention inside blocks of neighbours, then along lattices that span the picture.
+    """Attention within blocks of neighbours, then along lattices across the image.
 
     Args:
-        channels: of the picture.
-        heads: how many heads.
+        channels: of the image.
+        heads: number of heads.
         window: tokens along each axis of a group; sizes must be multiples of it.
     """
 
@@ -138,9 +137,7 @@ class MaxViT(nn.Module):
         self.ff_grid = FeedForward(channels)
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
-        """[B, C, H, W] -> the same, channels last in memory; keys and values come from `context` of the same shape
-        where there is one.
-        """
+        """Attend within [B, C, H, W], or to `context` of the same shape; the result is channels last in memory."""
         x = image.permute(0, 2, 3, 1)
         seen = None if context is None else context.permute(0, 2, 3, 1)
         x = self.ff_block(self.attn_block(x, seen))

@@ -1,7 +1,7 @@
-"""VQ-FIGAN, the auto-encoder of the latents: an encoder for single frames, and a decoder that turns a latent and both
-neighbours into the frame between.
+"""VQ-FIGAN, LDMVFI's vector-quantised autoencoder.
 
-Pictures are RGB in [-1, 1], their sizes multiples of 256. Attribute names are the published keys.
+The encoder works on single frames; the decoder reconstructs the middle frame from its latent and both neighbours.
+Images are RGB in [-1, 1], their sizes multiples of 256. Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from vsvfi.models.ldmvfi.blocks import CrossAttention, Downsample, Middle, Resid
 from vsvfi.ops.sepconv import TAPS, sepconv
 
 MULTIPLES = (1, 2, 2, 2, 4)
-"""Channels of the levels, finest first, in those of the finest; each is half the size of the one before."""
+"""Channels of the levels relative to the finest, finest first; each level is half the size of the last."""
 
 HEAD = 64
-"""Channels that a head begins with."""
+"""Channels of a head's first convolution."""
 
 CODES = 8192
 
 HALO = 5
-"""Rows and columns around a part of the result that it depends on: one of `conv_out`, four of a head."""
+"""Receptive field in pixels around a strip: one of `conv_out`, four of a head."""
 
 STRIP = 1 << 18
-"""Pixels of the result that are made at a time: what the heads need for more would be the peak of all memory."""
+"""Output pixels per strip; with larger strips the heads would dominate peak memory."""
 
 
 class DownLevel(nn.Module):
-    """A residual block, then half the size."""
+    """A residual block, then downsampling by two."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class DownLevel(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A picture -> its latent at 1/32 of the size, and its features on the way there."""
+    """Encode an image as a latent at 1/32 of its size, and a pyramid of features."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """[B, 3, H, W] -> [B, 3, H/32, W/32], and the features after every halving, finest first."""
+        """Map [B, 3, H, W] to [B, 3, H/32, W/32] and the features after every downsampling, finest first."""
         x = self.conv_in(image)
         pyramid = []
         for level in self.down:
@@ -67,27 +67,30 @@ class Encoder(nn.Module):
 
 
 class Codebook(nn.Module):
-    """The vectors that a latent may consist of."""
+    """The vectors of the quantised latents."""
 
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(CODES, 3)
 
     def nearest(self, latent: Tensor) -> Tensor:
-        """Numbers of the nearest vectors, [B, h, w]; in float32, since the picture depends on them by jumps."""
+        """Return the indices of the nearest vectors, [B, h, w].
+
+        In float32, since a rounding error can select another vector.
+        """
         vectors = self.embedding.weight.float()
         z = latent.float().permute(0, 2, 3, 1).flatten(0, 2)
         distance = z.square().sum(1, keepdim=True) + vectors.square().sum(1) - 2 * z @ vectors.T
         return distance.argmin(1).reshape(latent.shape[0], *latent.shape[2:])
 
     def forward(self, latent: Tensor) -> Tensor:
-        """The latent with every vector replaced by the nearest one of the book."""
+        """Replace every vector of the latent by the nearest one of the codebook."""
         found = self.embedding.weight[self.nearest(latent)].permute(0, 3, 1, 2).float()
         return latent + (found - latent)
 
 
 class UpLevel(nn.Module):
-    """A residual block, a look at both neighbours, then twice the size."""
+    """A residual block, cross-attention to both neighbours, then upsampling by two."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -101,7 +104,7 @@ class UpLevel(nn.Module):
 
 
 def _head(features: int, outputs: int) -> nn.Sequential:
-    """Four convolutions of the decoder's last features."""
+    """Return four convolutions on the decoder's last features."""
     widths = (features, HEAD, HEAD // 2, outputs, outputs)
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
@@ -111,7 +114,7 @@ def _head(features: int, outputs: int) -> nn.Sequential:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of the result, in pixels: rows top to bottom, columns 0 to right."""
+    """A part of the output, in pixels: rows top to bottom, columns 0 to right."""
 
     top: int
     bottom: int
@@ -119,8 +122,9 @@ class Window:
 
 
 class Decoder(nn.Module):
-    """A quantised latent and the features of both neighbours -> kernels for every pixel, and with them the frame
-    between.
+    """Reconstruct the middle frame from its quantised latent and the features of both neighbours.
+
+    It predicts kernels for every pixel, which resample the neighbours.
     """
 
     def __init__(self, features: int) -> None:
@@ -139,7 +143,7 @@ class Decoder(nn.Module):
         self.moduleResidual = _head(features, 3)
 
     def features(self, latent: Tensor, first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> Tensor:
-        """[B, 3, H/32, W/32] and both pyramids -> [B, features, H, W], the part that sees the whole picture."""
+        """Map [B, 3, H/32, W/32] and both pyramids to [B, features, H, W], always on the whole image."""
         x = self.mid(self.conv_in(latent))
         for level, before, after in reversed(list(zip(self.up, first, second, strict=True))):
             x = level(x, torch.cat((before, after), 1))
@@ -152,14 +156,13 @@ class Decoder(nn.Module):
         pyramids: tuple[tuple[Tensor, ...], tuple[Tensor, ...]],
         shown: tuple[int, int],
     ) -> Tensor:
-        """The frame between.
+        """Reconstruct the middle frame.
 
         Args:
             latent: [B, 3, H/32, W/32], quantised and projected.
             frames: both neighbours, [B, 3, H, W] float32.
             pyramids: their features.
-            shown: how much of the picture is wanted, (height, width) from its upper left corner; the rest of the last
-            layers is not worked out.
+            shown: (height, width) to compute, from the upper left corner; the last layers skip the rest.
 
         Returns:
             [B, 3, *shown] float32, not clamped.
@@ -171,9 +174,9 @@ class Decoder(nn.Module):
         return picture
 
     def resample(self, features: Tensor, frames: tuple[Tensor, Tensor], window: Window) -> Tensor:
-        """A part of the frame between.
+        """Compute one strip of the middle frame.
 
-        Exact: convolutions see HALO pixels more than the part has, and zeros only beyond the picture itself.
+        The result is exact: convolutions read HALO pixels around the strip, and zeros only outside the image.
         """
         top, bottom = max(window.top - HALO, 0), min(window.bottom + HALO, features.shape[2])
         seen = features[:, :, top:bottom, : min(window.right + HALO, features.shape[3])]
@@ -217,14 +220,14 @@ class Decoder(nn.Module):
 
 
 def strips(height: int, width: int) -> Iterator[Window]:
-    """The parts that a result of this size is made in: whole rows, about STRIP pixels each, as even as they come."""
+    """Yield the strips of an output of this size: whole rows, about STRIP pixels each, of nearly equal height."""
     count = -(-height * width // STRIP)
     for number in range(count):
         yield Window(height * number // count, height * (number + 1) // count, width)
 
 
 class AutoEncoder(nn.Module):
-    """The published first stage: encoder, codebook, decoder, and the two projections beside the codebook.
+    """The published first stage: encoder, codebook, decoder, and the projections before and after the codebook.
 
     Args:
         features: channels at full size; every other width follows from it.
@@ -239,12 +242,12 @@ class AutoEncoder(nn.Module):
         self.post_quant_conv = nn.Conv2d(3, 3, 1)
 
     def encode(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """[B, 3, H, W] -> the latent as the diffusion sees it (not quantised), and the features of five levels."""
+        """Map [B, 3, H, W] to the latent that the diffusion uses (not quantised), and the features of five levels."""
         latent, pyramid = self.encoder(image)
         return self.quant_conv(latent), pyramid
 
     def entering(self, latent: Tensor) -> Tensor:
-        """A sampled latent as the decoder takes it."""
+        """Quantise and project a sampled latent for the decoder."""
         quantised: Tensor = self.quantize(latent)
         projected: Tensor = self.post_quant_conv(quantised.to(self.post_quant_conv.weight.dtype))
         return projected

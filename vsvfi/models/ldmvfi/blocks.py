@@ -1,4 +1,4 @@
-"""Parts of the auto-encoder that its encoder and its decoder share, or that the decoder is made of.
+"""Building blocks of the autoencoder.
 
 Attribute names are the published keys.
 """
@@ -13,19 +13,19 @@ from vsvfi.models.blocks.batch_norm import StoredBatchNorm
 from vsvfi.models.ldmvfi.attention import MaxViT
 
 WINDOW = 8
-"""The attention's window in the auto-encoder."""
+"""The attention window of the autoencoder."""
 
 HEAD = 32
 """Channels of a head of the cross-attention."""
 
 
 def norm(channels: int) -> nn.GroupNorm:
-    """The auto-encoder's epsilon is not the U-Net's."""
+    """Return the autoencoder's GroupNorm, whose epsilon differs from the U-Net's."""
     return nn.GroupNorm(32, channels, eps=1e-6)
 
 
 class ResidualBlock(nn.Module):
-    """x, brought to the channels of the result, plus two convolutions of it."""
+    """Two convolutions with a skip connection, projected if the channels change."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class ResidualBlock(nn.Module):
         self.nin_shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, h, w] -> [B, outputs, h, w]."""
+        """Map [B, inputs, h, w] to [B, outputs, h, w]."""
         hidden = self.conv1(activated(self.norm1(x)))
         hidden = self.conv2(activated(self.norm2(hidden)))
         result: Tensor = self.nin_shortcut(x) + hidden
@@ -44,7 +44,7 @@ class ResidualBlock(nn.Module):
 
 
 class Middle(nn.Module):
-    """At the latent's size: two residual blocks with attention of one head between them."""
+    """Two residual blocks with single-head attention between them, at the latent's size."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -58,8 +58,9 @@ class Middle(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the size: a zero column at the right and a zero row below, then a convolution of stride 2 (not the U-Net's
-    kind).
+    """Halve the size by a convolution of stride 2, padded by zeros at the right and the bottom only.
+
+    The U-Net's downsampling pads all sides.
     """
 
     def __init__(self, channels: int) -> None:
@@ -72,7 +73,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the size: every pixel four times, then a convolution."""
+    """Double the size by nearest-neighbour upsampling and a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -84,7 +85,7 @@ class Upsample(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Every channel times a factor that follows from the means of all of them over the whole picture."""
+    """Scale every channel by a function of all channel means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -102,10 +103,10 @@ class SqueezeExcitation(nn.Module):
 
 
 class CrossAttention(MaxViT):
-    """A picture looks at the features of both neighbours, projected to its own channels.
+    """Cross-attention to the features of both neighbours, projected to the image's channels.
 
     Args:
-        channels: of the picture; the context has twice as many.
+        channels: of the image; the context has twice as many.
     """
 
     def __init__(self, channels: int) -> None:
@@ -124,10 +125,10 @@ class CrossAttention(MaxViT):
         )
 
     def forward(self, image: Tensor, neighbours: Tensor | None = None) -> Tensor:
-        """[B, C, h, w] and the features of both neighbours [B, 2C, h, w] -> [B, C, h, w]."""
+        """Map [B, C, h, w] and the features of both neighbours [B, 2C, h, w] to [B, C, h, w]."""
         return super().forward(image, self.proj_in(neighbours))
 
 
 def activated(x: Tensor) -> Tensor:
-    """SiLU, in place where no gradient needs what was there."""
+    """Apply SiLU, in place unless gradients need the old values."""
     return functional.silu(x, inplace=not (torch.is_grad_enabled() and x.requires_grad))

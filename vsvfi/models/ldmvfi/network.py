@@ -1,12 +1,12 @@
 """LDMVFI, "Video Frame Interpolation with Latent Diffusion Models" (AAAI 2024, arXiv 2303.09508): the three phases.
 
-Each frame is encoded to a small latent and a pyramid of features; a diffusion, conditioned on both latents, samples the
-latent of the middle frame; the decoder turns it and both pyramids into kernels that resample the frames. The network
-knows t = 1/2 alone. Attribute names are the published keys.
+Each frame is encoded as a small latent and a pyramid of features; a diffusion model, conditioned on both latents,
+samples the latent of the middle frame; the decoder predicts kernels from it and both pyramids, which resample the
+frames. The network supports t = 1/2 only. Attribute names are the published keys.
 
-Unlike the other families this one pads and crops by itself. What is shown of the last layers (three quarters of the
-decoder's work) follows from the size before the padding, so only that part is computed; and a midpoint that is
-interpolated from again is padded anew, by its own content, as published.
+Unlike the other families, this one pads and crops by itself. The last layers, which take most of the decoder's time,
+are computed for the unpadded size only; and a midpoint that is interpolated from again is padded by its own content, as
+published.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HALF = Fraction(1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What depends on one image."""
+    """Per-image values."""
 
     image: Tensor  # [B, 3, Hp, Wp] float32 in [-1, 1], padded
     latent: Tensor  # [B, 3, Hp/32, Wp/32] float32, not quantised
@@ -42,7 +42,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What depends on both images."""
+    """Per-pair values."""
 
     condition: Tensor  # [B, 6, Hp/32, Wp/32] float32: both latents
     first: Frame
@@ -55,10 +55,10 @@ class LDMVFI(Interpolator[Frame, Pair]):
     Args:
         width: channels of the U-Net at the latent's size.
         features: channels of the auto-encoder at full size.
-        scale: 1; the network has no other.
+        scale: 1; no other is supported.
         steps: of the sampler.
-        eta: how much fresh noise every step adds, 0 to 1.
-        seed: of all noise that is not given.
+        eta: amount of fresh noise in every step, 0 to 1.
+        seed: of all noise that is not passed to `synthesise`.
     """
 
     full_precision = ("first_stage_model.quantize.",)
@@ -94,10 +94,10 @@ class LDMVFI(Interpolator[Frame, Pair]):
         return Pair(torch.cat((first.latent, second.latent), 1), first, second)
 
     def random_inputs(self, pair: Pair, position: Fraction) -> dict[str, Tensor]:
-        """The starting noise `x_T` [B, 3, h, w] of an output, and the fresh noise of every step `step_noise` [steps, B,
-        3, h, w] if there is any.
+        """Draw the starting noise `x_T` [B, 3, h, w] and the noise of every step `step_noise` [steps, B, 3, h, w].
 
-        Every picture of a batch gets the same, so that a batch is what its pictures are alone.
+        `step_noise` is left out if no step adds noise. All frames of a batch get the same noise, so that batching does
+        not change results.
         """
         batch, _, height, width = pair.condition.shape
         shapes: list[tuple[int, ...]] = [(1, 3, height, width)]
@@ -109,14 +109,14 @@ class LDMVFI(Interpolator[Frame, Pair]):
         }
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        """The frame at t = 1/2: [B, 3, H, W] in [0, 1], of the size before the padding.
+        """Synthesise the frame at t = 1/2: [B, 3, H, W] in [0, 1], of the unpadded size.
 
         Args:
             pair: of B images.
             t: 1/2.
-            inputs: `x_T` [B or 1, 3, h, w] and `step_noise` [evaluations, B or 1, 3, h, w] (in order of use) at 1/32 of
-            the padded size; drawn for
-                position 1/2 where they are missing.
+            inputs: `x_T` [B or 1, 3, h, w] and `step_noise` [evaluations, B or 1, 3, h, w].
+
+        Noise has 1/32 of the padded size, and `step_noise` is in order of use. Missing noise is drawn for position 1/2.
 
         Raises:
             ArgumentError: another time, or noise of another shape.
@@ -126,8 +126,9 @@ class LDMVFI(Interpolator[Frame, Pair]):
     def synthesise_together(
         self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]
     ) -> list[Tensor]:
-        """All pairs through the U-Net as one batch, since it is bound by reading its weights; then one by one through
-        the decoder, which is bound by memory.
+        """Synthesise the frames of several pairs: one batch in the U-Net, then one pair at a time in the decoder.
+
+        Reading its weights limits the speed of the U-Net; memory limits the decoder.
         """
         if bool((t != 0.5).any()):
             raise ArgumentError(
@@ -143,7 +144,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
         return [self.decode(pair, latent) for pair, latent in zip(pairs, made, strict=True)]
 
     def sample(self, condition: Tensor, x: Tensor, noises: Tensor | None) -> Tensor:
-        """The latent of the middle frame [B, 3, h, w], not quantised, from both latents and all noise."""
+        """Sample the latent of the middle frame [B, 3, h, w], not quantised, from both latents and all noise."""
         unet = self.model["diffusion_model"]
         assert isinstance(unet, UNet)
         dtype = self.first_stage_model.post_quant_conv.weight.dtype
@@ -157,14 +158,14 @@ class LDMVFI(Interpolator[Frame, Pair]):
         return ddim(self.updates, denoise, x, noises)
 
     def decode(self, pair: Pair, latent: Tensor) -> Tensor:
-        """The frame that a sampled latent stands for, [B, 3, H, W] in [0, 1]."""
+        """Decode a sampled latent to the frame, [B, 3, H, W] in [0, 1]."""
         stage = self.first_stage_model
         frames, pyramids = (pair.first.image, pair.second.image), (pair.first.pyramid, pair.second.pyramid)
         picture: Tensor = stage.decoder(stage.entering(latent), frames, pyramids, pair.first.shown)
         return (picture.clamp(-1, 1) + 1) / 2
 
     def _noises(self, pair: Pair, given: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Starting and fresh noise for a pair: what was given, and drawn where nothing was."""
+        """Return starting and fresh noise for a pair; noise that is not given is drawn."""
         batch, _, height, width = pair.condition.shape
         needed = {"x_T": (batch, 3, height, width), "step_noise": (len(self.updates), batch, 3, height, width)}
         for name, noise in given.items():
@@ -183,8 +184,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
 
 
 def padded(image: Tensor) -> Tensor:
-    """[B, C, H, W] continued to the right and below by its mirror image, the edge not repeated, as often as it
-    takes."""
+    """Pad [B, C, H, W] at the right and the bottom by repeated reflection, without repeating the edge."""
     height, width = padded_size(*image.shape[2:])
     while image.shape[2] < height or image.shape[3] < width:
         down, across = (min(goal - size, max(size - 1, 1)) for goal, size in zip((height, width), image.shape[2:]))

@@ -1,8 +1,7 @@
-"""The diffusion's arithmetic: the schedule of the noise, and DDIM, which takes it away in few steps (Song et al., arXiv
-2010.02502).
+"""The noise schedule of the diffusion, and its DDIM sampler (Song et al., arXiv 2010.02502).
 
-Schedules are formed in float64 and used as the float32 numbers that the weights were trained with; the update of a
-latent is float32 under any network.
+Schedules are computed in float64 and rounded to the float32 values that the weights were trained with; latents are
+updated in float32 whatever the type of the network.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ TRAINED_STEPS = 1000
 FIRST_BETA, LAST_BETA = 0.0015, 0.0195
 
 type Denoiser = Callable[[Tensor, int], Tensor]
-"""Latents [B, 3, h, w] and the number of the evaluation, counted from the first that runs -> the noise in them."""
+"""Latents [B, 3, h, w] and the index of the evaluation, in the order they run -> the noise in the latents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One update: x0 = (x - noise_share * eps) / signal; x = next_signal * x0 + next_noise * eps + fresh * n."""
 
-    t: int  # as the network counts it
+    t: int  # the training step
     signal: float
     noise_share: float
     next_signal: float
@@ -37,26 +36,26 @@ class Step:
 
 
 def kept_signal() -> np.ndarray:
-    """How much of the signal's power is left after every training step, float32 [1000]."""
+    """Return the share of the signal's power that remains after each training step, float32 [1000]."""
     roots = np.linspace(math.sqrt(FIRST_BETA), math.sqrt(LAST_BETA), TRAINED_STEPS)
     return np.cumprod(1 - roots**2).astype(np.float32)
 
 
 def timesteps(steps: int) -> list[int]:
-    """The training steps that a sampler of `steps` visits, in rising order: every floor(1000 / steps)-th from 1, which
-    can be a few more than asked for.
+    """Return the training steps that a sampler of `steps` visits, in ascending order.
 
-    The last one would be 1000 for some numbers, which the schedule does not have: it counts as 999.
+    Every floor(1000 / steps)-th from 1, which can be a few more than requested. For some numbers the last one would be
+    1000, which the schedule lacks; 999 takes its place.
     """
     return [min(step + 1, TRAINED_STEPS - 1) for step in range(0, TRAINED_STEPS, TRAINED_STEPS // steps)]
 
 
 def schedule(steps: int, eta: float) -> list[Step]:
-    """The updates in the order they run, from the noisiest latent on.
+    """Return the updates in the order they run, starting at the noisiest latent.
 
     Args:
-        steps: how many are asked for; see `timesteps`.
-        eta: 0 for the deterministic sampler, 1 for as much fresh noise as the diffusion itself has.
+        steps: the requested number; see `timesteps`.
+        eta: 0 for the deterministic sampler, 1 for as much fresh noise as the diffusion process has.
     """
     kept = kept_signal()
     visited = timesteps(steps)
@@ -71,13 +70,13 @@ def schedule(steps: int, eta: float) -> list[Step]:
 
 
 def ddim(updates: Sequence[Step], denoise: Denoiser, x: Tensor, noises: Tensor | None) -> Tensor:
-    """Latents sampled from their starting noise.
+    """Sample latents from their starting noise.
 
     Args:
         updates: see `schedule`.
-        denoise: the network with its conditions.
+        denoise: predicts the noise, given the condition.
         x: starting noise, [B, 3, h, w] float32.
-        noises: fresh noise for every update, [updates, B, 3, h, w]; None where none has any.
+        noises: fresh noise for every update, [updates, B, 3, h, w]; None if no update adds noise.
     """
     for index, update in enumerate(updates):
         noise = denoise(x, index).float()
@@ -89,10 +88,10 @@ def ddim(updates: Sequence[Step], denoise: Denoiser, x: Tensor, noises: Tensor |
 
 
 def drawn(seed: int, position: Fraction, *shapes: tuple[int, ...]) -> list[Tensor]:
-    """Normal noise for the picture at a position of the source axis: it depends on the seed, the position and the
-    shapes alone, not on what was drawn before.
+    """Draw normal noise for a position on the source axis.
 
-    Drawn on the CPU, so that every device starts from the same.
+    It depends only on the seed, the position and the shapes, not on earlier draws. Drawn on the CPU, so that all
+    devices start from the same noise.
     """
     digest = hashlib.sha256(f"{seed}/{position.numerator}/{position.denominator}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))

@@ -1,7 +1,4 @@
-"""LDMVFI: where its weights are, which sizes and times it takes, its options and what it needs of memory.
-
-Data, and small rules; no torch.
-"""
+"""LDMVFI: sources of its weights, supported sizes and timesteps, options and memory estimate; no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from vsvfi.weights.source import Manual
 PUBLISHED_STEPS, PUBLISHED_ETA = 200, 1.0
 
 FAST_STEPS = 50
-"""What `steps="fast"` means; README.md has the measurements behind it."""
+"""The number of steps for `steps="fast"`."""
 
 _TRAINED_STEPS = 1000
 _UNIT = 256
@@ -25,12 +22,11 @@ _RAW, _AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
-    """The size that a picture is padded to before anything else: multiples of 512, or of 256 where the height is at
-    most 256.
+    """Return the padded size: multiples of 512, or of 256 if the height is at most 256.
 
-    The published rule, which looks at the height alone and leaves a side of exactly half the multiple as it is; results
-    depend on the padding, so smaller multiples would be other results. Sides below 256 pixels, which the published
-    program cannot take under every condition, go to 256.
+    This is the published rule. It uses the height alone, and leaves a side of exactly half the multiple unchanged.
+    Results depend on the padding, so smaller multiples would change them. Sides below 256 pixels, which the published
+    program does not always support, are padded to 256.
     """
     unit = _UNIT if height <= _UNIT else 2 * _UNIT
     return _padded(height, unit), _padded(width, unit)
@@ -41,10 +37,10 @@ def _padded(length: int, unit: int) -> int:
 
 
 def averaged[Held](state: Mapping[str, Held], names: Collection[str]) -> dict[str, Held]:
-    """The U-Net's weights from their running averages, which are what inference uses.
+    """Replace the U-Net's weights by their running averages, which inference uses.
 
-    An average is stored under the parameter's own name without any dot, which cannot be undone by looking at it: the
-    names of our network say where the dots were. A checkpoint without averages keeps its weights as they are.
+    An average is stored under the parameter's name without its dots; the names of our network tell where they belong. A
+    checkpoint without averages is returned unchanged.
     """
     if not any(key.startswith(_AVERAGED) for key in state):
         return dict(state)
@@ -63,14 +59,14 @@ class LDMVFIOptions(TypedDict, total=False):
 
 
 class LDMVFIFamily(Family):
-    """LDMVFI's rules."""
+    """The rules of LDMVFI."""
 
     def default_scale(self, width: int, height: int) -> Fraction:
-        """There is no other."""
+        """Return 1, the only supported scale."""
         return Fraction(1)
 
     def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
-        """The encoder's finest features, four times 64 to a padded pixel, and a strip of the heads."""
+        """Estimate the encoder's finest features, 256 values per padded pixel, and a strip of the heads."""
         rows, columns = padded_size(height, width)
         return rows * columns * 256 * number + (200 << 20)
 
@@ -119,8 +115,8 @@ FAMILY = LDMVFIFamily(
     options_type=LDMVFIOptions,
     code_licence="MIT",
     ignored_keys=(
-        # The schedule (here it is computed), the auto-encoder a second time, counters, and convolutions that the
-        # published program never calls.
+        # The schedule (computed here), a second copy of the autoencoder, counters, and convolutions that the published
+        # program never calls.
         r"(sqrt_|log_)?(one_minus_|recip_|recipm1_)?(betas|alphas_cumprod)(_prev)?$",
         r"posterior_(variance|log_variance_clipped|mean_coef[12])$",
         r"cond_stage_model\.",

@@ -1,7 +1,7 @@
-"""The denoising U-Net: from a noisy latent, the latents of both neighbours and a step to the noise in it.
+"""LDMVFI's denoising U-Net: predicts the noise in a latent from both neighbours' latents and the step.
 
-What depends on the step alone (the embedding, and what every block adds for it) is worked out once for all steps.
-Attribute names are the published keys.
+What depends on the step only (the embedding, and the shift of every block) is computed once for all steps. Attribute
+names are the published keys.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from vsvfi.models.ldmvfi.blocks import Upsample
 
 MULTIPLES = (1, 2, 4)
 BLOCKS = 2
-"""Blocks of a level on the way down; one more on the way up."""
+"""Blocks of a level in the downward path; the upward path has one more."""
 
 HEAD = 32
 WINDOW = 2
-"""The attention's window. It comes from the latent size of the training (8, at the coarsest level 2) and stays when
-latents are larger.
-"""
+"""The attention window: the training latents' size at the coarsest level (8, reduced to 2), also for larger latents."""
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, between which the step's shift is added."""
+    """Two convolutions with the step's shift added between them."""
 
     def __init__(self, inputs: int, outputs: int, embedded: int) -> None:
         super().__init__()
@@ -39,14 +37,14 @@ class ResidualBlock(nn.Module):
         self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor, shift: Tensor) -> Tensor:
-        """[B, inputs, h, w] and the step's shift [outputs] -> [B, outputs, h, w]."""
+        """Map [B, inputs, h, w] and the step's shift [outputs] to [B, outputs, h, w]."""
         hidden = self.in_layers(x) + shift[:, None, None]
         result: Tensor = self.skip_connection(x) + self.out_layers(hidden)
         return result
 
 
 class Downsample(nn.Module):
-    """Half the size by an ordinary convolution of stride 2."""
+    """Halve the size by a convolution of stride 2."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -58,7 +56,7 @@ class Downsample(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Parts that follow one another, of which residual blocks also take the step's shift."""
+    """A sequence of modules, of which residual blocks also take the step's shift."""
 
     def forward(self, x: Tensor, shifts: dict[nn.Module, Tensor]) -> Tensor:
         for part in self:
@@ -71,8 +69,7 @@ def _attended(inputs: int, outputs: int, embedded: int) -> list[nn.Module]:
 
 
 class UNet(nn.Module):
-    """The network of the diffusion: 9 channels (noisy latent, latents of the first and the second frame) -> 3 (the
-    noise).
+    """The denoising network: noisy latent and both neighbours' latents (9 channels) -> noise (3 channels).
 
     Args:
         width: channels at the latent's size; every other width follows from it.
@@ -111,14 +108,14 @@ class UNet(nn.Module):
         self.out = nn.Sequential(nn.GroupNorm(32, channels), nn.SiLU(), nn.Conv2d(channels, 3, 3, padding=1))
 
     def shifts(self, steps: Sequence[int]) -> list[dict[nn.Module, Tensor]]:
-        """For every step: what each residual block adds, [channels]."""
+        """Return for every step the shift of each residual block, [channels]."""
         embedding = self.time_embed(step_embedding(steps, self.width).to(next(self.parameters())))
         blocks = [module for module in self.modules() if isinstance(module, ResidualBlock)]
         table = {block: block.emb_layers(embedding) for block in blocks}
         return [{block: rows[index] for block, rows in table.items()} for index in range(len(steps))]
 
     def forward(self, x: Tensor, shifts: dict[nn.Module, Tensor]) -> Tensor:
-        """[B, 9, h, w] and the shifts of one step -> the noise [B, 3, h, w]; sizes are multiples of 8."""
+        """Map [B, 9, h, w] and the shifts of one step to the noise [B, 3, h, w]; sizes are multiples of 8."""
         skips = []
         for block in self.input_blocks:
             x = block(x, shifts)
@@ -131,8 +128,9 @@ class UNet(nn.Module):
 
 
 def step_embedding(steps: Sequence[int], width: int) -> Tensor:
-    """Cosines, then sines of the steps at width / 2 frequencies from 1 down to almost 1/10000: [steps, width] float32
-    on the CPU.
+    """Embed steps by cosines, then sines: [steps, width] float32 on the CPU.
+
+    There are width / 2 frequencies from 1 down to almost 1/10000.
     """
     half = width // 2
     frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device="cpu") / half)

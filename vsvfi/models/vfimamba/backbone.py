@@ -1,8 +1,7 @@
-"""The feature extractor of VFIMamba (paper section 3.1): five stages, each at half the size of the one before; knows
-nothing of time.
+"""VFIMamba's feature extractor: five stages, each at half the size of the last (paper section 3.1).
 
-Stages 0 to 2 are convolutions and see one frame; stages 3 and 4 mix both frames. Attribute names are the published
-keys.
+Stages 0 to 2 are convolutions on one frame; stages 3 and 4 mix both frames. Nothing here depends on t. Attribute names
+are the published keys.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from vsvfi.models.vfimamba.ssm import MixedBlock, Tokens, interleaved_paths
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """One frame where stage 3 begins: its embedding, and what the first scan is given of it."""
+    """One frame at the start of stage 3: its embedding, and the tokens of the first scan."""
 
     x: Tensor  # [B, h/8, w/8, C]
     tokens: Tokens
 
 
 def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution and PReLU with one slope per channel."""
+    """Return a 3x3 convolution with a per-channel PReLU."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), PReLU(outputs))
 
 
@@ -50,26 +49,26 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(inputs, outputs, 3, 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[M, c, h, w] -> [M, h/2, w/2, C], channels last."""
+        """Map [M, c, h, w] to [M, h/2, w/2, C], channels last."""
         embedded: Tensor = self.proj(self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
         return embedded.permute(0, 2, 3, 1).contiguous()
 
 
 class MixedStage(nn.Module):
-    """Mixed-SSM blocks in a row."""
+    """A sequence of mixed-SSM blocks."""
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(MixedBlock(channels) for _ in range(depth))
 
     def open(self, x: Tensor) -> Embedded:
-        """What the first block makes of single pictures x [M, h, w, C]."""
+        """Run the per-image part of the first block on images x [M, h, w, C]."""
         block = self.blocks[0]
         assert isinstance(block, MixedBlock)
         return Embedded(x, block.open(x))
 
     def forward(self, embedded: Embedded) -> Tensor:
-        """Pictures of B pairs, first frames, then second ones -> [2B, C, h, w]."""
+        """Run the stage on the images of B pairs, first frames, then second ones: [2B, C, h, w]."""
         x, tokens = embedded.x, embedded.tokens
         paths = interleaved_paths(x.shape[1], x.shape[2], x.device)
         for index, block in enumerate(self.blocks):
@@ -79,7 +78,7 @@ class MixedStage(nn.Module):
 
 
 class Backbone(nn.Module):
-    """The extractor, split where the two frames meet.
+    """The feature extractor, split into per-frame and per-pair parts.
 
     Args:
         width: F; stage i has F * 2^i channels.
@@ -100,17 +99,17 @@ class Backbone(nn.Module):
         self.block4 = MixedStage(c4, depth)
 
     def single(self, image: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Embedded]:
-        """What depends on one frame: image [B, 3, H, W] (BGR) -> features of stages 0, 1, 2, and the beginning of stage
-        3.
-        """
+        """Encode one BGR image [B, 3, H, W]: features of stages 0 to 2, and the start of stage 3."""
         f0 = self.block0(image)
         f1 = self.block1(self.patch_embed1(f0))
         f2 = self.block2(self.patch_embed2(f1))
         return (f0, f1, f2), self.block3.open(self.patch_embed3(f2))
 
     def both(self, first: Embedded, second: Embedded) -> tuple[Tensor, Tensor]:
-        """What depends on both frames: features of stages 3 and 4, [2B, C, h, w] each, first frames, then
-        second ones."""
+        """Compute the features of both frames in stages 3 and 4.
+
+        They are [2B, C, h, w] each, first frames, then second ones.
+        """
         together = Embedded(
             torch.cat((first.x, second.x)),
             Tokens(

@@ -1,8 +1,7 @@
-"""Flow and mask of VFIMamba (paper section 3.3): two coarse heads on the features of both frames, two local blocks on
-the images.
+"""VFIMamba's flow and mask: two coarse heads on features, two local blocks on images (paper section 3.3).
 
-Flow [B, 4, h, w] points from the wanted time to frame 0 (x, y), then to frame 1 (x, y), in pixels; the mask is the
-logit of frame 0's weight. Both are float32 and grow by increments. Attribute names are the published keys.
+Flow [B, 4, h, w] points from frame t to frame 0 (x, y), then to frame 1 (x, y), in pixels; the mask is the logit of
+frame 0's weight. Both are float32 and sums of increments. Attribute names are the published keys.
 """
 
 from __future__ import annotations
@@ -17,36 +16,40 @@ from vsvfi.models.vfimamba.backbone import conv
 from vsvfi.ops.warp import resize_bilinear
 
 type Increments = tuple[Tensor, Tensor]
-"""What is added to flow [B, 4, H, W] and mask [B, 1, H, W], float32."""
+"""Increments of flow [B, 4, H, W] and mask [B, 1, H, W], float32."""
 
 
 def enlarged(output: Tensor, factor: Fraction) -> Increments:
-    """A block's five channels [B, 5, h, w] as increments at `factor` times their size."""
+    """Resize a block's five channels [B, 5, h, w] by `factor` and split them into increments."""
     output = resize_bilinear(output.float(), factor)
     return output[:, :4] * float(factor), output[:, 4:5]
 
 
 def motion_map(features: Tensor) -> Tensor:
-    """Features [2B, C, h, w] of both frames -> [B, C/8, 4h, 4w]. Two shuffles by 2 are not one by 4."""
+    """Map features [2B, C, h, w] of both frames to [B, C/8, 4h, 4w].
+
+    Two pixel shuffles by 2 order channels differently from one by 4.
+    """
     batch = features.shape[0] // 2
     both = torch.cat((features[:batch], features[batch:]), 1)
     return functional.pixel_shuffle(functional.pixel_shuffle(both, 2), 2)
 
 
 class Head(nn.Module):
-    """A coarse head at 4/`divisor` of the image's size, on motion features, small pictures, and (but for the first
-    head) the flow so far.
+    """A coarse head at 4/`divisor` of the image's size, on motion features and reduced images.
+
+    The second head also takes the current flow.
 
     Args:
-        inputs: channels of all that together.
+        inputs: channels of the concatenated inputs.
         channels: between the convolutions.
-        divisor: reduction of the stage whose features it sees.
+        divisor: reduction of the stage that provides the features.
     """
 
     def __init__(self, inputs: int, channels: int, divisor: int) -> None:
         super().__init__()
         self.shrink = Fraction(4, divisor)
-        # The published network has PReLU behind the last convolution too, on flow and mask themselves.
+        # As published, a PReLU follows the last convolution too, on flow and mask themselves.
         self.conv = nn.Sequential(conv(inputs, channels), conv(channels, channels), conv(channels, 5))
 
     @property
@@ -57,13 +60,13 @@ class Head(nn.Module):
         return first
 
     def forward(self, entered: Tensor) -> Increments:
-        """Everything behind the first convolution."""
+        """Run everything after the first convolution."""
         hidden = self.conv.get_submodule("0.1")(entered)
         return enlarged(self.conv[2](self.conv[1](hidden)), 1 / self.shrink)
 
 
 class LocalBlock(nn.Module):
-    """A refinement of flow and mask from the images alone, at 1/`reduction` of their size."""
+    """Refine flow and mask from the images, at 1/`reduction` of their size."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -73,7 +76,7 @@ class LocalBlock(nn.Module):
         self.lastconv = nn.ConvTranspose2d(channels, 5, 4, 2, 1)
 
     def forward(self, pictures: Tensor, flow: Tensor) -> Increments:
-        """Images, warped images and mask [B, 13, H, W], and the flow they were warped with."""
+        """Take images, warped images and mask [B, 13, H, W], and the flow of the warp."""
         shrink = Fraction(1, self.reduction)
         entering = torch.cat((resize_bilinear(pictures, shrink), resize_bilinear(flow, shrink) * float(shrink)), 1)
         hidden = self.conv0(entering.to(self.lastconv.weight.dtype))

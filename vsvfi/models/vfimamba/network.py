@@ -1,8 +1,8 @@
 """VFIMamba, "Video Frame Interpolation with State Space Models" (NeurIPS 2024, arXiv 2407.02315): the three phases.
 
-Features of both frames are mixed by selective scans (backbone, ssm), give a flow and a mask (motion), and a U-net
-corrects the blend of the warped images (synthesis). Nothing before the flow knows the time. Attribute names are the
-published keys; inside, pictures are BGR.
+Selective scans mix the features of both frames (backbone, ssm); flow and mask are estimated from them (motion), and a
+U-Net corrects the blend of the warped images (synthesis). Nothing before the flow depends on t. Attribute names are
+the published keys; internally, images are BGR.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vsvfi.ops.warp import backward_warp, resize_bilinear
 
 @dataclass(frozen=True, slots=True)
 class FrameView:
-    """What depends on one image, as it is or rotated."""
+    """Per-image values of one view, unchanged or rotated."""
 
     image: Tensor  # [B, 3, H, W] BGR
     features: tuple[Tensor, Tensor, Tensor]  # stages 0, 1, 2 at full size
@@ -35,7 +35,7 @@ class FrameView:
 
 @dataclass(frozen=True, slots=True)
 class PairView:
-    """What depends on both images but not on t."""
+    """Per-pair values of one view that do not depend on t."""
 
     first: Tensor  # [B, 3, H, W]
     second: Tensor  # [B, 3, H, W]
@@ -48,7 +48,7 @@ class PairView:
 
 
 type Frame = tuple[FrameView, ...]
-"""One view, or with test-time augmentation two: the frame, and the frame rotated by 180 degrees."""
+"""One view or, with test-time augmentation, two: the frame, and the frame rotated by 180 degrees."""
 
 type Pair = tuple[PairView, ...]
 
@@ -96,7 +96,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
         return {"t-0": flow[:, :2].float(), "t-1": flow[:, 2:].float()}
 
     def predict(self, view: PairView, t: Tensor) -> Tensor:
-        """The picture at t [T] of one view, BGR [T, 3, H, W] in [0, 1] (section 3.4)."""
+        """Synthesise the frame at t [T] of one view, BGR [T, 3, H, W] in [0, 1] (section 3.4)."""
         flow, mask = self.estimate(view, t)
         pictures = _pictures(view.first, view.second, flow)
         refined: Tensor = self.unet(torch.cat((pictures, mask, flow), 1), warped_pyramid(view.features, flow))
@@ -104,7 +104,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
         return (pictures[:, 6:9] * weight + pictures[:, 9:] * (1 - weight) + 2 * refined - 1).clamp(0, 1)
 
     def estimate(self, view: PairView, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Flow [T, 4, H, W] and mask logit [T, 1, H, W] at full size (section 3.3)."""
+        """Estimate flow [T, 4, H, W] and mask logit [T, 1, H, W] at full size (section 3.3)."""
         head0, head1 = self._heads()
         times = broadcast_times(t, view.coarse.shape[0], view.coarse).reshape(-1, 1, 1, 1)
         flow, mask = head0(view.coarse + times.to(view.coarse.dtype) * view.time_response)
@@ -128,7 +128,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
         return flow, mask
 
     def _refine(self, first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Both local blocks, one after the other; the time does not enter."""
+        """Run both local blocks in sequence; they do not depend on t."""
         for block in self.local_block:
             flow_step, mask_step = block(torch.cat((_pictures(first, second, flow), mask), 1), flow)
             flow, mask = flow + flow_step, mask + mask_step
@@ -171,7 +171,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
 
 
 def _pictures(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
-    """Both images, and both warped by the flow: [T, 12, H, W]."""
+    """Concatenate both images, and both warped by the flow: [T, 12, H, W]."""
     batch = flow.shape[0]
     warped = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])
     return torch.cat((first.expand(batch, -1, -1, -1), second.expand(batch, -1, -1, -1), *warped), 1)

@@ -1,4 +1,4 @@
-"""VFIMamba: variants, where their weights are, what sizes and times they take, and its options. Data only; no torch."""
+"""VFIMamba: variants, sources of their weights, supported sizes and options; no torch."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class VFIMambaOptions(TypedDict, total=False):
 
 
 class VFIMambaFamily(Family):
-    """VFIMamba's rules."""
+    """The rules of VFIMamba."""
 
     def default_scale(self, width: int, height: int) -> Fraction:
-        """The authors' advice: 1/2 for 2K (full HD counts as that), 1/4 for 4K."""
+        """Return the scale the authors advise: 1/2 for 2K, which includes full HD, and 1/4 for 4K."""
         longer = max(width, height)
         return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
 
     def setup(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
     ) -> Setup:
-        """Padded sizes are multiples of 32, as published, and of 16 at the reduced size, which the network needs."""
+        """Return the padding: multiples of 32 as published, and of 16 at the reduced size, as the network needs."""
         arguments = {name: value for name, value in options.items() if name != "times"}
         rule = SizeRule(multiple=32 if scale == 1 else 16)
         return Setup(scale, rule, arguments, halving=options["times"] == "halving")
@@ -87,7 +87,7 @@ FAMILY = VFIMambaFamily(
     },
     options_type=VFIMambaOptions,
     code_licence="Apache-2.0",
-    ignored_keys=(".*attn_mask", ".*HW"),  # left over from a sister project, where they occur at all
+    ignored_keys=(".*attn_mask", ".*HW"),  # buffers that some published files contain and nothing uses
     variants=(
         _variant("vfimamba_s", "VFIMamba_S", 16, 16_792_786, "small"),
         _variant("vfimamba", "VFIMamba", 32, 66_070_921, "full size"),

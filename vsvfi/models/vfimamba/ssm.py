@@ -1,9 +1,8 @@
-"""The mixed-SSM block of VFIMamba (paper section 3.2): a selective scan through both frames at once, and a convolution
-with channel attention.
+"""VFIMamba's mixed-SSM block: a selective scan through both frames, and channel attention (paper section 3.2).
 
-Tokens are the pixels of both frames, stored frame after frame, each frame row by row. Whatever is done per pixel, up to
-the scan, sees one frame alone; the scan visits the two frames' pixels in turn. Attribute names are the published keys.
-All LayerNorms have torch's epsilon, 1e-5.
+Tokens are the pixels of both frames, stored frame after frame, each frame row by row. The steps before the scan work on
+one frame at a time; the scan alternates between the pixels of both frames. Attribute names are the published keys. All
+LayerNorms have torch's epsilon, 1e-5.
 """
 
 from __future__ import annotations
@@ -20,25 +19,25 @@ STATES = 16
 """N: states per channel."""
 
 DIRECTIONS = 4
-"""K: rows, columns, and both backwards."""
+"""K: rows, columns, and both reversed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What the scan is given, per pixel; M pictures of n pixels."""
+    """Inputs of the scan per pixel, for M images of n pixels."""
 
-    u: Tensor  # [M, n, D] the branch that is scanned
-    gate: Tensor  # [M, n, D] what the result is multiplied by
+    u: Tensor  # [M, n, D] the scanned branch
+    gate: Tensor  # [M, n, D] the factor of the result
     projected: Tensor  # [M, n, K, R + 2N]: low-rank step, B, C
 
 
 def interleaved_paths(height: int, width: int, device: torch.device) -> Paths:
-    """The four orders in which the scan visits both frames' pixels, and where its results go.
+    """Return the four orders in which the scan visits the pixels of both frames, and where it writes its results.
 
-    Rows: pixel after pixel, of each first frame 0, then frame 1; columns likewise; then both backwards. Results of the
-    rows go where they came from. Those of the columns go where the published program puts them: it turns the sequence
-    back as if it were two whole planes one behind the other, though the frames are interleaved. The weights were
-    trained with that.
+    By rows: for each pixel first frame 0, then frame 1; by columns likewise; then both reversed. Results of the rows
+    are written to the pixels they were read from. Those of the columns are written where the published program puts
+    them: it transposes the sequence as if it were two consecutive planes, though the frames are interleaved. The
+    weights were trained that way.
     """
     pixels = height * width
     grid = torch.arange(pixels, dtype=torch.int32, device=device).reshape(height, width)
@@ -81,16 +80,14 @@ class SS2D(nn.Module):
         self.out_proj = nn.Linear(inner, channels, bias=False)
 
     def project(self, x: Tensor) -> Tokens:
-        """Everything per pixel, for pictures x [M, h, w, C]."""
+        """Compute the per-pixel inputs of the scan for images x [M, h, w, C]."""
         u, gate = self.in_proj(x).chunk(2, -1)
         u = functional.silu(self.conv2d(u.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).flatten(1, 2)
         projected = functional.linear(u, self.x_proj_weight.flatten(0, 1)).reshape(*u.shape[:2], DIRECTIONS, -1)
         return Tokens(u, functional.silu(gate).flatten(1, 2), projected)
 
     def mix(self, tokens: Tokens, paths: Paths) -> Tensor:
-        """The scan through both frames of B pairs: tokens of 2B pictures (first frames, then second ones) -> [2B, n,
-        C].
-        """
+        """Scan both frames of B pairs: tokens of 2B images, first frames, then second ones -> [2B, n, C]."""
         u, projected = (
             _side_by_side(tokens.u),
             _side_by_side(tokens.projected).transpose(1, 2),
@@ -117,13 +114,13 @@ class SS2D(nn.Module):
 
 
 def _side_by_side(stacked: Tensor) -> Tensor:
-    """[2B, n, ...] -> [B, 2n, ...]; a view for B = 1."""
+    """Rearrange [2B, n, ...] to [B, 2n, ...]; a view for B = 1."""
     batch = stacked.shape[0] // 2
     return stacked.reshape(2, batch, *stacked.shape[1:]).transpose(0, 1).flatten(1, 2)
 
 
 class ChannelAttention(nn.Module):
-    """Channels weighed by what the whole picture of a frame holds on average."""
+    """Weight channels by a function of their means over the image."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -160,7 +157,7 @@ class CAB(nn.Module):
 
 
 class MixedBlock(nn.Module):
-    """Scan, then convolution, each beside a scaled skip."""
+    """A scan, then a convolution, each with a scaled skip connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -172,11 +169,11 @@ class MixedBlock(nn.Module):
         self.skip_scale2 = nn.Parameter(torch.ones(channels, dtype=torch.float32, device="cpu"))
 
     def open(self, x: Tensor) -> Tokens:
-        """What sees one picture at a time: x [M, h, w, C]."""
+        """Run the per-image part: x [M, h, w, C]."""
         return self.self_attention.project(self.ln_1(x))
 
     def close(self, x: Tensor, tokens: Tokens, paths: Paths) -> Tensor:
-        """The rest, which sees both: x [2B, h, w, C], first frames, then second ones, and its tokens."""
+        """Run the part that mixes both frames: x [2B, h, w, C], first frames, then second ones, and its tokens."""
         x = self.skip_scale * x + self.self_attention.mix(tokens, paths).view_as(x)
         refined: Tensor = self.conv_blk(self.ln_2(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return self.skip_scale2 * x + refined

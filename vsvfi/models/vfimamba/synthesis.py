@@ -1,4 +1,4 @@
-"""The U-net of VFIMamba (paper section 3.4): what blending the warped images leaves to be corrected.
+"""VFIMamba's U-Net, which corrects the blend of the warped images (paper section 3.4).
 
 Attribute names are the published keys.
 """
@@ -17,7 +17,7 @@ from vsvfi.ops.warp import backward_warp, resize_bilinear
 
 
 class Down(nn.Module):
-    """To half the size."""
+    """Two convolutions that halve the size."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -30,13 +30,14 @@ class Down(nn.Module):
 
 
 def up(inputs: int, outputs: int) -> nn.Sequential:
-    """To twice the size."""
+    """Return a transposed convolution that doubles the size."""
     return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), PReLU(outputs))
 
 
 def warped_pyramid(features: Sequence[tuple[Tensor, Tensor]], flow: Tensor) -> list[Tensor]:
-    """Features of (frame 0, frame 1), one pair per level, each level half the size of the one before, warped by the
-    flow at its size and joined.
+    """Warp the features of both frames at every level by the flow, and concatenate them per level.
+
+    `features` has one (frame 0, frame 1) pair per level, each level at half the size of the last.
     """
     levels = []
     for level, (first, second) in enumerate(features):
@@ -47,7 +48,7 @@ def warped_pyramid(features: Sequence[tuple[Tensor, Tensor]], flow: Tensor) -> l
 
 
 class UNet(nn.Module):
-    """Four steps down, joined by the warped features of each size, and four up.
+    """A U-Net with four levels; the downward path also takes the warped features of each size.
 
     Args:
         width: F; the paper's c is 2F.
@@ -67,8 +68,9 @@ class UNet(nn.Module):
         self.conv = nn.Conv2d(c, 3, 3, 1, 1)
 
     def forward(self, pictures: Tensor, levels: Sequence[Tensor]) -> Tensor:
-        """Images, warped images, mask and flow [B, 17, H, W], and five levels of warped features -> [B, 3, H, W] in (0,
-        1), 1/2 for no correction.
+        """Predict the correction, [B, 3, H, W] in (0, 1), where 1/2 is none.
+
+        Takes images, warped images, mask and flow [B, 17, H, W], and five levels of warped features.
         """
         g0, g1, g2, g3, g4 = levels
         s0 = self.down0(pictures.to(g0.dtype), g0)
