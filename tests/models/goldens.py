@@ -1,6 +1,4 @@
-"""What the published programs found: stored tensors, the facts of their cases, the weights they had, and how near a
-result must be.
-"""
+"""Reference data of the published programs: stored tensors, case metadata, weights and tolerances."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from torch import Tensor
 
 
 def recipe(shared: Path) -> ModuleType:
-    """The program that draws weights from a seed."""
+    """Load the program that generates weights from a seed."""
     sys.path.insert(0, str(shared / "goldens"))
     try:
         return importlib.import_module("seeded_weights")
@@ -28,14 +26,14 @@ def recipe(shared: Path) -> ModuleType:
 
 
 def seeded_state(shared: Path, family: str, variant: str) -> dict[str, Tensor]:
-    """Deterministic weights under the published key names."""
+    """Return deterministic weights under the published keys."""
     arrays = recipe(shared).load(shared / "goldens" / family / f"{variant}.weights.json")
     return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
 
 @functools.cache
 def golden(shared: Path, family: str, variant: str) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Tensor]]:
-    """Stored tensors, the facts of the cases, and the weights; nobody may change them."""
+    """Return stored tensors, case metadata and weights, which are shared and must not be modified."""
     folder = shared / "goldens" / family
     cases = json.loads((folder / "cases.json").read_text())
     return (
@@ -46,14 +44,14 @@ def golden(shared: Path, family: str, variant: str) -> tuple[dict[str, Tensor], 
 
 
 def of_case(tensors: dict[str, Tensor], case: str) -> dict[str, Tensor]:
-    """The stored tensors of one case, without its name."""
+    """Return the stored tensors of one case, without its prefix."""
     return {name.removeprefix(f"{case}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{case}/")}
 
 
 def closeness(norm: float, peak: float) -> Callable[[str, Tensor, Tensor], None]:
-    """Demands relative errors, as the specifications define them, below these in the L2 norm and in the maximum.
+    """Return a check of relative errors, as the specifications define them, in the L2 norm and in the maximum.
 
-    Zeros must be zeros.
+    References that are all zero must match exactly.
     """
 
     def assert_close(name: str, result: Tensor, reference: Tensor) -> None:

@@ -1,6 +1,6 @@
-"""How much memory tensors take while something runs, without that memory: sizes are followed on fake tensors.
+"""Count the memory of tensors without allocating it, by tracking sizes on fake tensors.
 
-What it cannot count: workspaces of libraries, and what an allocator keeps or cannot use.
+Not counted: workspaces of libraries, and memory that an allocator caches or loses to fragmentation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """Bytes of all storages that tensors made inside hold: now, and at most since `peak` was last set."""
+    """Count the bytes of all live storages of tensors made while active.
+
+    Gives the current bytes, and the peak since `peak` was last set.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +29,7 @@ class LiveBytes(TorchDispatchMode):
         self._storages: dict[int, list[int]] = {}  # number of living tensors, bytes
 
     def count(self, tensor: Tensor) -> None:
-        """Take a tensor into account for as long as it lives."""
+        """Count a tensor for as long as it lives."""
         storage = tensor.untyped_storage()
         entry = self._storages.setdefault(storage._cdata, [0, 0])
         if not entry[0]:
@@ -52,13 +55,13 @@ class LiveBytes(TorchDispatchMode):
 
 @contextmanager
 def pretending() -> Iterator[LiveBytes]:
-    """Tensors made inside have sizes alone, also those of devices that are not here; none needs a gradient."""
+    """Make fake tensors while active, also on devices that this machine lacks; none needs a gradient."""
     with FakeTensorMode(), torch.no_grad():
         yield LiveBytes()
 
 
 def pretend_weights(network: nn.Module, dtype: Callable[[str], torch.dtype], device: str) -> None:
-    """Give a network on the meta device weights that pretend to be on another, channels last."""
+    """Give a network on the meta device fake weights on another device, channels last."""
     for place, module in network.named_modules():
         for group in (module._parameters, module._buffers):
             for name, tensor in group.items():

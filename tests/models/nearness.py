@@ -1,4 +1,4 @@
-"""How near results of networks have to be."""
+"""Tolerances for results of networks."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ type Near = Callable[[Tensor, Tensor], bool]
 
 
 def relatively_within(tolerance: float) -> Near:
-    """In the L2 norm."""
+    """Compare relative errors in the L2 norm."""
     return lambda result, expected: float((result - expected).norm() / expected.norm()) < tolerance

@@ -1,7 +1,8 @@
-"""Small reference outputs of our own, for clones without the shared reference data: seeded weights and procedural
-frames in, stored pictures out.
+"""Reference outputs of our own, for clones without the shared reference data.
 
-`python -m tests.models.regression [family ...]` writes them anew; do that only after the goldens were matched.
+Inputs are seeded weights and procedural frames; the stored references are the output images.
+
+`python -m tests.models.regression [family ...]` regenerates them; run it only if the goldens match.
 """
 
 from __future__ import annotations
@@ -26,26 +27,24 @@ from vsvfi.models.registry import families
 FOLDER = Path(__file__).with_name("regression")
 HEIGHT, WIDTH = 50, 70
 CASES = {"": ((0.5, 1.0), (0.25, 1.0), (0.5, 0.5)), "ldmvfi": ((0.5, 1.0),)}
-"""(t, scale) of every stored picture, by family."""
+"""(t, scale) of every stored image, by family."""
 
 SMALLER = {"ldmvfi": {"width": 32, "features": 32}}
-"""Configurations in place of published ones that are too large for this."""
+"""Smaller configurations for published ones that are too large for this."""
 
 OPTIONS = {"ldmvfi": {"steps": 2}}
 
 
 GAINS = {"gimmvfi": 0.6, "rife": 0.6}
-"""Of families whose recurrences make chaos of a fresh network's weights: factors on those of convolutions."""
+"""Factors on convolution weights, for families whose recurrences diverge with those of a fresh network."""
 
 
 FAINT = {"flow_estimator.memory_decoder.update_block.flow_head.conv2.weight": 0.02}
-"""Weights that need less still: with those of a fresh network FlowFormer's 32 corrections drive the flow out of the
-picture.
-"""
+"""Factors on single weights: without them, FlowFormer's 32 updates drive the flow out of the image."""
 
 
 def seeded(shapes: Mapping[str, torch.Size], gain: float = 1.0) -> dict[str, Tensor]:
-    """Weights that depend on nothing but their names: uniform bits of SHAKE-256, scaled like a fresh network's."""
+    """Return weights that depend on their names only: uniform bits of SHAKE-256, scaled like a fresh network's."""
     state = {}
     for key, shape in shapes.items():
         count = int(np.prod(shape, dtype=np.int64))
@@ -68,7 +67,7 @@ def seeded(shapes: Mapping[str, torch.Size], gain: float = 1.0) -> dict[str, Ten
 
 
 def frames() -> tuple[Tensor, Tensor]:
-    """Two pictures of a drifting interference pattern."""
+    """Return two images of a drifting interference pattern."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
     pictures = []
     for shift in (0.0, 3.0):
@@ -81,7 +80,7 @@ def frames() -> tuple[Tensor, Tensor]:
 
 
 def outputs(family: Family) -> dict[str, Tensor]:
-    """What every distinct network of a family makes of the frames."""
+    """Return the output of every distinct network of a family."""
     found: dict[str, Tensor] = {}
     known: list[object] = []
     first, second = frames()

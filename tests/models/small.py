@@ -22,7 +22,7 @@ from vsvfi.models.rife.spec import OTHERS, V40, V46, V425, V426_HEAVY, Version
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Three images through a network once: phases by hand, one pair and one timestep per call.
+    """Results of one network on three images, with one pair and one timestep per call.
 
     Attributes:
         frames: of the three images.
@@ -39,19 +39,18 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """One way to build a family's network.
+    """One configuration of a family's network.
 
     Attributes:
         family: name of the family.
-        note: what is special, for the test's name.
+        note: distinguishes the case in the name of the test.
         config: arguments of the network class, if not those of the family's first variant.
         arguments: scale and options that the network is built with.
-        draw: gives a network its weights.
-        size: height and width that it takes as they are.
-        near: largest absolute and largest relative difference (L2 norm) where sums run in another order.
-        half: largest mean difference of bfloat16; None where a CPU without its instructions takes minutes, and the
-            family compares parts.
-        times: three timesteps that its weights know.
+        draw: initialises the weights of a network.
+        size: height and width that need no padding.
+        near: largest absolute and largest relative difference (L2 norm) if sums are reordered.
+        half: largest mean difference of bfloat16; None if too slow on CPUs without it (parts are tested instead).
+        times: three timesteps that its weights support.
         trained: gradients reach every weight.
     """
 
@@ -70,7 +69,7 @@ class Case:
         return " ".join(filter(None, (self.family, self.note)))
 
     def network(self) -> AnyInterpolator:
-        """A new network; always with the same weights."""
+        """Return a new network, always with the same weights."""
         family = next(family for family in families() if family.name == self.family)
         module, _, name = family.network.partition(":")
         config = family.variants[0].config if self.config is None else self.config
@@ -84,14 +83,14 @@ class Case:
 
     @functools.cached_property
     def shared_network(self) -> AnyInterpolator:
-        """One network, ready for inference, for the tests that change nothing about it."""
+        """Return one network in inference mode, for tests that do not modify it."""
         network = self.network().requires_grad_(False)
         network.prepare_operators()
         return network
 
     @functools.cached_property
     def run(self) -> Run:
-        """What the tests compare with."""
+        """Return the reference results."""
         network, times = self.shared_network, torch.tensor(self.times).split(1)
         with torch.inference_mode():
             frames = [network.encode_frame(image) for image in self.images]
@@ -100,7 +99,7 @@ class Case:
             return Run(frames, pairs, alone, network.synthesise(pairs[1], times[1]))
 
     def half_network(self) -> AnyInterpolator:
-        """The same weights in bfloat16, but for those that stay float32."""
+        """Return the same weights in bfloat16, but for those that stay float32."""
         network = self.network().requires_grad_(False)
         for name, weight in [*network.named_parameters(), *network.named_buffers()]:
             if weight.is_floating_point() and not name.startswith(network.full_precision):
@@ -109,7 +108,7 @@ class Case:
         return network
 
     def model(self) -> Model:
-        """The same weights behind the public call, which pads and crops."""
+        """Return the same weights as a `Model`, which pads and crops."""
         family = next(family for family in families() if family.name == self.family)
         variant = family.variants[0]
         if self.config is not None:
@@ -121,7 +120,7 @@ class Case:
 
     @functools.cached_property
     def images(self) -> tuple[Tensor, ...]:
-        """Three smooth images [1, 3, H, W]: a small error of the flow is a small error of the frame."""
+        """Return three smooth images [1, 3, H, W]: a small error of the flow is a small error of the frame."""
         height, width = self.size
         coarse = torch.rand((3, 3, height // 8, width // 8), generator=torch.Generator().manual_seed(1))
         return nn.functional.interpolate(coarse, size=self.size, mode="bicubic").clamp(0, 1).split(1)
@@ -132,26 +131,26 @@ class Case:
         return peak <= self.near[0] and norm <= self.near[1]
 
     def forget(self) -> None:
-        """Release what the tests shared."""
+        """Release the shared network and results."""
         for name in ("shared_network", "run", "images"):
             self.__dict__.pop(name, None)
 
 
 def _steep(network: nn.Module) -> None:
-    """Slopes of PReLU that are also negative and above one."""
+    """Set PReLU slopes that are also negative and above one."""
     for module in network.modules():
         if isinstance(module, nn.PReLU):
             nn.init.uniform_(module.weight, -0.5, 1.5)
 
 
 def _moving(network: nn.Module) -> None:
-    """As above, and a flow of several pixels."""
+    """Set the same slopes, and weights that give a flow of several pixels."""
     _steep(network)
     nn.init.normal_(network.get_submodule("motion_estimator.conv_layer6.0").weight, std=0.5)  # type: ignore[arg-type]
 
 
 def _by_name(gain: float = 1.0, beta: float = 0.0, faint: float = 1.0) -> Callable[[nn.Module], None]:
-    """Weights that depend on their names alone; `faint` scales convolutions, `beta` is added to factors."""
+    """Set weights that depend on their names only; `faint` scales convolutions, `beta` is added to factors."""
 
     def draw(network: nn.Module) -> None:
         state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, gain)
@@ -166,13 +165,13 @@ def _by_name(gain: float = 1.0, beta: float = 0.0, faint: float = 1.0) -> Callab
 
 
 def _few_iterations(network: nn.Module) -> None:
-    """The recurrence is the same in each."""
+    """Reduce the recurrence to three iterations, which are all alike."""
     _by_name(GAINS["gimmvfi"])(network)
     network.get_submodule("flow_estimator").iterations = 3  # type: ignore[assignment]
 
 
 def _rife(version: Version, **arguments: object) -> Case:
-    """A version with few channels."""
+    """Return the case of a version with few channels."""
     widths = tuple(8 * (index % 2 + 1) for index, _ in enumerate(version.widths))
     config = dataclasses.replace(version, widths=widths).config
     note = " ".join([version.name, *arguments])

@@ -1,6 +1,4 @@
-"""IFRNet against the stored outputs and check-points of the published program, and against what the specification says
-beyond them.
-"""
+"""IFRNet against stored outputs and checkpoints of the published program, and properties of its specification."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from vsvfi.ops.warp import backward_warp
 
 CASES = ("base", "pad", "half", "half_pad", "snufilm", "double")
 SIZES = ("ifrnet_s", "ifrnet", "ifrnet_l")
-TOLERANCE = 1e-5  # a tenth of what is promised; an independent derivation stays below 7e-6
+TOLERANCE = 1e-5  # a tenth of the stated tolerance; an independent implementation stays below 7e-6
 assert_close = closeness(TOLERANCE, TOLERANCE)
 
 
@@ -52,8 +50,7 @@ def test_checkpoints_match_the_published_program(shared: Path, variant: str) -> 
 
 
 def intermediates(shared: Path, variant: str, first: Tensor, second: Tensor, scale: Fraction) -> dict[str, Tensor]:
-    """Every check-point of specification section 11, observed from outside or rebuilt from what the phases
-    hand over."""
+    """Return every checkpoint of specification section 11, recorded by hooks or recomputed from the phases."""
     facts = next(known for known in FAMILY.variants if known.name == variant)
     network = IFRNet(**facts.config, scale=scale).eval()  # type: ignore[arg-type]
     network.load_state_dict(seeded_state(shared, "ifrnet", variant), strict=True)

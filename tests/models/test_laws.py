@@ -1,4 +1,4 @@
-"""Laws that every network keeps, whatever its weights: phases, batches, sizes, precision, memory, keys."""
+"""Laws that hold for every network with any weights: phases, batches, sizes, precision, memory, keys."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_family_has_a_case() -> None:
 @every
 @pytest.mark.usefixtures("_forgotten")
 class TestPhases:
-    """On one network of each kind; what all tests compare with is computed once."""
+    """Tests on one network of each kind, whose reference results are computed once."""
 
     def test_phases_are_the_forward_pass_bit_for_bit(self, case: Case) -> None:
         network, run, t = case.shared_network, case.run, torch.tensor(case.times).split(1)
@@ -46,7 +46,7 @@ class TestPhases:
         assert float((run.other - run.alone[1]).abs().max()) > 1e-3
 
     def test_a_call_leaves_no_trace(self, case: Case) -> None:
-        """The same bits again after other pairs and timesteps, whose results differ."""
+        """Results are bit-identical after calls with other pairs and timesteps."""
         network, run = case.shared_network, case.run
         with torch.inference_mode():
             for t, expected in zip(torch.tensor(case.times).split(1), run.alone, strict=True):
@@ -68,7 +68,7 @@ class TestPhases:
         assert case.is_near(together[1:], run.other)
 
     def test_all_that_a_phase_keeps_is_counted(self, case: Case) -> None:
-        """Caches keep their budget only if frames and pairs hold nothing that `tensor_bytes` does not see."""
+        """Caches keep their budget only if `tensor_bytes` counts everything that frames and pairs hold."""
         network, run, images = case.shared_network, case.run, case.images
         gc.collect()
         live, kept = LiveBytes(), list[object]([network.state_dict(), *images[:2]])
@@ -97,7 +97,7 @@ class TestPhases:
 @pytest.mark.parametrize("case", SCALES, ids=str)
 @pytest.mark.parametrize("size", [(1, 1), (70, 129)])
 def test_any_size(case: Case, size: tuple[int, int]) -> None:
-    """Padded and cropped back, with a border that says nothing about the frame."""
+    """Frames of any size are padded and cropped back, and the output is finite and in [0, 1]."""
     first, second = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
     result = case.model()(first, second, case.times[0])
     assert result.shape == (3, *size)
@@ -141,5 +141,5 @@ def test_weights_are_the_published_ones_by_name_and_shape(shared: Path, family: 
         if not any(re.match(pattern, key) for pattern in family.ignored_keys)
     }
     assert used == own
-    if family.name != "ldmvfi":  # counts what nothing uses too; a test of its own has the number
+    if family.name != "ldmvfi":  # its stored count includes unused weights; a separate test checks it
         assert variant.parameters == sum(tensor.numel() for tensor in network.parameters())

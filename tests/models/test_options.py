@@ -1,4 +1,4 @@
-"""Options of families: one rule each, in the error, the README, `vsvfi models options` and the TypedDict."""
+"""Options of families follow the same rule in errors, README, `vsvfi models options` and the TypedDict."""
 
 from __future__ import annotations
 

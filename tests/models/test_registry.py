@@ -1,4 +1,4 @@
-"""Families are found by their folders; a broken one is never skipped; adding one changes nothing elsewhere."""
+"""Families are found by their folders, a broken one is never skipped, and adding one changes nothing else."""
 
 from __future__ import annotations
 

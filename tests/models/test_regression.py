@@ -1,6 +1,4 @@
-"""Every family still computes what it computed when it had matched the reference data; needs nothing but this
-repository.
-"""
+"""Every family still gives the outputs stored when it matched the reference data; needs this repository only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""UPR-Net against the stored outputs and check-points of the published program, and against what the specification says
-beyond them.
-"""
+"""UPR-Net against stored outputs and checkpoints of the published program, and properties of its specification."""
 
 from __future__ import annotations
 
@@ -27,9 +25,9 @@ from vsvfi.weights.source import Url
 
 SIZES = ("uprnet_base", "uprnet_large", "uprnet_llarge")
 CASES = ("base", "pad", "levels2", "levels4", "scale0.5", "scale0.25")
-# Mistakes in this network hardly show in the picture, and single pixels of tiny splatted weight may differ.
+# Mistakes in this network hardly show in the output, and single pixels of tiny splatted weight may differ.
 NORM, PEAK = 2e-6, 1e-4
-CHECKPOINT_NORM = 4e-6  # rounding inside differs between CPUs; a mistake is 1e-5 or more
+CHECKPOINT_NORM = 4e-6  # rounding differs between CPUs; a mistake is 1e-5 or more
 assert_close = closeness(NORM, PEAK)
 assert_checkpoint_close = closeness(CHECKPOINT_NORM, PEAK)
 
@@ -81,7 +79,7 @@ def build(variant: str, state: dict[str, Tensor], scale: Fraction = Fraction(1),
 def intermediates(
     monkeypatch: pytest.MonkeyPatch, variant: str, state: dict[str, Tensor], first: Tensor, second: Tensor
 ) -> dict[str, Tensor]:
-    """Every check-point of specification section 12 at t = 1/2, observed from outside."""
+    """Return every checkpoint of specification section 12 at t = 1/2, recorded by hooks."""
     network = build(variant, state)
     calls: dict[str, list[Any]] = {name: [] for name in ("motion", "volume", "synthesis", "splat", "layers", "blocks")}
     kept = network_module.splat
@@ -152,7 +150,7 @@ def intermediates(
 
 
 def random_network(seed: int = 0, scale: Fraction = Fraction(1), levels: int = 3, ensemble: int = 1) -> UPRNet:
-    """A small network whose flows move pixels, and whose slopes are also negative and above one."""
+    """Return a small network whose flows move pixels, and whose PReLU slopes are also negative and above one."""
     torch.manual_seed(seed)
     network = UPRNet(4, scale=scale, levels=levels, ensemble=ensemble).eval()
     for module in network.modules():
@@ -321,9 +319,7 @@ def test_cuda_matches_too(shared: Path, variant: str) -> None:
 
 
 def test_published_weights_are_pinned_and_their_licence_is_told() -> None:
-    """The object ids of the files in the authors' repository; whoever fetches them reads first what they may be used
-    for.
-    """
+    """URLs and object ids are those of the authors' repository; licence and notice state the restrictions."""
     pins = {"uprnet_base": "c455803a", "uprnet_large": "6313f56c", "uprnet_llarge": "c94cafbd"}
     for variant in FAMILY.variants:
         if variant.name in pins:

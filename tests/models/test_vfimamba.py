@@ -1,6 +1,4 @@
-"""VFIMamba against the stored outputs and check-points of the published program, and against what the specification
-says beyond them.
-"""
+"""VFIMamba against stored outputs and checkpoints of the published program, and properties of its specification."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ from vsvfi.ops.warp import backward_warp
 from vsvfi.plan.timeline import Interpolate
 
 SIZES = ("vfimamba_s", "vfimamba")
-NORM, PEAK = 1e-5, 1e-4  # the specification's own bounds; 3e-6 and 4e-5 are reached
+NORM, PEAK = 1e-5, 1e-4  # the specification's tolerances; 3e-6 and 4e-5 are reached
 CASES = {
     "vfimamba_s": ("base", "scan", "pad", "times", "nolocal", "tta", "scale0.5", "scale0.25", "hr0.5", "scale0.5_pad"),
     "vfimamba": ("base", "scan", "pad", "times", "tta", "scale0.5", "scale0.5_pad"),
@@ -50,7 +48,7 @@ def options_of(facts: Mapping[str, Any]) -> dict[str, object]:
 
 @functools.lru_cache(maxsize=1)
 def loaded(shared: Path, variant: str, scale: float, options: str) -> Model:
-    """The model of a case; neighbours in the list of cases share it."""
+    """Load the model of a case; consecutive cases share it."""
     return vsvfi.load_model(
         variant, weights=golden(shared, "vfimamba", variant)[2], device="cpu", scale=scale, options=json.loads(options)
     )
@@ -74,7 +72,7 @@ def test_outputs_match_the_published_program(shared: Path, variant: str, case: s
 def playback(
     state: Mapping[str, Tensor], images: tuple[Tensor, Tensor], at: list[Fraction], **options: object
 ) -> tuple[list[Tensor], dict[str, int]]:
-    """What a session makes of a clip of two frames, and its counters."""
+    """Return a session's frames for a clip of two frames, and its counters."""
     height, width = images[0].shape[-2:]
     session = session_of(building.loaded("vfimamba_s", state), (width, height), Fraction(1), options)
     found: list[Tensor] = []
@@ -91,9 +89,9 @@ def playback(
 
 
 def test_recursive_halving_is_the_default_and_matches(shared: Path) -> None:
-    """Through the session: padded once, neither rounded nor cropped between the levels.
+    """Through the session, frames are padded once, and neither rounded nor cropped between the levels.
 
-    The middle is made once for both quarters.
+    The midpoint is computed once for both quarters.
     """
     tensors, cases, state = golden(shared, "vfimamba", "vfimamba_s")
     images = (tensors["recursive4x/img0"], tensors["recursive4x/img1"])
@@ -116,7 +114,7 @@ def test_direct_times_match_and_share_one_pair(shared: Path) -> None:
 
 
 def observed(network: VFIMamba, first: Tensor, second: Tensor) -> dict[str, list[tuple[tuple[Any, ...], Any]]]:
-    """Inputs and outputs of every call of every module while both images are interpolated at 1/2."""
+    """Record inputs and outputs of every module call while the frame at 1/2 is interpolated."""
     calls: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
     for name, module in network.named_modules():
         module.register_forward_hook(
@@ -128,7 +126,7 @@ def observed(network: VFIMamba, first: Tensor, second: Tensor) -> dict[str, list
 
 
 def padded_network(shared: Path, variant: str, case: str) -> tuple[VFIMamba, Tensor, Tensor]:
-    """A network with the stored weights for a case, and its padded images."""
+    """Return a network with the stored weights for a case, and its padded images."""
     tensors, cases, state = golden(shared, "vfimamba", variant)
     (facts,) = cases[case]["outputs"].values()
     scale = Fraction(facts["scale"])
@@ -144,7 +142,7 @@ def padded_network(shared: Path, variant: str, case: str) -> tuple[VFIMamba, Ten
 
 
 def assert_checkpoints(shared: Path, variant: str, case: str, found: Mapping[str, Tensor]) -> None:
-    """Every stored check-point of a case; names the ones that were not looked at."""
+    """Compare every stored checkpoint of a case; one that is missing from `found` fails."""
     tensors, cases, _ = golden(shared, "vfimamba", variant)
     for name in cases[case]["checkpoints"]:
         assert_close(f"{variant} {case}/{name}", found[name], tensors[f"{case}/{name}"])
@@ -182,7 +180,7 @@ def test_checkpoints_of_flow_and_synthesis(shared: Path, variant: str) -> None:
 
 
 def _both(calls: dict[str, list[tuple[tuple[Any, ...], Any]]], name: str) -> Tensor:
-    """What a module made of the first frame, then of the second."""
+    """Return a module's outputs for the first frame, then for the second."""
     return torch.cat([output for _, output in calls[name][:2]])
 
 
@@ -249,7 +247,7 @@ def test_checkpoints_at_reduced_size(shared: Path, variant: str) -> None:
 
 
 def random_network(seed: int = 0, **arguments: Any) -> VFIMamba:
-    """A narrow network whose slopes are also negative and above one, and whose scan decays at different rates."""
+    """Return a narrow network whose PReLU slopes are also negative and above one, with varied scan decay rates."""
     torch.manual_seed(seed)
     network = VFIMamba(4, **arguments).eval()
     for module in network.modules():
@@ -259,7 +257,7 @@ def random_network(seed: int = 0, **arguments: Any) -> VFIMamba:
 
 
 def test_a_phase_holds_what_it_may_see() -> None:
-    """A frame holds all that sees one image, also at reduced size; a pair adds what sees both."""
+    """A frame holds all that depends on one image, also at reduced size; a pair adds what depends on both."""
     network, image = random_network(scale=Fraction(1, 2)), torch.rand(1, 3, 64, 64)
     calls: list[str] = []
     for name, module in network.named_modules():
@@ -292,7 +290,7 @@ def test_augmentation_does_not_tell_a_picture_from_its_rotation() -> None:
 
 
 def test_both_reduced_modes_agree_where_they_should() -> None:
-    """Without local blocks it makes no difference where they would run; at scale 1 neither does."""
+    """Without local blocks, or at scale 1, the `hr` option makes no difference."""
     first, second, t = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), torch.tensor([0.4])
     for arguments in ({"scale": Fraction(1, 2), "local": False}, {"scale": Fraction(1)}):
         with torch.inference_mode():
@@ -318,13 +316,13 @@ def test_paths_of_the_scan() -> None:
 
 @functools.cache
 def _small_state() -> dict[str, Tensor]:
-    """Random weights of the small variant."""
+    """Return random weights of the small variant."""
     torch.manual_seed(3)
     return VFIMamba(16).state_dict()
 
 
 def test_the_published_pickle_and_a_safetensors_copy_load(tmp_path: Path) -> None:
-    """The pickle's keys begin with "module."; a file without it, and one in the other container, are the same model."""
+    """The pickle's keys begin with "module."; a file without that prefix, or in safetensors, is the same model."""
     state, images = _small_state(), torch.rand(2, 3, 32, 32)
     torch.save({f"module.{key}": tensor for key, tensor in state.items()}, tmp_path / "model.pkl")
     save_file(state, tmp_path / "model.safetensors")
@@ -373,7 +371,7 @@ def test_sizes_scales_and_times() -> None:
 
 
 def test_the_warp_is_the_published_one() -> None:
-    """linspace(-1, 1, W) + 2 F / (W - 1), border clamped."""
+    """linspace(-1, 1, W) + 2 F / (W - 1), with border clamping."""
     image, flow = torch.rand(1, 2, 12, 20), torch.randn(1, 2, 12, 20) * 5
     x = torch.linspace(-1, 1, 20) + flow[:, 0] / (19 / 2)
     y = torch.linspace(-1, 1, 12)[:, None] + flow[:, 1] / (11 / 2)

@@ -157,7 +157,7 @@ class Family:
 
     @property
     def option_defaults(self) -> dict[str, object]:
-        """The value of every option that is not given."""
+        """The default value of every option."""
         return {name: option.default for name, option in self.options.items()}
 
     def default_scale(self, width: int, height: int) -> Fraction:

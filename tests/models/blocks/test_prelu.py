@@ -1,4 +1,4 @@
-"""The quick PReLU has the bits, the strides and the gradients of torch's own."""
+"""The fast PReLU has the bits, the strides and the gradients of torch's own."""
 
 from __future__ import annotations
 

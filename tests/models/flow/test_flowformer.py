@@ -1,6 +1,4 @@
-"""FlowFormer by itself: against the stored check-points of the published program, and against what its specification
-says of the parts.
-"""
+"""FlowFormer against stored checkpoints of the published program, and properties its specification states."""
 
 from __future__ import annotations
 
@@ -22,11 +20,11 @@ from vsvfi.models.gimmvfi.spec import FAMILY
 
 PREFIX = "flow_estimator."
 EXACT = 1e-5
-"""What everything before the recurrence has to reach; a right program is below 1e-6."""
+"""Tolerance before the recurrence; a correct program is below 1e-6."""
 
 
 def golden(shared: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Stored tensors of the case `base`, and the estimator's weights under their published names."""
+    """Return the stored tensors of the case `base`, and the estimator's weights under their published names."""
     tensors, _, state = goldens.golden(shared, "gimmvfi", "gimmvfi_f")
     own = {
         key.removeprefix(PREFIX): tensor
@@ -37,14 +35,14 @@ def golden(shared: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def published(shared: Path, **arguments: Any) -> FlowFormer:
-    """The estimator with the stored weights."""
+    """Return the estimator with the stored weights."""
     network = FlowFormer(**arguments).eval()
     network.load_state_dict(golden(shared)[1], strict=True)
     return network.to(memory_format=torch.channels_last)
 
 
 def drawn(seed: int = 0, **arguments: Any) -> FlowFormer:
-    """A network of random weights whose parts all matter; three iterations unless said otherwise."""
+    """Return a network with random weights to which every part contributes; three iterations by default."""
     torch.manual_seed(seed)
     network = FlowFormer(**{"iterations": 3, **arguments}).eval()
     nn.init.constant_(network.memory_decoder.update_block.aggregator.gamma, 0.5)
@@ -61,7 +59,7 @@ def relative(result: Tensor, reference: Tensor) -> float:
 
 
 def listen(module: nn.Module) -> list[tuple[Any, Any]]:
-    """Inputs and output of every call of a module from now on."""
+    """Record inputs and output of every further call of a module."""
     calls: list[tuple[Any, Any]] = []
     module.register_forward_hook(lambda module, inputs, output: calls.append((inputs, output)))
     return calls
@@ -156,7 +154,7 @@ def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> N
 
 
 def test_pieces_do_not_change_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither how many source pixels or token indices are taken at a time, nor whether costs and maps are kept."""
+    """Chunks of source pixels or token indices do not change the flow, nor does storing costs and maps."""
     first, second = images(2).split(1)
     with torch.inference_mode():
         network = drawn()
@@ -176,9 +174,9 @@ def test_pieces_do_not_change_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_direction_sees_its_own_context_in_a_batch() -> None:
-    """Two pairs at once are the two pairs; exchanging the images exchanges the flows.
+    """A batch of two pairs equals the two pairs; exchanging the images exchanges the flows.
 
-    The published program's batches mix contexts up.
+    The published program mixes up contexts in batches.
     """
     network, pictures = drawn(), images(4)
     with torch.inference_mode():
@@ -194,7 +192,7 @@ def test_each_direction_sees_its_own_context_in_a_batch() -> None:
 
 
 def test_what_sees_one_image_is_computed_once() -> None:
-    """A pair runs neither backbone nor projection of the context; the same features give the same flow."""
+    """A pair runs neither the backbone nor the context projection; the same features give the same flow."""
     network, pictures = drawn(), images(2)
     once = [
         network.memory_encoder.feat_encoder,
@@ -246,8 +244,9 @@ def test_half_precision_keeps_costs_and_positions_exact(shared: Path, dtype: tor
 
 
 class FusedAttention(TorchFunctionMode):
-    """Attention allocates its result alone, as the fused kernels of CPUs and GPUs do; on the meta device torch would
-    take its unfused form.
+    """Let attention allocate its result only, as fused kernels do.
+
+    On the meta device, torch would use the unfused implementation.
     """
 
     def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -258,9 +257,9 @@ class FusedAttention(TorchFunctionMode):
 
 
 def peak(network: FlowFormer, width: int, height: int) -> int:
-    """Bytes alive at most while both flows between two images are estimated, features included, weights not.
+    """Return the peak bytes of estimating both flows between two images, features included, weights excluded.
 
-    All on the meta device, where only sizes exist.
+    Runs on the meta device, where tensors have sizes only.
     """
     pictures = torch.empty(2, 1, 3, height, width, device="meta")
     with torch.no_grad(), FusedAttention(), LiveBytes() as live:
@@ -280,7 +279,7 @@ def test_memory_of_a_2k_pair_at_half_size(dtype: torch.dtype, limit: int) -> Non
 
 
 def test_memory_does_not_grow_with_the_square_of_the_size() -> None:
-    """Without budgets, a picture of twice the pixels takes about twice the bytes."""
+    """Without budgets, an image of twice the pixels needs about twice the bytes."""
     network = FlowFormer(1, volume_budget=0, map_budget=0).to("meta")
     smaller, larger = peak(network, 384, 256), peak(network, 768, 256)
     assert larger < 2.2 * smaller

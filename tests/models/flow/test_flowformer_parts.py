@@ -1,4 +1,4 @@
-"""Parts of FlowFormer against what its specification says of them, written out plainly."""
+"""Parts of FlowFormer against literal implementations of its specification."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsvfi.models.flow.flowformer.twins import Twins
 
 
 def literal(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """Attention as written: [L, C], [M, C] -> [L, C]."""
+    """Attention as the specification writes it: [L, C], [M, C] -> [L, C]."""
     parts = [
         (a @ b.T * a.shape[1] ** -0.5).softmax(1) @ c
         for a, b, c in zip(*(x.chunk(heads, 1) for x in (q, k, v)), strict=True)
@@ -29,7 +29,7 @@ def literal(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 
 
 def coded(rows: int, columns: int, width: int, step: int = 1) -> Tensor:
-    """The position code of a grid, one position after the other."""
+    """The position code of a grid, computed position by position."""
     frequencies = [f * 3.14 / 200 for f in range(width // 4)]
     table = [
         [wave(step * place * f) for place in (x, y) for wave in (math.sin, math.cos) for f in frequencies]
@@ -44,7 +44,7 @@ def grown(x: Tensor, multiple: int) -> Tensor:
 
 
 def literal_local(layer: LocalAttention, x: Tensor, context: Tensor) -> Tensor:
-    """The specification's words for one token index: [h, w, 128] and [h, w, 64]."""
+    """Local attention as the specification writes it, for one token index: [h, w, 128] and [h, w, 64]."""
     rows, columns = x.shape[:2]
     x, u = grown(x, 7), grown(torch.cat((x, context), 2), 7)
     result = torch.zeros_like(x)
@@ -79,8 +79,9 @@ def test_vertical_attention_is_what_the_specification_says(
     definition: Callable[[Any, Tensor, Tensor], Tensor],
     size: tuple[int, int],
 ) -> None:
-    """Split layers and shared codes against tokens, context and codes put side by side and padded, at sizes that fill
-    neither windows nor reductions.
+    """Split layers with shared codes match concatenated tokens, context and codes.
+
+    The sizes fill neither windows nor reductions, so that padding matters.
     """
     torch.manual_seed(0)
     layer, tokens, context = attention().eval(), torch.randn(3, *size, 128), torch.randn(*size, 64)
@@ -124,7 +125,7 @@ def test_the_position_code_has_the_published_constant() -> None:
 
 
 def test_cross_attention_is_attention() -> None:
-    """Written out over planes of pixels, with the token keys computed once."""
+    """The implementation on planes, with token keys computed once, matches ordinary attention."""
     torch.manual_seed(0)
     layer, memory, query, code = (
         CrossAttention().eval(),
@@ -151,7 +152,7 @@ def test_windows_and_back(size: tuple[int, int]) -> None:
 
 
 def test_attention_to_the_reduced_picture_drops_what_does_not_fill_a_kernel() -> None:
-    """Of 9x10 tokens with reduction 4, the last row and the last two columns are no keys."""
+    """With 9x10 tokens and reduction 4, the last row and the last two columns are not attended to."""
     torch.manual_seed(0)
     attention = Twins().blocks[1].get_submodule("1.attn")
     x = torch.randn(1, 9, 10, 256)

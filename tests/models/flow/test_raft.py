@@ -1,6 +1,4 @@
-"""RAFT by itself: against the stored check-points of the published program, and against what the paper says of its
-parts.
-"""
+"""RAFT against stored checkpoints of the published program, and properties the paper states."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ PREFIX = "flow_estimator."
 
 
 def golden(shared: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Stored tensors of the case `base`, and the estimator's weights under their published names."""
+    """Return the stored tensors of the case `base`, and the estimator's weights under their published names."""
     tensors, _, state = goldens.golden(shared, "gimmvfi", "gimmvfi_r")
     own = {
         key.removeprefix(PREFIX): tensor
@@ -30,15 +28,15 @@ def golden(shared: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def stored(tensors: dict[str, Tensor], name: str) -> Tensor:
-    """A stored tensor by its name, which may be longer by the number of channels that are kept."""
+    """Return a stored tensor; its full name may end in the number of stored channels."""
     (found,) = (tensor for key, tensor in tensors.items() if key == name or key.startswith(f"{name}_first"))
     return found
 
 
 def assert_close(name: str, result: Tensor, reference: Tensor, bound: float = 1e-5) -> None:
-    """Relative errors in the L2 norm and, ten times as wide, in the maximum.
+    """Check relative errors in the L2 norm and, ten times as wide, in the maximum.
 
-    Only the channels that are stored count.
+    Only stored channels are compared.
     """
     result = result[:, : reference.shape[1]]
     assert result.shape == reference.shape, name
@@ -55,7 +53,7 @@ def build(state: dict[str, Tensor], **arguments: Any) -> RAFT:
 
 @pytest.mark.parametrize("budget", [1 << 30, 0], ids=["volume", "on demand"])
 def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> None:
-    """With either form of correlation."""
+    """With stored and with on-demand correlation."""
     tensors, state = golden(shared)
     network = build(state, budget=budget)
     calls: dict[str, list[tuple[Any, Any]]] = {name: [] for name in ("encoder", "gru", "flow_head", "mask")}
@@ -95,7 +93,7 @@ def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> N
 
 
 def random_raft(**arguments: Any) -> RAFT:
-    """Small weights, so that twenty rounds of a random network stay calm."""
+    """Return a network with weights small enough that twenty random iterations do not diverge."""
     torch.manual_seed(0)
     network = RAFT(**arguments).eval().requires_grad_(False)
     for parameter in network.parameters():
@@ -121,7 +119,7 @@ def test_a_batch_equals_single_calls_and_exchanged_frames_exchange_the_flows() -
 
 
 def test_the_prepared_context_is_the_published_recurrence() -> None:
-    """z, r and q of [state, context, motion], written out; for RAFT's and FlowFormer's numbers of channels."""
+    """z, r and q of the concatenated [state, context, motion]; for RAFT's and FlowFormer's numbers of channels."""
     torch.manual_seed(0)
     for motion in (128, 256):
         gru = SeparableGRU(motion).requires_grad_(False)

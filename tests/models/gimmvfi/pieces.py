@@ -1,4 +1,4 @@
-"""What the tests of GIMM-VFI share: its networks and pictures."""
+"""Networks and images shared by the tests of GIMM-VFI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PEAK = 1e-4
 
 
 def padded(tensors: Mapping[str, Tensor], case: str, scale: Fraction) -> tuple[Padding, Tensor, Tensor]:
-    """How a case's images are padded, and both of them."""
+    """Return the padding of a case's images, and both padded images."""
     first, second = tensors[f"{case}/img0"], tensors[f"{case}/img1"]
     padding = Padding.of(
         FAMILY.setup(first.shape[-1], first.shape[-2], scale, FAMILY.option_defaults), first.shape[-1], first.shape[-2]
@@ -32,7 +32,7 @@ def padded(tensors: Mapping[str, Tensor], case: str, scale: Fraction) -> tuple[P
 
 
 def build(shared: Path, variant: str, scale: Fraction) -> GIMMVFI:
-    """A network with the stored weights, loaded as a user would load them."""
+    """Return a network with the stored weights, loaded as a user would load them."""
     model = loaded(variant, golden(shared, "gimmvfi", variant)[2])
     network = network_of(model, 64, 64, scale)
     assert isinstance(network, GIMMVFI)
@@ -45,7 +45,7 @@ def distinct(variant: str) -> dict[str, Any]:
 
 @functools.cache
 def seeded_state(variant: str = "gimmvfi_r") -> dict[str, Tensor]:
-    """Weights that do something, under the published keys; for a repository without reference data too."""
+    """Return seeded weights under the published keys; needs no reference data."""
     with torch.device("meta"):
         network = GIMMVFI(**distinct(variant))
     return seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, GAINS["gimmvfi"])
@@ -53,7 +53,7 @@ def seeded_state(variant: str = "gimmvfi_r") -> dict[str, Tensor]:
 
 @functools.cache
 def random_network() -> GIMMVFI:
-    """With the same weights for every test; none may change it."""
+    """Return one network for all tests, which must not modify it."""
     model = loaded("gimmvfi_r", seeded_state())
     network = network_of(model, 64, 64, Fraction(1))
     assert isinstance(network, GIMMVFI)
@@ -61,13 +61,13 @@ def random_network() -> GIMMVFI:
 
 
 def images(count: int, size: tuple[int, int] = (64, 64), seed: int = 0) -> Tensor:
-    """Smooth pictures, [count, 1, 3, H, W]."""
+    """Return smooth images, [count, 1, 3, H, W]."""
     small = torch.rand(count, 3, size[0] // 8, size[1] // 8, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(small, scale_factor=8, mode="bicubic").clamp(0, 1)[:, None]
 
 
 def published_form(state: dict[str, Tensor]) -> dict[str, object]:
-    """As a checkpoint of the authors holds it, with what a training leaves behind."""
+    """Return the weights as in a checkpoint of the authors, with unused training state."""
     extra = {
         "g_filter": torch.ones(1, 1, 1, 3, 3),
         "flow_estimator.cnet.norm1.num_batches_tracked": torch.tensor(3),
@@ -78,7 +78,7 @@ def published_form(state: dict[str, Tensor]) -> dict[str, object]:
 
 
 def with_time_and_place(latent: Tensor, t: float) -> Tensor:
-    """[1, H, W, 35] from a latent [1, 32, H, W]: latent, t, y, x (section 8)."""
+    """Append t, y, x to a latent [1, 32, H, W], as [1, H, W, 35] (section 8)."""
     _, _, height, width = latent.shape
     y, x = (-1 + 2 * (torch.arange(length) + 0.5) / length for length in (height, width))
     place = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1)[None]

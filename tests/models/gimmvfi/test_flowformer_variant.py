@@ -1,6 +1,4 @@
-"""What GIMM-VFI with FlowFormer has beyond what both estimators are tested for: its own laws of phases, its files, its
-memory.
-"""
+"""GIMM-VFI with FlowFormer: tests beyond those shared by both estimators (phases, files, memory)."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ from vsvfi.weights.source import Hub
 
 @functools.cache
 def network() -> GIMMVFI:
-    """With the same weights for every test; none may change it."""
+    """Return one network for all tests, which must not modify it."""
     model = loaded("gimmvfi_f", seeded_state("gimmvfi_f"))
     built = network_of(model, 64, 64, Fraction(1))
     assert isinstance(built, GIMMVFI)
@@ -36,7 +34,7 @@ def network() -> GIMMVFI:
 
 
 def test_a_phase_holds_what_it_may_see() -> None:
-    """A pair runs no encoder of images, a timestep no estimator; the mask head runs once for both directions."""
+    """Preparing a pair runs no image encoder, a timestep no estimator; the mask head runs once for both directions."""
     built, pictures, t = network(), images(2), torch.tensor([0.3])
     calls: list[str] = []
     hooks = [
@@ -63,7 +61,7 @@ def test_a_phase_holds_what_it_may_see() -> None:
 
 
 def test_a_size_that_fills_no_window_and_no_reduction() -> None:
-    """91x130 at 3/5: the estimator sees 72x96, so 9x12 source pixels."""
+    """91x130 at 3/5: the estimator's images are 72x96, so there are 9x12 source pixels."""
     model = vsvfi.load_model("gimmvfi_f", weights=seeded_state("gimmvfi_f"), device="cpu", scale=0.6)
     result = model(torch.rand(3, 91, 130), torch.rand(3, 91, 130), 0.3)
     assert result.shape == (3, 91, 130)
@@ -79,7 +77,7 @@ LEFT_OVER = {
 
 
 def test_published_files_load_and_what_is_not_published_is_refused(tmp_path: Path) -> None:
-    """Weights that nothing is computed from are passed over, in both containers; any other is told."""
+    """Unused weights are ignored in both file formats; any other unknown weight is an error."""
     state = seeded_state("gimmvfi_f")
     torch.save(published_form(state | LEFT_OVER), tmp_path / "model.pt")
     save_file(state | LEFT_OVER, tmp_path / "model.safetensors")
@@ -108,7 +106,7 @@ def test_sources_and_digests() -> None:
 
 
 def test_operators_are_ready_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Costs are looked up in float32, the family's own correlation in the type of the weights."""
+    """Cost lookup is prepared for float32, the family's own correlation for the type of the weights."""
     warmed: list[tuple[str, torch.dtype]] = []
     for place in ("flow.flowformer", "gimmvfi"):
         monkeypatch.setattr(
@@ -123,7 +121,7 @@ def test_operators_are_ready_before_the_first_frame(monkeypatch: pytest.MonkeyPa
 def test_peak_memory_is_what_the_readme_says_and_below_the_published(
     size: str, scale: str, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of everything but the flow itself, whose lower peak at this size tests/models/flow/test_flowformer.py knows."""
+    """Everything but the flow itself, whose peak is lower at this size (tests/models/flow/test_flowformer.py)."""
     half = precision == torch.float16
     monkeypatch.setattr(LOOKUP, "choice", lambda device: Backend("cupy", True, "as on a GPU"))
     monkeypatch.setattr(

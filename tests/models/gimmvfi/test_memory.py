@@ -1,6 +1,4 @@
-"""Peak memory of GIMM-VFI, counted on tensors that have sizes alone: below what was published, and what the README
-says.
-"""
+"""Peak memory of GIMM-VFI, counted on fake tensors: below the published program's, and as the README states."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from vsvfi.ops.probe import Backend
 
 MIB = 1 << 20
 PUBLISHED = {"2048x1080": 7932, "4096x2160": 10922}
-"""MiB that the published program takes in fp32, at 1/2 and 1/4."""
+"""Peak MiB of the published program in fp32, at 1/2 and 1/4."""
 
 README = Path(network_module.__file__).with_name("README.md")
 
@@ -38,7 +36,7 @@ def test_bytes_are_counted_while_they_live() -> None:
 
 
 def peak(estimator: str, size: str, scale: Fraction, dtype: torch.dtype) -> int:
-    """MiB at most while two frames are encoded and one is made between them, frames and weights included."""
+    """Return the peak MiB of encoding two frames and interpolating one, frames and weights included."""
     width, height = map(int, size.split("x"))
     left, right, top, bottom = FAMILY.setup(width, height, scale, FAMILY.option_defaults).size_rule.padding(
         width, height, scale
@@ -46,7 +44,7 @@ def peak(estimator: str, size: str, scale: Fraction, dtype: torch.dtype) -> int:
     shape = (1, 3, height + top + bottom, width + left + right)
     with torch.device("meta"):
         network = GIMMVFI(estimator, scale=scale).eval()
-    network.flow_estimator.iterations = 2  # type: ignore[assignment]  # more take no more memory
+    network.flow_estimator.iterations = 2  # type: ignore[assignment]  # more iterations need no more memory
     with pretending() as live:
         pretend_weights(
             network,
@@ -67,7 +65,7 @@ def measured(live: LiveBytes, network: GIMMVFI, images: list[torch.Tensor]) -> i
 
 
 def documented() -> dict[tuple[str, str], list[int]]:
-    """The README's table: size and scale -> MiB of fp32 and fp16 for RAFT, then for FlowFormer."""
+    """Return the README's table: size and scale -> MiB of fp32 and fp16 for RAFT, then for FlowFormer."""
     rows = re.findall(
         r"^\| (\d+x\d+) \| ([\d./]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|",
         README.read_text(encoding="utf-8"),

@@ -1,4 +1,4 @@
-"""What any weights show: phases, strips, sizes, options. With RAFT."""
+"""Properties of GIMM-VFI that hold for any weights: phases, strips, sizes, options. Uses RAFT."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def test_the_frames_at_both_ends_are_the_images() -> None:
 
 
 def test_a_phase_holds_what_it_may_see() -> None:
-    """Each frame is encoded once; the pair's part runs once whatever the number of times, and the mask head once for
-    both directions.
+    """Each phase runs once for what it depends on: encoders per frame, the estimator per pair.
+
+    The number of timesteps makes no difference to these, and the mask head runs once for both directions.
     """
     network, pictures = random_network(), images(2)
     calls: list[str] = []
@@ -104,7 +105,7 @@ def test_strips_cover_a_picture_and_hold_their_halos(height: int, halo: int, row
 
 
 def test_strips_make_the_picture_that_the_whole_makes() -> None:
-    """Every part that runs in strips; noise in all inputs, so that a halo too small by one row shows."""
+    """Every part that runs in strips; all inputs are noise, so that a halo too small by one row fails."""
     torch.manual_seed(0)
     network = random_network()
     decoder, height, width, whole = network.amt_final_decoder, 96, 8, 1 << 40
@@ -144,7 +145,7 @@ def test_memory_is_shared_between_correlation_and_synthesis() -> None:
 
 
 def test_what_production_uses_is_the_quarter_of_the_flow_that_is_read() -> None:
-    """The implicit network at every pixel, resized, against the used pixels alone."""
+    """The implicit network at all pixels, then resized, matches its evaluation at the used pixels."""
     torch.manual_seed(1)
     network, latents = random_network(), list(torch.randn(4, 1, 16, 32, 24))
     with torch.inference_mode():
@@ -164,9 +165,7 @@ def test_no_motion_at_all_is_no_division_by_zero() -> None:
 
 
 def test_weights_of_splatting_fall_with_inconsistency_and_variance() -> None:
-    """A flow that the other one takes back, alike everywhere, has the full weight of 2 but for the floor of the
-    variance.
-    """
+    """A constant, consistent flow has the full weight of 2, but for the lower bound of the variance."""
     flow = torch.full((1, 2, 12, 12), 1.0)
     ones = torch.ones(1)
     assert splat_weights(flow, -flow, ones, ones)[..., 4:-4, 4:-4].min() > 1.99

@@ -1,4 +1,4 @@
-"""GIMM-VFI, both estimators, against the stored outputs and check-points of the published program."""
+"""GIMM-VFI with both estimators against stored outputs and checkpoints of the published program."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ def test_outputs_match_the_published_program(shared: Path, variant: str, case: s
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_checkpoints_and_times_match_the_published_program(shared: Path, variant: str) -> None:
-    """Case `base`. What production does not compute, the flow at every pixel, is computed here by the network's own
-    parts.
-    """
+    """Case `base`; the flow at every pixel, which inference skips, is computed from the network's own parts."""
     tensors, cases, _ = golden(shared, "gimmvfi", variant)
     network, (_, first, second) = build(shared, variant, Fraction(1)), padded(tensors, "base", Fraction(1))
     calls: dict[str, tuple[Any, Any]] = {}
@@ -67,7 +65,7 @@ def test_checkpoints_and_times_match_the_published_program(shared: Path, variant
     with torch.inference_mode():
         pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
         outputs = {}
-        for t in sorted(cases["base"]["timesteps"], key=lambda t: t == 0.5):  # 0.5 last: its calls are looked at
+        for t in sorted(cases["base"]["timesteps"], key=lambda t: t == 0.5):  # 0.5 last: the checks below use its calls
             outputs[f"out_t{t}"] = network.synthesise(pair, torch.tensor([t]))
         half = torch.full((1, 1, 1, 1), 0.5)
         carried = splatted(pair.latents, pair.flows, pair.weights, half)

@@ -1,4 +1,4 @@
-"""Published files of GIMM-VFI, their licence, and what stays in float32."""
+"""Published files of GIMM-VFI, their licence, and the weights that stay float32."""
 
 from __future__ import annotations
 

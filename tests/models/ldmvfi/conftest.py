@@ -1,4 +1,4 @@
-"""LDMVFI in the published size, built once for the stored cases, and small for what any weights show."""
+"""Fixtures for LDMVFI: the published size, built once for the stored cases, and a small network for other tests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def stored(shared: Path) -> Stored:
 
 @pytest.fixture(scope="module")
 def small() -> LoadedModel:
-    """A small network with weights that depend on their names alone."""
+    """A small network whose weights depend on their names only."""
     network = build.construct(FAMILY, SMALL.variant, FAMILY.setup(256, 256, Fraction(1), FAMILY.option_defaults))
     shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
     return dataclasses.replace(SMALL, state={key: build.own(tensor) for key, tensor in seeded(shapes).items()})
@@ -54,5 +54,5 @@ def small() -> LoadedModel:
 
 @pytest.fixture
 def small_variant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ldmvfi` is the small network."""
+    """Make `ldmvfi` the small network."""
     monkeypatch.setattr(model_config, "find", lambda name: (FAMILY, SMALL.variant))

@@ -1,4 +1,4 @@
-"""What the tests of LDMVFI share: how its networks are built and asked."""
+"""Networks and helpers shared by the tests of LDMVFI."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ from vsvfi.models.ldmvfi.network import LDMVFI
 from vsvfi.models.ldmvfi.spec import FAMILY
 from vsvfi.plan.timeline import Interpolate
 
-OUTPUT, INNER = 1e-5, 1e-5  # a tenth of what is promised for outputs; what is promised inside
+OUTPUT, INNER = 1e-5, 1e-5  # a tenth of the stated tolerance for outputs; the stated tolerance for checkpoints
 (VARIANT,) = FAMILY.variants
 
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """The published program's tensors, the facts of its cases, and the weights it had, loaded through the
-    front door."""
+    """The published program's tensors, case metadata and weights, loaded through the public functions."""
 
     tensors: Mapping[str, Tensor]
     cases: Mapping[str, Any]
     model: LoadedModel
 
     def network(self, **options: object) -> LDMVFI:
-        """The weights are shared by all networks."""
+        """Build a network; all networks share the weights."""
         return built(self.model, **options)
 
 
@@ -51,7 +50,7 @@ def assert_close(name: str, result: Tensor, reference: Tensor, tolerance: float)
 
 
 def recorded(session: Session, images: tuple[Tensor, ...], *at: Fraction) -> list[Tensor]:
-    """What a session makes between the first two images."""
+    """Return a session's frames between the first two images."""
     found: list[Tensor] = []
     for t in at:
         session.interpolate(

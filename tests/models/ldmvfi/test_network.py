@@ -1,4 +1,4 @@
-"""What any weights show: pictures of every size, batches, noise, the order of requests. On a small network."""
+"""Properties of LDMVFI that hold for any weights: sizes, batches, noise, order of requests. On a small network."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_padding_mirrors_as_often_as_it_takes() -> None:
 
 
 def test_strips_do_not_change_the_picture(small: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part of the last layers is what it is in the whole picture, at its borders too."""
+    """A strip of the last layers equals that part of the whole image, also at its borders."""
     images = torch.rand(2, 1, 3, 256, 256)
     whole = model_of(small)(*images)
     sizes: list[Tensor] = []
@@ -128,7 +128,7 @@ def test_frames_do_not_depend_on_the_order_of_requests(small: LoadedModel) -> No
 
 
 def test_midpoints_of_a_level_go_together_whatever_is_asked_first(small: LoadedModel) -> None:
-    """Their number follows from the factor, not from the requests, so the bits do not either."""
+    """The batch size follows from the factor, not from the order of requests, so results are bit-identical."""
     images = pictures()
     at = [Fraction(k, 4) for k in range(1, 4)]
     results, counts = [], []
@@ -205,8 +205,9 @@ def test_the_operator_is_ready_before_the_first_frame(small: LoadedModel, monkey
 def test_interpolate_gives_the_same_frames_whatever_is_asked(
     small: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four times the rate through VapourSynth: forwards, and backwards in another graph; both quarters of a pair go
-    together.
+    """Fourfold rate through VapourSynth, forwards and, in another graph, backwards.
+
+    Both quarters of a pair run as one batch.
     """
     batches: list[int] = []
     sample = LDMVFI.sample

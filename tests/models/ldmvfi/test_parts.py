@@ -1,4 +1,4 @@
-"""The options, the schedule, windows, biases and the codebook of LDMVFI, each by itself."""
+"""Unit tests of LDMVFI's options, schedule, windows, biases and codebook."""
 
 from __future__ import annotations
 
@@ -87,9 +87,7 @@ def test_the_schedule_is_the_published_one() -> None:
 
 
 def test_noise_goes_away_if_the_network_knows_it() -> None:
-    """With the true noise predicted at every step, the sampler ends at the clean latent with the noise of the first
-    training step.
-    """
+    """With the true noise predicted, the sampler ends at the clean latent plus the first step's noise."""
     clean, noise = torch.randn(2, 1, 3, 8, 8)
     updates = schedule(20, 0.0)
     start = updates[0].signal * clean + updates[0].noise_share * noise
@@ -98,7 +96,7 @@ def test_noise_goes_away_if_the_network_knows_it() -> None:
 
 
 def test_windows_and_lattices() -> None:
-    """A token sees its window, then its lattice: what changes where shows which is which."""
+    """A token attends to its window, then to its lattice; which results a change affects shows which is which."""
     block = MaxViT(32, 1, 4).eval()
     for module in block.modules():
         if isinstance(module, torch.nn.Linear):

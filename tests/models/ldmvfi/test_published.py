@@ -1,4 +1,4 @@
-"""LDMVFI against the stored outputs and check-points of the published program."""
+"""LDMVFI against stored outputs and checkpoints of the published program."""
 
 from __future__ import annotations
 
@@ -112,8 +112,7 @@ def test_every_check_point_and_the_output_of_the_base_case(stored: Stored, monke
 
 
 def test_the_convolution_matches_at_both_corners(stored: Stored) -> None:
-    """From the stored kernels alone: borders, lattice and the order of the taps do not depend on anything else
-    of ours."""
+    """Tests borders, lattice and tap order from the stored kernels, independently of our other layers."""
     tensors = stored.tensors
     image = 2 * tensors["base/img0"] - 1
     for corner, origin in (("tl", (0, 0)), ("br", (224, 224))):
@@ -123,9 +122,7 @@ def test_the_convolution_matches_at_both_corners(stored: Stored) -> None:
 
 
 def test_recursion_matches_through_the_session(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The midpoint is cropped and padded anew before it is interpolated from; both quarters go through the U-Net as one
-    batch.
-    """
+    """A midpoint is cropped and padded again before it is used; both quarters are one batch in the U-Net."""
     batches: list[int] = []
     sample = LDMVFI.sample
 
@@ -152,7 +149,7 @@ def test_recursion_matches_through_the_session(stored: Stored, monkeypatch: pyte
 
 
 def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path) -> None:
-    """Every tensor of the published file is used, or ignored on purpose; every weight of ours is among them."""
+    """Every published tensor is used or ignored on purpose, and every weight of ours is among them."""
     manifest = json.loads((shared / "goldens" / "ldmvfi" / "ldmvfi.weights.json").read_text())
     published = {key: torch.empty(entry["shape"], device="meta") for key, entry in manifest.items()}
     ours = build.construct(FAMILY, VARIANT, FAMILY.setup(256, 256, Fraction(1), FAMILY.option_defaults)).state_dict()

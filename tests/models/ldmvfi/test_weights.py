@@ -1,4 +1,4 @@
-"""Published files of LDMVFI, what is kept in half precision, and what networks share."""
+"""Published files of LDMVFI, weights that stay float32, and weights shared between networks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from vsvfi.models.ldmvfi.unet import UNet
 
 
 def published(network: LDMVFI, *, averaged: bool) -> dict[str, object]:
-    """A checkpoint as the training program saves it: average names without dots, and much that inference does
-    not use."""
+    """Return a checkpoint as training saves it: averages under names without dots, and unused state."""
     state: dict[str, object] = {"betas": torch.zeros(1000), "posterior_mean_coef1": torch.zeros(1000)}
     for key, tensor in network.state_dict().items():
         if key.startswith("model."):
@@ -88,7 +87,7 @@ def test_half_precision_keeps_the_codebook_and_stays_near(small: LoadedModel) ->
 
 
 def test_networks_share_the_weights_of_their_blueprint(small: LoadedModel) -> None:
-    """On the CPU in float32: 1.7 GB that are there once, however many networks there are."""
+    """On the CPU in float32, the 1.7 GB of weights exist once for any number of networks."""
     one, two = built(small, steps=1).state_dict(), built(small, steps=2).state_dict()
     assert one.keys() == two.keys() == small.state.keys()
     assert all(one[key].data_ptr() == two[key].data_ptr() == tensor.data_ptr() for key, tensor in small.state.items())

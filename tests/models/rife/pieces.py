@@ -1,4 +1,4 @@
-"""Networks with seeded weights, by version, and what a call of one shows on its way."""
+"""RIFE networks with seeded weights, by version, and a recorder of their checkpoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OWN = {
     "rife426_heavy": V426_HEAVY,
     "rife40": V40,
 }
-"""The versions behind the names, one for each file of goldens."""
+"""The version of each model name, one for each file of goldens."""
 
 NEIGHBOURS = tuple(version for version in OTHERS if version.steps is not None)
 UNSUPPORTED = tuple(version for version in OTHERS if version.steps is None)
@@ -36,7 +36,7 @@ def narrow(version: Version) -> Version:
 
 
 def network_of(version: Version, scale: Fraction = Fraction(1), *, ensemble: bool = False) -> IFNet:
-    """With weights that make flows of several pixels, and masks of all values."""
+    """Return a network whose weights give flows of several pixels, and masks of all values."""
     network = IFNet(**version.config, scale=scale, ensemble=ensemble).eval()  # type: ignore[arg-type]
     state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()})
     for key, tensor in state.items():
@@ -48,8 +48,9 @@ def network_of(version: Version, scale: Fraction = Fraction(1), *, ensemble: boo
 
 @contextlib.contextmanager
 def observed() -> Iterator[dict[str, Tensor]]:
-    """While inside, what blocks see and make is noted as the specification names its check-points; x with channels as
-    published.
+    """Record the inputs and outputs of blocks while active, under the specification's checkpoint names.
+
+    The channels of x are in the published order.
     """
     found: dict[str, Tensor] = {}
     numbers: dict[int, int] = {}

@@ -1,6 +1,4 @@
-"""RIFE written out as its definition says, with nothing folded, dropped, shortened or kept: what the network is tested
-against. Slow.
-"""
+"""A literal implementation of RIFE's definition, without any shortcut, as a reference for the network. Slow."""
 
 from __future__ import annotations
 
@@ -22,8 +20,10 @@ def leaky(x: Tensor) -> Tensor:
 
 @dataclass
 class Plain:
-    """One version with its weights under our keys, for padded frames; `found` holds every check-point of the
-    last call."""
+    """One version with its weights under our keys, for padded frames.
+
+    `found` holds all checkpoints of the last call.
+    """
 
     version: Version
     state: Mapping[str, Tensor]
@@ -81,8 +81,9 @@ class Plain:
     def both(
         self, k: int, parts: list[Tensor], flow: Tensor | None, s: Fraction, mirror: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """A block, and where asked its run on the mirrored pair. Parts: two images, two heads, time, and from block 1
-        on the mask and the feature.
+        """Run a block and, with the ensemble, average it with its run on the mirrored pair.
+
+        Parts: two images, two heads, timestep, and from block 1 on the mask and the feature.
         """
         dflow, mask, feature = self.block(k, parts, flow, s)
         if not mirror:

@@ -1,4 +1,4 @@
-"""RIFE against the stored outputs and check-points of the published program."""
+"""RIFE against stored outputs and checkpoints of the published program."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ CASES = {
     "rife426_heavy": ("base",),
 }
 ALL = [(variant, case) for variant, cases in CASES.items() for case in cases]
-assert_close = closeness(1e-5, 4e-5)  # a tenth of what is promised; peaks of other right programs reach 3e-5
+assert_close = closeness(1e-5, 4e-5)  # a tenth of the stated tolerance; peaks of other correct programs reach 3e-5
 
 
 def given(shared: Path, variant: str, case: str) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Tensor]]:
-    """Stored tensors of a case with its frames, its facts, the weights."""
+    """Return the stored tensors of a case with its frames, its metadata and the weights."""
     tensors, facts, state = golden(shared, "rife", variant)
     return of_case(tensors, facts[case].get("inputs", case)) | of_case(tensors, case), facts[case], state
 
@@ -56,7 +56,7 @@ def test_every_stored_case_is_held(shared: Path) -> None:
 
 @pytest.mark.parametrize(("variant", "case"), ALL)
 def test_checkpoints_match_the_published_program(shared: Path, variant: str, case: str) -> None:
-    """Of the network that is shipped, folded as it is used; channels that nobody reads are not made."""
+    """Tests the network as it is used, with folded weights; unused channels are not computed."""
     stored, facts, state = given(shared, variant, case)
     model = loaded(variant, state)
     setup = build_config(
@@ -81,7 +81,7 @@ def test_checkpoints_match_the_published_program(shared: Path, variant: str, cas
 
 @pytest.mark.parametrize(("variant", "case"), [pair for pair in ALL if pair[1] != "pad"])
 def test_the_plain_form_matches_too(shared: Path, variant: str, case: str) -> None:
-    """What the simplifications are held against, with all channels."""
+    """Tests the literal implementation, which computes all channels."""
     stored, facts, state = given(shared, variant, case)
     own = adapt(state, ())
     plain = Plain(OWN[variant], own, Fraction(facts["scale"]), bool(facts.get("ensemble")))
@@ -94,7 +94,7 @@ def test_the_plain_form_matches_too(shared: Path, variant: str, case: str) -> No
 
 
 def test_a_flow_in_half_precision_would_be_seen(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outputs hardly show it; the check-points do."""
+    """The outputs hardly change, but the checkpoints do."""
     refine = IFNet._refine
 
     def rounded(self: IFNet, *arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""RIFE's phases, and every shortcut held against the plain form, for every version that can be run."""
+"""RIFE's phases, and every shortcut against the literal implementation, for every runnable version."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ from vsvfi.ops.warp import resize_bilinear
 VERSIONS = [*dict.fromkeys(OWN.values()), *NEIGHBOURS]
 SCALES = [Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)]
 named = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-near = nearness.relatively_within(
-    1e-4
-)  # seeded weights make flows of tens of pixels, which enlarge what rounding differs by
+near = nearness.relatively_within(1e-4)  # seeded weights give flows of tens of pixels, which amplify rounding errors
 
 
 def pictures(count: int, height: int, width: int) -> torch.Tensor:
-    """Smooth, so that a flow that is off by little changes little."""
+    """Return smooth images, so that a small error of the flow is a small error of the frame."""
     coarse = torch.rand((count, 3, height // 8 + 1, width // 8 + 1), generator=torch.Generator().manual_seed(3))
     return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
 
@@ -34,7 +32,7 @@ def pictures(count: int, height: int, width: int) -> torch.Tensor:
 @named
 @pytest.mark.parametrize("scale", SCALES, ids=str)
 def test_the_network_is_its_plain_form(version: Version, scale: Fraction) -> None:
-    """Folded weights, dropped outputs, states that skip the full size, pixels that nobody reads: all at once."""
+    """Folded weights, dropped outputs, states that skip the full size and unused pixels, all at once."""
     version = narrow(version)
     network = network_of(version, scale)
     size = version.configure(64, 64, scale, {"ensemble": False, "padding": "black"}).size_rule.divisors(scale)[0]
@@ -106,7 +104,7 @@ def test_masks_and_features_go_to_the_next_size_exactly(made: Fraction, step: Fr
 
 
 def test_pairs_that_fall_back_do_not_drag_others_along() -> None:
-    """4.0 decides by what it finds; a batch has to decide for each of its pairs."""
+    """4.0 decides by the estimated motion, so a batch has to decide for each of its pairs."""
     version, t = narrow(V40), torch.tensor([0.5])
     network = network_of(version)
     random = torch.Generator().manual_seed(0)
@@ -119,9 +117,9 @@ def test_pairs_that_fall_back_do_not_drag_others_along() -> None:
         return [float(enlarged[:, part].max()) for part in (slice(0, 2), slice(2, 4))]
 
     for parameter in network.blocks[1].lastconv.parameters():
-        parameter.mul_(1e-3)  # nothing falls back while the limit is sought
+        parameter.mul_(1e-3)  # no fallback during the search for the limit
     low, high = min(correction(calm)), min(correction(wild))
-    assert low < 0.95 * high  # else the limit lies too close to both
+    assert low < 0.95 * high  # else the limit is too close to both
     limit = (low * high) ** 0.5
     for parameter in network.blocks[1].lastconv.parameters():
         parameter.mul_(32 / limit)

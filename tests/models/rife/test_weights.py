@@ -1,6 +1,4 @@
-"""Which files RIFE's names take: three spellings of the keys, neighbouring versions by their shapes, and everything
-else refused by name.
-"""
+"""Files that RIFE's names accept: three key spellings and neighbouring versions; others are refused by name."""
 
 from __future__ import annotations
 
@@ -101,7 +99,7 @@ def test_a_neighbouring_version_is_read_off_its_shapes(version: Version, tmp_pat
 
 
 def test_a_head_whose_layers_are_numbered() -> None:
-    """4.10 to 4.12 count the activations."""
+    """4.10 to 4.12 count the activations in their layer numbers."""
     (version,) = (version for version in NEIGHBOURS if version.name.startswith("4.10"))
     state = state_of(version)
     numbered = {
@@ -193,7 +191,7 @@ def test_auto_takes_bfloat16_only_where_trained_weights_were_measured() -> None:
 
 
 def test_every_version_is_told_from_the_others() -> None:
-    """Shapes alone decide, so no two known versions may share them."""
+    """Versions are recognised by shapes only, so no two known versions may share them."""
     known = [*dict.fromkeys(OWN.values()), *NEIGHBOURS, *UNSUPPORTED]
     layouts = [(v.widths, v.head, v.plain, v.residual, v.groups, v.outputs) for v in known]
     assert len(set(layouts)) == len(layouts)
@@ -201,9 +199,7 @@ def test_every_version_is_told_from_the_others() -> None:
 
 
 def ncnn_layers(state: dict[str, Tensor]) -> list[tuple[str, Tensor, Tensor | None]]:
-    """As the converter writes 4.6 and 4.0: every factor in the weights, layers in the order in which a frame passes
-    them.
-    """
+    """Return layers as the converter writes 4.6 and 4.0: factors merged, in the order of execution."""
     layers: list[tuple[str, Tensor, Tensor | None]] = []
     for key, tensor in state.items():
         if not key.endswith(".weight") or tensor.dim() == 1:

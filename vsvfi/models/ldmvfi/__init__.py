@@ -1,1 +1,1 @@
-"""LDMVFI: see README.md."""
+"""LDMVFI: frame interpolation with a latent diffusion model."""

@@ -165,7 +165,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
         return (picture.clamp(-1, 1) + 1) / 2
 
     def _noises(self, pair: Pair, given: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Return starting and fresh noise for a pair; noise that is not given is drawn."""
+        """Return starting and fresh noise for a pair, drawing what is not passed."""
         batch, _, height, width = pair.condition.shape
         needed = {"x_T": (batch, 3, height, width), "step_noise": (len(self.updates), batch, 3, height, width)}
         for name, noise in given.items():

@@ -147,7 +147,7 @@ class Block(nn.Module):
         self._folded = self.folded()
 
     def folded(self) -> Folded:
-        """Return the folded weights, computed anew unless `fold` was called."""
+        """Return the folded weights, which are recomputed unless `fold` was called."""
         if self._folded is not None:
             return self._folded
         first = self.get_submodule("conv0.0.0")

@@ -29,7 +29,7 @@ class Frame:
     """Per-image values: the image and its head features."""
 
     packed: Tensor  # [B, 3 + f, H, W] float32
-    reduced: Tensor  # [B, 3 + f, H / s, W / s]: as block 0 sees it
+    reduced: Tensor  # [B, 3 + f, H / s, W / s]: input of block 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Pair:
 
     first: Tensor  # [B, 3 + f, H, W] float32
     second: Tensor
-    reduced: Tensor  # [B, 2 (3 + f), H / s, W / s]: both as block 0 sees them
+    reduced: Tensor  # [B, 2 (3 + f), H / s, W / s]: both images as input of block 0
 
 
 @dataclass(frozen=True, slots=True)
