@@ -2,8 +2,8 @@
 
 Covers colour tags, aspect ratio, HDR metadata, the encoder, and the streams carried over from the source file.
 
-Pure: starts nothing and reads no file. The tags are set on the frames (`setparams`), never as output options that could
-make ffmpeg convert.
+Starts no program and reads no file. Tags are set on the frames (`setparams`), never as output options, with which
+ffmpeg might convert.
 """
 
 from __future__ import annotations
@@ -55,17 +55,15 @@ _TAGS = (
 )  # fmt: skip
 
 _FACTORS = {"libx265": 18, "libx264": 16, "libvpx-vp9": 24}
-"""Default constant rate factors; the encoder's own for others."""
+"""Default constant rate factors; other encoders use their own default."""
 
 _APART = Fraction(2, 1_000_000)
-"""Added to the offset of a source, in seconds: one that equals the start of a transport stream, ffmpeg replaces by
-another.
-"""
+"""Seconds added to the offset of a source: ffmpeg replaces one that equals the start of a transport stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the script knows of the clip it hands over.
+    """Properties of the clip that the script outputs.
 
     Attributes:
         width, height, frames, rate: of the output.
@@ -74,7 +72,7 @@ class Facts:
         props: properties of the first source frame.
         pixels: ffmpeg's name of the format in the pipe.
         encoded: ffmpeg's name of the format to encode in, "" for the encoder's choice.
-        device: what the model runs on, for people.
+        device: what the model runs on, for messages.
     """
 
     width: int
@@ -91,18 +89,18 @@ class Facts:
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Facts:
-        """From the JSON that `vsvfi.cli.scripting` leaves."""
+        """Parse the JSON that `vsvfi.cli.scripting` writes."""
         return cls(**{**raw, "rate": Fraction(raw["rate"]), "source_rate": Fraction(raw["source_rate"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How to encode.
+    """Encoder settings.
 
     Attributes:
         encoder: ffmpeg's name of the encoder, "auto" for the container's default.
         crf, preset: its constant rate factor and preset, None for the default.
-        more: further options as a user writes them, see `encoder_args`.
+        more: further options in the user's form, see `encoder_args`.
     """
 
     encoder: str
@@ -112,7 +110,7 @@ class Quality:
 
 
 def container(target: Path) -> str:
-    """ffmpeg's name for the format that a file name asks for.
+    """Return ffmpeg's name of the format for a file name.
 
     Raises:
         VsvfiError: not one of `CONTAINERS`.
@@ -127,11 +125,11 @@ def container(target: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """Streams that must be rewritten before ffmpeg takes them, see `sidecar`.
+    """Streams that must be rewritten before ffmpeg can copy them, see `sidecar`.
 
     Attributes:
         folder: for a file with them.
-        forgets_delay: what `opus.forgets_delay` finds of this ffmpeg.
+        forgets_delay: result of `opus.forgets_delay` for this ffmpeg.
     """
 
     folder: Path
@@ -148,16 +146,16 @@ def ffmpeg_arguments(
     more: Sequence[str] = (),
     rewriting: Rewriting | None = None,
 ) -> list[str]:
-    """Everything after the program's name: y4m on standard input, `target` as output.
+    """Return ffmpeg's arguments after the program: y4m on standard input, `target` as output.
 
     The pipe of raw frames counts frames from zero. The file's time line is moved (`-copyts -itsoffset`) until the first
-    frame of the pipe is at zero on it; where sound comes earlier, the muxer moves everything (`-output_ts_offset`). So
+    frame of the pipe is at zero on it; where audio starts earlier, the muxer moves everything (`-output_ts_offset`). So
     no stream is moved by less than a unit of its time base.
 
     Args:
         media: where sound, subtitles and chapters come from; None for none.
         part: which output frames come through the pipe.
-        target: file to write, whatever its name.
+        target: file to write, of any name.
         form: its container, see `container`.
         more: checked options of the encoder, see `encoder_args.parse`.
         rewriting: of streams that must be, None to take them as they are.
@@ -200,7 +198,7 @@ def ffmpeg_arguments(
 
 
 def planned(facts: Facts, media: Media | None, part: Part, form: str) -> Expected:
-    """What the finished file must hold."""
+    """Return what the finished file must contain."""
     frames = part.count(facts.frames)
     if media is None:
         return Expected(frames, facts.rate)
@@ -214,11 +212,11 @@ def planned(facts: Facts, media: Media | None, part: Part, form: str) -> Expecte
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an output lies on the source's time line, in seconds.
+    """Position of an output on the source's time line, in seconds.
 
     Attributes:
-        begin: its first frame.
-        origin: what comes first in it: that frame, or sound before it.
+        begin: time of its first frame.
+        origin: the earlier of that frame and the audio before it.
         end: the end of its last frame, None where that is the end of the file.
         cut: packets before this are left out, None where there are none.
     """
@@ -229,11 +227,11 @@ class Place:
     cut: Fraction | None = None
 
     def skip(self) -> list[str]:
-        """Input options that leave out packets before `cut`."""
+        """Input options that skip packets before `cut`."""
         return [] if self.cut is None else ["-seek_timestamp", "1", "-ss", _seconds(self.cut)]
 
     def cuts(self) -> list[str]:
-        """Output options that end the output, and move what lies before its first frame to zero."""
+        """Output options that set the end, and move everything before the first frame to zero."""
         before = [] if self.cut is None else ["-copypriorss", "0"]
         end = [] if self.end is None else ["-t", _seconds(self.end - self.begin)]
         later = ["-output_ts_offset", _seconds(self.begin - self.origin)] if self.begin > self.origin else []
@@ -241,7 +239,7 @@ class Place:
 
     @property
     def window(self) -> sidecar.Window:
-        """What is taken over from the source."""
+        """The window of the source that is carried over."""
         return sidecar.Window(self.origin if self.cut is None else self.cut, self.end)
 
 
@@ -263,16 +261,16 @@ class Part:
     last: int | None = None
 
     def count(self, frames: int) -> int:
-        """How many there are of a clip of this length."""
+        """Number of its frames in a clip of this length."""
         return (frames if self.last is None else min(self.last + 1, frames)) - self.first
 
     def whole(self, frames: int) -> bool:
-        """Nothing is left out."""
+        """Whether it is the whole clip."""
         return self.count(frames) == frames
 
 
 def picture_filters(facts: Facts) -> list[str]:
-    """ffmpeg filters that set tags, touching no pixel."""
+    """Return ffmpeg filters that set tags without changing pixels."""
     codes = ((option, names, read_integer(facts.props, prop, -1)) for prop, option, names in _TAGS)
     tags = [f"{option}={names[code]}" for option, names, code in codes if code in names]
     if facts.pixels.startswith("gbr"):
@@ -283,19 +281,19 @@ def picture_filters(facts: Facts) -> list[str]:
 
 
 def _chroma_location(facts: Facts) -> list[str]:
-    """Where chroma samples lie."""
+    """Return the location of chroma samples."""
     name = _CHROMA.get(read_integer(facts.props, "_ChromaLocation", -1))
     return ["-chroma_sample_location", name] if facts.chroma_420 and name else []
 
 
 def encoder_arguments(facts: Facts, quality: Quality) -> list[str]:
-    """The encoder with its settings and, for libx265, the HDR metadata of the clip."""
+    """Return the encoder, its settings and, for libx265, the HDR metadata of the clip."""
     arguments = ["-c:v:0", quality.encoder, *(["-pix_fmt:v:0", facts.encoded] if facts.encoded else [])]
     crf = quality.crf if quality.crf is not None else _FACTORS.get(quality.encoder)
     arguments += [] if crf is None else ["-crf", f"{crf:g}"]
     arguments += ["-preset", quality.preset] if quality.preset else []
     if quality.encoder == "libvpx-vp9":
-        arguments += ["-b:v", "0", "-row-mt", "1"]  # quality alone decides, as with the other encoders
+        arguments += ["-b:v", "0", "-row-mt", "1"]  # only quality limits the rate, as with the other encoders
     if quality.encoder == "libx265":
         arguments += ["-x265-params", ":".join(["log-level=error", *x265_hdr(facts.props)])]
     if quality.encoder == "libsvtav1" and (parameters := svtav1_hdr(facts.props)):
@@ -304,7 +302,7 @@ def encoder_arguments(facts: Facts, quality: Quality) -> list[str]:
 
 
 def _tag(encoder: str, form: str) -> list[str]:
-    """HEVC in MP4 and MOV bears the tag that Apple's players ask for."""
+    """Return the codec tag that Apple's players require for HEVC in MP4 and MOV."""
     hevc = encoder == "libx265" or encoder.startswith("hevc_")
     return ["-tag:v:0", "hvc1"] if hevc and form in ("mp4", "mov") else []
 

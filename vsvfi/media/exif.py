@@ -1,7 +1,6 @@
-"""What an image's file says beside its pixels: its orientation, and whether it has a colour profile.
+"""Read an image file's orientation, and whether it has a colour profile.
 
-Read from the file itself: PyAV frees the notes of a frame's side data twice where they hold any, as those of a profile
-do.
+Parsed from the file itself: PyAV frees the metadata of a frame's side data twice, which a profile has.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ def turn_and_profile(content: bytes) -> tuple[str, bool]:
     vertically.
 
     Args:
-        content: of a PNG, JPEG, WebP or TIFF file; of others nothing is known.
+        content: of a PNG, JPEG, WebP or TIFF file; nothing is found in others.
     """
     turn, profile = "", False
     for kind, block in _blocks(content):
@@ -32,7 +31,7 @@ def turn_and_profile(content: bytes) -> tuple[str, bool]:
 
 
 def _blocks(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """The blocks "exif" and "profile" of a file."""
+    """Yield the blocks "exif" and "profile" of a file."""
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         found = _chunks(content, 8, ">I4s", ending=4, even=False)
         names = {b"eXIf": "exif", b"iCCP": "profile"}
@@ -53,7 +52,7 @@ def _blocks(content: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _chunks(content: bytes, start: int, head: str, *, ending: int, even: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Chunks of PNG (length, name, content, checksum) and RIFF (name, length, content)."""
+    """Yield the chunks of PNG (length, name, content, checksum) or RIFF (name, length, content)."""
     while start + 8 <= len(content):
         first, second = struct.unpack_from(head, content, start)
         length, name = (first, second) if isinstance(first, int) else (second, first)
@@ -62,7 +61,7 @@ def _chunks(content: bytes, start: int, head: str, *, ending: int, even: bool) -
 
 
 def _segments(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Application segments of a JPEG before its image, by the first four bytes in them."""
+    """Yield the application segments before a JPEG's image data, with their first four bytes."""
     start = 2
     while start + 4 <= len(content) and content[start] == 0xFF and content[start + 1] != 0xDA:
         (length,) = struct.unpack_from(">H", content, start + 2)
@@ -73,7 +72,7 @@ def _segments(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _orientation(block: bytes) -> int:
-    """The orientation in the first directory of TIFF data, 1 where there is none."""
+    """Return the orientation in the first directory of TIFF data, 1 if there is none."""
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None or len(block) < 8:
         return 1

@@ -11,11 +11,11 @@ type Flow = NDArray[np.float32]
 """[2, H, W] in pixels, x then y."""
 
 _SECTIONS = ((15, (0, 1)), (6, (1, 0)), (4, (1, 2)), (11, (2, 1)), (13, (2, 0)), (6, (0, 2)))
-"""From red to yellow, green, cyan, blue, magenta, red: steps, and which channel of (full, changing) is which."""
+"""From red to yellow, green, cyan, blue, magenta, red: steps, and the channels (full, changing)."""
 
 
 def _wheel() -> NDArray[np.float64]:
-    """The 55 hues [55, 3] in 0 to 255."""
+    """Return the 55 hues [55, 3] in 0 to 255."""
     hues = []
     for index, (count, (full, changing)) in enumerate(_SECTIONS):
         for step in range(count):
@@ -27,11 +27,11 @@ def _wheel() -> NDArray[np.float64]:
 
 
 def flow_colours(flow: Flow, longest: float | None = None) -> NDArray[np.uint8]:
-    """A flow as colours [H, W, 3]: hue for the direction, saturation for the length, white where nothing moves.
+    """Colour a flow as [H, W, 3]: hue is its direction, saturation its length, white is no motion.
 
     Args:
         flow: in pixels.
-        longest: length of the fully saturated vectors; None for the longest one there is.
+        longest: length of fully saturated vectors; None for the longest in the flow.
     """
     wheel = _wheel()
     x, y = flow.astype(np.float64)
@@ -49,7 +49,7 @@ def flow_colours(flow: Flow, longest: float | None = None) -> NDArray[np.uint8]:
 
 
 def flo(flow: Flow) -> bytes:
-    """A flow as the content of a .flo file: magic number, size, rows of interleaved x and y, little endian."""
+    """Encode a flow as a .flo file: magic number, size, rows of interleaved x and y, little endian."""
     _, height, width = flow.shape
     values = np.ascontiguousarray(flow.transpose(1, 2, 0)).astype("<f4")
     return struct.pack("<fii", 202021.25, width, height) + values.tobytes()

@@ -1,4 +1,4 @@
-"""HDR10 metadata of a clip as encoders take it: mastering display and content light levels."""
+"""HDR10 metadata of a clip in the encoders' formats: mastering display and content light levels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ type Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Mastering:
-    """The display that a film was mastered on: chromaticities by name (R, G, B, W), luminance in cd/m2."""
+    """A mastering display: chromaticities by name (R, G, B, W), luminance in cd/m2."""
 
     points: Mapping[str, Point]
     low: float
@@ -21,7 +21,7 @@ class Mastering:
 
 
 def mastering(props: Mapping[str, Any]) -> Mastering | None:
-    """The mastering display of a frame, None where it is not described in full."""
+    """Return the mastering display of a frame, None if its description is incomplete."""
     xs, ys = (read_numbers(props, f"MasteringDisplayPrimaries{axis}") for axis in "XY")
     white = [number for axis in "XY" for number in read_numbers(props, f"MasteringDisplayWhitePoint{axis}")[:1]]
     light = [number for end in ("Min", "Max") for number in read_numbers(props, f"MasteringDisplay{end}Luminance")[:1]]
@@ -31,13 +31,13 @@ def mastering(props: Mapping[str, Any]) -> Mastering | None:
 
 
 def light_levels(props: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Maximum content light level and maximum frame average, None where a frame does not say."""
+    """Return MaxCLL and MaxFALL of a frame, None if not stated."""
     brightest = read_integer(props, "ContentLightLevelMax")
     return None if brightest is None else (brightest, read_integer(props, "ContentLightLevelAverage", 0))
 
 
 def x265_hdr(props: Mapping[str, Any]) -> list[str]:
-    """As x265 takes them: primaries in units of 0.00002, luminance of 0.0001 cd/m2."""
+    """Format for x265: primaries in units of 0.00002, luminance in units of 0.0001 cd/m2."""
     parameters = []
     display, levels = mastering(props), light_levels(props)
     if display is not None:
@@ -50,7 +50,7 @@ def x265_hdr(props: Mapping[str, Any]) -> list[str]:
 
 
 def svtav1_hdr(props: Mapping[str, Any]) -> list[str]:
-    """As SVT-AV1 takes them: plain numbers."""
+    """Format for SVT-AV1: plain numbers."""
     parameters = []
     display, levels = mastering(props), light_levels(props)
     if display is not None:

@@ -1,4 +1,4 @@
-"""What of a source's pixels and HDR metadata an encoder cannot take, to be said before hours are spent."""
+"""Find what an encoder loses of a source's pixels and HDR metadata, to warn before the render starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HDR_ENCODERS = ("libx265", "libsvtav1")
 
 @functools.cache
 def pixel_formats(ffmpeg: str, encoder: str) -> tuple[str, ...]:
-    """Names of the pixel formats that an encoder of an ffmpeg takes; empty where it does not say."""
+    """Return the pixel formats that an ffmpeg's encoder accepts; empty if unknown."""
     command = [ffmpeg, "-hide_banner", "-h", f"encoder={encoder}"]
     told = subprocess.run(
         command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
@@ -28,7 +28,7 @@ def pixel_formats(ffmpeg: str, encoder: str) -> tuple[str, ...]:
 
 
 def pixel_losses(media: Media, facts: Facts) -> list[str]:
-    """Return what of a source's pixels is lost between the source filter and the encoder."""
+    """Return which properties of the source's pixels are lost between source filter and encoder."""
     have, kept = parse(media.pixels), parse(facts.encoded or facts.pixels)
     piped = parse(facts.pixels)
     lost = []

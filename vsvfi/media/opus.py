@@ -1,8 +1,8 @@
-"""Keep Opus in place in Matroska and WebM, whose ffmpeg muxer once forgot that its decoder drops the first samples.
+"""Keep Opus in sync in Matroska and WebM, whose ffmpeg muxer once ignored the decoder's delay.
 
 A block's time includes the codec's delay, which readers subtract. Old muxers (ffmpeg 5.1) move the video by it
-instead, so that sound comes 6.5 ms early; newer ones are right. The muxer at hand is tried, and sound is moved where it
-needs that.
+instead, so that audio is 6.5 ms early; newer ones are right. The installed muxer is tested, and audio is moved if
+necessary.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ def _tried(ffmpeg: str) -> bool:
             for packet in container.demux():
                 if packet.pts is not None:
                     first.setdefault(packet.stream.type, packet.pts * packet.time_base)
-    except (OSError, ValueError):  # no libopus, no lavfi: nothing to correct by
+    except (OSError, ValueError):  # without libopus or lavfi there is nothing to correct
         return False
     return first.get("video", Fraction(0)) - first.get("audio", Fraction(0)) > ENCODED_DELAY * Fraction(3, 2)

@@ -1,7 +1,7 @@
-"""Pixel formats: what a clip has, what an encoder takes, and which of them loses least.
+"""Choose the encoder's pixel format that loses least of a clip.
 
 Frames go to ffmpeg as raw planes, in a planar format of the same kind as the encoder's (`carrier`); ffmpeg then only
-packs them, and every conversion of colours is VapourSynth's. Pure, except that `parse` asks PyAV.
+packs them, and every colour conversion is VapourSynth's. Only `parse` uses PyAV.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from vsvfi.media.pyav import pyav
 
 _FAMILIES = ("yuv", "rgb", "gray")
-"""What comes next where a family cannot be kept."""
+"""Families to use instead if a family cannot be kept."""
 
 _BITS = (8, 9, 10, 12, 14, 16)
 SUBSAMPLING = {(0, 0): "4:4:4", (1, 0): "4:2:2", (1, 1): "4:2:0", (0, 1): "4:4:0", (2, 0): "4:1:1", (2, 2): "4:1:0"}
@@ -35,7 +35,7 @@ _HARDWARE = (
 """Encoders that turn packed RGB into YUV, without its transparency."""
 
 _YUV_FIRST = ("libx265", "libvpx-vp9", "libaom-av1", "librav1e")
-"""Encoders of RGB that hardly any player shows, taken for it only where it is asked for."""
+"""Encoders whose RGB few players support; used for RGB only on request."""
 
 _ALPHA_BESIDE = ("libvpx", "libvpx-vp9")
 """Encoders that put alpha into packets beside the image's, which only these containers hold:"""
@@ -64,7 +64,7 @@ class Pixels:
 
 @functools.cache
 def parse(name: str) -> Pixels | None:
-    """Return what an ffmpeg format is; None for palettes, floating point, surfaces of hardware and the like."""
+    """Parse an ffmpeg format; None for palettes, floating point, hardware surfaces and the like."""
     try:
         form = pyav().VideoFormat(name)
     except ValueError:
@@ -83,13 +83,13 @@ def parse(name: str) -> Pixels | None:
 
 
 def taken(names: Iterable[str], encoder: str, form: str, *, rgb: bool = False) -> tuple[Pixels, ...]:
-    """Return which formats an encoder keeps as they are; none where it does not say.
+    """Return the formats that an encoder keeps unchanged; empty if unknown.
 
     Args:
         names: ffmpeg's names of the formats that it accepts.
         encoder: its name.
         form: the container's name.
-        rgb: RGB is wanted also where few players show it.
+        rgb: accept RGB even if few players support it.
     """
     found = [pixels for pixels in map(parse, names) if pixels is not None and pixels.bits >= 8]
     if encoder.endswith(_HARDWARE):
@@ -120,7 +120,7 @@ def choose(have: Pixels, takes: Sequence[Pixels]) -> Pixels | None:
 
 
 def carrier(pixels: Pixels) -> Pixels:
-    """Return the planar format to hand frames over in: of the same kind, with as many bits or a few more."""
+    """Return the planar format for the pipe: of the same kind, with as many bits or a few more."""
     bits = next((bits for bits in _BITS if bits >= pixels.bits and _exists(pixels, bits)), 16)
     depth = "" if bits == 8 else f"{bits}le"
     letter = "a" if pixels.alpha else ""
@@ -135,7 +135,7 @@ def carrier(pixels: Pixels) -> Pixels:
 
 
 def carried_over(have: Pixels) -> Pixels:
-    """Return the carrier of a clip whose encoder does not say what it takes."""
+    """Return the carrier of a clip for an encoder whose formats are unknown."""
     if have.alpha and have.family == "gray":
         have = dataclasses.replace(have, family="yuv")
     if have.family == "yuv":
@@ -147,7 +147,7 @@ def carried_over(have: Pixels) -> Pixels:
 
 
 def _exists(pixels: Pixels, bits: int) -> bool:
-    """Whether ffmpeg has a planar format of this kind with so many bits."""
+    """Return whether ffmpeg has a planar format of this kind and depth."""
     subsampled = (pixels.across, pixels.down)
     if pixels.family == "rgb":
         return not pixels.alpha or bits in (8, 10, 12, 16)

@@ -1,4 +1,4 @@
-"""Reads what a render must know of a video file: when its frames are shown, and which other streams it has.
+"""Read a video file's properties for a render: when its frames are shown, and its other streams.
 
 Sync has one definition. Every stream of a container is placed on the container's own time line; `Media.start` is the
 time on it at which the first frame is shown, `Stream.start` that of the first packet of another stream that is
@@ -7,7 +7,7 @@ presented. A render keeps every distance between them. Presentation means:
 - Packets that an edit list hides, and frames before the first that can be decoded (a cut in an open group of pictures),
   are not presented. Encoder delay of sound (AAC's first packet in MP4) precedes the presentation by its own length.
 - Where packets have no presentation times (AVI, ASF, elementary streams), frames are shown at the decoding times, later
-  by the delay that the decoder has: its first frame bears the time of the packet that released it.
+  by the decoder's delay: its first frame has the time of the packet that released it.
 - Where there are no times at all, frames follow each other at the rate that the codec states.
 """
 
@@ -31,7 +31,7 @@ _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
 """Names of decoders that differ from those of their codecs."""
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-"""Decoders that read the alpha beside the image; ffmpeg's own leave it out."""
+"""Decoders that read separately coded alpha; ffmpeg's own ignore it."""
 
 _DYNAMIC_HDR = {
     "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
@@ -42,7 +42,7 @@ _DYNAMIC_HDR = {
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream beside the video.
+    """A stream other than the video.
 
     Attributes:
         index: its number in the file.
@@ -127,12 +127,12 @@ class Media:
 
     @property
     def attachments(self) -> bool:
-        """It carries attached files, such as fonts."""
+        """Whether it has attached files, such as fonts."""
         return bool(self.of("attachment"))
 
 
 def probe(path: Path) -> Media:
-    """Read the packets of a file; only the frames up to the first that can be shown are decoded.
+    """Read the packets of a file; only frames up to the first that can be shown are decoded.
 
     Raises:
         VsvfiError: PyAV is missing, the file cannot be read, or it has no video.
@@ -170,14 +170,14 @@ class _FirstFrame:
 
 
 def open_container(av: Any, path: Path) -> Any:
-    """Open a container so that packets keep the timestamps they have: none are invented."""
+    """Open a container without generating missing timestamps."""
     container = av.open(_url(path))
     container.flags &= ~av.container.Flags.gen_pts.value
     return container
 
 
 def _url(path: Path) -> str:
-    """The path in a form in which no part of its name is taken for a protocol."""
+    """Return the path in a form of which no part is taken for a protocol."""
     return f"file:{path}"
 
 
@@ -194,7 +194,7 @@ def first_video(container: Any, path: Path) -> Any:
 
 
 def is_cover(stream: Any) -> bool:
-    """Return whether a stream is an image that stands for the file."""
+    """Return whether a stream is cover art."""
     return stream.type == "video" and "attached_pic" in _dispositions(stream)
 
 
@@ -203,7 +203,7 @@ def _dispositions(stream: Any) -> list[str]:
 
 
 def _packets(container: Any) -> list[_Packet]:
-    """All packets of a file; one that is cut off at its end has as many as can be read."""
+    """Yield all packets of a file; of a truncated one those that can be read."""
     packets: list[_Packet] = []
     try:
         for packet in container.demux():
@@ -225,7 +225,7 @@ def _packets(container: Any) -> list[_Packet]:
 
 
 def _first_frame(container: Any, video: Any, path: Path) -> _FirstFrame:
-    """The first frame that the decoder gives, on one thread: with more, a frame's decoding time is another."""
+    """Decode the first frame on one thread; with more, a frame's decoding time differs."""
     video.codec_context.thread_count = 1
     for packet in container.demux(video):
         try:
@@ -253,7 +253,7 @@ def _side_data(frame: Any, name: str) -> Any:
 
 
 def turn_of(matrix: bytes) -> str:
-    """What a display matrix does to an image, see `Media.turn`; turns by other angles than right ones are left out."""
+    """Return a display matrix as `Media.turn`; rotations by other than right angles are ignored."""
     a, b, _, c, d = struct.unpack("=5i", matrix[:20])
     if abs(a) + abs(d) < abs(b) + abs(c):
         return "t" + ("h" if c < 0 else "") + ("v" if b < 0 else "")
@@ -305,7 +305,7 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
 
 
 def _streams(container: Any, video: int, packets: Iterable[_Packet]) -> Iterable[Stream]:
-    """The streams beside the first video."""
+    """Return the streams other than the first video."""
     by_stream: dict[int, list[_Packet]] = {}
     for packet in packets:
         by_stream.setdefault(packet.stream, []).append(packet)

@@ -1,4 +1,4 @@
-"""PyAV, imported when it is needed: reading the times of a container takes a library made for it."""
+"""Import PyAV on demand, for the timestamps of containers."""
 
 from __future__ import annotations
 

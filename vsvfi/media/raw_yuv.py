@@ -1,4 +1,4 @@
-"""Headerless planar YUV files, as test sequences come: read one frame as an image."""
+"""Read frames of headerless planar YUV files, the format of many test sequences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RawYUV:
         form: ffmpeg's name of the pixel format: yuv420p, yuv444p10le ...
         matrix: "601" or "709".
         full_range: samples use all codes.
-        frames: how many it holds.
+        frames: number of frames.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class RawYUV:
         *,
         full_range: bool = False,
     ) -> RawYUV:
-        """What a file holds, by its length.
+        """Derive the number of frames from a file's length.
 
         Args:
             path: the file.
@@ -81,13 +81,13 @@ class RawYUV:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of a frame."""
+        """Size of a frame in bytes."""
         across, down = _SUBSAMPLING[self.form[3:6]]
         samples = self.width * self.height + 2 * (self.width // across) * (self.height // down)
         return samples * (2 if self.form.endswith("le") else 1)
 
     def read(self, index: int) -> Still:
-        """A frame in RGB, of 16 bits where it has more than 8.
+        """Read a frame as RGB, of 16 bits if it has more than 8.
 
         Raises:
             VsvfiError: the file has become shorter.
@@ -114,7 +114,7 @@ class RawYUV:
 
 
 def form_of_name(name: str) -> str:
-    """The pixel format that a file's name states, as data sets write it."""
+    """Return the pixel format in a file's name, in the notation of data sets."""
     subsampling = next((kind for kind in ("444", "422") if kind in name), "420")
     bits = next((bits for bits in (16, 14, 12, 10, 9) if f"{bits}bit" in name), 8)
     return f"yuv{subsampling}p" + (f"{bits}le" if bits > 8 else "")

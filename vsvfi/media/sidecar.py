@@ -40,12 +40,12 @@ class Window:
         return self.begin <= time and (self.end is None or time < self.end)
 
     def share(self, begin: Fraction, end: Fraction) -> Fraction:
-        """Return how many seconds of a stream lie inside."""
+        """Return how many seconds of a stream are inside."""
         return max(Fraction(0), (end if self.end is None else min(end, self.end)) - max(begin, self.begin))
 
 
 def needed(streams: Sequence[Stream], *, part: bool, delayed: bool = False) -> tuple[Stream, ...]:
-    """Return the streams that have to be rewritten: see above.
+    """Return the streams that must be rewritten, see above.
 
     Args:
         streams: those of the source.
@@ -118,12 +118,12 @@ def write(
                 continue
             for kept, time in _inside(packet, kinds[packet.stream.index], window, waiting):
                 put(kept, packet.stream.index, time)
-        for index, packet in waiting.items():  # shown to the end of the file
+        for index, packet in waiting.items():  # visible until the end of the file
             put(packet, index, window.begin)
 
 
 def _unit(stream: Any) -> Fraction:
-    """A unit of time in which a stream can be moved without an error that counts."""
+    """Return a time base in which a stream can be moved without a relevant error."""
     rate = stream.codec_context.sample_rate if stream.type == "audio" else 0
     return Fraction(1, rate) if rate else min(Fraction(stream.time_base), _FINE)
 

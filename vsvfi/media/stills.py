@@ -1,6 +1,6 @@
-"""Read images as they are meant to be seen, and write PNG of 8 and 16 bits.
+"""Read images in their display orientation, and write PNG of 8 and 16 bits.
 
-PyAV does both: it keeps 16 bits, and knows the orientation that cameras note (EXIF).
+PyAV does both: it keeps 16 bits and reads the EXIF orientation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vsvfi.media.exif import turn_and_profile
 from vsvfi.media.pyav import pyav
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm", ".pam", ".dpx")
-"""Pictures that a folder is searched for."""
+"""Suffixes of images in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Still:
     Attributes:
         colour: [H, W, 3], uint8 or uint16 of the full range.
         alpha: [H, W] of the same type, None where it has no transparency.
-        grey: it has no colour; all channels are alike.
-        profile: it carries a colour profile, which is not read.
+        grey: it has no colour; all channels are equal.
+        profile: it has a colour profile, which is not read.
     """
 
     colour: NDArray[Any]
@@ -52,10 +52,10 @@ class Still:
 
 
 def read_still(path: Path) -> Still:
-    """Read an image, turned as its orientation says.
+    """Read an image in its display orientation.
 
     Raises:
-        VsvfiError: the file is no image, holds several, or has samples that PNG cannot hold.
+        VsvfiError: the file is not an image, holds several, or has samples that PNG cannot hold.
     """
     av = pyav()
     try:
@@ -77,7 +77,7 @@ def read_still(path: Path) -> Still:
 
 
 def write_png(path: Path, still: Still, *, overwrite: bool = False) -> None:
-    """Write an image as PNG of its depth.
+    """Write an image as PNG of its bit depth.
 
     Raises:
         FileExistsError: there is such a file, and it may not be replaced.
@@ -86,7 +86,7 @@ def write_png(path: Path, still: Still, *, overwrite: bool = False) -> None:
 
 
 def png(still: Still) -> bytes:
-    """An image as the content of a PNG file."""
+    """Encode an image as PNG."""
     if still.grey and still.alpha is None:
         form, pixels = ("gray16be" if still.bits == 16 else "gray"), still.colour[..., 0]
     elif still.alpha is None:
@@ -103,7 +103,7 @@ def png(still: Still) -> bytes:
 
 
 def write_new(path: Path, content: bytes, *, overwrite: bool = False) -> None:
-    """Write a file that appears under its name when it is whole.
+    """Write a file that appears under its name when it is complete.
 
     Raises:
         FileExistsError: there is such a file, and it may not be replaced.
@@ -121,13 +121,13 @@ def write_new(path: Path, content: bytes, *, overwrite: bool = False) -> None:
 
 
 def exactly_converted(frame: Any, form: str, matrix: str = "auto", *, limited: bool | None = None) -> Any:
-    """A frame in another pixel format, with chroma interpolated for each pixel, which PyAV's own conversion spares.
+    """Convert a frame's pixel format with interpolated chroma, unlike PyAV's default.
 
     Args:
         frame: YUV.
-        form: wanted pixel format; of 16 bits, since to fewer the nearest chroma sample is taken.
-        matrix: "601", "709", or "auto" for what the frame says.
-        limited: range of its samples, None for what the frame says.
+        form: target pixel format, of 16 bits: with fewer, the nearest chroma sample is used.
+        matrix: "601", "709", or "auto" for the frame's own.
+        limited: range of its samples, None for the frame's own.
     """
     graph = pyav().filter.Graph()
     source = graph.add_buffer(
@@ -149,12 +149,12 @@ def exactly_converted(frame: Any, form: str, matrix: str = "auto", *, limited: b
 
 
 def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Samples of 16 bits rounded to 8."""
+    """Round samples of 16 bits to 8."""
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _still(frame: Any, path: Path) -> Still:
-    """A decoded frame as an image."""
+    """Convert a decoded frame to an image."""
     form = frame.format
     bits = max(component.bits for component in form.components)
     if bits > 16 or re.search(r"f(16|32)(le|be)$", form.name):

@@ -1,4 +1,4 @@
-"""From packet timestamps to the times at which frames are shown, and the frame rate they stand for. Pure arithmetic."""
+"""Compute presentation times and the frame rate from packet timestamps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from itertools import pairwise
 from vsvfi.plan.rates import STANDARD_RATES
 
 _AUDIBLE = Fraction(1, 40)
-"""Seconds by which a frame may be off before it counts; sound 45 ms early is the least that viewers are said to notice.
+"""Tolerated deviation of a frame in seconds; viewers are said to notice audio from 45 ms early on.
 """
 
 _COARSE = Fraction(1, 200)
-"""Ticks from this on, in seconds, are too long to state a rate: a GIF has centiseconds."""
+"""Ticks from this length in seconds on are too coarse to state a rate: a GIF has centiseconds."""
 
 _REORDER = 4
 """Where a file is cut off, so many of its last frames may lack frames before them: reference frames are stored first.
@@ -29,7 +29,7 @@ def presentation_times(
     Args:
         pts: presentation timestamps of the packets, in file order; None where the container stores none.
         dts: decoding timestamps likewise.
-        first: time of the first frame as the decoder gives it, None where it gives none.
+        first: the decoder's time of the first frame, None if it has none.
         period: a frame's duration, for streams without any timestamps.
     """
     known = [stamp for stamp in pts if stamp is not None]
@@ -37,7 +37,7 @@ def presentation_times(
         return [Fraction(stamp) for stamp in sorted(known)]
     decoding = sorted(stamp for stamp in dts if stamp is not None)
     if 2 * len(decoding) > len(dts):
-        # Decoding times are presentation times but for the decoder's delay, which its first frame shows.
+        # Decoding times differ from presentation times by the decoder's delay, known from its first frame.
         delay = 0 if first is None else first - decoding[0]
         times = [Fraction(stamp + delay) for stamp in decoding]
     elif 2 * len(known) > len(pts):
@@ -77,7 +77,7 @@ def judge(
 def _rounded_standard(times: Sequence[Fraction], tick: Fraction) -> Fraction | None:
     """Return the standard rate that gives exactly these times in whole ticks, where they are coarse as in a GIF.
 
-    Delays that are all alike are meant; nothing where the times are fine, or of no standard rate.
+    Equal frame durations give their own rate; None if the times are fine, or of no standard rate.
     """
     if tick < _COARSE:
         return None
@@ -105,7 +105,7 @@ def _undamaged(times: Sequence[Fraction]) -> int:
 
 
 def usual_duration(times: Sequence[Fraction]) -> Fraction:
-    """Return the mean of the most frequent frame durations, counting those together that differ by rounding alone."""
+    """Return the mean of the most frequent frame durations, grouping those that differ only by rounding."""
     deltas = sorted(later - earlier for earlier, later in pairwise(times) if later > earlier)
     best = (0, deltas[0])
     end = 0
@@ -119,7 +119,7 @@ def usual_duration(times: Sequence[Fraction]) -> Fraction:
 
 
 def standard_rate(rate: Fraction) -> Fraction:
-    """Return the exact rate that a measured rate stands for: 23.976 is 24000/1001, which milliseconds cannot say."""
+    """Return the exact rate of a measured one: 23.976 is 24000/1001, which milliseconds cannot express."""
     whole = Fraction(round(rate))
     ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
     nearest = min((whole, ntsc), key=lambda candidate: abs(candidate - rate))
@@ -129,7 +129,7 @@ def standard_rate(rate: Fraction) -> Fraction:
 
 
 def repeats(times: Sequence[Fraction], rate: Fraction) -> tuple[int, ...]:
-    """Return how often each frame is shown at a constant rate: 0 where a later one comes before its turn.
+    """Return how often each frame is shown at a constant rate: 0 if a later one replaces it.
 
     The frame at a constant rate's position is the latest that begins no later than half a period after it.
     """

@@ -1,4 +1,4 @@
-"""Open a finished file again and compare it with what was planned, before it gets its name."""
+"""Read a finished file and compare it with what was planned, before it gets its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsvfi.media.probe import first_video, is_cover, open_container
 from vsvfi.media.pyav import pyav
 
 _SLACK = Fraction(2)
-"""Seconds that sound may end early: sources have gaps and damaged ends."""
+"""Seconds by which audio may end early: sources have gaps and damaged ends."""
 
 _SILENCE = (Fraction(0), Fraction(0))
 
@@ -24,13 +24,13 @@ _KINDS = {"audio": "audio", "subtitle": "subtitle", "attachment": "attachment", 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a finished file must hold.
+    """What a finished file must contain.
 
     Attributes:
         frames: number of frames of its video.
         rate: their rate.
         audio, subtitles, attachments, covers: number of streams.
-        sounds: for each stream of sound the seconds from its start to its end, None where they are unknown.
+        sounds: duration of each audio stream in seconds, None if unknown.
     """
 
     frames: int
@@ -44,7 +44,7 @@ class Expected:
 
 @dataclass(slots=True)
 class _Found:
-    """What the packets of a file say; times in seconds."""
+    """What was found in the packets of a file; times in seconds."""
 
     stamps: list[Fraction] = field(default_factory=list)
     decoded: bool = False
@@ -57,7 +57,7 @@ def verify(path: Path, expected: Expected) -> None:
     """Read every packet of a file, and decode its first frame and its last group of pictures.
 
     Raises:
-        VsvfiError: it cannot be read, frames or streams are missing, or its duration is another.
+        VsvfiError: it cannot be read, frames or streams are missing, or its duration differs.
     """
     av = pyav()
     try:
@@ -110,7 +110,7 @@ def _check_sounds(found: Sequence[tuple[Fraction, Fraction]], expected: Expected
 
 
 def _read(container: Any, video: Any, sounds: Sequence[int]) -> _Found:
-    """Go through all packets of a file; `sounds` are the numbers of its streams of sound."""
+    """Read all packets of a file; `sounds` are the numbers of its audio streams."""
     found = _Found()
     index, base = video.index, Fraction(video.time_base)
     for packet in container.demux():
@@ -138,7 +138,7 @@ def _decode_end(path: Path, key: Fraction | None, planned: int) -> int:
     if key is None:
         return 0
     shown = 0
-    for target in (key, None):  # formats without an index seek badly: then read it from the start
+    for target in (key, None):  # formats without an index seek badly: read from the start instead
         with open_container(pyav(), path) as container:
             video = first_video(container, path)
             base = Fraction(video.time_base)
