@@ -8,7 +8,7 @@
     lpips(prediction, truth)
 
 Images are [..., C, H, W], floating point in [0, 1] or uint8; results are float64, one for each image. Average the
-results over images. `docs/evaluate.md` says which family reports which form.
+results over images. `docs/evaluate.md` lists the form that each family reports.
 """
 
 from __future__ import annotations

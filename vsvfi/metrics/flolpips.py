@@ -1,4 +1,4 @@
-"""FloLPIPS (Danier et al., 2022): LPIPS that counts places more where the motion to the neighbours is wrong."""
+"""FloLPIPS (Danier et al., 2022): LPIPS weighted by the error of the motion to the neighbouring frames."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vsvfi.metrics.weights import Weights
 
 
 class FloLpips:
-    """The metric on one device, as LDMVFI's programs compute it: lower is better, 0 for equal images.
+    """FloLPIPS as LDMVFI's programs compute it: lower is better, 0 for equal images.
 
-    The tool of the metric's authors compares videos, with flow to the next frame of the same video: another number.
+    The authors' tool compares videos, with flow to the next frame of the same video, which gives other values.
 
     Args:
         lpips: the metric that is weighted; flow is computed on its device.
         weights: of PWC-Net, as pytorch-pwc publishes them; None downloads them after their licence was shown.
 
     Raises:
-        WeightsError: weights cannot be had, or are those of another network.
+        WeightsError: weights are not available, or are those of another network.
     """
 
     def __init__(self, lpips: Lpips, weights: Weights | None = None) -> None:
@@ -33,7 +33,7 @@ class FloLpips:
         self._network = pwcnet(weights, lpips.device)
 
     def __call__(self, prediction: Tensor, truth: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """The distance of a predicted frame from the true one.
+        """Return the distance of a predicted frame from the true one.
 
         Args:
             prediction: [..., 3, H, W] RGB, floating point in [0, 1] or uint8; rounded to 8 bits.
@@ -51,7 +51,7 @@ class FloLpips:
         return torch.stack(self.towards(prediction, truth, [first, second])).mean(0)
 
     def towards(self, prediction: Tensor, truth: Tensor, neighbours: Sequence[Tensor]) -> list[Tensor]:
-        """The parts that the distance is the mean of: one for each neighbour, by the flow to it."""
+        """Return the terms whose mean is the distance: one for each neighbour, by the flow to it."""
         maps = self._lpips.maps(prediction, truth)
         scores: list[list[Tensor]] = []
         for index, images in enumerate(zip(*map(_batch, (prediction, truth, *neighbours)), strict=True)):
@@ -61,7 +61,7 @@ class FloLpips:
         return [torch.stack(found).reshape(prediction.shape[:-3]) for found in zip(*scores, strict=True)]
 
     def differences(self, prediction: Tensor, truth: Tensor, neighbours: Sequence[Tensor]) -> list[Tensor]:
-        """How far the flow from the prediction to each neighbour is from that of the truth, [1, 2, H, W] in pixels."""
+        """Return the differences of the flows from prediction and truth to each neighbour, [1, 2, H, W] in pixels."""
         height, width = truth.shape[-2:]
         with inference(self._lpips.device):
             made, true = self._network.encode(prediction), self._network.encode(truth)
@@ -73,20 +73,20 @@ class FloLpips:
             return found
 
     def flow(self, first: Tensor, second: Tensor) -> Tensor:
-        """PWC-Net's flow [B, 2, H, W] in pixels between RGB images [B, 3, H, W] in [0, 1]."""
+        """Return PWC-Net's flow [B, 2, H, W] in pixels between RGB images [B, 3, H, W] in [0, 1]."""
         with inference(self._lpips.device):
             found: Tensor = self._network(first.to(self._lpips.device), second.to(self._lpips.device))
             return found.cpu()
 
 
 def _weighted(maps: list[Tensor], difference: Tensor) -> Tensor:
-    """The sum over layers of their distances [H, W], weighted by the length of the flow's difference."""
+    """Sum the layers' distances [H, W], weighted by the length of the flow difference."""
     total = torch.zeros((), dtype=torch.float64)
     for distances in maps:
         resized = functional.interpolate(difference, distances.shape[-2:], mode="bilinear")
         weights = resized.double().square().sum((0, 1)).sqrt()
         whole = weights.sum()
-        # Without any difference all places count alike: 0 for equal images.
+        # Without any difference all positions have equal weight: 0 for equal images.
         total = total + ((distances.double() * weights).sum() / whole if whole > 0 else distances.double().mean())
     return total
 

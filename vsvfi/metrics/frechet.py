@@ -1,4 +1,4 @@
-"""Frechet distance of two sets of features; FID is that of InceptionV3's."""
+"""Frechet distance of two sets of features, and FID, which uses InceptionV3's."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MISSING = "torch-fidelity is not installed (extra `fid`)"
 
 
 def frechet_distance(features: Tensor, others: Tensor) -> float:
-    """The squared distance of two normal distributions fitted to features.
+    """Return the squared Frechet distance of two normal distributions fitted to features.
 
     Args:
         features: [samples, features] of one set, two samples or more.
         others: [samples, features] of the other.
 
     Raises:
-        ArgumentError: a set has fewer than two samples, or they have other features.
+        ArgumentError: a set has fewer than two samples, or their numbers of features differ.
     """
     found = []
     for name, given in (("features", features), ("others", others)):
@@ -38,7 +38,7 @@ def frechet_distance(features: Tensor, others: Tensor) -> float:
             raise ArgumentError(name, shape, rule, "pass the features of at least two pictures of each set")
         values = to_double(given)
         mean = values.mean(0)
-        # Of the covariance R'R only R is needed: the trace of the root of a product is the sum of singular values.
+        # The trace of the root of a product of covariances R'R is a sum of singular values, so only R is needed.
         root = torch.linalg.qr((values - mean) / (len(values) - 1) ** 0.5, mode="r").R
         found.append((mean, root))
     (mean, root), (other_mean, other_root) = found
@@ -55,7 +55,7 @@ class Inception:
 
     Raises:
         ImportError: torch-fidelity is not installed.
-        WeightsError: weights cannot be had, or are damaged.
+        WeightsError: weights are not available, or are damaged.
     """
 
     def __init__(self, weights: Weights | None = None, device: torch.device | str = "cpu") -> None:
@@ -65,7 +65,7 @@ class Inception:
             raise ImportError(MISSING) from error
         state = load_state(INCEPTION.path() if weights is None else weights)
         with tempfile.TemporaryDirectory(prefix="vsvfi-inception-") as folder:
-            # The library unpickles whatever a file holds: it is given a copy that has tensors alone.
+            # The library unpickles any object, so it gets a copy that holds only tensors.
             copy = Path(folder) / "inception.pth"
             torch.save(state, copy)
             network = module.FeatureExtractorInceptionV3(
@@ -75,7 +75,7 @@ class Inception:
         self._network: Any = network.to(self.device)
 
     def features(self, pictures: Iterable[Tensor]) -> Tensor:
-        """[N, 2048] of images [3, H, W], floating point in [0, 1] (rounded to 8 bits) or uint8."""
+        """Compute features [N, 2048] of images [3, H, W], floating point in [0, 1] (rounded to 8 bits) or uint8."""
         found: list[Tensor] = []
         with inference(self.device):
             for picture in pictures:
@@ -85,7 +85,7 @@ class Inception:
 
 
 def fid(predictions: Iterable[Tensor], truths: Iterable[Tensor], inception: Inception) -> float:
-    """Frechet inception distance of two sets of images: lower is better; comparable at equal counts alone.
+    """Frechet inception distance of two sets of images: lower is better; comparable only for equal counts.
 
     Raises:
         ArgumentError: a set has fewer than two images.

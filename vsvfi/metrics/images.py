@@ -1,4 +1,4 @@
-"""What the metrics of images have in common: types, 8-bit rounding, checks."""
+"""Shared functions of the image metrics: types, 8-bit rounding, checks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ BYTE = 255
 def check(
     prediction: Tensor, truth: Tensor, smallest: int = 1, *, channels: int | None = None, name: str = "truth"
 ) -> None:
-    """Two images, or batches of them, of one size.
+    """Check two images, or batches of them, of one size.
 
     Args:
         prediction, truth: the images.
-        smallest: pixels that each side must have.
-        channels: how many there must be; None for any number.
+        smallest: least number of pixels of each side.
+        channels: required number; None for any.
         name: of the second image, for messages.
 
     Raises:
@@ -42,30 +42,30 @@ def check(
 
 
 def as_floats(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in float64; 8-bit values are divided by 255 in the other's precision, so that equal images stay equal."""
+    """Return both in float64; 8-bit values are divided by 255 in the other's precision, so equal images stay equal."""
     return _unit(prediction, truth), _unit(truth, prediction)
 
 
 def as_rounded(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """The same with the prediction rounded to 8 bits; the truth stays as it is."""
+    """Return both in float64, the prediction rounded to 8 bits."""
     rounded = to_levels(prediction).to(torch.uint8)
     return as_floats(rounded, truth)
 
 
 def to_levels(image: Tensor) -> Tensor:
-    """The 8-bit values as float64: to nearest, halves to even, limited to 0..255."""
+    """Round to 8-bit values in float64: to nearest, halves to even, limited to 0..255."""
     if image.dtype is not torch.uint8:
         image = (at_least_float32(image) * BYTE).round().clamp(0, BYTE)
     return to_double(image)
 
 
 def at_least_float32(image: Tensor) -> Tensor:
-    """Half precision cannot hold 255 times a value."""
+    """Convert half precision to float32: it cannot represent 255 times a value."""
     return image.float() if image.dtype.itemsize < 4 else image
 
 
 def to_double(image: Tensor) -> Tensor:
-    """In float64; on the CPU where the device has no such numbers."""
+    """Convert to float64; on the CPU if the device does not support it."""
     return (image.cpu() if image.device.type == "mps" else image).to(torch.float64)
 
 

@@ -11,7 +11,7 @@ from vsvfi.metrics.weights import ALEXNET, LPIPS_HEADS, Weights, filled, shapes
 
 _CHANNELS = (64, 192, 384, 256, 256)
 _SMALLEST = 31
-"""Pixels that the second pooling needs."""
+"""Least side in pixels for the second pooling."""
 
 _EPSILON = 1e-10
 
@@ -44,7 +44,7 @@ class LpipsNetwork(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, prediction: Tensor, truth: Tensor) -> list[Tensor]:
-        """The distance at every place of the five layers, [B, H, W] each; images [B, 3, H, W] in [0, 1]."""
+        """Return the distances at every position of the five layers, [B, H, W] each; images [B, 3, H, W] in [0, 1]."""
         batch = prediction.shape[0]
         image = (2 * torch.cat((prediction, truth)) - 1 - self.shift) / self.scale
         maps: list[Tensor] = []
@@ -58,7 +58,7 @@ class LpipsNetwork(nn.Module):
 
 
 class Lpips:
-    """The metric on one device: lower is better, 0 for equal images.
+    """LPIPS: lower is better, 0 for equal images.
 
     Args:
         backbone: AlexNet's weights as torchvision publishes them; None downloads them (233 MiB) at first use.
@@ -66,7 +66,7 @@ class Lpips:
         device: runs the network, in float32.
 
     Raises:
-        WeightsError: weights cannot be had, or are those of another network.
+        WeightsError: weights are not available, or are those of another network.
 
     Example:
         >>> lpips = Lpips(backbone="alexnet-owt-7be5be79.pth")  # doctest: +SKIP
@@ -87,7 +87,7 @@ class Lpips:
         self._network = filled(network, state, self.device)
 
     def __call__(self, prediction: Tensor, truth: Tensor, *, rounded: bool = True) -> Tensor:
-        """The distance of RGB images.
+        """Return the distance of RGB images.
 
         Args:
             prediction: [..., 3, H, W], floating point in [0, 1] or uint8; 31 pixels or more along each side.
@@ -103,12 +103,12 @@ class Lpips:
         return torch.stack(self.layers(prediction, truth, rounded=rounded)).sum(0)
 
     def layers(self, prediction: Tensor, truth: Tensor, *, rounded: bool = True) -> list[Tensor]:
-        """The five parts that the distance is the sum of."""
+        """Return the five terms whose sum is the distance."""
         maps = self.maps(prediction, truth, rounded=rounded)
         return [distances.double().mean((-2, -1)).reshape(prediction.shape[:-3]) for distances in maps]
 
     def maps(self, prediction: Tensor, truth: Tensor, *, rounded: bool = True) -> list[Tensor]:
-        """Distances at every place of the five layers, [B, H, W] each in float32, on the CPU."""
+        """Return the distances at every position of the five layers, [B, H, W] each in float32, on the CPU."""
         check(prediction, truth, _SMALLEST, channels=3)
         pair = (rgb(image, self.device, rounded=rounded) for image in (prediction, truth))
         with inference(self.device):
@@ -117,7 +117,7 @@ class Lpips:
 
 
 def rgb(image: Tensor, device: torch.device, *, rounded: bool) -> Tensor:
-    """An image for a network: float32 in [0, 1] on its device."""
+    """Convert an image for a network: float32 in [0, 1] on its device."""
     if rounded or image.dtype is torch.uint8:
         return (to_levels(image).to(torch.float32) / 255).to(device)
     return at_least_float32(image).to(device, torch.float32)

@@ -1,4 +1,4 @@
-"""How near a flow is to the true one: end-point error, and the PSNR of normalised motion (VTF, VSF)."""
+"""Metrics of optical flow: end-point error, and the PSNR of normalised motion (VTF, VSF)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vsvfi.metrics.images import to_double
 
 
 def end_point_error(flow: Tensor, truth: Tensor) -> Tensor:
-    """Mean length of the difference, in pixels.
+    """Return the mean length of the flow difference in pixels.
 
     Args:
         flow: [..., 2, H, W] in pixels, x then y.
@@ -27,16 +27,16 @@ def end_point_error(flow: Tensor, truth: Tensor) -> Tensor:
 
 
 def motion_scale(forth: Tensor, back: Tensor) -> Tensor:
-    """The largest absolute component of both input flows [..., 2, H, W]: what GIMM normalises motion by."""
+    """Return the largest absolute component of both input flows [..., 2, H, W], GIMM's normalisation."""
     _check("forth", forth, back)
     return torch.stack((forth, back)).abs().amax((0, -3, -2, -1)).double()
 
 
 def motion_psnr(output: Tensor, truth: Tensor, scale: Tensor | float) -> Tensor:
-    """PSNR in decibels of normalised motion, over both components and all pixels, peak 1.
+    """Return the PSNR in decibels of normalised motion, over both components and all pixels, peak 1.
 
     Args:
-        output: [..., 2, H, W] as the network gives it, 0.5 being no motion.
+        output: [..., 2, H, W], the network's output, 0.5 being no motion.
         truth: the true motion in pixels, the same shape.
         scale: pixels that become 1, or 0 for the opposite direction; see `motion_scale`.
 
@@ -52,7 +52,7 @@ def motion_psnr(output: Tensor, truth: Tensor, scale: Tensor | float) -> Tensor:
 
 
 def motion_error(output: Tensor, truth: Tensor, scale: Tensor | float) -> Tensor:
-    """End-point error in pixels of normalised motion; arguments as for `motion_psnr`."""
+    """Return the end-point error in pixels of normalised motion; arguments as for `motion_psnr`."""
     return end_point_error(_pixels(output, truth, scale) * (2 * to_double(output) - 1), truth)
 
 

@@ -13,11 +13,11 @@ from vsvfi.metrics.images import BYTE, as_floats, as_rounded, check, to_levels
 type PsnrForm = Literal["plain", "rounded", "uint8", "capped"]
 PSNR_FORMS = ("plain", "rounded", "uint8", "capped")
 _CAP = 1e-8
-"""Added to the mean square: equal images have 80 dB."""
+"""Added to the mean square, so that equal images have 80 dB."""
 
 
 def psnr(prediction: Tensor, truth: Tensor, form: PsnrForm = "plain") -> Tensor:
-    """Peak signal to noise ratio in decibels: higher is better, infinite for equal images.
+    """Return the peak signal-to-noise ratio in decibels: higher is better, infinite for equal images.
 
     The mean square is taken over all pixels and channels of an image; average the results, not the squares.
 
@@ -55,11 +55,11 @@ def psnr(prediction: Tensor, truth: Tensor, form: PsnrForm = "plain") -> Tensor:
 
 
 def interpolation_error(prediction: Tensor, truth: Tensor, *, rms: bool = False) -> Tensor:
-    """Mean absolute difference of 8-bit values, in steps of 255: lower is better.
+    """Return the mean absolute difference of 8-bit values, in units of 1/255: lower is better.
 
     Args:
         prediction, truth: as for `psnr`.
-        rms: the root of the mean square instead, as the Middlebury site reports it under the same name.
+        rms: return the root mean square instead, which the Middlebury site reports under the same name.
 
     Returns:
         float64 of the leading axes' shape.

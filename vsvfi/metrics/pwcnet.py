@@ -18,10 +18,10 @@ _REACH = 4
 _VOLUME = (2 * _REACH + 1) ** 2
 _MULTIPLE = 64
 _FLOW_SCALE = 20.0
-"""Pixels of the full size that the network's unit of flow is."""
+"""Full-size pixels per unit of the network's flow."""
 
 type Features = list[Tensor]
-"""Of the six stages, each half as large as the one before."""
+"""Feature maps of the six stages, each half the size of the previous one."""
 
 
 class PwcNet(nn.Module):
@@ -39,16 +39,16 @@ class PwcNet(nn.Module):
         self.netRefiner = _Refiner(before)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Flow [B, 2, H, W] in pixels from the first RGB images [B, 3, H, W] in [0, 1] to the second."""
+        """Compute the flow [B, 2, H, W] in pixels from the first RGB images [B, 3, H, W] in [0, 1] to the second."""
         return self.flow(self.encode(first), self.encode(second), first.shape[-2], first.shape[-1])
 
     def encode(self, image: Tensor) -> Features:
-        """What `flow` needs of an image, resized to sizes that the pyramid divides."""
+        """Encode an image for `flow`, resized to a multiple of the pyramid's stride."""
         found: Features = self.netExtractor(functional.interpolate(image, _padded(image), mode="bilinear"))
         return found
 
     def flow(self, first: Features, second: Features, height: int, width: int) -> Tensor:
-        """Flow [B, 2, H, W] in pixels between encoded images of this size."""
+        """Compute the flow [B, 2, H, W] in pixels between encoded images of this size."""
         state: tuple[Tensor, Tensor] | None = None
         for stage in (6, 5, 4, 3, 2):
             state = getattr(self, _STAGES[stage - 1])(first[stage - 1], second[stage - 1], state)
@@ -78,11 +78,11 @@ class _Extractor(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Flow at one stage from that of the stage above.
+    """Computes the flow of one stage from that of the coarser one.
 
     Args:
-        stage: 6 (has none above) .. 2.
-        before: channels that the decoder above passes.
+        stage: 6 (the coarsest) .. 2.
+        before: channels from the coarser decoder.
     """
 
     def __init__(self, stage: int, before: int | None) -> None:
@@ -101,7 +101,7 @@ class _Decoder(nn.Module):
         """Channels of the second result."""
 
     def forward(self, first: Tensor, second: Tensor, above: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-        """Flow in the network's unit, and the features that it was made from."""
+        """Return the flow in the network's unit, and the features from which it was computed."""
         if above is None:
             image = _activated(local_correlation(first, second, _REACH))
         else:
@@ -133,7 +133,7 @@ def pwcnet(weights: Weights | None = None, device: torch.device | str = "cpu") -
     The published ones are downloaded once, after their licence was shown.
 
     Raises:
-        WeightsError: they cannot be had, or are those of another network.
+        WeightsError: they are not available, or are those of another network.
     """
     network = PwcNet()
     return filled(network, PWCNET.state(weights, shapes(network)), torch.device(device))
@@ -154,9 +154,9 @@ def _activated(image: Tensor) -> Tensor:
 
 
 def _warped(image: Tensor, flow: Tensor) -> Tensor:
-    """`image` where the flow points to; 0 wherever a part of that lies outside.
+    """Warp `image` by the flow; 0 where any tap is outside.
 
-    The published network reaches W / (W - 1) and H / (H - 1) times too far, which its weights are used to.
+    The published network scales the flow by W / (W - 1) and H / (H - 1), which its weights expect.
     """
     batch, _, height, width = image.shape
     axes = []

@@ -1,4 +1,4 @@
-"""Structural similarity in the two kinds that interpolation papers report."""
+"""Structural similarity in the two variants that interpolation papers report."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ type SsimForm = Literal["plain", "rounded", "255", "uniform"]
 SSIM_FORMS = ("plain", "rounded", "255", "uniform")
 _TAPS, _SIGMA, _BOX = 11, 1.5, 7
 _ROWS = 128
-"""Rows of the map at a time: bounds the memory, and keeps them in the processor's cache."""
+"""Rows of the map per strip, which bounds the memory and fits the CPU cache."""
 
 
 def ssim(prediction: Tensor, truth: Tensor, form: SsimForm = "plain") -> Tensor:
-    """Structural similarity: 1 for equal images.
+    """Return the structural similarity: 1 for equal images.
 
-    The first three forms take the image for a volume of C x H x W, with one Gaussian window of 11 taps (sigma 1.5)
-    along all three axes and edges repeated; that mixes the channels, so they lie above the usual SSIM. Papers call it
-    "matlab". The last one is scikit-image's: a box of 7x7, sample covariance, its border left out, channels averaged.
+    The first three forms treat the image as a volume of C x H x W, with one Gaussian window of 11 taps (sigma 1.5)
+    along all three axes and edges repeated; that mixes the channels, so values exceed the usual SSIM. Papers call it
+    "matlab". The last one is scikit-image's: a box of 7x7, sample covariance, without border, channels averaged.
 
     Args:
         prediction: [..., C, H, W], floating point in [0, 1] or uint8, on any device; computed in float64.
@@ -91,7 +91,7 @@ def _uniform(one: Tensor, other: Tensor, peak: float) -> Tensor:
 
 
 def _similarity(maps: Tensor, peak: float, bias: float = 1.0) -> Tensor:
-    """The map of SSIM.
+    """Return the map of SSIM.
 
     Args:
         maps: local means of one image, the other, the sum of squares and the product.
@@ -109,7 +109,7 @@ def _similarity(maps: Tensor, peak: float, bias: float = 1.0) -> Tensor:
 
 
 def _filtered(image: Tensor, taps: list[float], axis: int) -> Tensor:
-    """Weighted sums along one axis, without padding."""
+    """Filter along one axis without padding."""
     length = image.shape[axis] - len(taps) + 1
     total = image.narrow(axis, 0, length) * taps[0]
     for offset, tap in enumerate(taps[1:], start=1):
@@ -118,5 +118,5 @@ def _filtered(image: Tensor, taps: list[float], axis: int) -> Tensor:
 
 
 def _clamped(first: int, last: int, length: int, device: torch.device) -> Tensor:
-    """Positions first..last-1, those outside on the edge."""
+    """Return positions first..last-1, clamped to the edges."""
     return torch.arange(first, last, device=device).clamp(0, length - 1)

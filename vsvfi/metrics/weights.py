@@ -1,4 +1,4 @@
-"""Where the weights of the metrics' networks come from, and how they get into a network."""
+"""Obtain the weights of the metrics' networks, and load them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Published:
         sources: best first.
         licence: shown before a download.
         ignored: regular expressions for keys that the metric does not use.
-        renamed: regular expression for parts of the published keys -> what stands there in ours.
+        renamed: regular expression for parts of the published keys -> their replacement.
     """
 
     name: str
@@ -38,18 +38,18 @@ class Published:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def path(self) -> Path:
-        """The published file on this machine, downloaded if need be.
+        """Return the path of the published file, downloaded if necessary.
 
         Raises:
-            WeightsError: it cannot be had.
+            WeightsError: it is not available.
         """
         return fetch(self.name, self.sources, licence=self.licence)
 
     def state(self, given: Weights | None, expected: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-        """The tensors of `given`, or of the published file.
+        """Return the tensors of `given`, or of the published file.
 
         Raises:
-            WeightsError: they cannot be had, or are those of another network.
+            WeightsError: they are not available, or are those of another network.
             ArgumentError: there is no such file.
         """
         found = self.path() if given is None else given
@@ -98,11 +98,11 @@ INCEPTION = Published(
 
 
 def shapes(module: nn.Module) -> dict[str, torch.Size]:
-    """Name -> shape of every tensor that a network is built with."""
+    """Return name -> shape of every tensor of a network."""
     return {key: tensor.shape for key, tensor in module.state_dict().items()}
 
 
 def filled[T: nn.Module](module: T, state: Mapping[str, Tensor], device: torch.device) -> T:
-    """The network with these weights, ready to be evaluated."""
+    """Return the network with these weights, in evaluation mode."""
     module.load_state_dict(dict(state))
     return module.requires_grad_(False).eval().to(device)
