@@ -1,5 +1,7 @@
-"""Compiled kernels on disk, under the user's cache: read back whole or not at all, written atomically, never
-required."""
+"""Cache compiled kernels on disk in the user's cache folder.
+
+Entries are checksummed and written atomically; a missing or damaged entry is compiled again.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +19,23 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 class BinaryCache:
-    """A folder of binaries, each under the hash of what it was made from.
+    """A folder of binaries, each named by the hash of its inputs.
 
     Args:
-        folder: made when the first binary is stored; None where there is none.
+        folder: created when the first binary is stored; None disables the cache.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def get(self, made_from: tuple[str, ...], make: Callable[[], bytes]) -> bytes:
-        """The binary made from these facts: from disk, or from `make` and then stored.
+        """Return the binary for these inputs from disk, else from `make`, and store it.
 
-        An entry that is damaged is made again.
+        A damaged entry is replaced.
 
         Args:
             made_from: everything that the binary depends on.
-            make: makes it; what it raises is raised here.
+            make: compiles the binary; its exceptions are raised here.
         """
         if self._folder is None:
             return make()
@@ -46,7 +48,7 @@ class BinaryCache:
 
 
 def _write(path: Path, binary: bytes) -> None:
-    """Store an entry in one step. Where that fails, the next process compiles again, and nothing else happens."""
+    """Store an entry atomically. A failure is only logged; the next process compiles again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem[:16], suffix=".tmp")
@@ -64,7 +66,7 @@ def _write(path: Path, binary: bytes) -> None:
 
 
 def _read(path: Path) -> bytes | None:
-    """The binary of an entry, or None where there is none or it is damaged."""
+    """Read the binary of an entry, or None if it is missing or damaged."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -1,5 +1,6 @@
-"""CUDA kernels compiled and launched by CuPy, which also keeps what it compiled on disk: where torch brings no NVRTC or
-no cuda-bindings.
+"""Compile and launch CUDA kernels with CuPy, where NVRTC or cuda-bindings are missing.
+
+CuPy also caches compiled kernels on disk.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ class CupyLauncher(Launcher[RawModule, RawKernel]):
     def _get(self, module: RawModule, name: str, device: int) -> RawKernel:
         with importlib.import_module("cupy").cuda.Device(device):
             kernel = module.get_function(name)
-            _ = kernel.num_regs  # loads it now, while no other thread can and no graph is captured
+            _ = kernel.num_regs  # forces loading now, under the lock and outside of graph capture
         return kernel
 
     def _start(self, function: RawKernel, arguments: Sequence[Argument], device: int, grid: Size, block: Size) -> None:
         cupy = importlib.import_module("cupy")
-        # CuPy remembers device and stream by thread, and callbacks run on many threads: both are named at every launch.
+        # CuPy's current device and stream are per thread, and callbacks run on many threads: set both for every launch.
         with (
             cupy.cuda.Device(device),
             _stream(cupy, torch.cuda.current_stream(torch.device("cuda", device)).cuda_stream),
@@ -56,7 +57,7 @@ class CupyLauncher(Launcher[RawModule, RawKernel]):
 
 
 class _Handle:
-    """A stream that CUDA's stream protocol can read."""
+    """A stream handle that implements CUDA's stream protocol."""
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
@@ -66,7 +67,7 @@ class _Handle:
 
 
 def _stream(cupy: ModuleType, handle: int) -> AbstractContextManager[object]:
-    """CuPy's view of a stream that is not its own."""
+    """Wrap an external stream for CuPy."""
     adopt = getattr(cupy.cuda.Stream, "from_external", None)
     stream = (
         cupy.cuda.ExternalStream(handle) if adopt is None else adopt(_Handle(handle))

@@ -1,9 +1,8 @@
-"""Choose the kernel for each call of an operator, test kernels before their first use, and register operators with
-torch.
+"""Dispatch operator calls to tested kernels, and register operators with torch.
 
-An operator is a folder `vsvfi/ops/NAME` with a module `op` that makes one `Operator` or a few; nothing else lists it. A
-call takes the first kernel for its device that can run here, passes its self-test and does not decline the call; else
-the reference. Every fallback is logged once. Imports torch when it is used.
+An operator is a folder `vsvfi/ops/NAME` with a module `op` that creates one or more `Operator` objects; there is no
+other registry. A call uses the first kernel for its device that can run here, passes its self-test and does not decline
+the call; else the reference. Every fallback is logged once. Imports torch on first use.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ type Tree = Tensor | int | float | bool | Sequence[Tensor] | None
 
 @dataclass(frozen=True, slots=True)
 class Kernel[**P, R]:
-    """One way to compute an operator on one kind of device.
+    """An implementation of an operator for one kind of device.
 
     Attributes:
-        backend: that it needs; a name in `vsvfi.ops.probe.DEVICES`.
-        run: the same arguments and result as the reference.
-        declines: why a call is not for this kernel, or None; without it the kernel takes every call.
+        backend: the backend it needs; a name in `vsvfi.ops.probe.DEVICES`.
+        run: has the same arguments and result as the reference.
+        declines: returns why the kernel cannot compute a call, or None; without it the kernel accepts every call.
     """
 
     backend: str
@@ -51,14 +50,15 @@ class Kernel[**P, R]:
 
 
 class Operator[**P, R]:
-    """An operator: its definition, its kernels, and what they are tested with.
+    """An operator: its definition, its kernels, and the inputs of their self-test.
+
+    The self-test compares a kernel with the reference on each sample input.
 
     Args:
-        name: of the torch operator `vsvfi::NAME`; that of the folder where it is the only one there.
+        name: of the torch operator `vsvfi::NAME`; the folder's name if it is the only operator there.
         reference: the definition, in plain torch, for any device.
         kernels: best first.
-        sample_inputs: arguments on the CPU, small and with what is likely to go wrong; the self-test compares kernels
-        with the reference on each.
+        sample_inputs: small arguments on the CPU, including edge cases.
         tolerance: of the self-test, relative to the largest value.
     """
 
@@ -88,7 +88,7 @@ class Operator[**P, R]:
         if _has_empty(args):
             return self.reference(*args, **kwargs)
         key = device, os.environ.get("VSVFI_OPS")
-        first = self._first.get(key)  # what is below takes longer than a small call
+        first = self._first.get(key)  # the search below would take longer than a small call
         if first is not None and (first.declines is None or first.declines(*args, **kwargs) is None):
             return first.run(*args, **kwargs)
         for kernel in self.usable(device):
@@ -122,13 +122,13 @@ class Operator[**P, R]:
             return self._tested[backend]
 
     def forget(self) -> None:
-        """Forget self-tests and what was logged, for tests."""
+        """Reset self-test results and logged messages, for tests."""
         self._tested.clear()
         self._first.clear()
         self._logged.clear()
 
     def usable(self, device: str) -> Iterator[Kernel[P, R]]:
-        """The kernels that can run on this kind of device, best first; each is probed and tested when it is asked for.
+        """Yield the kernels that can run on this kind of device, best first; each is probed and tested on demand.
 
         Raises:
             ArgumentError: as in `run`.
@@ -160,7 +160,7 @@ class Operator[**P, R]:
         return probe.remembered_obstacle(kernel.backend) or self.self_test(kernel.backend)
 
     def _failure(self, kernel: Kernel[P, R]) -> str | None:
-        """What the self-test of a kernel finds."""
+        """Run the self-test of a kernel; return why it fails, or None."""
         import torch
 
         device = torch.device(str(probe.DEVICES[kernel.backend]))
@@ -168,14 +168,14 @@ class Operator[**P, R]:
             torch.inference_mode(),
             torch.autocast("cpu", enabled=False),
             torch.autocast("cuda", enabled=False),
-        ):  # a caller's would round
+        ):  # the caller's autocast would round
             for sample in self.sample_inputs():
                 expected = _tensors(self.reference(*sample))  # type: ignore[call-arg, arg-type]  # of the operator's own arguments
                 try:
                     moved = [_moved(value, device) for value in sample]
                     returned = kernel.run(*moved)  # type: ignore[call-arg, arg-type]
                     found = [tensor.cpu() for tensor in _tensors(returned)]
-                # No code for this CPU, another GPU, another driver: each fails in its own way.
+                # Unsupported CPUs, GPUs and drivers raise errors of many types.
                 except Exception as error:
                     return f"{self.name} fails here ({one_line(error)})"
                 for one, other in zip(found, expected, strict=True):
@@ -198,7 +198,7 @@ _OPERATORS: dict[str, Operator[..., object]] = {}
 
 
 def operators() -> list[Operator[..., object]]:
-    """Every operator of the package, by name. Imports their folders, and torch."""
+    """All operators of the package, sorted by name. Imports their folders, and torch."""
     for module in pkgutil.iter_modules(vsvfi.ops.__path__, "vsvfi.ops."):
         if module.ispkg and any(
             part.name == "op" for part in pkgutil.iter_modules(importlib.import_module(module.name).__path__)
@@ -208,9 +208,9 @@ def operators() -> list[Operator[..., object]]:
 
 
 def backends() -> list[Backend]:
-    """Every backend with its state here, each operator's kernel tested.
+    """Report the state of every backend on this machine, with all kernels self-tested.
 
-    Imports torch, and CuPy and mamba_ssm where they are installed.
+    Imports torch, and CuPy and mamba_ssm if they are installed.
 
     Raises:
         ArgumentError: VSVFI_OPS names no backend.
@@ -223,7 +223,7 @@ def backends() -> list[Backend]:
 
 
 def _state(name: str) -> Backend:
-    """What a backend can do here."""
+    """Report whether a backend works on this machine."""
     if name == "reference":
         return Backend(name, True, "plain torch, runs anywhere")
     obstacle = probe.obstacle(name)
@@ -245,18 +245,16 @@ def register[**P, R](
     setup_context: Callable[..., None] | None = None,
     backward: Callable[..., object] | None = None,
 ) -> OpOverload:
-    """Make `vsvfi::NAME` a torch operator, which `torch.compile` and `torch.export` know.
+    """Register `vsvfi::NAME` as a torch operator that works with `torch.compile` and `torch.export`.
 
-    The schema is that of the reference.
-
-    Registered through `torch.library.Library` rather than `custom_op`: a call costs half as much, and networks make a
-    hundred of them for a frame.
+    The schema is that of the reference. Uses `torch.library.Library` rather than `custom_op`, whose call overhead is
+    larger: networks call operators about a hundred times per frame.
 
     Args:
-        operator: what it computes.
-        fake: shapes, strides and types of the result, from the same arguments.
-        setup_context: what the backward pass needs to be kept; see `torch.library.register_autograd`.
-        backward: gradients of the arguments, for operators that have them.
+        operator: the implementation.
+        fake: returns an empty result with the right shape, strides and type from the same arguments.
+        setup_context: saves tensors for the backward pass; see `torch.library.register_autograd`.
+        backward: computes the gradients, for differentiable operators.
     """
     import torch
 
@@ -274,7 +272,7 @@ def register[**P, R](
 
 
 class _Library(Protocol):
-    """What we use of `torch.library.Library`, which has no types."""
+    """The parts of `torch.library.Library` used here, with types."""
 
     def define(self, schema: str) -> str: ...
     def impl(self, name: str, function: Callable[..., object], key: str) -> None: ...
@@ -282,16 +280,16 @@ class _Library(Protocol):
 
 @functools.cache
 def _library() -> _Library:
-    """Where our operators are registered, for as long as the process lives."""
+    """The library of the `vsvfi` operators; registrations last as long as it is referenced."""
     import torch
 
     return cast("_Library", torch.library.Library("vsvfi", "FRAGMENT"))  # type: ignore[no-untyped-call]
 
 
 def _has_empty(arguments: Iterable[object]) -> bool:
-    """Whether a tensor, or one of several, holds nothing: such calls are the reference's."""
+    """Whether any tensor is empty; the reference computes such calls."""
     for value in arguments:
-        if isinstance(value, (list, tuple)):  # a union would be made anew every time
+        if isinstance(value, (list, tuple)):  # a union type would be created for every call
             if _has_empty(value):
                 return True
         elif hasattr(value, "numel") and value.numel() == 0:

@@ -1,7 +1,7 @@
 """Check tensors before compiled code gets their addresses.
 
-Compiled code checks nothing: with memory of another type, size or device it would crash the process or damage what
-belongs to others. A kernel therefore wraps each tensor once per call and passes addresses that the wrapper returns.
+Compiled code checks nothing: memory of another type, size or device would crash the process or be corrupted. A kernel
+therefore wraps each tensor once per call and passes the addresses that the wrapper returns.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from torch import Tensor
 
 
 class Memory:
-    """A tensor in the CPU's memory, checked, and the addresses of its elements.
+    """A checked tensor in CPU memory, and the addresses of its elements.
 
     Args:
         name: of the operator and the tensor, for messages.
         tensor: kept alive as long as this object.
-        dtype: that the code reads or writes.
-        shape: that the code assumes.
-        dense: how many of the last dimensions lie side by side in row-major order; None for all.
+        dtype: the type that the code reads or writes.
+        shape: the shape that the code expects.
+        dense: how many of the last dimensions are contiguous in row-major order; None for all.
 
     Raises:
-        ValueError: the tensor is not what the code assumes.
+        ValueError: the tensor is not what the code expects.
     """
 
     __slots__ = ("_address", "_name", "_shape", "_strides", "_tensor")
@@ -44,11 +44,11 @@ class Memory:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Of the dimensions, in elements."""
+        """Strides of the dimensions, in elements."""
         return self._tensor.stride()
 
     def at(self, *index: int) -> int:
-        """The address of an element; dimensions left out begin at 0. A first dimension of 1 serves any first index.
+        """The address of an element; omitted indices are 0. A first dimension of size 1 accepts any first index.
 
         Raises:
             IndexError: there is no such element.
@@ -66,7 +66,7 @@ class Memory:
 def _wrong(
     tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...], strides: tuple[int, ...], dense: int
 ) -> str | None:
-    """Why code for this type and shape must not get the tensor."""
+    """Why the tensor cannot be passed to code for this type and shape, or None."""
     if tensor.layout is not torch.strided or not tensor.is_cpu or tensor.is_neg():
         return f"a {tensor.layout} tensor on {tensor.device}, must be in the CPU's memory as it is"
     if tensor.dtype is not dtype:

@@ -1,8 +1,7 @@
-"""CUDA kernels compiled by NVRTC and started through the CUDA driver, both by way of cuda-bindings: what torch's CUDA
-wheels for Linux bring anyhow.
+"""Compile CUDA kernels with NVRTC and launch them through the CUDA driver, using cuda-bindings.
 
-Binaries are kept on disk (`binaries`). Loading a module may wait for the device; a start does not, and allocates
-nothing, so CUDA graphs can capture it.
+torch's CUDA wheels for Linux include both. Binaries are cached on disk (`binaries`). Loading a module may synchronise
+with the device; a launch neither synchronises nor allocates, so CUDA graphs can capture it.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Compiler:
 
     @functools.cached_property
     def version(self) -> str:
-        """Of the compiler, down to the patch where it came as a package."""
+        """Version of the compiler, including the patch version if it is installed as a package."""
         major, minor = self._call(self._nvrtc.nvrtcVersion())
         for package in ("nvidia-cuda-nvrtc", f"nvidia-cuda-nvrtc-cu{major}"):
             with suppress(importlib.metadata.PackageNotFoundError):
@@ -49,11 +48,12 @@ class Compiler:
         return f"{major}.{minor}"
 
     def architecture(self, capability: tuple[int, int]) -> str:
-        """What to compile for on a device of this compute capability: its machine code, or the newest portable code
-        where the device is newer.
+        """Return the target architecture for a device of this compute capability.
+
+        Machine code ("sm_86") if the compiler supports the device, or the newest PTX ("compute_86") if it is newer.
 
         Raises:
-            RuntimeError: the device is older than all that the compiler knows.
+            RuntimeError: the device is older than all architectures that the compiler supports.
         """
         wanted = 10 * capability[0] + capability[1]
         (known,) = self._call(self._nvrtc.nvrtcGetSupportedArchs())
@@ -68,16 +68,15 @@ class Compiler:
         return f"compute_{max(older)}"
 
     def compile(self, source: str, options: Sequence[str], architecture: str) -> bytes:
-        """Machine code for "sm_86" and the like, PTX for "compute_86".
+        """Compile to machine code for architectures like "sm_86", or to PTX for "compute_86".
 
         Raises:
-            RuntimeError: the compiler refuses the source; what it says follows.
+            RuntimeError: the compiler rejects the source; includes its log.
         """
         nvrtc = self._nvrtc
         (program,) = self._call(nvrtc.nvrtcCreateProgram(source.encode(), b"kernel.cu", 0, None, None))
         try:
-            # As CuPy compiles: numbers below the normal range count as 0, which they do in the memory's additions
-            # anyhow.
+            # Flush denormals to zero as CuPy does; atomic additions in memory do so anyway.
             everything = [option.encode() for option in (*options, "-ftz=true", f"--gpu-architecture={architecture}")]
             (result,) = nvrtc.nvrtcCompileProgram(program, len(everything), everything)
             if int(result) != 0:
@@ -109,8 +108,8 @@ class NvrtcLauncher(Launcher[object, object]):
 
     Args:
         driver: the module `cuda.bindings.driver`.
-        compiler: makes binaries.
-        cache: keeps them.
+        compiler: compiles the kernels.
+        cache: stores the binaries.
     """
 
     def __init__(self, driver: ModuleType, compiler: Compiler, cache: BinaryCache) -> None:
@@ -130,7 +129,7 @@ class NvrtcLauncher(Launcher[object, object]):
     def _get(self, module: object, name: str, device: int) -> object:
         with self._context(device):
             (function,) = self._call(self._driver.cuModuleGetFunction(module, name.encode()))
-            self._call(self._driver.cuFuncLoad(function))  # now, not at its first start, which may be captured
+            self._call(self._driver.cuFuncLoad(function))  # not at the first launch, which may be captured
         return function
 
     def _start(self, function: object, arguments: Sequence[Argument], device: int, grid: Size, block: Size) -> None:
@@ -145,9 +144,7 @@ class NvrtcLauncher(Launcher[object, object]):
 
     @contextmanager
     def _context(self, device: int) -> Iterator[None]:
-        """Make torch's context of the device current on this thread, which a thread that has not used the device yet
-        lacks.
-        """
+        """Make torch's context of the device current on this thread; a new thread has none."""
         driver = self._driver
         context = self._contexts.get(device)
         if context is None:
@@ -173,7 +170,7 @@ class NvrtcLauncher(Launcher[object, object]):
 
 @functools.cache
 def _packing(kinds: tuple[type[np.generic], ...]) -> tuple[struct.Struct, tuple[int, ...]]:
-    """How arguments of these kinds lie side by side, and where each begins."""
+    """Packed layout of arguments of these kinds, and the offset of each."""
     formats = "".join(_FORMATS[kind] for kind in kinds)
     ends = [struct.calcsize(formats[: number + 1]) for number in range(len(kinds))]
     return struct.Struct(formats), tuple(end - struct.calcsize(formats[number]) for number, end in enumerate(ends))

@@ -1,12 +1,13 @@
 """Report which backends can run on this machine: the packages and devices that their kernels need.
 
-Imports nothing heavy until asked.
+Heavy packages are only imported when probed.
 
-    reference    plain torch: runs anywhere, and is what the others are tested against
-    llvmlite     loops for the CPU, compiled at run time by LLVM
-    nvrtc        our CUDA kernels, compiled and launched through what torch's CUDA wheels bring
-    cupy         the same kernels, compiled and launched by CuPy
+    reference    plain torch: runs anywhere; the other backends are tested against it
+    llvmlite     CPU kernels, compiled at run time by LLVM
+    nvrtc        CUDA kernels, compiled and launched with the libraries of torch's CUDA wheels
+    cupy         the same CUDA kernels, compiled and launched by CuPy
     mamba_ssm    the scan kernel of the mamba_ssm package
+
 The environment variable VSVFI_OPS forces one of them.
 """
 
@@ -92,7 +93,7 @@ def _cupy() -> str | None:
 
     try:
         runtime = int(importlib.import_module("cupy").cuda.runtime.runtimeGetVersion()) // 1000
-    except Exception as error:  # a CuPy whose CUDA does not load fails in its own way
+    except Exception as error:  # CuPy raises various errors if its CUDA libraries do not load
         return f"cupy does not work here ({one_line(error)})"
     wanted = str(torch.version.cuda).split(".")[0]
     return (
@@ -108,7 +109,7 @@ def _mamba() -> str | None:
 
 
 def _on_cuda(package: str, missing: str) -> str | None:
-    """Why a package for CUDA is of no use here: not installed, no torch, or no device."""
+    """Why a CUDA package cannot be used: it is not installed, or there is no torch or no device; else None."""
     if not is_installed(package):
         return missing
     torch = load("torch")
@@ -125,5 +126,5 @@ def _import_error(module: str) -> str | None:
 
 @functools.cache
 def remembered_obstacle(backend: str) -> str | None:
-    """`obstacle`, computed once a process."""
+    """`obstacle`, cached for the process."""
     return obstacle(backend)

@@ -1,7 +1,6 @@
 """Run parts of one operator's work on several threads.
 
-The threads are the call's own: any number of threads may call at once, and none is left behind. Only for code that runs
-without the GIL.
+Each call starts and joins its own threads, so calls may run concurrently. Only for code that releases the GIL.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from collections.abc import Callable
 
 
 def in_parts(work: Callable[[int], None], threads: int, name: str) -> None:
-    """`work(0)`, ..., `work(threads - 1)`: the first on the calling thread, each other on a thread of its own.
+    """Run `work(0)` on the calling thread and `work(1)`, ..., `work(threads - 1)` on a thread each.
 
-    Parts for which the system starts no thread run on the calling one. The first error that a part raises is raised
-    here, when every part has ended.
+    If a thread cannot be started, its part runs on the calling thread. The first exception of a part is raised here
+    after all parts have finished.
 
     Args:
         work: takes the number of the part.

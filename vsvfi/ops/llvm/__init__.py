@@ -1,9 +1,8 @@
-"""Build the CPU kernels of the operators: loops over numbers in memory, written in Python and compiled by LLVM for the
-CPU at hand.
+"""Build CPU kernels: loops over arrays, written in Python and compiled by LLVM for this CPU.
 
-A kernel is a function that runs once, on values that stand for those of the calls to come. Arithmetic on them adds
-instructions to the code, `with code.loop(n)` adds a loop, `with code.when(condition)` a branch; Python's own `for` and
-`if` repeat or leave out code, for sizes that are known beforehand:
+A kernel is a function that is traced once, with symbolic values for its arguments. Arithmetic on them emits
+instructions, `with code.loop(n)` emits a loop and `with code.when(condition)` a branch; Python's own `for` and `if`
+repeat or omit code, for sizes known at compile time:
 
     @dataclass(frozen=True)
     class Arguments:
@@ -20,8 +19,8 @@ instructions to the code, `with code.loop(n)` adds a loop, `with code.when(condi
 
     doubled()(source.data_ptr(), result.data_ptr(), source.numel())  # without the GIL
 
-Nothing is optimised behind the kernel's back: floats are rounded operation by operation in the order written, except
-inside `code.fused()`. Import this package only where llvmlite works (see `vsvfi.ops.probe`).
+Floating-point operations are never reordered or fused, except inside `code.fused()`. Import this package only where
+llvmlite works (see `vsvfi.ops.probe`).
 """
 
 from vsvfi.ops.llvm.code import Code, Function, Variable

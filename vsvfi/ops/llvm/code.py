@@ -1,6 +1,4 @@
-"""The function that a kernel becomes: its arguments, loops, branches and variables, and its way through LLVM into
-memory.
-"""
+"""Trace a kernel into a function (arguments, loops, branches, variables) and compile it with LLVM."""
 
 from __future__ import annotations
 
@@ -19,22 +17,23 @@ from vsvfi.ops.llvm.values import FLOAT, LONG, Block, Bool, Float, Int, float_co
 
 
 class Function(Protocol):
-    """Compiled code: takes addresses and whole numbers in the order of the kernel's arguments, runs without the GIL and
-    returns nothing.
+    """Compiled code: takes addresses and integers in the order of the kernel's arguments.
+
+    Runs without the GIL and returns nothing.
     """
 
     def __call__(self, *arguments: int) -> None: ...
 
 
 class Variable:
-    """A float or vector that changes as the code runs: `total.value` reads it, `total += number` adds to it."""
+    """A mutable float or vector: `total.value` reads it, `total += number` adds to it."""
 
     def __init__(self, block: Block, place: ir.Value) -> None:
         self._block, self._place = block, place
 
     @property
     def value(self) -> Float:
-        """Its value at this point of the code."""
+        """The value at this point of the code."""
         return Float(self._block, self._block.builder.load(self._place))
 
     @value.setter
@@ -67,7 +66,7 @@ class Code[Arguments]:
         return Float(self.block, float_constant(value, lanes))
 
     def variable(self, start: Float) -> Variable:
-        """A variable with this value to start with."""
+        """A variable with this initial value."""
         with self.block.builder.goto_entry_block():
             place = self.block.builder.alloca(start.value.type)
         variable = Variable(self.block, place)
@@ -75,13 +74,13 @@ class Code[Arguments]:
         return variable
 
     def array(self, length: int) -> F32Pointer:
-        """Memory for this many floats until the function ends, not yet set."""
+        """Uninitialised memory for this many floats, valid until the function returns."""
         with self.block.builder.goto_entry_block():
             return F32Pointer(self.block, self.block.builder.alloca(FLOAT, LONG(length)))
 
     @contextlib.contextmanager
     def loop(self, count: Int | int) -> Iterator[Int]:
-        """The code inside for every whole number from 0 up to `count`, which must be 1 or more."""
+        """Loop over 0, ..., count - 1; `count` must be 1 or more."""
         builder = self.block.builder
         before, body, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
         builder.branch(body)
@@ -98,7 +97,7 @@ class Code[Arguments]:
 
     @contextlib.contextmanager
     def when(self, condition: Bool) -> Iterator[None]:
-        """The code inside where the condition holds."""
+        """Run the code inside only if the condition holds."""
         with self.block.builder.if_then(condition.value):
             yield
 
@@ -106,22 +105,22 @@ class Code[Arguments]:
     def either(
         self, condition: Bool
     ) -> Iterator[tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]]:
-        """Two contexts: for the code where the condition holds, and for the code where it does not."""
+        """Return two contexts: for the code if the condition holds, and for the code if it does not."""
         with self.block.builder.if_else(condition.value) as (yes, no):
             yield yes, no
 
     @contextlib.contextmanager
     def fused(self) -> Iterator[None]:
-        """Products and sums inside may be rounded once in place of twice, where the CPU has an instruction for it."""
+        """Allow fused multiply-add inside, with one rounding instead of two, if the CPU supports it."""
         before, self.block.fusing = self.block.fusing, True
         yield
         self.block.fusing = before
 
     def compile(self) -> Function:
-        """The function, compiled for this machine. Takes some hundredths of a second and leaves nothing on disk.
+        """Compile the function for this machine, in memory.
 
         Raises:
-            RuntimeError: LLVM cannot make code for this machine.
+            RuntimeError: LLVM cannot generate code for this machine.
         """
         self.block.builder.ret_void()
         llvm.initialize_native_target()
@@ -133,7 +132,7 @@ class Code[Arguments]:
         module = llvm.parse_assembly(str(self._module))
         module.verify()
         passes = llvm.create_new_module_pass_manager()
-        # variables into registers; no other pass, so that floats are computed as they are written
+        # only promote variables to registers: other passes could change floating-point results
         passes.add_sroa_pass()
         passes.run(module, llvm.create_pass_builder(machine, llvm.PipelineTuningOptions()))
         engine = llvm.create_mcjit_compiler(module, machine)
@@ -142,14 +141,14 @@ class Code[Arguments]:
         function = ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address(self._name))
 
         def call(*arguments: int, engine: llvm.ExecutionEngine = engine) -> None:
-            """Holds the engine: the code lives as long as it does."""
+            """Keeps the engine alive, which owns the code."""
             function(*arguments)
 
         return call
 
 
 def _kinds(arguments: type[object]) -> list[type[Pointer | Int]]:
-    """The kinds of all arguments in order, those of dataclasses within included."""
+    """The kinds of all arguments in order, including those of nested dataclasses."""
     found: list[type[Pointer | Int]] = []
     hints = typing.get_type_hints(arguments)
     for field in dataclasses.fields(arguments):  # type: ignore[arg-type]  # a dataclass, which its type cannot say

@@ -1,7 +1,4 @@
-"""Memory that kernels read and write: arrays of float32, bfloat16 and whole numbers, by index.
-
-No bounds are checked.
-"""
+"""Arrays of float32, bfloat16 and integers that kernels read and write by index, without bounds checks."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class Pointer:
         return type(self)(self.block, self.block.builder.gep(self.value, [place]))
 
     def prefetch(self, write: bool = False) -> None:
-        """Bring the cache line of the first element near, to be read or written soon."""
+        """Prefetch the cache line of the first element for reading or writing."""
         builder, byte = self.block.builder, ir.PointerType(ir.IntType(8))
         function = builder.module.globals.get("llvm.prefetch.p0")
         if function is None:
@@ -41,19 +38,19 @@ class Pointer:
 
 
 class FloatPointer(Pointer, ABC):
-    """Floats, one by one or as vectors of neighbours."""
+    """Floats, accessed one by one or as vectors of consecutive elements."""
 
     @abstractmethod
     def load(self, lanes: int) -> Float:
-        """The vector of the first elements."""
+        """Load the first elements as a vector."""
 
     @abstractmethod
     def store(self, vector: Float) -> None:
-        """Put a vector into the first elements."""
+        """Store a vector to the first elements."""
 
 
 class F32Pointer(FloatPointer):
-    """Floats of 32 bits."""
+    """32-bit floats."""
 
     element = FLOAT
 
@@ -71,7 +68,7 @@ class F32Pointer(FloatPointer):
 
 
 class BF16Pointer(FloatPointer):
-    """Floats of 16 bits with float32's exponent (bfloat16), which is what its upper half is."""
+    """bfloat16: the upper 16 bits of a float32."""
 
     element = _HALF
 
@@ -81,9 +78,9 @@ class BF16Pointer(FloatPointer):
         return (Bits(self.block, builder.zext(halves, type_of(INT, lanes))) << 16).as_float()
 
     def store(self, vector: Float) -> None:
-        """Rounds to the nearest, to the even one of two.
+        """Store a vector, rounded to nearest even.
 
-        NaN, which rounding could make infinite, becomes the quiet one.
+        NaN becomes a quiet NaN, since rounding could turn it into infinity.
         """
         builder, bits = self.block.builder, vector.bits()
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
@@ -93,7 +90,7 @@ class BF16Pointer(FloatPointer):
 
 
 class I32Pointer(Pointer):
-    """Whole numbers of 32 bits."""
+    """32-bit integers."""
 
     element = INT
 
@@ -102,7 +99,7 @@ class I32Pointer(Pointer):
 
 
 class I64Pointer(Pointer):
-    """Whole numbers of 64 bits."""
+    """64-bit integers."""
 
     element = LONG
 

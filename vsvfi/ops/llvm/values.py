@@ -1,6 +1,6 @@
-"""The values that kernels compute with: whole numbers, floats and vectors of floats, truth values, bit patterns.
+"""Symbolic values of kernels: integers, floats and float vectors, booleans, bit patterns.
 
-Arithmetic adds instructions.
+Arithmetic on them emits instructions.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ FLOAT, INT, LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
 @dataclass(slots=True)
 class Block:
-    """Where instructions go.
+    """The insertion point for instructions.
 
     Attributes:
-        builder: appends to the code.
-        fusing: products and sums may become one operation with one rounding.
+        builder: appends instructions.
+        fusing: whether multiplications and additions may be fused.
     """
 
     builder: ir.IRBuilder
@@ -28,13 +28,13 @@ class Block:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What float operations permit LLVM."""
+        """LLVM's fast-math flags for float operations."""
         return ("contract",) if self.fusing else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Bool:
-    """A truth value, or one for each lane of a vector."""
+    """A boolean, or one for each lane of a vector."""
 
     block: Block
     value: ir.Value
@@ -60,7 +60,7 @@ class Bool:
 
 @dataclass(frozen=True, slots=True)
 class Int:
-    """A whole number of 64 bits."""
+    """A 64-bit integer."""
 
     block: Block
     value: ir.Value
@@ -75,7 +75,7 @@ class Int:
         return Int(self.block, self.block.builder.mul(self.value, _whole(other)))
 
     def __floordiv__(self, other: int) -> Int:
-        """Of a number that is not negative."""
+        """Floor division; this number must not be negative."""
         return Int(self.block, self.block.builder.udiv(self.value, _whole(other)))
 
     def equals(self, other: Int | int) -> Bool:
@@ -83,7 +83,7 @@ class Int:
         return Bool(self.block, self.block.builder.icmp_unsigned("==", self.value, _whole(other)))
 
     def inside(self, length: Int | int) -> Bool:
-        """Whether 0 <= this < length, in one comparison: without a sign, a negative number is a huge one."""
+        """Whether 0 <= this < length, in one unsigned comparison."""
         return Bool(self.block, self.block.builder.icmp_unsigned("<", self.value, _whole(length)))
 
     def where(self, condition: Bool, other: Int | float) -> Int:
@@ -100,7 +100,7 @@ class Int:
 class Float:
     """A float32, or a vector of them.
 
-    Beside a vector, a single number stands for one in every lane; comparisons with NaN are false.
+    Scalars broadcast to vectors; comparisons with NaN are false.
     """
 
     block: Block
@@ -167,7 +167,7 @@ class Float:
         return Bool(self.block, self.block.builder.fcmp_unordered("uno", self.value, self.value))
 
     def absolute(self) -> Float:
-        """Without its sign."""
+        """The absolute value."""
         return select(self < 0.0, -self, self)
 
     def at_least(self, bound: float) -> Float:
@@ -175,11 +175,11 @@ class Float:
         return select(self > bound, self, self._like(bound))
 
     def truncated(self) -> Int:
-        """Rounded towards zero. Means nothing unless the number fits."""
+        """Rounded towards zero; undefined if out of range."""
         return Int(self.block, self.block.builder.fptosi(self.value, LONG))
 
     def floor(self) -> Int:
-        """Rounded down. Means nothing unless the number fits."""
+        """Rounded down; undefined if out of range."""
         whole = self.truncated()
         return whole - (whole.to_float() > self).to_int()
 
@@ -209,7 +209,7 @@ class Float:
         return Float(self.block, self.block.builder.shuffle_vector(self.value, undefined, _indices(lanes)))
 
     def joined(self, other: Float) -> Float:
-        """One vector of this one's lanes and then the other's."""
+        """Concatenate the lanes of both vectors."""
         before, total = self.lanes, self.lanes + other.lanes
         wide = [vector.pick([lane if lane < vector.lanes else 0 for lane in range(total)]) for vector in (self, other)]
         order = _indices([*range(before), *range(total, total + other.lanes)])
@@ -224,7 +224,7 @@ class Float:
         return Bool(self.block, self.block.builder.fcmp_ordered(sign, one, two))
 
     def beside(self, other: Float | float) -> tuple[ir.Value, ir.Value]:
-        """Both as LLVM's values, with as many lanes as the wider has."""
+        """Both as LLVM values, broadcast to the same number of lanes."""
         if not isinstance(other, Float):
             return self.value, self._constant(other)
         lanes = max(self.lanes, other.lanes)
@@ -276,12 +276,12 @@ class Bits:
 
 
 def select[Value: (Bool, Int, Float, Bits)](condition: Bool, yes: Value, no: Value | float) -> Value:
-    """`yes` where the condition holds, else `no`; lane by lane where it has lanes."""
+    """`yes` if the condition holds, else `no`; per lane for vectors."""
     return yes.where(condition, no)
 
 
 def pick[Value: (Bool, Int, Float)](number: Int, choices: Sequence[Value]) -> Value:
-    """The choice of this number, from 0."""
+    """Select the choice with this index, from 0."""
     picked = choices[-1]
     for index, choice in enumerate(choices[:-1]):
         picked = select(number.equals(index), choice, picked)

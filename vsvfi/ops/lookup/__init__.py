@@ -1,8 +1,7 @@
-"""Correlation look-up: how alike a pixel is to the pixels around where a flow says it went (RAFT, section 3.2), from
-volumes or computed on demand.
+"""Look up correlations around the positions that a flow points to (RAFT, section 3.2).
 
-`correlate` compares two feature maps and `lookup` reads windows from the comparison through the torch operator
-`vsvfi::lookup` (`op`). The definition is `reference`.
+`correlate` correlates two feature maps, as volumes or on demand, and `lookup` samples windows from the result with the
+torch operator `vsvfi::lookup` (`op`). The definition is `reference`.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ from torch.nn import functional
 from vsvfi.ops.lookup import op, reference
 
 _PATCH = 100
-"""Target pixels that the usual window of 9x9 touches."""
+"""Target pixels that the usual 9x9 window samples."""
 
 _WORTH = {"cpu": 0.5}
-"""What a product computed on demand costs against one of a matrix product, by device. Measured on a CPU, where large
-volumes miss all caches; elsewhere it is a guess that favours volumes.
+"""Cost of a product on demand relative to one of a matrix product, by device.
+
+Low on CPUs, where large volumes miss all caches; the value for other devices is a guess that favours volumes.
 """
 
 BUDGET = 1 << 30
-"""Bytes that the volumes of one `correlate` may take unless the caller says otherwise."""
+"""Default limit for the volumes of one `correlate`, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """All pairs, compared beforehand: for every source pixel an image over the target's pixels, at every level of the
-    target.
+    """Precomputed correlations of all pairs: for each source pixel and level, an image over the target's pixels.
 
     Attributes:
         levels: [B, H * W, h, w] each, the first at the target's own size.
@@ -42,10 +41,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class OnDemand:
-    """The features themselves; what is asked for is compared then.
+    """The features, whose correlations are computed on demand.
 
     Attributes:
-        source: [B, C, H, W], the factor included.
+        source: [B, C, H, W], multiplied by the factor.
         targets: [B, C, h, w] each, the first at the target's own size.
     """
 
@@ -65,22 +64,21 @@ def correlate(
     budget: int = BUDGET,
     lookups: int | None = None,
 ) -> Correlation:
-    """Compare every pixel of `source` with every pixel of `target`: C[p, q] = factor * <source[p], target[q]>.
+    """Correlate every pixel of `source` with every pixel of `target`: C[p, q] = factor * <source[p], target[q]>.
 
-    Level l compares with the target averaged over 2^l x 2^l pixels (odd sizes drop their last row or column at every
-    halving). Averaging the features is averaging the products, so both forms have the same values up to rounding.
+    Level l uses the target averaged over 2^l x 2^l pixels (odd sizes drop their last row or column at each halving).
+    Averaging features is equivalent to averaging products, so both forms have the same values up to rounding.
 
     Args:
         source: [B, C, H, W], any floating type; volumes have it too.
         target: [B, C, h, w], the same type.
-        levels: how many; 1 is the target's own size alone.
+        levels: number of levels; 1 for the target's own size only.
         factor: see above.
-        budget: bytes that volumes may take; beyond it products are computed when they are asked for.
-        lookups: how often windows of the usual size will be asked for, where known: volumes are then made only if they
-        pay.
+        budget: maximum bytes of the volumes; beyond it products are computed on demand.
+        lookups: expected number of look-ups with usual windows, if known; volumes are then only built if cheaper.
 
     Raises:
-        ValueError: shapes or types that differ, or a target that cannot be halved so often.
+        ValueError: shapes or types differ, or the target is too small for this many levels.
     """
     if source.dim() != 4 or target.dim() != 4 or source.shape[:2] != target.shape[:2] or source.dtype != target.dtype:
         raise ValueError(
@@ -105,8 +103,9 @@ def correlate(
 
 
 def _volumes_pay(targets: Sequence[Tensor], lookups: int) -> bool:
-    """Whether all products at once are cheaper than those that so many look-ups ask for, which the reference computes
-    at a tenth of the speed.
+    """Whether computing all products at once is cheaper than computing those of so many look-ups on demand.
+
+    Always true for the reference, whose products on demand are slow.
     """
     device = targets[0].device.type
     if op.LOOKUP.choice(device).name == "reference":
@@ -118,22 +117,22 @@ def _volumes_pay(targets: Sequence[Tensor], lookups: int) -> bool:
 
 
 def volume_bytes(source: Tensor, targets: Sequence[Tensor]) -> int:
-    """What the volumes of these features take."""
+    """Bytes of the volumes of these features."""
     batch, _, height, width = source.shape
     return batch * height * width * sum(target.shape[2] * target.shape[3] for target in targets) * source.element_size()
 
 
 def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
-    """Windows of every level around a centre for each source pixel.
+    """Sample the window around each source pixel's centre at every level.
 
     Channel d * d * l + d * i + j, with d = 2 * radius + 1, samples level l at (x / 2^l + i - radius, y / 2^l + j -
-    radius), bilinearly: the slow index of the window moves x. Pixels outside count as zero; so does a level that is one
-    pixel wide or high, and what is asked for at a centre that is not finite.
+    radius), bilinearly: the slow index of the window moves x. Pixels outside count as zero; so do levels that are one
+    pixel wide or high, and windows whose centre is not finite.
 
     Args:
-        correlation: from `correlate`; of batch 1 it serves any batch of centres.
+        correlation: from `correlate`; a batch of 1 is broadcast.
         centres: [B, 2, H, W] in pixels of the target, x then y; used in float32.
-        radius: reach of the window, 0 or more.
+        radius: of the window, 0 or more.
 
     Returns:
         [B, L * d * d, H, W] in the type of the correlation, channels last in memory.
@@ -175,9 +174,7 @@ def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
-    """Load and compile what look-ups on this device need for features of this type, so that no frame has to wait for
-    it.
-    """
+    """Load and compile the look-up kernels for this device and feature type, so that no frame waits for it."""
     features = torch.zeros(1, 1, 2, 2, device=device, dtype=dtype)
     with torch.no_grad():
         for budget in (BUDGET, 0):

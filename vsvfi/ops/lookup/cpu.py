@@ -1,8 +1,8 @@
-"""Correlation look-up on the CPU: the loops, compiled by LLVM, and their way over ranges of source pixels on all cores.
+"""Correlation look-up on the CPU: loops compiled by LLVM, run over ranges of source pixels on all cores.
 
-The patch that a window can touch, (2 radius + 2)^2 values of a volume or products of features, is put into a small
-buffer with x as the slow index, which is the order of the result; two blends of whole rows of it make the window. Every
-number is computed in one way whatever the number of threads. The code runs without the GIL on threads of its own call.
+The patch that a window needs, (2 radius + 2)^2 values of a volume or products of features, is copied to a small buffer
+with x as the slow index, the order of the result; two blends of whole rows of it give the window. Results do not depend
+on the number of threads. The code runs without the GIL on threads started for each call.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from vsvfi.ops.memory import Memory
 from vsvfi.ops.threads import in_parts
 
 LANES = 16
-"""Numbers of a vector, and the largest side of a patch."""
+"""Lanes of a vector, and the largest side of a patch."""
 
 UNROLLED = 4
-"""Vectors of a product that are summed side by side; features come padded to a multiple of this many vectors."""
+"""Independent partial sums of a product; features are padded to a multiple of this many vectors."""
 
 _WORTHWHILE = {False: 1 << 18, True: 1 << 12}
-"""Numbers in a result for which one more thread is worth its start, which takes a third of a millisecond: from volumes,
-and on demand.
+"""Result elements per thread from which another thread saves more time than it takes to start.
+
+From volumes (False) and on demand (True).
 """
 
 type _Task = Callable[[int, int], None]
@@ -37,9 +38,11 @@ type _Task = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given for one level of one image: the volume, or the target's features and the source's, `depth`
-    channels each; the level's size; for every source pixel the patch's first column and row, and the two fractions;
-    where the first window goes, and numbers from one window to the next; the source pixels to look up.
+    """Arguments of the code for one level of one image.
+
+    The volume, or the target's and the source's features with `depth` channels each; the level's size; for every source
+    pixel the patch's first column and row, and the two fractions; the first window of the result, and the stride from
+    one window to the next; the range of source pixels.
     """
 
     values: F32Pointer
@@ -59,14 +62,14 @@ class Arguments:
 
 @functools.cache
 def compiled(radius: int, on_demand: bool) -> Function:
-    """The windows of the source pixels `begin` to `end`, of which there must be one.
+    """Compile the code for the windows of a non-empty range of source pixels, `begin` to `end`.
 
     Args:
-        radius: of the window, 7 at most.
+        radius: of the window, at most 7.
         on_demand: whether values are products of features; else they are read from a volume.
 
     Raises:
-        RuntimeError: LLVM cannot make code for this machine.
+        RuntimeError: LLVM cannot generate code for this machine.
     """
     code = Code("lookup", Arguments)
     given, side = code.arguments, 2 * radius + 1
@@ -113,7 +116,7 @@ def _product(code: Code[Arguments], own: F32Pointer, other: F32Pointer) -> Float
 
 
 def _store(vector: Float, result: F32Pointer, count: int) -> None:
-    """The first `count` numbers of a vector, in pieces that are vectors of 16, 8, 4, 2 and 1."""
+    """Store the first `count` lanes of a vector, as vectors of 16, 8, 4, 2 and 1 lanes."""
     begin, size = 0, LANES
     while size:
         if count & size:
@@ -123,12 +126,12 @@ def _store(vector: Float, result: F32Pointer, count: int) -> None:
 
 
 def from_volume(levels: Sequence[Tensor], centres: Tensor, radius: int) -> Tensor:
-    """As `vsvfi.ops.lookup.reference.from_volume`; what is not float32 is copied."""
+    """Like `vsvfi.ops.lookup.reference.from_volume`; tensors that are not float32 are converted."""
     return _run([level.float().contiguous() for level in levels], None, centres, radius).to(levels[0].dtype)
 
 
 def on_demand(source: Tensor, targets: Sequence[Tensor], centres: Tensor, radius: int) -> Tensor:
-    """As `vsvfi.ops.lookup.reference.on_demand`; what is not float32 is copied."""
+    """Like `vsvfi.ops.lookup.reference.on_demand`; tensors that are not float32 are converted."""
     return _run([_rows(target) for target in targets], _rows(source), centres, radius).to(source.dtype)
 
 
@@ -191,7 +194,7 @@ def _task(
     """One level of one image."""
 
     def run(begin: int, end: int) -> None:
-        """Holds the tensors whose addresses the code is given."""
+        """Keeps alive the tensors whose addresses are passed to the code."""
         function(
             level.at(index),
             0 if source is None else source.at(index),
@@ -208,7 +211,7 @@ def _task(
 
 
 def _rows(features: Tensor) -> Tensor:
-    """Features with their channels side by side, [B, h, w, C], C filled up with zeros to whole rounds of the code."""
+    """Features with contiguous channels, [B, h, w, C], where C is zero-padded for the unrolled loop."""
     turned = features.float().permute(0, 2, 3, 1)
     missing = -features.shape[1] % (LANES * UNROLLED)
     return functional.pad(turned, (0, missing)).contiguous() if missing else turned.contiguous()

@@ -13,7 +13,7 @@ from vsvfi.ops.cuda import Argument, KernelFile, Launcher, Size
 
 KERNELS = KernelFile(Path(__file__).with_name("cuda.cu"))
 THREADS = 256
-"""Of a block, as in the kernel."""
+"""Threads per block, as in the kernel."""
 
 
 def from_volume(launcher: Launcher[object, object], levels: Sequence[Tensor], centres: Tensor, radius: int) -> Tensor:
@@ -68,7 +68,7 @@ def _launch(
 
 
 def _cleared(result: Tensor, level: Tensor, number: int, window: int) -> bool:
-    """Whether this level is one pixel wide or high; its windows are then zeros."""
+    """Zero the windows of a level that is one pixel wide or high; returns whether it was."""
     thin = 1 in level.shape[2:]
     if thin:
         result[:, number * window : (number + 1) * window] = 0
@@ -96,7 +96,7 @@ def _strides(centres: Tensor) -> tuple[np.int64, ...]:
 
 
 def _channels_last(features: Tensor) -> Tensor:
-    """The features with their channels side by side and nothing between pixels; no copy where they lie so already."""
+    """The features with contiguous channels and pixels; copied only if needed."""
     return features.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 

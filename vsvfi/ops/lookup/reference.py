@@ -1,7 +1,7 @@
 """The definition of the correlation look-up in plain torch: patches are gathered and blended.
 
-The window around a centre has one fractional offset: (2 radius + 2)^2 neighbours are fetched once and four shifted
-copies of them blended, where sampling each place of the window by itself would fetch four neighbours for every one.
+All positions of a window have the same fractional offset: (2 radius + 2)^2 neighbours are gathered once and four
+shifted copies of them blended, instead of gathering four neighbours for each position.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 _BLOCK_BYTES = 64 << 20
-"""What the gathered target features of one block of sources may take."""
+"""Maximum bytes of the gathered target features of one block of sources."""
 
 _NOWHERE = -1e9
-"""A coordinate that reaches no pixel."""
+"""A coordinate far outside the image."""
 
 type Fetch = Callable[[Tensor], Tensor]
 """Patches [B, N, P] of one level at the places [B, N, P], counted over its rows and columns."""
@@ -43,7 +43,7 @@ def from_volume(levels: Sequence[Tensor], centres: Tensor, radius: int) -> Tenso
 
 
 def on_demand(source: Tensor, targets: Sequence[Tensor], centres: Tensor, radius: int) -> Tensor:
-    """Look-up with every product computed when it is asked for; see `vsvfi.ops.lookup.lookup`.
+    """Look-up with products computed on demand; see `vsvfi.ops.lookup.lookup`.
 
     Args:
         source: [B or 1, C, H, W].
@@ -110,8 +110,9 @@ def _window(fetch: Fetch, level: Tensor, number: int, centres: Tensor, radius: i
 
 @dataclass(frozen=True, slots=True)
 class Corners:
-    """Where the patches of one level lie, [B, N] each: their first column and row, int64, and how far the centre is to
-    the right of a pixel and below.
+    """Positions of the patches of one level, [B, N] each.
+
+    First column and row of each patch, int64, and the fractional parts of its centre in x and y.
     """
 
     columns: Tensor
@@ -121,9 +122,9 @@ class Corners:
 
 
 def corners(centres: Tensor, number: int, height: int, width: int, radius: int) -> Corners:
-    """The patches around centres [B, 2, N] in level `number`.
+    """Positions of the patches around centres [B, 2, N] in level `number`.
 
-    Patches that reach no pixel lie just outside, as do those of what is not finite.
+    Patches outside the image, or with a centre that is not finite, are moved just outside its border.
     """
     x, y = (_inside(centres[:, axis] / 2**number, length, radius) for axis, length in enumerate((width, height)))
     left, top = x.floor(), y.floor()
@@ -131,8 +132,7 @@ def corners(centres: Tensor, number: int, height: int, width: int, radius: int) 
 
 
 def _inside(coordinate: Tensor, length: int, radius: int) -> Tensor:
-    """The coordinate, or one as far outside: no pixel is reached from beyond these bounds, nor from what is
-    not finite."""
+    """Clamp a coordinate to bounds outside of which no pixel is reached; non-finite ones go out of bounds."""
     return torch.nan_to_num(coordinate, nan=_NOWHERE, posinf=-_NOWHERE, neginf=_NOWHERE).clamp(
         -radius - 2, length + radius + 1
     )

@@ -1,7 +1,6 @@
-"""Steps between the blocks of a coarse-to-fine flow network: add to the flow, make the next block's input, blend in the
-end.
+"""Steps between the blocks of a coarse-to-fine flow network: update the flow, build the next input, blend.
 
-Each is one pass over memory on the CPU, where plain torch takes ten to twenty. Definitions are in `reference`.
+Each is a single pass over memory on the CPU, where plain torch takes ten to twenty. Definitions are in `reference`.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ __all__ = ["add_flow", "blend_pair", "warm_up", "warp_pair", "warped_and_reduced
 def warp_pair(
     first: Tensor, second: Tensor, flow: Tensor, state: Tensor, times: Tensor, step: int, ratio: int
 ) -> Tensor:
-    """Both images warped by the flow and reduced, with time, state and flow at that size: the input of a block at 1 /
-    step.
+    """Build the input of a block at 1 / step: both images warped and downscaled, timestep, state and flow.
 
     Args:
         first, second: [B or 1, C, H, W] float32.
@@ -55,7 +53,7 @@ def warp_pair(
 
 
 def blend_pair(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
-    """The first three channels of both images, warped by the flow and blended: mask * first + (1 - mask) * second.
+    """Warp the first three channels of both images and blend them: mask * first + (1 - mask) * second.
 
     Args:
         first, second: [B or 1, 3 or more, H, W] float32.
@@ -72,8 +70,10 @@ def blend_pair(first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> Ten
 
 
 def add_flow(flow: Tensor | None, change: Tensor, step: int) -> Tensor:
-    """flow + step * (change enlarged by step), both [., 4, ., .] float32; the flow is [B, 4, H, W], or None
-    for zero."""
+    """Return flow + step * (change upscaled by step), both [., 4, ., .] float32.
+
+    The flow is [B, 4, H, W], or None for zero.
+    """
     if _differentiates(change, *([] if flow is None else [flow])):
         return reference.add_flow(flow, change, step)
     result: Tensor = op.add_flow(flow, change, step)
@@ -81,9 +81,7 @@ def add_flow(flow: Tensor | None, change: Tensor, step: int) -> Tensor:
 
 
 def warm_up(channels: int, state: int, steps: list[tuple[int, int]], device: torch.device) -> None:
-    """Compile what a network with these channels of images and state needs at each (step, ratio), so that no frame has
-    to wait for it.
-    """
+    """Compile the kernels for these channels of images and state at each (step, ratio), so that no frame waits."""
     with torch.no_grad():
         for step, ratio in steps:
             size = step * ratio

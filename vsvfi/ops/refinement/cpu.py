@@ -1,7 +1,7 @@
 """The refinement operators on the CPU: one pass each, compiled by LLVM for the channels and steps of the call.
 
-All channels of a pixel are one vector. Rows are split over threads of the call; every number is computed by one of
-them, so the bits are the same however rows are split. Checks no arguments.
+All channels of a pixel are one vector. Rows are divided among the call's threads, and each result is computed by one of
+them, so results do not depend on the number of threads. Arguments are not checked.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from vsvfi.ops.memory import Memory
 from vsvfi.ops.threads import in_parts
 
 _WORTHWHILE = 1 << 13
-"""Warped pixels for which one more thread is worth its start, which takes a third of a millisecond."""
+"""Warped pixels per thread from which another thread saves more time than it takes to start."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """Pixels whose channels lie side by side, and the strides of rows and columns."""
+    """Pixels with contiguous channels, and the strides of rows and columns."""
 
     values: F32Pointer
     row: Int
@@ -34,11 +34,10 @@ class Image:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given for one image of a batch; `other` is a state, a mask or a change of the flow, and what is
-    not used means nothing.
+    """Arguments of the code for one image of a batch; unused ones are ignored.
 
-    `rows` and `columns` are the size of the result, `height` and `width` that of the images; the result's rows `begin`
-    to `end` are computed.
+    `other` is a state, a mask or a change of the flow. `rows` and `columns` are the size of the result, `height` and
+    `width` that of the images; the result's rows `begin` to `end` are computed.
     """
 
     first: Image
@@ -116,7 +115,7 @@ def _compiled_add(adds: bool, step: int) -> Function:
 
 
 def _warped(given: Arguments, flow: Float, y: Int, x: Int, lanes: int) -> tuple[Float, Float]:
-    """Both images where the flow of one pixel points to; positions outside are those of the border."""
+    """Sample both images where the flow of one pixel points to; positions outside are clamped to the border."""
     flow = select(~flow.is_nan(), flow, 0.0)
     first, second = (
         _sampled(
@@ -200,7 +199,7 @@ def _run(
     size: tuple[int, int],
     weight: float,
 ) -> Tensor:
-    """All rows of all images of a batch. `weight` is how many warped pixels a pixel of the result is worth."""
+    """Compute all rows of all images of a batch. `weight` is the cost of a result pixel in warped pixels."""
     batch, rows, columns, _ = result.shape
     images = [
         None if image is None else _readable(name, image)
@@ -229,7 +228,7 @@ def _run(
 
 
 def _fields(image: Memory | None, index: int) -> tuple[int, int, int]:
-    """Address and strides of one image; one serves a whole batch."""
+    """Address and strides of one image; a batch of 1 is broadcast."""
     if image is None:
         return 0, 0, 0
     _, row, column, _ = image.strides
@@ -237,7 +236,7 @@ def _fields(image: Memory | None, index: int) -> tuple[int, int, int]:
 
 
 def _readable(name: str, image: Tensor) -> Memory:
-    """The image in float32, its channels side by side; any strides of rows and columns will do."""
+    """The image in float32 with contiguous channels and any strides of rows and columns."""
     rows = image.detach().float().permute(0, 2, 3, 1)
     if rows.shape[3] != 1 and rows.stride(3) != 1:
         rows = rows.contiguous()
