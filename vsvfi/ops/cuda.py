@@ -1,9 +1,9 @@
-"""CUDA kernels of the operators: their source files, and what launches them.
+"""Source files and launchers of the operators' CUDA kernels.
 
-Two launchers exist, `nvrtc` and `cupy`; both are imported when asked for.
+There are two launchers, `nvrtc` and `cupy`, imported on demand.
 
-A kernel file sees `element.cuh` before itself, so it needs no header, and takes its types as macros. A launch of what
-is loaded allocates nothing and waits for nothing, so CUDA graphs can capture it.
+`element.cuh` is prepended to every kernel file, which needs no further header and takes its types as macros. Launching
+a loaded kernel neither allocates nor synchronises, so CUDA graphs can capture it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ import torch
 from torch import Tensor
 
 TYPES = {torch.float32: "float", torch.float16: "float16", torch.bfloat16: "bfloat16"}
-"""The element types that kernels know, as their macros name them."""
+"""The element types that kernels support, with their names in macros."""
 
 type Argument = Tensor | np.int32 | np.int64 | np.float32 | None
-"""What a kernel takes: a tensor or None as a pointer, numbers with their width, since nothing on the device checks it.
-"""
+"""A kernel argument: a tensor or None as a pointer, or a number of explicit width, which the device does not check."""
 
 type Size = tuple[int, int, int]
 """Blocks of a grid or threads of a block, along x, y, z."""
@@ -38,7 +37,7 @@ class KernelFile:
 
     @functools.cached_property
     def source(self) -> str:
-        """What is compiled: the element types, then the file. One text, so that caches on disk notice every change."""
+        """The code to compile: the element types, then the file, in one text so that disk caches detect any change."""
         texts = (Path(__file__).with_name("element.cuh"), self.path)
         return "".join(
             f'#line 1 "{file.parent.name}/{file.name}"\n{file.read_text(encoding="utf-8")}' for file in texts
@@ -46,9 +45,9 @@ class KernelFile:
 
 
 class Launcher[Module, Function](ABC):
-    """Compiles kernel files and starts their kernels on torch's current stream.
+    """Compiles kernel files and launches their kernels on torch's current stream.
 
-    Each (file, macros, device) is loaded once a process.
+    Each (file, macros, device) is loaded once per process.
     """
 
     def __init__(self) -> None:
@@ -67,7 +66,7 @@ class Launcher[Module, Function](ABC):
         block: Size,
         types: Mapping[str, torch.dtype],
     ) -> None:
-        """Start a kernel on torch's current stream of `device`; an empty grid is nothing to do.
+        """Launch a kernel on torch's current stream of `device`; does nothing for an empty grid.
 
         Args:
             file: where the kernel is.
@@ -80,8 +79,7 @@ class Launcher[Module, Function](ABC):
 
         Raises:
             ValueError: a tensor is on another device.
-            RuntimeError: the kernel cannot be compiled or loaded, or is not loaded yet while a CUDA graph is being
-            captured.
+            RuntimeError: the kernel cannot be compiled or loaded, or is not loaded during the capture of a CUDA graph.
         """
         for argument in arguments:
             if isinstance(argument, Tensor) and argument.device != device:
@@ -91,7 +89,7 @@ class Launcher[Module, Function](ABC):
             self._start(self._function(file, name, compile_options(types), index), arguments, index, grid, block)
 
     def _function(self, file: KernelFile, name: str, options: tuple[str, ...], device: int) -> Function:
-        """A kernel, compiled and loaded when it is first asked for."""
+        """Return a kernel, compiled and loaded on first use."""
         function = self._functions.get((file.path, options, device, name))
         if function is None:
             if capturing():
@@ -108,11 +106,11 @@ class Launcher[Module, Function](ABC):
 
     @abstractmethod
     def _load(self, source: str, options: tuple[str, ...], device: int) -> Module:
-        """A source compiled and loaded on a device."""
+        """Compile a source and load it on a device."""
 
     @abstractmethod
     def _get(self, module: Module, name: str, device: int) -> Function:
-        """A kernel of a module, ready to start."""
+        """Return a kernel of a module, ready to launch."""
 
     @abstractmethod
     def _start(self, function: Function, arguments: Sequence[Argument], device: int, grid: Size, block: Size) -> None:
@@ -125,7 +123,7 @@ def capturing() -> bool:
 
 
 def compile_options(types: Mapping[str, torch.dtype]) -> tuple[str, ...]:
-    """What the compiler is told: the language, and each macro's element type."""
+    """Compiler options: the language, and each macro's element type."""
     return ("-std=c++17", *(f"-D{macro}={TYPES[dtype]}" for macro, dtype in types.items()))
 
 
@@ -138,7 +136,7 @@ def launcher(backend: str) -> Launcher[object, object]:
 
 
 def raw(argument: Argument) -> np.generic:
-    """A kernel's argument as a number of its own width. Pointers alone are unsigned."""
+    """Convert a kernel argument to a number of its width. Only pointers are unsigned."""
     if argument is None:
         return np.uint64(0)
     return np.uint64(argument.data_ptr()) if isinstance(argument, Tensor) else argument

@@ -1,6 +1,6 @@
 """Correlation of two feature maps.
 
-The local volume is a tensor expression that suits every device, so there is no choice of backend here.
+A single implementation in torch runs on every device.
 """
 
 from vsvfi.ops.correlation.reference import local_correlation

@@ -1,4 +1,4 @@
-"""The local correlation volume as a few banded matrix products."""
+"""Compute the local correlation volume with a few banded matrix products."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 
 _BLOCK = 16
-"""Columns of one product. Wider blocks waste more products outside the band, narrower ones are slower products: 16 was
-fastest for 64 to 128 channels.
-"""
+"""Columns of one product: wider blocks compute more values outside the band, narrower ones are less efficient."""
 
 
 def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
-    """How alike each pixel of `first` is to the pixels of `second` around the same place.
+    """Correlate each pixel of `first` with the pixels of `second` around the same position.
 
     V[k](y, x) = mean over channels of first(y, x) * second(y + k // d - radius, x + k % d - radius) with d = 2 * radius
     + 1; `second` counts as zero outside the frame (UPR-Net, section 3.2; PWC-Net's cost volume). For half-precision
@@ -22,13 +20,13 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     Args:
         first: [B, C, H, W].
         second: the same shape and type.
-        radius: reach in pixels along each axis, 0 or more.
+        radius: in pixels along each axis, 0 or more.
 
     Returns:
         [B, d * d, H, W] of the same type, channels last in memory.
 
     Raises:
-        ValueError: shapes that differ, or a negative radius.
+        ValueError: the shapes differ, or the radius is negative.
     """
     if first.shape != second.shape or first.dim() != 4:
         raise ValueError(

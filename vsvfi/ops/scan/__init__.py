@@ -16,7 +16,7 @@ from vsvfi.ops.scan import op, reference
 from vsvfi.ops.scan.grouped import by_group
 
 _WARM = 70
-"""Tokens of a first call: more than a chunk of the CUDA kernels, so that all of them are loaded."""
+"""Tokens of a warm-up call: more than one chunk of the CUDA kernels, so that all of them are loaded."""
 
 
 class Paths(NamedTuple):
@@ -41,7 +41,7 @@ def scan(
     delta_bias: Tensor | None = None,
     softplus: bool = False,
 ) -> Tensor:
-    """The recurrence, with the shapes and conventions of the published kernel.
+    """Compute the selective scan, with the shapes and conventions of the published kernel.
 
     With steps s = delta + delta_bias, through softplus if asked for, and h = 0 before the first position:
         h(l) = exp(s(l) A) h(l-1) + s(l) B(l) u(l)        y(l) = C(l) . h(l) + D u(l)
@@ -72,11 +72,11 @@ def scan(
 def scan_paths(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths
 ) -> Tensor:
-    """The sum of K scans along different orders of the same tokens, read and written by index: nothing is flipped,
-    transposed or copied.
+    """Sum K scans along different orders of the same tokens.
 
-    Each path has its own coefficients; steps always go through softplus. Result of position l of path k is added to
-    token `paths.writes[k, l]`.
+    Tokens are read and written by index, without flipped, transposed or other copies. Each path has its own
+    coefficients; steps always go through softplus. The result at position l of path k is added to token
+    `paths.writes[k, l]`.
 
     Args:
         u: [batch, L, channels] tokens, any floating type.
@@ -92,7 +92,7 @@ def scan_paths(
         [batch, L, channels] in the type of u; states and sums are float32.
 
     Raises:
-        ValueError: shapes that do not fit, or (on the CPU) a path to a token that is not there.
+        ValueError: shapes do not match, or (checked on the CPU only) a path has an invalid token index.
     """
     _check_paths(u, delta, A, B, C, D, delta_bias, paths)
     if _wants_gradients((u, delta, A, B, C, D, delta_bias)):
@@ -102,7 +102,7 @@ def scan_paths(
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
-    """Load and compile what a scan on this device needs, so that no frame has to wait for it."""
+    """Load and compile the scan kernels for this device, so that no frame waits for it."""
     u, order = (
         torch.zeros(1, _WARM, 32, device=device, dtype=dtype),
         torch.arange(_WARM, dtype=torch.int32, device=device)[None],
@@ -114,14 +114,14 @@ def warm_up(device: torch.device, dtype: torch.dtype) -> None:
 
 
 def _wants_gradients(tensors: Sequence[Tensor]) -> bool:
-    """Whether a call must keep what its derivatives need; kernels have none."""
+    """Whether a call needs gradients, which kernels do not compute."""
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def _check(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None
 ) -> None:
-    """Shapes of `scan`."""
+    """Check the shapes of `scan`."""
     if u.dim() != 3 or delta.shape != u.shape:
         raise ValueError(
             f"scan: delta={tuple(delta.shape)}, must be like u={tuple(u.shape)}, which must be [batch, channels, L]"
@@ -148,7 +148,7 @@ def _check(
 def _check_paths(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, paths: Paths
 ) -> None:
-    """Shapes of `scan_paths`."""
+    """Check the shapes of `scan_paths`."""
     if u.dim() != 3 or A.dim() != 3:
         raise ValueError(
             f"scan_paths: u={tuple(u.shape)}, A={tuple(A.shape)}, must be [batch, L, channels] and [K, channels, N]"
@@ -171,7 +171,7 @@ def _check_paths(
                 f"A={tuple(A.shape)}"
             )
     for name, order in zip(("paths.reads", "paths.writes"), paths, strict=True):
-        if order.device.type == "cpu" and order.numel():  # a GPU would have to be waited for
+        if order.device.type == "cpu" and order.numel():  # on a GPU this would synchronise
             low, high = (int(bound) for bound in order.aminmax())
             if low < 0 or high >= length:
                 raise ValueError(

@@ -1,8 +1,7 @@
-"""Selective scan on the CPU: the recurrence for a block of channels, compiled by LLVM, and its way over all blocks and
-paths on all cores.
+"""Selective scan on the CPU: a loop per block of channels, compiled by LLVM, run over blocks and paths on all cores.
 
-LLVM turns the vectors into whatever the CPU has (AVX-512, AVX2, SSE, NEON). The code runs without the GIL on threads of
-its own call.
+LLVM maps the vectors to the CPU's instructions (AVX-512, AVX2, SSE, NEON). The code runs without the GIL on threads
+started for each call.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ LANES = 16
 """Channels of one vector."""
 
 VECTORS = 4
-"""Vectors of a block: as many independent chains of arithmetic as hide its latency."""
+"""Vectors of a block: enough independent dependency chains to hide the arithmetic's latency."""
 
 WIDTH = LANES * VECTORS
 """Channels of a block."""
 
 AHEAD = 2
-"""How many positions early a token is asked for."""
+"""How many positions ahead tokens are prefetched."""
 
 LOG2E = 1.4426950408889634
 
 _LN2_HIGH = 0.693359375
-"""So few digits that whole multiples of it are exact."""
+"""The upper bits of ln 2, few enough that integer multiples are exact."""
 _LN2_LOW = float(np.log(2.0)) - _LN2_HIGH
 _ROUND = 1.5 * 2**23
-"""Added to a float32 of moderate size, it leaves the nearest whole number in the low bits."""
+"""Adding it to a float32 of moderate size leaves the nearest integer in the low bits."""
 
 
 def _polynomial(
@@ -58,13 +57,13 @@ _LOG1P = _polynomial(lambda z: np.log1p(z) / z, 9, 0.0, 1.0)
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given for one path and one block of channels.
+    """Arguments of the code for one path and one block of channels.
 
-    `stride` is that of tokens; everything else lies side by side.
+    `stride` is the stride of tokens; everything else is contiguous.
 
-    Tokens and steps [length, WIDTH of a token's channels]; rates [states, WIDTH], by log2(e) larger; B and C [length,
-    states]; D and the bias [WIDTH]; the orders [length]; memory for the states [states, WIDTH]; the result, like the
-    tokens, which is added to.
+    Tokens and steps [length, WIDTH of a token's channels]; rates [states, WIDTH], multiplied by log2(e); B and C
+    [length, states]; D and the bias [WIDTH]; the orders [length]; memory for the states [states, WIDTH]; the result to
+    add to, like the tokens.
     """
 
     u: F32Pointer
@@ -85,10 +84,10 @@ class Arguments:
 
 @functools.cache
 def compiled(softplus: bool) -> Function:
-    """The recurrence along one path, for one block of channels.
+    """Compile the recurrence along one path, for one block of channels.
 
     Raises:
-        RuntimeError: LLVM cannot make code for this machine.
+        RuntimeError: LLVM cannot generate code for this machine.
     """
     code = Code("scan", Arguments)
     given, lanes = code.arguments, [LANES * vector for vector in range(VECTORS)]
@@ -125,9 +124,7 @@ def compiled(softplus: bool) -> Function:
 
 
 def _announce(given: Arguments, position: Int) -> None:
-    """Bring this block's part of a later token into the cache: tokens of a column lie too far apart for the CPU to
-    guess.
-    """
+    """Prefetch this block's part of a later token; the stride along columns defeats the CPU's hardware prefetcher."""
     later = position + AHEAD
     later = select(later.inside(given.length), later, position)
     for tokens, order in ((given.u, given.reads), (given.delta, given.reads), (given.y, given.writes)):
@@ -137,7 +134,7 @@ def _announce(given: Arguments, position: Int) -> None:
 
 
 def _exp2(x: Float) -> Float:
-    """2^x for x up to 127; below 2^-125 it stays at that, which is nothing to a float32 state."""
+    """2^x for x up to 127; results are at least 2^-125, which is negligible for a float32 state."""
     x = x.at_least(-125.0)
     rounded = x + _ROUND
     f = x - (rounded - _ROUND)
@@ -145,7 +142,7 @@ def _exp2(x: Float) -> Float:
 
 
 def _softplus(v: Float) -> Float:
-    """log(1 + exp(v)) to float32 precision relative to its own size, however small."""
+    """log(1 + exp(v)) to float32 relative precision, also for small results."""
     negative = v < 0.0
     x = select(negative, v, v * -1.0).at_least(-86.0)
     rounded = x * LOG2E + _ROUND
@@ -194,7 +191,7 @@ def run(
         return (functional.pad(tensor, (0, missing)) if missing else tensor).contiguous()
 
     def blocked(tensor: Tensor) -> Tensor:
-        """[K, ..., channels] -> [K, blocks, ..., WIDTH]: what a task needs lies together."""
+        """[K, ..., channels] -> [K, blocks, ..., WIDTH], so that the data of a task is contiguous."""
         tensor = padded(tensor)
         return tensor.reshape(*tensor.shape[:-1], -1, WIDTH).movedim(-2, 1).contiguous()
 
@@ -244,7 +241,7 @@ def run(
     tasks = [(image, block, part) for part in range(len(parts)) for image in range(batch) for block in range(blocks)]
 
     def work(first: int) -> None:
-        # States fade into denormal numbers, which many CPUs compute slowly: flush them to zero meanwhile.
+        # States decay to denormal numbers, which are slow on many CPUs: flush them to zero meanwhile.
         flushed = _flushes_denormals()
         torch.set_flush_denormal(True)
         try:

@@ -16,12 +16,13 @@ STATES, CHANNELS, TILE = 16, 128, 32
 """As in the kernel: states of a channel, channels of a block, tokens of a tile."""
 
 _THREADS = 1 << 17
-"""Threads to aim at: a little more than the largest GPUs run at once. The same everywhere, so that a GPU's size does
-not change the bits.
+"""Target number of threads, slightly above what the largest GPUs run at once.
+
+It is the same on every GPU, so that results do not depend on the GPU's size.
 """
 
 _SHORTEST = 64
-"""Positions of a chunk at least: its first pass and its carried state must stay cheap beside its work."""
+"""Minimum positions of a chunk, to keep the overhead of its first pass and carried state small."""
 
 _LOG2E = 1.4426950408889634
 
@@ -92,23 +93,23 @@ def run(
 
 
 def chunk_length_of(length: int, channels: int) -> int:
-    """Positions of a chunk, a multiple of TILE: as many chunks as fill a large GPU, none of them too short.
+    """Choose the positions per chunk, a multiple of TILE: enough chunks to fill a large GPU, but none too short.
 
     Args:
         length: positions of a path.
-        channels: of all paths and pictures together.
+        channels: total over all paths and images.
     """
     wanted = max(-(-_THREADS // max(channels, 1)), 1)
     return -(-max(-(-length // wanted), _SHORTEST) // TILE) * TILE
 
 
 def _with_strides(tensor: Tensor, count: int) -> tuple[Argument, ...]:
-    """A tensor as kernels take it: its pointer and its first strides."""
+    """A tensor as kernel arguments: the pointer and the first `count` strides."""
     return tensor, *(np.int64(stride) for stride in tensor.stride()[:count])
 
 
 def _by_state(tensor: Tensor, missing: int) -> Tensor:
-    """B or C with its states side by side, STATES of them."""
+    """B or C with contiguous states, padded to STATES."""
     if missing:
         tensor = functional.pad(tensor, (0, missing))
     return tensor if tensor.stride(3) == 1 else tensor.contiguous()

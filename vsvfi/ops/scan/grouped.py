@@ -1,4 +1,4 @@
-"""The published shapes in terms of paths: each group of channels is a scan along one path, the order in memory."""
+"""Compute scans in the published shapes with kernels for paths: one path, in memory order, per channel group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def by_group(
     delta_bias: Tensor | None,
     softplus: bool,
 ) -> Tensor:
-    """`vsvfi.ops.scan.scan` by a kernel for paths, one group after another: paths share u, groups do not."""
+    """Compute `vsvfi.ops.scan.scan` with a kernel for paths, group by group, since paths share u and groups do not."""
     groups, channels = B.shape[1], u.shape[1]
     width = channels // groups
     order = torch.arange(u.shape[2], dtype=torch.int32, device=u.device)[None]

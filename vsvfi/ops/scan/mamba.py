@@ -1,4 +1,4 @@
-"""The scan kernel of mamba_ssm under our conventions. Imports that package when it is called."""
+"""Adapt the scan kernel of mamba_ssm, which is imported when called."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def run(
     reads: Tensor,
     writes: Tensor,
 ) -> Tensor:
-    """See `vsvfi.ops.scan.scan_paths`; the kernel knows no order but the one in memory, so the tokens are copied into
-    each.
-    """
+    """See `vsvfi.ops.scan.scan_paths`; tokens are copied in each path's order, since the kernel has no indices."""
     return reference.scan_paths(u, delta, A, B, C, D, delta_bias, softplus, reads, writes, scan)
 
 

@@ -1,7 +1,7 @@
-"""The definition of the selective scan in plain torch: the recurrence as it is written, differentiable, in float32
-(float64 for float64 inputs).
+"""The definition of the selective scan in plain torch, differentiable.
 
-Works through blocks of positions, so that no tensor is ever positions x channels x states large. Chooses no backend.
+Computes in float32 (float64 for float64 inputs), in blocks of positions, so that no tensor has positions x channels x
+states elements.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from torch.nn import functional
 type Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None, bool], Tensor]
 
 _BLOCK = 64
-"""Positions whose decays are held at a time: small enough for a core's cache, large enough that Python's share is
-small.
-"""
+"""Positions per block: small enough for a core's cache, large enough to keep Python's overhead small."""
 
 
 def scan(
@@ -74,9 +72,7 @@ def scan_paths(
     writes: Tensor,
     along: Scan = scan,
 ) -> Tensor:
-    """The sum of scans along several orders of the same tokens, from `along` and copies; see
-    `vsvfi.ops.scan.scan_paths` for shapes.
-    """
+    """Sum scans along several orders of the same tokens, with copies; see `vsvfi.ops.scan.scan_paths` for shapes."""
     (batch, _, width), (paths, length) = u.shape, reads.shape
     order, places = reads.long()[:, :, None].expand(batch, -1, -1, -1), writes.long()
     flat = (batch, paths * width, length)

@@ -1,5 +1,4 @@
-"""Deformable separable convolution: every output pixel is a sum of 5 x 5 samples of a picture, each taken where offsets
-of its own point to.
+"""Deformable separable convolution: each output pixel sums 5 x 5 image samples at individual offsets.
 
 Checks the arguments and calls the torch operator `vsvfi::sepconv` (`op`). The definition is `reference`.
 """
@@ -25,15 +24,16 @@ def sepconv(
     *,
     origin: tuple[int, int] = (0, 0),
 ) -> Tensor:
-    """D(y, x) = sum over i, j in 0..4 of v_i u_j m_k S(alpha_k + y + i - 1, beta_k + x + j - 1) with k = 5 i + j, all
-    maps taken at (y, x).
+    """Deformable separable convolution of an image with kernels and offsets for each output pixel.
 
-    S samples the picture bilinearly, in coordinates of the picture continued by two copies of its edge on every side:
-    (2, 2) is its upper left pixel, so the lattice of taps is centred one pixel up and left of (y, x). Outside the
-    continued picture (a coordinate below 0, or at its last row or column and beyond) both neighbours are the border
-    sample and each counts in full: the border counts twice, at corners four times (LDMVFI's kernel does so). A
-    coordinate that is not a number makes its pixel not a number. Coordinates, products and sums are float32 under any
-    type.
+    D(y, x) = sum over i, j in 0..4 of v_i u_j m_k S(alpha_k + y + i - 1, beta_k + x + j - 1) with k = 5 i + j, all maps
+    taken at (y, x).
+
+    S samples bilinearly, in coordinates of the image padded by replicating two pixels on every side: (2, 2) is the
+    image's upper left pixel, so the grid of taps is centred one pixel up and left of (y, x). Outside the padded image
+    (a coordinate below 0, or at its last row or column and beyond) both neighbours are the border sample, each with a
+    weight of 1: the border counts twice, at corners four times (as in LDMVFI's kernel). A NaN coordinate makes the
+    output pixel NaN. Coordinates, products and sums are float32 for any type.
 
     Args:
         image: [B, C, H, W], or [1, C, H, W] shared by the whole batch; 1 to 4 channels, used in float32.
@@ -42,7 +42,7 @@ def sepconv(
         alpha: [B, 25, h, w], vertical offsets in pixels.
         beta: [B, 25, h, w], horizontal offsets.
         mask: m, [B, 25, h, w].
-        origin: (row, column) of the picture that the maps' upper left corner belongs to, for a part of the result.
+        origin: (row, column) in the image of the maps' upper left corner, to compute a part of the result.
 
     Returns:
         [B, C, h, w] float32.
@@ -59,9 +59,7 @@ def sepconv(
 
 
 def warm_up(device: torch.device, dtype: torch.dtype) -> None:
-    """Load and compile what the operator needs on this device for maps of this type, so that no frame has to wait for
-    it.
-    """
+    """Load and compile the kernels for this device and type of maps, so that no frame waits for it."""
     few, many = (torch.zeros(1, count, 1, 1, device=device, dtype=dtype) for count in (TAPS, TAPS * TAPS))
     with torch.no_grad():
         sepconv(torch.zeros(1, 3, 1, 1, device=device, dtype=torch.float32), few, few, many, many, many)

@@ -1,8 +1,7 @@
-"""Deformable separable convolution on the CPU: the loops, compiled by LLVM, and their way over bands of rows on all
-cores.
+"""Deformable separable convolution on the CPU: loops compiled by LLVM, run over bands of rows on all cores.
 
-All channels of a sample are one vector of four numbers. Products and sums are rounded one by one, in the order of the
-taps: the bits are the same however rows are split. The code runs without the GIL on threads of its own call.
+All channels of a sample are one vector of four lanes. Products and sums are rounded one by one, in the order of the
+taps, so results do not depend on the bands. The code runs without the GIL on threads started for each call.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from vsvfi.ops.sepconv.reference import BORDER
 from vsvfi.ops.threads import in_parts
 
 LANES = 4
-"""Numbers of a pixel in memory; those beyond its channels are not looked at."""
+"""Lanes of a pixel in memory; those beyond its channels are ignored."""
 
 TAPS = 5
 """Taps along each axis."""
 
 _WORTHWHILE = 1 << 11
-"""Pixels of the result for which one more thread is worth its start, which takes a third of a millisecond."""
+"""Result pixels per thread from which another thread saves more time than it takes to start."""
 
 
 @dataclass(frozen=True)
 class Map:
-    """Numbers of every pixel, and their strides."""
+    """A map with several channels per pixel, and its strides."""
 
     values: F32Pointer
     channel: Int
@@ -39,14 +38,16 @@ class Map:
     column: Int
 
     def of(self, row: Int, column: Int) -> F32Pointer:
-        """Those of one pixel; `channel` apart."""
+        """The values of one pixel, with stride `channel`."""
         return self.values.at(row * self.row + column * self.column)
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given: the image continued by its border [height, width, LANES], the dense result [rows,
-    columns, C], where the result lies in the image, the rows to compute, and the maps of one image.
+    """Arguments of the code for one image.
+
+    The padded image [height, width, LANES], the contiguous result [rows, columns, C], the result's origin in the image,
+    the rows to compute, and the maps.
     """
 
     image: F32Pointer
@@ -67,10 +68,10 @@ class Arguments:
 
 @functools.cache
 def compiled(channels: int) -> Function:
-    """The rows `begin` to `end`, of which there must be one, for an image of 1 to 4 channels.
+    """Compile the code for a non-empty range of rows, `begin` to `end`, of an image with 1 to 4 channels.
 
     Raises:
-        RuntimeError: LLVM cannot make code for this machine.
+        RuntimeError: LLVM cannot generate code for this machine.
     """
     code = Code("sepconv", Arguments)
     given = code.arguments
@@ -106,14 +107,14 @@ def compiled(channels: int) -> Function:
 
 
 def _place(offset: Float, pixel: Float, tap: Float) -> Float:
-    """Where a tap samples along an axis, summed as the definition sums."""
+    """The coordinate of a tap along an axis, with the definition's order of summation."""
     return offset + pixel + tap - 2.0 + 1.0
 
 
 def _neighbours(place: Float, last: Float) -> tuple[Int, Int, Float, Float]:
-    """The samples around a place and what each counts.
+    """The two samples around a coordinate, and their weights.
 
-    Outside, both are the border, which counts twice. NaN gets an index, and NaN as weights.
+    Outside, both are the border sample with a weight of 1. NaN gets a valid index, and NaN weights.
     """
     outside = (place < 0.0) | (place >= last)
     inside = select(~(place < 0.0), select(place > last, last, place), 0.0)
@@ -123,17 +124,17 @@ def _neighbours(place: Float, last: Float) -> tuple[Int, Int, Float, Float]:
 
 
 def _pixel(given: Arguments, row: Int, column: Int) -> Float:
-    """All channels of a pixel of the continued image."""
+    """All channels of a pixel of the padded image."""
     return given.image.at((row * given.width + column) * LANES).load(LANES)
 
 
 def run(
     image: Tensor, vertical: Tensor, horizontal: Tensor, alpha: Tensor, beta: Tensor, mask: Tensor, top: int, left: int
 ) -> Tensor:
-    """D; see `vsvfi.ops.sepconv.reference.sepconv`, which has the same arguments. None may be empty.
+    """Compute D; arguments as for `vsvfi.ops.sepconv.reference.sepconv`, none of them empty.
 
-    The result is dense and channels last in memory. Maps in float32 are read where they are, whatever their strides;
-    others are copied first.
+    The result is dense and channels last in memory. Maps in float32 are read in place, with any strides; others are
+    converted first.
     """
     maps = [values.detach().float() for values in (vertical, horizontal, alpha, beta, mask)]
     batch, _, height, width = alpha.shape

@@ -26,10 +26,10 @@ def run(
     top: int,
     left: int,
 ) -> Tensor:
-    """D, channels last in memory; see `vsvfi.ops.sepconv.reference.sepconv`.
+    """Compute D, channels last in memory; see `vsvfi.ops.sepconv.reference.sepconv`.
 
-    Any strides are read where they are. Maps of one type are read as they are, of several types or of one that kernels
-    do not know in float32.
+    Inputs are read in place, with any strides. Maps are converted to float32 if their types differ or are not
+    supported by the kernels.
     """
     image = image.float()
     maps = [vertical, horizontal, alpha, beta, mask]

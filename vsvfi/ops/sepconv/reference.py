@@ -1,8 +1,6 @@
-"""The definition of the deformable separable convolution in plain torch: runs anywhere, and differentiable in
-everything but the places of the taps' floors.
+"""The definition of the deformable separable convolution in plain torch, differentiable except for the floors.
 
-One tap after the other: what is held at a time is a few times the result, never all taps side by side. Chooses no
-backend.
+Sums tap by tap, so that memory stays a few times the size of the result.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ import torch
 from torch import Tensor
 
 BORDER = 2
-"""Pixels by which the picture is continued on every side, each a copy of the edge."""
+"""Pixels of replicate padding on every side of the image."""
 
 
 def sepconv(
@@ -39,11 +37,10 @@ def sepconv(
 
 
 def _neighbours(place: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The two samples around a place on an axis of `length` pixels that is continued by BORDER at both ends, and what
-    each counts.
+    """The two samples around a coordinate on an axis of `length` pixels padded by BORDER, and their weights.
 
-    Outside (place < 0, or at the last sample and beyond) both are the border sample, and each counts in full: the
-    border counts twice.
+    Outside (place < 0, or at the last sample and beyond) both are the border sample with a weight of 1, so the border
+    counts twice.
     """
     last = length + 2 * BORDER - 1
     floor = place.floor()
@@ -53,7 +50,7 @@ def _neighbours(place: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor, Ten
 
 
 def _pixels(image: Tensor, index: Tensor) -> Tensor:
-    """The pixels [B, C, h, w] with the numbers `index` [B, h, w]."""
+    """Gather the pixels [B, C, h, w] at the linear indices [B, h, w]."""
     batch, channels = index.shape[0], image.shape[1]
     flat = image.expand(batch, -1, -1, -1).flatten(2)
     return flat.gather(2, index.flatten(1)[:, None].expand(-1, channels, -1)).reshape(batch, channels, *index.shape[1:])

@@ -1,4 +1,4 @@
-"""Forward warping ("splatting"): carry every source pixel to where a displacement points, and average what meets there.
+"""Forward warping ("splatting"): move each source pixel by its displacement, and average pixels that coincide.
 
 Checks the arguments and calls the torch operator `vsvfi::splat` (`op`). The definition is `reference`.
 """
@@ -31,28 +31,27 @@ def splat(
     kind: Kind = "average",
     importance: Tensor | None = None,
 ) -> Tensor | list[Tensor]:
-    """Forward warp: A / D, with A = sum of b * w * value and D = sum of b * w over all source pixels that reach a
-    target.
+    """Forward warp by averaging the source pixels that reach each target pixel.
 
+    The result is A / D, with A = sum of b * w * value and D = sum of b * w over the source pixels that reach a target.
     The source pixel at (x, y) reaches the four neighbours of (x + displacement_x, y + displacement_y) with bilinear
-    weights b; neighbours outside the frame are dropped one by one. w is 1 ("average"), the importance ("linear"), or
-    exp(importance) ("softmax"). Where D is exactly 0 the result is 0; there is no epsilon: however small D is, the
-    division restores the full value. Source pixels with a displacement or an importance that is not finite are left
-    out. Coordinates and both sums are float32 under any type.
+    weights b; neighbours outside the image are dropped individually. w is 1 ("average"), the importance ("linear") or
+    exp(importance) ("softmax"). For "softmax", the largest importance of an image is subtracted first, so a source more
+    than 103 below it has no weight. Where D is exactly 0 the result is 0; there is no epsilon, so even a tiny D gives
+    the full value. Source pixels with a displacement or importance that is not finite are ignored. Coordinates and both
+    sums are float32 for any type. Several values with the same displacement are splatted in one pass.
 
     Args:
-        values: [B, C, H, W], or [1, C, H, W] shared by the whole batch; several that share the displacement are
-        splatted in one pass. Any floating type. displacement: [B, 2, H, W] in pixels, x then y.
-        kind: what the importance means; see above.
-        importance: [B, 1, H, W] or [1, 1, H, W]; for "linear" and "softmax" alone. For "softmax" the largest of a
-        picture counts as 0, so a source more than
-            103 below it has no weight left.
+        values: one tensor or several, [B, C, H, W] or [1, C, H, W] (shared by the whole batch), any floating type.
+        displacement: [B, 2, H, W] in pixels, x then y.
+        kind: how the importance is used; see above.
+        importance: [B, 1, H, W] or [1, 1, H, W]; only for "linear" and "softmax".
 
     Returns:
         For each of `values` a tensor [B, C, H, W] of its own type.
 
     Raises:
-        ValueError: shapes that do not fit, an unknown kind, an importance that is missing or not wanted.
+        ValueError: shapes do not match, the kind is unknown, or the importance is missing or not used by the kind.
     """
     parts = [values] if isinstance(values, Tensor) else list(values)
     _check(parts, displacement, kind, importance)
@@ -67,11 +66,11 @@ def splat(
 
 
 def warm_up(device: torch.device, calls: Sequence[Sequence[tuple[int, torch.dtype]]], kind: Kind = "average") -> None:
-    """Load and compile what splatting on this device needs, so that no frame has to wait for it.
+    """Load and compile the splatting kernels for this device, so that no frame waits for it.
 
     Args:
-        device: where the values will be.
-        calls: channels and type of the values of each call to come; the native code for a CPU is made for them.
+        device: of the values.
+        calls: channels and type of the values of each expected call; CPU code is compiled for them.
         kind: of these calls.
     """
     displacement = torch.zeros(1, 2, 2, 2, device=device, dtype=torch.float32)
@@ -83,7 +82,7 @@ def warm_up(device: torch.device, calls: Sequence[Sequence[tuple[int, torch.dtyp
 
 
 def _check(values: Sequence[Tensor], displacement: Tensor, kind: str, importance: Tensor | None) -> None:
-    """Refuse what cannot be splatted.
+    """Check the arguments of `splat`.
 
     Raises:
         ValueError: see `splat`.

@@ -1,7 +1,6 @@
-"""Splatting on the CPU: splits images into bands of target rows and runs the code of `cpu` for them on all cores.
+"""Splatting on the CPU: divide images into bands of target rows and run the code of `cpu` for them on all cores.
 
-The code runs without the GIL on threads of its own call: any number of threads may call at once, and none is left
-behind.
+The code runs without the GIL on threads started for each call, so calls may run concurrently.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from vsvfi.ops.splat import cpu
 from vsvfi.ops.threads import in_parts
 
 _WORTHWHILE = 1 << 19
-"""Numbers in the results for which one more thread is worth its start, which takes a third of a millisecond."""
+"""Result elements per thread from which another thread saves more time than it takes to start."""
 
 _WORKSPACE = 1 << 18
-"""Numbers in the sums of one band, about: what the nearer caches of a core hold."""
+"""Approximate number of elements in the sums of one band, which should fit in a core's caches."""
 
 
 def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
-    """A / D for each of `values`, then D, [B, 1, H, W] float32; see `vsvfi.ops.splat.reference.splat_values`.
+    """Return A / D for each of `values`, then D, [B, 1, H, W] float32; see `vsvfi.ops.splat.reference.splat_sums`.
 
     None may be empty.
 
-    Results are dense and channels last in memory. Values in float32 and bfloat16 whose channels lie side by side are
-    read where they are, others are copied first, and what is of another type becomes float32.
+    Results are dense and channels last in memory. Values in float32 or bfloat16 with contiguous channels are read in
+    place; others are copied first, and other types converted to float32.
     """
     displacement = displacement.detach().float()
     batch, _, height, width = displacement.shape
@@ -108,7 +107,7 @@ def run(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -
 
 
 def _readable(value: Tensor) -> Tensor:
-    """The value in a type that the code knows, its channels side by side; any strides of rows and columns will do."""
+    """The value in a supported type with contiguous channels and any strides of rows and columns."""
     value = value.detach()
     value = value if value.dtype == torch.bfloat16 else value.float()
     if value.shape[1] == 1 or value.stride(1) == 1:

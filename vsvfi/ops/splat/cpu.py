@@ -1,10 +1,9 @@
-"""Splatting on the CPU: the loops over one band of target rows, compiled by LLVM for the channels and types of the
-values.
+"""Splatting on the CPU: loops over one band of target rows, compiled by LLVM for the values' channels and types.
 
-A band runs through the source pixels in the order of rows and columns and adds to its own targets alone, so every sum
-has one order however many bands there are. The sums of all values and of the weights lie side by side in a workspace: a
-source adds a few vectors to each target, whatever it carries. Products and sums are rounded one by one, so a target has
-the same bits whichever way its source came. `bands` makes the bands of a call.
+A band visits the source pixels in row-major order and only adds to its own targets, so the order of every sum does not
+depend on the number of bands. The sums of all values and of the weights are contiguous in a workspace, so a source adds
+a few vectors to each target. Products and sums are rounded one by one, so both code paths for adding a source give the
+same result. `bands` divides a call into bands.
 """
 
 from __future__ import annotations
@@ -29,17 +28,18 @@ from vsvfi.ops.llvm import (
 )
 
 LANES = 32
-"""Sums that are taken as one vector at most; LLVM divides it into what the CPU has."""
+"""Maximum number of sums in one vector; LLVM splits it into the CPU's vectors."""
 
 FIELDS = 4
-"""Numbers in `Arguments.values` for each value: address, strides of rows and columns (in elements) of the source;
-address of the dense result.
+"""Entries of `Arguments.values` per value: the source's address and strides of rows and columns, the result's address.
+
+Strides are in elements; the result is dense.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One value as the code reads and writes it: channels side by side, in float32 or bfloat16."""
+    """Memory layout of one value: contiguous channels, in float32 or bfloat16."""
 
     channels: int
     bfloat: bool
@@ -47,22 +47,23 @@ class Layout:
 
 @dataclass(frozen=True)
 class Plane:
-    """One number for every source pixel, and the strides of rows and columns."""
+    """A map with one number per source pixel, and the strides of rows and columns."""
 
     values: F32Pointer
     row: Int
     column: Int
 
     def of(self, row: Int, column: Int) -> Float:
-        """That of one pixel."""
+        """The number of one pixel."""
         return self.values[row * self.row + column * self.column]
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the code is given for one image: FIELDS of all values; displacements, and the smallest and largest in y of
-    every row; weights; the workspace, which is the band's own; the plane of D; the image's size; the target rows of the
-    band.
+    """Arguments of the code for one band of one image.
+
+    FIELDS of all values; displacements, and the smallest and largest in y of every row; weights; the band's workspace;
+    the plane of D; the image's size; the target rows of the band.
     """
 
     values: I64Pointer
@@ -124,20 +125,20 @@ class _Band:
 
 
 def depth(layouts: Sequence[Layout]) -> int:
-    """Numbers that the workspace has for each pixel of a band: the sums of all channels, then D."""
+    """Workspace elements per pixel of a band: the sums of all channels, then D."""
     return sum(layout.channels for layout in layouts) + 1
 
 
 @functools.lru_cache(maxsize=64)
 def compiled(weighted: bool, layouts: tuple[Layout, ...]) -> Function:
-    """A / D and D in the rows `begin` to `end`; neither band nor image may be empty.
+    """Compile the code for A / D and D in the rows `begin` to `end`; neither band nor image may be empty.
 
     Args:
-        weighted: whether sources have weights; without them their address and strides mean nothing.
+        weighted: whether sources have weights; otherwise their address and strides are ignored.
         layouts: of the values, one or more.
 
     Raises:
-        RuntimeError: LLVM cannot make code for this machine.
+        RuntimeError: LLVM cannot generate code for this machine.
     """
     code = Code("splat", Arguments)
     given = code.arguments
@@ -154,7 +155,7 @@ def compiled(weighted: bool, layouts: tuple[Layout, ...]) -> Function:
     begin, end = (given.begin - 1).to_float(), given.end.to_float()
     with code.loop(given.height) as row:
         top = row.to_float()
-        # A row with what is not finite is looked through pixel by pixel: neither comparison holds for NaN.
+        # Rows with values that are not finite are never skipped: neither comparison holds for NaN.
         passes = (given.low[row] + top >= end) | (given.high[row] + top < begin)
         with code.when(~passes), code.loop(given.width) as column:
             y = given.y.of(row, column) + top
@@ -172,9 +173,7 @@ def compiled(weighted: bool, layouts: tuple[Layout, ...]) -> Function:
 
 
 def _scatter(band: _Band, row: Int, column: Int, x: Float, y: Float, weight: Float | None) -> None:
-    """A source's part in its four targets: at once where all are reached, as in the inside of smooth motion, else one
-    by one.
-    """
+    """Add a source to its four targets: in one step if all are inside the band, the usual case, else one by one."""
     code, given = band.code, band.given
     left, above = x.floor(), y.floor()
     right_share, below_share = x - left.to_float(), y - above.to_float()
@@ -196,7 +195,7 @@ def _scatter(band: _Band, row: Int, column: Int, x: Float, y: Float, weight: Flo
 
 
 def _add(band: _Band, row: Int, column: Int, targets: Sequence[Int], shares: Sequence[Float]) -> None:
-    """A source's part in the sums of distinct targets, pixels of the band."""
+    """Add a source to the sums of distinct targets, pixels of the band."""
     sources = [value.source.at(row * value.row + column * value.column) for value in band.values]
     for begin, pieces in band.vectors:
         parts = [
@@ -211,7 +210,7 @@ def _add(band: _Band, row: Int, column: Int, targets: Sequence[Int], shares: Seq
 
 
 def _divide(band: _Band, pixel: Int) -> None:
-    """A / D in all results, and D, of one pixel of the band."""
+    """Write A / D of all values, and D, for one pixel of the band."""
     given, sums = band.given, band.sums(pixel)
     target = given.begin * given.width + pixel
     total = sums[band.depth - 1]
@@ -230,7 +229,7 @@ def _divide(band: _Band, pixel: Int) -> None:
 
 
 def _vectors(layouts: Sequence[Layout]) -> list[tuple[int, list[_Piece | None]]]:
-    """The sums of a pixel as vectors: where each begins, and what it is made of; None is D, the last of all."""
+    """Split the sums of a pixel into vectors: the offset and pieces of each; None stands for D, the last element."""
     pieces: list[tuple[_Piece | None, int]] = []
     place = 0
     for number, layout in enumerate(layouts):

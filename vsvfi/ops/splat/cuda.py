@@ -19,10 +19,9 @@ PIXELS, CHANNELS, THREADS = 64, 32, 256
 def run(
     launcher: Launcher[object, object], values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None
 ) -> list[Tensor]:
-    """A / D for each of `values`, then D; see `vsvfi.ops.splat.reference.splat_sums`.
+    """Return A / D for each of `values`, then D; see `vsvfi.ops.splat.reference.splat_sums`.
 
-    Any strides are read where they are; values, displacements and weights in a type that kernels do not know are copied
-    in float32.
+    Inputs are read in place, with any strides; types that the kernels do not support are converted to float32.
     """
     displacement = _readable(displacement)
     total = summed_weights(launcher, displacement, weight)
@@ -79,7 +78,7 @@ def average(
 
 
 def _readable(tensor: Tensor) -> Tensor:
-    """The tensor in a type that kernels know."""
+    """The tensor in a type that the kernels support."""
     return tensor if tensor.dtype in TYPES else tensor.float()
 
 

@@ -1,8 +1,8 @@
 """The torch operator `vsvfi::splat`: its kernels, shapes and gradients.
 
-The transpose of scattering is sampling, so the backward pass is a backward warp. With A / D = R, a gradient G of R is G
-/ D of A and -(G . R) / D of D. A source sees both at the place that it was carried to, with the bilinear weights that
-carried it; how these change with the place is the gradient of the displacement.
+The transpose of scattering is sampling, so the backward pass is a backward warp. With R = A / D, a gradient G of R
+gives the gradients G / D of A and -(G . R) / D of D. Each source samples both at its displaced position, with the same
+bilinear weights; the derivative of these weights gives the gradient of the displacement.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _setup_context(
 def _backward(
     ctx: FunctionCtx, gradients: Sequence[Tensor]
 ) -> tuple[list[Tensor | None], Tensor | None, Tensor | None]:
-    """Gradients of all tensors, computed in float32; of second derivatives those that torch has of `grid_sample`'s."""
+    """Gradients of all tensors, in float32; second derivatives are available as far as `grid_sample` has them."""
     displacement, weight, *others, total = ctx.saved_tensors  # type: ignore[attr-defined]
     *of_results, of_total = gradients
     values, results = others[: len(of_results)], others[len(of_results) :]
@@ -104,9 +104,9 @@ def _backward(
 
 
 def _places(displacement: Tensor) -> Tensor:
-    """Where sources are carried to, as `grid_sample` counts: [B, 2, H, W] -> [B, H, W, 2].
+    """Displaced positions in the coordinates of `grid_sample`: [B, 2, H, W] -> [B, H, W, 2].
 
-    What is not finite goes where nothing is.
+    Positions that are not finite are moved outside the image.
     """
     _, _, height, width = displacement.shape
     x = displacement[:, 0] + torch.arange(width, dtype=torch.float32, device=displacement.device)

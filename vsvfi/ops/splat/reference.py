@@ -1,8 +1,7 @@
-"""The definition of splatting in plain torch: runs anywhere, differentiable, the same bits on every run.
+"""The definition of splatting in plain torch: differentiable and deterministic on every device.
 
-Scattering additions are slow on a CPU and unordered on a GPU, so it is turned round: the (source, target) links are
-sorted by target once for all values that share a displacement, and every target then gathers its sources in order.
-Chooses no backend.
+Scatter-add is slow on a CPU and unordered on a GPU. Instead, the (source, target) links are sorted by target, once for
+all values that share a displacement, and every target gathers its sources in order.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from torch import Tensor
 
 
 def weights(kind: str, importance: Tensor | None) -> Tensor | None:
-    """What every source pixel counts, [B or 1, 1, H, W] float32, not finite where it is left out; None where all count
-    alike.
+    """Weights of the source pixels, [B or 1, 1, H, W] float32; None if all are equal.
+
+    Pixels whose weight is not finite are ignored.
     """
     if importance is None:
         return None
@@ -29,7 +29,7 @@ def weights(kind: str, importance: Tensor | None) -> Tensor | None:
 
 
 def splat_sums(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | None) -> list[Tensor]:
-    """A / D for each of `values`, then D, checked by the caller; see `vsvfi.ops.splat.splat`.
+    """Return A / D for each of `values`, then D, for checked arguments; see `vsvfi.ops.splat.splat`.
 
     Args:
         values: each [B or 1, C, H, W].
@@ -42,7 +42,7 @@ def splat_sums(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | 
     batch, _, height, width = displacement.shape
     shared = all(value.shape[0] == 1 for value in values)
     images = 1 if shared else batch
-    # One row a source pixel, the channels of all values and a one side by side: A and D come out of one pass.
+    # A row per source pixel with the channels of all values and a 1, so that one pass gives A and D.
     columns = [value.float().expand(images, -1, -1, -1) for value in values]
     one = torch.ones((), dtype=torch.float32, device=displacement.device).expand(images, 1, height, width)
     rows = torch.cat([column.permute(0, 2, 3, 1) for column in (*columns, one)], 3).reshape(images * height * width, -1)
@@ -58,7 +58,7 @@ def splat_sums(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | 
 
 
 def _links(displacement: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Which sources reach which target: sources sorted by target, where each target's begin, and what each link counts.
+    """The links from sources to targets, sorted by target, with the start of each target and the weight of each link.
 
     Returns:
         source [L] int64, numbered over batch, row and column; starts [BHW] int64; share [L] float32, bilinear weight
@@ -75,7 +75,7 @@ def _links(displacement: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor,
     share = torch.stack(
         (left_share * top_share, right_share * top_share, left_share * bottom_share, right_share * bottom_share), -1
     )
-    # Comparisons with NaN are false, so what is not finite reaches nothing.
+    # Comparisons with NaN are false, so sources that are not finite reach no target.
     on_left, on_right = (left >= 0) & (left < width), (left >= -1) & (left < width - 1) & (right_share > 0)
     on_top, on_bottom = (top >= 0) & (top < height), (top >= -1) & (top < height - 1) & (bottom_share > 0)
     if weight is not None:
@@ -91,6 +91,6 @@ def _links(displacement: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor,
     target = torch.where(reached, target, count).reshape(-1)
     order = target.sort(stable=True).indices
     ends = torch.bincount(target, minlength=count + 1)[:-1].cumsum(0)
-    order = order[: int(ends[-1])]  # behind them lie the links that reach no target
+    order = order[: int(ends[-1])]  # drop the links that reach no target
     starts = torch.cat((ends.new_zeros(1), ends[:-1]))
     return order >> 2, starts, share.reshape(-1)[order]

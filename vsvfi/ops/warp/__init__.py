@@ -1,6 +1,6 @@
 """Backward warping: sample an image where a flow points to.
 
-One implementation runs everywhere, so there is no choice of backend here.
+A single implementation runs on every device.
 """
 
 from vsvfi.ops.warp.reference import backward_warp, backward_warp_at, resize_bilinear

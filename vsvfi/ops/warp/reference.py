@@ -1,7 +1,7 @@
 """Backward bilinear warping and factor-exact bilinear resizing, in plain torch.
 
-Positions are float32 under any image type: half-precision positions are off by up to half a pixel beyond column 1000,
-and torch's half-precision `grid_sample` on the CPU is unsafe.
+Positions are float32 for any image type: half-precision positions are off by up to half a pixel beyond column 1000, and
+torch's half-precision `grid_sample` on the CPU is unsafe.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from torch.nn import functional
 
 
 def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor:
-    """Sample `image` [B, C, H, W] at (x + flow_x, y + flow_y), in pixels, bilinearly; positions outside are clamped to
-    the border.
+    """Sample `image` bilinearly at (x + flow_x, y + flow_y), in pixels.
+
+    Positions outside the image are clamped to its border.
 
     Args:
         image: [B, C, H, W] or [1, C, H, W] (shared by the whole batch), any floating type.
         flow: [B, 2, H, W], x then y; used in float32. NaN counts as no motion, infinity as the border.
-        top: given where the flow is a strip of rows alone: the row of the image that it begins at.
+        top: first row of the image that the flow covers, if the flow only covers a strip of rows.
 
     Returns:
-        [B, C, H, W] in the type of `image`; as many rows as the flow has.
+        [B, C, H, W] in the type of `image`, with as many rows as the flow.
 
     Raises:
-        ValueError: the two sizes differ, or the strip does not lie within the image.
+        ValueError: the sizes differ, or the strip is not within the image.
     """
     height, width = image.shape[-2:]
     first, count = (0, height) if top is None else (top, flow.shape[-2])
@@ -43,12 +44,13 @@ def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor
 
 
 def backward_warp_at(image: Tensor, flow: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """`backward_warp` at chosen rows and columns alone, for consumers that read no others.
+    """Like `backward_warp`, but only at the given rows and columns.
+
+    NaN flow counts as no motion, infinity as the border.
 
     Args:
         image: [B, C, H, W] or [1, C, H, W], any floating type.
-        flow: [B, 2, len(rows), len(columns)], the flow at those pixels, x then y; NaN counts as no motion, infinity as
-        the border.
+        flow: [B, 2, len(rows), len(columns)], the flow at those pixels, x then y.
         rows: float32 row numbers of the image.
         columns: float32 column numbers of the image.
 
@@ -61,7 +63,7 @@ def backward_warp_at(image: Tensor, flow: Tensor, rows: Tensor, columns: Tensor)
     y = (flow[:, 1] + rows[:, None]).mul(2 / max(height - 1, 1)) - 1
     grid = torch.stack((x, y), dim=-1)
     mode = "border"
-    if grid.device.type == "mps":  # no border mode there; clamped positions with zeros outside are the same thing
+    if grid.device.type == "mps":  # has no border mode; zeros with clamped positions are equivalent
         grid, mode = grid.clamp(-1, 1), "zeros"
     source = image.float().expand(grid.shape[0], -1, -1, -1)
     return functional.grid_sample(source, grid, mode="bilinear", padding_mode=mode, align_corners=True).to(image.dtype)
