@@ -1,6 +1,4 @@
-"""Every argument of `interpolate()`, parsed and checked once, without a clip, a model or a device: only what an
-argument may look like.
-"""
+"""Parse and check the arguments of `interpolate()`, independent of clip, model and device."""
 
 from __future__ import annotations
 
@@ -47,23 +45,23 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What `interpolate()` was asked for.
+    """The parsed arguments of `interpolate()`.
 
     Attributes:
         model: name of the model.
-        multi: output frames per source frame (>= 1); ignored where `fps` is given.
+        multi: output frames per source frame (>= 1); ignored if `fps` is given.
         fps: target frame rate in frames per second, or None.
         scale: resolution of the motion estimation relative to the clip, or None for the family's choice.
         weights: a checkpoint to use instead of the published one.
-        devices: torch device names; "auto" alone means the best one here.
+        devices: torch device names; "auto" alone means the best available one.
         precision: arithmetic of the network.
-        scene: where cuts come from.
-        scene_threshold: sensitivity of the own detection, 0 to 1, or None for its default.
-        duplicates: what becomes of identical neighbours.
-        streams: how many frames are computed at the same time, or None for the device's default.
-        cache: bytes that the caches of frames and pairs may hold, or None for the device's default.
-        matrix: H.273 code to assume for frames that carry no `_Matrix`, or None to guess by height.
-        options: what only one family has.
+        scene: source of scene changes.
+        scene_threshold: threshold of the built-in scene change detection, 0 to 1, or None for its default.
+        duplicates: handling of duplicate frames.
+        streams: number of concurrent frames, or None for the device's default.
+        cache: maximum bytes of the frame and pair caches, or None for the device's default.
+        matrix: H.273 code to assume for frames without `_Matrix`, or None to guess by height.
+        options: options of the model's family.
     """
 
     model: str = "builtin"
@@ -120,7 +118,7 @@ def parse(
     matrix: object = None,
     options: object = None,
 ) -> Options:
-    """Check every argument and bring it to its one form.
+    """Check every argument and convert it to its canonical form.
 
     Raises:
         ArgumentError: with the argument, its value, the rule and the remedy.

@@ -1,4 +1,4 @@
-"""One parser per argument: any value to its one form, or an ArgumentError with the rule it breaks and the remedy."""
+"""Parse each argument to its canonical form, or raise an ArgumentError with the violated rule and the remedy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _MOST_ENTRIES = 64
 
 @checked("model")
 def parse_model(value: object) -> str:
-    """The name of a model; whether there is one is the registry's question."""
+    """The name of a model; the registry checks that it exists."""
     name = plain_text(value)
     if not name:
         raise ArgumentError("model", value, "must be the name of a model", "see vsvfi.list_models()")
@@ -55,8 +55,7 @@ def parse_model(value: object) -> str:
 
 @checked("multi")
 def parse_multi(value: object) -> Fraction:
-    """Output frames per source frame: an int, a Fraction, "5/2", or a float that is an exact binary fraction
-    like 2.5."""
+    """Output frames per source frame: an int, a Fraction, "5/2", or a float that is exact, such as 2.5."""
     rule = f"must be a number from 1 to {_LARGEST_MULTI}"
     remedy = "use an int like 2 or Fraction(5, 2); for a frame rate use fps="
     fraction, is_float = _fraction("multi", value, rule, remedy)
@@ -96,8 +95,9 @@ def parse_rate(value: object) -> Fraction:
 
 @checked("scale")
 def parse_scale(value: object) -> Fraction | None:
-    """Resolution of the motion estimation: a positive number up to 4; floats count as the nearest simple fraction (0.8
-    is 4/5).
+    """Resolution of the motion estimation: a positive number up to 4.
+
+    Floats are converted to the nearest simple fraction (0.8 is 4/5).
     """
     if value is None:
         return None
@@ -157,7 +157,7 @@ def parse_devices(value: object) -> tuple[str, ...]:
 
 
 def _device_name(item: object) -> str:
-    """What a device is called, or "" for what is none."""
+    """The name of a device, or "" if the value is not a device."""
     index = plain_integer(item)
     if index is not None:
         return f"cuda:{index}" if 0 <= index < 1000 else ""
@@ -218,9 +218,7 @@ def parse_cache(value: object) -> int | None:
 
 @checked("matrix")
 def parse_matrix(value: object) -> int | None:
-    """A matrix by its name, in the spellings of zimg, ffmpeg and people ("709", "bt709", "Rec.709"), or by its code in
-    H.273.
-    """
+    """A matrix by its H.273 code, or by name in any common spelling ("709", "bt709", "Rec.709")."""
     if value is None:
         return None
     name = plain_text(value)
@@ -272,7 +270,7 @@ def _fraction(argument: str, value: object, rule: str, remedy: str) -> tuple[Fra
 
 
 def _simple(argument: str, value: object, fraction: Fraction) -> Fraction:
-    """The fraction itself, once its terms are known to fit wherever it goes."""
+    """Return the fraction, or refuse it if its numerator or denominator is too large."""
     if max(fraction.numerator, fraction.denominator) > _LARGEST_TERM:
         near = fraction.limit_denominator(1001) or Fraction(1)
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""What an entry of `options=` may hold: a rule each, for checking, error texts, help and documentation."""
+"""Rules for the entries of `options=`, used for validation, error messages, help and documentation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Option(ABC):
     """One option of a model family.
 
     Attributes:
-        default: used where the option is left out.
+        default: used if the option is omitted.
         description: what it does, as part of a sentence.
-        none: what None stands for, where it is a value too.
+        none: the meaning of None, if None is allowed.
     """
 
     default: object
@@ -23,10 +23,10 @@ class Option(ABC):
     none: str = ""
 
     def read(self, value: object) -> object:
-        """The value to use.
+        """Validate a value and return the one to use.
 
         Raises:
-            ValueError: with the rule that the value breaks.
+            ValueError: with the rule that the value violates.
         """
         if value is None and self.none:
             return None
@@ -149,7 +149,7 @@ class Choice(Option):
 
 
 def table(options: Mapping[str, Option]) -> str:
-    """The options as a table in Markdown, as the README of a family holds it."""
+    """Format the options as a Markdown table, for the README of a family."""
     rows = [
         f"| `{name}` | `{option.default!r}` | {option.rule} | {option.description} |"
         for name, option in options.items()

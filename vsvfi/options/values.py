@@ -1,7 +1,7 @@
-"""Values of any type as plain text, integers and fractions, at a bounded cost and without trusting a method of theirs.
+"""Convert untrusted values to plain text, integers and fractions, at a bounded cost.
 
-An argument may be a subclass whose methods raise or lie, a number of a million digits, or "1e99999999". What these
-functions return is of exactly Python's own type and small; what cannot be read so is None.
+An argument may be a subclass whose methods raise or return wrong results, a number of a million digits, or
+"1e99999999". These functions return small values of exactly Python's built-in types, or None.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ def checked[Parsed](argument: str) -> Callable[[Callable[[object], Parsed]], Cal
 
 
 def is_a(value: object, *kinds: type) -> bool:
-    """`isinstance` by the type alone: `__class__` may be a property that raises or lies."""
+    """Like `isinstance`, but ignores `__class__`, which may be a property that raises or is wrong."""
     return issubclass(type(value), kinds)
 
 
 def plain_text(value: object) -> str | None:
-    """Text."""
+    """Text, or None."""
     return str.__str__(value) if is_a(value, str) else None
 
 
 def plain_integer(value: object) -> int | None:
-    """An integer, also of numpy; not a bool."""
+    """An integer, including numpy's, but not a bool; else None."""
     if is_a(value, bool):
         return None
     if is_a(value, int):
@@ -67,7 +67,7 @@ def plain_integer(value: object) -> int | None:
 
 
 def plain(value: object) -> object:
-    """Text and numbers as Python's own types; anything else as it is."""
+    """Convert text and numbers to Python's built-in types; return anything else unchanged."""
     if is_a(value, float):
         return float.__float__(value)  # type: ignore[arg-type]
     text = plain_text(value)
@@ -83,7 +83,7 @@ def plain_items(value: object, most: int) -> list[object] | None:
 
 
 def plain_number(value: object) -> float | Fraction | None:
-    """A number: a float where it was one, else an exact fraction; numbers may be written as text, "5/2" or "2.5"."""
+    """A number, also written as text ("5/2", "2.5"): floats as float, others as an exact fraction; else None."""
     if is_a(value, str):
         return _written(str.__str__(value))
     integer = plain_integer(value)

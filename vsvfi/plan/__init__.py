@@ -1,1 +1,1 @@
-"""Which source frames make output frame n, in exact arithmetic. Knows neither torch nor VapourSynth."""
+"""Map output frames to source frames and timesteps, in exact arithmetic."""

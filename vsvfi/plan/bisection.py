@@ -1,4 +1,4 @@
-"""Reach other timesteps with a model that only knows t = 1/2: midpoints of midpoints.
+"""Reach any dyadic timestep by bisection, for models that only support t = 1/2.
 
 Positions are exact fractions of the way from the first frame (0) to the second (1).
 """
@@ -13,15 +13,14 @@ MAX_DEPTH = 4
 
 
 def nearest(t: Fraction, depth: int = MAX_DEPTH) -> Fraction:
-    """The multiple of 2^-depth nearest to t; a time within half a step of 0 or 1 becomes 0 or 1, which is a source
-    frame. Ties go up.
-    """
+    """Round t to the nearest multiple of 2^-depth, ties up; the result may be 0 or 1, a source frame."""
     return Fraction(floor(t * 2**depth + Fraction(1, 2)), 2**depth)
 
 
 def complete_levels(factor: Fraction, depth: int = MAX_DEPTH) -> int:
-    """How many levels of bisection have all their midpoints among the output frames of a factor: 3 for 8, none where
-    it is no power of two.
+    """Count the bisection levels whose midpoints are all output frames.
+
+    3 for a factor of 8; 0 unless the factor is a power of two.
     """
     if factor.denominator != 1 or factor.numerator & (factor.numerator - 1):
         return 0
@@ -29,13 +28,13 @@ def complete_levels(factor: Fraction, depth: int = MAX_DEPTH) -> int:
 
 
 def bisection_path(t: Fraction) -> list[tuple[Fraction, Fraction]]:
-    """The bisections that lead to a dyadic t in (0, 1): pairs of positions, each pair's ends known before it, the last
-    midpoint being t.
+    """Return the bisections that lead to a dyadic t in (0, 1), as pairs of positions.
 
-    bisection_path(3/8) is [(0, 1), (0, 1/2), (1/4, 1/2)].
+    The ends of each pair are 0, 1 or earlier midpoints, and the last midpoint is t. bisection_path(3/8) is [(0, 1),
+    (0, 1/2), (1/4, 1/2)].
 
     Raises:
-        ValueError: t is not of the form k / 2^n inside (0, 1): it would never be reached.
+        ValueError: t is not of the form k / 2^n inside (0, 1), so bisection never reaches it.
     """
     if not 0 < t < 1 or t.denominator & (t.denominator - 1):
         raise ValueError(f"bisection_path: t={t}, must be k/2^n inside (0, 1); round it with nearest() first")

@@ -1,7 +1,7 @@
-"""Decide whether an output frame is interpolated or copied (scene changes, duplicate frames, timesteps close to a
-source frame), and re-time held drawings.
+"""Decide whether an output frame is interpolated or copied, and re-time held drawings.
 
-A decision depends on the output index and on facts about the source frames around it, never on what was asked before.
+Frames are copied at scene changes, between duplicate frames, and at timesteps close to a source frame. A decision
+depends on the output index and on facts about the source frames around it, never on earlier requests.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from vsvfi.plan.bisection import nearest
 from vsvfi.plan.timeline import Copy, Decision, Interpolate, Timeline
 
 LONGEST_HOLD = 4
-"""Frames a drawing may be held to be re-timed ("on fours"); a longer hold is a still picture and stays one."""
+"""Maximum frames of a held drawing that is re-timed ("on fours"); longer holds stay static."""
 
 SNAP = Fraction(1, 100)
-"""A time this near to a source frame, in source frames, shows that frame: sharper, free, and off by less than anyone
-sees.
-"""
+"""Distance in source frames up to which the source frame is copied: it is sharper, and the offset is invisible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +38,9 @@ class Policy:
     """The rules of one clip.
 
     Attributes:
-        hold_cuts: at a cut the frame before it is held.
+        hold_cuts: at a cut, repeat the frame before it.
         duplicates: "off", "skip" or "retime".
-        bisects: other timesteps than 1/2 are reached by bisection, so that they lie on the grid of `bisection`.
+        bisects: timesteps are reached by bisection, and so rounded to its grid.
     """
 
     hold_cuts: bool = True
@@ -60,7 +58,7 @@ class Policy:
         return LONGEST_HOLD if self.duplicates == "retime" else 1
 
     def decide(self, timeline: Timeline, n: int, facts: FactsAt) -> Decision:
-        """What output frame n shows."""
+        """Decide what output frame n shows."""
         step = self._retimed(timeline, n, facts) if self.duplicates == "retime" else timeline.step(n)
         if isinstance(step, Copy):
             return step
@@ -76,9 +74,7 @@ class Policy:
         return Interpolate(step.first, step.second, t)
 
     def _retimed(self, timeline: Timeline, n: int, facts: FactsAt) -> Decision:
-        """Motion spread evenly over the whole run of a held drawing: from its first frame to the first frame of the
-        next drawing.
-        """
+        """Re-time a held drawing: interpolate evenly from its first frame to the first frame of the next drawing."""
         position = timeline.position(n)
         last = timeline.source_length - 1
         index = min(timeline.source_index(n), last)
@@ -103,9 +99,7 @@ class Policy:
 
 
 def scene_marks(timeline: Timeline, n: int, facts: FactsAt) -> tuple[bool, bool]:
-    """Whether output frame n is the (first, last) frame of a scene; the very first and last frame of the clip count as
-    neither.
-    """
+    """Whether output frame n is the (first, last) frame of a scene; the clip's own ends count as neither."""
     index = timeline.source_index(n)
     before = timeline.source_index(n - 1) if n > 0 else index
     after = timeline.source_index(n + 1) if n + 1 < timeline.length else index

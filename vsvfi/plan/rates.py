@@ -1,6 +1,4 @@
-"""Frame rates: what a rate that is written in another way stands for, and whether a clip can hold the rate that
-results.
-"""
+"""Recognise standard frame rates in rounded form, and check that a clip can store a rate."""
 
 from __future__ import annotations
 
@@ -32,18 +30,17 @@ def nominal_rate(rate: Fraction) -> Fraction:
 
 
 def source_rate_for(target: Fraction, rate: Fraction) -> Fraction:
-    """The rate to count a clip of `rate` as, so that its ratio to `target` is the simplest: its own, or the standard
-    rate that it stands for.
-    """
+    """Choose the source rate, `rate` or the standard rate that it stands for, with the simpler ratio to `target`."""
     return min(rate, nominal_rate(rate), key=lambda counted: (target / counted).numerator)
 
 
 def check_storable(argument: str, given: Fraction, rate: Fraction | None, factor: Fraction) -> None:
-    """Refuse a ratio that frame properties and clips cannot hold exactly, which only a source rate of very many digits
-    causes.
+    """Refuse a ratio that frame properties and clips cannot store exactly.
+
+    Only source rates with very many digits cause this.
 
     Raises:
-        ArgumentError: the remedy names a rate to give the clip first, with which the same argument is taken.
+        ArgumentError: the remedy names a simpler rate to assign to the clip first.
     """
     if rate is None:
         return

@@ -1,4 +1,4 @@
-"""The clock of a clip of variable frame rate: output frames at a constant rate, placed by the source's true times."""
+"""Timeline for clips of variable frame rate: output frames at a constant rate, placed by the source's timestamps."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from vsvfi.errors import ArgumentError
 from vsvfi.plan.timeline import LARGEST_LENGTH, Timeline
 
 _LONGEST_STEP = 4
-"""Usual frame durations over which motion is spread; a longer frame is a still, and moves only in its last part."""
+"""In usual frame durations: a longer frame is static, with motion only in its last usual duration."""
 
 _MOST_SKIPPED = 64
-"""Source frames that may pass in one output frame."""
+"""Maximum number of source frames within one output frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimedTimeline(Timeline):
-    """A timeline whose source frames have times of their own.
+    """A timeline whose source frames have individual timestamps.
 
     Attributes:
         fps: output frames per second.
-        times: when each source frame is shown in seconds, the first at 0; and the end of the last.
+        times: start of each source frame in seconds, the first at 0; and the end of the last.
         usual: the median of the source frames' durations.
-        stride: source frames that pass in one output frame at most.
+        stride: maximum number of source frames within one output frame.
     """
 
     fps: Fraction
@@ -52,7 +52,7 @@ class TimedTimeline(Timeline):
 
     @property
     def regular(self) -> bool:
-        """Source frames do not follow the output's in a fixed ratio."""
+        """False: there is no fixed ratio of source to output frames."""
         return False
 
     def source_index(self, n: int) -> int:
@@ -72,24 +72,24 @@ class TimedTimeline(Timeline):
         return self.times[self.source_index(n)] == n / self.fps
 
     def between(self, n: int, start: int, end: int) -> Fraction:
-        """How far output frame n is on the way from one source frame to another."""
+        """Timestep of output frame n between two source frames."""
         return (n / self.fps - self.times[start]) / (self.times[end] - self.times[start])
 
     def duration(self, n: int) -> Fraction | None:
-        """Seconds for which output frame n is shown; the last one ends where the source ends."""
+        """Duration of output frame n in seconds; the last one ends where the source ends."""
         return min(1 / self.fps, self.times[-1] - n / self.fps)
 
 
 def timed(times: Sequence[Fraction], source_length: int, fps: Fraction) -> TimedTimeline:
-    """Return the clock of a clip whose frames are shown at these times.
+    """Return the timeline of a clip with these timestamps.
 
     Args:
-        times: seconds, in order: when each frame is shown, and the end of the last.
+        times: start of each frame in seconds, in order, and the end of the last.
         source_length: the clip's length.
         fps: output frames per second.
 
     Raises:
-        ArgumentError: there are more or fewer times than frames, they go back, or the rate does not suit them.
+        ArgumentError: the times do not match the frames, decrease, or do not suit the rate.
     """
     if len(times) != source_length + 1 or any(later < earlier for earlier, later in pairwise(times)):
         raise ArgumentError(

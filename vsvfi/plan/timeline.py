@@ -1,4 +1,4 @@
-"""Output times as exact rationals: which source frames lie around output frame n, and how long it is shown."""
+"""Compute, as exact rationals, the source frames around each output frame and how long it is shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LARGEST_LENGTH = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Source frame `frame` as it is."""
+    """An unmodified source frame."""
 
     frame: int
 
@@ -37,14 +37,15 @@ class Interpolate:
 
 
 type Decision = Copy | Interpolate
-"""What an output frame shows. It is encoded to frame properties and decoded once (`clip.decisions`), requested of a
-session, and the key under which caches remember a frame.
+"""What an output frame shows.
+
+It is stored in frame properties (`clip.decisions`), requested of a session, and serves as cache key.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The clock of an interpolated clip. Positions count source frames: source frame k is shown from k to k + 1.
+    """Timeline of an interpolated clip. Positions count source frames: source frame k is shown from k to k + 1.
 
     Attributes:
         factor: output frames per source frame, above 0.
@@ -63,7 +64,7 @@ class Timeline:
 
     @property
     def truncated(self) -> bool:
-        """Whether the output would be longer than a clip can be (players hand over clips of 2^31-1 frames)."""
+        """Whether the output would exceed the longest possible clip (players pass clips of 2^31-1 frames)."""
         return ceil(self.source_length * self.factor) > LARGEST_LENGTH
 
     @property
@@ -77,12 +78,12 @@ class Timeline:
 
     @property
     def regular(self) -> bool:
-        """Whether source frames follow the output's in the ratio of `factor`."""
+        """Whether output and source frames have the fixed ratio `factor`."""
         return True
 
     @property
     def stride(self) -> int:
-        """Source frames that pass in one output frame at most."""
+        """Maximum number of source frames within one output frame."""
         return -(-self.factor.denominator // self.factor.numerator)
 
     def on_source(self, n: int) -> bool:
@@ -90,7 +91,7 @@ class Timeline:
         return self.position(n).denominator == 1
 
     def between(self, n: int, start: int, end: int) -> Fraction:
-        """How far output frame n is on the way from one source frame to another."""
+        """Timestep of output frame n between two source frames."""
         return (self.position(n) - start) / (end - start)
 
     def source_index(self, n: int) -> int:
@@ -98,7 +99,7 @@ class Timeline:
         return n * self.factor.denominator // self.factor.numerator
 
     def step(self, n: int) -> Decision:
-        """What output frame n shows if nothing stands against it; the last source frame is held to the end."""
+        """What output frame n shows by its position alone; the last source frame is repeated to the end."""
         position = self.position(n)
         index = floor(position)
         if position == index or index + 1 >= self.source_length:
@@ -106,18 +107,16 @@ class Timeline:
         return Interpolate(index, index + 1, position - index)
 
     def duration(self, n: int) -> Fraction | None:
-        """Seconds for which output frame n is shown at a constant rate; the last one ends where the source ends.
+        """Duration of output frame n in seconds; the last one ends where the source ends.
 
-        None where the rate varies.
+        None if the rate varies.
         """
         if self.source_rate is None:
             return None
         return self._extent(n) / self.source_rate
 
     def shares(self, n: int) -> tuple[tuple[int, Fraction], ...]:
-        """Which parts of which source frames output frame n covers: (source index, share of its duration); for variable
-        rates.
-        """
+        """The source frames that output frame n covers, as (source index, share of that frame's duration)."""
         start = self.position(n)
         end = start + self._extent(n)
         return tuple(

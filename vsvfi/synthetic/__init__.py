@@ -1,7 +1,7 @@
-"""Procedural pictures for the demo clip, tests, training and evaluation: exact frames at any time, exact flow.
+"""Render synthetic video with exact frames at any time and exact flow, for the demo, tests, training and evaluation.
 
-`scene` moves layers of textures and shapes, `demo` joins scenes to a film, `cuts` makes clips for detectors of scene
-changes, `captions` scrolls text, and `leaves` draws what the training samples of `scripts.train` are composed of.
+`scene` animates layers of textures and shapes, `demo` joins scenes to a clip, `cuts` makes clips for scene change
+detectors, `captions` scrolls text, and `leaves` draws the components of the training samples of `scripts.train`.
 numpy only.
 """
 

@@ -1,8 +1,6 @@
-"""Captions that scroll over a still scene: text is what flow estimators with coarse first steps tear.
+"""Render captions that scroll over a static scene, a hard case for coarse-to-fine flow estimators.
 
-Letters are drawn from a 5x7 bitmap font.
-
-Everything is drawn at four times the size across and averaged, so half pixels of motion are exact.
+Letters use a 5x7 bitmap font. Text is drawn at four times the width and averaged, so half-pixel motion is exact.
 """
 
 from __future__ import annotations
@@ -38,15 +36,16 @@ _FONT = {
 }
 _LINE = "INTERMITTENT FRAMES FOR A TRAVEL FILM  2 FANS  7 MINARETS  LAST TRAIN TO ROME  "
 _LARGE, _SMALL = 3, 2
-"""Pixels to a dot of the font, of a caption near the lower border and of one above it."""
+"""Pixels per dot of the font, for the caption near the lower border and the one above it."""
 
 
 def scrolling_captions(
     width: int, height: int, speed: int, start: int, seed: int, halves: Sequence[int] = (0, 1, 2)
 ) -> list[Array]:
-    """Frames with captions that have moved by so many halves of `speed` pixels: two of them, and the one halfway.
+    """Render a frame for each entry of `halves`, with captions moved by that many halves of `speed` pixels.
 
-    `start` moves the captions and, with `seed`, chooses the scene behind them.
+    By default two frames and the frame halfway between them. `start` moves the captions and, with `seed`, selects the
+    background scene.
     """
     background = scene(seed + start, width, height, kind="textured").frame(3.0)
     return [_captioned(background, 40 * start + speed * half / 2) for half in halves]
@@ -67,7 +66,7 @@ def _captioned(background: Array, offset: float) -> Array:
 
 
 def _strip(size: int, width: int, offset: float) -> NDArray[np.float32]:
-    """How much of each pixel is text, [7 * size + 1, width]."""
+    """Coverage of each pixel by text, [7 * size + 1, width]."""
     letters = [
         np.array([[int(dot) for dot in row] + [0] for row in _FONT[letter].split()], np.float32) for letter in _LINE
     ]

@@ -1,8 +1,7 @@
-"""A short film for demonstrations: three scenes, two cuts, one part drawn on twos, with the true picture at every
-fractional position.
+"""Render the demo clip: three scenes, two cuts, one scene on twos, with ground truth at fractional positions.
 
 Scene one is textured (hills, a balloon, a rolling wheel), scene two a cel-shaded cartoon on twos, scene three a night
-street rushing past.
+street with fast motion.
 """
 
 from __future__ import annotations
@@ -56,21 +55,22 @@ class Clip:
                 "position", position, f"must lie between 0 and {self.length - 1}", "ask for a frame of the clip"
             )
         index = next(i for i, end in enumerate(self.starts[1:]) if position < end)
-        # between the last frame of a scene and the cut nothing moves on: the last frame is held
+        # the last frame of a scene is held until the cut
         inside = min(position - self.starts[index], self.starts[index + 1] - self.starts[index] - 1)
         if self.twos[index]:
             inside = 2 * (math.floor(inside) // 2)
         return self.scenes[index].frame(float(inside))
 
     def truth(self, position: float) -> Array:
-        """What ideal interpolation shows at a position: the same as `frame`, so nothing is mixed across a cut and held
-        drawings stay as drawn.
+        """The ideal interpolation result at a position.
+
+        The same as `frame`, so scenes are not blended across a cut and held drawings stay unchanged.
         """
         return self.frame(position)
 
 
 def demo_clip(width: int = 640, height: int = 360, length: int = 48, seed: int = 0) -> Clip:
-    """The film, in any size and length (at least 12 frames); the seed changes textures and places a little."""
+    """Build the demo clip in any size and length (at least 12 frames); the seed varies textures and positions."""
     if length < 12:
         raise ArgumentError("length", length, "must be at least 12 frames", "take a longer clip")
     if min(width, height) < 16:

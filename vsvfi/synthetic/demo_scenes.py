@@ -1,6 +1,4 @@
-"""The three scenes of the demonstration film, placed on a stage of nominally 640x360: hills by day, a cartoon, a street
-at night.
-"""
+"""The three scenes of the demo clip, in nominal 640x360 coordinates: hills by day, a cartoon, a street at night."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from vsvfi.synthetic.texture import Array, Colour, Flat, Gradient, GradientNoise
 
 
 class Stage:
-    """A picture of nominally 640x360 in which everything is placed, whatever its true size."""
+    """Map nominal 640x360 coordinates to the actual frame size."""
 
     def __init__(self, width: int, height: int, seed: int) -> None:
         self.width, self.height, self.seed = width, height, seed

@@ -1,7 +1,7 @@
-"""One moving thing of a scene: a shape with a texture, its place at every time, and where each of its points goes.
+"""Layers of a scene: a shape with a texture and a motion.
 
-Positions are pixels, x to the right and y down, the centre of the first pixel at (0, 0). A motion maps the layer's own
-coordinates to the picture and back, both in closed form, which makes flow exact. Times are frames, any real number.
+Positions are pixels, x to the right and y down, the centre of the first pixel at (0, 0). A motion maps layer
+coordinates to frame coordinates and back, both in closed form, so flow is exact. Times are in frames, any real number.
 """
 
 from __future__ import annotations
@@ -63,8 +63,9 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A closed curve around the origin: the radius swings by `waves`, pairs (share of the radius, phase), once, twice
-    ... per turn.
+    """A closed curve around the origin whose radius varies by `waves`.
+
+    Wave number k, from 1, is a pair (share of the radius, phase) and has k periods per turn.
     """
 
     radius: float
@@ -134,7 +135,7 @@ def _ripple(along: Array, wavelength: float, phase: float) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Motion:
-    """Where a layer is at time t: a wave through it, then size and turn about its origin, then its place.
+    """Motion of a layer: a wave deformation, then scaling and rotation about its origin, then translation.
 
     Attributes:
         place: of the layer's origin at t = 0, pixels.
@@ -195,7 +196,7 @@ class Motion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A shape, what it looks like, and its motion.
+    """A shape with a texture and a motion.
 
     Attributes:
         extent: radius in layer pixels outside which there is nothing, or None for a layer without bounds.

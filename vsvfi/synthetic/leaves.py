@@ -1,7 +1,7 @@
-"""Pictures of overlapping shapes ("dead leaves") and cut-outs of them, which training samples are composed of.
+"""Draw images of overlapping shapes ("dead leaves") and cut-outs of them, the components of training samples.
 
-Backgrounds are many shapes of all sizes with flat, shaded and noisy fills, as in natural pictures, noise, and cel
-shading; sprites are shapes with soft or hard edges on nothing. numpy only.
+Backgrounds consist of many shapes of all sizes with flat, shaded and noisy fills, noise, or cel shading; sprites are
+shapes with soft or hard edges on a transparent background. numpy only.
 """
 
 from __future__ import annotations
@@ -108,8 +108,7 @@ def _stamp(
     outline: float,
     turn: float | None = None,
 ) -> None:
-    """Draw a shape, turned at random where `turn` is None, into picture [C, H, W]; a fourth channel gathers
-    coverage."""
+    """Draw a shape into picture [C, H, W], at a random angle if `turn` is None; a fourth channel is coverage."""
     height, width = picture.shape[1:]
     left, right = max(0, int(place[0] - radius)), min(width, int(place[0] + radius) + 2)
     top, bottom = max(0, int(place[1] - radius)), min(height, int(place[1] + radius) + 2)
@@ -132,7 +131,7 @@ def _stamp(
 
 
 def background(random: np.random.Generator, blur: Blur) -> Array:
-    """A picture of its own, [3, side, side]."""
+    """Draw a random background, [3, side, side]."""
     side = BACKGROUND
     picture = np.zeros((3, side, side), np.float32)
     fill = _fill(random, side)
@@ -174,9 +173,7 @@ def background(random: np.random.Generator, blur: Blur) -> Array:
 
 
 def _strokes(random: np.random.Generator, side: int) -> Array:
-    """[4, side, side]: lines of glyphs, or a bundle of hair: thin strokes of one colour on nothing, colour already
-    multiplied by coverage.
-    """
+    """Draw thin strokes of one colour, lines of glyphs or hair: [4, side, side], colour premultiplied by coverage."""
     sprite = np.zeros((4, side, side), np.float32)
     colour = _colour(random)
     if random.random() < 0.5:
@@ -213,7 +210,7 @@ def _strokes(random: np.random.Generator, side: int) -> Array:
 
 
 def sprite(random: np.random.Generator, pictures: Array) -> Array:
-    """A cut-out [4, side, side] with colours of one of the pictures; nothing along the border."""
+    """Draw a cut-out [4, side, side] with colours of one of the images, transparent along the border."""
     side = SPRITE
     picture = pictures[random.integers(len(pictures))]
     top, left = (int(value) for value in random.integers(0, BACKGROUND - side, 2))

@@ -64,9 +64,7 @@ class Scene:
         return seen
 
     def flow(self, t0: float, t1: float) -> Array:
-        """For each pixel at t0, how far its surface has moved at t1, hidden or not: [2, H, W] float32, x then y,
-        pixels.
-        """
+        """The flow from t0 to t1, also of pixels occluded at t1: [2, H, W] float32 in pixels, x then y."""
         seen = self.visible(t0)
         result = np.zeros((2, self.height, self.width), np.float32)
         for index, layer in enumerate(self.layers):
@@ -85,16 +83,18 @@ def _positions(rows: slice, columns: slice) -> tuple[Array, Array]:
 
 
 def scene(seed: int, width: int, height: int, *, kind: str = "mixed") -> Scene:
-    """A scene of its own for every seed.
+    """Build a random scene, determined by the seed.
+
+    "mixed" has elements of all kinds, "flat" is cel shading with outlines, "pan" is fast global motion, and "dark" is
+    low light with grain.
 
     Args:
         seed: any non-negative integer.
-        width, height: of the picture, at least 16 pixels.
-        kind: "mixed" (of everything), "textured", "flat" (cel shading with outlines), "pan" (fast global motion),
-        "dark" (low light, grain).
+        width, height: of the frames, at least 16 pixels.
+        kind: "mixed", "textured", "flat", "pan" or "dark".
 
     Raises:
-        ArgumentError: an unknown kind or too small a picture.
+        ArgumentError: the kind is unknown or the size too small.
     """
     if kind not in KINDS:
         raise ArgumentError(
@@ -118,7 +118,7 @@ def _palette(random: np.random.Generator, count: int = 4) -> Array:
 
 
 def _texture(random: np.random.Generator) -> Texture:
-    """Something with detail."""
+    """A random detailed texture."""
     noise = Noise(
         int(random.integers(1 << 30)),
         float(random.uniform(12, 48)),

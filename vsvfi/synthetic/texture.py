@@ -1,9 +1,7 @@
-"""Colours as functions of exact positions: noise, stripes, tiles and flat shading, evaluated wherever a moving layer
-asks for them.
+"""Procedural textures evaluated at exact positions: noise, stripes, tiles and flat shading.
 
-A texture is called with positions u, v (any equal shape, in the layer's own pixels) and the footprint of one picture
-pixel in those units; it returns RGB [3, ...] float32. Edges inside a texture are smoothed over the footprint, so
-sub-pixel motion is true.
+A texture is called with positions u, v (any equal shape, in layer pixels) and the footprint of one frame pixel in those
+units; it returns RGB [3, ...] float32. Edges are antialiased over the footprint, so sub-pixel motion is exact.
 """
 
 from __future__ import annotations
@@ -22,9 +20,7 @@ _PERIOD = 64  # lattice cells after which noise repeats; a power of two
 
 
 def smooth_step(distance: Array, width: float) -> Array:
-    """0 where `distance` is below -width / 2, 1 above +width / 2, linear between: the coverage of a pixel by a straight
-    edge.
-    """
+    """Coverage of a pixel by a straight edge: 0 below -width / 2, 1 above +width / 2, linear between."""
     covered: Array = np.clip(distance / np.float32(max(width, 1e-6)) + np.float32(0.5), 0, 1)
     return covered
 
@@ -50,9 +46,7 @@ def ramp(value: Array, colours: Array) -> Array:
 
 
 class GradientNoise:
-    """Gradient noise of several octaves, about -1..1: smooth, without a preferred direction, repeating after 64
-    wavelengths.
-    """
+    """Isotropic gradient noise of several octaves, in about -1..1, with a period of 64 wavelengths."""
 
     def __init__(self, seed: int, wavelength: float, octaves: int = 3, gain: float = 0.55) -> None:
         angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, (_PERIOD, _PERIOD))
@@ -131,8 +125,9 @@ class Stripes:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Rectangles of the second texture in a grid (bricks, windows): `cell` is (width, height) and `gap` the space
-    between, in pixels.
+    """A grid of rectangles of the second texture (bricks, windows).
+
+    `cell` is (width, height) and `gap` the space between, in pixels.
     """
 
     first: Texture
@@ -164,8 +159,9 @@ class Flat:
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """From `first` to `second` along `angle` between the distances `start` and `end`; in `steps` flat bands where given
-    (cel shading).
+    """A gradient from `first` to `second` along `angle`, between the distances `start` and `end`.
+
+    With `steps`, it has that many flat bands (cel shading).
     """
 
     first: Colour

@@ -1,6 +1,6 @@
-"""Procedural clips for measuring a detector of scene changes: real cuts of many kinds, and what only looks like one.
+"""Synthetic clips to evaluate scene change detectors: cuts of many kinds, and effects that resemble them.
 
-Each clip knows the first frames of its scenes exactly. numpy only.
+The first frame of each scene is known exactly. numpy only.
 """
 
 from __future__ import annotations

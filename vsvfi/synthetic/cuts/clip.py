@@ -1,4 +1,4 @@
-"""A clip that knows where its scenes begin."""
+"""Clips with known scene changes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Clips of layered scenes with known cuts, and with everything that is mistaken for one: flashes, fades, whip pans.
+"""Clips of layered scenes with known cuts, and with effects mistaken for cuts: flashes, fades, whip pans.
 
-Small pictures, fast to render, the same for the same seed.
+Frames are small, fast to render, and determined by the seed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _held(picture: Frames, count: int, offset: int = 0) -> Frames:
 
 
 def _tinted(picture: Frames, colour: Array, amount: float) -> Frames:
-    """Pulled towards one colour, so that two scenes come to look alike."""
+    """Tint towards one colour, so that two scenes look alike."""
     return lambda i: picture(i) * np.float32(1 - amount) + np.float32(amount) * colour[:, None, None]
 
 
@@ -69,8 +69,9 @@ def _dissolved(first: Frames, second: Frames, start: int, length: int) -> Frames
 
 
 def _rushed(base: Scene, seed: int, passes: Sequence[int]) -> Scene:
-    """A large object of another scene crosses the picture quickly, once for each entry of `passes` (the frame in which
-    it is in the middle).
+    """Add a large object of another scene that quickly crosses the frame.
+
+    It does so once for each entry of `passes`, the frame in which it is in the middle.
     """
     thing = next(
         layer

@@ -1,4 +1,4 @@
-"""Kinds of clips without any cut that detectors take for one: flashes, fades, pans, objects rushing past."""
+"""Clips without cuts but with effects that detectors mistake for them: flashes, fades, pans, fast objects."""
 
 from __future__ import annotations
 

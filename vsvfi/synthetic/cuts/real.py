@@ -1,4 +1,4 @@
-"""Kinds of clips with hard cuts, from plain ones to those that a detector misses."""
+"""Clips with hard cuts, from obvious ones to ones that detectors miss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One camera on one drawn canvas: the shots that `kinds` and `lookalikes` make clips of. numpy only."""
+"""Shots of one camera on one drawn canvas, from which `real` and `lookalikes` make clips. numpy only."""
 
 from __future__ import annotations
 
