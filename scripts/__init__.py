@@ -1,1 +1,1 @@
-"""Programs beside the package: training, evaluation, benchmarks. They may import vsvfi; vsvfi never imports them."""
+"""Programs outside the package: training, evaluation, benchmarks. They may import vsvfi; vsvfi never imports them."""

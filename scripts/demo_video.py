@@ -33,7 +33,7 @@ type Picture = NDArray[np.uint8]  # [height, width, 3]
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _ERROR_GAIN = 4
 _SEARCHED = 240
-"""The strip is taken from this many frames at the most, so that a long video need not be decoded to its middle."""
+"""Most frames decoded for the strip, so that a long video is not decoded to its middle."""
 
 
 def main() -> int:
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _render_sample(output: Path, arguments: argparse.Namespace, part: Part, quality: Quality) -> Summary:
-    """The drawn clip through the chain."""
+    """Render the drawn clip."""
     width, height = _size(arguments)
     work = {"width": width, "height": height, "length": arguments.length, "seed": arguments.seed}
     work["arguments"] = render.interpolation(arguments)
@@ -134,7 +134,7 @@ def _picture(summary: Summary, strip: Path, part: Part, arguments: argparse.Name
         return [f"strip   {strip}: source, interpolated, source"]
     width, height = _size(arguments)
     clip = demo_clip(width=width, height=height, length=arguments.length, seed=arguments.seed)
-    # Held drawings have no true motion between them, and nothing lies between the two sides of a cut.
+    # There is no true frame between held drawings or across a scene change.
     still = {k for held in clip.held for k in held} | {k - 1 for k in clip.cuts} | {clip.length - 1}
     moving = [n for n in between if int(positions[n]) not in still]
     if not moving:
@@ -170,7 +170,7 @@ def _picture_plain(strip: Path, frames: Sequence[Picture], positions: Sequence[F
 
 
 def _source(positions: Sequence[Fraction], n: int, direction: int) -> int:
-    """The nearest frame before (-1) or after (1) frame n that shows a source frame, or the next one where none does."""
+    """Return the nearest source frame before (-1) or after (1) frame n, or the next frame if there is none."""
     m = n + direction
     while 0 < m < len(positions) - 1 and positions[m].denominator != 1:
         m += direction
@@ -178,7 +178,7 @@ def _source(positions: Sequence[Fraction], n: int, direction: int) -> int:
 
 
 def _decode(path: Path, count: int) -> list[Picture]:
-    """The first frames of a video as 8-bit RGB."""
+    """Decode the first frames of a video as 8-bit RGB."""
     options = [
         "-sws_flags",
         "bicubic+accurate_rnd+full_chroma_int",

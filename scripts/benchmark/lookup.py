@@ -1,4 +1,6 @@
-"""How fast each form of the correlation look-up is: python -m scripts.benchmark.lookup --size 448x256 --threads 2
+"""Measure every implementation of the correlation lookup.
+
+    python -m scripts.benchmark.lookup --size 448x256 --threads 2
 
 Both directions as a batch of two, 256 channels at an eighth of the size, four levels, radius 4, as in RAFT. In turn in
 every round: making the volumes, looking up in them and computing on demand, through the backend that is chosen here and
@@ -38,7 +40,7 @@ def main() -> None:
 
 
 def forms(width: int, height: int, device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[], Tensor]]:
-    """Every form, on random features and centres a few pixels from their sources."""
+    """Return every implementation, on random features and centres a few pixels from their sources."""
     generator = torch.Generator().manual_seed(0)
     source, target = torch.randn(2, 2, 256, height, width, generator=generator).to(device, dtype)
     centres = pixel_grid(height, width, device) + 4 * torch.randn(2, 2, height, width, generator=generator).to(device)

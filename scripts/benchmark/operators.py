@@ -1,4 +1,6 @@
-"""Speed of the operators that have more than one way: python -m scripts.benchmark.operators --device cuda
+"""Measure the operators that have several implementations.
+
+    python -m scripts.benchmark.operators --device cuda
 
 Splatting of one image and its features by one displacement field, both directions as a batch of two, at the shapes that
 UPR-Net has on its three feature levels. "atomic torch" is what most programs do (four `scatter_add_` calls);
@@ -56,7 +58,7 @@ def main() -> None:
 
 
 def case(channels: int, height: int, width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Random values, and smooth motion of about six pixels."""
+    """Return random values, and smooth motion of about six pixels."""
     generator = torch.Generator().manual_seed(0)
     value = (
         torch.rand(2, channels, height, width, generator=generator)
@@ -70,7 +72,7 @@ def case(channels: int, height: int, width: int, device: torch.device, dtype: to
 
 
 def atomic(value: Tensor, displacement: Tensor) -> Tensor:
-    """Averaging splat by four scattering additions."""
+    """Splat and average with four scatter additions."""
     batch, channels, height, width = value.shape
     ones = torch.ones_like(value[:, :1], dtype=torch.float32)
     rows = torch.cat((value.float(), ones), 1).permute(0, 2, 3, 1).reshape(batch, height * width, channels + 1)

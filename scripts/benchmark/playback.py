@@ -91,7 +91,7 @@ def moving_pair(width: int, height: int) -> tuple[Tensor, Tensor]:
 def where_it_goes(
     call: Callable[[], object], network: nn.Module, loaded: LoadedModel, rounds: int = 5
 ) -> dict[str, float]:
-    """Share of a phase's time in each kind of operation; what is in none of them is "the rest"."""
+    """Return the share of a phase's time in each kind of operation; "the rest" is outside all of them."""
     spent: dict[str, float] = defaultdict(float)
     with watched(network, loaded, spent):
         call()
@@ -121,7 +121,7 @@ def watched(network: nn.Module, loaded: LoadedModel, spent: dict[str, float]) ->
                 return function(*arguments, **named)
             finally:
                 depth -= 1
-                if not depth:  # what an operator does inside counts as the operator's
+                if not depth:  # calls inside an operator count as the operator's
                     spent[name] += time.perf_counter() - started
 
         return timed

@@ -1,4 +1,6 @@
-"""Write docs/benchmarks.md from the measurements in scripts/benchmark/results: python -m scripts.benchmark.report
+"""Write docs/benchmarks.md from the measurements in scripts/benchmark/results.
+
+    python -m scripts.benchmark.report
 
 A measurement is one JSON file: `section`, `order`, `title`, `readme` (what it is about), `command`, `machine`,
 `versions`, `conditions`, `columns`, `rows` of text, and `notes`. To replace one, run its command, edit the file and run
@@ -27,7 +29,7 @@ the [README](../README.md#which-model) and [docs/evaluate.md](evaluate.md).
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One measurement, as its file has it."""
+    """One measurement, with the fields of its file."""
 
     section: str
     order: int
@@ -42,7 +44,7 @@ class Result:
     notes: list[str]
 
     def markdown(self) -> str:
-        """Title, circumstances, table, notes."""
+        """Format title, conditions, table and notes as Markdown."""
         table = [self.columns, ["---"] * len(self.columns), *self.rows]
         command = self.command if self.command == "not kept" else f"`{self.command}`"
         lines = [
@@ -60,13 +62,13 @@ class Result:
 
 
 def results(folder: Path = RESULTS) -> list[Result]:
-    """Every measurement, in the page's order."""
+    """Return all measurements in the page's order."""
     found = [Result(**json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob("*.json")]
     return sorted(found, key=lambda result: (result.order, result.title))
 
 
 def page(found: list[Result]) -> str:
-    """The page's content."""
+    """Return the page's content."""
     parts = [_HEAD]
     for section, members in groupby(found, key=lambda result: result.section):
         parts.append(f"## {section}\n")

@@ -1,4 +1,6 @@
-"""What each exact simplification of RIFE saves: python -m scripts.benchmark.rife --model rife426 --size 640x360
+"""Measure what each exact simplification of RIFE saves.
+
+    python -m scripts.benchmark.rife --model rife426 --size 640x360
 
 Processor time of one thread for a pair: features of one frame, the pair, its times as one batch. In every round the
 network runs as shipped and once with each simplification undone, in turn; the part that a simplification changes is
@@ -31,7 +33,7 @@ type Method = tuple[type, str]
 
 @dataclass(frozen=True)
 class Simplification:
-    """One of them: the methods that it changes the time of, and methods to put in place to undo it."""
+    """One simplification: the methods whose time it changes, and their replacements that undo it."""
 
     name: str
     parts: tuple[Method, ...]
@@ -39,7 +41,7 @@ class Simplification:
 
 
 def refined(block: Block, x: Tensor, folded: Folded) -> Tensor:
-    """Factor and skip as the definition has them."""
+    """Apply factor and skip as in the definition."""
     for layer in block.convblock:
         x = leaky_relu(layer.beta * layer.conv(x) + x)  # type: ignore[operator]
     return x
@@ -49,7 +51,7 @@ _folded = Block.folded
 
 
 def all_outputs(block: Block) -> Folded:
-    """With every output of the last convolution; `first_outputs` takes those away that are not read."""
+    """Compute every output of the last convolution; `first_outputs` removes those that are not read."""
     last = block.get_submodule("lastconv.0")
     weight = last.weight.detach()  # type: ignore[operator]
     return replace(_folded(block), last=(weight.contiguous(memory_format=torch.channels_last), last.bias))  # type: ignore[arg-type]
@@ -63,7 +65,7 @@ def first_outputs(block: Block, x: Tensor) -> Tensor:
 
 
 def through_full_size(network: IFNet, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Tensor:
-    """Masks and features enlarged to the size of the image, then reduced."""
+    """Enlarge masks and features to the size of the image, then reduce them."""
     full = [resize_bilinear(values, made) for values, made in found.states]
     state = resize_bilinear(functools.reduce(torch.add, full), 1 / step)
     return refinement.warp_pair(pair.first, pair.second, found.flow, state, times, int(step), 1)
@@ -73,7 +75,7 @@ _input = IFNet._input
 
 
 def all_warped(network: IFNet, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Tensor:
-    """Every pixel warped, then reduced."""
+    """Warp every pixel, then reduce."""
     if step == 1:
         return _input(network, pair, times, found, step)
     count = 2 * network.packed
@@ -95,7 +97,7 @@ ALL = (
 
 @contextlib.contextmanager
 def replaced(methods: Sequence[tuple[Method, Callable[..., Any]]]) -> Iterator[None]:
-    """These methods are others while inside."""
+    """Replace these methods while active."""
     before = [(owner, name, getattr(owner, name)) for (owner, name), _ in methods]
     for (owner, name), function in methods:
         setattr(owner, name, function)
@@ -107,7 +109,7 @@ def replaced(methods: Sequence[tuple[Method, Callable[..., Any]]]) -> Iterator[N
 
 
 def timed(function: Callable[..., Any], total: list[float]) -> Callable[..., Any]:
-    """The function, its time added to the total."""
+    """Wrap a function so that its time is added to the total."""
 
     def call(*arguments: Any) -> Any:
         begin = time.thread_time()
@@ -125,7 +127,7 @@ def measured(
     case: Simplification,
     methods: Sequence[tuple[Method, Callable[..., Any]]],
 ) -> tuple[float, float, Tensor]:
-    """Seconds of a pair and of the part of it that a simplification changes, and its frames."""
+    """Return the seconds of a pair and of the part that a simplification changes, and its frames."""
     total = [0.0]
     with replaced(methods), contextlib.ExitStack() as stack:
         for part in case.parts:

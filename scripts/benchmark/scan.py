@@ -28,7 +28,7 @@ type Call = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage gives the scan."""
+    """Inputs of the scan in one stage."""
 
     name: str
     inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -36,7 +36,7 @@ class Stage:
 
     @classmethod
     def of(cls, name: str, width: int, height: int, channels: int, device: torch.device, dtype: torch.dtype) -> Stage:
-        """Random inputs of the size of a trained network's: steps from 1e-3 to 1, as softplus makes them."""
+        """Create random inputs of the magnitude of a trained network's: steps from 1e-3 to 1, as after softplus."""
         tokens, generator = 2 * width * height, torch.Generator().manual_seed(0)
 
         def random(*shape: int) -> Tensor:
@@ -51,7 +51,7 @@ class Stage:
         return cls(name, (u, delta, rates.to(device), entering, leaving, skip.to(device), bias.to(device)), paths)
 
     def forms(self) -> dict[str, Call]:
-        """The reference, and every kernel that can run on this device."""
+        """Return the reference and every kernel that can run on this device."""
         calls: dict[str, Call] = {"reference": lambda: reference.scan_paths(*self.inputs, True, *self.paths)}
         for kernel in SCAN.usable(self.inputs[0].device.type):
             calls[kernel.backend] = lambda run=kernel.run: run(*self.inputs, True, *self.paths)  # type: ignore[misc]
@@ -64,12 +64,12 @@ class Stage:
 
     @property
     def traffic(self) -> int:
-        """Bytes that have to be read and written at least once."""
+        """Least number of bytes to read and write."""
         u, delta, _, entering, leaving, *_ = self.inputs
         return sum(tensor.numel() * tensor.element_size() for tensor in (u, u, delta, entering, leaving))
 
     def rates(self, milliseconds: float) -> str:
-        """What a scan in this time comes to."""
+        """Return the rates of a scan of this duration."""
         rate, bandwidth = self.elements / milliseconds / 1e6, self.traffic / milliseconds / 1e6
         return f", {rate:7.2f} G elements/s, {bandwidth:6.1f} GB/s"
 

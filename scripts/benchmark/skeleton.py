@@ -1,4 +1,4 @@
-"""What the benchmark programs share: their arguments, interleaved timing, a table, and a last line of JSON."""
+"""Shared parts of the benchmark programs: arguments, interleaved timing, a table, and a last line of JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import torch
 from vsvfi.engine.device import describe, resolve_device
 
 type Times = dict[str, list[float]]
-"""Seconds of every round, by the name of what was timed."""
+"""Seconds of every round, by name."""
 
 
 def parser(description: str | None, size: str = "448x256", rounds: int = 9) -> argparse.ArgumentParser:
-    """The arguments that every benchmark takes."""
+    """Return a parser with the arguments of every benchmark."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--size", default=size, help=f"width and height (default: {size})")
     made.add_argument("--device", default="cpu", help="default: cpu")
@@ -66,19 +66,19 @@ def medians(seconds: Times) -> dict[str, float]:
 
 
 def show(seconds: Times, title: str = "", remark: Callable[[str], str] = lambda name: "") -> None:
-    """Print median and least of each, with a remark."""
+    """Print median and minimum of each, with a remark."""
     for name, milliseconds in medians(seconds).items():
         least = 1000 * min(seconds[name])
         print(f"  {title}{name:<24} {milliseconds:9.2f} ms (least {least:.2f}){remark(name)}")
 
 
 def heading(device: torch.device, *facts: str) -> None:
-    """Print what is measured, and on what."""
+    """Print what is measured, and the machine."""
     print(", ".join([*facts, describe(device), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}"]))
 
 
 def finish(arguments: argparse.Namespace, device: torch.device, found: object) -> None:
-    """Print one line of JSON: what was found, and how."""
+    """Print one line of JSON with results and settings."""
     given: Sequence[str] = sys.argv[1:]
     how = {
         "command": " ".join(["python -m", f"scripts.benchmark.{Path(sys.argv[0]).stem}", *given]),

@@ -1,9 +1,9 @@
-"""Score a model on a published test set by its authors' protocol, beside the published figure.
+"""Score a model on a published test set by its authors' protocol, and print the published figure.
 
     python -m scripts.evaluate.benchmark vimeo90k --data vimeo_triplet --model uprnet_base
 
-The folder is checked before anything is fetched or computed. Results of each item are kept, so that a stopped run goes
-on where it was. A table for people, then one line of JSON. docs/evaluate.md describes every set.
+The folder is checked before anything is fetched or computed. Results of each item are stored, so that a stopped run
+is resumed. Prints a table, then one line of JSON. docs/evaluate.md describes every set.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.options import Options, parse_devices, parse_weights
 
 _LATE = 1
-"""Steps that the published program of VSF splats too late."""
+"""Steps by which the published program of VSF splats too late."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def _benchmark(given: argparse.Namespace) -> None:
 def _measure(
     given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], LoadedModel], networks: Networks
 ) -> SplitReport:
-    """One split: what is on disk already, and the rest."""
+    """Measure one split, reusing the results on disk."""
     split, protocol, warnings = part.split, part.protocol, list(part.warnings)
     scorers, left_out = build_scorers(protocol.metrics.values(), networks)
     for form, reason in left_out.items():
@@ -90,7 +90,7 @@ def _measure(
     title = f"{given.set}-{split.name}-{measured.name}"
     results = Results(given.results, title, _decisive(given, measured, part))
     try:
-        # Predictions belong to the settings, truths to the data alone.
+        # Predictions depend on the settings, truths only on the data.
         for argument, folder, owner in zip(
             ("store", "store_truths"), stores, (results.path.stem, f"{given.data.resolve()} {given.crop}")
         ):
@@ -132,7 +132,7 @@ def _warn(given: argparse.Namespace, warnings: list[str], text: str) -> None:
 def _predictors(
     given: argparse.Namespace, measured: Subject, part: Part, load: Callable[[], LoadedModel]
 ) -> list[Predictor]:
-    """One for each device. Here weights are fetched, where they are not on this machine."""
+    """Create a predictor for each device, and download missing weights."""
     if given.predictions is not None:
         return [StoredPredictor(given.predictions / part.split.name) for _ in given.device]
     if measured.name == motion_model.NAME:
@@ -142,7 +142,7 @@ def _predictors(
 
 
 def _decisive(given: argparse.Namespace, measured: Subject, part: Part) -> dict[str, object]:
-    """Everything that decides a number of this split."""
+    """Return everything that determines a score of this split."""
     named = [path for path in (given.weights, given.alexnet, given.lpips_heads, given.pwcnet) if path]
     files = [file for path in named for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     weights = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]

@@ -1,4 +1,4 @@
-"""The published test sets in their published layouts: `SETS` says which there are, `check` what is wrong with one."""
+"""The published test sets in their published layouts: `SETS` lists them, `check` validates one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class DataSet:
     """One test set.
 
     Attributes:
-        title: how people call it.
-        load: from the user's folder to its splits; reads lists and folders, opens no image.
+        title: its usual name.
+        load: returns its splits for the user's folder; reads lists and folders, opens no image.
         splits: names of its parts.
         motion: its items are flows, not images.
     """

@@ -1,4 +1,4 @@
-"""Check a split before anything is computed: files that are missing, images of unexpected sizes, counts."""
+"""Check a split before anything is computed: missing files, images of unexpected sizes, counts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        faults: what stops a run, in sentences.
-        warnings: what makes the result another than the published one.
-        complete: the items whose files are all there and can be read.
+        faults: errors that prevent a run, in sentences.
+        warnings: differences that make the result not comparable with the published one.
+        complete: the items whose files all exist and can be read.
     """
 
     faults: tuple[str, ...]
@@ -33,7 +33,7 @@ class Findings:
 
 
 def check(split: Split) -> Findings:
-    """Look at every file of a split: whether it is there, and its size by its header."""
+    """Check every file of a split: whether it exists, and its size by its header."""
     faults: list[str] = []
     warnings = list(split.notes)
     targets = sum(len(item.targets) for item in split.items)
@@ -66,7 +66,7 @@ def check(split: Split) -> Findings:
 
 
 def _sizes(item: Item) -> tuple[int, int] | str:
-    """The one size of an item's files, or what is wrong with them."""
+    """Return the common size of an item's files, or an error."""
     sizes: dict[tuple[int, int], Path] = {}
     for path in item.files:
         try:

@@ -1,4 +1,4 @@
-"""The common type of every data set: what to interpolate between, when, and the truth there."""
+"""Common types of the data sets: inputs, timesteps and truths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is done to every image of a set before anything else, inputs and truths alike.
+    """Preprocessing of every image of a set, inputs and truths alike.
 
     Attributes:
         reduce: halve by area: "float" of the image / 255 in float32, unrounded; "bytes" to 8 bits.
@@ -30,9 +30,9 @@ class Target:
     """One image to predict.
 
     Attributes:
-        time: where it lies between the inputs, in (0, 1).
+        time: timestep between the inputs, in (0, 1).
         truth: the files that hold it: one image, or two flows (to the first and to the last frame).
-        name: what a stored prediction is called, without suffix.
+        name: file name of a stored prediction, without suffix.
     """
 
     time: Fraction
@@ -42,14 +42,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One pair of inputs with everything that is predicted from it.
+    """One pair of inputs with its targets.
 
     Attributes:
-        name: unique in its split; results on disk are found by it.
+        name: unique in its split; identifies results on disk.
         inputs: both images (or both flows, forth and back).
         targets: in order of time.
         view: of the images.
-        group: sequence that scores are averaged over first, where the authors do so.
+        group: sequence over which scores are averaged first, if the authors do so.
     """
 
     name: str
@@ -60,20 +60,20 @@ class Item:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that it needs."""
+        """Return all files that it needs."""
         return (*self.inputs, *(path for target in self.targets for path in target.truth))
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One part of a set that gets a score of its own.
+    """One part of a set, with its own score.
 
     Attributes:
         name: "easy", "2k", ...; "all" for sets of one part.
         items: in the published order.
-        expected: how many targets the published set has, None where nobody says.
-        sizes: (width, height) that its images have, before any view; empty where nobody says.
-        notes: what was found that differs from the published set but does not stop a run.
+        expected: number of targets in the published set, None if unknown.
+        sizes: (width, height) of its images before any view; empty if unknown.
+        notes: differences from the published set that do not prevent a run.
     """
 
     name: str
@@ -85,12 +85,12 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a loader is asked for.
+    """Arguments of a loader.
 
     Attributes:
-        root: the folder that the user names.
-        splits: names of the parts wanted; empty for all that the set has (or that are there, for kinds of a set).
-        settings: "crop" and "keep_last", where a set has them.
+        root: the user's folder.
+        splits: names of the requested parts; empty for all of the set (for kinds of a set, all that exist).
+        settings: "crop" and "keep_last", for sets that have them.
     """
 
     root: Path
