@@ -16,7 +16,7 @@ class Timesteps(enum.Enum):
     """Which timesteps the published weights of a variant support."""
 
     ANY = "any"  # every t in (0, 1)
-    HALF = "half"  # t = 1/2 alone; other times are reached by bisection (plan.bisection)
+    HALF = "half"  # t = 1/2 only; other timesteps are reached by bisection (plan.bisection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Family:
 
     Attributes:
         name: the folder under `models/`.
-        title: how people call it.
+        title: display name.
         paper: citation with link.
         network: "module:Class", imported on first use, called with (**variant.config, scale=, **setup.arguments).
         size_rule: which sizes it accepts.

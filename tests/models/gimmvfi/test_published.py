@@ -117,7 +117,7 @@ def test_checkpoints_and_times_match_the_published_program(shared: Path, variant
     for key, reference in stored.items():
         name, _, count = key.partition("_first")
         result = found[name][:, : int(count)] if count else found[name]
-        wide = name.startswith(("splat", "latent"))  # the root of a difference that cancels
+        wide = name.startswith(("splat", "latent"))  # the square root of a difference with cancellation
         closeness(1e-4 if wide else 2e-5, 1e-3 if wide else PEAK)(f"{variant} {key}", result, reference)
     closeness(2e-5, PEAK)("what production uses", used, resize_bilinear(stored["flow_t"], Fraction(1, 4)))
 

@@ -48,7 +48,7 @@ def test_a_published_file_loads_strictly(small: LoadedModel, tmp_path: Path, ave
         save_file({key: tensor.clone().contiguous() for key, tensor in content["state_dict"].items()}, path)
     model = loaded("ldmvfi", path)
     assert model.state.keys() == small.state.keys()
-    path.write_bytes(bytes(path.stat().st_size))  # nothing is read from it any more
+    path.write_bytes(bytes(path.stat().st_size))  # overwrite the file: nothing may be read from it any more
     assert all(torch.equal(tensor, small.state[key]) for key, tensor in model.state.items())
     content["state_dict"].pop("first_stage_model.quant_conv.weight")
     with pytest.raises(ForeignWeightsError, match=r"1 of \d+ missing: 'first_stage_model.quant_conv.weight'"):

@@ -178,7 +178,10 @@ def test_the_state_of_a_pair_shares_the_frames() -> None:
 def test_the_estimate_of_memory_is_what_is_counted(
     version: Version, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In plain torch, which takes the most: both frames, the pair, one time; never less, and not much more."""
+    """Compare the estimate with the counted peak of two frames, their pair and one timestep.
+
+    Runs in plain torch, which needs the most memory.
+    """
     monkeypatch.setenv("VSVFI_OPS", "reference")
     network = network_of(version, ensemble=version.ensemble).to(dtype)
     network.prepare_operators()

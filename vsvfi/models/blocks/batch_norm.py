@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class StoredBatchNorm(nn.Module):
-    """`nn.BatchNorm2d` in inference mode, with the same keys but for the batch counter, which inference does not use.
+    """`nn.BatchNorm2d` in inference mode, with the same keys but for the batch counter, which is unused.
 
     Args:
         channels: of the input [B, C, H, W].

@@ -88,7 +88,7 @@ class Pair:
 
 
 class GIMMVFI(Interpolator[Frame, Pair]):
-    """The network in three phases.
+    """GIMM-VFI as an `Interpolator`.
 
     Args:
         estimator: name of its flow estimator.

@@ -104,8 +104,8 @@ FAMILY = GIMMVFIFamily(
     },
     options_type=GIMMVFIOptions,
     code_licence=_LICENCE,
-    # A constant, counters, and a second copy of RAFT's projection norms; the copy that counts is `downsample.1`.
-    # FlowFormer's norm of stages that are left out, and the position embedding of a global attention that uses none.
+    # A constant, counters, a second copy of RAFT's projection norms (`downsample.1` is used), FlowFormer's norm of
+    # stages that it skips, and a position embedding that its global attention does not use.
     ignored_keys=(
         "g_filter$",
         r".*\.num_batches_tracked$",

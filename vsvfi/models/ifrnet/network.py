@@ -113,7 +113,7 @@ class Decoder(nn.Module):
 
 
 class IFRNet(Interpolator[Frame, Pair]):
-    """The network in three phases.
+    """IFRNet as an `Interpolator`.
 
     Args:
         widths: channels of encoder levels 1 to 4.

@@ -1,4 +1,4 @@
-"""LDMVFI, "Video Frame Interpolation with Latent Diffusion Models" (AAAI 2024, arXiv 2303.09508): the three phases.
+"""LDMVFI, "Video Frame Interpolation with Latent Diffusion Models" (AAAI 2024, arXiv 2303.09508).
 
 Each frame is encoded as a small latent and a pyramid of features; a diffusion model, conditioned on both latents,
 samples the latent of the middle frame; the decoder predicts kernels from it and both pyramids, which resample the
@@ -50,11 +50,11 @@ class Pair:
 
 
 class LDMVFI(Interpolator[Frame, Pair]):
-    """The network in three phases.
+    """LDMVFI as an `Interpolator`.
 
     Args:
         width: channels of the U-Net at the latent's size.
-        features: channels of the auto-encoder at full size.
+        features: channels of the autoencoder at full size.
         scale: 1; no other is supported.
         steps: of the sampler.
         eta: amount of fresh noise in every step, 0 to 1.

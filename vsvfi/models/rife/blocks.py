@@ -160,7 +160,7 @@ class Block(nn.Module):
         weight = first.weight[:, self.order].contiguous(memory_format=torch.channels_last)
         transposed = last.weight[:, :kept].contiguous(
             memory_format=torch.channels_last
-        )  # else it is reordered at every call
+        )  # else it is reordered in every call
         return Folded(weight, layers, (transposed, last.bias[:kept].contiguous()))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class Estimate:
 
 
 class IFNet(Interpolator[Frame, Pair]):
-    """The network in three phases.
+    """RIFE's IFNet as an `Interpolator`.
 
     Args:
         widths: channels inside the blocks.

@@ -302,7 +302,7 @@ VARIANTS = (
             ),
         ),
         "first of its kind; the only one that a package index carries, any time",
-        # at most 0.003 dB from fp32 on both clips of README.md; of the others no trained weights were at hand
+        # Measured as good as fp32 (see README.md); trained weights of the other versions were not available.
         bfloat=True,
     ),
 )

@@ -72,7 +72,7 @@ VIEWS = (View((), False), View((2,), True), View((), True), View((3,), False))
 
 
 class UPRNet(Interpolator[Frame, Pair]):
-    """The network in three phases.
+    """UPR-Net as an `Interpolator`.
 
     Args:
         width: channels of the finest features; every other width follows from it.
@@ -138,9 +138,7 @@ class UPRNet(Interpolator[Frame, Pair]):
                 flow, feature = 2 * resize_bilinear(flow, _TWICE), 2 * resize_bilinear(feature, _TWICE)
             flow, feature = self.motion_estimator(before.features[2], after.features[2], flow, feature)
             pyramids.append(_flow_pyramid(flow))
-        if (
-            len(self.levels) > self._motion_levels
-        ):  # the finest level takes its flow from the last estimate, in one step
+        if len(self.levels) > self._motion_levels:  # the finest level resizes its flow directly from the last estimate
             factor = 2 ** self.levels[-2]
             pyramids.append(_flow_pyramid(factor * resize_bilinear(flow, Fraction(factor))))
         return Pair(first, second, tuple(pyramids))

@@ -1,4 +1,4 @@
-"""VFIMamba, "Video Frame Interpolation with State Space Models" (NeurIPS 2024, arXiv 2407.02315): the three phases.
+"""VFIMamba, "Video Frame Interpolation with State Space Models" (NeurIPS 2024, arXiv 2407.02315).
 
 Selective scans mix the features of both frames (backbone, ssm); flow and mask are estimated from them (motion), and a
 U-Net corrects the blend of the warped images (synthesis). Nothing before the flow depends on t. Attribute names are
@@ -54,11 +54,11 @@ type Pair = tuple[PairView, ...]
 
 
 class VFIMamba(Interpolator[Frame, Pair]):
-    """The network in three phases.
+    """VFIMamba as an `Interpolator`.
 
     Args:
         width: F, channels of the first stage.
-        scale: resolution of the features that the flow is estimated from, relative to the images.
+        scale: resolution of the flow estimation's features, relative to the images.
         local: refine the flow by the local blocks.
         hr: with a scale below 1, run the local blocks at reduced size too.
         tta: average with the prediction for both frames rotated by 180 degrees; takes twice the time.

@@ -48,7 +48,7 @@ def interleaved_paths(height: int, width: int, device: torch.device) -> Paths:
     rows, columns = interleaved(grid.flatten()), interleaved(grid.T.flatten())
     turned_back = grid.T.flatten().repeat(
         2
-    )  # place in its half of the row sequence, for every place of the column sequence
+    )  # position in its half of the row sequence, for every position of the column sequence
     turned_back[pixels:] += pixels
     written = rows[turned_back.long()]
     return Paths(
