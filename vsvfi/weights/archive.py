@@ -1,8 +1,7 @@
-"""What a zip file says about itself, checked before anything in it is unpacked.
+"""Check the directory of a zip file before anything in it is unpacked.
 
-A few kilobytes can hold gigabytes: by compression, by entries that share their bytes, or by a directory of millions of
-names. torch's own files are stored without compression, so that an honest checkpoint unpacks to hardly more than its
-size.
+A few kilobytes can expand to gigabytes: by compression, by entries that share their bytes, or by a directory with
+millions of names. torch stores checkpoints without compression, so a valid one unpacks to little more than its size.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _LOCAL_HEADER = 30
 
 
 def zip_fault(file: BinaryIO) -> str | None:
-    """Why a zip file is not to be unpacked, or None. Reads its directory alone."""
+    """Why a zip file must not be unpacked, or None. Only reads its directory."""
     size = os.fstat(file.fileno()).st_size
     directory = _directory(file, size)
     if directory is None:
@@ -37,10 +36,10 @@ def zip_fault(file: BinaryIO) -> str | None:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
-    except Exception:  # a damaged directory fails in whatever way its first wrong byte means
+    except Exception:  # a damaged directory can raise anything
         return "it is a zip file without its end: truncated or altered"
     names = [entry.filename.lower() for entry in entries]
-    if len(set(names)) < len(names):  # readers differ in which of them they take
+    if len(set(names)) < len(names):  # zip readers differ in which duplicate they use
         return "it is a zip file with several entries of one name"
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > _MOST_GROWTH * size + _MOST_MORE:
@@ -55,14 +54,14 @@ def zip_fault(file: BinaryIO) -> str | None:
 
 
 def zipped_index(file: BinaryIO) -> tuple[BinaryIO, dict[str, int]]:
-    """The pickle of a torch checkpoint in which `zip_fault` finds no fault, and the bytes of its storages by their key.
+    """Return the pickle of a torch checkpoint that passed `zip_fault`, and the size in bytes of each storage by key.
 
     Raises:
-        Exception: it has none, or it is damaged.
+        Exception: the checkpoint has no pickle or is damaged.
     """
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry.file_size for entry in archive.infolist()}
-        folder = next(iter(entries)).partition("/")[0]  # that of the first entry, as torch takes it
+        folder = next(iter(entries)).partition("/")[0]  # like torch, use the folder of the first entry
         start = f"{folder}/data/"
         sizes = {name.removeprefix(start): size for name, size in entries.items() if name.startswith(start)}
         try:
@@ -74,9 +73,10 @@ def zipped_index(file: BinaryIO) -> tuple[BinaryIO, dict[str, int]]:
 
 
 def _directory(file: BinaryIO, size: int) -> tuple[int, int, bool] | None:
-    """Entries and bytes of the directory at the end of a zip file, or None where there is none; and whether it ends
-    where its record begins. Readers differ in which one they take where it does not: that before the record, or that
-    at the offset in the record.
+    """Number of entries and bytes of a zip file's directory, and whether it ends where its end record begins.
+
+    None if there is no directory. If it does not end there, readers differ in which directory they use: the one before
+    the record, or the one at the offset in the record.
     """
     reach = min(size, 22 + 65535 + 20)
     file.seek(size - reach)

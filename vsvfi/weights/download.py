@@ -1,9 +1,7 @@
-"""One file from one plain address: resumable, checked, and put in place in one step.
+"""Download one file from an HTTP(S) address: resumable, verified and moved into place atomically.
 
-Knows HTTP and the disk, nothing of models or of what a good file is.
-
-The bytes gather in `<target>.incomplete`; what is needed to go on with them after a crash lies in
-`<target>.incomplete.json`. The target itself only ever appears whole. Progress goes to stderr.
+Data is written to `<target>.incomplete`, and what is needed to resume after a crash to `<target>.incomplete.json`. The
+target only ever exists as a whole. Progress goes to stderr.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from vsvfi.weights import limits
 from vsvfi.weights.http import build_opener
 from vsvfi.weights.limits import LARGEST, AnswerTimer, InterruptedTransferError, Pace, SourceError
 
-PAUSES = (0.5, 1.0, 2.0)  # seconds before each new attempt; an attempt that brought much starts them again
+PAUSES = (0.5, 1.0, 2.0)  # seconds before each new attempt; an attempt with much progress resets them
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _WORTHWHILE = 1 << 20  # bytes
 _CHUNK = 1 << 16
@@ -43,23 +41,21 @@ def download[T](
     pinned: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> T:
-    """Bring the file behind `url` to `target`, and return what `check` said of it.
+    """Download `url` to `target`, and return the result of `check`.
 
-    An attempt ends where more bytes come than the file has, or where they come too slowly (see `limits`). A part of the
-    file is kept for the next run; after an interrupt (Ctrl-C) or on a full disk it is deleted.
+    An attempt is aborted if it receives more bytes than expected, or receives them too slowly (see `limits`). A partial
+    file is kept for the next run, but deleted after an interrupt (Ctrl-C) or on a full disk.
 
     Args:
         url: an http or https address.
-        target: where the file goes; its folder exists, and the caller holds whatever lock is needed.
-        check: looks at the complete file before it is put in place; raises SourceError with the reason if it is not the
-        right one.
-        size: bytes, where known.
-        pinned: whether `check` knows the content, so that bytes of an earlier run may be continued even if the server
-        has no ETag.
-        headers: sent with the request, a password only to the host of `url`.
+        target: destination in an existing folder; the caller holds any lock needed.
+        check: verifies the complete file before it is moved into place; raises SourceError with the reason if wrong.
+        size: bytes, if known.
+        pinned: whether `check` verifies the content, so that earlier data may be resumed without an ETag.
+        headers: sent with the request; credentials only to the host of `url`.
 
     Raises:
-        SourceError: the file could not be had; names the reason.
+        SourceError: the download failed; includes the reason.
     """
     partial = target.with_name(target.name + ".incomplete")
     try:
@@ -80,7 +76,7 @@ def _download[T](
     pinned: bool,
     headers: Mapping[str, str],
 ) -> T:
-    """Attempts, until one has brought the whole file or they no longer get on."""
+    """Retry until the file is complete or attempts make no more progress."""
     if size is not None and _length(partial) > size:
         _discard(partial)
     inherited = _length(partial) > 0
@@ -90,7 +86,7 @@ def _download[T](
             if size is None or not pinned or _length(partial) != size:
                 _transfer(url, partial, size=size, pinned=pinned, headers=headers)
         except InterruptedTransferError as error:
-            # Further than ever before: a file that starts again with each attempt would otherwise go on for ever.
+            # Compare with the furthest point so far: a transfer that restarts each time would otherwise never end.
             if _length(partial) - furthest >= _WORTHWHILE:
                 pauses, furthest = iter(PAUSES), _length(partial)
             pause = next(pauses, None)
@@ -104,7 +100,7 @@ def _download[T](
             _discard(partial)
             if not inherited:
                 raise
-            inherited = False  # the bytes of an earlier run may have been another file's: once more from the start
+            inherited = False  # the earlier run's data may be of another file: start over once
             continue
         try:
             os.replace(partial, target)
@@ -131,7 +127,7 @@ def _transfer(url: str, partial: Path, *, size: int | None, pinned: bool, header
             build_opener(timer).open(urllib.request.Request(url, headers=asked), timeout=_TIMEOUT) as response,
         ):
             answered()
-            if timer.expired:  # what was cut off looks like a complete header
+            if timer.expired:  # a header that was cut off looks complete
                 raise InterruptedTransferError(f"the server did not answer within {limits.ANSWER:.0f} s")
             _receive(response, partial, start, validator, size=size, pinned=pinned)
     except urllib.error.HTTPError as error:
@@ -162,7 +158,7 @@ def _receive(
     size: int | None,
     pinned: bool,
 ) -> None:
-    """Write the body of an answer into `partial`, from `start` on if the server agrees."""
+    """Write the response body to `partial`, from `start` on if the server resumes there."""
     if response.headers.get_content_type() == "text/html":
         raise SourceError("the server sent a web page instead of the file")
     tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
@@ -197,9 +193,7 @@ def _receive(
             _remember(partial, tag)
         file.seek(start)
         pace = Pace(start)
-        while chunk := response.read1(
-            _CHUNK
-        ):  # what is there; `read` would wait for a whole chunk, however slowly it comes
+        while chunk := response.read1(_CHUNK):  # returns what is available; `read` would wait for a whole chunk
             start += len(chunk)
             if start > limit:
                 break
@@ -218,7 +212,7 @@ def _receive(
 
 
 def disk_reason(error: OSError, folder: Path) -> str:
-    """What a failure of the disk means for the user."""
+    """Explain a disk error to the user."""
     if error.errno in _FULL:
         return f"no space is left in {folder} ({error.strerror}); free some, or set VSVFI_CACHE to another folder"
     return f"{folder} cannot be written ({error.strerror or error}); set VSVFI_CACHE to another folder"
@@ -237,7 +231,7 @@ def _beside(partial: Path) -> Path:
 
 
 def _remember(partial: Path, validator: str | None) -> None:
-    """Note which version of the file these bytes are of; weak tags promise nothing about bytes."""
+    """Store the ETag that the partial data belongs to; weak ETags do not guarantee identical bytes."""
     strong = validator if validator is not None and not validator.startswith("W/") else None
     _beside(partial).write_text(json.dumps({"validator": strong}), encoding="utf-8")
 
@@ -246,7 +240,7 @@ def _validator(partial: Path) -> str | None:
     try:
         validator = json.loads(_beside(partial).read_text(encoding="utf-8"))["validator"]
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # then the bytes are not continued, unless the content is pinned
+        return None  # then the download is not resumed, unless the content is pinned
     return validator if isinstance(validator, str) else None
 
 
@@ -257,7 +251,7 @@ def _discard(partial: Path) -> None:
 
 @contextlib.contextmanager
 def _progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A line on stderr for a person who watches; nothing where stderr is a file or is not there at all."""
+    """Show a progress line on stderr if it is a terminal."""
     watched = sys.stderr is not None and sys.stderr.isatty()
     shown, latest = 0.0, 0
 

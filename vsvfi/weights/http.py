@@ -1,6 +1,4 @@
-"""urllib's opener with what downloads need: connections that can be ended from outside, and no password sent to another
-host.
-"""
+"""A urllib opener whose connections can be aborted, and which does not send credentials to other hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from vsvfi.weights.limits import AnswerTimer
 
 
 def build_opener(timer: AnswerTimer) -> urllib.request.OpenerDirector:
-    """An opener whose connections `timer` watches; proxies and certificates are those of the environment, as always."""
+    """Build an opener whose connections `timer` monitors; uses the environment's proxies and certificates."""
     return urllib.request.build_opener(_Plain(timer), _Secure(timer), _Redirect())
 
 

@@ -1,8 +1,8 @@
-"""A file of the Hugging Face hub, brought into the hub's own cache under our limits of size and time.
+"""Download a file of the Hugging Face hub into the hub's own cache, with limits on size and time.
 
-huggingface_hub's transfer checks the size only at the end, and its timeouts start again with every byte. So the bytes
-come through `download`, into the place where that library keeps them (`blobs`), and it only adds its links to a file
-that is there already. Its lock is held meanwhile: other programs wait for us.
+huggingface_hub checks the size only at the end, and its timeouts restart with every byte. So `download` transfers the
+data to the library's own location (`blobs`), and the library only adds its links to the existing file. Its lock is held
+meanwhile, so other programs wait.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def fetch_blob[T](source: Hub, check: Callable[[Path, str | None], T]) -> T:
-    """Bring the file's content to the hub's cache, unless it is there; returns what `check` said of it.
+    """Download the file's content to the hub's cache unless it exists, and return the result of `check`.
 
     Args:
         source: the file.
-        check: takes the complete file and the SHA-256 that the hub gives, where it gives one; raises SourceError if it
-        is not the right one.
+        check: takes the complete file and the hub's SHA-256, if any; raises SourceError if the file is wrong.
 
     Raises:
-        SourceError: it could not be had.
-        Exception: the hub did not answer; its library's and its HTTP client's own errors.
+        SourceError: the download failed.
+        Exception: the hub did not respond; errors of its library and its HTTP client.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import repo_folder_name
@@ -76,7 +75,7 @@ def fetch_blob[T](source: Hub, check: Callable[[Path, str | None], T]) -> T:
 
 
 def link(source: Hub) -> Path:
-    """Let huggingface_hub show the content that is in its cache under the file's name."""
+    """Let huggingface_hub link the cached content under the file's name."""
     from huggingface_hub import hf_hub_download
 
     with (

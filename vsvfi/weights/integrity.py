@@ -1,7 +1,6 @@
-"""Is this file the one that was published? Digests, the record kept beside a verified file, and what a checkpoint looks
-like from outside.
+"""Verify weight files: digests, records of verified files, and the container format of checkpoints.
 
-Reads bytes only: it knows neither torch nor the network, and never unpickles anything.
+Reads bytes only, without torch or the network, and never unpickles anything.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What identifies the content of a file: hex SHA-256, git's object id (sha1), bytes."""
+    """Digests of a file's content: hex SHA-256, git's object id (SHA-1), and its size in bytes."""
 
     sha256: str
     git_blob: str
@@ -40,10 +39,10 @@ class Digests:
 
 
 def digests(path: Path) -> Digests:
-    """Both digests of a file, in one read.
+    """Compute both digests of a file in one read.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -57,9 +56,9 @@ def digests(path: Path) -> Digests:
 def mismatch(
     found: Digests, *, sha256: str | None = None, git_blob: str | None = None, size: int | None = None
 ) -> str | None:
-    """Why a file is not the published one, or None where it is (as far as anything is known of that one).
+    """Why a file is not the published one, or None if it matches everything known about that one.
 
-    Of the SHA-256 its beginning is enough.
+    `sha256` may be a prefix of the digest.
     """
     if size is not None and found.size != size:
         return f"it has {found.size} bytes, the published file has {size}"
@@ -72,11 +71,11 @@ def mismatch(
 
 
 def verify(path: Path, sha256: str | None = None, git_blob: str | None = None, size: int | None = None) -> Digests:
-    """The digests of `path`, once it has proved to be the published file.
+    """Verify that `path` is the published file, and return its digests.
 
     Raises:
         DamagedWeightsError: it is not; names the file.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     found = digests(path)
     fault = mismatch(found, sha256=sha256, git_blob=git_blob, size=size)
@@ -87,7 +86,7 @@ def verify(path: Path, sha256: str | None = None, git_blob: str | None = None, s
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a file was when it was last verified; while its size and times stand still, it is not hashed again."""
+    """State of a file when last verified; while its size and times are unchanged, it is not hashed again."""
 
     found: Digests
     modified: int
@@ -95,19 +94,19 @@ class Record:
 
     @classmethod
     def of(cls, path: Path, found: Digests) -> Record:
-        """`found` with the times of `path` [ns].
+        """Create a record of `found` with the times of `path` in nanoseconds.
 
-        The change time is there because a program can set the modification time at will.
+        Includes the change time, since programs can set the modification time.
         """
         status = path.stat()
         return cls(found, status.st_mtime_ns, status.st_ctime_ns)
 
     def is_fresh(self, path: Path) -> bool:
-        """Whether `path` has not been touched since."""
+        """Whether `path` is unchanged since."""
         return path.stat().st_size == self.found.size and self == Record.of(path, self.found)
 
     def write(self, place: Path) -> None:
-        """Store at `place`, atomically. Where that fails the weights still work, and are hashed again at each start."""
+        """Store at `place`, atomically. If that fails, the weights are hashed again at each start."""
         content = {
             "sha256": self.found.sha256,
             "git_blob": self.found.git_blob,
@@ -126,7 +125,7 @@ class Record:
 
     @classmethod
     def read(cls, place: Path) -> Record | None:
-        """The record at `place`, or None where there is none that can be read."""
+        """Read the record at `place`, or None if it is missing or unreadable."""
         try:
             with place.open("rb") as file:
                 content = json.loads(file.read(_LONGEST_RECORD))
@@ -140,7 +139,7 @@ class Record:
 
 
 class Container(enum.Enum):
-    """What holds the tensors."""
+    """Container format of a checkpoint."""
 
     SAFETENSORS = "safetensors"
     ZIP = "torch zip"
@@ -148,14 +147,14 @@ class Container(enum.Enum):
 
 
 def container(path: Path) -> Container | str:
-    """The container of a file by its content, never by its name; or, as text, why it is not a whole checkpoint.
+    """Detect the container of a file by content, not by name; or return why it is not a complete checkpoint.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        start = file.read(512) if size else b""  # what has no size (/proc) may block or never end
+        start = file.read(512) if size else b""  # files without a size (/proc) may block or never end
         if start.startswith(b"PK\x03\x04"):
             return zip_fault(file) or Container.ZIP
         if len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5:
@@ -175,7 +174,7 @@ def container(path: Path) -> Container | str:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, without waiting for another program where it is a pipe or a device.
+    """Open a regular file for reading, without blocking on pipes or devices.
 
     Raises:
         OSError: it is not a regular file, or cannot be opened.
@@ -188,7 +187,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def _safetensors_fault(header: bytes, length: int, size: int) -> str | None:
-    """Why a safetensors file of `size` bytes cannot be whole, judged by its header."""
+    """Why a safetensors file of `size` bytes is incomplete or invalid, by its header; else None."""
     if len(header) < length:
         return "its safetensors header ends early: truncated"
     try:

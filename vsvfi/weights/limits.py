@@ -1,4 +1,4 @@
-"""How much may come, how slowly, and how long an answer may take."""
+"""Limits on the size, speed and response time of downloads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 
 LARGEST = 8 << 30
-"""Bytes that a file may have whose size nobody has published."""
+"""Maximum bytes of a file without a published size."""
 
 SLOWEST = 4096
-"""Bytes per second that must come on average over a window. Less is a server that trickles; a slow line brings more."""
+"""Minimum average bytes per second over a window; even slow connections are faster than this."""
 
 WINDOW = 30.0  # seconds
 ANSWER = 60.0  # seconds until the header of an answer must be complete
@@ -23,20 +23,20 @@ class SourceError(Exception):
 
 
 class InterruptedTransferError(Exception):
-    """One attempt failed in a way that another may mend."""
+    """One attempt failed, but a retry may succeed."""
 
 
 class Pace:
-    """Watches that bytes come fast enough."""
+    """Checks that a transfer is fast enough."""
 
     def __init__(self, done: int) -> None:
         self._since, self._before = time.monotonic(), done
 
     def check(self, done: int) -> None:
-        """Call with the bytes so far, after each piece.
+        """Check the bytes received so far; call it after each chunk.
 
         Raises:
-            InterruptedTransferError: the last window brought too few.
+            InterruptedTransferError: too few bytes in the last window.
         """
         now = time.monotonic()
         if now - self._since < WINDOW:
@@ -48,7 +48,7 @@ class Pace:
 
 
 class AnswerTimer:
-    """Ends connections whose answer does not become complete: a timeout of sockets starts again with every byte."""
+    """Aborts connections whose response header stays incomplete; socket timeouts restart with every byte."""
 
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
@@ -67,7 +67,7 @@ class AnswerTimer:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Callable[[], None]]:
-        """Count while inside; what is given stops the count."""
+        """Run the timer while active; yields a function that stops it."""
         timer = threading.Timer(ANSWER, self._expire)
         timer.daemon = True
         timer.start()

@@ -1,9 +1,4 @@
-"""From a weight file, or a state dict of the user's, to the tensors of one network: strictly, and without ever running
-what a file asks for.
-
-Knows containers and keys; nothing of any network (the caller says what is expected) and nothing of where files come
-from.
-"""
+"""Load the tensors of one network strictly from a weight file or state dict, without running code from files."""
 
 from __future__ import annotations
 
@@ -32,22 +27,22 @@ _stand_ins_lock = threading.Lock()  # what torch lets in is one set for all thre
 
 
 def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor], *, mapped: bool = False) -> dict[str, Tensor]:
-    """The named tensors of a checkpoint, on the CPU, under its own keys.
+    """Read the named tensors of a checkpoint to the CPU, under its own keys.
 
-    A file is read by its content, whatever its name: safetensors, or torch's zip and older containers with
-    `weights_only=True`. A dict inside "state_dict", "model" or "params" is taken out; a "module." that every key begins
-    with is dropped. A folder with an ncnn model, or one of its two files, is read by `weights.ncnn`.
+    The format is detected by content, not by name: safetensors, or torch's zip and older containers with
+    `weights_only=True`. A nested dict "state_dict", "model" or "params" is extracted, and a "module." prefix of every
+    key removed. A folder with an ncnn model, or one of its two files, is read by `weights.ncnn`.
+
+    With `mapped`, tensors are backed by the file if the container allows it, and read on access. They change with the
+    file, so callers must copy what they keep.
 
     Args:
-        weights: a file, or a state dict, which gets the same treatment.
-        mapped: where the container allows it, tensors are parts of the file that are read when they are looked at.
-        Whoever keeps one makes a copy, since
-            it changes with the file; what nobody looks at costs nothing.
+        weights: a file, or a state dict, which is treated in the same way.
+        mapped: whether to memory-map the file.
 
     Raises:
-        ArgumentError: there is no such file, it cannot be read, or the given dict is not one of names and tensors.
-        DamagedWeightsError: the file is truncated, is no checkpoint, or holds anything but named tensors; names the
-        file.
+        ArgumentError: the file does not exist or cannot be read, or the dict does not map names to tensors.
+        DamagedWeightsError: the file is truncated, or is not a checkpoint of named tensors; names the file.
     """
     if isinstance(weights, Mapping):
         try:
@@ -80,21 +75,21 @@ def match_state(
     renamed: Mapping[str, str] | None = None,
     dtypes: Mapping[str, torch.dtype] | None = None,
 ) -> dict[str, Tensor]:
-    """The tensors a network asks for, in its order and under its names: every one of them, and nothing else.
+    """Return exactly the tensors that a network expects, in its order and under its names.
+
+    Integer and floating-point types must not be confused, but their sizes may differ.
 
     Args:
         state: tensors under the published keys.
-        expected: name here -> shape.
+        expected: network key -> shape.
         origin: where `state` is from, for messages.
-        model: whose weights these should be, for messages.
-        ignored: regular expressions, matched from the beginning, for published keys that carry nothing for us.
-        renamed: beginning of a published key -> what stands there in ours; the longest that fits is used.
-        dtypes: name here -> type; integers are no floating-point numbers and the other way round, while their sizes may
-        differ.
+        model: the expected model's name, for messages.
+        ignored: regular expressions, matched from the start, for published keys that are not needed.
+        renamed: prefix of published keys -> prefix of network keys; the longest match is used.
+        dtypes: network key -> type.
 
     Raises:
-        ForeignWeightsError: keys are missing, left over or claimed twice, shapes or types differ, or values are not
-        finite; names the first few.
+        ForeignWeightsError: keys are missing, unknown or duplicate, or shapes, types or values are wrong.
     """
     found: dict[str, Tensor] = {}
     twice: list[str] = []
@@ -135,7 +130,7 @@ def match_state(
 
 
 def _read(path: Path, mapped: bool) -> object:
-    """Whatever a file holds, as long as nothing in it has to be run."""
+    """Read the content of a file, and refuse files that need to run code."""
     try:
         kind = container(path)
         if isinstance(kind, str):
@@ -144,7 +139,7 @@ def _read(path: Path, mapped: bool) -> object:
             tensors = safetensors.torch.load_file(path)
             return (
                 tensors if mapped else {key: tensor.clone() for key, tensor in tensors.items()}
-            )  # else they stay tied to the file on disk
+            )  # else they stay backed by the file on disk
         with open_regular(path) as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
             stand_ins = _stand_ins(_check_index(file, kind))
             if kind is Container.PICKLE:
@@ -160,7 +155,7 @@ def _read(path: Path, mapped: bool) -> object:
         raise ArgumentError(
             "weights", str(path), f"cannot be read ({error.strerror or error})", "check its permissions and the disk"
         ) from error
-    except Exception as error:  # a broken pickle fails in whatever way its first wrong byte means
+    except Exception as error:  # a broken pickle can raise anything
         asked = re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error))
         if asked is not None:
             raise DamagedWeightsError(
@@ -168,16 +163,14 @@ def _read(path: Path, mapped: bool) -> object:
             ) from error
         text = (
             str(error).rpartition("WeightsUnpickler error: ")[2].strip()
-        )  # what torch says before that is advice to trust the file
+        )  # the text before it advises to trust the file
         raise DamagedWeightsError(
             path, f"it is truncated or altered ({type(error).__name__}: {text.split(chr(10))[0][:120]})"
         ) from error
 
 
 class _StandIn:
-    """What stands for an object of a training framework beside the weights: takes whatever the file says of it, and is
-    thrown away.
-    """
+    """Placeholder for an object of a training framework in a checkpoint; accepts any state and is discarded."""
 
     def __init__(self, *arguments: object, **named: object) -> None: ...
 
@@ -185,15 +178,15 @@ class _StandIn:
 
 
 def _empty_dict(*arguments: object) -> dict[object, object]:
-    """What stands for a `defaultdict`, which settings are kept in; entries can be set in plain dicts alone."""
+    """Replacement for `defaultdict` in stored settings, since torch only sets entries of plain dicts."""
     return {}
 
 
 def _check_index(file: BinaryIO, kind: Container) -> set[str]:
-    """Check a checkpoint's pickles; returns the names of training frameworks that they ask for.
+    """Check a checkpoint's pickles; return the names of training frameworks that they import.
 
     Raises:
-        PickleError: they are not to be followed.
+        PickleError: a pickle must not be loaded.
     """
     if kind is Container.ZIP:
         index, sizes = zipped_index(file)
@@ -215,8 +208,9 @@ def _no_framework(name: str) -> bool:
 
 
 def _stand_ins(asked: Iterable[str]) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
-    """Stand-ins for the names of training frameworks that a checkpoint asks for (call-backs and settings of PyTorch
-    Lightning). No other name is let in.
+    """Create placeholders for the training framework names that a checkpoint imports.
+
+    These are callbacks and settings of PyTorch Lightning; no other names are allowed.
     """
     return [
         *((type(name.rpartition(".")[2], (_StandIn,), {}), name) for name in asked),

@@ -1,7 +1,7 @@
-"""One process at a time for a file that several may want to download; the others wait, with a word and a limit.
+"""A lock between processes that want to download the same file; the others wait with a message and a timeout.
 
-The operating system releases the lock of a process that ends, however it ends. What the holder writes under `watched`
-is its sign of life.
+The operating system releases the lock when its process ends. Files that the holder writes under `watched` show that it
+is making progress.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from vsvfi.weights.limits import SourceError
 
 PATIENCE = 300.0
-"""Seconds without a sign of life from the holder after which a waiter gives up. Longer than any download may stall."""
+"""Seconds without progress of the holder after which a waiter gives up; longer than any download may stall."""
 
 _POLL = 0.5  # seconds
 
 
 @contextlib.contextmanager
 def hold(path: Path, watched: Path) -> Iterator[None]:
-    """Hold the lock `path` inside; wait for another process as long as it gets on.
+    """Hold the lock `path` while active; wait for another process while it makes progress.
 
     Args:
         path: the lock file; its folder exists.
         watched: the folder where the holder writes what it downloads.
 
     Raises:
-        SourceError: another process holds the lock and does nothing.
+        SourceError: another process holds the lock and makes no progress.
     """
     record = path.with_name(path.name + ".holder")
     lock = _acquire(path, record, watched)
@@ -57,7 +57,7 @@ def _acquire(path: Path, record: Path, watched: Path) -> BaseFileLock:
             return lock
         except (
             NotImplementedError
-        ):  # a file system without locks: the file itself is the lock, and stays when its holder dies
+        ):  # a file system without locks: the file itself is the lock, and remains if its holder dies
             lock = SoftFileLock(str(path))
             continue
         except Timeout:
@@ -83,18 +83,18 @@ def _acquire(path: Path, record: Path, watched: Path) -> BaseFileLock:
 
 
 def _activity(folder: Path) -> tuple[int, int]:
-    """Something that changes whenever a file under `folder` is written to: the sum of sizes, and the latest time."""
+    """A value that changes when a file under `folder` is written: total size and latest modification time."""
     size = latest = 0
     for place, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(OSError):  # gone since
+            with contextlib.suppress(OSError):  # deleted meanwhile
                 status = os.lstat(os.path.join(place, name))
                 size, latest = size + status.st_size, max(latest, status.st_mtime_ns)
     return size, latest
 
 
 def _holder(record: Path) -> tuple[int, str] | None:
-    """Process and host of whoever holds the lock, where it is one of ours."""
+    """Process and host of the lock's holder, if recorded."""
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
         return int(content["pid"]), str(content["host"])
@@ -110,13 +110,13 @@ def _name(holder: tuple[int, str] | None) -> str:
 
 
 def _is_gone(holder: tuple[int, str] | None) -> bool:
-    """Whether the holder was a process of this machine that is no more."""
+    """Whether the holder was a process of this machine that has ended."""
     if holder is None or holder[1] != platform.node() or os.name == "nt":
         return False
     try:
         os.kill(holder[0], 0)
     except ProcessLookupError:
         return True
-    except OSError:  # somebody else's, and alive
+    except OSError:  # alive, but of another user
         return False
     return False

@@ -1,8 +1,7 @@
-"""Weights of ncnn's converted models: a text that names the layers, and a file of their values in that order, without
-names.
+"""Read the weights of ncnn models: a .param text with the layers, and a .bin with their values in the same order.
 
 Reads convolutions, transposed convolutions and PReLUs, as named tensors `ncnn.<number>.<type>.<layer>.<weight or bias>`
-in the order of the file. Any other layer with values of its own is refused: what follows it could not be told from it.
+in the order of the file. Other layers with weights are refused, since the size of their values is unknown.
 """
 
 from __future__ import annotations
@@ -28,12 +27,11 @@ _WITH_VALUES = re.compile(
 )
 _LARGEST = 1 << 28  # values of one layer
 _LONGEST_TEXT, _LARGEST_VALUES = 4 << 20, 1 << 30
-"""Bytes that the two files may have; those of the models that vsvfi knows have a hundredth of it."""
+"""Maximum bytes of the two files, far above those of supported models."""
 
 
 def find_model(path: Path) -> tuple[Path, Path] | None:
-    """The .param and the .bin that a path means: a folder that holds one of each, or either of them; None where it is
-    anything else.
+    """Find the .param and .bin of a path: a folder with one of each, or either file; None for other paths.
 
     Raises:
         ArgumentError: a folder with several models, or one file without the other.
@@ -61,14 +59,14 @@ def find_model(path: Path) -> tuple[Path, Path] | None:
 
 @dataclass(slots=True)
 class _Values:
-    """The bytes of a .bin and how far they are read."""
+    """The bytes of a .bin and the read position."""
 
     path: Path
     data: bytes
     at: int = 0
 
     def take(self, count: int, kind: str, layer: str) -> Tensor:
-        """`count` numbers of a type, as float32."""
+        """Read `count` numbers of a type, as float32."""
         size = count * np.dtype(kind).itemsize
         if self.at + size > len(self.data):
             raise DamagedWeightsError(
@@ -80,7 +78,7 @@ class _Values:
         return torch.from_numpy(values)
 
     def weights(self, count: int, layer: str) -> Tensor:
-        """Numbers behind a flag that says how they are stored."""
+        """Read numbers preceded by a flag for their storage format."""
         flag = int.from_bytes(self.data[self.at : self.at + 4], "little")
         self.at += 4
         if flag == _FLOAT16:
@@ -94,11 +92,11 @@ class _Values:
 
 
 def _read(path: Path, most: int) -> bytes:
-    """What is in a file.
+    """Read a file.
 
     Raises:
-        DamagedWeightsError: it has more than `most` bytes.
-        OSError: it cannot be read.
+        DamagedWeightsError: the file has more than `most` bytes.
+        OSError: the file cannot be read.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -108,11 +106,11 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def read_model(description: Path, values: Path) -> dict[str, Tensor]:
-    """Every tensor of an ncnn model, [out, in, ky, kx] for convolutions and [in, out, ky, kx] for transposed ones.
+    """Read all tensors of an ncnn model, [out, in, ky, kx] for convolutions and [in, out, ky, kx] for transposed ones.
 
     Raises:
         ArgumentError: a file cannot be read.
-        DamagedWeightsError: the two are no ncnn model, do not belong together, or hold layers that cannot be read.
+        DamagedWeightsError: the files are not an ncnn model, do not match, or have unsupported layers.
     """
     try:
         lines = _read(description, _LONGEST_TEXT).decode("utf-8", "replace").splitlines()

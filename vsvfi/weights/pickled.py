@@ -1,8 +1,8 @@
-"""What a checkpoint's pickle would build, checked before torch follows its instructions.
+"""Check what a checkpoint's pickle would build before torch executes its instructions.
 
-torch refuses code, but not data made to do harm: a key of tuples in tuples takes for ever to hash or overflows the
-stack, `bytearray` and lists that are read again and again take any memory and time, and a tensor may reach beyond its
-storage. So the instructions are followed here first, with sizes in place of values.
+torch refuses code, but not malicious data: hashing a key of nested tuples can take forever or overflow the stack,
+`bytearray` and lists that are read repeatedly can use unlimited memory and time, and a tensor may extend beyond its
+storage. So the instructions are first simulated here, with sizes instead of values.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import torch
 _DEEPEST_TUPLE = 32
 _MOST_INSTRUCTIONS = 500_000
 _MOST_WORK = 10_000_000
-"""Values that may be hashed or read by functions, each counted as often as it is reached."""
+"""Maximum number of values hashed or read by functions, counting repeated visits."""
 
 _VIEWS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
-"""Functions that make a tensor of a storage, an offset, a size and strides."""
+"""Functions that create a tensor from a storage, an offset, a size and strides."""
 _PARAMETERS = (
     "torch._utils._rebuild_parameter",
     "torch._utils._rebuild_parameter_with_state",
     "torch.nn.parameter.Parameter",
 )
-"""What makes a parameter of a tensor."""
+"""Functions that create a parameter from a tensor."""
 _TYPED = "torch._tensor._rebuild_from_type_v2"
 _PLAIN = {
     "_codecs.encode",
@@ -54,12 +54,12 @@ _ITEM_SIZES = {
 
 
 class PickleError(Exception):
-    """A pickle is not to be followed; its text is the reason. Never leaves `vsvfi.weights`."""
+    """A pickle must not be loaded; the text is the reason. Never leaves `vsvfi.weights`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """Something that the pickle imports."""
+    """A name that the pickle imports."""
 
     text: str
 
@@ -76,8 +76,8 @@ class _Row:
 
     Attributes:
         items: its values.
-        size: how many values are in it, each counted as often as it is reached.
-        depth: of tuples in tuples.
+        size: number of values in it, counting repeated visits.
+        depth: nesting depth of tuples.
     """
 
     items: tuple[object, ...]
@@ -87,11 +87,11 @@ class _Row:
 
 @dataclass(eq=False, slots=True)
 class _Object:
-    """A list, a dict, or what a function returned.
+    """A list, a dict, or the result of a function.
 
     Attributes:
-        size: how many values were put into it.
-        is_tensor: it is a tensor inside its storage.
+        size: number of values in it.
+        is_tensor: whether it is a tensor within its storage.
     """
 
     size: int = 1
@@ -99,15 +99,15 @@ class _Object:
 
 
 def check_pickle(file: BinaryIO, allowed: Callable[[str], bool], storages: Mapping[str, int] | int) -> set[str]:
-    """Follow one pickle from the place where `file` stands to the pickle's end.
+    """Simulate one pickle, from the current position of `file` to the pickle's end.
 
     Args:
-        file: holds the pickle.
+        file: contains the pickle.
         allowed: whether a name beyond those of every checkpoint may be imported.
-        storages: the bytes of each one by its key, or how many bytes all may have together.
+        storages: the bytes of each storage by key, or the maximum bytes of all together.
 
     Returns:
-        The names that only `allowed` lets in.
+        The imported names that only `allowed` permits.
 
     Raises:
         PickleError: the pickle is not one of a checkpoint, or is broken.
@@ -127,7 +127,7 @@ def check_pickle(file: BinaryIO, allowed: Callable[[str], bool], storages: Mappi
 
 @dataclass(slots=True)
 class _Machine:
-    """Follows the instructions that torch knows."""
+    """Simulates the pickle instructions that torch supports."""
 
     allowed: Callable[[str], bool]
     storages: Mapping[str, int] | int
@@ -189,7 +189,7 @@ class _Machine:
         return items
 
     def _marked(self) -> tuple[object, ...]:
-        """What lies above the last mark."""
+        """Pop the items above the last mark."""
         items = tuple(self.stack)
         self.stack = self.below.pop()
         return items
@@ -275,10 +275,10 @@ def _item_size(name: str) -> int:
 
 
 def _called(function: object, arguments: object) -> object:
-    """What calling a function returns.
+    """Simulate a function call.
 
     Raises:
-        PickleError: it would take memory or time at will, or make a tensor that reaches beyond its storage.
+        PickleError: it could use unlimited memory or time, or create a tensor that extends beyond its storage.
     """
     if not isinstance(function, _Name) or not isinstance(arguments, _Row):
         raise PickleError("its index of tensors calls what is no function")
@@ -300,7 +300,7 @@ def _called(function: object, arguments: object) -> object:
 
 
 def _check_view(items: tuple[object, ...], dtype: object) -> None:
-    """Refuse a tensor that reaches beyond its storage; torch would make old files' storages larger."""
+    """Refuse a tensor that extends beyond its storage; torch would enlarge the storages of old files."""
     storage, _, sizes, strides = items[:4]
     if not isinstance(storage, _Storage) or not isinstance(sizes, _Row) or not isinstance(strides, _Row):
         raise PickleError("its index of tensors makes a tensor of what is no storage")
