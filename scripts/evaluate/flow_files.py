@@ -21,7 +21,7 @@ def flow_size(path: Path) -> tuple[int, int]:
     """(width, height) of a flow file.
 
     Raises:
-        ArgumentError: it is no flow file, or is not as long as its header says.
+        ArgumentError: it is not a flow file, or its length differs from the header.
     """
     with path.open("rb") as file:
         head = file.read(_HEADER.size)
@@ -35,7 +35,7 @@ def flow_size(path: Path) -> tuple[int, int]:
 
 
 def read_flow(path: Path) -> Tensor:
-    """A flow [1, 2, H, W] float32 in pixels, x then y.
+    """Read a flow [1, 2, H, W] float32 in pixels, x then y.
 
     Raises:
         ArgumentError: see `flow_size`.

@@ -17,11 +17,11 @@ def frechet_distance(predictions: Path, truths: Path, names: Iterable[str], ince
 
     Args:
         predictions, truths: folders with the same file names.
-        names: which images they have to hold, without suffix.
+        names: the required images, without suffix.
         inception: computes the features.
 
     Raises:
-        ArgumentError: a folder holds other images, which would count too in other programs, or fewer than two.
+        ArgumentError: a folder has other images, which other programs would include, or fewer than two.
     """
     wanted = {f"{name}.png" for name in names}
     for folder in (predictions, truths):
@@ -33,6 +33,6 @@ def frechet_distance(predictions: Path, truths: Path, names: Iterable[str], ince
 
 
 def _pictures(folder: Path) -> Iterator[Tensor]:
-    """One after another: a whole set does not fit into memory."""
+    """Yield images one at a time: a whole set does not fit into memory."""
     for path in sorted(folder.iterdir()):
         yield read_picture(path)

@@ -1,4 +1,4 @@
-"""Make the flows of VTF and VSF with FlowFormer, beside the Vimeo90K test set that they belong to.
+"""Compute the flows of VTF and VSF with FlowFormer, in the folder of the Vimeo90K test set.
 
     python -m scripts.evaluate.make_flows vtf --data vimeo_triplet
 
@@ -37,7 +37,7 @@ _NAME = re.compile(r"im(\d)_im(\d)")
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Two images and the flows between them that are still to be made; None for one that nobody wants."""
+    """Two images and the missing flows between them; None for one that is not needed."""
 
     pictures: tuple[Path, Path]
     forth: Path | None
@@ -45,7 +45,7 @@ class Missing:
 
 
 def missing_flows(data: str, root: Path) -> list[Missing]:
-    """Which flows of a set are not there yet, the two directions of a pair together."""
+    """Find the missing flows of a set, both directions of a pair together."""
     (split,) = SETS[data].load(Request(root, settings={"keep_last": True}))
     found: list[Missing] = []
     for item in split.items:
@@ -66,10 +66,10 @@ def missing_flows(data: str, root: Path) -> list[Missing]:
 
 
 def load_flowformer(weights: Path | None, device: torch.device) -> FlowFormer:
-    """FlowFormer with its published weights, or with those of a file.
+    """Load FlowFormer with its published weights, or with those of a file.
 
     Raises:
-        WeightsError: they cannot be had, or are those of another network.
+        WeightsError: they are not available, or are those of another network.
     """
     path = weights or fetch("flowformer", (SOURCE,), licence=_LICENCE)
     network = FlowFormer()
@@ -89,7 +89,7 @@ def load_flowformer(weights: Path | None, device: torch.device) -> FlowFormer:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, make what is missing."""
+    """Parse the command line and compute the missing flows."""
     parser = argparse.ArgumentParser(description="Make the flows of VTF or VSF with FlowFormer.")
     parser.add_argument("set", choices=[name for name, data in SETS.items() if data.motion])
     parser.add_argument("--data", type=Path, required=True, help="vimeo_triplet or vimeo_septuplet")

@@ -30,7 +30,7 @@ NAME = "gimm"
 SOURCE = Hub(repo="GSean/GIMM-VFI", file="gimm.pt")
 _BUDGET = 1 << 30
 _IGNORED = ("g_filter$", r"flow_estimator\.", "amt_")
-"""A constant, and what the complete GIMM-VFI has beside the motion model."""
+"""A constant, and keys of the complete GIMM-VFI outside the motion model."""
 
 
 class MotionModel(nn.Module):
@@ -42,13 +42,13 @@ class MotionModel(nn.Module):
         self.cnn_encoder, self.res_conv, self.hyponet = motion_encoder(), latent_refinement(), ImplicitNetwork()
 
     def forward(self, forth: Tensor, back: Tensor, times: Sequence[tuple[float, float]]) -> list[Tensor]:
-        """Normalised flows [1, 2, H, W], 0.5 being no motion.
+        """Compute normalised flows [1, 2, H, W], 0.5 being no motion.
 
         Args:
             forth: flow [1, 2, H, W] from the first frame to the second, in pixels.
             back: the other way round.
             times: for each result the time as the network's coordinate, and the time that latents are splatted to;
-                the same, but for one published slip.
+                they differ only for an error of the published program.
         """
         scale = flow_scale(forth, back)
         normalised = torch.cat((forth / scale, -back / scale))
@@ -71,7 +71,7 @@ class MotionPredictor:
     """GIMM on one device; answers an item's input flows with normalised flows.
 
     Attributes:
-        late: how much later than the right time latents are splatted: the published program's slip in VSF, in steps
+        late: how much later than the correct time latents are splatted: the published program's error in VSF, in steps
             between the targets.
     """
 
@@ -88,10 +88,10 @@ class MotionPredictor:
 
 
 def motion_predictor(weights: Path | None, device: str, late: int) -> MotionPredictor:
-    """The motion model with its published weights, or with those of a file.
+    """Load the motion model with its published weights, or with those of a file.
 
     Raises:
-        WeightsError: they cannot be had, or are those of another network.
+        WeightsError: they are not available, or are those of another network.
     """
     path = weights or fetch(NAME, (SOURCE,), licence=FAMILY.code_licence, licence_notice=_notice())
     model = MotionModel()

@@ -1,4 +1,4 @@
-"""Read images of 8 bits as data sets have them, apply a set's view, and write predictions."""
+"""Read 8-bit images of data sets, apply a set's view, and write predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MODES = ("RGB", "RGBA", "L", "P")
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height) from an image's header.
+    """Read (width, height) from an image's header.
 
     Raises:
         ArgumentError: it is no image of 8 bits.
@@ -29,7 +29,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def read_picture(path: Path) -> Tensor:
-    """An image as uint8 RGB [3, H, W].
+    """Read an image as uint8 RGB [3, H, W].
 
     Raises:
         ArgumentError: it is no image of 8 bits, or is damaged.
@@ -37,7 +37,7 @@ def read_picture(path: Path) -> Tensor:
     with _opened(path) as image:
         try:
             pixels = np.array(image.convert("RGB"))
-        except (OSError, SyntaxError) as error:  # what Pillow raises for truncated and damaged files
+        except (OSError, SyntaxError) as error:  # Pillow's errors for truncated and damaged files
             raise ArgumentError("data", str(path), f"cannot be decoded ({error})", "fetch the file again") from error
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
@@ -53,7 +53,7 @@ def viewed(picture: Tensor, view: View) -> Tensor:
 
 
 def cropped(picture: Tensor, view: View) -> Tensor:
-    """The part of [.., H, W] that a view shows."""
+    """Return the part of [.., H, W] inside a view."""
     if view.crop is None:
         return picture
     height, width = picture.shape[-2:]
@@ -63,7 +63,7 @@ def cropped(picture: Tensor, view: View) -> Tensor:
 
 
 def write_picture(path: Path, picture: Tensor) -> None:
-    """Write [1, 3, H, W] in [0, 1] as an 8-bit PNG, rounded to nearest. A file of that name is replaced at once."""
+    """Write [1, 3, H, W] in [0, 1] as an 8-bit PNG, rounded to nearest. A file of that name is replaced atomically."""
     pixels = (picture[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     draft = path.with_name(f"{path.name}.part")
     write_png(draft, Still(pixels), overwrite=True)

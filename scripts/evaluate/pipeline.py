@@ -1,4 +1,4 @@
-"""Run items through decoding, prediction and scoring, each on threads of its own; results come in order."""
+"""Decode, predict and score items, each step on its own threads; results come in order."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from scripts.evaluate.results import Scored
 from scripts.evaluate.scoring import Answer, Scorer
 
 _IN_FLIGHT = 2 << 30
-"""Bytes that the images of all items in work may take, where more than one for each device is in work."""
+"""Memory limit in bytes for the images of concurrent items, if more than one per device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is done with every item.
+    """What to do with every item.
 
     Attributes:
         predictors: one for each device.
         scorers: form -> function.
         rounding: predictions are rounded to 8 bits before they are scored.
         motion: items are flows.
-        store, store_truths: folders that images go to.
+        store, store_truths: folders for images.
         workers: threads for files, and as many for metrics.
     """
 
@@ -50,7 +50,7 @@ class ItemError(Exception):
 
 
 def run(items: Sequence[tuple[int, Item]], job: Job) -> Iterator[Scored]:
-    """Score numbered items, in their order; only a few of them are in memory at a time."""
+    """Score numbered items in order; only a few of them are in memory at a time."""
     free: queue.SimpleQueue[Predictor] = queue.SimpleQueue()
     for predictor in job.predictors:
         free.put(predictor)
@@ -78,13 +78,13 @@ def run(items: Sequence[tuple[int, Item]], job: Job) -> Iterator[Scored]:
 
 
 def read_inputs(item: Item, motion: bool) -> tuple[Tensor, Tensor]:
-    """Both images, or both flows, between which an item's targets are."""
+    """Read an item's two input images, or flows."""
     first, second = (read_flow(path) if motion else viewed(read_picture(path), item.view) for path in item.inputs)
     return first, second
 
 
 def read_truth(item: Item, target: Target, motion: bool) -> Tensor:
-    """The true image; of flows the one to the last frame without the one to the first."""
+    """Read the true image; for motion the flow to the last frame minus the one to the first."""
     if motion:
         to_last, to_first = (read_flow(path) for path in target.truth)
         return to_last - to_first
@@ -92,7 +92,7 @@ def read_truth(item: Item, target: Target, motion: bool) -> Tensor:
 
 
 def _window(item: Item, job: Job) -> int:
-    """How many items are in work at a time: enough for every thread, if their images fit."""
+    """Return the number of concurrent items: enough for every thread, if their images fit."""
     width, height = flow_size(item.inputs[0]) if job.motion else picture_size(item.inputs[0])
     taken = (2 + len(item.targets)) * width * height * 3 * 4
     return min(job.workers + 2 * len(job.predictors), max(len(job.predictors) + 1, _IN_FLIGHT // taken))
@@ -101,7 +101,7 @@ def _window(item: Item, job: Job) -> int:
 def _predict(
     free: queue.SimpleQueue[Predictor], item: Item, number: int, decoded: Future[tuple[Tensor, Tensor]]
 ) -> tuple[list[Tensor], float]:
-    """An item's predictions on whichever device is free, and the seconds that took."""
+    """Predict an item on a free device; returns the predictions and the seconds."""
     first, second = decoded.result()
     predictor = free.get()
     try:

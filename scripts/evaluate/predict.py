@@ -1,4 +1,4 @@
-"""Predict every time of a pair under a protocol: padding, scale and bisection as the authors had them."""
+"""Predict every timestep of a pair under a protocol: the authors' padding, scale and bisection."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from vsvfi.plan.bisection import bisection_path, nearest
 
 
 class Predictor(Interface):
-    """Whatever answers an item: a model, or stored images."""
+    """Predicts the targets of an item: a model, or stored images."""
 
     def __call__(self, item: Item, first: Tensor, second: Tensor, index: int) -> list[Tensor]:
-        """The images [1, 3, H, W] float32 in [0, 1] on the CPU, one for each target; `index` numbers the item."""
+        """Return images [1, 3, H, W] float32 in [0, 1] on the CPU, one for each target; `index` numbers the item."""
         ...
 
 
@@ -70,7 +70,7 @@ class ModelPredictor:
     _network: tuple[Setup, AnyInterpolator] | None = None
 
     def __call__(self, item: Item, first: Tensor, second: Tensor, index: int) -> list[Tensor]:
-        """See `Predictor`. Noise that a model draws follows from `index` and the time."""
+        """See `Predictor`. A model's noise depends on `index` and the timestep."""
         times = [target.time for target in item.targets]
         height, width = first.shape[2:]
         setup, device = self.config.build_config(width, height), self.placement.device
@@ -107,7 +107,7 @@ def model_predictor(loaded: LoadedModel, device: str, protocol: Protocol) -> Mod
 
 
 def paddings(wanted: Pad | Canvas | None, setup: Setup, width: int, height: int) -> list[Padding]:
-    """The protocol's padding, and whatever the network needs beyond it."""
+    """Return the protocol's padding, and the additional padding of the network."""
     steps = []
     if isinstance(wanted, Canvas):
         right, bottom = max(wanted.width - width, 0), max(wanted.height - height, 0)
@@ -126,7 +126,7 @@ def paddings(wanted: Pad | Canvas | None, setup: Setup, width: int, height: int)
 def _direct(
     network: AnyInterpolator, first: Tensor, second: Tensor, times: Sequence[Fraction], index: int
 ) -> list[Tensor]:
-    """Each time asked for as it is, from one preparation of the pair."""
+    """Predict each timestep directly, preparing the pair once."""
     pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
     return [_synthesised(network, pair, t, index + t, first) for t in times]
 
@@ -134,7 +134,7 @@ def _direct(
 def _bisected(
     network: AnyInterpolator, first: Tensor, second: Tensor, times: Sequence[Fraction], index: int
 ) -> list[Tensor]:
-    """Each time by midpoints of midpoints, none of them computed twice."""
+    """Predict each timestep by recursive bisection, computing each midpoint once."""
     pictures = {Fraction(0): first, Fraction(1): second}
     frames: dict[Fraction, Any] = {}
 
@@ -161,7 +161,7 @@ def _synthesised(network: AnyInterpolator, pair: Any, t: Fraction, position: Fra
 
 @contextlib.contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
-    """TF32 where it is asked for, under both of torch's sets of names; `inference` restores what was before."""
+    """Enable TF32 if requested, in both of torch's APIs; `inference` restores the settings."""
     if allowed:
         backends: Any = torch.backends
         backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = True
@@ -171,5 +171,5 @@ def _tf32(allowed: bool) -> Iterator[None]:
 
 
 def rounded(picture: Tensor) -> Tensor:
-    """To 8 bits, to nearest, and back to [0, 1]."""
+    """Round to 8 bits, to nearest, and convert back to [0, 1]."""
     return (picture * 255).round() / 255

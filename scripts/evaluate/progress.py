@@ -1,4 +1,4 @@
-"""Report on stderr how far a long run is and how long the rest takes."""
+"""Report the progress and remaining time of a long run on stderr."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 import time
 
 _EVERY = 30.0
-"""Seconds between lines where stderr is no terminal."""
+"""Seconds between lines if stderr is not a terminal."""
 
 
 class Progress:
-    """One line that is rewritten on a terminal, and one line every half minute elsewhere."""
+    """Updates one line on a terminal, and prints one line every half minute elsewhere."""
 
     def __init__(self, title: str, total: int, done: int = 0) -> None:
         self._title, self._total, self._done, self._before = title, total, done, done
@@ -20,7 +20,7 @@ class Progress:
             print(f"{title}: {done} of {total} were done before", file=sys.stderr)
 
     def advance(self) -> None:
-        """One more is done."""
+        """Count one more item."""
         self._done += 1
         now = time.monotonic()
         if self._terminal or now - self._shown >= _EVERY or self._done == self._total:
@@ -29,7 +29,7 @@ class Progress:
             print(f"{self.line(now - self._began):<79}", end=end, file=sys.stderr, flush=True)
 
     def line(self, elapsed: float) -> str:
-        """What is shown after so many seconds."""
+        """Format the line after so many seconds."""
         each = elapsed / max(self._done - self._before, 1)
         left = _duration(each * (self._total - self._done))
         share = 100 * self._done // max(self._total, 1)
@@ -37,7 +37,7 @@ class Progress:
 
 
 def _duration(seconds: float) -> str:
-    """Rounded up to seconds, minutes or hours."""
+    """Format seconds, rounded up to seconds, minutes or hours."""
     whole = int(seconds + 0.5)
     if whole < 60:
         return f"{whole} s"

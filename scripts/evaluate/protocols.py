@@ -1,7 +1,7 @@
-"""How the authors of each family measured on each set: one table, in which every setting can be overridden.
+"""The authors' protocols for each family and set: one table, in which every setting can be overridden.
 
-Sections 2 and 8 of the evaluation specification are the source of each row. What has no row is measured with the
-model's own defaults, and is called so in the results.
+Sections 2 and 8 of the evaluation specification are the source of each row. Without a row the model's own
+defaults are used, and marked as such in the results.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Pad:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """The top left of a black frame of this size."""
+    """Put the image at the top left of a black frame of this size."""
 
     width: int
     height: int
@@ -36,18 +36,18 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """Everything that decides a number.
+    """Everything that determines a score.
 
     Attributes:
-        metrics: what the authors call it -> the form that computes it (see `scoring`).
+        metrics: the authors' name -> the form that computes it (see `scoring`).
         scale: resolution of the motion estimation; None for the family's rule.
         options: of the family (levels, tta, local, hr, steps, ...).
         padding: before the network; None for the family's own rule.
-        times: how other times than 1/2 are reached; None for the family's own way. Bisection works on padded,
+        times: how timesteps other than 1/2 are reached; None for the family's own way. Bisection works on padded,
             unrounded frames.
         rounding: predictions are rounded to 8 bits before any metric.
         per_sequence: the mean over sequences of the means over their targets.
-        precision: what the network computes in.
+        precision: of the network.
         tf32: TF32 is allowed for it on CUDA.
         authors: whether this is how the authors measured.
     """
@@ -191,7 +191,7 @@ TABLE: Mapping[str, tuple[Row, ...]] = {
 
 
 def protocol_for(family: str, model: str, data: str, split: str) -> Protocol:
-    """The authors' protocol, or the model's own defaults with plain metrics where they published none."""
+    """Return the authors' protocol, or the model's defaults with plain metrics if they published none."""
     for row in TABLE.get(family, ()):
         if row.data == data and (not row.splits or split in row.splits) and (not row.models or model in row.models):
             return row.protocol

@@ -1,4 +1,4 @@
-"""Published figures, each with how it is known: read in the authors' repository, or in a later work's table."""
+"""Published figures, each with its source: the authors' repository, or a later paper's table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLUMNS = (
     ("snu_film", "hard"),
     ("snu_film", "extreme"),
 )
-"""What the tables of midpoint interpolation have in common, each PSNR and SSIM."""
+"""Figures shared by the tables of midpoint interpolation, each PSNR and SSIM."""
 
 _MIDPOINTS: Mapping[tuple[str, str], str] = {
     ("ifrnet_s", CONFIRMED): "35.59/0.9786 35.28/0.9691 39.96/0.9905 35.92/0.9792 30.36/0.9357 25.05/0.8582",
@@ -92,7 +92,7 @@ _ALL_LEVELS = {
 
 
 def figures() -> Iterator[Figure]:
-    """Every figure of the authors' default protocols."""
+    """Return all figures of the authors' default protocols."""
     for (model, status), row in _MIDPOINTS.items():
         for (data, split), cell in zip(_COLUMNS, row.split(), strict=True):
             for metric, value in zip(("PSNR", "SSIM"), cell.split("/"), strict=True):
@@ -107,7 +107,7 @@ def figures() -> Iterator[Figure]:
 
 
 def published(model: str, data: str, split: str, protocol: Protocol) -> dict[str, Figure]:
-    """The figures to print beside ours, by metric."""
+    """Return the figures to print beside the measured ones, by metric."""
     found = {
         figure.metric: figure
         for figure in figures()

@@ -6,7 +6,7 @@ Optionally also against ffmpeg's minterpolate and OpenCV's DIS flow.
 
 Scenes are those of `vsvfi.synthetic.scene` with seeds that training never uses. A video's odd frames are predicted from
 their even neighbours; in a folder of PNG files every frame is predicted from the two beside it. PSNR is of RGB in
-decibels, averaged over frames. A table for people, then one line of JSON.
+decibels, averaged over frames. Prints a table, then one line of JSON.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def synthetic_questions(
 
 
 def still_questions(width: int, height: int) -> Iterator[Question]:
-    """Pairs without motion: the answer is the image itself."""
+    """Yield pairs without motion, whose truth is the image itself."""
     for kind in ("textured", "flat", "dark"):
         image = _tensor(scene(FIRST_SEED + 200, width, height, kind=kind).frame(3.0))
         yield Question("still", image, image, image, 0.5)
@@ -119,7 +119,7 @@ def text_questions(count: int, width: int, height: int, *, compare: bool = False
 
 
 def video_questions(path: Path, first: int, last: int, *, compare: bool = False) -> Iterator[Question]:
-    """Odd frames first..last of a video from their even neighbours; `last` beyond the end stops there."""
+    """Yield odd frames first..last of a video between their even neighbours, as far as the video goes."""
     frames = decode(path)
     others = minterpolate(frames[::2], 2) if compare else None
     for k in range(first | 1, min(last, len(frames) - 2) + 1, 2):
@@ -134,9 +134,9 @@ def video_questions(path: Path, first: int, last: int, *, compare: bool = False)
 
 
 def folder_questions(path: Path, *, compare: bool = False) -> Iterator[Question]:
-    """Each PNG file of a folder but the first and last from its two neighbours."""
+    """Yield each PNG file of a folder, except the first and last, between its two neighbours."""
     frames = [decode(file)[0] for file in sorted(path.glob("*.png"))]
-    # minterpolate makes the odd frames from all even ones, and the other way round
+    # minterpolate computes the odd frames from all even ones, and vice versa
     others = (minterpolate(frames[::2], 2), [frames[0], *minterpolate(frames[1::2], 2)]) if compare else None
     for k in range(1, len(frames) - 1):
         other = _tensor(others[1 - k % 2][k]) if others else None
@@ -144,7 +144,7 @@ def folder_questions(path: Path, *, compare: bool = False) -> Iterator[Question]
 
 
 def decode(path: Path) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    """All frames of a file that ffmpeg reads: [3, H, W] float32 RGB in [0, 1]."""
+    """Decode all frames of a file with ffmpeg: [3, H, W] float32 RGB in [0, 1]."""
     import imageio_ffmpeg  # of the extra `video`; wanted only here
 
     program = imageio_ffmpeg.get_ffmpeg_exe()
@@ -165,7 +165,7 @@ def _tensor(picture: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tenso
 
 
 def predictor(name: str, checkpoint: Path | None, device: str, precision: str) -> Predictor:
-    """A registered model by name; with `checkpoint`, the averaged weights of a training run in its place."""
+    """Load a registered model by name; `checkpoint` replaces its weights by the averaged ones of a training run."""
     from vsvfi.engine.model import load_model
 
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"] if checkpoint else None
@@ -204,7 +204,7 @@ def run(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, measure, print."""
+    """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description="Score a model against repeating and blending frames.")
     parser.add_argument("--model", default="builtin")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""What a benchmark prints: a table for people with the published figures beside ours, and JSON for programs."""
+"""Print the results of a benchmark: a table with measured and published figures, and JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scripts.evaluate.results import Scored
 from scripts.evaluate.scoring import means
 
 _DECIMALS = {"PSNR": 2, "SSIM": 4, "IE": 3, "LPIPS": 3, "FloLPIPS": 3, "FID": 2, "EPE": 2}
-"""As the papers print them; other metrics get four."""
+"""Decimals as in the papers; other metrics have four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class SplitReport:
     """One measured split.
 
     Attributes:
-        scored: the items that were measured.
-        total: how many the split has.
+        scored: the measured items.
+        total: number of items in the split.
         further: scores of the split as a whole, by metric (FID).
     """
 
@@ -36,13 +36,13 @@ class SplitReport:
 
     @property
     def scores(self) -> dict[str, float | None]:
-        """Ours, by metric."""
+        """Return the measured scores by metric."""
         of_items = means(self.scored, self.protocol.metrics, per_sequence=self.protocol.per_sequence)
         return {**of_items, **self.further}
 
     @property
     def figures(self) -> dict[str, Figure]:
-        """The published ones, by metric."""
+        """Return the published figures by metric."""
         return published(self.model, self.data, self.split, self.protocol)
 
     @property
@@ -51,7 +51,7 @@ class SplitReport:
 
 
 def print_table(report: SplitReport) -> None:
-    """Ours and the published figures of one split."""
+    """Print the measured and the published figures of one split."""
     whose = "authors' protocol" if report.protocol.authors else "not a published protocol"
     part = "" if len(report.scored) == report.total else f" (of {report.total} items, {len(report.scored)})"
     print(f"{report.data} {report.split}, {report.model}: {report.pictures} pictures{part}, {whose}")
@@ -72,7 +72,7 @@ def print_table(report: SplitReport) -> None:
 
 
 def as_json(data: str, model: str, weights: str | None, reports: Sequence[SplitReport]) -> dict[str, object]:
-    """Everything, for programs. A mean that is not finite is null; `weights` is a file in place of the published."""
+    """Return everything as JSON values; a mean that is not finite is null, `weights` is the file if not published."""
     splits = {report.split: _split(report) for report in reports}
     return {"set": data, "model": model, "weights": weights, "splits": splits}
 
@@ -96,7 +96,7 @@ def _split(report: SplitReport) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """Fractions as numbers, for JSON."""
+    """Convert fractions to numbers for JSON."""
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     return value if isinstance(value, bool | int | str) or value is None else float(value)  # type: ignore[arg-type]
