@@ -1,4 +1,4 @@
-"""Writes images of floats as PNG, through the package's one writer (the extra `video`)."""
+"""Write float images as PNG with the package's writer (the extra `video`)."""
 
 from __future__ import annotations
 

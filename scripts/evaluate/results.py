@@ -1,4 +1,4 @@
-"""Per-item results on disk: one JSON line each, read back when a run starts again."""
+"""Per-item results on disk: one JSON line each, read when a run is resumed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Scored:
         item, group: as in `Item`.
         targets: names, in order.
         scores: for each target, form of metric -> value.
-        seconds: the prediction of all targets took.
+        seconds: for predicting all targets.
     """
 
     item: str
@@ -34,12 +34,12 @@ class Scored:
 
 
 class Results:
-    """A file of results of one run: `done` holds what it already has.
+    """The result file of one run; `done` holds its existing results.
 
     Args:
-        folder: made if need be.
-        title: begins the file's name; its end follows from `run`, so that other settings go to another file.
-        run: everything that decides a number.
+        folder: created if necessary.
+        title: start of the file's name; its end is derived from `run`, so that other settings use another file.
+        run: everything that determines a score.
     """
 
     def __init__(self, folder: Path, title: str, run: Mapping[str, object]) -> None:
@@ -67,7 +67,7 @@ class Results:
             self._write(header)
 
     def add(self, scored: Scored) -> None:
-        """Keep one item's scores; they are on disk when this returns."""
+        """Store one item's scores; they are on disk when this returns."""
         self.done[scored.item] = scored
         self._write(json.dumps(asdict(scored)))
 
@@ -88,7 +88,7 @@ def _unusable(folder: Path, error: OSError) -> ArgumentError:
 
 
 def _read(path: Path, header: str) -> dict[str, Scored]:
-    """What a file holds. A last line that a kill cut short is removed, so that the next one starts afresh."""
+    """Read a file, and remove a truncated last line, so that the next one starts on a new line."""
     if not path.exists():
         return {}
     content = path.read_bytes()

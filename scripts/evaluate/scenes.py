@@ -1,8 +1,9 @@
-"""How well `vsvfi.clip.scenes` tells cuts from what looks like cuts: python -m scripts.evaluate.scenes [--seeds 12 13]
+"""Evaluate the scene change detection of `vsvfi.clip.scenes` on look-alikes of scene changes.
 
-Renders the clips of `vsvfi.synthetic.cuts`, and compares with a plain threshold on the
-difference of neighbouring frames, which is what misc.SCDetect does. Prints a Markdown table; the last line is JSON.
-Seeds 0 to 11 were seen in tuning.
+    python -m scripts.evaluate.scenes [--seeds 12 13]
+
+Renders the clips of `vsvfi.synthetic.cuts`, and compares with a plain threshold on the difference of neighbouring
+frames, as in misc.SCDetect. Prints a Markdown table; the last line is JSON. Seeds 0 to 11 were used for tuning.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 
 def class_of(kind: str) -> str:
-    """The class whose longest listed beginning fits."""
+    """Return the class with the longest matching prefix."""
     fitting = [
         (len(start), name)
         for name, starts in CLASSES.items()
@@ -63,7 +64,7 @@ def class_of(kind: str) -> str:
 
 
 def clip_of(case: CutClip, format: int = vs.YUV420P8) -> vs.VideoNode:
-    """The images as a clip."""
+    """Convert images to a clip."""
     _, height, width = case.frame(0).shape
     blank = vs.core.std.BlankClip(width=width, height=height, format=vs.RGB24, length=case.length, keep=True)
 
@@ -78,7 +79,7 @@ def clip_of(case: CutClip, format: int = vs.YUV420P8) -> vs.VideoNode:
 
 
 def found_by(clip: vs.VideoNode, threshold: float | None = None) -> dict[str, set[int]]:
-    """First frames of scenes according to each method."""
+    """Return the first frames of scenes detected by each method."""
     found: dict[str, set[int]] = {method: set() for method in METHODS}
     plain = clip.std.PlaneStats(clip.std.Trim(first=1))
     for n, (facts, difference) in enumerate(
@@ -134,7 +135,7 @@ def score(seeds: Sequence[int], threshold: float | None = None, log: bool = True
 
 
 def table(tallies: dict[str, Tally]) -> str:
-    """Markdown: found cuts of all cuts, and false ones after a plus sign."""
+    """Format as Markdown: detected of all scene changes, and false ones after a plus sign."""
     lines = [f"| class | frames | cuts | {' | '.join(METHODS)} |", "|---|---:|---:|" + "---:|" * len(METHODS)]
     for name in [*CLASSES, "all"]:
         tally = tallies[name]

@@ -60,13 +60,13 @@ class Networks:
     _features: Inception | None = None
 
     def lpips(self) -> Lpips:
-        """LPIPS, built once."""
+        """Return LPIPS, built once."""
         if self._lpips is None:
             self._lpips = Lpips(self.alexnet, self.heads, resolve_device(self.device))
         return self._lpips
 
     def features(self) -> Inception:
-        """What FID compares, built once."""
+        """Return the features for FID, built once."""
         if self._features is None:
             self._features = Inception(self.inception, resolve_device(self.device))
         return self._features
@@ -112,14 +112,14 @@ FORMS: Mapping[str, _Builder] = {
     "flow_psnr": _of_motion(motion_psnr),
     "flow_epe": _of_motion(motion_error),
 }
-"""What a form is computed by; building it may fetch weights."""
+"""Form -> constructor of its scorer, which may fetch weights."""
 
 MOTION_FORMS = ("flow_psnr", "flow_epe")
-"""Those of the motion sets."""
+"""Forms for the motion sets."""
 
 
 def build_scorers(forms: Iterable[str], networks: Networks) -> tuple[dict[str, Scorer], dict[str, str]]:
-    """Functions by form; and why others cannot be computed here."""
+    """Return scorers by form, and why others cannot be computed here."""
     built: dict[str, Scorer] = {}
     left_out: dict[str, str] = {}
     for form in dict.fromkeys(forms):
@@ -131,13 +131,13 @@ def build_scorers(forms: Iterable[str], networks: Networks) -> tuple[dict[str, S
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """The arithmetic mean; None for nothing, and for what is not finite (identical images have no finite PSNR)."""
+    """Return the arithmetic mean; None if empty or not finite (identical images have no finite PSNR)."""
     found = fmean(values) if values else math.nan
     return found if math.isfinite(found) else None
 
 
 def means(scored: Iterable[Scored], metrics: Mapping[str, str], *, per_sequence: bool) -> dict[str, float | None]:
-    """The score of a split by each metric: over targets, or over sequences of the means over theirs."""
+    """Return a split's mean by metric: over targets, or over sequences of the means over their targets."""
     listed = list(scored)
     found: dict[str, float | None] = {}
     for label, form in metrics.items():

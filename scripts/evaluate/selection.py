@@ -1,4 +1,4 @@
-"""Which model and parts of a set a command line names, checked before weights are fetched or anything computed."""
+"""Check the model and parts of a set on the command line before weights are fetched or anything is computed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from vsvfi.plan.bisection import MAX_DEPTH, nearest
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is measured.
+    """The measured model.
 
     Attributes:
-        name: in results; "gimm" for the motion model, "stored" for images of nobody knows what.
-        registered: its entry in the registry, where it has one.
+        name: in results; "gimm" for the motion model, "stored" for stored images of unknown origin.
+        registered: its entry in the registry, if it has one.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One split with its protocol, and what makes its number another than the published one."""
+    """One split with its protocol, and the reasons why its score is not comparable with the published one."""
 
     split: Split
     protocol: Protocol
@@ -47,10 +47,10 @@ class Part:
 
 
 def subject(given: argparse.Namespace) -> Subject:
-    """The model that is named.
+    """Return the model on the command line.
 
     Raises:
-        ArgumentError: it is missing, or not one for this set.
+        ArgumentError: it is missing, or not suitable for this set.
     """
     if SETS[given.set].motion:
         if given.model not in (None, motion_model.NAME):
@@ -72,7 +72,7 @@ def subject(given: argparse.Namespace) -> Subject:
 
 
 def parts(given: argparse.Namespace, measured: Subject) -> list[Part]:
-    """The parts of the set with their protocols.
+    """Return the parts of the set with their protocols.
 
     Raises:
         ArgumentError: the folder cannot be measured as it is (the details are on stderr), or the model does not take a
@@ -106,7 +106,7 @@ def parts(given: argparse.Namespace, measured: Subject) -> list[Part]:
 
 
 def subset(items: Sequence[Item], count: int | None) -> list[tuple[int, Item]]:
-    """Numbered items: all, or so many of them spread evenly."""
+    """Return numbered items: all, or the given number of them spread evenly."""
     numbered = list(enumerate(items))
     if count is None or count >= len(numbered):
         return numbered
@@ -114,7 +114,7 @@ def subset(items: Sequence[Item], count: int | None) -> list[tuple[int, Item]]:
 
 
 def _check_settings(measured: Subject, protocol: Protocol) -> bool:
-    """Refuse what the family does not take, as it would at the first pair. Returns whether it bisects."""
+    """Check settings as the family would at the first pair; returns whether it bisects."""
     parse_precision(protocol.precision)
     if measured.registered is None:
         return False

@@ -1,4 +1,4 @@
-"""The command line of the benchmark, and what it changes in a protocol."""
+"""The command line of the benchmark, and its changes to a protocol."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUFFIX_OF_BOOLEAN = {"tta", "local", "hr"}
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The checked command line."""
+    """Parse and check the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m scripts.evaluate.benchmark",
         description="Score a model on a published test set, by its authors' protocol unless told otherwise.",
@@ -73,7 +73,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def overridden(protocol: Protocol, given: argparse.Namespace) -> Protocol:
-    """The protocol with what the command line changes.
+    """Return the protocol with the command line's changes.
 
     Raises:
         ArgumentError: a value cannot be read.
@@ -97,14 +97,14 @@ def overridden(protocol: Protocol, given: argparse.Namespace) -> Protocol:
         unknown = [form for form in given.metrics if form not in known]
         if unknown:
             raise ArgumentError("metrics", unknown[0], "is not a metric of this set", f"use {', '.join(known)}")
-        # No other number depends on which are computed, and a form that the authors do not use has another label.
+        # Other scores do not depend on the choice, and a form that the authors do not use has another label.
         protocol = dataclasses.replace(protocol, metrics={_label(protocol, form): form for form in given.metrics})
     changes = {name: value for name, value in changes.items() if getattr(protocol, name) != value}
     return dataclasses.replace(protocol, **changes, authors=False) if changes else protocol  # type: ignore[arg-type]
 
 
 def _label(protocol: Protocol, form: str) -> str:
-    """What the protocol calls a form, so that the published figure is found; else the form itself."""
+    """Return the protocol's name of a form, by which the published figure is found; else the form itself."""
     return next((label for label, used in protocol.metrics.items() if used == form), form)
 
 

@@ -1,4 +1,4 @@
-"""Folders of stored images: each belongs to one run, so that no run overwrites what another one stored."""
+"""Folders of stored images: each belongs to one run, so that no run overwrites another's images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from vsvfi.errors import ArgumentError
 
 
 def stored_files(item: Item, folders: Sequence[Path | None]) -> list[Path]:
-    """Where an item's images go."""
+    """Return the paths of an item's images."""
     return [folder / f"{target.name}.png" for folder in folders if folder for target in item.targets]
 
 
 def claim(folder: Path, run: str, argument: str) -> None:
-    """Make a folder for the images of a run, which a file beside it names; it may be the run's already.
+    """Create or reuse a folder for the images of a run, which is named in a file beside it.
 
     Raises:
-        ArgumentError: it holds what another run stored, or something else, or cannot be made.
+        ArgumentError: it holds another run's images or other files, or cannot be created.
     """
     mark = folder.with_name(f"{folder.name}.run")
     try:
@@ -36,6 +36,6 @@ def claim(folder: Path, run: str, argument: str) -> None:
 
 
 def listing(folder: Path) -> str:
-    """A digest of a folder's files by name, size and time: another one where something changed."""
+    """Return a digest of a folder's files by name, size and time, to detect changes."""
     found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob("*"))]
     return hashlib.sha256(repr(found).encode()).hexdigest()

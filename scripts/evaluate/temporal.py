@@ -1,10 +1,10 @@
-"""How a model does over time: PSNR at every t of 8x, flicker and the error of motion, against exact procedural scenes.
+"""Evaluate a model over time on procedural scenes: PSNR at every t of 8x, flicker and motion error (tOF).
 
     python -m scripts.evaluate.temporal --model builtin
 
 Flicker is the mean absolute error of the change from one output frame to the next, in 1/255. tOF is the mean difference
 in pixels between the optical flow from frame to frame of the output and that of the truth (Chu et al., TecoGAN, section
-4), by the same plain Lucas-Kanade for every method. Tables for people, then one line of JSON.
+4), by the same plain Lucas-Kanade for every method. Prints tables, then one line of JSON.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def optical_flow(first: Tensor, second: Tensor, levels: int = 3, rounds: int = 5
             change = torch.cat((yy * a - xy * b, xx * b - xy * a), 1) / (xx * yy - xy * xy)
             flow = _mean(
                 flow - change.clamp(-1, 1), 5
-            )  # smoothed, so that places without texture follow those around them
+            )  # smoothed, so that areas without texture follow their surroundings
     return flow
 
 
@@ -70,7 +70,7 @@ def _mean(picture: Tensor, window: int) -> Tensor:
 
 
 def outputs(pictures: list[Picture], predict: Predictor) -> dict[str, list[Tensor]]:
-    """What every method makes of a sequence at 8x, sources included: [1, 3, H, W] each."""
+    """Interpolate a sequence to 8x with every method, source frames included: [1, 3, H, W] each."""
     made: dict[str, list[Tensor]] = {"repeat": [], "blend": [], "model": []}
     sources = [torch.from_numpy(picture)[None] for picture in pictures]
     for first, second in pairwise(sources):
@@ -84,7 +84,7 @@ def outputs(pictures: list[Picture], predict: Predictor) -> dict[str, list[Tenso
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, measure, print."""
+    """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description="Score a model over time against exact procedural scenes.")
     parser.add_argument("--model", default="builtin")
     parser.add_argument("--scenes", type=int, default=2, help="of each kind")

@@ -1,4 +1,4 @@
-"""What training asks of an architecture."""
+"""The interface between training and an architecture."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vsvfi.engine.build import AnyInterpolator
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a network made of a batch.
+    """A network's outputs for a batch.
 
     Attributes:
-        pictures: RGB, coarse to fine, [B, 3, h, w] not clamped; the last one is the result at full size.
+        pictures: RGB, coarse to fine, [B, 3, h, w] not clamped; the last one is the output at full size.
         flows: of every level, [B, 4, h, w] in pixels of their own grid.
-        exact: what the flows should be, [B, 4, H, W].
-        residual: [B, 3, H, W], what was added to the warped images; zeros where it is not told apart.
+        exact: the true flows, [B, 4, H, W].
+        residual: [B, 3, H, W] added to the warped images; zeros if it is not separate.
     """
 
     pictures: list[Tensor]
@@ -31,13 +31,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One way to build the packaged model.
+    """An architecture for the packaged model.
 
     Attributes:
         config: keyword arguments of `fresh`, as the variant's config in the family's spec.
-        fresh: a network to start from.
+        fresh: builds the initial network.
         outputs: the weights whose outputs are flows, masks and colours.
-        estimate: what a network makes of a batch.
+        estimate: computes a network's outputs for a batch.
         used: the network as `interpolate()` would use it on images of (width, height).
     """
 

@@ -1,4 +1,4 @@
-"""Pictures and cut-outs of `vsvfi.synthetic.leaves` as tensors, drawn once at the start of a training."""
+"""Pictures and cut-outs of `vsvfi.synthetic.leaves` as tensors, rendered once at the start of training."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SPRITES = (SPRITE, SPRITE // 2, SPRITE // 4)  # sides of the same sprites, for l
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """backgrounds [N, 3, 384, 384] in [0, 1]; sprites: per size [M, 4, s, s], colour already multiplied by coverage."""
+    """backgrounds [N, 3, 384, 384] in [0, 1]; sprites: per size [M, 4, s, s], colour premultiplied by coverage."""
 
     backgrounds: Tensor
     sprites: tuple[Tensor, ...]
 
     @classmethod
     def drawn(cls, seed: int, backgrounds: int, sprites: int) -> Bank:
-        """A bank of its own for every seed."""
+        """Render the bank of a seed."""
         random = np.random.default_rng((0xBA2C, seed))
         pictures = np.stack([background(random, _blurred) for _ in range(backgrounds)])
         cutouts = torch.from_numpy(np.stack([sprite(random, pictures) for _ in range(sprites)]))

@@ -97,7 +97,7 @@ class _Layer:
     extent: Tensor
 
     def drawn(self, places: tuple[Tensor, Tensor]) -> Tensor:
-        """The texture at layer positions; a background goes on beyond its border, a sprite ends there."""
+        """Sample the texture at layer positions; a background is continued beyond its border, a sprite ends there."""
         grid = torch.stack((places[0] / self.extent, places[1] / self.extent), -1)
         beyond = "zeros" if self.textures.shape[1] == 4 else "reflection"
         return functional.grid_sample(self.textures, grid, mode="bilinear", padding_mode=beyond, align_corners=False)
@@ -107,10 +107,10 @@ class Renderer:
     """Draws batches from a bank; one seed gives one sequence of batches.
 
     Args:
-        bank: what to draw; its device is where everything is rendered.
+        bank: textures; everything is rendered on its device.
         batch: samples per batch.
         size: (width, height) of the images.
-        seed: of all choices.
+        seed: of all random choices.
     """
 
     def __init__(self, bank: Bank, batch: int, size: tuple[int, int], seed: int) -> None:
@@ -121,16 +121,16 @@ class Renderer:
         self._seed = seed
 
     def draw(self, step: int, reach: float = 1.0) -> Sample:
-        """The batch of a step, displacements multiplied by `reach`.
+        """Render the batch of a step, displacements multiplied by `reach`.
 
-        Seed, step and reach alone decide it, so a resumed run sees the same data.
+        It depends only on seed, step and reach, so a resumed run gets the same data.
         """
         random = torch.Generator().manual_seed((self._seed << 32) + step)
         return _Drawing(self._bank, self._batch, self._width, self._height, random, self._device, reach).sample()
 
 
 class _Drawing:
-    """One batch in the making."""
+    """State of one batch during rendering."""
 
     def __init__(
         self,
@@ -162,11 +162,11 @@ class _Drawing:
         return (torch.randn(self.batch, 1, 1, generator=self.random) * deviation).to(self.device)
 
     def chance(self, probability: float) -> Tensor:
-        """1 or 0."""
+        """Draw 1 with this probability, else 0."""
         return (torch.rand(self.batch, 1, 1, generator=self.random) < probability).float().to(self.device)
 
     def displacement(self, still: float) -> tuple[Tensor, Tensor]:
-        """A shift between the two frames in pixels, from none over tiny to large."""
+        """Draw a shift between the two frames in pixels, from zero to large."""
         choice, amount = self.uniform(0, 1), self.uniform(1e-3, 1)
         tiny, medium, large = 1.5 * amount, -5 * torch.log(amount), 10 + 24 * amount
         size = torch.where(choice < 0.3, tiny, torch.where(choice < 0.78, medium, large)).clamp(max=36) * (
@@ -281,7 +281,7 @@ class _Drawing:
         return inside[:, None] > 0
 
     def card(self, pictures: Tensor) -> Tensor:
-        """What such a part shows, [B, 3, H, W]: another sample's image, with noise from pixel to pixel, or black."""
+        """Fill a static part, [B, 3, H, W]: another sample's image, with noise per pixel, or black."""
         noise = (
             self.uniform(0, 1)[..., None] ** 2
             * 0.3
@@ -330,7 +330,7 @@ class _Drawing:
         )
 
     def flow(self, motion: _Motion, place: tuple[Tensor, Tensor], time: Tensor) -> Tensor:
-        """Where points at layer positions `place` are at a time, less where they are now: [B, 2, H, W]."""
+        """Compute the displacement to another time of points at layer positions `place`: [B, 2, H, W]."""
         x, y = motion.to_picture(*place, time)
         return torch.stack((x - self.x, y - self.y), 1)
 
@@ -346,7 +346,7 @@ class _Drawing:
             (picture * dark * (1 + change * (time - 0.5))).clamp(0, 1)
             for picture, time in zip(pictures, (torch.zeros_like(t4), t4, torch.ones_like(t4)))
         )
-        plain = [halved_colour(picture) for picture in (first, truth, second)]  # as nearly all video is stored
+        plain = [halved_colour(picture) for picture in (first, truth, second)]  # like nearly all stored video
         often = self.chance(0.5)[..., None]
         first, truth, second = (
             torch.where(often > 0, halved, picture)
@@ -363,7 +363,7 @@ class _Drawing:
         return Sample(first, second, truth, t.reshape(-1), flow, motion, still.reshape(-1) > 0)
 
     def grain(self, coarse: Tensor) -> Tensor:
-        """Unit noise [B, 3, H, W]: fine as from a sensor, or in blocks as from compression."""
+        """Draw unit noise [B, 3, H, W]: fine like a sensor's, or in blocks like compression's."""
         fine = torch.randn(self.batch, 3, self.height, self.width, generator=self.random).to(self.device)
         blocks = torch.randn(self.batch, 3, self.height // 4, self.width // 4, generator=self.random).to(self.device)
         soft = functional.interpolate(blocks, size=(self.height, self.width), mode="bilinear", align_corners=False)

@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scores", type=Path, help="JSON file of scores to copy into the record")
     given = parser.parse_args(arguments)
     checkpoint = torch.load(given.checkpoint, map_location="cpu", weights_only=True)
-    origin = _origin(checkpoint.get("weights", ""))  # before that file may be written over
+    origin = _origin(checkpoint.get("weights", ""))  # before that file may be overwritten
     state = {key: value.half().contiguous() for key, value in checkpoint["average"].items()}
     given.target.parent.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(state, given.target)
-    given.target.chmod(0o644)  # safetensors keeps new files to their owner
+    given.target.chmod(0o644)  # safetensors makes new files readable by their owner only
     content = given.target.read_bytes()
     architecture = ARCHITECTURES[checkpoint["architecture"]]
     network = architecture.fresh(**checkpoint["config"]).eval()
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _origin(weights: str) -> dict[str, object] | None:
-    """Where the weights that a run began with came from: their record without its scores, and their digest."""
+    """Describe the initial weights of a run: their record without scores, and their digest."""
     if not weights:
         return None
     path = Path(weights)

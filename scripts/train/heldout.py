@@ -19,14 +19,14 @@ from vsvfi.synthetic import scene
 
 FIRST_SEED = 900_000
 SIZE = (256, 144)
-"""Of the images: width and height."""
+"""Width and height of the images."""
 _PADDING = tuple(side for size in SIZE for side in (0, -size % 64))
-"""At the right and the bottom, to sizes that every architecture takes."""
+"""Padding at the right and the bottom, to sizes that every architecture accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question: first, second and truth [1, 3, H, W], t."""
+    """One case: first, second and truth [1, 3, H, W], t."""
 
     name: str
     first: Tensor
@@ -73,7 +73,7 @@ class Score:
 
 @torch.no_grad()
 def score(network: AnyInterpolator, count: int = 4) -> Score:
-    """How a network in evaluation mode does on the held-out scenes."""
+    """Score a network in evaluation mode on the held-out scenes."""
     results: dict[str, list[tuple[float, float]]] = {}
     still_error = 0.0
     device = next(network.parameters()).device

@@ -1,4 +1,4 @@
-"""How an IFRNet is trained: where it starts, and what it is asked for. See `scripts.train.architecture`."""
+"""Training of an IFRNet: initial weights and outputs, see `scripts.train.architecture`."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def output_weights(network: IFRNet) -> list[Tensor]:
 
 
 def estimate(network: IFRNet, sample: Sample) -> Estimate:
-    """What the network makes of a batch."""
+    """Compute the network's outputs for a batch."""
     pair = network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second))
     levels = network.estimate(pair, sample.t)
     flow, mask, residual = (value.float() for value in levels[-1])

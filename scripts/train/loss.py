@@ -11,14 +11,14 @@ from scripts.train.data import Sample
 
 
 def charbonnier(error: Tensor, softness: float = 1e-3) -> Tensor:
-    """Mean of a smooth absolute value."""
+    """Mean of the Charbonnier loss, a smooth absolute value."""
     return torch.sqrt(error * error + softness * softness).mean()
 
 
 def deviation(error: Tensor, softness: float = 1e-3) -> Tensor:
-    """Root of the mean square of every image's error [B, C, H, W], averaged over the batch: what PSNR counts.
+    """Root mean square error of every image [B, C, H, W], averaged over the batch, as in PSNR.
 
-    Where motion cannot be known it asks for the mean of what may be, where `charbonnier` asks for the median.
+    For ambiguous motion its optimum is the mean of the possible images, that of `charbonnier` is the median.
     """
     return torch.sqrt(error.square().mean((1, 2, 3)) + softness * softness).mean()
 
@@ -74,7 +74,7 @@ def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
 def losses(
     estimate: Estimate, sample: Sample, flow_weight: float, deviation_weight: float = 0.0, census_weight: float = 0.0
 ) -> tuple[Tensor, dict[str, float]]:
-    """The sum to minimise, and its parts."""
+    """Return the total loss and its terms."""
     error = estimate.pictures[-1] - sample.truth
     parts = {
         "charbonnier": charbonnier(error),

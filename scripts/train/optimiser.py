@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """About the nearest matrix [m, n] with singular values 1, by Newton-Schulz iterations."""
+    """Approximate the nearest matrix [m, n] with singular values 1 by Newton-Schulz iterations."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.bfloat16() if matrix.device.type == "cuda" else matrix
     transposed = x.shape[0] > x.shape[1]

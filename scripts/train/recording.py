@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 
 SIDE = 8
-"""Of a block, in pixels."""
+"""Side of a block in pixels."""
 
 _TO_YUV = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
 def halved_colour(picture: Tensor) -> Tensor:
-    """[B, 3, H, W] RGB with its colour differences at half the resolution and back (4:2:0); brightness stays.
+    """Reduce the chroma of RGB [B, 3, H, W] to half the resolution and back (4:2:0); luma is unchanged.
 
     H and W must be even.
     """
@@ -57,7 +57,7 @@ def _matrix(device: torch.device) -> Tensor:
 
 @functools.cache
 def _cosines(device: torch.device) -> Tensor:
-    """The orthonormal cosine transform [frequency, place]."""
+    """Return the orthonormal DCT matrix [frequency, position]."""
     index = torch.arange(SIDE, dtype=torch.float64)
     transform: Tensor = torch.cos((2 * index + 1) * index[:, None] * math.pi / (2 * SIDE)) * (2 / SIDE) ** 0.5
     transform[0] *= 0.5**0.5

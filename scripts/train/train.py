@@ -1,4 +1,4 @@
-"""Trains the packaged model from procedural samples: one command, seeded, resumable.
+"""Train the packaged model on procedural samples; seeded and resumable.
 
     python -m scripts.train.train --out out/builtin --steps 6000
     python -m scripts.train.train --out out/builtin --steps 6000 --resume
@@ -44,7 +44,7 @@ ARCHITECTURES = {"ifrnet": IFRNET, "uprnet": UPRNET}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a run does.
+    """Settings of a run.
 
     The learning rate rises during `warmup` steps, stays, and falls to zero from the share `decay_from` of the run on.
     During the first share `ease` samples are of half the size, twice as many, and move less. The run lasts `steps`, or
@@ -81,7 +81,7 @@ class Settings:
 
 
 class Trainer:
-    """A network, its running average, the optimiser, and how far they are."""
+    """A network, its running average, the optimisers and the progress."""
 
     def __init__(self, settings: Settings) -> None:
         torch.manual_seed(settings.seed)
@@ -120,7 +120,7 @@ class Trainer:
         self.elapsed = 0.0  # seconds of training, over all resumed parts
 
     def progress(self) -> float:
-        """How much of the run is done, 0 to 1."""
+        """Completed share of the run, 0 to 1."""
         if self.settings.minutes:
             return self.elapsed / (60 * self.settings.minutes)
         return self.step / max(self.settings.steps, 1)
@@ -132,22 +132,22 @@ class Trainer:
         return self.settings.rate * min(1.0, (self.step + 1) / self.settings.warmup) * max(fall, 0.005)
 
     def flow_weight(self) -> float:
-        """Flows lead at the start, the image at the end."""
+        """Weight of the flow loss, which falls from the start to the last fifth of the run."""
         return self.settings.flow_weight * max(0.1, 1 - self.progress() / 0.8)
 
     def draw(self) -> Sample:
-        """The samples of this step."""
+        """Render the samples of this step."""
         progress, ease = self.progress(), self.settings.ease
         number = self.step * self.workers + self.worker
         if progress < ease:
             return self.easy.draw(number, 0.3 + 0.7 * progress / ease)
-        # Every worker must take the same turn, or one would wait for another.
+        # Every process must take the same branch, or they would wait for each other.
         if (self.step * 0.618034) % 1 < self.settings.far:
             return self.distant.draw(number, 2.0)
         return self.renderer.draw(number)
 
     def advance(self) -> tuple[dict[str, float], Sample, torch.Tensor]:
-        """One step: the parts of the loss, the batch, and the images made."""
+        """Run one step; returns the terms of the loss, the batch, and the outputs."""
         began = time.monotonic()
         sample = self.draw()
         for optimiser in self.optimisers:
@@ -190,7 +190,7 @@ class Trainer:
         return float(flat[-1])
 
     def save(self, path: Path) -> None:
-        """Everything needed to go on, atomically."""
+        """Save everything needed to resume, atomically."""
         state = {
             "step": self.step,
             "best": self.best,
@@ -208,7 +208,7 @@ class Trainer:
         beside.replace(path)
 
     def restore(self, path: Path) -> None:
-        """Go on from a file of `save`."""
+        """Resume from a file of `save`."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -231,7 +231,7 @@ def compile_blocks(network: nn.Module) -> None:
 
 
 def _blocks(network: nn.Module) -> list[nn.Module]:
-    """The largest `nn.Sequential` in a network."""
+    """Return the largest `nn.Sequential` modules in a network."""
     return [
         block
         for child in network.children()
@@ -270,7 +270,7 @@ def train(settings: Settings, *, resume: bool = False) -> Trainer:
 
 
 def _report(trainer: Trainer, means: dict[str, float], sample: Sample, picture: torch.Tensor) -> None:
-    """Score, curve, sample image, checkpoints."""
+    """Write score, curve, sample image and checkpoints."""
     settings = trainer.settings
     result: Score = score(trainer.architecture.used(trainer.average, SIZE), settings.heldout)
     gains = "  ".join(f"{kind} {gain:+.2f}" for kind, gain in result.by_kind.items())

@@ -1,4 +1,4 @@
-"""How a UPR-Net is trained: where it starts, and what it is asked for. See `scripts.train.architecture`."""
+"""Training of a UPR-Net: initial weights and outputs, see `scripts.train.architecture`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsvfi.models.uprnet.parts import SLOPE, FeaturePyramid, MotionEstimator
 from vsvfi.models.uprnet.spec import BUILTIN_MORE_LEVELS, levels_for
 
 LEVELS = 3
-"""Of samples up to 128 pixels; larger ones take one more for every doubling, and one for their larger motion."""
+"""Levels for samples up to 128 pixels; one more for every doubling, and one for their larger motion."""
 
 
 def fresh_network(width: int) -> UPRNet:
@@ -64,10 +64,10 @@ def _normalise(pyramid: FeaturePyramid) -> None:
 
 
 def _keep_the_flow(estimator: MotionEstimator) -> None:
-    """Let the estimator begin by passing on the flow so far, so that every level learns a correction.
+    """Initialise the estimator to pass on the current flow, so that every level learns a correction.
 
-    The four components travel on channels of their own, each as a pair of opposite signs, from which a leaky rectifier
-    can be undone: x = (leaky(x) - leaky(-x)) / (1 + slope).
+    Each of the four components has its own pair of channels with opposite signs, which inverts the leaky ReLU:
+    x = (leaky(x) - leaky(-x)) / (1 + slope).
     """
     layers = [estimator.get_submodule(f"conv_layer{number}.0") for number in range(1, 7)]
     first, *between, last = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
@@ -87,7 +87,7 @@ def output_weights(network: UPRNet) -> list[Tensor]:
 
 
 def estimate(network: UPRNet, sample: Sample) -> Estimate:
-    """What the network makes of a batch: flows between the frames, an image at every level."""
+    """Compute the network's outputs for a batch: flows between the frames, an image at every level."""
     network = _deep_enough(network, max(sample.first.shape[-2:]))
     pair = network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second))
     pictures = [picture.flip(1) for picture in network.pictures(pair, sample.t)]
@@ -95,13 +95,13 @@ def estimate(network: UPRNet, sample: Sample) -> Estimate:
 
 
 def _deep_enough(network: UPRNet, side: int) -> UPRNet:
-    """The same weights, with the pyramid that samples of this size are trained with."""
+    """Return a network with the same weights and the pyramid for training samples of this size."""
     levels = LEVELS if side <= 128 else LEVELS + 1 + (side - 1).bit_length() - 7
     return network if levels == len(network.levels) else network.of_levels(levels)
 
 
 def used(network: UPRNet, size: tuple[int, int]) -> UPRNet:
-    """With as many levels as the packaged model takes for images of this size."""
+    """Return a network with the packaged model's number of levels for images of this size."""
     return network.of_levels(levels_for(*size) + BUILTIN_MORE_LEVELS)
 
 
