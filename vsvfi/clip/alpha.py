@@ -1,8 +1,8 @@
-"""Interpolate `_Alpha`, the transparency that source filters put into frames as a frame of its own.
+"""Interpolate `_Alpha`, the transparency that source filters attach to frames as a separate frame.
 
-Alpha goes through the network as a grey picture. Its edges are where the picture's are, so the motion that is found
-for it is the picture's; a picture that mixes both is interpolated worse, because what is behind moves differently.
-Where the alphas of both source frames are equal nothing is computed.
+Alpha is passed through the network as a greyscale image. Its edges coincide with those of the colour image, so its
+estimated motion matches; an image that mixes both is interpolated worse, because the background moves differently.
+Nothing is computed if the alphas of both source frames are equal.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from vsvfi.clip.log import once
 
 ALPHA = "_Alpha"
 MISSING = "_vsvfi_no_alpha"
-"""Prop of a frame that stands for an alpha which a source frame lacks."""
+"""Prop of a placeholder for the missing alpha of a source frame."""
 
 _EQUAL = "_vsvfi_equal"
 
 type Align = Callable[[vs.VideoNode], vs.VideoNode]
-"""Aligns a source-aligned clip to the output, at the first or at the second source frame of a blend."""
+"""Aligns a source-aligned clip to the output, by the first or second source frame of an interpolated frame."""
 
 type Blend = Callable[[vs.VideoNode, vs.VideoNode], vs.VideoNode]
 """Interpolates between two RGB clips that are aligned to the output."""
 
 
 def alpha_of(props: Mapping[str, object], width: int, height: int) -> vs.VideoFrame | None:
-    """The alpha of a frame of this size, if it carries one that can be interpolated."""
+    """The alpha of a frame of this size if it can be interpolated, else None."""
     value = props.get(ALPHA)
     if not isinstance(value, vs.VideoFrame) or (value.width, value.height) != (width, height):
         return None
@@ -42,15 +42,15 @@ def alpha_of(props: Mapping[str, object], width: int, height: int) -> vs.VideoFr
 def interpolated_alpha(
     clip: vs.VideoNode, format_id: int, rgb_format: int, first: Align, second: Align, blend: Blend
 ) -> vs.VideoNode:
-    """The alpha of interpolated frames, aligned to the output; a frame with the prop MISSING where there is none.
+    """Interpolate alpha, aligned to the output; frames without alpha have the prop MISSING.
 
     Args:
         clip: the source.
-        format_id: of its alpha.
-        rgb_format: that `blend` works in.
-        first: aligns to the first source frame of an output frame.
-        second: aligns to the second one.
-        blend: interpolates.
+        format_id: of the alpha.
+        rgb_format: the format that `blend` works in.
+        first: aligns a clip by the first source frame of an output frame.
+        second: aligns a clip by the second source frame.
+        blend: interpolates between two RGB clips.
     """
     alpha = _extracted(clip, format_id)
     depth = vs.GRAYH if rgb_format == vs.RGBH else vs.GRAYS
@@ -82,7 +82,7 @@ def _extracted(clip: vs.VideoNode, format_id: int) -> vs.VideoNode:
 
 
 def _converted(grey: vs.VideoNode, format_id: int) -> vs.VideoNode:
-    """Alpha in another format: full range, whatever its frames say."""
+    """Convert alpha to another format as full range, whatever its props."""
     bare = grey.std.RemoveFrameProps()
     if grey.format.id == format_id:
         return bare
@@ -90,7 +90,7 @@ def _converted(grey: vs.VideoNode, format_id: int) -> vs.VideoNode:
 
 
 def _equal(first: vs.VideoNode, second: vs.VideoNode) -> vs.VideoNode:
-    """A 1x1 clip that says whether both frames are the same, or one of them is missing."""
+    """Return a 1x1 clip that marks where both frames are equal or one of them is missing."""
     blank = first.std.BlankClip(width=1, height=1, format=vs.GRAY8, keep=True)
     warn = once(vs.MESSAGE_TYPE_WARNING)
 

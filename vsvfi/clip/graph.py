@@ -1,8 +1,8 @@
-"""`interpolate()`: check, plan, wire the nodes. The concurrency choice lives here.
+"""Build the filter graph of `interpolate()`.
 
-One node never runs two of its callbacks at once, so a fixed pool of K blend nodes computes exactly K frames at a time,
-and all times of one pair go to the same node. Every frame a callback needs is declared as an input clip: no callback
-fetches or waits for a frame, but for those of `readable`, which may fail.
+A node never runs two of its callbacks concurrently, so a fixed pool of K interpolating nodes computes up to K frames at
+a time, and all timesteps of a pair go to the same node. Every frame that a callback needs is declared as an input clip;
+only the callbacks of `readable` request frames and wait for them, since these may fail.
 
     source ── facts ── decisions (1x1, aligned to the output)
        │                  │
@@ -49,9 +49,7 @@ if TYPE_CHECKING:
     from vsvfi.engine.session import Session
 
 _PROBED_LENGTH = 10_000_000
-"""Clips longer than this are placeholders that players hand over before there are frames: they are not asked for one at
-construction.
-"""
+"""Longer clips are placeholders that players pass before there are frames: none is requested on construction."""
 
 
 def interpolate(
@@ -75,34 +73,28 @@ def interpolate(
 ) -> vs.VideoNode:
     """Raise the frame rate of a clip by interpolating between its frames.
 
-    Source positions return the source frame bit for bit; the frames between are computed. Total duration is preserved
-    exactly.
+    Output frames at source positions are bit-identical to the source frames. Total duration is preserved exactly. At a
+    scene change the frame before it is repeated. Precision "auto" is fp16 on CUDA and XPU where the model allows it,
+    bf16 for builtin and rife40 on CPUs with bfloat16 instructions, else fp32. Concurrent frames share the threads of a
+    CPU. Matrices may be given in other usual spellings ("bt709", "BT.2020").
 
     Args:
         clip: constant format YUV, RGB or Gray, 8 to 16 bit, half or float; progressive; in RAM.
         model: "builtin" (packaged, no download) or a name from `vsvfi.list_models()`.
         multi: output frames per source frame, 1 or more: an int, a Fraction such as Fraction(5, 2), or "5/2".
-        scale: resolution of the motion estimation relative to the clip: 1, 0.5 (for 2K), 0.25 (for 4K); None chooses
-            by size.
-        fps: target frame rate: 60, "60000/1001", (60000, 1001) or a Fraction; overrides `multi`. A decimal such as
-            59.94 means the NTSC rate.
+        scale: relative resolution of the motion estimation: 1, 0.5 (for 2K), 0.25 (for 4K); None chooses by size.
+        fps: target frame rate: 60, "60000/1001", (60000, 1001), a Fraction, or 59.94 (NTSC); overrides `multi`.
         weights: a checkpoint file to use instead of the published one.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a list of devices to spread the work over.
-        precision: "auto" (fp16 on CUDA where the model allows it; bf16 for builtin and rife40 on a CPU that has it;
-            else fp32), "fp32", "fp16" or "bf16".
-        scene: where scene cuts come from: "auto" (existing `_SceneChangeNext`, else own detection), "props" (only
-            existing), "off". At a cut the frame before it is held.
-        scene_threshold: sensitivity of the own detection, above 0 and up to 1; smaller finds more cuts. None for the
-            default.
-        duplicates: "skip" (between identical neighbours the first is repeated), "retime" (held drawings become even
-            motion), "off".
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a list of devices to share the work.
+        precision: "auto", "fp32", "fp16" or "bf16".
+        scene: scene changes from "auto" (existing `_SceneChangeNext`, else detected), "props" (only existing) or "off".
+        scene_threshold: above 0 and up to 1; smaller detects more scene changes. None for the default.
+        duplicates: "skip" (repeat duplicate frames), "retime" (turn held drawings into even motion) or "off".
         tile: not available in this version.
-        streams: frames computed at the same time per device; None for 2, or fewer where they do not fit. On the CPU
-            they share the threads.
-        cache: MiB that remembered frames and pairs may take per device; None for the device's default.
-        matrix: matrix of frames that carry no `_Matrix`: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco" or
-            another usual spelling ("bt709", "BT.2020"); None guesses by height.
-        options: what only one model family has, see its README.
+        streams: concurrent frames per device; None for 2, or fewer if memory is short.
+        cache: maximum MiB of cached frames and pairs per device; None for the device's default.
+        matrix: if frames have none: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco"; None guesses by height.
+        options: options of the model family, see its README.
 
     Returns:
         A clip of the same format and size with ceil(frames * factor) frames.
@@ -132,7 +124,7 @@ def interpolate(
 
 @dataclass(frozen=True, slots=True)
 class Interpolated:
-    """An interpolated clip, and what its options were resolved to."""
+    """An interpolated clip and its resolved options."""
 
     clip: vs.VideoNode
     config: RunConfig
@@ -144,13 +136,12 @@ def interpolate_with_config(
     times: Sequence[Fraction] | None = None,
     **arguments: Unpack[Arguments],
 ) -> Interpolated:
-    """`interpolate()` for programs that report or watch what it does.
+    """Like `interpolate()`, for programs that report its settings or observe its progress.
 
     Args:
         clip: as in `interpolate()`.
-        observer: is shown every call of a network.
-        times: where `fps` is given, and the clip's rate varies: when each of its frames is shown in seconds, and the
-            end of the last.
+        observer: is notified of every network call.
+        times: for `fps` with a variable-rate clip: the start of each frame in seconds, and the end of the last.
         arguments: those of `interpolate()`.
 
     Raises:
@@ -165,7 +156,7 @@ def interpolate_with_config(
 
 
 def _check_clip(clip: object) -> tuple[vs.VideoNode, int | None]:
-    """Refuse what can never work, before anything is built.
+    """Refuse unsupported clips before anything is built.
 
     Returns:
         The clip, and the format of the alpha that its first frame carries, or None.
@@ -192,7 +183,7 @@ def _check_clip(clip: object) -> tuple[vs.VideoNode, int | None]:
     if clip.num_frames <= _PROBED_LENGTH:
         try:
             frame = clip.get_frame(0)
-        except vs.Error as error:  # other frames may be whole; requests for this one report it
+        except vs.Error as error:  # other frames may be readable; requests for this one report the error
             vs.core.log_message(
                 vs.MESSAGE_TYPE_WARNING, f"interpolate: source frame 0 cannot be read ({essential(error)})"
             )
@@ -211,7 +202,7 @@ def _build(
     observer: Observer | None,
     times: Sequence[Fraction] | None,
 ) -> Interpolated:
-    """The whole graph for a checked clip and checked options."""
+    """Build the graph for a checked clip and checked options."""
     by_time = None if times is None or options.fps is None else timed(times, clip.num_frames, options.fps)
     timeline = by_time or _timeline(clip, options)
     selection = Selection(timeline)
@@ -223,13 +214,13 @@ def _build(
     session = _open_session(clip, options, timeline.factor, observer)
     config = session.config
     policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, bisects=config.bisects)
-    # What only informs a decision comes from a clip that never fails.
+    # Measurements use a clip that never fails, since they only inform decisions.
     informing = readable(clip)
     facts = scenes.facts(
         informing,
         scene="props"
         if options.scene == "off"
-        else options.scene,  # marks on the output stay right also where cuts are blended across
+        else options.scene,  # keeps the scene marks of the output correct even if cuts are interpolated
         threshold=options.scene_threshold,
         duplicates=options.duplicates != "off",
     )
@@ -278,19 +269,19 @@ def _build(
 
 
 def _open_session(clip: vs.VideoNode, options: Options, factor: Fraction, observer: Observer | None) -> Session:
-    """The engine for clips like this one; it closes with the script."""
+    """Open an engine session for this clip; it closes with the script."""
     form = clip.format
     facts = ClipFacts(
         width=clip.width,
         height=clip.height,
         factor=factor,
-        # Half precision has the 11 bits that 10-bit video needs, and no more; its frames halve the traffic.
+        # The 11 bits of half precision suffice for up to 10-bit video, and halve the bytes to transfer.
         fits_half=form.bits_per_sample <= 10 and form.sample_type == vs.INTEGER,
         requests=vs.core.core.num_threads,
     )
     with stdout_to_stderr(), library_log_to_core():
         let_waiting_threads_sleep()
-        config = resolve(options, facts)  # a wrong argument need not wait for torch, which takes seconds to import
+        config = resolve(options, facts)  # before importing torch, so that wrong arguments are reported quickly
         from vsvfi.engine.session import open_session
 
         session = open_session(config, options, facts, observer)
@@ -306,12 +297,12 @@ def _open_session(clip: vs.VideoNode, options: Options, factor: Fraction, observ
 
 
 def _inform(text: str) -> None:
-    """A line in VapourSynth's log."""
+    """Log an information message to VapourSynth's log."""
     vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: {text}")
 
 
 def _timeline(clip: vs.VideoNode, options: Options) -> Timeline:
-    """The clock of the output."""
+    """The timeline of the output."""
     rate = Fraction(clip.fps) if clip.fps else None
     if options.fps is None:
         check_storable("multi", options.multi, rate, options.multi)
@@ -339,7 +330,7 @@ def _timeline(clip: vs.VideoNode, options: Options) -> Timeline:
 
 
 def _by_pair(pool: Sequence[vs.VideoNode]) -> Callable[[int, vs.VideoFrame], vs.VideoNode]:
-    """All times of one pair on one node: they never race for it."""
+    """Assign all timesteps of a pair to the same node, so that they are not computed concurrently."""
 
     def pick(n: int, f: vs.VideoFrame) -> vs.VideoNode:
         return pool[spread(decisions.first_of(f), len(pool))]

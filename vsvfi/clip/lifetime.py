@@ -1,4 +1,4 @@
-"""Close sessions when the core is destroyed or a script is reloaded, to release device memory, caches and threads.
+"""Close sessions when the core is destroyed or a script is reloaded, to release memory and threads.
 
 `atexit` never runs in vspipe, and the script's globals are gone when the callback runs: everything it needs is bound
 here.

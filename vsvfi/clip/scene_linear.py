@@ -1,12 +1,13 @@
-"""Bring scene-linear light into [0, 1] for the network and back.
+"""Compress scene-linear light to [0, 1] for the network, and expand it again.
 
-Networks know [0, 1]; what lies outside is cross-faded at its place. Video is bounded and passes as it is coded, but
-scene-linear highlights reach thousands. A logarithm keeps steps of exposure alike and holds whatever half floats hold:
+Networks are trained on [0, 1]; values outside are cross-faded without motion. Coded video is bounded and needs no
+compression, but scene-linear highlights reach thousands. A logarithm preserves exposure steps and covers the range of
+half floats:
 
     y = ln(1 + 64 |x|) / ln(1 + 64 * 65504), with the sign of x
 
-Near its upper end small errors of a network are large ones of light, so the result is limited to the range of the two
-source frames.
+Near the upper end, small errors of a network become large errors of light, so the result is limited to the range of the
+two source frames.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _SIGN = "x 0 < -1 1 ? *"
 
 
 def compressed(rgb: vs.VideoNode) -> vs.VideoNode:
-    """Linear light as the network gets it."""
+    """Compress linear light for the network."""
     return rgb.std.Expr(f"x abs {_GAIN} * 1 + log {_SPAN:.9g} / {_SIGN}")
 
 
@@ -38,7 +39,7 @@ def expanded(rgb: vs.VideoNode) -> vs.VideoNode:
 
 
 def limited(rgb: vs.VideoNode, first: vs.VideoNode, second: vs.VideoNode) -> vs.VideoNode:
-    """`rgb` limited, by plane, to the values that occur in the frames of `first` and `second`."""
+    """Limit each plane of `rgb` to the range of values in the frames of `first` and `second`."""
 
     def limit(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:
         between, *ends = cast(list[vs.VideoFrame], f)

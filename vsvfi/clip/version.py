@@ -1,4 +1,4 @@
-"""Refuse a VapourSynth that is too old, in one sentence."""
+"""Refuse VapourSynth releases that are too old."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import vapoursynth as vs
 from vsvfi.errors import UnsupportedVersionError
 
 MINIMUM = 78
-"""The first release that interpolation holds on; pyproject.toml declares the same."""
+"""The first supported release; pyproject.toml declares the same."""
 
 
 def check_version() -> None:
@@ -24,6 +24,6 @@ def check_version() -> None:
 
 
 def _release() -> int | None:
-    """The release number, or None where the core does not tell one."""
+    """The release number of the core, or None if unknown."""
     release = getattr(getattr(vs.core, "core_version", None), "release_major", None)
     return release if isinstance(release, int) else None

@@ -1,4 +1,4 @@
-"""From a resolved model to a network that is ready to run: fetch the weights, load them strictly, build on a device."""
+"""Fetch and load the weights of a resolved model, and build networks from them on a device."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FACTORIES = (*_FLOAT_FACTORIES, torch.full, torch.tensor, torch.as_tensor, torc
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model's definition with its weights on the CPU; networks for any size, device and precision are built from it.
+    """A model's definition with its weights on the CPU, to build networks of any size, device and precision.
 
     Attributes:
         family, variant: from the registry; the variant is the version that the weights belong to.

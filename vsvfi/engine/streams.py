@@ -1,6 +1,7 @@
-"""Copy images between host and device in parallel with the computation, with staging buffers and streams of their own.
+"""Copy images between host and device in parallel with the computation.
 
-Nothing is copied on the CPU. Each worker thread has its own object and reuses its buffers for every call.
+Uses staging buffers and separate streams on CUDA; on the CPU nothing is copied between devices. Each worker thread has
+its own object and reuses its buffers for every call.
 """
 
 from __future__ import annotations

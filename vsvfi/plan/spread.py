@@ -1,4 +1,4 @@
-"""Distribute frame pairs evenly over workers, also if only every second or fourth pair is used (on twos or fours)."""
+"""Distribute frame pairs evenly over workers, also if only every second or fourth is used (on twos, fours)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timeline for clips of variable frame rate: output frames at a constant rate, placed by the source's timestamps."""
+"""Timeline for variable-rate clips: output frames at a constant rate, placed by the source's timestamps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Render synthetic video with exact frames at any time and exact flow, for the demo, tests, training and evaluation.
+"""Render synthetic video with exact frames at any time and exact flow.
+
+Used by the demo, tests, training and evaluation.
 
 `scene` animates layers of textures and shapes, `demo` joins scenes to a clip, `cuts` makes clips for scene change
 detectors, `captions` scrolls text, and `leaves` draws the components of the training samples of `scripts.train`.

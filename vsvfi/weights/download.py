@@ -51,7 +51,7 @@ def download[T](
         target: destination in an existing folder; the caller holds any lock needed.
         check: verifies the complete file before it is moved into place; raises SourceError with the reason if wrong.
         size: bytes, if known.
-        pinned: whether `check` verifies the content, so that earlier data may be resumed without an ETag.
+        pinned: whether `check` verifies the content, so that earlier data may be resumed without a validator.
         headers: sent with the request; credentials only to the host of `url`.
 
     Raises:
@@ -231,7 +231,7 @@ def _beside(partial: Path) -> Path:
 
 
 def _remember(partial: Path, validator: str | None) -> None:
-    """Store the ETag that the partial data belongs to; weak ETags do not guarantee identical bytes."""
+    """Store the validator (ETag or Last-Modified) of the partial data; weak ETags do not guarantee identical bytes."""
     strong = validator if validator is not None and not validator.startswith("W/") else None
     _beside(partial).write_text(json.dumps({"validator": strong}), encoding="utf-8")
 

@@ -1,4 +1,6 @@
-"""Read the weights of ncnn models: a .param text with the layers, and a .bin with their values in the same order.
+"""Read the weights of ncnn models.
+
+A model is a .param text with the layers, and a .bin with their values in the same order, without names.
 
 Reads convolutions, transposed convolutions and PReLUs, as named tensors `ncnn.<number>.<type>.<layer>.<weight or bias>`
 in the order of the file. Other layers with weights are refused, since the size of their values is unknown.
@@ -106,7 +108,9 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def read_model(description: Path, values: Path) -> dict[str, Tensor]:
-    """Read all tensors of an ncnn model, [out, in, ky, kx] for convolutions and [in, out, ky, kx] for transposed ones.
+    """Read all tensors of an ncnn model.
+
+    Weights are [out, in, ky, kx] for convolutions and [in, out, ky, kx] for transposed convolutions.
 
     Raises:
         ArgumentError: a file cannot be read.

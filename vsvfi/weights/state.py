@@ -1,4 +1,4 @@
-"""What a file or a user hands over as weights, as plain named tensors; or why it is none."""
+"""Extract plain named tensors from a checkpoint or state dict, or explain why that is impossible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_TENSORS = 100_000
 
 
 def named_tensors(held: object) -> dict[str, Tensor] | str:
-    """The tensors in what a file held, or why it is no state dict."""
+    """Return the tensors of a checkpoint's content, or why it is not a state dict."""
     for _ in range(_DEEPEST_NEST):
         inner = _nested(held)
         if inner is None:
@@ -50,7 +50,7 @@ def named_tensors(held: object) -> dict[str, Tensor] | str:
 
 
 def _nested(held: object) -> object | None:
-    """The dict in which a checkpoint keeps the weights beside other things, or None."""
+    """Return the nested dict with the weights of a checkpoint, or None."""
     if not is_a(held, Mapping):
         return None
     assert isinstance(held, Mapping)
@@ -59,7 +59,7 @@ def _nested(held: object) -> object | None:
 
 
 def tensor_fault(value: object) -> str | None:
-    """What keeps a value from being a plain tensor of numbers."""
+    """Why a value is not a plain tensor of numbers, or None."""
     kind = type(value)
     if not issubclass(kind, Tensor):
         return f"is a {type_name(value)}"
@@ -80,7 +80,7 @@ def tensor_fault(value: object) -> str | None:
 
 
 def plain_tensor(value: object) -> Tensor:
-    """A tensor in which `tensor_fault` finds none, without gradients and without what a subclass adds."""
+    """Convert a tensor that passed `tensor_fault` to a plain one, without gradients and subclass."""
     assert isinstance(value, Tensor)
     with torch._C.DisableTorchFunctionSubclass():
         return value.detach().as_subclass(Tensor)

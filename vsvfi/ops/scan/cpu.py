@@ -1,4 +1,4 @@
-"""Selective scan on the CPU: a loop per block of channels, compiled by LLVM, run over blocks and paths on all cores.
+"""Selective scan on the CPU: a loop compiled by LLVM, run over blocks of channels and paths on all cores.
 
 LLVM maps the vectors to the CPU's instructions (AVX-512, AVX2, SSE, NEON). The code runs without the GIL on threads
 started for each call.

@@ -58,7 +58,7 @@ def splat_sums(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | 
 
 
 def _links(displacement: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """The links from sources to targets, sorted by target, with the start of each target and the weight of each link.
+    """Links from sources to targets, sorted by target, with the start of each target and the links' weights.
 
     Returns:
         source [L] int64, numbered over batch, row and column; starts [BHW] int64; share [L] float32, bilinear weight
