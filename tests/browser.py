@@ -90,12 +90,12 @@ class Browser:
         self.send("Input.dispatchKeyEvent", type="keyUp", **what)
 
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """A picture of the page as PNG."""
+        """An image of the page as PNG."""
         content = self.send("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
         path.write_bytes(base64.b64decode(content))
 
     def requests(self) -> list[str]:
-        """Addresses that were asked for since the page was opened."""
+        """URLs requested since the page was opened."""
         sent = [
             event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"
         ]

@@ -2,8 +2,7 @@
 
 Serves plain files and enough of the Hugging Face hub's protocol for `hf_hub_download`.
 
-It misbehaves on demand, one fault per GET, in order; after that it serves the file as it should. It knows nothing of
-vsvfi.
+It misbehaves on demand, one fault per GET, in order; after that it serves the file correctly.
 """
 
 from __future__ import annotations

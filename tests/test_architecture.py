@@ -84,7 +84,7 @@ FAMILIES = sorted(path.parent for path in (PACKAGE / "models").glob("*/spec.py")
 
 @pytest.mark.parametrize("folder", FAMILIES, ids=lambda folder: folder.name)
 def test_families_stand_on_their_own(folder: Path) -> None:
-    """They know the parts below them, never each other nor what is above; their specs are facts alone."""
+    """They import only lower layers, never each other or higher ones; specs hold only facts."""
     own = f"vsvfi.models.{folder.name}"
     parts = tuple(f"vsvfi.models.{part}" for part in ("blocks", "family", "flow", "interpolator"))
     allowed = (*parts, "vsvfi.ops", "vsvfi.weights.source", "vsvfi.plan", "vsvfi.options.validators", "vsvfi.errors")

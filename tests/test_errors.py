@@ -1,4 +1,4 @@
-"""`shown`: any value as text for a message, whatever its own methods do."""
+"""`shown`: any value as text for a message, even if its own methods fail."""
 
 from __future__ import annotations
 

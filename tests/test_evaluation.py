@@ -67,7 +67,7 @@ def test_the_figure_shows_the_truth_first_and_every_method(
 
 
 def test_dis_follows_what_moves() -> None:
-    """A textured picture that slides by: warped, it is found where blending doubles it; a missing OpenCV skips it."""
+    """A textured image that slides by: warped, it is found where blending doubles it; a missing OpenCV skips it."""
     pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
     from scripts.train.heldout import psnr
     from vsvfi.compare.dis_flow import MISSING, dis

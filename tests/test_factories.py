@@ -26,9 +26,9 @@ FACTORIES = frozenset(
 UNNAMED = frozenset(
     {"get_default_dtype", "get_default_device", "DoubleTensor", "FloatTensor", "HalfTensor", "LongTensor"}
 )
-"""What has no way to name them, or asks for a default."""
+"""Calls that cannot name them, or that request a default."""
 CHANGING = frozenset({"set_default_dtype", "set_default_device", "set_default_tensor_type"})
-"""What changes the defaults of everybody else in the process."""
+"""Calls that change the defaults of other code in the process."""
 
 
 def faults(source: str) -> Iterator[str]:

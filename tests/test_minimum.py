@@ -158,7 +158,7 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_requirement_has_a_lower_bound() -> None:
-    """Without one nothing says what the lowest version is that has to work."""
+    """Without one the lowest supported version is unknown."""
     extras = PROJECT["optional-dependencies"]
     unbound = [name for name in (*PROJECT["dependencies"], *extras["video"]) if ">=" not in name]
     assert unbound == []

@@ -14,7 +14,7 @@ from vsvfi.synthetic.texture import Array
 
 
 def sampled(image: Array, flow: Array) -> tuple[Array, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
-    """image [3, H, W] read at pixel + flow, bilinearly, and where that lies inside the picture."""
+    """image [3, H, W] read at pixel + flow, bilinearly, and where that lies inside the image."""
     height, width = image.shape[1:]
     rows, columns = np.mgrid[:height, :width]
     x, y = columns + flow[0], rows + flow[1]

@@ -1,4 +1,4 @@
-"""Small videos made on the spot with ffmpeg, and what a file holds, asked of ffmpeg; for the tests of the chain."""
+"""Create small videos with ffmpeg, and read a file's properties with ffmpeg, for the tests of the chain."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make(path: Path, *arguments: object) -> Path:
 
 
 def flash_video(path: Path, *, rate: str = "24000/1001", offset: float = 0.0, seconds: float = 2.0) -> Path:
-    """Black, and white from one second on, when a tone begins; the pictures may start later than the sound."""
+    """Black, and white from one second on, when a tone begins; the video may start later than the audio."""
     picture = (
         f"color=black:size=96x64:rate={rate}:duration={seconds},"
         f"drawbox=enable='gte(t+{offset},{FLASH}-0.001)':color=white:t=fill"
@@ -50,7 +50,7 @@ def flash_video(path: Path, *, rate: str = "24000/1001", offset: float = 0.0, se
 
 
 def moving_video(path: Path, *extra: object, frames: int = 8, rate: str = "25", source: str = "testsrc2") -> Path:
-    """A test picture that moves."""
+    """A test image that moves."""
     return make(
         path,
         "-f",
@@ -74,7 +74,7 @@ def packets(path: Path, stream: str) -> list[tuple[float, float]]:
 
 
 def listing(path: Path) -> str:
-    """What ffmpeg says of a file."""
+    """Return ffmpeg's description of a file."""
     return run_ffmpeg("-i", path).stderr.decode()
 
 

@@ -114,7 +114,7 @@ def test_an_encoder_that_refuses_its_options(tmp_path: Path) -> None:
 
 
 def test_an_encoder_that_dies_is_blamed_and_not_vspipe(tmp_path: Path) -> None:
-    """Enough frames that vspipe is still writing when nobody reads any more."""
+    """Enough frames that vspipe is still writing when its reader has exited."""
     with pytest.raises(VsvfiError, match=r"^ffmpeg: "):
         chain(tmp_path, write(tmp_path, length=20000), "-vf", "no_such_filter")
     assert left(tmp_path) == set()
@@ -260,7 +260,7 @@ def test_a_hangup_that_is_ignored_stays_so(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    """Its programs end by themselves, for nobody listens to them any more."""
+    """Its programs exit by themselves, since their pipes are closed."""
     process, children = _running(tmp_path)
     process.kill()
     process.communicate(timeout=30)

@@ -196,7 +196,7 @@ def test_a_program_gets_one_line_for_each_model(
         assert ("hub:" not in "".join(lines)) == hidden
 
 
-# --- what doctor says of programs
+# --- the doctor's report of programs
 
 
 def entries(found: list[inventory.Entry]) -> dict[str | None, inventory.Entry]:

@@ -1,4 +1,4 @@
-"""`vsvfi compare` on small videos made on the spot."""
+"""`vsvfi compare` on small generated videos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytest.importorskip("av", reason="videos are read by PyAV")
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A camera that pans over a test picture."""
+    """A camera that pans over a test image."""
     pan = "testsrc2=size=192x128:rate=25,trim=end_frame=1,loop=-1:1:0,setpts=N/25/TB,crop=96:64:2*n:n"
     encoded = ("-frames:v", 24, "-c:v", "libx264", "-crf", 10, "-pix_fmt", "yuv420p")
     return make(tmp_path_factory.mktemp("compare") / "film.mp4", "-f", "lavfi", "-i", pan, *encoded)

@@ -1,4 +1,4 @@
-"""`vsvfi frames` on small pictures made on the spot."""
+"""`vsvfi frames` on small images made on the spot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytest.importorskip("av", reason="pictures are read by PyAV")
 
 
 def picture(index: int, kind: type = np.uint8, *, grey: bool = False, alpha: bool = False) -> Still:
-    """A texture that moves by two pixels per picture."""
+    """A texture that moves by two pixels per image."""
     y, x = np.mgrid[:48, :64]
     waves = [0.5 + 0.3 * np.sin((x - 2 * index) / 5 + (0 if grey else k)) * np.cos(y / 7) for k in range(3)]
     peak = np.iinfo(kind).max

@@ -28,7 +28,7 @@ MODEL = "ifrnet_s"
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of the right shapes: these tests look at everything but the pictures between."""
+    """Weights of the right shapes: these tests do not check the interpolated images."""
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     write_random_weights(MODEL, path)
     return path
@@ -62,7 +62,7 @@ def render(weights: Path, video: Path, output: Path, *extra: object) -> Summary:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line that `vsvfi render` says when it refuses."""
+    """Return the one line that `vsvfi render` prints on an error."""
     assert main(["render", *map(str, arguments)]) in (1, 2)
     seen = capsys.readouterr()
     assert seen.out == ""

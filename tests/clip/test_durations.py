@@ -1,4 +1,4 @@
-"""Durations of output frames: each source frame's own, whatever the clip's average rate says."""
+"""Durations of output frames follow each source frame's own, not the clip's average rate."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_negative_duration_without_a_rate_is_refused(fake_family: Recorder) ->
 @pytest.mark.parametrize("fps", [24, 30, 60])
 @pytest.mark.parametrize("duplicates", ["skip", "retime"])
 def test_known_times_place_output_frames(fake_family: Recorder, fps: int, duplicates: str) -> None:
-    """The picture of source frame k is k / 100, so that an interpolated frame's value says where it lies."""
+    """The image of source frame k is k / 100, so that an interpolated frame's value is its position."""
     begins = [*accumulate(TRUE[:5], initial=Fraction(3))]
     options: Arguments = {"model": "fake", "weights": fake_family.weights, "device": "cpu", "duplicates": duplicates}  # type: ignore[typeddict-item]
     result = interpolate_with_config(numbered(length=5), times=begins, fps=fps, **options).clip

@@ -1,4 +1,4 @@
-"""Source frames that cannot be had, and exceptions of every type: which output frames fail, and what they say."""
+"""Missing source frames, and exceptions of every type: which output frames fail, and with which message."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def broken(clip: vs.VideoNode, *frames: int, cause: Exception | None = None) -> 
 
 
 def failures(clip: vs.VideoNode) -> dict[int, str]:
-    """What the frames that fail say, through synchronous requests."""
+    """Return the messages of failing frames, with synchronous requests."""
     found = {}
     for n in range(clip.num_frames):
         try:
@@ -130,7 +130,7 @@ def test_a_measure_that_fails_leaves_the_facts_unknown(fake_family: Recorder, mo
 @pytest.mark.minimum
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_guards_never_lock_up(fake_family: Recorder, threads: int) -> None:
-    """Interpolated twice, so that guards wait for guards, with as few threads as there can be."""
+    """Interpolated twice, so that guards wait for guards, with the least number of threads."""
     before = vs.core.num_threads
     vs.core.num_threads = threads
     try:
@@ -144,7 +144,7 @@ def test_guards_never_lock_up(fake_family: Recorder, threads: int) -> None:
 
 
 def test_slow_sources_keep_their_concurrency() -> None:
-    """Frames that take long to make are made at the same time: guards take turns."""
+    """Slow frames are computed concurrently: guards take turns."""
     from vsvfi.clip.readable import readable
 
     before = vs.core.num_threads

@@ -76,7 +76,7 @@ def test_every_frame_shows_its_time(fake_family: Recorder, arguments: dict[str, 
 
 
 def test_halving_by_option_reaches_the_grid_of_halvings(fake_family: Recorder) -> None:
-    """A third becomes 5/16, as for a model that knows the middle alone."""
+    """A third becomes 5/16, as for a model limited to the midpoint."""
     shown = []
     for arguments in ({"options": {"times": "halving"}}, {"model": "fake_half"}, {}):
         result = interpolated(fake_family, numbered(length=2), multi=3, **arguments)
@@ -301,7 +301,7 @@ def test_own_detection_marks_a_real_cut(fake_family: Recorder) -> None:
 
 
 def held(drawings: list[int]) -> vs.VideoNode:
-    """A clip that shows drawing d as a flat picture of value d / 100."""
+    """A clip that shows drawing d as a flat image of value d / 100."""
 
     def paint(n: int, plane: int, array: np.ndarray) -> None:
         array[:] = drawings[n] / 100

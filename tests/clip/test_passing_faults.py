@@ -20,7 +20,7 @@ from vsvfi.models.interpolator import Interpolator
 
 LENGTH = 5
 BLENDS = [*range(1, 2 * LENGTH - 2, 2), *range(2 * LENGTH - 3, 0, -2)]
-"""Output frames between source frames, forward and backward: the second half finds what is remembered of the first."""
+"""Output frames between source frames, forward and backward: the second half reuses the cache of the first."""
 
 POINTS: dict[str, tuple[object, str]] = {
     "thread start": (threading.Thread, "start"),

@@ -63,7 +63,7 @@ def duplicates_of(clip: vs.VideoNode) -> list[bool]:
 
 @pytest.fixture(scope="module")
 def places() -> tuple[Array, Array]:
-    """Two pictures that have nothing to do with each other."""
+    """Two unrelated images."""
     generator = np.random.default_rng(5)
     first, second = (natural(generator, palette_of(generator))[:, :HEIGHT, :WIDTH] for _ in range(2))
     return first, second
@@ -132,7 +132,7 @@ def test_real_footage_without_cuts(shared: Path, tmp_path: Path) -> None:
     assert cuts_of(clip[:20] + clip.std.Transpose().resize.Bicubic(clip.width, clip.height)[:20]) == {20}
 
 
-# --- what the source says
+# --- props of the source
 # -------------------------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +263,7 @@ def test_what_is_not_asked_for_is_not_measured(places: tuple[Array, Array]) -> N
 def held(
     change: Callable[[int, list[np.ndarray]], None], length: int = 3, width: int = 1920, height: int = 1080
 ) -> vs.VideoNode:
-    """One textured picture, YUV420P8, whose planes `change(n, planes)` alters in place as int16."""
+    """One textured image, YUV420P8, whose planes `change(n, planes)` alters in place as int16."""
     generator = np.random.default_rng(2)
     coarse = natural(generator, palette_of(generator)).mean(0)[:64, :64]
     base = [np.kron(coarse, np.ones((17, 30), np.float32))[:height, :width] * 160 + 40]
@@ -316,7 +316,7 @@ def brighter(codes: int) -> Callable[[int, list[np.ndarray]], None]:
 
 
 def shifted(pixels: int) -> Callable[[int, list[np.ndarray]], None]:
-    """The whole picture moves."""
+    """The whole image moves."""
 
     def change(n: int, planes: list[np.ndarray]) -> None:
         planes[0][:] = np.roll(planes[0], pixels * n, axis=1)

@@ -1,4 +1,4 @@
-"""Stdout is itself again whatever happened inside, and clean for as long as anybody is."""
+"""Stdout is restored after any event inside, and clean as long as any block is active."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def identity(descriptor: int = 1) -> tuple[int, int]:
 
 @pytest.fixture(autouse=True)
 def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-    """Descriptors 1 and 2 are two files, whatever pytest made of them."""
+    """Make descriptors 1 and 2 two files, independently of pytest's capture."""
     kept = os.dup(1), os.dup(2)
     for descriptor in (1, 2):
         opened = os.open(tmp_path / f"{descriptor}", os.O_CREAT | os.O_RDWR)

@@ -1,4 +1,4 @@
-"""interpolate() with the packaged network: what stands still stays still."""
+"""interpolate() with the packaged network: static regions stay static."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_into_ffmpeg(script: Path, tmp_path: Path, encoder: str) -> None:
     assert len(frames) == 20
     assert (
         len({line.split(",")[-1] for line in frames}) >= 19
-    )  # every frame is another picture, but for the last, which is held
+    )  # every frame is another image, but for the last, which is held
 
 
 def test_into_x265(script: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A comparison that was never run, for tests of what is said and shown of one."""
+"""A made-up comparison, for tests of its text and page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = 'a <b>"film"</b> & more.mkv'
 
 
 def picture(seed: int) -> Picture:
-    """A smooth picture, another one for each seed."""
+    """A smooth image, another one for each seed."""
     y, x = np.mgrid[: SIZE[1], : SIZE[0]]
     waves = [0.5 + 0.4 * np.sin((x * (seed + 1) + 3 * y + 40 * channel) / 17) for channel in range(3)]
     return np.stack(waves).astype(np.float32)

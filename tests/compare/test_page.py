@@ -128,4 +128,4 @@ def test_without_its_script_it_is_a_document(browser: Browser, written: Path) ->
     found = browser.send("Page.getLayoutMetrics")["cssContentSize"]
     browser.open(written)
     layered = browser.send("Page.getLayoutMetrics")["cssContentSize"]
-    assert found["height"] > 2 * layered["height"]  # every picture stands below the last one
+    assert found["height"] > 2 * layered["height"]  # every image stands below the last one

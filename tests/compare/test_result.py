@@ -1,4 +1,4 @@
-"""What a comparison says."""
+"""The text of a comparison."""
 
 from __future__ import annotations
 

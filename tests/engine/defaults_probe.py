@@ -29,7 +29,7 @@ MODELS = ("ifrnet_s", "vfimamba_s")
 
 
 def flags() -> None:
-    """What performance guides tell people to write at the top of their scripts."""
+    """Settings that performance guides recommend at the top of scripts."""
     torch.set_float32_matmul_precision("medium")
     torch.backends.cudnn.benchmark = True
     torch.use_deterministic_algorithms(True)
@@ -127,7 +127,7 @@ def made(change: str, first: torch.Tensor, second: torch.Tensor) -> dict[str, st
 
 
 def main(changes: list[str]) -> None:
-    first, second = frames()  # pictures of the caller's, made before
+    first, second = frames()  # images of the caller's, made before
     found = {}
     for change in changes:
         found[change] = made(change, first, second)

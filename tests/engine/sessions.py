@@ -1,4 +1,4 @@
-"""Source frames for sessions, requests to them, and an observer that takes notes."""
+"""Source frames for sessions, requests to them, and a recording observer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 30, 18
 
 
 def load(index: int, into: Tensor) -> None:
-    """Source frame k is a picture that depends on k alone."""
+    """Source frame k is an image that depends on k alone."""
     into.copy_(torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(index)))
 
 

@@ -87,7 +87,7 @@ def test_an_error_is_the_computing_threads_own_and_is_not_remembered() -> None:
 
 @pytest.mark.parametrize("part", ["compute", "measure"])
 def test_nothing_of_a_failed_computation_is_alive(part: str) -> None:
-    """Without a collection of garbage: what it had made must be free for the next attempt."""
+    """Without garbage collection: its results must be freed for the next attempt."""
 
     class Large:
         pass

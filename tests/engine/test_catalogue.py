@@ -1,4 +1,4 @@
-"""The list of models: what it says of each, installed or not."""
+"""The list of models: its entries, installed or not."""
 
 from __future__ import annotations
 

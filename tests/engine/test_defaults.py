@@ -1,4 +1,4 @@
-"""Frames are the same bits whatever other code of the process has set in torch, before or after a network was built."""
+"""Frames are bitwise equal under any torch settings of other code, made before or after a network was built."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def made(*changes: str) -> dict[str, dict[str, str]]:
-    """The bits under each change, all made in one process of their own: a crash is no crash of the tests."""
+    """Return the bits under each change, computed in one separate process, so that a crash does not end the tests."""
     command = [sys.executable, "-m", "tests.engine.defaults_probe", *changes]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -86,7 +86,7 @@ def test_a_model_without_flow_says_so(fake_family: fakes.Recorder) -> None:
 
 
 def test_gimms_motion_is_the_same_at_all_pixels(tmp_path: Path) -> None:
-    """Frames are made from the motion at the four middle pixels of every 4x4 block."""
+    """Frames are computed from the motion at the four middle pixels of every 4x4 block."""
     write_random_weights("gimmvfi_r", tmp_path / "w")
     network = load_model("gimmvfi_r", weights=tmp_path / "w", device="cpu", precision="fp32")._built[1]  # type: ignore[index]
     first, second = (image[None, :, :64, :64] for image in images())

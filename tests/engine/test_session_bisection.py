@@ -34,7 +34,7 @@ def test_sequential_playback_with_a_halving_model(opened: Callable[..., Session]
             expected = source(first) * (1 - step / 4) + source(first + 1) * step / 4
             assert torch.allclose(result, expected, atol=1e-6)
     counts = fake_family.counts()
-    assert counts["synthesise"] == 15  # three pictures a pair, the middle one made once
+    assert counts["synthesise"] == 15  # three images a pair, the middle one made once
     assert {detail for phase, detail in fake_family.calls if phase == "synthesise"} == {0.5}
     assert counts["encode"] == 6 + 5
 
@@ -52,7 +52,7 @@ def test_a_level_of_midpoints_is_made_at_once(opened: Callable[..., Session], fa
 
 
 def test_a_level_is_not_made_at_once_where_it_cannot_be_held(opened: Callable[..., Session]) -> None:
-    """All of it would be made again for each of its pictures."""
+    """Otherwise all of it would be computed again for each of its images."""
     notes = Notes()
     session = opened("fake_half", multi=8, cache=10_000, family=BATCHES, observer=notes)
     ask(session, 0, Fraction(1, 8))

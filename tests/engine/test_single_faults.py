@@ -96,7 +96,7 @@ PLACES: dict[str, tuple[object, str]] = {
 
 
 def outcomes(opened: Session, fault: Fault | None = None, what: str = "") -> list[Tensor | Exception]:
-    """All frames, asked by three threads at a time: images, or what came instead."""
+    """Request all frames from three threads at a time; returns images or errors."""
     ready = threading.Barrier(4)
 
     def ask(request: tuple[int, Fraction]) -> Tensor | Exception:

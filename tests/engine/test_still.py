@@ -1,4 +1,4 @@
-"""Still regions stay bit for bit; whatever moves, or passes through, is left to the network."""
+"""Static regions are kept bit for bit; everything that moves or passes through is left to the network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vsvfi.engine.still import KEPT, RADIUS, TAKEN_BACK, find_still
 
 
 def pictures() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two random pictures that differ in columns 30 to 33 alone."""
+    """Two random images that differ only in columns 30 to 33."""
     first = torch.rand(1, 3, 24, 64, generator=torch.Generator().manual_seed(0))
     second = first.clone()
     second[..., 30:34] = 1 - second[..., 30:34]

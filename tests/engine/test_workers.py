@@ -1,4 +1,4 @@
-"""A pool that survives whatever happens to its threads and keeps nothing of what failed."""
+"""A pool that survives any failure of its threads and keeps nothing of failed work."""
 
 from __future__ import annotations
 

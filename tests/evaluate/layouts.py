@@ -1,4 +1,4 @@
-"""Draw every data set in miniature, in its published layout: few clips, tiny pictures, list files as they come."""
+"""Create every data set in miniature, in its published layout: few clips, tiny images, original list files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 24, 16
 
 
 def picture(seed: str, width: int = WIDTH, height: int = HEIGHT) -> Picture:
-    """A picture [H, W, 3] that follows from its seed."""
+    """An image [H, W, 3] that follows from its seed."""
     generator = np.random.default_rng(list(seed.encode()))
     return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -125,7 +125,7 @@ def vfitex(root: Path) -> None:
 
 
 def flows(root: Path, last: int, entry: str = "00001/0389") -> None:
-    """A clip and all of its flows, whose list has a line that nobody reads."""
+    """A clip and all of its flows, whose list has an unused line."""
     import torch
 
     root.mkdir(parents=True, exist_ok=True)

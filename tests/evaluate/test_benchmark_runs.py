@@ -1,4 +1,4 @@
-"""Runs of the benchmark: resuming, stored pictures, several devices, failures."""
+"""Runs of the benchmark: resuming, stored images, several devices, failures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path, measure: Callable[..., dict[
     assert "(of 3 items, 1)" in trial["table"]
     before = fakes.recorder.counts()["synthesise"]
     whole = measure(*arguments, "--store", str(tmp_path / "made"))
-    assert fakes.recorder.counts()["synthesise"] - before == 21  # pictures are wanted of the first item too
+    assert fakes.recorder.counts()["synthesise"] - before == 21  # images are wanted of the first item too
     before = fakes.recorder.counts()["synthesise"]
     again = measure(*arguments, "--store", str(tmp_path / "made"))
     assert fakes.recorder.counts()["synthesise"] == before

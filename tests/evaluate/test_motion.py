@@ -1,4 +1,4 @@
-"""GIMM's motion model alone against published check-points, flow files, and the command that makes them."""
+"""GIMM's motion model alone against published checkpoints, flow files, and the command that computes them."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_flow_files_have_the_published_layout(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def flowformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """FlowFormer with random weights as its authors publish it: under `module.`, with parts that nobody uses."""
+    """FlowFormer with random weights in the published form: under `module.`, with unused parts."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         state = {f"module.{key}": tensor for key, tensor in FlowFormer().state_dict().items()}

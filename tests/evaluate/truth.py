@@ -1,4 +1,4 @@
-"""What the benchmark has to find on a miniature, computed from its files anew, by the specification alone."""
+"""Expected results of the benchmark on a miniature, computed independently from its files by the specification."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def halved(image: Floats) -> Floats:
 
 
 def shown(name: str, split: str, path: Path, crop: int = 0) -> Floats:
-    """What a set shows of a picture, [H, W, 3] in [0, 1]: written anew from the specification."""
+    """What a set shows of an image, [H, W, 3] in [0, 1]: written anew from the specification."""
     image = layouts.load(path).astype(np.float64)
     height, width, _ = image.shape
     if name in ("xtest", "xtest_l") and split == "2k":
@@ -126,7 +126,7 @@ def listed(name: str, root: Path) -> dict[str, list[tuple[Path, Path, Path, floa
 
 
 def ssim(prediction: Floats, truth: Floats) -> float:
-    """Of pictures [H, W, 3] as volumes: every side continued by 5, a Gaussian of 11 taps along each axis."""
+    """Of images [H, W, 3] as volumes: every side continued by 5, a Gaussian of 11 taps along each axis."""
     taps = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
     taps /= taps.sum()
 

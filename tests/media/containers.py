@@ -119,7 +119,7 @@ VARIABLE_AT = Fraction(60)
 
 
 def shown_clip(media: Media, index: Path) -> vs.VideoNode:
-    """The clip that render.vpy hands to `interpolate()`; at a constant rate where that does it by times."""
+    """The clip that render.vpy passes to `interpolate()`; at a constant rate where that does it by times."""
     clip = open_video(str(media.path), str(index), media.video.index, media.decoder)
     clip = show(clip, str(media.rate), media.decoded, media.hidden, [], media.turn, timed=bool(media.times))
     if not media.times:
@@ -209,6 +209,6 @@ def onset(path: Path) -> float:
 
 
 def coarsest(path: Path) -> Fraction:
-    """The coarser of the units in which a file places picture and sound, in seconds."""
+    """The coarser of the time bases of video and audio, in seconds."""
     with av.open(str(path)) as opened:
         return max(Fraction(stream.time_base) for stream in (opened.streams.video[0], *opened.streams.audio))

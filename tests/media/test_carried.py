@@ -1,4 +1,4 @@
-"""Everything that a container says beyond pixels: one test for each row of the table in docs/render.md."""
+"""Everything in a container beyond pixels: one test for each row of the table in docs/render.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vsvfi.media.probe import Media, Stream, probe, turn_of
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """A picture with a title, two sounds, subtitles and chapters."""
+    """A video with a title, two audio streams, subtitles and chapters."""
     words, chapters = tmp_path / "a.srt", tmp_path / "a.txt"
     words.write_text("1\n00:00:00,200 --> 00:00:01,800\nlong\n\n2\n00:00:01,900 --> 00:00:02,000\nlate\n")
     chapters.write_text(

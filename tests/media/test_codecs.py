@@ -28,7 +28,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.parametrize("form", sorted(set(CONTAINERS.values())))
 def test_every_usual_sound_ends_up_in_every_container(tmp_path: Path, sounds: list[Path], form: str) -> None:
-    """Copied where the table says so, encoded elsewhere; the muxer is the judge."""
+    """Copied according to the table, else encoded; checked with the muxer."""
     inputs = [part for path in sounds for part in ("-i", path)]
     maps = [part for index in range(len(sounds)) for part in ("-map", f"{index}:a")]
     output = make(tmp_path / "out", *inputs, *maps, *fit_sound(form, ENCODERS), "-f", form)

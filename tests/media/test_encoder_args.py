@@ -1,4 +1,4 @@
-"""Encoder options passed on: pairs that the encoder knows, and nothing that ffmpeg could take for a file."""
+"""Encoder options: pairs that the encoder has, and nothing that ffmpeg could take for a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orientation and colour profile of picture files, whole and damaged."""
+"""Orientation and colour profile of image files, whole and damaged."""
 
 from __future__ import annotations
 

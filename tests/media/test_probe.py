@@ -1,4 +1,4 @@
-"""Frame times and other streams of files, as a render must know them."""
+"""Frame times and other streams of files, as needed by a render."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_video_of_which_nothing_can_be_decoded_is_refused(tmp_path: Path) -> N
 
 
 def test_pictures_with_a_colour_profile_are_read(tmp_path: Path) -> None:
-    """In a process of its own: PyAV would free the profile's name twice, which ends a process."""
+    """In a separate process: PyAV would free the profile's name twice, which crashes."""
     image = pytest.importorskip("PIL.Image", reason="Pillow is not installed; it writes the profile")
     for index in range(3):
         image.new("RGB", (32, 16), (40 * index, 0, 0)).save(tmp_path / f"{index}.png", icc_profile=bytes(64))

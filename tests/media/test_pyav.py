@@ -1,4 +1,4 @@
-"""PyAV is needed only when a container is read, and its absence is said with the remedy."""
+"""PyAV is needed only when a container is read; the error for its absence names the remedy."""
 
 from __future__ import annotations
 

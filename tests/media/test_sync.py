@@ -63,7 +63,7 @@ def test_picture_and_sound_stay_as_far_apart(tmp_path: Path, name: str, form: st
 
 
 def moved(source: Path, output: Path, frame: int = 0) -> Fraction:
-    """By how much the picture was moved."""
+    """By how much the video was moved."""
     return Fraction(frame_times(output)[0] - frame_times(source)[frame])
 
 
@@ -75,7 +75,7 @@ def tolerance(output: Path) -> Fraction:
 @pytest.mark.parametrize("form", [".mkv", ".mp4"])
 @pytest.mark.parametrize("name", ["Xvid in AVI", "TS, late picture", "MP4, edit list", "Matroska", "Opus in Matroska"])
 def test_a_part_keeps_the_distance(tmp_path: Path, name: str, form: str) -> None:
-    """The first packet of sound in a part is one of the source's, and was moved as far as the picture."""
+    """The first audio packet of a part is one of the source's, and was moved as far as the video."""
     source, _ = build(name, tmp_path)
     output = tmp_path / f"out{form}"
     passage(source, output, Part(13, 40))

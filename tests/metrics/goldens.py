@@ -1,4 +1,4 @@
-"""What the published programs measured: the folder, its cases and pictures, and the weights they had."""
+"""Results of the published programs: the folder, its cases and images, and their weights."""
 
 from __future__ import annotations
 

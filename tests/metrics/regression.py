@@ -1,6 +1,6 @@
-"""What our own code measured on pictures made by a formula, for clones without the reference data.
+"""Results of vsvfi on images computed by a formula, for clones without the reference data.
 
-`python -m tests.metrics.regression` writes the file anew; do that only after the goldens were matched.
+`python -m tests.metrics.regression` rewrites the file; run it only after the goldens were matched.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FILE = Path(__file__).with_name("regression.json")
 
 
 def wave(phase: float, channels: int = 3, height: int = 40, width: int = 56) -> Tensor:
-    """A picture [C, H, W] float32 in [0, 1] that moves with its phase."""
+    """An image [C, H, W] float32 in [0, 1] that moves with its phase."""
     y, x, c = (
         torch.arange(count, dtype=torch.float64).reshape(shape)
         for count, shape in ((height, (1, -1, 1)), (width, (1, 1, -1)), (channels, (-1, 1, 1)))

@@ -41,7 +41,7 @@ def forget() -> None:
 
 @pytest.fixture
 def fresh_choice() -> Iterator[None]:
-    """Nothing of this machine is remembered, and nothing of machines made up for a test afterwards."""
+    """Clear what is cached about this machine, and afterwards about the test's fake machines."""
     forget()
     yield
     forget()

@@ -13,12 +13,12 @@ from pathlib import Path
 
 
 class CompileError(Exception):
-    """The compiler refused a kernel; holds what it said."""
+    """The compiler refused a kernel; holds its message."""
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """NVRTC, or None where torch brought none."""
+    """Return NVRTC, or None if torch brings none."""
     spec = importlib.util.find_spec("nvidia")
     folders = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
     for path in sorted(
@@ -62,7 +62,7 @@ def compile_with_nvrtc(source: str, options: Sequence[str], architecture: str) -
 
 
 def _read(measure: ctypes._NamedFuncPointer, fetch: ctypes._NamedFuncPointer, program: ctypes.c_void_p) -> bytes:
-    """What NVRTC has to say, asked for in two steps."""
+    """Read a result of NVRTC in two steps, size and content."""
     size = ctypes.c_size_t()
     assert measure(program, ctypes.byref(size)) == 0
     content = ctypes.create_string_buffer(size.value)

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 class Noted(Launcher[object, object]):
-    """A launcher that compiles slowly, runs nothing, and writes down what it is asked for."""
+    """A launcher that compiles slowly, runs nothing, and records its calls."""
 
     def __init__(self) -> None:
         super().__init__()

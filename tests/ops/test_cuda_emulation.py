@@ -1,4 +1,4 @@
-"""The stand-in for a CUDA device does what a device does, and finds what a device would silently get wrong."""
+"""The emulated CUDA device behaves like a device, and reports errors that a device ignores."""
 
 from __future__ import annotations
 

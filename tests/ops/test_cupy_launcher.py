@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 class Notes:
-    """A CuPy that compiles slowly, runs nothing, and writes down what it is asked for."""
+    """A CuPy that compiles slowly, runs nothing, and records its calls."""
 
     def __init__(self, *, old: bool = False) -> None:
         self.compiled: list[tuple[str, tuple[str, ...]]] = []
@@ -55,7 +55,7 @@ class Notes:
 
 
 class NotedKernel:
-    """A kernel that only says that it was called."""
+    """A kernel that only records that it was called."""
 
     def __init__(self, notes: Notes, name: str) -> None:
         self.notes, self.name = notes, name

@@ -173,7 +173,7 @@ def test_the_modules_are_light() -> None:
 
 
 class Made:
-    """An operator that adds one, with a kernel for the CPU and two for CUDA, and what they were asked."""
+    """An operator that adds one, with a kernel for the CPU and two for CUDA, and a record of their calls."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []

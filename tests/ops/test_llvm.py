@@ -1,4 +1,4 @@
-"""The builder of CPU kernels: each part does what its name says, on numbers that torch computes too."""
+"""The builder of CPU kernels: each part against the same computation in torch."""
 
 from __future__ import annotations
 

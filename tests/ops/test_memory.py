@@ -79,7 +79,7 @@ def test_kernels_take_addresses_from_nowhere_else(path: Path) -> None:
 
 
 def wrong(operator: str) -> Callable[[], object]:
-    """A call of an operator's native code with what nobody has checked."""
+    """Call an operator's native code with unchecked arguments."""
     maps = [torch.zeros(2, count, 3, 4) for count in (5, 5, 25, 25, 25)]
     order = torch.arange(6, dtype=torch.int32)[None]
     tokens, shared, rates, row = (

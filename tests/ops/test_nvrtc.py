@@ -109,7 +109,7 @@ class Driver:
 
 
 class Compiles:
-    """A compiler whose binaries name what they were made of."""
+    """A compiler whose binaries name their inputs."""
 
     version = "13.0"
 

@@ -64,7 +64,7 @@ def test_the_blend(channels: int, chosen: str) -> None:
 @pytest.mark.parametrize("chosen", FORMS)
 @pytest.mark.parametrize("step", [1, 2, 8, 32])
 def test_the_sum_of_flows(step: int, chosen: str) -> None:
-    """Of channels that lie among others, as a block makes them."""
+    """A view of some channels of a larger tensor, as in a block."""
     change, flow = (
         normal(2, 13, 3, 5).contiguous(memory_format=torch.channels_last)[:, :4],
         normal(2, 4, 3 * step, 5 * step),

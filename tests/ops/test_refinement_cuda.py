@@ -74,7 +74,7 @@ def test_the_blend(emulated: EmulatedLauncher, size: tuple[int, int], channels: 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("step", [1, 2, 8])
 def test_the_sum_of_flows(emulated: EmulatedLauncher, step: int, backwards: bool) -> None:
-    """Of channels that lie among others, as a block makes them."""
+    """A view of some channels of a larger tensor, as in a block."""
     emulated.backwards = backwards
     change = normal(2, 13, 3, 5).contiguous(memory_format=torch.channels_last)[:, :4]
     flow = normal(2, 4, 3 * step, 5 * step)

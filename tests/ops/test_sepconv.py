@@ -30,7 +30,7 @@ def picture(height: int, width: int, batch: int = 1, channels: int = 3) -> Tenso
 
 
 def axis(place: np.float32, length: int) -> list[tuple[int, np.float32]]:
-    """Samples of one axis of the continued picture and their weights: L, R, p' of the published kernel."""
+    """Samples of one axis of the continued image and their weights: L, R, p' of the published kernel."""
     one, last = np.float32(1), length - 1
     left, right = min(max(floor(place), 0), last), min(max(floor(place) + 1, 0), last)
     inside = min(max(place, np.float32(0)), np.float32(last))
@@ -101,7 +101,7 @@ def test_the_lattice_is_centred_one_pixel_up_and_left(backend: str) -> None:
     image = picture(6, 7)
     result = sepconv(image, **resting(6, 7))
     assert torch.equal(result[:, :, 1:, 1:], image[:, :, :-1, :-1])
-    assert torch.equal(result[:, :, 0, 1:], image[:, :, 0, :-1])  # the continued picture, not yet its border
+    assert torch.equal(result[:, :, 0, 1:], image[:, :, 0, :-1])  # the continued image, not yet its border
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_alpha_is_vertical_and_taps_are_rows_first(backend: str) -> None:
     given["vertical"][:, 3], given["horizontal"][:, 1], given["mask"][:, 16] = 2, 3, 5  # tap (3, 1) is number 16
     given["alpha"][:, 16], given["beta"][:, 16] = 1, 2
     result = sepconv(image, **given)
-    # Row 3 + 3 - 1 + 1, column 4 + 1 - 1 + 2 of the continued picture: two less in the picture itself.
+    # Row 3 + 3 - 1 + 1, column 4 + 1 - 1 + 2 of the continued image: two less in the image itself.
     assert float(result[0, 0, 3, 4]) == 30 * float(image[0, 0, 4, 4])
 
 

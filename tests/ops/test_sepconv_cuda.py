@@ -22,7 +22,7 @@ SIZES = [(1, 1), (3, 40), (17, 5), (9, 33)]  # more than a block across, down, a
 def scene(
     size: tuple[int, int], batch: int, dtype: torch.dtype = torch.float32, channels: int = 3
 ) -> tuple[Tensor, list[Tensor]]:
-    """A picture, and maps with everything that can go wrong in them."""
+    """An image, and maps with everything that can go wrong in them."""
     values = maps(*size, batch, seed=3, reach=6.0)
     for number, broken in enumerate((inf, -inf, 1e30, -1e30, 4.0, -4.0)):
         values["alpha" if number % 2 else "beta"][:, number * 4, number % size[0], :: 3 + number] = broken

@@ -84,7 +84,7 @@ def test_holes_are_exactly_zero_and_no_motion_changes_nothing() -> None:
 
 @pytest.mark.usefixtures("backend")
 def test_the_smallest_weight_restores_the_full_value() -> None:
-    """No epsilon anywhere: one source pixel whose target lies a hair's breadth beyond an integer."""
+    """No epsilon: one source pixel whose target is slightly beyond an integer."""
     value = torch.zeros(1, 1, 1, 4)
     value[..., 0] = 0.75
     displacement = torch.full((1, 2, 1, 4), 100.0)

@@ -24,7 +24,7 @@ ROUNDING = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 
 
 def links(displacement: Tensor, weight: Tensor | None, b: int) -> list[tuple[int, int, int, int, float]]:
-    """(y, x, target y, target x, share) of picture b; positions and shares rounded to float32 at every step."""
+    """(y, x, target y, target x, share) of image b; positions and shares rounded to float32 at every step."""
     _, _, height, width = displacement.shape
     displacement, found = displacement.float(), []
     one = np.float32(1)
@@ -223,7 +223,7 @@ def test_nothing_to_do_is_nothing_done(emulated: EmulatedLauncher) -> None:
 
 
 def test_offsets_beyond_32_bits(emulation: None) -> None:
-    """One block of a picture too large to be filled, in memory that is there only where it is touched."""
+    """One block of an image too large to be filled, in memory that is there only where it is touched."""
     width, height, channels, stride = 4, 2**23 + 8, 64, 2**31 + 5  # a few more than 2**31 sums
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
     try:

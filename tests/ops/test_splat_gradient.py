@@ -16,7 +16,7 @@ from vsvfi.ops.splat import cuda, op, reference, splat
 
 
 def case(shared: bool = False, reach: float = 3.0) -> tuple[list[Tensor], Tensor, Tensor, list[Tensor]]:
-    """Values, a displacement of which some points leave the picture, importances, gradients of the results."""
+    """Values, a displacement of which some points leave the image, importances, gradients of the results."""
     generator = torch.Generator().manual_seed(5)
     values = [
         torch.randn(2, 5, 9, 14, generator=generator),

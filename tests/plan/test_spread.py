@@ -1,4 +1,4 @@
-"""Every worker gets its share, whatever the stride."""
+"""Every worker gets its share, for any stride."""
 
 from __future__ import annotations
 

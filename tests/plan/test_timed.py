@@ -1,4 +1,4 @@
-"""A clip of variable rate: output frames lie where the true times of the source put them."""
+"""A clip of variable rate: output frames follow the true times of the source."""
 
 from __future__ import annotations
 

@@ -49,5 +49,5 @@ def write(
 
 
 def of_float16(values: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """What half precision leaves of a tensor."""
+    """Round a tensor to half precision."""
     return values.half().float().numpy()

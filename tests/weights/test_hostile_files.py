@@ -31,7 +31,7 @@ def deflated_zeros(path: Path) -> None:
 
 
 def lying_sizes(path: Path) -> None:
-    """The directory says that a stored gigabyte is there."""
+    """The directory claims a stored gigabyte."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("w/data.pkl", b"\x80\x02}.")
         archive.writestr("w/data/0", b"x" * 100)
@@ -85,7 +85,7 @@ def header_of_huge_numbers(path: Path) -> None:
 
 
 def huge_storage(path: Path) -> None:
-    """A pickle of the old format that asks for a terabyte."""
+    """A pickle of the old format that requests a terabyte."""
     torch.save({"a": torch.ones(1000)}, path, _use_new_zipfile_serialization=False)
     content = path.read_bytes()
     at = content.index(b"M\xe8\x03", content.index(b"cpu"))

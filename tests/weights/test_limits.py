@@ -42,7 +42,7 @@ def fail(*sources: Source) -> str:
 
 
 def files(cache: Path) -> list[str]:
-    """What lies in the cache beside lock files."""
+    """Files in the cache other than lock files."""
     return sorted(path.name for path in cache.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
 
 

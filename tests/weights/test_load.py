@@ -32,7 +32,7 @@ def same(found: dict[str, Tensor]) -> bool:
 
 
 def save(content: object, path: Path, container: str) -> bytes:
-    """Write a checkpoint; the name says nothing of the container."""
+    """Write a checkpoint; its name does not show the container."""
     if container == "safetensors":
         assert isinstance(content, dict)
         save_file(dict(content), path)
@@ -149,7 +149,7 @@ def test_every_truncation_is_refused(tmp_path: Path, container: str) -> None:
 
 @CONTAINERS
 def test_a_flipped_bit_is_either_refused_or_stays_a_state_dict(tmp_path: Path, container: str) -> None:
-    """Where there is no digest: no crash and no other error, whatever the bit."""
+    """Without a digest: no crash and no other error for any flipped bit."""
     content = save(state(), tmp_path / "whole", container)
     path = tmp_path / "flipped"
     refused = 0

@@ -25,11 +25,11 @@ import torch
 KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(')
 DYNAMIC = re.compile(r"extern\s+__shared__\s+((?:__align__\s*\(\s*\d+\s*\)\s+)?[\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
 SHARED_BYTES = 227 * 1024
-"""What the largest device gives a block; the room of each dynamically sized array."""
+"""Shared memory of a block on the largest device; the size of each dynamically sized array."""
 
 
 class CompileError(Exception):
-    """The compiler refused a kernel; holds what it said."""
+    """The compiler refused a kernel; holds its message."""
 
 
 class LaunchError(Exception):
