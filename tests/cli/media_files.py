@@ -99,7 +99,7 @@ def luma(path: Path) -> NDArray[np.uint8]:
 
 
 def tone_start(path: Path) -> float:
-    """Seconds into the file at which its sound begins."""
+    """Seconds into the file at which its audio begins."""
     done = run_ffmpeg(
         *(
             "-v",

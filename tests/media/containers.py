@@ -63,7 +63,7 @@ def _late(name: str, seconds: float) -> Callable[[Path], Path]:
 
 
 def _variable(name: str) -> Callable[[Path], Path]:
-    """24000/1001 with frames left out here and there; and sound that begins later."""
+    """24000/1001 with frames left out here and there; and audio that begins later."""
     fewer = ("-vf", "select='not(between(mod(n,24),15,17))'", "-fps_mode", "vfr")
     late = ("-itsoffset", 0.25, *SOUND)
     return lambda folder: make(folder / name, *PICTURE, *late, *fewer, *X264, "-c:a", "aac")
@@ -188,7 +188,7 @@ def frame_times(path: Path) -> list[float]:
 
 
 def sound_packets(path: Path) -> list[tuple[Fraction, bytes]]:
-    """Times and contents of the packets of sound; without those that an edit list hides beyond encoder delay."""
+    """Times and contents of the packets of audio; without those that an edit list hides beyond encoder delay."""
     with av.open(str(path)) as opened:
         if not opened.streams.audio:
             return []
@@ -201,7 +201,7 @@ def sound_packets(path: Path) -> list[tuple[Fraction, bytes]]:
 
 
 def onset(path: Path) -> float:
-    """Seconds from the first frame to the moment at which the sound grows loud, as ffmpeg decodes it."""
+    """Seconds from the first frame to the moment at which the audio grows loud, as ffmpeg decodes it."""
     how = ("-map", "0:a:0", "-af", "aresample=async=1:min_hard_comp=0.01:first_pts=0", "-ar", 48000, "-ac", 1)
     done = run_ffmpeg("-v", "error", "-copyts", "-i", path, *how, "-f", "s16le", "-c:a", "pcm_s16le", "-")
     loud = np.abs(np.frombuffer(done.stdout, np.int16).astype(int)) > 800

@@ -1,4 +1,4 @@
-"""`vsvfi render`: one video file in, one encoded file of a higher frame rate out, with its sound in sync.
+"""`vsvfi render`: one video file in, one encoded file of a higher frame rate out, with its audio in sync.
 
 vspipe computes the frames and ffmpeg encodes them; see `chain` for the processes, `encoding` for ffmpeg's arguments.
 """
@@ -218,7 +218,7 @@ def run_script(
         script: text of the .vpy.
         work: its job, with the `arguments` of `interpolate()`; `part`, `takes`, `bits` and `facts` are added.
         output: the claimed output.
-        media: where sound and subtitles come from, None for none.
+        media: where audio and subtitles come from, None for none.
     """
     form = container(output.path)
     more = tuple(encoder_args.parse(quality.more, encoder.ffmpeg, encoder.name)) if quality.more else ()

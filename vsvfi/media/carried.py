@@ -2,9 +2,9 @@
 
 | source | Matroska | MP4, MOV | WebM, AVI, NUT |
 | --- | --- | --- | --- |
-| sound | yes | yes | yes |
+| audio | yes | yes | yes |
 | text subtitles | yes | as mov_text | no |
-| picture subtitles, fonts | yes | no | no |
+| bitmap subtitles, fonts | yes | no | no |
 | cover art | as attachment | yes | no |
 | chapters, titles, languages, dispositions | yes | yes | as the format has them |
 | data streams | no | no | no |

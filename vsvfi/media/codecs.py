@@ -24,13 +24,13 @@ _SOUND = {
         "pcm_f32le pcm_f64le pcm_alaw pcm_mulaw"
     ),
 }
-"""Sound codecs that these containers hold; in mov also PCM."""
+"""Audio codecs that these containers hold; in mov also PCM."""
 
 _NOT_IN = {
     "matroska": _names("pcm_s8 pcm_dvd pcm_bluray pcm_s24daud pcm_vidc pcm_s8_planar pcm_s16le_planar"),
     "nut": _names("wmav1 wmav2 alac truehd mlp tta pcm_dvd pcm_bluray pcm_s24daud pcm_vidc"),
 }
-"""Sound codecs that these do not hold; they take nearly everything."""
+"""Audio codecs that these do not hold; they take nearly everything."""
 
 _EXPERIMENTAL = {"mp4": frozenset({"flac", "truehd"})}
 """What older ffmpeg writes into a container only with `-strict -2`."""
@@ -57,7 +57,7 @@ def holds_video(form: str, codec: str) -> bool:
 
 
 def holds_sound(form: str, codec: str) -> bool:
-    """Return whether a sound codec can be copied into a container."""
+    """Return whether an audio codec can be copied into a container."""
     if form in _SOUND:
         plain_pcm = form == "mov" and codec.startswith("pcm_") and codec not in _NOT_IN["matroska"] - {"pcm_s8"}
         return codec in _SOUND[form] or plain_pcm
@@ -65,7 +65,7 @@ def holds_sound(form: str, codec: str) -> bool:
 
 
 def fit_sound(form: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)) -> list[str]:
-    """Return ffmpeg output options for sound streams: copied, or encoded where the container cannot hold them.
+    """Return ffmpeg output options for audio streams: copied, or encoded where the container cannot hold them.
 
     Args:
         form: ffmpeg's name of the container.
@@ -105,7 +105,7 @@ def keeping(codec: str) -> str:
 
 
 def _substitute(form: str, codec: str) -> str:
-    """Return the encoder for sound that a container cannot hold: lossless stays lossless, except in mp4 and webm."""
+    """Return the encoder for audio that a container cannot hold: lossless stays lossless, except in mp4 and webm."""
     lossless = codec in _LOSSLESS or codec.startswith("pcm_")
     match form:
         case "mov":

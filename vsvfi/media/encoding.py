@@ -153,7 +153,7 @@ def ffmpeg_arguments(
     no stream is moved by less than a unit of its time base.
 
     Args:
-        media: where sound, subtitles and chapters come from; None for none.
+        media: where audio, subtitles and chapters come from; None for none.
         part: which output frames come through the pipe.
         target: file to write, of any name.
         form: its container, see `container`.

@@ -5,7 +5,7 @@ time on it at which the first frame is shown, `Stream.start` that of the first p
 presented. A render keeps every distance between them. Presentation means:
 
 - Packets that an edit list hides, and frames before the first that can be decoded (a cut in an open group of pictures),
-  are not presented. Encoder delay of sound (AAC's first packet in MP4) precedes the presentation by its own length.
+  are not presented. Encoder delay of audio (AAC's first packet in MP4) precedes the presentation by its own length.
 - Where packets have no presentation times (AVI, ASF, elementary streams), frames are shown at the decoding times, later
   by the decoder's delay: its first frame has the time of the packet that released it.
 - Where there are no times at all, frames follow each other at the rate that the codec states.
@@ -52,7 +52,7 @@ class Stream:
         hidden: an edit list hides packets before `start`, more of them than one of encoder delay.
         base: unit of its timestamps in seconds.
         end: end of its last packet.
-        delay: seconds of sound that its decoder drops at the start, where the container's times include them (Opus).
+        delay: seconds of audio that its decoder drops at the start, where the container's times include them (Opus).
         title, language: its tags, or "".
         disposition: as ffmpeg takes it, such as "default+forced"; "0" for none.
     """
@@ -117,7 +117,7 @@ class Media:
 
     @property
     def audio(self) -> tuple[str, ...]:
-        """Codec names of the sound streams."""
+        """Codec names of the audio streams."""
         return tuple(stream.codec for stream in self.of("audio"))
 
     @property

@@ -1,11 +1,11 @@
 """Write small files with the streams that ffmpeg would not cut or move exactly, rewritten packet by packet with PyAV.
 
 Subtitles of a part: one that begins before the part and is still visible at its start is kept, from the start on.
-Sound whose time base is coarser than a millisecond (MP3 in AVI): ffmpeg would move it by whole units only.
-Sound of which an edit list hides more than encoder delay: ffmpeg would copy what is hidden.
+Audio whose time base is coarser than a millisecond (MP3 in AVI): ffmpeg would move it by whole units only.
+Audio of which an edit list hides more than encoder delay: ffmpeg would copy what is hidden.
 Opus where ffmpeg would write it early, see `opus`.
 
-Sound goes to formats that place it to the sample: NUT, or MOV for what NUT does not hold. Matroska's stamps are
+Audio goes to formats that place it to the sample: NUT, or MOV for what NUT does not hold. Matroska's stamps are
 milliseconds, which is as fine as subtitles are.
 """
 
@@ -50,7 +50,7 @@ def needed(streams: Sequence[Stream], *, part: bool, delayed: bool = False) -> t
     Args:
         streams: those of the source.
         part: the output is not the whole.
-        delayed: sound with a delay has to be moved by it.
+        delayed: audio with a delay has to be moved by it.
     """
     return tuple(
         stream
@@ -84,11 +84,11 @@ def write(
 
     Args:
         source: the file they are in.
-        streams: sound and subtitle streams; they become streams 0, 1, ... in this order.
+        streams: audio and subtitle streams; they become streams 0, 1, ... in this order.
         window: what to copy.
         origin: time on the source's time line that becomes zero.
         target: file to write, its name from `files`.
-        delayed: sound with a delay is moved by it.
+        delayed: audio with a delay is moved by it.
     """
     av = pyav()
     form = target.suffix[1:]
