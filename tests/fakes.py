@@ -88,7 +88,7 @@ class Blend(Interpolator[Frame, Pair]):
 
     def random_inputs(self, pair, position):
         fakes.recorder.positions.append(position)
-        return {}
+        return super().random_inputs(pair, position)
 
     def synthesise(self, pair, t, **inputs):
         fakes.recorder.note("synthesise", float(t[0]))

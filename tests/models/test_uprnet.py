@@ -260,7 +260,7 @@ def random_state(variant: str) -> dict[str, Tensor]:
             r"options\['levels'\]=2, must be more than the 2 levels that scale=0.25 skips; use 3 or more",
         ),
         ({"options": {"steps": 2}}, "UPR-Net has no option 'steps'; it takes ensemble, levels"),
-        ({"options": {"ensemble": 3}}, r"options\['ensemble'\]=3, must be 1, 2 or 4 views of a pair"),
+        ({"options": {"ensemble": 3}}, r"options\['ensemble'\]=3, must be 1, 2 or 4, or None"),
         ({"options": {"ensemble": True}}, r"options\['ensemble'\]=True, must be 1, 2 or 4"),
     ],
 )

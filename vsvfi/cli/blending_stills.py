@@ -77,7 +77,7 @@ def _image(pixels: NDArray[Any]) -> Tensor:
 def _coverage(still: Still) -> Tensor:
     """Return transparency as a grey image; an image without it is opaque."""
     if still.alpha is None:
-        return torch.ones(1, 3, *still.colour.shape[:2])
+        return torch.ones(1, 3, *still.colour.shape[:2], dtype=torch.float32, device="cpu")
     return _image(np.repeat(still.alpha[..., None], 3, -1))
 
 

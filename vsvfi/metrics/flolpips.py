@@ -81,7 +81,7 @@ class FloLpips:
 
 def _weighted(maps: list[Tensor], difference: Tensor) -> Tensor:
     """Sum the layers' distances [H, W], weighted by the length of the flow difference."""
-    total = torch.zeros((), dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64, device=difference.device)
     for distances in maps:
         resized = functional.interpolate(difference, distances.shape[-2:], mode="bilinear")
         weights = resized.double().square().sum((0, 1)).sqrt()

@@ -81,7 +81,7 @@ class Inception:
             for picture in pictures:
                 levels = to_levels(picture).to(torch.uint8)[None]
                 found.append(self._network(levels.to(self.device))[0].cpu())
-        return torch.cat(found) if found else torch.zeros(0, 2048)
+        return torch.cat(found) if found else torch.zeros(0, 2048, dtype=torch.float32, device="cpu")
 
 
 def fid(predictions: Iterable[Tensor], truths: Iterable[Tensor], inception: Inception) -> float:

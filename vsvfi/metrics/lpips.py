@@ -41,7 +41,8 @@ class LpipsNetwork(nn.Module):
         )
         self.heads = nn.ModuleList(nn.Conv2d(channels, 1, 1, bias=False) for channels in _CHANNELS)
         for name, values in (("shift", (-0.030, -0.088, -0.188)), ("scale", (0.458, 0.448, 0.450))):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+            tensor = torch.tensor(values, dtype=torch.float32, device="cpu")
+            self.register_buffer(name, tensor.view(1, 3, 1, 1), persistent=False)
 
     def forward(self, prediction: Tensor, truth: Tensor) -> list[Tensor]:
         """Return the distances at every position of the five layers, [B, H, W] each; images [B, 3, H, W] in [0, 1]."""

@@ -58,7 +58,7 @@ def motion_error(output: Tensor, truth: Tensor, scale: Tensor | float) -> Tensor
 
 def _pixels(output: Tensor, truth: Tensor, scale: Tensor | float) -> Tensor:
     _check("output", output, truth)
-    pixels = torch.as_tensor(scale, dtype=torch.float64)
+    pixels = torch.as_tensor(scale, dtype=torch.float64, device=output.device)
     if not bool((pixels > 0).all()):
         raise ArgumentError("scale", pixels.min().item(), "must be positive", "leave out pairs without any motion")
     return pixels[..., None, None, None].to(to_double(output).device)

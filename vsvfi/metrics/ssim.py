@@ -119,4 +119,4 @@ def _filtered(image: Tensor, taps: list[float], axis: int) -> Tensor:
 
 def _clamped(first: int, last: int, length: int, device: torch.device) -> Tensor:
     """Return positions first..last-1, clamped to the edges."""
-    return torch.arange(first, last, device=device).clamp(0, length - 1)
+    return torch.arange(first, last, dtype=torch.int64, device=device).clamp(0, length - 1)
