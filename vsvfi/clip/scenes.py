@@ -245,10 +245,10 @@ def _score(around: Mapping[int, _Statistics], k: int) -> float:
             return -1.0
         level, varying = apart(i, 1)
         first, second = around[i].variance, around[i + 1].variance
-        # The last step of a fade changes all of what little is left: where one picture is nearly blank, compare with
+        # The last step of a fade changes all remaining contrast: if one frame is nearly blank, compare with
         # the strongest one nearby.
         blank = 1 - min(first, second) / max(first, second, 1e-9)
-        # Brightness and colour of the whole picture count little, and small steps of them hardly at all.
+        # Changes of overall brightness and colour have little weight, and small ones hardly any.
         shift = 0.05 * level * level / (level + 0.05)
         return min((varying + shift) / (max(first + second, blank * strongest) + shift + 1e-4), 1.0)
 

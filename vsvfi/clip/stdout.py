@@ -1,4 +1,4 @@
-"""Keep stdout clean while something noisy runs: vspipe writes the video there."""
+"""Redirect stdout to stderr during construction, since vspipe writes the video to stdout."""
 
 from __future__ import annotations
 

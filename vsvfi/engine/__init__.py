@@ -1,1 +1,1 @@
-"""Tensors in, tensors out: models built, cached and run. Usable without VapourSynth, of which it knows nothing."""
+"""Load models and interpolate tensors, with caches and worker threads; independent of VapourSynth."""

@@ -55,7 +55,7 @@ class CacheSizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """Everything about a run that is fixed before its first frame.
+    """The resolved settings of a run.
 
     Attributes:
         model: family, variant and options.

@@ -234,7 +234,7 @@ def parse_matrix(value: object) -> int | None:
 
 @checked("options")
 def parse_model_options(value: object) -> dict[str, object]:
-    """A mapping from names to values; the model's family checks what is in it."""
+    """A mapping from names to values; the model's family validates its entries."""
     if value is None:
         return {}
     names = list(itertools.islice(iter(value), _MOST_ENTRIES + 1)) if is_a(value, Mapping) else [None]  # type: ignore[call-overload]

@@ -30,7 +30,7 @@ class Facts:
 
 
 type FactsAt = Callable[[int], Facts]
-"""Facts about the step from source frame k to k + 1; asked only within the window of the policy."""
+"""Facts about the step from source frame k to k + 1; only called within the window of the policy."""
 
 
 @dataclass(frozen=True, slots=True)

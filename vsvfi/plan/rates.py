@@ -19,7 +19,7 @@ _LARGEST_STORED = 2**63 - 1
 
 
 def nominal_rate(rate: Fraction) -> Fraction:
-    """The standard rate that `rate` stands for, or `rate` itself.
+    """The standard rate that `rate` approximates, or `rate` itself.
 
     Containers store a frame's duration in whole microseconds (AVI: 10000000/417083 is 24000/1001), others the rate with
     three decimals (2997/125). A rate is a standard rate in another form where the frame durations are within half a

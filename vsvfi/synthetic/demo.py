@@ -41,11 +41,11 @@ class Clip:
 
     @property
     def held(self) -> tuple[range, ...]:
-        """Frames in which each drawing is shown twice: frames 2i and 2i + 1 are the same picture."""
+        """Ranges of frames on twos, where frames 2i and 2i + 1 are identical."""
         return tuple(range(start, end) for start, end, twos in zip(self.starts, self.starts[1:], self.twos) if twos)
 
     def frame(self, position: float) -> Array:
-        """The picture at a position, 0 to length - 1, whole or not: [3, H, W] float32 RGB in [0, 1].
+        """The image at a position from 0 to length - 1, possibly fractional: [3, H, W] float32 RGB in [0, 1].
 
         Within a scene that is not held, a fractional position shows the scene at exactly that time; in a held part it
         shows the drawing held there.

@@ -157,11 +157,11 @@ class Motion:
     wave: tuple[float, float, float] = (0.0, 1.0, 0.0)
 
     def magnification(self, t: float) -> float:
-        """Pixels of the picture per layer pixel."""
+        """Frame pixels per layer pixel."""
         return float(self.size * np.exp(self.growth * t))
 
     def origin(self, t: float) -> tuple[float, float]:
-        """Place of the layer's origin in the picture."""
+        """Position of the layer's origin in the frame."""
         sway = np.sin(self.swing[2] * t + self.swing[3])
         x, y = (
             self.place[i] + self.velocity[i] * t + self.acceleration[i] * t * t / 2 + self.swing[i] * sway
@@ -170,7 +170,7 @@ class Motion:
         return float(x), float(y)
 
     def to_layer(self, x: Array, y: Array, t: float) -> tuple[Array, Array]:
-        """Picture positions to layer positions at time t."""
+        """Map frame positions to layer positions at time t."""
         left, top = self.origin(t)
         a, b = x - np.float32(left), y - np.float32(top)
         turn, zoom = self.angle + self.spin * t, 1 / self.magnification(t)
@@ -183,7 +183,7 @@ class Motion:
         return u, v
 
     def to_picture(self, u: Array, v: Array, t: float) -> tuple[Array, Array]:
-        """Layer positions to picture positions at time t: the exact inverse of `to_layer`."""
+        """Map layer positions to frame positions at time t: the exact inverse of `to_layer`."""
         size, wavelength, speed = self.wave
         if size:
             u = u + np.float32(size) * _ripple(v, wavelength, speed * t)
@@ -215,7 +215,7 @@ class Layer:
     details: Sequence[tuple[Shape, Texture]] = ()
 
     def window(self, width: int, height: int, t: float) -> tuple[slice, slice] | None:
-        """Rows and columns of the picture it can touch at time t, or None where it is out of sight."""
+        """Rows and columns of the frame that the layer can cover at time t, or None if it is outside."""
         if self.extent is None:
             return slice(0, height), slice(0, width)
         reach = (self.extent + 2 * abs(self.motion.wave[0])) * self.motion.magnification(t) + self.softness + 1
@@ -225,7 +225,7 @@ class Layer:
         return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
 
     def paint(self, x: Array, y: Array, t: float) -> tuple[Array, Array]:
-        """Colour [3, ...] and coverage [...] in [0, 1] at picture positions."""
+        """Colour [3, ...] and coverage [...] in [0, 1] at frame positions."""
         u, v = self.motion.to_layer(x, y, t)
         zoom = np.float32(self.motion.magnification(t))
         footprint = float(1 / zoom)

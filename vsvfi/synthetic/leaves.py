@@ -145,7 +145,7 @@ def background(random: np.random.Generator, blur: Blur) -> Array:
     outlined = random.random() < 0.15
     smallest, largest = float(random.choice([6, 10, 16, 24])), float(random.choice([60, 100, 160]))
     for _ in range(count):
-        # radii with density r^-3, the law of natural pictures
+        # radii with density r^-3, as in natural images
         share = random.random()
         radius = float((smallest**-2 + share * (largest**-2 - smallest**-2)) ** -0.5)
         place = (float(random.uniform(0, side)), float(random.uniform(0, side)))

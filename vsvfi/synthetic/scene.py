@@ -36,7 +36,7 @@ class Scene:
     seed: int = field(default=0)
 
     def frame(self, t: float) -> Array:
-        """The picture at time t: [3, H, W] float32 RGB in [0, 1], contiguous."""
+        """The image at time t: [3, H, W] float32 RGB in [0, 1], contiguous."""
         picture = np.zeros((3, self.height, self.width), np.float32)
         for layer in self.layers:
             window = layer.window(self.width, self.height, t)
@@ -54,7 +54,7 @@ class Scene:
         return np.clip(picture, 0, 1, out=picture)
 
     def visible(self, t: float) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
-        """Index of the layer seen at each pixel: the topmost one that covers at least half of it. [H, W]."""
+        """Index of the visible layer at each pixel, [H, W]: the topmost one that covers at least half of it."""
         seen = np.zeros((self.height, self.width), np.intp)
         for index, layer in enumerate(self.layers):
             window = layer.window(self.width, self.height, t)

@@ -120,7 +120,7 @@ def check_pickle(file: BinaryIO, allowed: Callable[[str], bool], storages: Mappi
             machine.follow(opcode.name, argument)
     except PickleError:
         raise
-    except Exception as error:  # a broken pickle fails in whatever way its first wrong byte means
+    except Exception as error:  # a broken pickle can raise anything
         raise PickleError(f"it is truncated or altered ({type(error).__name__} in its index of tensors)") from error
     raise PickleError(f"its index of tensors has more than {_MOST_INSTRUCTIONS} instructions")
 

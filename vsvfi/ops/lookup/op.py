@@ -13,7 +13,7 @@ from vsvfi.ops.dispatch import Kernel, Operator, register
 from vsvfi.ops.lookup import cuda, reference
 
 LARGEST_RADIUS = 7
-"""Of the windows that kernels have memory for."""
+"""Largest window radius that the kernels support."""
 
 
 def _llvmlite(levels: Sequence[Tensor], source: Tensor | None, centres: Tensor, radius: int) -> Tensor:

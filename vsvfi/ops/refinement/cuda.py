@@ -12,7 +12,7 @@ from vsvfi.ops.cuda import Argument, KernelFile, Launcher, Size
 
 KERNELS = KernelFile(Path(__file__).with_name("cuda.cu"))
 THREADS = 256
-"""Of a block of `warp_pair`, as in the kernel."""
+"""Threads per block of `warp_pair`, as in the kernel."""
 COLUMNS, ROWS = 32, 8
 """Pixels of a block of the others."""
 

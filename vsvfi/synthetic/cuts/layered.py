@@ -17,7 +17,7 @@ from vsvfi.synthetic.texture import Array
 
 
 def _joined(name: str, shots: Sequence[tuple[Frames, int]]) -> CutClip:
-    """Shots (picture, length) one after another, a cut between each."""
+    """Concatenate shots (frames, length) with cuts between them."""
     starts = np.cumsum([0, *(length for _, length in shots)])
 
     def picture(i: int) -> Array:
@@ -103,7 +103,7 @@ def _still(base: Scene, speed: float) -> Scene:
 
 
 def evaluation_clips(seed: int = 0) -> Iterator[CutClip]:
-    """Named clips with known cuts; nothing is rendered before a frame is asked for.
+    """Yield named clips with known cuts; frames are rendered on demand.
 
     Args:
         seed: of every scene; two seeds share no scene.

@@ -96,7 +96,7 @@ def _pan(
 
 
 def _whip(rng: np.random.Generator) -> Frames:
-    """From rest through a fast turn to rest: half to one and a half pictures in 5 to 12 frames."""
+    """A whip pan between two static views: half to one and a half frame widths in 5 to 12 frames."""
     middle, frames, distance = LENGTH / 2, float(rng.uniform(5, 12)), float(rng.uniform(0.5, 1.5)) * WIDTH
 
     def speed(time: float) -> float:
@@ -108,7 +108,7 @@ def _whip(rng: np.random.Generator) -> Frames:
 
 
 def _foreground(rng: np.random.Generator) -> Frames:
-    """Something that covers up to half of the picture rushes through."""
+    """A fast object that covers up to half of the frame."""
     return shot_of(
         rng,
         sprite=float(rng.uniform(35, 55)),
@@ -128,7 +128,7 @@ def _shake(rng: np.random.Generator) -> Frames:
 
 
 def _explosion(rng: np.random.Generator) -> Frames:
-    """A bright ball that grows over the picture within a few frames and fades away."""
+    """A bright ball that grows over the frame within a few frames and fades away."""
     shot, place, frames = shot_of(rng), int(rng.integers(12, 30)), float(rng.uniform(3, 6))
     y, x = (
         np.arange(HEIGHT)[:, None] - rng.uniform(0.3, 0.7) * HEIGHT,

@@ -21,7 +21,7 @@ def _cut(
     grain: float = 0.004,
     change: Callable[[Array], Array] | None = None,
 ) -> Maker:
-    """A kind made of shots joined by hard cuts; `change` is applied to every picture."""
+    """A kind of shots joined by hard cuts; `change` is applied to every frame."""
 
     def maker(kind: str, rng: np.random.Generator, seed: int) -> CutClip:
         starts = places(rng, count, shortest)

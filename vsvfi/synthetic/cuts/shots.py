@@ -63,8 +63,8 @@ class Shot:
         shake: amplitude in pixels of a hand-held camera.
         zoom: relative growth per frame.
         shutter: fraction of a frame the shutter is open.
-        sprite: radius in pixels of a thing crossing the picture, 0 for none; `sprite_velocity` in pixels per frame.
-        hold: every picture is shown this many frames ("on twos").
+        sprite: radius in pixels of an object crossing the frame, 0 for none; `sprite_velocity` in pixels per frame.
+        hold: number of frames that each drawing is held ("on twos").
     """
 
     canvas: Array
@@ -170,5 +170,5 @@ def on_twos(rng: np.random.Generator) -> Shot:
 
 
 def dim(picture: Array) -> Array:
-    """The picture as in a dark room."""
+    """Darken an image, as in a dark room."""
     return np.asarray(picture * 0.09 + 0.01, dtype=np.float32)
