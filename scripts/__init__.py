@@ -1,1 +1,4 @@
-"""Programs outside the package: training, evaluation, benchmarks. They may import vsvfi; vsvfi never imports them."""
+"""Programs outside the package: training, evaluation, benchmarks.
+
+They may import vsvfi; vsvfi never imports them.
+"""

@@ -1,4 +1,4 @@
-"""Loaded models, networks, `Model`s and sessions from parts, for tests that do not go through the public functions."""
+"""Build loaded models, networks, `Model`s and sessions from parts, bypassing the public functions."""
 
 from __future__ import annotations
 

@@ -102,7 +102,10 @@ FAKE_SOURCE = Builtin(file="fake.safetensors", sha256="0" * 64)
 
 
 class Recorder:
-    """Calls of the fake network's phases; `positions` that noise was asked for; `hook` runs inside every synthesis."""
+    """Calls of the fake network's phases.
+
+    `positions` are those for which noise was requested; `hook` runs inside every synthesis.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -273,7 +273,7 @@ def test_deviation_is_the_root_of_the_mean_square_of_each_picture() -> None:
 
 
 def test_the_score_is_of_the_network_as_it_is_used() -> None:
-    """A UPR-Net with the packaged model's number of levels, whatever it was trained with; the weights are shared."""
+    """A UPR-Net with the packaged model's number of levels, for any number in training; weights are shared."""
     architecture = ARCHITECTURES["uprnet"]
     network = architecture.fresh(width=4)
     levels = {size: architecture.used(network, size).levels for size in (SIZE, (1280, 720))}

@@ -1,4 +1,7 @@
-"""Optical flow files (.flo): a magic number, the size, then rows of interleaved x and y in float32, little endian."""
+"""Read and write optical flow files (.flo).
+
+A magic number, the size, then rows of interleaved x and y in float32, little endian.
+"""
 
 from __future__ import annotations
 

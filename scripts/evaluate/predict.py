@@ -32,7 +32,7 @@ class Predictor(Interface):
     """Predicts the targets of an item: a model, or stored images."""
 
     def __call__(self, item: Item, first: Tensor, second: Tensor, index: int) -> list[Tensor]:
-        """Return images [1, 3, H, W] float32 in [0, 1] on the CPU, one for each target; `index` numbers the item."""
+        """Return images [1, 3, H, W] float32 in [0, 1] on the CPU, one per target; `index` numbers the item."""
         ...
 
 

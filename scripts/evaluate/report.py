@@ -72,7 +72,10 @@ def print_table(report: SplitReport) -> None:
 
 
 def as_json(data: str, model: str, weights: str | None, reports: Sequence[SplitReport]) -> dict[str, object]:
-    """Return everything as JSON values; a mean that is not finite is null, `weights` is the file if not published."""
+    """Return everything as JSON values.
+
+    A mean that is not finite is null; `weights` is a file that replaces the published one.
+    """
     splits = {report.split: _split(report) for report in reports}
     return {"set": data, "model": model, "weights": weights, "splits": splits}
 

@@ -97,7 +97,10 @@ class _Layer:
     extent: Tensor
 
     def drawn(self, places: tuple[Tensor, Tensor]) -> Tensor:
-        """Sample the texture at layer positions; a background is continued beyond its border, a sprite ends there."""
+        """Sample the texture at layer positions.
+
+        A background is continued beyond its border, a sprite ends there.
+        """
         grid = torch.stack((places[0] / self.extent, places[1] / self.extent), -1)
         beyond = "zeros" if self.textures.shape[1] == 4 else "reflection"
         return functional.grid_sample(self.textures, grid, mode="bilinear", padding_mode=beyond, align_corners=False)

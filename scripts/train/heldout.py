@@ -37,7 +37,10 @@ class Case:
 
 @cache
 def cases(count: int = 4, size: tuple[int, int] = SIZE) -> tuple[Case, ...]:
-    """`count` pairs of each kind of scene, times 1/2, 1/4, 1/2, 3/4 ... in turn, and one pair without any motion."""
+    """Yield `count` pairs of each kind of scene, and one pair without any motion.
+
+    The timesteps are 1/2, 1/4, 1/2, 3/4 ... in turn.
+    """
     found = []
     for kind in ("mixed", "textured", "flat", "pan"):
         for index in range(count):

@@ -351,7 +351,10 @@ def test_numbers_that_are_none(arguments: tuple[str, str], capsys: pytest.Captur
 
 
 def test_odd_names_a_device_list_an_end_beyond_the_end_and_encoder_arguments(tmp_path: Path, weights: Path) -> None:
-    """One render of everything that must simply work; run in the folder, for relative names are the ones misread."""
+    """One render of everything that must simply work.
+
+    It runs in the folder, since relative names are the ones that are misread.
+    """
     folder = tmp_path / "Re: 100% 'it'"
     folder.mkdir()
     moving_video(folder / "in.mkv", frames=4)

@@ -1,4 +1,4 @@
-"""A source frame that cannot be had, at every position and in every mode: only the output frames that need it fail."""
+"""A missing source frame, at every position and in every mode: only output frames that need it fail."""
 
 from __future__ import annotations
 

@@ -162,7 +162,10 @@ def test_factor_one_changes_nothing(fake_family: Recorder) -> None:
 
 
 def noise(name: str, length: int = 3, moving: bool = False, smooth_chroma: bool = True) -> vs.VideoNode:
-    """Every code a format can hold; the chroma of subsampled formats is flat, since resampling it is not lossless."""
+    """Every code of a format.
+
+    The chroma of subsampled formats is flat, since resampling it is not lossless.
+    """
     video_format = vs.core.get_video_format(getattr(vs, name))
     subsampled = video_format.subsampling_w or video_format.subsampling_h
 

@@ -1,4 +1,7 @@
-"""A single fault, wherever it strikes, costs at most the frame that ran: every later frame is that of a clean run."""
+"""A single fault anywhere costs at most the frame in progress.
+
+Every later frame is that of a clean run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frame properties of any type: each is read as VapourSynth's filters read it, and no frame fails because of one."""
+"""Frame properties of any type: read like VapourSynth's filters read them, and no frame fails because of one."""
 
 from __future__ import annotations
 

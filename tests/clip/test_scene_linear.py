@@ -1,4 +1,4 @@
-"""Scene-linear light: highlights move instead of being cross-faded; everything else is interpolated as it is coded."""
+"""Scene-linear light: highlights move instead of being cross-faded; other transfers are interpolated as coded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run as a program by test_defaults: what networks and the plugin make where other code of the process changed torch.
+"""Program of test_defaults: the output of networks and the plugin after other code has changed torch.
 
 Prints one JSON object: change -> name of the case -> hash of the bits.
 """

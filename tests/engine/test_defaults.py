@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def made(*changes: str) -> dict[str, dict[str, str]]:
-    """Return the bits under each change, computed in one separate process, so that a crash does not end the tests."""
+    """Return the bits under each change, computed in one separate process.
+
+    A crash then does not end the tests.
+    """
     command = [sys.executable, "-m", "tests.engine.defaults_probe", *changes]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

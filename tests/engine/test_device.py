@@ -104,7 +104,7 @@ def test_flags_hold_only_inside() -> None:
 
 
 def test_what_others_set_for_the_cpu_holds_only_outside() -> None:
-    """A library that allows coarse products or leaves autocast on changes no frame, and finds its settings again."""
+    """A library that allows reduced precision or leaves autocast on changes no frame; its settings are kept."""
     backends = torch.backends.mkldnn
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")

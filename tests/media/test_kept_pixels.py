@@ -1,4 +1,4 @@
-"""Alpha, RGB and bit depth reach the output where the encoder has them: frames of the source come out bit for bit."""
+"""Alpha, RGB and bit depth are kept if the encoder supports them: source frames are bitwise equal."""
 
 from __future__ import annotations
 

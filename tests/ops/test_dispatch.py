@@ -24,7 +24,10 @@ CUPY = "class cuda:\n  class runtime:\n    runtimeGetVersion = staticmethod(lamb
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_choice: None) -> Iterator[Path]:
-    """A folder for packages, on a machine with a CUDA device and nothing else; every kernel passes its self-test."""
+    """A folder for packages, on a machine with only a CUDA device.
+
+    Every kernel passes its self-test.
+    """
     monkeypatch.delenv("VSVFI_OPS", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.version, "cuda", "13.2")

@@ -202,7 +202,10 @@ def test_what_honest_checkpoints_hold_is_read(tmp_path: Path, new: bool) -> None
 
 
 def test_a_directory_that_readers_would_find_at_two_places_is_refused(tmp_path: Path) -> None:
-    """zipfile takes the one before the end, torch the one at the offset: what was checked would not be what is read."""
+    """zipfile takes the directory before the end, torch the one at the offset.
+
+    What was checked would then not be what is read.
+    """
     bomb, harmless = tmp_path / "bomb", tmp_path / "harmless"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("w/data.pkl", entry(tensor(storage(5 << 20), (5 << 20,), (1,))))

@@ -233,7 +233,10 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
 def _phases(
     network: Any, device: torch.device, padding: Padding, size: tuple[int, int]
 ) -> dict[str, Callable[[], float]]:
-    """Return for each phase a function that runs it once on device tensors and returns seconds; each is warmed up."""
+    """Return for each phase a function that runs it once on device tensors and returns seconds.
+
+    Each has been warmed up.
+    """
     import torch
 
     from vsvfi.engine.device import inference

@@ -1,4 +1,6 @@
-"""`vsvfi doctor`: what is installed here, what it can use, and whether a model really runs. Exit code 1 if it does not.
+"""`vsvfi doctor`: report what is installed, what it can use, and whether a model runs.
+
+Exit code 1 if the model does not run.
 
 Everything it finds out is in one plain dict, `examine()`, which is the --json output.
 """

@@ -112,7 +112,10 @@ def multiply_adds(call: Callable[[], object]) -> dict[str, int]:
 
 @contextlib.contextmanager
 def _exact_correlation(counter: FlopCounterMode) -> Iterator[dict[str, int]]:
-    """While inside, note what torch counts for local correlations ("counted", in flops) and their own multiply-adds."""
+    """Record multiply-adds of local correlations while active.
+
+    "counted" is what torch counts for them, in flops.
+    """
     original = correlation.local_correlation
     noted = {"counted": 0, "own": 0}
 

@@ -1,4 +1,6 @@
-"""Functions for scripts inside vspipe (`vsvfi render`, demo, examples): open a source, write facts for the encoder.
+"""Functions for scripts inside vspipe: open a source, write facts for the encoder.
+
+`vsvfi render`, the demo and the examples use them.
 
 Nothing here may write to stdout, which is vspipe's stream.
 """
@@ -20,7 +22,9 @@ from vsvfi.clip.props import read_integer
 
 
 def open_video(path: str, index: str, stream: int | None = None, decoder: str = "") -> vs.VideoNode:
-    """Return a video stream of a file, opened by lsmas, or by bestsource where that is missing or damages the image.
+    """Return a video stream of a file, opened by lsmas.
+
+    bestsource is used instead if lsmas is missing or damages the image.
 
     Args:
         path: the file.

@@ -181,7 +181,10 @@ class Comparison:
 
 
 def _flicker(made: Sequence[Picture], truths: Sequence[Picture]) -> float:
-    """Mean error of the change from one predicted frame to the next, in 1/255: a constant error does not flicker."""
+    """Mean error of the change from one predicted frame to the next, in 1/255.
+
+    A constant error does not flicker.
+    """
     errors = [picture - truth for picture, truth in zip(made, truths, strict=True)]
     changes = [np.abs(after - before).mean() for before, after in zip(errors, errors[1:])]  # noqa: RUF007
     return 255 * float(np.mean(changes)) if changes else 0.0

@@ -105,7 +105,10 @@ def keeping(codec: str) -> str:
 
 
 def _substitute(form: str, codec: str) -> str:
-    """Return the encoder for audio that a container cannot hold: lossless stays lossless, except in mp4 and webm."""
+    """Return the encoder for audio that a container cannot hold.
+
+    Lossless stays lossless, except in mp4 and webm.
+    """
     lossless = codec in _LOSSLESS or codec.startswith("pcm_")
     match form:
         case "mov":

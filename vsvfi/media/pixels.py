@@ -102,7 +102,10 @@ def taken(names: Iterable[str], encoder: str, form: str, *, rgb: bool = False) -
 
 
 def choose(have: Pixels, takes: Sequence[Pixels]) -> Pixels | None:
-    """Return the format to encode in: the one that loses least, then the one that adds least. None if none is known."""
+    """Return the format to encode in: the one that loses least, then the one that adds least.
+
+    None if none is known.
+    """
 
     def cost(pixels: Pixels) -> tuple[int, ...]:
         across, down = pixels.across - have.across, pixels.down - have.down

@@ -1,4 +1,4 @@
-"""Write small files with the streams that ffmpeg would not cut or move exactly, rewritten packet by packet with PyAV.
+"""Rewrite streams with PyAV into small files, packet by packet, that ffmpeg would not cut or move exactly.
 
 Subtitles of a part: one that begins before the part and is still visible at its start is kept, from the start on.
 Audio whose time base is coarser than a millisecond (MP3 in AVI): ffmpeg would move it by whole units only.

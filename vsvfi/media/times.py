@@ -95,7 +95,10 @@ def _rounded_standard(times: Sequence[Fraction], tick: Fraction) -> Fraction | N
 
 
 def _undamaged(times: Sequence[Fraction]) -> int:
-    """Return how many frames come before a gap at the very end, where a file was cut off between reordered frames."""
+    """Return how many frames precede a gap at the very end.
+
+    Such a gap occurs where a file was cut off between reordered frames.
+    """
     deltas = [later - earlier for earlier, later in pairwise(times)]
     usual = usual_duration(times)
     tail = range(max(len(deltas) - _REORDER, 1), len(deltas))

@@ -153,7 +153,10 @@ def _decode_end(path: Path, key: Fraction | None, planned: int) -> int:
 
 
 def _frames_from(container: Any, video: Any, key: Fraction) -> Iterator[Any]:
-    """Frames of packets at or after a time; earlier ones, stored behind the key frame, may need what precedes it."""
+    """Return the frames of packets at or after a time.
+
+    Earlier ones, stored behind the key frame, may need what precedes it.
+    """
     for packet in container.demux(video):
         stamp = packet.pts if packet.pts is not None else packet.dts
         if not packet.size or (stamp is not None and stamp >= key):

@@ -61,7 +61,10 @@ class FloLpips:
         return [torch.stack(found).reshape(prediction.shape[:-3]) for found in zip(*scores, strict=True)]
 
     def differences(self, prediction: Tensor, truth: Tensor, neighbours: Sequence[Tensor]) -> list[Tensor]:
-        """Return the differences of the flows from prediction and truth to each neighbour, [1, 2, H, W] in pixels."""
+        """Return the differences of the flows from prediction and truth to each neighbour.
+
+        They are [1, 2, H, W] in pixels.
+        """
         height, width = truth.shape[-2:]
         with inference(self._lpips.device):
             made, true = self._network.encode(prediction), self._network.encode(truth)

@@ -42,7 +42,10 @@ def check(
 
 
 def as_floats(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both in float64; 8-bit values are divided by 255 in the other's precision, so equal images stay equal."""
+    """Return both in float64.
+
+    8-bit values are divided by 255 in the other's precision, so that equal images stay equal.
+    """
     return _unit(prediction, truth), _unit(truth, prediction)
 
 

@@ -45,7 +45,10 @@ class LpipsNetwork(nn.Module):
             self.register_buffer(name, tensor.view(1, 3, 1, 1), persistent=False)
 
     def forward(self, prediction: Tensor, truth: Tensor) -> list[Tensor]:
-        """Return the distances at every position of the five layers, [B, H, W] each; images [B, 3, H, W] in [0, 1]."""
+        """Return the distances at every position of the five layers, [B, H, W] each.
+
+        Images are [B, 3, H, W] in [0, 1].
+        """
         batch = prediction.shape[0]
         image = (2 * torch.cat((prediction, truth)) - 1 - self.shift) / self.scale
         maps: list[Tensor] = []

@@ -39,7 +39,10 @@ class PwcNet(nn.Module):
         self.netRefiner = _Refiner(before)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Compute the flow [B, 2, H, W] in pixels from the first RGB images [B, 3, H, W] in [0, 1] to the second."""
+        """Compute the flow [B, 2, H, W] in pixels from the first images to the second.
+
+        Images are RGB [B, 3, H, W] in [0, 1].
+        """
         return self.flow(self.encode(first), self.encode(second), first.shape[-2], first.shape[-1])
 
     def encode(self, image: Tensor) -> Features:

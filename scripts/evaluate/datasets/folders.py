@@ -35,7 +35,10 @@ def find_list(root: Path, name: str, places: Sequence[str] = ("",)) -> Path:
 
 
 def entries(path: Path, *, drop_last: bool = False) -> list[str]:
-    """The lines of a list file without blank ones; with `drop_last` the last line is not read at all, as published."""
+    """Read the lines of a list file without blank ones.
+
+    With `drop_last` the last line is not read at all, as published.
+    """
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     return [line.strip() for line in (lines[:-1] if drop_last else lines) if line.strip()]
 

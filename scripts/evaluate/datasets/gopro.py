@@ -49,7 +49,10 @@ def adobe240(request: Request) -> list[Split]:
 
 
 def _split(request: Request, videos: Sequence[Path], notes: Sequence[str]) -> Split:
-    """Groups of nine frames, one after another; pairs are validated two at a time, and an odd last one is dropped."""
+    """Split into consecutive groups of nine frames.
+
+    Pairs are validated two at a time, and an odd last one is dropped.
+    """
     crop = request.settings.get("crop", CROP)
     assert crop is None or isinstance(crop, int)
     items = []
