@@ -92,7 +92,7 @@ _ALL_LEVELS = {
 
 
 def figures() -> Iterator[Figure]:
-    """Return all figures of the authors' default protocols."""
+    """Yield all figures of the authors' default protocols."""
     for (model, status), row in _MIDPOINTS.items():
         for (data, split), cell in zip(_COLUMNS, row.split(), strict=True):
             for metric, value in zip(("PSNR", "SSIM"), cell.split("/"), strict=True):

@@ -37,7 +37,7 @@ class Case:
 
 @cache
 def cases(count: int = 4, size: tuple[int, int] = SIZE) -> tuple[Case, ...]:
-    """Yield `count` pairs of each kind of scene, and one pair without any motion.
+    """Return `count` pairs of each kind of scene, and one pair without any motion.
 
     The timesteps are 1/2, 1/4, 1/2, 3/4 ... in turn.
     """

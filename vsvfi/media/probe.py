@@ -203,7 +203,7 @@ def _dispositions(stream: Any) -> list[str]:
 
 
 def _packets(container: Any) -> list[_Packet]:
-    """Yield all packets of a file; of a truncated one those that can be read."""
+    """Return all packets of a file; of a truncated one those that can be read."""
     packets: list[_Packet] = []
     try:
         for packet in container.demux():
@@ -305,7 +305,7 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
 
 
 def _streams(container: Any, video: int, packets: Iterable[_Packet]) -> Iterable[Stream]:
-    """Return the streams other than the first video."""
+    """Yield the streams other than the first video."""
     by_stream: dict[int, list[_Packet]] = {}
     for packet in packets:
         by_stream.setdefault(packet.stream, []).append(packet)

@@ -153,7 +153,7 @@ def _decode_end(path: Path, key: Fraction | None, planned: int) -> int:
 
 
 def _frames_from(container: Any, video: Any, key: Fraction) -> Iterator[Any]:
-    """Return the frames of packets at or after a time.
+    """Yield the frames of packets at or after a time.
 
     Earlier ones, stored behind the key frame, may need what precedes it.
     """
