@@ -224,6 +224,9 @@ def test_models_of_midpoints_bisect_unless_told_otherwise() -> None:
 def test_tf32_is_allowed_on_request_alone() -> None:
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     parts: tuple[Any, ...] = (matmul, cudnn.conv, cudnn.rnn)
+    found = [part.fp32_precision for part in parts]
+    for part in parts:
+        part.fp32_precision = "ieee"  # torch refuses to read allow_tf32 where they differ
     before = cudnn.allow_tf32, matmul.allow_tf32, [part.fp32_precision for part in parts]
     try:
         with predict._tf32(False):
@@ -234,8 +237,8 @@ def test_tf32_is_allowed_on_request_alone() -> None:
             assert cudnn.allow_tf32
             assert [part.fp32_precision for part in parts] == ["tf32"] * 3
     finally:
-        cudnn.allow_tf32, matmul.allow_tf32, precisions = before
-        for part, precision in zip(parts, precisions, strict=True):
+        cudnn.allow_tf32, matmul.allow_tf32, _ = before
+        for part, precision in zip(parts, found, strict=True):
             part.fp32_precision = precision
 
 
