@@ -225,8 +225,7 @@ def test_tf32_is_allowed_on_request_alone() -> None:
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     parts: tuple[Any, ...] = (matmul, cudnn.conv, cudnn.rnn)
     found = [part.fp32_precision for part in parts]
-    for part in parts:
-        part.fp32_precision = "ieee"  # torch refuses to read allow_tf32 where they differ
+    matmul.allow_tf32 = cudnn.allow_tf32 = False  # sets all of them; torch refuses to read it where they differ
     before = cudnn.allow_tf32, matmul.allow_tf32, [part.fp32_precision for part in parts]
     try:
         with predict._tf32(False):
