@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import math
 import os
 import re
 import runpy
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.media_files import ffmpeg, moving_video
+from tests.cli.media_files import ffmpeg, listing, moving_video, packets
 from vsvfi.cli.bench import write_random_weights
 from vsvfi.cli.programs import find_vspipe, vspipe_environment
 
@@ -94,48 +96,38 @@ def test_a_video_is_opened(tmp_path: Path) -> None:
     assert count == 6
 
 
-def pipe(script: Path, encoder: list[object], last: int = 2) -> None:
-    """vspipe into an encoder, both of which must succeed."""
-    reader = subprocess.Popen(
-        [find_vspipe(), "-c", "y4m", "-e", str(last), str(script), "-"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=vspipe_environment(),
+def documented_command(script: Path) -> str:
+    """The command in a script's docstring: the lines from "vspipe" on, as far as a backslash continues them."""
+    lines = (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")), clean=False) or "").splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("vspipe "))
+    end = next(index for index in range(start, len(lines)) if not lines[index].endswith("\\"))
+    return "\n".join(lines[start : end + 1])
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_documented_command(name: str, tmp_path: Path, given: dict[str, dict[str, str]]) -> None:
+    command = documented_command(EXAMPLES / name)
+    if "x265 --y4m" in command and shutil.which("x265") is None:
+        pytest.skip("the x265 program is not installed")
+    (source,) = re.findall(r'source="\$PWD/(\S+)"', command)
+    moving_video(tmp_path / source, "-c:v", "ffv1", "-pix_fmt", "yuv420p10le" if "hdr" in name else "yuv420p", frames=3)
+    for key, value in given.get(name, {}).items():
+        command = command.replace("vspipe ", f"vspipe -a {key}={value} ", 1)
+    environment = vspipe_environment()
+    programs = (Path(find_vspipe()).parent, Path(ffmpeg()).parent)
+    environment["PATH"] = os.pathsep.join((*map(str, programs), environment["PATH"]))
+    command = f"set -o pipefail; cp {EXAMPLES / name} .; {command}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=120
     )
-    writer = subprocess.run(
-        [str(part) for part in encoder], stdin=reader.stdout, capture_output=True, check=False, timeout=120
-    )
-    assert reader.stdout is not None
-    reader.stdout.close()
-    assert reader.wait(timeout=30) == 0
-    assert writer.returncode == 0, writer.stderr.decode()
-
-
-def test_into_ffmpeg() -> None:
-    pipe(EXAMPLES / "minimal.vpy", [ffmpeg(), "-v", "error", "-i", "-", "-f", "null", "-"])
-
-
-@pytest.mark.skipif(shutil.which("x265") is None, reason="the x265 program is not installed")
-def test_hdr_into_x265(tmp_path: Path) -> None:
-    hdr = [
-        "--output-depth",
-        10,
-        "--hdr10",
-        "--range",
-        "limited",
-        "--colorprim",
-        "bt2020",
-        "--transfer",
-        "smpte2084",
-        "--colormatrix",
-        "bt2020nc",
-        "--chromaloc",
-        "2",
-    ]
-    output = tmp_path / "out.hevc"
-    pipe(EXAMPLES / "hdr_10bit.vpy", ["x265", "--y4m", "-", "--preset", "ultrafast", *hdr, "-o", output])
-    told = subprocess.run([ffmpeg(), "-hide_banner", "-i", output], capture_output=True, text=True, check=False).stderr
-    assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in told
+    assert done.returncode == 0, done.stderr.decode()
+    (output,) = set(tmp_path.iterdir()) - {tmp_path / source, tmp_path / name} - set(tmp_path.glob("*.lwi"))
+    if name == "hdr_10bit.vpy":
+        assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in listing(output)
+    else:
+        factor = Fraction(12, 5) if name == "target_fps.vpy" else Fraction(2)  # of 25 fps
+        assert len(packets(output, "0:v:0")) == math.ceil(3 * factor)
 
 
 @pytest.mark.skipif(

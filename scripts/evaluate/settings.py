@@ -25,7 +25,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse and check the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m scripts.evaluate.benchmark",
-        description="Score a model on a published test set, by its authors' protocol unless told otherwise.",
+        description="Score a model on a published test set, by its authors' protocol unless options change it.",
     )
     parser.add_argument("set", choices=SETS, help="see docs/evaluate.md for where each is published")
     parser.add_argument("--data", type=Path, required=True, help="folder of the set as it was unpacked")

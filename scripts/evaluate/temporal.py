@@ -59,9 +59,8 @@ def optical_flow(first: Tensor, second: Tensor, levels: int = 3, rounds: int = 5
             off = backward_warp(after, flow) - before
             a, b = _mean(x * off, window), _mean(y * off, window)
             change = torch.cat((yy * a - xy * b, xx * b - xy * a), 1) / (xx * yy - xy * xy)
-            flow = _mean(
-                flow - change.clamp(-1, 1), 5
-            )  # smoothed, so that areas without texture follow their surroundings
+            # Smoothed, so that areas without texture follow their surroundings
+            flow = _mean(flow - change.clamp(-1, 1), 5)
     return flow
 
 

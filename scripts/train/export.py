@@ -1,7 +1,7 @@
 """Convert a checkpoint to the packaged weights: a half-precision safetensors file and a JSON record.
 
-    python -m scripts.train.export out/builtin/best.pt --command "python -m scripts.train.train ..." [--scores
-    scores.json]
+    python -m scripts.train.export out/builtin/best.pt --command "python -m scripts.train.train ..." \\
+        [--scores scores.json]
 
 The record says where the weights come from. Prints what `vsvfi/models/uprnet/spec.py` must say about the file.
 """

@@ -36,9 +36,8 @@ def fresh_network(widths: tuple[int, int, int, int], side: int, first_kernel: in
             _compare_frames(decoder, coarsest=decoder is network.decoder4)
             last = decoder.convblock.get_submodule("2")
             assert isinstance(last, nn.ConvTranspose2d)
-            nn.init.normal_(
-                last.weight, std=(last.in_channels * 4) ** -0.5
-            )  # four taps of the kernel reach each output
+            # Four taps of the kernel reach each output
+            nn.init.normal_(last.weight, std=(last.in_channels * 4) ** -0.5)
             last.weight[:, : 8 if decoder is network.decoder1 else 4] = 0
             _carry_time(decoder, coarsest=decoder is network.decoder4, finest=decoder is network.decoder1)
     return network

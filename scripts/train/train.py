@@ -2,11 +2,12 @@
 
     python -m scripts.train.train --out out/builtin --steps 6000
     python -m scripts.train.train --out out/builtin --steps 6000 --resume
-    python -m scripts.train.train --out out/builtin --steps 6000 --weights
-    vsvfi/weights/builtin/uprnet_builtin.safetensors --ease 0     # goes on from weights
 
-    torchrun --nproc-per-node 2 -m scripts.train.train --out out/builtin --threads 1      # two single-threaded
-    processes use two cores best
+To go on from weights, or with two single-threaded processes, which use two cores best:
+
+    python -m scripts.train.train --out out/builtin --steps 6000 --ease 0 \\
+        --weights vsvfi/weights/builtin/uprnet_builtin.safetensors
+    torchrun --nproc-per-node 2 -m scripts.train.train --out out/builtin --threads 1
 
 Writes into the folder `--out`: `last.pt` (everything needed to go on), `best.pt` (the averaged weights with the best
 held-out score), `curve.csv`, `sample-*.png`. Progress goes to stderr. A resumed run continues bit for bit on the same

@@ -27,9 +27,8 @@ def fresh_network(width: int) -> UPRNet:
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
             if isinstance(module, nn.ConvTranspose2d):
-                nn.init.normal_(
-                    module.weight, std=(module.in_channels * 4 / 2) ** -0.5
-                )  # four taps of the kernel reach each output
+                # Four taps of the kernel reach each output
+                nn.init.normal_(module.weight, std=(module.in_channels * 4 / 2) ** -0.5)
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
                 module.bias.zero_()
         _normalise(network.feat_pyramid)

@@ -17,7 +17,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.media_files import FLASH, ffmpeg, flash_video, listing, luma, make, moving_video, packets, tone_start
+from tests.cli.media_files import (
+    FLASH,
+    ffmpeg,
+    flash_video,
+    listing,
+    luma,
+    make,
+    moving_video,
+    packets,
+    pictures,
+    tone_start,
+)
 from tests.media.test_kept_pixels import painted, samples
 from vsvfi.cli import main
 from vsvfi.cli.bench import write_random_weights
@@ -149,32 +160,10 @@ def test_source_frames_come_out_bit_for_bit(tmp_path: Path, weights: Path) -> No
     output = tmp_path / "out.mkv"
     options = ("--model", MODEL, "--weights", weights, "--encoder", "ffv1")
     assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0
-    before, after = (_pictures(path) for path in (video, output))
+    before, after = (pictures(path, 96, 64) for path in (video, output))
     assert len(after) == 8
     for index, picture in enumerate(before):
         assert after[2 * index] == picture
-
-
-def _pictures(path: Path) -> list[bytes]:
-    from tests.cli.media_files import run_ffmpeg
-
-    done = run_ffmpeg(
-        "-v",
-        "error",
-        "-i",
-        path,
-        "-map",
-        "0:v:0",
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "yuv420p",
-        "-fps_mode",
-        "passthrough",
-        "-",
-    )
-    size = 96 * 64 * 3 // 2
-    return [done.stdout[start : start + size] for start in range(0, len(done.stdout), size)]
 
 
 def test_rgb_becomes_what_encoders_take(tmp_path: Path, weights: Path) -> None:
@@ -300,54 +289,6 @@ def test_what_cannot_end_well_is_refused_at_once(
     assert "\n" not in line
     assert (tmp_path / "there.mkv").read_bytes() == b"no video"
     assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "there.mkv"}
-
-
-def test_a_negative_frame_number_is_a_wrong_argument(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["render", "a", "-o", "b", "-s", "-5"])
-    assert "-s" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("-s", "5", "-e", "3"), "end=3, lies before start=5"),
-        (("--multi", "2", "--fps", "60"), "multi='2', cannot be given together with fps="),
-        (("--fps", "60", "-a", "multi=3"), "multi=3, cannot be given together with fps="),
-        (("--scale", "1", "-a", "scale=2"), "--scale is given too"),
-        (("-a", "streams=1", "-a", "streams=2"), "streams is given twice"),
-        (("-a", "weights=5"), "weights=5, must be a path"),
-        (("-a", "model=b'x'"), "model=b'x', must be the name of a model"),
-        (("-a", f"model={'(' * 5000}"), "is not a known model|must be|cannot be read"),
-        (("--encoder", "aac"), "encoder 'aac' makes no video"),
-        (("--encoder", "libx264", "-o", "out.webm"), "makes h264, which .webm cannot hold; use --encoder libvpx-vp9"),
-        (("-o", "folder.mkv"), "is a folder; give the name of a file in it"),
-    ],
-)
-def test_contradictions_are_named(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, ...],
-    told: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "in.mkv").write_bytes(b"no video")
-    (tmp_path / "folder.mkv").mkdir()
-    line = refused(capsys, "in.mkv", "-o", "out.mkv", *arguments)
-    assert re.search(told, line)
-    assert line.count("\n") == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "folder.mkv"}
-
-
-@pytest.mark.parametrize(
-    "arguments", [("-s", "-1"), ("-s", "1e3"), ("-e", "x"), ("--crf", "much"), ("--crf", "nan"), ("-r", "9" * 5000)]
-)
-def test_numbers_that_are_none(arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["render", "a", "-o", "b.mkv", *arguments])
-    assert caught.value.code == 2
-    assert f"argument {arguments[0]}" in capsys.readouterr().err
 
 
 def test_odd_names_a_device_list_an_end_beyond_the_end_and_encoder_arguments(tmp_path: Path, weights: Path) -> None:

@@ -141,9 +141,8 @@ def test_into_ffmpeg(script: Path, tmp_path: Path, encoder: str) -> None:
     )
     frames = [line for line in probe.stdout.splitlines() if not line.startswith("#")]
     assert len(frames) == 20
-    assert (
-        len({line.split(",")[-1] for line in frames}) >= 19
-    )  # every frame is another image, but for the last, which is held
+    # Every frame is another image, but for the last, which is held
+    assert len({line.split(",")[-1] for line in frames}) >= 19
 
 
 def test_into_x265(script: Path, tmp_path: Path) -> None:

@@ -57,9 +57,8 @@ def test_frames_take_no_new_pages_while_memory_is_kept() -> None:
     assert kept < usual / 20
     assert after > 1000
     assert more < 48  # MiB: all was given back
-    assert (
-        still < usual / 2
-    )  # the first of two users is gone: what it freed was given back, what is freed now is kept again
+    # The first of two users is gone: what it freed was given back, what is freed now is kept again
+    assert still < usual / 2
 
 
 ARENAS = """

@@ -88,10 +88,11 @@ def test_what_lies_outside_the_range_is_kept(opened: Callable[..., Session], fak
 
     taken: list[Tensor] = []
     session.interpolate(0, Interpolate(0, 1, Fraction(1, 4)), bright, lambda image: taken.append(image.clone()))
+    # The network sees its own range
     assert sorted(detail for phase, detail in fake_family.calls if phase == "encode") == [
         0,
         1,
-    ]  # the network sees its own range
+    ]
     assert torch.allclose(taken[0], torch.full((3, HEIGHT, WIDTH), 0.75 * 1.25 - 0.25 * 0.25), atol=1e-6)
 
 
@@ -132,9 +133,8 @@ def test_pairs_across_a_hold(opened: Callable[..., Session]) -> None:
     result = ask(session, 4, Fraction(1, 2), second=6)
     assert torch.allclose(result, (source(4) + source(6)) / 2, atol=1e-6)
     assert torch.allclose(ask(session, 4, Fraction(1, 4), second=6), 0.75 * source(4) + 0.25 * source(6), atol=1e-6)
-    assert torch.allclose(
-        ask(session, 5, Fraction(1, 2)), (source(5) + source(6)) / 2, atol=1e-6
-    )  # source frame 5, not the midpoint of 4 and 6
+    # Source frame 5, not the midpoint of 4 and 6
+    assert torch.allclose(ask(session, 5, Fraction(1, 2)), (source(5) + source(6)) / 2, atol=1e-6)
 
 
 def test_workers_share_torchs_threads_and_leave_others_alone(opened: Callable[..., Session]) -> None:

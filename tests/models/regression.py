@@ -52,10 +52,11 @@ def seeded(shapes: Mapping[str, torch.Size], gain: float = 1.0) -> dict[str, Ten
         uniform = bits.astype(np.float32) / np.float32(32768) - np.float32(1)
         fan_in = int(np.prod(shape[1:], dtype=np.int64)) if len(shape) > 1 else 0
         stem, _, last = key.rpartition(".")
+        # Variances are positive, and gains near one
         stored_norm = f"{stem}.running_var" in shapes and last in (
             "weight",
             "running_var",
-        )  # variances are positive, and gains near one
+        )
         centre = 1.0 if stored_norm else 0.25 if "prelu" in key or ".1.weight" in key else 0.0
         scaled = (
             uniform * np.float32(FAINT.get(key, 1.0) * gain * (6 / fan_in) ** 0.5)

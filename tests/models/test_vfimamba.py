@@ -211,9 +211,8 @@ def test_checkpoints_inside_the_first_block(shared: Path, variant: str) -> None:
     order = interleaved_paths(height, width, torch.device("cpu")).reads.long()
     with torch.no_grad():
         sequences = tokens.u.flatten(0, 1)[order].transpose(1, 2)[None]  # [1, K, D, L]
-        projected = torch.stack([tokens.projected.flatten(0, 1)[order[k], k] for k in range(4)])[None].transpose(
-            2, 3
-        )  # [1, K, R + 2N, L]
+        # [1, K, R + 2N, L]
+        projected = torch.stack([tokens.projected.flatten(0, 1)[order[k], k] for k in range(4)])[None].transpose(2, 3)
         low, entering, leaving = projected.split((ssm.rank, 16, 16), 2)
         delta, rates = ssm.dt_projs_weight @ low, -torch.exp(ssm.A_logs)
         y = scan(

@@ -79,9 +79,8 @@ def test_it_is_the_reference(
             ]
         case "shared":
             values = [value[: 1 if index % 2 == 0 else None] for index, value in enumerate(values)]
-    displacement = (
-        displacement.permute(axes).contiguous().permute([axes.index(axis) for axis in range(4)])
-    )  # any order in memory
+    # Any order in memory
+    displacement = displacement.permute(axes).contiguous().permute([axes.index(axis) for axis in range(4)])
     weights = {"no": None, "each": weight, "shared": weight[:1]}[weighted]
     agree(bands.run(values, displacement, weights), reference.splat_sums(values, displacement, weights))
 

@@ -45,9 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    with contextlib.redirect_stdout(
-        sys.stderr
-    ):  # output of packages that print when imported must not get into the report
+    # Output of packages that print when imported must not get into the report
+    with contextlib.redirect_stdout(sys.stderr):
         report = examine(arguments.model, arguments.device)
     print(json.dumps(report, indent=2) if arguments.json else _text(report))
     return 0 if report["self_test"]["passed"] else 1

@@ -69,9 +69,8 @@ class _Handle:
 def _stream(cupy: ModuleType, handle: int) -> AbstractContextManager[object]:
     """Wrap an external stream for CuPy."""
     adopt = getattr(cupy.cuda.Stream, "from_external", None)
-    stream = (
-        cupy.cuda.ExternalStream(handle) if adopt is None else adopt(_Handle(handle))
-    )  # before CuPy 14; since 14 the former is deprecated
+    # Before CuPy 14; since 14 the former is deprecated
+    stream = cupy.cuda.ExternalStream(handle) if adopt is None else adopt(_Handle(handle))
     return cast("AbstractContextManager[object]", stream)
 
 

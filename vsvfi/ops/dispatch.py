@@ -164,11 +164,12 @@ class Operator[**P, R]:
         import torch
 
         device = torch.device(str(probe.DEVICES[kernel.backend]))
+        # The caller's autocast would round
         with (
             torch.inference_mode(),
             torch.autocast("cpu", enabled=False),
             torch.autocast("cuda", enabled=False),
-        ):  # the caller's autocast would round
+        ):
             for sample in self.sample_inputs():
                 expected = _tensors(self.reference(*sample))  # type: ignore[call-arg, arg-type]  # of the operator's own arguments
                 try:

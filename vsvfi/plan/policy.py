@@ -84,9 +84,8 @@ class Policy:
         end = index + 1
         while end <= last and end - start <= LONGEST_HOLD and self._held(facts(end - 1)):
             end += 1
-        if (
-            end - start > LONGEST_HOLD
-        ):  # a still picture, or a run of unknown length: only its last step moves, if that is this one
+        # A still picture, or a run of unknown length: only its last step moves, if that is this one
+        if end - start > LONGEST_HOLD:
             if index < last and self._held(facts(index)):
                 return Copy(index)
             start, end = index, index + 1

@@ -88,9 +88,8 @@ def installed(sources: Sequence[Source]) -> Path | None:
     Only checks that the file exists, without network access or hashing (`fetch` verifies).
     """
     for source in sources:
-        with contextlib.suppress(
-            OSError, ArgumentError
-        ):  # treat an unreadable cache folder as empty; `fetch` reports the reason
+        # Treat an unreadable cache folder as empty; `fetch` reports the reason
+        with contextlib.suppress(OSError, ArgumentError):
             path = _find(source)
             if path is not None:
                 return path

@@ -44,9 +44,8 @@ def fetch_blob[T](source: Hub, check: Callable[[Path, str | None], T]) -> T:
         raise SourceError(f"the hub gives the file no usable tag ({told.etag!r:.100})")
     if source.size is not None and told.size is not None and told.size != source.size:
         raise SourceError(f"the server offers {told.size} bytes, the published file has {source.size}")
-    published = (
-        told.etag if _SHA256.fullmatch(told.etag) else None
-    )  # LFS files are tagged with their SHA-256, others with something else
+    # LFS files are tagged with their SHA-256, others with something else
+    published = told.etag if _SHA256.fullmatch(told.etag) else None
     repository = repo_folder_name(repo_id=source.repo, repo_type="model")
     blob = Path(constants.HF_HUB_CACHE) / repository / "blobs" / told.etag
     lock = Path(constants.HF_HUB_CACHE) / ".locks" / repository / f"{told.etag}.lock"
@@ -78,7 +77,6 @@ def link(source: Hub) -> Path:
     """Let huggingface_hub link the cached content under the file's name."""
     from huggingface_hub import hf_hub_download
 
-    with (
-        contextlib.redirect_stderr(io.StringIO()) if sys.stderr is None else contextlib.nullcontext()
-    ):  # it may want to print
+    # It may want to print
+    with contextlib.redirect_stderr(io.StringIO()) if sys.stderr is None else contextlib.nullcontext():
         return Path(hf_hub_download(source.repo, source.file, revision=source.revision))

@@ -22,9 +22,8 @@ from vsvfi.weights.archive import zip_fault
 
 _CHUNK = 1 << 20
 _LARGEST_HEADER = 100_000_000  # the format's own limit
-_LONGEST_HEADER = (
-    4 << 20
-)  # tens of thousands of tensors; what JSON of this size becomes is some hundred megabytes at the most
+# Tens of thousands of tensors; what JSON of this size becomes is some hundred megabytes at the most
+_LONGEST_HEADER = 4 << 20
 _LONGEST_RECORD = 1 << 16
 _log = logging.getLogger(__name__)
 

@@ -61,9 +61,8 @@ class AnswerTimer:
         self.expired = True
         for connection in self._sockets:
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(
-                    connection, socket.SHUT_RDWR
-                )  # of an SSL socket too: its own would meddle with a read
+                # Of an SSL socket too: its own would meddle with a read
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Callable[[], None]]:

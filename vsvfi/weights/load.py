@@ -137,9 +137,8 @@ def _read(path: Path, mapped: bool) -> object:
             raise DamagedWeightsError(path, kind)
         if kind is Container.SAFETENSORS:
             tensors = safetensors.torch.load_file(path)
-            return (
-                tensors if mapped else {key: tensor.clone() for key, tensor in tensors.items()}
-            )  # else they stay backed by the file on disk
+            # Else they stay backed by the file on disk
+            return tensors if mapped else {key: tensor.clone() for key, tensor in tensors.items()}
         with open_regular(path) as file:  # given a path, torch goes by the name: it takes any "*.safetensors" for one
             stand_ins = _stand_ins(_check_index(file, kind))
             if kind is Container.PICKLE:
@@ -161,9 +160,8 @@ def _read(path: Path, mapped: bool) -> object:
             raise DamagedWeightsError(
                 path, f"it asks for {asked[1]}, which is no part of a weight file, and was not opened"
             ) from error
-        text = (
-            str(error).rpartition("WeightsUnpickler error: ")[2].strip()
-        )  # the text before it advises to trust the file
+        # The text before it advises to trust the file
+        text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
         raise DamagedWeightsError(
             path, f"it is truncated or altered ({type(error).__name__}: {text.split(chr(10))[0][:120]})"
         ) from error

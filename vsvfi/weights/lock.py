@@ -55,9 +55,8 @@ def _acquire(path: Path, record: Path, watched: Path) -> BaseFileLock:
         try:
             lock.acquire(timeout=_POLL if told else 0, poll_interval=_POLL / 5)
             return lock
-        except (
-            NotImplementedError
-        ):  # a file system without locks: the file itself is the lock, and remains if its holder dies
+        # A file system without locks: the file itself is the lock, and remains if its holder dies
+        except NotImplementedError:
             lock = SoftFileLock(str(path))
             continue
         except Timeout:

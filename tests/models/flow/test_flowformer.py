@@ -104,13 +104,14 @@ def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> N
         first, second = (network.encode(2 * tensors[name] - 1) for name in ("img0", "img1"))
         flows = network.estimate(first, second)
         mask = update.mask(heard["gru"][0][1])
+    # A mask by the network, one by this test
     assert [len(heard[name]) for name in ("gru", "mask", "keys", "attention", "memory")] == [
         32,
         2,
         1,
         1,
         2,
-    ]  # a mask by the network, one by this test
+    ]
 
     before = {
         name: heard[name][0][1].flatten(1, 2)

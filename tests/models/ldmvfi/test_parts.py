@@ -80,9 +80,8 @@ def test_the_schedule_is_the_published_one() -> None:
         for update in schedule(50, eta):
             assert update.next_noise**2 + update.fresh**2 + update.next_signal**2 == pytest.approx(1, abs=1e-6)
             assert (update.fresh > 0) == (eta > 0)
-    assert schedule(50, 1.0)[-1].next_signal == pytest.approx(
-        0.9985**0.5
-    )  # the last step does not end at a clean latent
+    # The last step does not end at a clean latent
+    assert schedule(50, 1.0)[-1].next_signal == pytest.approx(0.9985**0.5)
     assert all(0 <= update.fresh < 1 for update in schedule(1000, 1.0))
 
 

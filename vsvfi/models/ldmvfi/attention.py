@@ -28,9 +28,8 @@ class PositionBias(nn.Module):
         """Return [heads, window^2, window^2]: for every query token (row by row) and every key token."""
         place = torch.arange(self.window, dtype=torch.int64, device=self.weight.device)
         distance = place[:, None] - place + self.window - 1
-        index = (
-            distance[:, None, :, None] * (2 * self.window - 1) + distance[None, :, None, :]
-        )  # [row, column, row', column']
+        # [row, column, row', column']
+        index = distance[:, None, :, None] * (2 * self.window - 1) + distance[None, :, None, :]
         gathered: Tensor = self.weight[index.flatten()]
         return gathered.reshape(self.window**2, self.window**2, -1).permute(2, 0, 1)
 

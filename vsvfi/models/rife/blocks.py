@@ -88,9 +88,8 @@ class Folded:
     """The convolutions of a block with factors and skips merged and unused outputs dropped."""
 
     first: Tensor  # weight of the first convolution, input channels in the order of `IFNet`
-    residuals: tuple[
-        tuple[Tensor, Tensor, bool], ...
-    ]  # weight, bias, whether the skip is in them; of scaled convolutions
+    # Weight, bias, whether the skip is in them; of scaled convolutions
+    residuals: tuple[tuple[Tensor, Tensor, bool], ...]
     last: tuple[Tensor, Tensor]  # weight and bias of the transposed convolution, without unused outputs
 
 
@@ -158,9 +157,8 @@ class Block(nn.Module):
         kept = self.used * 4 if self.shuffles else self.used
         layers = tuple(layer.combined() for layer in self.convblock if isinstance(layer, ScaledConv))
         weight = first.weight[:, self.order].contiguous(memory_format=torch.channels_last)
-        transposed = last.weight[:, :kept].contiguous(
-            memory_format=torch.channels_last
-        )  # else it is reordered in every call
+        # Else it is reordered in every call
+        transposed = last.weight[:, :kept].contiguous(memory_format=torch.channels_last)
         return Folded(weight, layers, (transposed, last.bias[:kept].contiguous()))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -104,9 +104,8 @@ class IFNet(Interpolator[Frame, Pair]):
             used = 5 if index == len(widths) - 1 else 5 + features
             order = [*frames, *range(len(frames), inputs)]
             self.add_module(f"block{index}", Block(inputs, width, outputs, used, residual, groups, order))
-        self._enlarges = (
-            1 if outputs > 5 else 2
-        )  # without a pixel shuffle a block's result has half the size of its input
+        # Without a pixel shuffle a block's result has half the size of its input
+        self._enlarges = 1 if outputs > 5 else 2
 
     @property
     def blocks(self) -> list[Block]:

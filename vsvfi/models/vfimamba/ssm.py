@@ -46,9 +46,8 @@ def interleaved_paths(height: int, width: int, device: torch.device) -> Paths:
         return torch.stack((order, order + pixels), 1).flatten()
 
     rows, columns = interleaved(grid.flatten()), interleaved(grid.T.flatten())
-    turned_back = grid.T.flatten().repeat(
-        2
-    )  # position in its half of the row sequence, for every position of the column sequence
+    # Position in its half of the row sequence, for every position of the column sequence
+    turned_back = grid.T.flatten().repeat(2)
     turned_back[pixels:] += pixels
     written = rows[turned_back.long()]
     return Paths(
@@ -88,10 +87,11 @@ class SS2D(nn.Module):
 
     def mix(self, tokens: Tokens, paths: Paths) -> Tensor:
         """Scan both frames of B pairs: tokens of 2B images, first frames, then second ones -> [2B, n, C]."""
+        # [B, 2n, D], [B, K, 2n, R + 2N]
         u, projected = (
             _side_by_side(tokens.u),
             _side_by_side(tokens.projected).transpose(1, 2),
-        )  # [B, 2n, D], [B, K, 2n, R + 2N]
+        )
         low, entering, leaving = (
             projected[..., : self.rank],
             projected[..., self.rank : -STATES],

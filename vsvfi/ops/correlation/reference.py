@@ -42,15 +42,13 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     span = _BLOCK + 2 * radius
     left = functional.pad(first.permute(0, 2, 3, 1) / channels, (0, 0, 0, missing)).reshape(-1, _BLOCK, channels)
     right = functional.pad(second.permute(0, 2, 3, 1), (0, 0, radius, radius + missing, radius, radius))
-    windows = right.unfold(
-        2, span, _BLOCK
-    )  # [B, H + 2r, blocks, C, span], a view; each row of blocks serves `reach` rows of `first`
+    # [B, H + 2r, blocks, C, span], a view; each row of blocks serves `reach` rows of `first`
+    windows = right.unfold(2, span, _BLOCK)
     volume = first.new_empty(batch, height, blocks * _BLOCK, reach * reach)
     banded = volume.view(-1, _BLOCK, reach * reach)
     for offset in range(reach):
-        products = torch.bmm(
-            left, windows[:, offset : offset + height].reshape(-1, channels, span)
-        )  # [B * H * blocks, block, span]
+        # [B * H * blocks, block, span]
+        products = torch.bmm(left, windows[:, offset : offset + height].reshape(-1, channels, span))
         # Entry (i, i + j) of a product is column i of the block against the window's column i + j: the band, seen as a
         # dense [block, reach].
         band = products.as_strided((products.shape[0], _BLOCK, reach), (products.stride(0), span + 1, 1))

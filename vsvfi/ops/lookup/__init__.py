@@ -161,9 +161,10 @@ def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
     source, levels = (
         (None, correlation.levels) if isinstance(correlation, Volume) else (correlation.source, correlation.targets)
     )
+    # Kernels have no gradients
     if torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (centres, source, *levels)
-    ):  # kernels have no gradients
+    ):
         return (
             reference.from_volume(levels, centres, radius)
             if source is None

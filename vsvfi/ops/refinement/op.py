@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Concatenate
 
 import torch
 from torch import Tensor
@@ -93,31 +94,27 @@ def _add_samples() -> Iterator[tuple[Tensor | int | None, ...]]:
         yield _normal(2, 4, 3 * step, 5 * step), change, step
 
 
+def _kernels[**P](cpu: Callable[P, Tensor], gpu: Callable[Concatenate[str, P], Tensor]) -> list[Kernel[P, Tensor]]:
+    """The compiled loops for the CPU, and each way to compile and launch the CUDA kernel."""
+    return [Kernel("llvmlite", cpu), *(Kernel(name, functools.partial(gpu, name)) for name in LAUNCHERS)]
+
+
 WARP_PAIR = Operator(
     "warp_pair",
     reference=reference.warp_pair,
-    kernels=[
-        Kernel("llvmlite", _warp_pair),
-        *(Kernel(name, functools.partial(_warp_pair_cuda, name)) for name in LAUNCHERS),
-    ],
+    kernels=_kernels(_warp_pair, _warp_pair_cuda),
     sample_inputs=_warp_samples,
 )
 BLEND_PAIR = Operator(
     "blend_pair",
     reference=reference.blend_pair,
-    kernels=[
-        Kernel("llvmlite", _blend_pair),
-        *(Kernel(name, functools.partial(_blend_pair_cuda, name)) for name in LAUNCHERS),
-    ],
+    kernels=_kernels(_blend_pair, _blend_pair_cuda),
     sample_inputs=_blend_samples,
 )
 ADD_FLOW = Operator(
     "add_flow",
     reference=reference.add_flow,
-    kernels=[
-        Kernel("llvmlite", _add_flow),
-        *(Kernel(name, functools.partial(_add_flow_cuda, name)) for name in LAUNCHERS),
-    ],
+    kernels=_kernels(_add_flow, _add_flow_cuda),
     sample_inputs=_add_samples,
 )
 

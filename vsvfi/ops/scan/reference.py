@@ -41,12 +41,12 @@ def scan(
     found = []
     for start in range(0, u.shape[2], _BLOCK):
         block = slice(start, start + _BLOCK)
-        step, value = (
-            tensor[:, :, block].permute(2, 0, 1)[..., None] for tensor in (steps, values)
-        )  # [l, B, channels, 1]
+        # [l, B, channels, 1]
+        step, value = (tensor[:, :, block].permute(2, 0, 1)[..., None] for tensor in (steps, values))
+        # [l, B, channels, N]
         entering, leaving = (
             tensor[..., block].permute(3, 0, 1, 2).to(work).repeat_interleave(width, 2) for tensor in (B, C)
-        )  # [l, B, channels, N]
+        )
         decays, gains = torch.exp(step * rates), step * value * entering
         states = []
         for decay, gain in zip(decays.unbind(), gains.unbind(), strict=True):

@@ -25,9 +25,8 @@ def sepconv(
     for i in range(taps):
         for j in range(taps):
             k = taps * i + j
-            above, below, upper, lower = _neighbours(
-                alpha[:, k].float() + y + i - 2 + 1, height
-            )  # summed as the published kernel sums
+            # Summed as the published kernel sums
+            above, below, upper, lower = _neighbours(alpha[:, k].float() + y + i - 2 + 1, height)
             before, behind, nearer, farther = _neighbours(beta[:, k].float() + x + j - 2 + 1, width)
             weight = vertical[:, i].float() * horizontal[:, j].float() * mask[:, k].float()
             for row, share in ((above, upper), (below, lower)):

@@ -47,9 +47,8 @@ def _similar(rng: np.random.Generator, before: list[Shot]) -> Shot:
     palette = own[:, pick].T
     order = palette[np.argsort(palette.sum(1))]
     rank = np.argsort(np.argsort(shot.canvas.sum(0).ravel()))
-    shot.canvas = (
-        order[rank * len(order) // len(rank)].T.reshape(shot.canvas.shape).copy()
-    )  # exactly the same histogram
+    # Exactly the same histogram
+    shot.canvas = order[rank * len(order) // len(rank)].T.reshape(shot.canvas.shape).copy()
     return shot
 
 

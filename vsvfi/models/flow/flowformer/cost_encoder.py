@@ -126,9 +126,8 @@ class LocalAttention(nn.Module):
         shared = functional.linear(code, queries_keys, torch.cat((self.q.bias, self.k.bias)))  # [49, 256]
         shared = shared + functional.linear(windows(context[None])[0], queries_keys[:, LATENT:])  # [W, 49, 256]
         shared = torch.cat((shared, self.v.bias.expand(*shared.shape[:2], -1)), -1)
-        tokens = (
-            functional.linear(windows(x), torch.cat((queries_keys[:, :LATENT], self.v.weight))) + shared
-        )  # [T, W, 49, 384]
+        # [T, W, 49, 384]
+        tokens = functional.linear(windows(x), torch.cat((queries_keys[:, :LATENT], self.v.weight))) + shared
         q, k, v = tokens.flatten(0, 1).chunk(3, -1)
         attended = attend(q, k, v, _HEADS).view(*tokens.shape[:3], LATENT)
         result: Tensor = self.proj(unwindowed(attended, rows, columns))
@@ -156,9 +155,10 @@ class GlobalAttention(nn.Module):
         """Take normalised tokens [T, h, w, 128] and the projected context [h, w, 64]; split like `LocalAttention`."""
         rows, columns = x.shape[1:3]
         code = grid_code(rows, columns, LATENT + CONTEXT, x.device).to(x.dtype)
+        # [h, w, 128]
         shared = functional.linear(code, self.q.weight, self.q.bias) + functional.linear(
             context, self.q.weight[:, LATENT:]
-        )  # [h, w, 128]
+        )
         q = (functional.linear(x, self.q.weight[:, :LATENT]) + shared).flatten(1, 2)
 
         picture, beside = (
@@ -235,9 +235,8 @@ class CostPerceiverEncoder(nn.Module):
         rows, columns = context.shape[:2]
         entered = self._read(costs, rows, columns)
         tokens = entered
-        some = max(
-            1, _CHUNK // (TOKENS * LATENT * tokens.element_size())
-        )  # source pixels at a time; fused attention takes 65535 at most
+        # Source pixels at a time; fused attention takes 65535 at most
+        some = max(1, _CHUNK // (TOKENS * LATENT * tokens.element_size()))
         together = max(1, _CHUNK // (rows * columns * 4 * LATENT * tokens.element_size()))  # token indices at a time
         contexts = torch.split(context, CONTEXT, -1)
         for round_, (layer, vertical) in enumerate(zip(self.encoder_layers, self._vertical(), strict=True)):
