@@ -96,7 +96,7 @@ def _add_samples() -> Iterator[tuple[Tensor | int | None, ...]]:
 
 def _kernels[**P](cpu: Callable[P, Tensor], gpu: Callable[Concatenate[str, P], Tensor]) -> list[Kernel[P, Tensor]]:
     """The compiled loops for the CPU, and each way to compile and launch the CUDA kernel."""
-    return [Kernel("llvmlite", cpu), *(Kernel(name, functools.partial(gpu, name)) for name in LAUNCHERS)]
+    return [Kernel("llvmlite", cpu), *(Kernel[P, Tensor](name, functools.partial(gpu, name)) for name in LAUNCHERS)]
 
 
 WARP_PAIR = Operator(
