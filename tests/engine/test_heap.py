@@ -194,6 +194,13 @@ def test_growing_free_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(heap, "_changed", False)  # another program's memory is left alone
     frames(6400, 1 << 20)
     assert len(trims) == before + 1
+    monkeypatch.setattr(heap, "_in_vspipe", lambda: True)
+    monkeypatch.setenv(heap.VARIABLE, "system")  # nor is vspipe's touched where the user has turned this off
+    frames(6400, 1 << 20)
+    assert len(trims) == before + 1
+    monkeypatch.delenv(heap.VARIABLE)
+    frames(6400, 1 << 20)
+    assert len(trims) > before + 1
 
 
 @pytest.mark.skipif(heap.in_use() is None, reason="only newer versions of glibc tell")

@@ -104,7 +104,10 @@ def tidy() -> None:
     """
     global _frames, _free
     _frames += 1  # unlocked: an approximate count is enough
-    if _frames % _CHECKED_EVERY or not (_changed or _in_vspipe()):
+    if _frames % _CHECKED_EVERY:
+        return
+    # On a GPU nobody calls `keep`, and vspipe's memory grows all the same.
+    if not _changed and (os.environ.get(VARIABLE, "").strip() == "system" or not _in_vspipe()):
         return
     library = _glibc()
     if library is None or not hasattr(library, "mallinfo2") or not _lock.acquire(blocking=False):
