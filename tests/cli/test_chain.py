@@ -242,7 +242,8 @@ def test_an_interrupt_ends_both_and_leaves_nothing(tmp_path: Path, numbers: list
         process.send_signal(signal.Signals[name])
         time.sleep(0.02)
     process.communicate(timeout=30)
-    assert process.returncode in (1, -signal.SIGINT)
+    after_clean_up = {-signal.Signals[name] for name in numbers[1:]}  # which may be done before a later signal arrives
+    assert process.returncode in {1, -signal.SIGINT} | after_clean_up
     assert left(tmp_path) == set()
     assert not [child for child in children if _runs(child)]
 
