@@ -16,7 +16,7 @@ import vapoursynth as vs
 import vsvfi
 from tests.fakes import Recorder, arrays, painted
 from vsvfi.clip import blending
-from vsvfi.engine import cache, pipeline, streams, worker
+from vsvfi.engine import cache, pipeline, transfers, worker
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.padding import Padding
 from vsvfi.models.interpolator import Interpolator
@@ -33,14 +33,14 @@ POINTS: dict[str, tuple[object, str]] = {
     "deliver": (blending, "write_planes"),
     "planes": (blending, "planes_of"),
     "range": (torch.Tensor, "aminmax"),
-    "upload": (streams.Transfers, "upload"),
-    "download": (streams.Transfers, "download"),
+    "upload": (transfers.Transfers, "upload"),
+    "download": (transfers.Transfers, "download"),
     "pad": (Padding, "pad"),
     "crop": (Padding, "crop"),
     "phase": (Observer, "phase"),
     "random_inputs": (Interpolator, "random_inputs"),
     "synthesise_together": (Interpolator, "synthesise_together"),
-    "find_still": (pipeline, "find_still"),
+    "find_static_region": (pipeline, "find_static_region"),
     "inference": (worker, "inference"),
     "hold": (cache.Cache, "_hold"),
     "measure": (pipeline, "tensor_bytes"),

@@ -29,7 +29,7 @@ from vsvfi.engine.device import (
 from vsvfi.engine.model_config import Placement
 from vsvfi.engine.padding import Padding
 from vsvfi.engine.session import Session
-from vsvfi.engine.streams import Transfers
+from vsvfi.engine.transfers import Transfers
 from vsvfi.errors import ArgumentError, DeviceError
 from vsvfi.models.family import Setup, SizeRule
 

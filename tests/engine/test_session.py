@@ -102,7 +102,7 @@ def test_between_identical_pictures_lies_the_same(
 ) -> None:
     """Identical frames give the same frame bit for bit, whatever the network would compute.
 
-    Still scenes therefore do not flicker, even where duplicates are not skipped.
+    Static scenes therefore do not flicker, even where duplicates are not skipped.
     """
     session = opened(model)
     taken: list[Tensor] = []

@@ -14,7 +14,7 @@ import torch
 from tests.building import loaded, session_of
 from tests.engine.sessions import HEIGHT, WIDTH, ask
 from tests.fakes import Recorder
-from vsvfi.engine import heap
+from vsvfi.engine import malloc
 from vsvfi.engine.session import Session
 from vsvfi.errors import VsvfiError
 
@@ -24,29 +24,29 @@ def test_a_dropped_session_closes(fake_family: Recorder, monkeypatch: pytest.Mon
 
     Without garbage collection, and while its script is alive.
     """
-    monkeypatch.setenv(heap.VARIABLE, "keep")
-    before, users = threading.active_count(), heap._users
+    monkeypatch.setenv(malloc.VARIABLE, "keep")
+    before, users = threading.active_count(), malloc._users
     session = session_of(loaded("fake", fake_family.weights), (WIDTH, HEIGHT))
     ask(session, 0, Fraction(1, 2))
     frames = session._workers[0]._pipeline._frames
-    assert (threading.active_count(), heap._users) == (before + 1, users + 1)
+    assert (threading.active_count(), malloc._users) == (before + 1, users + 1)
     assert frames.statistics().bytes > 0
     gc.disable()
     try:
         del session
-        assert (threading.active_count(), heap._users) == (before, users)
+        assert (threading.active_count(), malloc._users) == (before, users)
         assert frames.statistics().bytes == 0
     finally:
         gc.enable()
 
 
-@pytest.mark.parametrize("step", ["release", "_drop", "heap", "workers"])
+@pytest.mark.parametrize("step", ["release", "_drop", "malloc", "workers"])
 def test_a_fault_in_closing_one_device_stops_nothing_else(
     opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
 ) -> None:
     from vsvfi.engine import worker as engine_worker
 
-    before, users = threading.active_count(), heap._users
+    before, users = threading.active_count(), malloc._users
     session = opened(devices=2)
     for first in range(4):
         ask(session, first, Fraction(1, 2))
@@ -65,14 +65,14 @@ def test_a_fault_in_closing_one_device_stops_nothing_else(
     owner, name = {
         "release": (engine_worker, "release"),
         "_drop": (workers[0], "_drop"),
-        "heap": (heap, "give_back"),
+        "malloc": (malloc, "restore"),
         "workers": (workers[0]._executor, "close"),
     }[step]
     monkeypatch.setattr(owner, name, once(getattr(owner, name)))
     session.close()
     assert not faults
     assert "cpu could not be closed properly (RuntimeError: CUDA error" in caplog.text
-    assert (threading.active_count(), heap._users) == (before, users)
+    assert (threading.active_count(), malloc._users) == (before, users)
     assert session.statistics()["bytes"] == 0
     session.close()
 
@@ -82,7 +82,7 @@ def test_a_device_that_fails_at_the_start_takes_the_others_along(
 ) -> None:
     from vsvfi.engine.build import LoadedModel
 
-    users, built, original = heap._users, [0], LoadedModel.network
+    users, built, original = malloc._users, [0], LoadedModel.network
 
     def failing(*given: object) -> object:
         built[0] += 1
@@ -93,7 +93,7 @@ def test_a_device_that_fails_at_the_start_takes_the_others_along(
     monkeypatch.setattr(LoadedModel, "network", failing)
     with pytest.raises(torch.OutOfMemoryError):
         opened(devices=2)
-    assert heap._users == users
+    assert malloc._users == users
     ask(opened(), 0, Fraction(1, 2))
 
 

@@ -82,7 +82,7 @@ PLACES: dict[str, tuple[object, str]] = {
     "full": (torch, "full"),
     "event": (threading, "Event"),
     "inference": (worker, "inference"),
-    "still": (pipeline, "find_still"),
+    "still": (pipeline, "find_static_region"),
     "measure": (cache.Cache, "_hold"),
     "pad": (padding.Padding, "pad"),
     "crop": (padding.Padding, "crop"),
@@ -90,7 +90,7 @@ PLACES: dict[str, tuple[object, str]] = {
     "download": (frame_source.Transfers, "download"),
     "staging": (frame_source.Transfers, "staging"),
     "thread limit": (worker, "limit_threads"),
-    "spread": (session, "spread"),
+    "assignment": (session, "assign_worker"),
 }
 """What a frame calls outside its network, besides `load` and `deliver`."""
 

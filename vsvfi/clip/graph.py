@@ -38,10 +38,10 @@ from vsvfi.engine.observer import Observer
 from vsvfi.engine.run_config import ClipFacts, RunConfig, resolve
 from vsvfi.errors import ArgumentError, ClipError, VsvfiError
 from vsvfi.options import Arguments, DuplicateMode, Options, Precision, Rate, SceneMode, parse
+from vsvfi.plan.assignment import assign_worker
 from vsvfi.plan.bisection import MAX_DEPTH, complete_levels
 from vsvfi.plan.policy import Policy
 from vsvfi.plan.rates import check_storable, source_rate_for
-from vsvfi.plan.spread import spread
 from vsvfi.plan.timed import timed
 from vsvfi.plan.timeline import Copy, Timeline
 
@@ -333,6 +333,6 @@ def _by_pair(pool: Sequence[vs.VideoNode]) -> Callable[[int, vs.VideoFrame], vs.
     """Assign all timesteps of a pair to the same node, so that they are not computed concurrently."""
 
     def pick(n: int, f: vs.VideoFrame) -> vs.VideoNode:
-        return pool[spread(decisions.first_of(f), len(pool))]
+        return pool[assign_worker(decisions.first_of(f), len(pool))]
 
     return pick

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vsvfi.engine.padding import Padding
-from vsvfi.engine.streams import Transfers
+from vsvfi.engine.transfers import Transfers
 
 type Load = Callable[[int, Tensor], None]
 """Fills a [1, 3, H, W] host tensor with source frame k, RGB; values outside [0, 1] are kept."""

@@ -19,7 +19,7 @@ from vsvfi.engine.cache import Cache, Statistics
 from vsvfi.engine.frame_source import FrameSource
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.run_config import CacheSizes
-from vsvfi.engine.still import Still, find_still
+from vsvfi.engine.static_regions import StaticRegion, find_static_region
 from vsvfi.models.interpolator import Interpolator, tensor_bytes
 from vsvfi.plan.bisection import bisection_path
 from vsvfi.plan.timeline import Copy, Decision, Interpolate
@@ -46,11 +46,11 @@ class CachedPair[Pair]:
 
     Attributes:
         prepared: result of the network's prepare_pair; None if the frames are identical.
-        still: their static region.
+        static_region: their static region.
     """
 
     prepared: Pair | None
-    still: Still | None
+    static_region: StaticRegion | None
 
 
 class Pipeline[Frame, Pair]:
@@ -154,8 +154,8 @@ class Pipeline[Frame, Pair]:
         made, found = iter(images), []
         for pair in pairs:
             image = None if pair.prepared is None else next(made)
-            if pair.still is not None:
-                image = pair.still.image if image is None else pair.still.steady(image)
+            if pair.static_region is not None:
+                image = pair.static_region.image if image is None else pair.static_region.suppress_flicker(image)
             assert image is not None  # only identical frames have no prepared pair
             found.append(image)
         return found
@@ -176,11 +176,11 @@ class Pipeline[Frame, Pair]:
 
     def _prepare(self, first: Decision, second: Decision) -> CachedPair[Pair]:
         before, after = self._frame(first), self._frame(second)
-        still = find_still(before.image, after.image)
-        if still is not None and still.region is None:
-            return CachedPair(None, still)
+        static_region = find_static_region(before.image, after.image)
+        if static_region is not None and static_region.mask is None:
+            return CachedPair(None, static_region)
         with self._observer.phase("prepare_pair", [first.position, second.position]):
-            return CachedPair(self._network.prepare_pair(before.encoded, after.encoded), still)
+            return CachedPair(self._network.prepare_pair(before.encoded, after.encoded), static_region)
 
     def _frame(self, key: Decision) -> CachedFrame[Frame]:
         return self._frames.get(key, functools.partial(self._encode, key))

@@ -17,7 +17,7 @@ from vsvfi.engine.run_config import ClipFacts, RunConfig, resolve
 from vsvfi.engine.worker import CLOSED, Deliver, DeviceWorker, Request
 from vsvfi.errors import VsvfiError
 from vsvfi.options import Options
-from vsvfi.plan.spread import spread
+from vsvfi.plan.assignment import assign_worker
 from vsvfi.plan.timeline import Interpolate
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Session:
         """
         if not self._open:
             raise VsvfiError(CLOSED)
-        self._workers[spread(goal.first, len(self._workers))].run(Request(n, goal, load, deliver))
+        self._workers[assign_worker(goal.first, len(self._workers))].run(Request(n, goal, load, deliver))
 
     def statistics(self) -> dict[str, int]:
         """Sum the counters of all devices.

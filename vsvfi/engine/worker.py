@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vsvfi.engine import heap
+from vsvfi.engine import malloc
 from vsvfi.engine.device import describe, inference, limit_threads, limited_threads, release
 from vsvfi.engine.frame_source import HostFrames, Load
 from vsvfi.engine.memory import memory_advice
@@ -73,7 +73,7 @@ class DeviceWorker[Frame, Pair]:
             share = max(1, torch.get_num_threads() // workers)
             prepare, borrowed = functools.partial(limit_threads, share), functools.partial(limited_threads, share)
             self._executor = Workers(workers, f"vsvfi-{device}", prepare, borrowed)
-            heap.keep()  # last, so that an earlier failure leaves nothing to undo
+            malloc.retain()  # last, so that an earlier failure leaves nothing to undo
         else:
             self._executor = Workers(workers, f"vsvfi-{device}")
 
@@ -88,7 +88,7 @@ class DeviceWorker[Frame, Pair]:
         """Finish running jobs, drop queued ones and free everything; a failing step does not stop the others."""
         with ExitStack() as stack:  # the last one first
             if self.device.type == "cpu":
-                stack.callback(heap.give_back)
+                stack.callback(malloc.restore)
             stack.callback(release, self.device)
             stack.callback(self._drop)
             stack.callback(self._executor.close)
@@ -108,7 +108,7 @@ class DeviceWorker[Frame, Pair]:
             try:
                 with inference(self.device), self._frames.loading(request.load):
                     request.deliver(self._interpolated(request.goal))
-                heap.tidy()
+                malloc.trim()
                 return
             except Exception as error:
                 if not is_out_of_memory(error):

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from vsvfi.plan.spread import spread
+from vsvfi.plan.assignment import assign_worker
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 8])
@@ -14,6 +14,6 @@ from vsvfi.plan.spread import spread
 @pytest.mark.parametrize("start", [0, 1])
 def test_shares_are_even(count: int, stride: int, start: int) -> None:
     length = 480
-    shares = Counter(spread(start + stride * k, count) for k in range(length))
+    shares = Counter(assign_worker(start + stride * k, count) for k in range(length))
     assert set(shares) == set(range(count))
     assert max(shares.values()) <= 1.6 * length / count

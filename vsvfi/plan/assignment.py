@@ -1,4 +1,4 @@
-"""Distribute frame pairs evenly over workers, also if only every second or fourth is used (on twos, fours)."""
+"""Assign frame pairs evenly over workers, also if only every second or fourth is used (on twos, fours)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _GOLDEN = 2654435769
 """2^32 divided by the golden ratio (Fibonacci hashing): its multiples are evenly distributed for any stride."""
 
 
-def spread(index: int, count: int) -> int:
+def assign_worker(index: int, count: int) -> int:
     """The worker, 0 to count - 1, of pair `index`.
 
     With index modulo count, drawings on twos would use only every second worker.

@@ -6,7 +6,7 @@ All threads share one heap, since per-thread heaps would each retain free memory
 
 glibc before 2.38 does not reuse a freed aligned block for the next aligned one of the same size, and frames and tensors
 are aligned: free memory grows with the number of frames, though it is not in use. So free pages are released whenever
-free memory has grown (`tidy`).
+free memory has grown (`trim`).
 
 The settings apply to the whole process, so they are changed inside vspipe, and in other programs only if
 VSVFI_MALLOC=keep is set.
@@ -66,8 +66,8 @@ def wanted() -> bool:
     return value == "keep" or (not value and _in_vspipe())
 
 
-def keep() -> None:
-    """Retain freed memory from now on, if `wanted`; undo each call with one call of `give_back`."""
+def retain() -> None:
+    """Retain freed memory from now on, if `wanted`; undo each call with one call of `restore`."""
     global _users, _changed
     with _lock:
         library = _glibc() if _users == 0 and wanted() else None
@@ -82,7 +82,7 @@ def keep() -> None:
         _users += 1
 
 
-def give_back() -> None:
+def restore() -> None:
     """Release free memory to the system; after the last user, restore glibc's initial settings."""
     global _users, _changed
     with _lock:
@@ -97,7 +97,7 @@ def give_back() -> None:
         library.malloc_trim(0)
 
 
-def tidy() -> None:
+def trim() -> None:
     """Release free pages to the system if free memory has grown; call it after each frame.
 
     Does nothing in processes whose settings may not be changed.
@@ -106,7 +106,7 @@ def tidy() -> None:
     _frames += 1  # unlocked: an approximate count is enough
     if _frames % _CHECKED_EVERY:
         return
-    # On a GPU nobody calls `keep`, and vspipe's memory grows all the same.
+    # On a GPU nobody calls `retain`, and vspipe's memory grows all the same.
     if not _changed and (os.environ.get(VARIABLE, "").strip() == "system" or not _in_vspipe()):
         return
     library = _glibc()
@@ -121,12 +121,6 @@ def tidy() -> None:
             _free = library.mallinfo2().fordblks  # released pages still count as free
     finally:
         _lock.release()
-
-
-def in_use() -> int | None:
-    """Bytes that this process has allocated with malloc, or None if unknown."""
-    library = _glibc()
-    return library.mallinfo2().uordblks if library is not None and hasattr(library, "mallinfo2") else None
 
 
 @functools.cache

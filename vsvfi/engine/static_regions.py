@@ -16,7 +16,7 @@ from torch.nn import functional
 RADIUS = 4
 """A pixel is static if all pixels up to this distance are identical, so that chance matches do not count."""
 
-TAKEN_BACK, KEPT = 12 / 255, 24 / 255
+FULL_CORRECTION, NO_CORRECTION = 12 / 255, 24 / 255
 """Deviations up to the first are removed, those above the second are kept; between them they fade in without an edge.
 
 The cost: an object that passes through between the two images and differs by less from a bit-identical background is
@@ -25,32 +25,34 @@ removed as well.
 
 
 @dataclass(frozen=True, slots=True)
-class Still:
+class StaticRegion:
     """The static region of two images.
 
     Attributes:
         image: [1, 3, H, W], the first image.
-        region: [1, 1, H, W] bool, True where static; None if the images are identical.
+        mask: [1, 1, H, W] bool, True where static; None if the images are identical.
     """
 
     image: Tensor
-    region: Tensor | None
+    mask: Tensor | None
 
-    def steady(self, picture: Tensor) -> Tensor:
-        """Remove small deviations in the region from `picture` [1, 3, H, W], interpolated between the two images."""
-        if self.region is None:
+    def suppress_flicker(self, image: Tensor) -> Tensor:
+        """Remove small deviations in the region from an image [1, 3, H, W] interpolated between the two."""
+        if self.mask is None:
             return self.image
-        deviation = picture - self.image
-        share = ((deviation.abs().amax(1, keepdim=True) - TAKEN_BACK) / (KEPT - TAKEN_BACK)).clamp(0, 1)
-        return torch.where(self.region, self.image + deviation * share, picture)
+        deviation = image - self.image
+        share = ((deviation.abs().amax(1, keepdim=True) - FULL_CORRECTION) / (NO_CORRECTION - FULL_CORRECTION)).clamp(
+            0, 1
+        )
+        return torch.where(self.mask, self.image + deviation * share, image)
 
 
-def find_still(first: Tensor, second: Tensor) -> Still | None:
+def find_static_region(first: Tensor, second: Tensor) -> StaticRegion | None:
     """Find the static region of two images [1, 3, H, W], or None if there is none."""
     if torch.equal(first, second):
-        return Still(first, None)
+        return StaticRegion(first, None)
     differs = (first != second).any(1, keepdim=True).float()
     near = functional.max_pool2d(differs, (1, 2 * RADIUS + 1), 1, (0, RADIUS))
     near = functional.max_pool2d(near, (2 * RADIUS + 1, 1), 1, (RADIUS, 0))
-    region = near == 0
-    return Still(first, region) if bool(region.any()) else None
+    mask = near == 0
+    return StaticRegion(first, mask) if bool(mask.any()) else None
