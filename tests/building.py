@@ -14,9 +14,9 @@ from vsvfi.engine.build import AnyInterpolator, LoadedModel, load_weights
 from vsvfi.engine.model import Model
 from vsvfi.engine.model_config import ModelConfig, Placement
 from vsvfi.engine.observer import Observer
-from vsvfi.engine.run_config import ClipFacts, RunConfig, configure
+from vsvfi.engine.run_config import ClipFacts, RunConfig, resolve_for_clip
 from vsvfi.engine.session import Session
-from vsvfi.models.family import Setup
+from vsvfi.models.family import BuildConfig
 from vsvfi.models.registry import check_options
 from vsvfi.options import Options
 
@@ -42,7 +42,7 @@ def build_config(
     height: int,
     scale: Fraction | None = None,
     options: Mapping[str, object] | None = None,
-) -> Setup:
+) -> BuildConfig:
     """What a network for this size is built with."""
     return model_config(model, scale, options).build_config(width, height)
 
@@ -74,7 +74,7 @@ def run_config(
 ) -> RunConfig:
     """A run on the CPU in float32."""
     options = Options(devices=("cpu",), precision="fp32", streams=workers, cache=cache)
-    return configure(model, options, ClipFacts(width=size[0], height=size[1], factor=Fraction(multi)))
+    return resolve_for_clip(model, options, ClipFacts(width=size[0], height=size[1], factor=Fraction(multi)))
 
 
 def session_of(

@@ -24,14 +24,14 @@ from vsvfi.weights.source import Builtin
 
 SPEC = """
 from fractions import Fraction
-from vsvfi.models.family import Family, Setup, SizeRule, Timesteps, Variant
+from vsvfi.models.family import Family, BuildConfig, SizeRule, Timesteps, Variant
 from vsvfi.options.validators import Choice, Whole
 from tests.fakes import FAKE_SOURCE
 
 class FakeFamily(Family):
-    def setup(self, width, height, scale, options, variant=None):
-        rule, halving = SizeRule(multiple=8), options["times"] == "halving"
-        return Setup(scale, rule, {"levels": options["levels"]}, halving=halving)
+    def build_config(self, width, height, scale, options, variant=None):
+        rule, bisection = SizeRule(multiple=8), options["times"] == "halving"
+        return BuildConfig(scale, rule, {"levels": options["levels"]}, bisection=bisection)
 
 FAMILY = FakeFamily(
     name="fake",

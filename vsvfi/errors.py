@@ -13,7 +13,7 @@
     │   ├── DamagedWeightsError        the file is not what was published (hash, size, truncated, not a checkpoint)
     │   └── ForeignWeightsError        a readable checkpoint, but of another network (keys or shapes differ)
     └── FrameError                     something failed at frame time; names the frame
-        └── DeviceMemoryError          the device ran out of memory; names what was held and the knobs
+        └── DeviceMemoryError          the device ran out of memory; names what was held and the advice
 
 This file knows nothing of torch, VapourSynth or any model. `clip.graph` prefixes "interpolate: " and raises
 `vapoursynth.Error`.
@@ -225,5 +225,5 @@ class FrameError(VsvfiError):
 class DeviceMemoryError(FrameError):
     """The device ran out of memory while a frame was being made."""
 
-    def __init__(self, frame: int, device: str, held: str, knobs: str) -> None:
-        super().__init__(frame, f"{device} ran out of memory (held: {held}); use {knobs}")
+    def __init__(self, frame: int, device: str, held: str, advice: str) -> None:
+        super().__init__(frame, f"{device} ran out of memory (held: {held}); use {advice}")

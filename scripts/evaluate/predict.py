@@ -22,7 +22,7 @@ from vsvfi.engine.memory import check_memory
 from vsvfi.engine.model_config import ModelConfig, Placement, place
 from vsvfi.engine.padding import Padding
 from vsvfi.errors import ArgumentError
-from vsvfi.models.family import Setup, SizeRule
+from vsvfi.models.family import BuildConfig, SizeRule
 from vsvfi.models.registry import check_options
 from vsvfi.options import Options, parse_precision
 from vsvfi.plan.bisection import bisection_path, nearest
@@ -67,19 +67,19 @@ class ModelPredictor:
     config: ModelConfig
     placement: Placement
     protocol: Protocol
-    _network: tuple[Setup, AnyInterpolator] | None = None
+    _network: tuple[BuildConfig, AnyInterpolator] | None = None
 
     def __call__(self, item: Item, first: Tensor, second: Tensor, index: int) -> list[Tensor]:
         """See `Predictor`. A model's noise depends on `index` and the timestep."""
         times = [target.time for target in item.targets]
         height, width = first.shape[2:]
-        setup, device = self.config.build_config(width, height), self.placement.device
+        build, device = self.config.build_config(width, height), self.placement.device
         check_memory(self.config, (width, height), self.placement)
         with inference(device), _tf32(self.protocol.tf32 and device.type == "cuda"):
-            if self._network is None or self._network[0] != setup:
-                self._network = (setup, self.loaded.network(setup, self.placement))
+            if self._network is None or self._network[0] != build:
+                self._network = (build, self.loaded.network(build, self.placement))
             network = self._network[1]
-            steps = paddings(self.protocol.padding, setup, width, height)
+            steps = paddings(self.protocol.padding, build, width, height)
             images = []
             for image in (first, second):
                 moved = image.to(device, torch.float32)
@@ -87,7 +87,9 @@ class ModelPredictor:
                     moved = step.pad(moved)
                 images.append(moved.contiguous(memory_format=torch.channels_last))
             bisects = (
-                self.config.variant.halves(setup) if self.protocol.times is None else self.protocol.times == "bisection"
+                self.config.variant.uses_bisection(build)
+                if self.protocol.times is None
+                else self.protocol.times == "bisection"
             )
             made = (_bisected if bisects else _direct)(network, images[0], images[1], times, index)
             results = []
@@ -106,7 +108,7 @@ def model_predictor(loaded: LoadedModel, device: str, protocol: Protocol) -> Mod
     return ModelPredictor(loaded, config, placement, protocol)
 
 
-def paddings(wanted: Pad | Canvas | None, setup: Setup, width: int, height: int) -> list[Padding]:
+def paddings(wanted: Pad | Canvas | None, build: BuildConfig, width: int, height: int) -> list[Padding]:
     """Return the protocol's padding, and the additional padding of the network."""
     steps = []
     if isinstance(wanted, Canvas):
@@ -119,7 +121,7 @@ def paddings(wanted: Pad | Canvas | None, setup: Setup, width: int, height: int)
     if steps:
         width += steps[0].left + steps[0].right
         height += steps[0].top + steps[0].bottom
-    steps.append(Padding.of(setup, width, height))
+    steps.append(Padding.of(build, width, height))
     return steps
 
 

@@ -120,5 +120,5 @@ def _check_settings(measured: Subject, protocol: Protocol) -> bool:
         return False
     family, variant = measured.registered
     config = ModelConfig(family, variant, protocol.scale, check_options(family, dict(protocol.options)))
-    setup = config.build_config(256, 256)
-    return variant.halves(setup) if protocol.times is None else protocol.times == "bisection"
+    build = config.build_config(256, 256)
+    return variant.uses_bisection(build) if protocol.times is None else protocol.times == "bisection"

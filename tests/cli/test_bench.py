@@ -81,7 +81,7 @@ def test_a_busy_machine_is_told(
     assert ("this machine is busy (load average 5.9 on 2 cores)" in shown.err) == told
 
 
-def test_times_reached_by_halving_are_not_added_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_reached_by_bisection_are_not_added_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         main(
             [

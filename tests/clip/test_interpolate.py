@@ -75,7 +75,7 @@ def test_every_frame_shows_its_time(fake_family: Recorder, arguments: dict[str, 
             )
 
 
-def test_halving_by_option_reaches_the_grid_of_halvings(fake_family: Recorder) -> None:
+def test_bisection_by_option_reaches_the_same_grid(fake_family: Recorder) -> None:
     """A third becomes 5/16, as for a model limited to the midpoint."""
     shown = []
     for arguments in ({"options": {"times": "halving"}}, {"model": "fake_half"}, {}):

@@ -37,7 +37,7 @@ def test_what_the_library_warns_of_is_in_vapoursynths_log(
     ("arguments", "told"),
     [({"multi": 3}, True), ({"multi": 32}, True), ({"multi": 4}, False), ({"multi": 3, "model": "fake"}, False)],
 )
-def test_times_that_halving_reaches_only_nearly_are_told(
+def test_times_that_bisection_only_approximates_are_logged(
     fake_family: Recorder, arguments: dict[str, Any], told: bool
 ) -> None:
     heard: list[str] = []

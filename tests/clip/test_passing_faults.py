@@ -39,7 +39,7 @@ POINTS: dict[str, tuple[object, str]] = {
     "crop": (Padding, "crop"),
     "phase": (Observer, "phase"),
     "random_inputs": (Interpolator, "random_inputs"),
-    "synthesise_together": (Interpolator, "synthesise_together"),
+    "synthesise_batch": (Interpolator, "synthesise_batch"),
     "find_static_region": (pipeline, "find_static_region"),
     "inference": (worker, "inference"),
     "hold": (cache.Cache, "_hold"),

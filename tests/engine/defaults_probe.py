@@ -50,7 +50,9 @@ def model(name: str) -> Model:
     """With weights that depend on their names alone."""
     family, variant = find(name)
     built = dataclasses.replace(variant, config=SMALLER.get(family.name, variant.config))
-    network = construct(family, built, family.setup(70, 50, family.default_scale(70, 50), dict(family.option_defaults)))
+    network = construct(
+        family, built, family.build_config(70, 50, family.default_scale(70, 50), dict(family.option_defaults))
+    )
     state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, GAINS.get(family.name, 1.0))
     weighted = LoadedModel(family, built, {key: own(tensor) for key, tensor in state.items()})
     return model_of(weighted, Fraction(1), OPTIONS.get(family.name))

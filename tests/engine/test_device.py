@@ -31,7 +31,7 @@ from vsvfi.engine.padding import Padding
 from vsvfi.engine.session import Session
 from vsvfi.engine.transfers import Transfers
 from vsvfi.errors import ArgumentError, DeviceError
-from vsvfi.models.family import Setup, SizeRule
+from vsvfi.models.family import BuildConfig, SizeRule
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -223,7 +223,7 @@ def test_a_session_on_a_gpu_matches_the_cpu() -> None:
 def test_padding_and_cropping(border: str, size: tuple[int, int]) -> None:
     height, width = size
     rule = SizeRule(16, border=border, value=0.5, minimum=32)  # type: ignore[arg-type]
-    padding = Padding.of(Setup(Fraction(1), rule, {}), width, height)
+    padding = Padding.of(BuildConfig(Fraction(1), rule, {}), width, height)
     image = torch.rand(1, 2, height, width)
     padded = padding.pad(image)
     assert padded.shape[-2] % 16 == padded.shape[-1] % 16 == 0
@@ -242,4 +242,4 @@ def test_padding_and_cropping(border: str, size: tuple[int, int]) -> None:
 
 def test_no_padding_is_no_copy() -> None:
     image = torch.rand(1, 3, 32, 48)
-    assert Padding.of(Setup(Fraction(1), SizeRule(16), {}), 48, 32).pad(image) is image
+    assert Padding.of(BuildConfig(Fraction(1), SizeRule(16), {}), 48, 32).pad(image) is image

@@ -1,4 +1,4 @@
-"""Timesteps that are reached through midpoints of midpoints."""
+"""Timesteps that are reached by bisection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ BATCHES = {"batches": True}
 """Of a family that gains by batches."""
 
 
-def test_halving_by_option_is_what_a_halving_model_does(opened: Callable[..., Session], fake_family: Recorder) -> None:
+def test_bisection_by_option_is_what_a_midpoint_model_does(
+    opened: Callable[..., Session], fake_family: Recorder
+) -> None:
     results = []
     for session in (opened("fake_half"), opened(options={"times": "halving"})):
         fake_family.calls.clear()
@@ -26,7 +28,7 @@ def test_halving_by_option_is_what_a_halving_model_does(opened: Callable[..., Se
     assert all(torch.equal(one, other) for one, other in zip(by_weights, by_option, strict=True))
 
 
-def test_sequential_playback_with_a_halving_model(opened: Callable[..., Session], fake_family: Recorder) -> None:
+def test_sequential_playback_with_a_midpoint_model(opened: Callable[..., Session], fake_family: Recorder) -> None:
     session = opened("fake_half")
     for first in range(5):
         for step in (1, 2, 3):

@@ -24,7 +24,7 @@ from tests.building import EXACT
 from tests.evaluate import layouts
 from vsvfi.engine.model_config import ModelConfig, Placement
 from vsvfi.errors import ArgumentError
-from vsvfi.models.family import Family, Setup, SizeRule, Timesteps, Variant
+from vsvfi.models.family import BuildConfig, Family, SizeRule, Timesteps, Variant
 from vsvfi.models.registry import check_options, check_scale, families, find
 
 SNU = 1280, 720
@@ -49,8 +49,8 @@ def test_families_take_the_settings_of_every_row(model: str, data: str, split: s
     assert (protocol.precision, protocol.tf32) == ("fp32", False)
     width, height = (4096, 2160) if split == "4k" and data != "xiph" else (2048, 1080) if split in ("2k", "4k") else SNU
     scale = check_scale(family, protocol.scale, width, height)
-    setup = family.setup(width, height, scale, check_options(family, dict(protocol.options)), variant)
-    wanted, *own = paddings(protocol.padding, setup, width, height)
+    build = family.build_config(width, height, scale, check_options(family, dict(protocol.options)), variant)
+    wanted, *own = paddings(protocol.padding, build, width, height)
     if isinstance(protocol.padding, Pad):
         assert not any(step.needed for step in own)  # the published padding is all that the network needs
     else:
@@ -76,7 +76,7 @@ def test_padding_is_that_of_the_published_programs(model: str, data: str, split:
         pytest.skip("the reference data of the metrics is not beside this clone")
     family, _ = find(model)
     padding = protocol_for(family.name, model, data, split).padding
-    plain = Setup(Fraction(1), SizeRule(multiple=1), {})
+    plain = BuildConfig(Fraction(1), SizeRule(multiple=1), {})
     for case in json.loads(path.read_text())["padding"]:
         if case["rule"] == rule and (not isinstance(padding, Canvas) or case["width"] <= 640 >= case["height"]):
             step = paddings(padding, plain, case["width"], case["height"])[0]
@@ -159,16 +159,16 @@ class Recording(nn.Module):
 class Loaded:
     """Stands for a model with its weights."""
 
-    def __init__(self, *, halves: bool = False) -> None:
+    def __init__(self, *, bisects: bool = False) -> None:
         self.made = Recording()
         self.variant = Variant(
-            name="x", config={}, sources=(), licence="", timesteps=Timesteps.HALF if halves else Timesteps.ANY
+            name="x", config={}, sources=(), licence="", timesteps=Timesteps.HALF if bisects else Timesteps.ANY
         )
         self.family = Family(
             name="x", title="X", paper="", network="", size_rule=SizeRule(multiple=8), variants=(self.variant,)
         )
 
-    def network(self, setup: Setup, placement: Placement) -> Recording:
+    def network(self, build: BuildConfig, placement: Placement) -> Recording:
         assert placement == EXACT
         return self.made
 
@@ -216,7 +216,7 @@ def test_direct_times_share_one_preparation() -> None:
 
 def test_models_of_midpoints_bisect_unless_told_otherwise() -> None:
     for times, asked in ((None, [0.5, 0.5]), ("direct", [0.25])):
-        loaded = Loaded(halves=True)
+        loaded = Loaded(bisects=True)
         predicted(loaded, Protocol(metrics={}, times=times), [Fraction(1, 4)], (16, 16))  # type: ignore[arg-type]
         assert loaded.made.asked == asked
 

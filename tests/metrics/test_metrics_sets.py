@@ -22,7 +22,7 @@ from tests.evaluate import layouts
 from tests.metrics.goldens import cases, needs_goldens, section, tensors
 from vsvfi.engine.padding import Padding
 from vsvfi.media.flow_pictures import flow_colours
-from vsvfi.models.family import Setup, SizeRule
+from vsvfi.models.family import BuildConfig, SizeRule
 from vsvfi.models.ldmvfi.spec import padded_size
 from vsvfi.models.registry import find
 from vsvfi.models.uprnet.spec import default_scale, levels_for
@@ -80,15 +80,15 @@ def test_golden_padding(case: dict[str, Any]) -> None:
     elif case["rule"] == "uprnet demo":
         family, _ = find("uprnet_base")
         scale = default_scale(width, height)
-        setup = family.setup(width, height, scale, {**family.option_defaults, "levels": case["levels"]})
-        assert Padding.of(setup, width, height) == wanted
+        build = family.build_config(width, height, scale, {**family.option_defaults, "levels": case["levels"]})
+        assert Padding.of(build, width, height) == wanted
         assert levels_for(width, height) == case["levels"] or height > width
     else:
         for model, data, split in RULES[case["rule"]]:
             padding = protocol_for(find(model)[0].name, model, data, split).padding
             if isinstance(padding, Canvas) and (width > padding.width or height > padding.height):
                 pytest.skip("the set has no pictures larger than its canvas")
-            assert paddings(padding, Setup(Fraction(1), SizeRule(multiple=1), {}), width, height)[0] == wanted
+            assert paddings(padding, BuildConfig(Fraction(1), SizeRule(multiple=1), {}), width, height)[0] == wanted
 
 
 @pytest.mark.parametrize(("name", "key"), [("xtest", "xtest_8x"), ("xtest_l", "xtest_2x")])

@@ -93,7 +93,7 @@ def outputs(family: Family) -> dict[str, Tensor]:
         network = construct(
             family,
             built,
-            family.setup(WIDTH, HEIGHT, family.default_scale(WIDTH, HEIGHT), dict(family.option_defaults)),
+            family.build_config(WIDTH, HEIGHT, family.default_scale(WIDTH, HEIGHT), dict(family.option_defaults)),
         )
         state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, GAINS.get(family.name, 1.0))
         weighted = LoadedModel(family, built, {key: own(tensor) for key, tensor in state.items()})

@@ -54,7 +54,9 @@ def intermediates(shared: Path, variant: str, first: Tensor, second: Tensor, sca
     facts = next(known for known in FAMILY.variants if known.name == variant)
     network = IFRNet(**facts.config, scale=scale).eval()  # type: ignore[arg-type]
     network.load_state_dict(seeded_state(shared, "ifrnet", variant), strict=True)
-    padding = Padding.of(FAMILY.setup(first.shape[-1], first.shape[-2], scale, {}), first.shape[-1], first.shape[-2])
+    padding = Padding.of(
+        FAMILY.build_config(first.shape[-1], first.shape[-2], scale, {}), first.shape[-1], first.shape[-2]
+    )
     found: dict[str, Tensor] = {"padded0": padding.pad(first)}
     for level in (1, 2, 3, 4):
         decoder = network.get_submodule(f"decoder{level}.convblock.2")

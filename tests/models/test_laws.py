@@ -131,8 +131,8 @@ def test_weights_are_the_published_ones_by_name_and_shape(shared: Path, family: 
     published: dict[str, Tensor] = {
         key.removeprefix("module."): torch.empty(entry["shape"], device="meta") for key, entry in manifest.items()
     }
-    setup = family.setup(256, 256, family.default_scale(256, 256), check_options(family, {}), variant)
-    network = construct(family, variant, setup)
+    build = family.build_config(256, 256, family.default_scale(256, 256), check_options(family, {}), variant)
+    network = construct(family, variant, build)
     own = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     adapted = family.adapt_state(published, own)
     used = {

@@ -188,7 +188,7 @@ def test_load_model_checks_its_arguments(fake_family: Recorder, arguments: dict[
 
 def test_families_with_a_set_up_of_their_own() -> None:
     family: Family = find("ifrnet")[0]
-    assert family.setup(640, 360, Fraction(1, 2), {}).arguments == {}
+    assert family.build_config(640, 360, Fraction(1, 2), {}).arguments == {}
 
 
 def test_building_draws_no_random_numbers_and_keeps_the_given_weights(fake_family: Recorder) -> None:
@@ -222,11 +222,11 @@ def test_options_of_any_type_are_taken_or_refused_by_name(model: str, name: str)
         b"x",
     ):
         try:
-            setup = family.setup(256, 256, family.default_scale(256, 256), check_options(family, {name: value}))
+            build = family.build_config(256, 256, family.default_scale(256, 256), check_options(family, {name: value}))
         except ArgumentError as error:
             reason = str(error)
         else:
-            reason = f"options['{name}']={setup.scale}"
+            reason = f"options['{name}']={build.scale}"
         assert reason.startswith(f"options['{name}']=")
         assert len(reason) < 500
 

@@ -62,7 +62,9 @@ def test_the_flow_of_a_padded_picture_matches(shared: Path, variant: str) -> Non
     network = build(variant, state)
     first, second = tensors["pad/img0"], tensors["pad/img1"]
     padding = Padding.of(
-        FAMILY.setup(first.shape[-1], first.shape[-2], Fraction(1), {"levels": 3}), first.shape[-1], first.shape[-2]
+        FAMILY.build_config(first.shape[-1], first.shape[-2], Fraction(1), {"levels": 3}),
+        first.shape[-1],
+        first.shape[-2],
     )
     with torch.inference_mode():
         pair = network.prepare_pair(network.encode_frame(padding.pad(first)), network.encode_frame(padding.pad(second)))
@@ -179,11 +181,11 @@ def test_levels_follow_the_longer_side() -> None:
 
 
 def test_the_published_setting_for_4k() -> None:
-    setup = FAMILY.setup(4096, 2160, default_scale(4096, 2160), check_options(FAMILY, {}))
-    assert setup.arguments == {"levels": 7, "ensemble": 1}
-    assert setup.size_rule.padding(4096, 2160, setup.scale) == (0, 0, 0, 144)
-    assert UPRNet(2, scale=setup.scale, levels=7).levels == (6, 5, 4, 3, 2, 0)
-    assert (setup.size_rule.border, setup.size_rule.value) == ("constant", 0.5)
+    build = FAMILY.build_config(4096, 2160, default_scale(4096, 2160), check_options(FAMILY, {}))
+    assert build.arguments == {"levels": 7, "ensemble": 1}
+    assert build.size_rule.padding(4096, 2160, build.scale) == (0, 0, 0, 144)
+    assert UPRNet(2, scale=build.scale, levels=7).levels == (6, 5, 4, 3, 2, 0)
+    assert (build.size_rule.border, build.size_rule.value) == ("constant", 0.5)
 
 
 def test_builtin_takes_one_level_more_where_none_are_given() -> None:
@@ -194,7 +196,7 @@ def test_builtin_takes_one_level_more_where_none_are_given() -> None:
         scale, rule = default_scale(width, height), levels_for(width, height)
         for variant, given, expected in ((base, None, rule), (builtin, None, rule + 1), (builtin, 5, 5)):
             assert (
-                FAMILY.setup(width, height, scale, check_options(FAMILY, {"levels": given}), variant).arguments[
+                FAMILY.build_config(width, height, scale, check_options(FAMILY, {"levels": given}), variant).arguments[
                     "levels"
                 ]
                 == expected
@@ -211,9 +213,9 @@ def test_builtin_hq_is_an_ensemble_of_four_unless_asked_for_another() -> None:
         ("uprnet_large", 2, 2),
     ):
         assert (
-            FAMILY.setup(64, 64, Fraction(1), check_options(FAMILY, {"ensemble": given}), variants[name]).arguments[
-                "ensemble"
-            ]
+            FAMILY.build_config(
+                64, 64, Fraction(1), check_options(FAMILY, {"ensemble": given}), variants[name]
+            ).arguments["ensemble"]
             == expected
         )
     assert variants["builtin_hq"].sources == variants["builtin"].sources

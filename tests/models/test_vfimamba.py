@@ -88,7 +88,7 @@ def playback(
         session.close()
 
 
-def test_recursive_halving_is_the_default_and_matches(shared: Path) -> None:
+def test_bisection_is_the_default_and_matches(shared: Path) -> None:
     """Through the session, frames are padded once, and neither rounded nor cropped between the levels.
 
     The midpoint is computed once for both quarters.
@@ -135,7 +135,9 @@ def padded_network(shared: Path, variant: str, case: str) -> tuple[VFIMamba, Ten
     network.load_state_dict(state, strict=True)
     first, second = tensors[f"{case}/img0"], tensors[f"{case}/img1"]
     padding = Padding.of(
-        FAMILY.setup(first.shape[-1], first.shape[-2], scale, FAMILY.option_defaults), first.shape[-1], first.shape[-2]
+        FAMILY.build_config(first.shape[-1], first.shape[-2], scale, FAMILY.option_defaults),
+        first.shape[-1],
+        first.shape[-2],
     )
     assert [padding.left, padding.top, padding.right, padding.bottom] == cases[case]["pad_ltrb"]
     return network, padding.pad(first), padding.pad(second)
@@ -355,13 +357,13 @@ def test_sizes_scales_and_times() -> None:
         Fraction(1, 4),
     ]
     for scale, multiple in ((Fraction(1), 32), (Fraction(1, 2), 32), (Fraction(1, 4), 64)):
-        setup = FAMILY.setup(640, 360, scale, FAMILY.option_defaults)
-        assert setup.size_rule.divisors(scale) == (multiple, multiple)
-        assert setup.arguments == OPTIONS
+        build = FAMILY.build_config(640, 360, scale, FAMILY.option_defaults)
+        assert build.size_rule.divisors(scale) == (multiple, multiple)
+        assert build.arguments == OPTIONS
     for variant in FAMILY.variants:
         assert variant.timesteps is Timesteps.ANY
         assert [
-            variant.halves(FAMILY.setup(64, 64, Fraction(1), {**FAMILY.option_defaults, "times": times}))
+            variant.uses_bisection(FAMILY.build_config(64, 64, Fraction(1), {**FAMILY.option_defaults, "times": times}))
             for times in ("halving", "direct")
         ] == [
             True,

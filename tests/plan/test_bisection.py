@@ -1,4 +1,4 @@
-"""Chains of halvings reach every dyadic time, and nothing else."""
+"""Bisection reaches every dyadic timestep, and nothing else."""
 
 from __future__ import annotations
 

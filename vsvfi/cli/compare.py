@@ -228,10 +228,10 @@ def _add_hours(result: Result) -> None:
         bisection = False
         if tally.model:
             family, variant = find(tally.name)
-            setup = family.setup(
+            build = family.build_config(
                 width, height, check_scale(family, None, width, height), check_options(family, {}), variant
             )
-            bisection = variant.halves(setup)
+            bisection = variant.uses_bisection(build)
         result.hours[tally.name] = hours(result.frames, result.factor, tally.seconds_per_frame, bisection=bisection)
 
 

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from vsvfi.engine.device import inference
 from vsvfi.engine.model_config import ModelConfig, Placement
 from vsvfi.errors import ForeignWeightsError, ModelSpecError
-from vsvfi.models.family import Family, Setup, Variant
+from vsvfi.models.family import BuildConfig, Family, Variant
 from vsvfi.models.interpolator import Interpolator
 from vsvfi.models.registry import check_options
 from vsvfi.weights.fetch import fetch
@@ -42,7 +42,7 @@ class LoadedModel:
     variant: Variant
     state: Mapping[str, Tensor]
 
-    def network(self, build: Setup, placement: Placement) -> AnyInterpolator:
+    def network(self, build: BuildConfig, placement: Placement) -> AnyInterpolator:
         """Build a network for inference: channels last, no gradients, its operators loaded and compiled."""
         network = construct(self.family, self.variant, build)
         device, dtype = placement.device, placement.dtype
@@ -103,7 +103,7 @@ def own(tensor: Tensor) -> Tensor:
     )
 
 
-def construct(family: Family, variant: Variant, build: Setup) -> AnyInterpolator:
+def construct(family: Family, variant: Variant, build: BuildConfig) -> AnyInterpolator:
     """Instantiate the network class; its weights are allocated but not initialised."""
     module, _, attribute = family.network.partition(":")
     try:

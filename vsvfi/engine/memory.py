@@ -7,7 +7,7 @@ import torch
 from vsvfi.engine.device import default_streams, describe, memory
 from vsvfi.engine.model_config import ModelConfig, Placement
 from vsvfi.errors import ClipError
-from vsvfi.models.family import Setup
+from vsvfi.models.family import BuildConfig
 
 
 def estimate_memory(model: ModelConfig, size: tuple[int, int], dtype: torch.dtype, batch: int = 1) -> int:
@@ -52,7 +52,7 @@ def check_memory(model: ModelConfig, size: tuple[int, int], placement: Placement
         )
 
 
-def memory_advice(model: ModelConfig, build: Setup, placement: Placement, workers: int) -> str:
+def memory_advice(model: ModelConfig, build: BuildConfig, placement: Placement, workers: int) -> str:
     """Suggest arguments that reduce this run's memory, for an error message."""
     family, variant = model.family, model.variant
     advice = ["a smaller scale="] if family.scales is None or min(family.scales) < build.scale else []

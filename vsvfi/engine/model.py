@@ -18,7 +18,7 @@ from vsvfi.engine.model_config import ModelConfig, Placement, place
 from vsvfi.engine.padding import Padding
 from vsvfi.engine.pair import OpenedPair
 from vsvfi.errors import ArgumentError
-from vsvfi.models.family import Setup
+from vsvfi.models.family import BuildConfig
 from vsvfi.options import Options, parse_devices, parse_model_options, parse_precision, parse_scale, parse_weights
 from vsvfi.options.values import is_a, plain_text
 
@@ -39,7 +39,7 @@ class Model:
         self.device = placement.device
         self.dtype = placement.dtype
         self._config, self._placement, self._loaded = config, placement, loaded
-        self._built: tuple[Setup, AnyInterpolator] | None = None
+        self._built: tuple[BuildConfig, AnyInterpolator] | None = None
         self._network(config.build_config(256, 256))
 
     def __call__(self, first: Tensor, second: Tensor, t: float | Tensor = 0.5, **inputs: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class Model:
         batch, _, height, width = images[0].shape
         build = self._config.build_config(width, height)
         check_memory(self._config, (width, height), self._placement, batch)
-        bisects = self._config.variant.halves(build)
+        bisects = self._config.variant.uses_bisection(build)
         padding = Padding.of(build, width, height)
         return OpenedPair(self._network(build), padding, *images, self.device, bisects=bisects)
 
@@ -117,7 +117,7 @@ class Model:
             raise ArgumentError("model", self.name, f"{title} estimates no flow", "take another model")
         return {name: flow[0] if first.dim() == 3 else flow for name, flow in found.items()}
 
-    def _network(self, build: Setup) -> AnyInterpolator:
+    def _network(self, build: BuildConfig) -> AnyInterpolator:
         """The network for a build config; the last one is kept."""
         if self._built is None or self._built[0] != build:
             self._built = (build, self._loaded.network(build, self._placement))

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from vsvfi.errors import ArgumentError
-from vsvfi.models.family import Family, Setup, Variant
+from vsvfi.models.family import BuildConfig, Family, Variant
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import Options
 
@@ -57,14 +57,14 @@ class ModelConfig:
         """Return a copy for the variant that the weights belong to (`Family.recognise`)."""
         return self if variant == self.variant else replace(self, variant=variant)
 
-    def build_config(self, width: int, height: int) -> Setup:
+    def build_config(self, width: int, height: int) -> BuildConfig:
         """Return the build config of a network for frames of this size.
 
         Raises:
             ArgumentError: the family does not accept this scale, or the options do not suit the size.
         """
         scale = check_scale(self.family, self.scale, width, height)
-        return self.family.setup(width, height, scale, self.options, self.variant)
+        return self.family.build_config(width, height, scale, self.options, self.variant)
 
 
 def place(options: Options, variant: Variant) -> tuple[Placement, ...]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsvfi.models.family import Setup
+from vsvfi.models.family import BuildConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class Padding:
     value: float = 0.0
 
     @classmethod
-    def of(cls, setup: Setup, width: int, height: int) -> Padding:
-        """The padding that a network built with `setup` asks for at this size."""
-        rule = setup.size_rule
-        left, right, top, bottom = rule.padding(width, height, setup.scale)
+    def of(cls, build: BuildConfig, width: int, height: int) -> Padding:
+        """The padding that a network built with `build` asks for at this size."""
+        rule = build.size_rule
+        left, right, top, bottom = rule.padding(width, height, build.scale)
         return cls(width, height, left, right, top, bottom, rule.border, rule.value)
 
     @property

@@ -150,7 +150,7 @@ class Pipeline[Frame, Pair]:
         images: list[Tensor] = []
         if moving:
             with self._observer.phase("synthesise", [goal.position for goal, _ in moving]):
-                images = self._network.synthesise_together([prepared for _, prepared in moving], times, noises)
+                images = self._network.synthesise_batch([prepared for _, prepared in moving], times, noises)
         made, found = iter(images), []
         for pair in pairs:
             image = None if pair.prepared is None else next(made)

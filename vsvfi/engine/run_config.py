@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from vsvfi.engine.model_config import ModelConfig, Placement, place
-from vsvfi.models.family import Setup, Variant
+from vsvfi.models.family import BuildConfig, Variant
 from vsvfi.options import Options
 from vsvfi.plan.bisection import complete_levels
 
@@ -70,7 +70,7 @@ class RunConfig:
     """
 
     model: ModelConfig
-    build: Setup
+    build: BuildConfig
     size: tuple[int, int]
     padding: Padding
     placements: tuple[Placement, ...]
@@ -104,10 +104,10 @@ def resolve(options: Options, clip: ClipFacts, variant: Variant | None = None) -
         ClipError: the device has too little memory for frames of this size.
     """
     model = ModelConfig.of(options)
-    return configure(model if variant is None else model.adopt(variant), options, clip)
+    return resolve_for_clip(model if variant is None else model.adopt(variant), options, clip)
 
 
-def configure(model: ModelConfig, options: Options, clip: ClipFacts) -> RunConfig:
+def resolve_for_clip(model: ModelConfig, options: Options, clip: ClipFacts) -> RunConfig:
     """Like `resolve`, for a model that is already resolved."""
     build = model.build_config(clip.width, clip.height)
     placements = place(options, model.variant)
@@ -124,7 +124,7 @@ def configure(model: ModelConfig, options: Options, clip: ClipFacts) -> RunConfi
     for placement in placements:
         check_memory(model, size, placement, workers)
     half = clip.fits_half and all(placement.dtype == torch.float16 for placement in placements)
-    bisects = model.variant.halves(build)
+    bisects = model.variant.uses_bisection(build)
     levels = complete_levels(clip.factor) if bisects and model.family.batches else 0
     entries = None if options.cache is not None else 2 + workers + (4 if bisects else 0)
     budgets = [default_cache(at.device) if options.cache is None else options.cache for at in placements]

@@ -56,20 +56,20 @@ class SizeRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class BuildConfig:
     """Build arguments of a network that are fixed for one clip size; they are part of no cache key.
 
     Attributes:
         scale: resolution of the motion estimation; the network's `scale` argument.
         size_rule: which sizes the network takes when built like this.
         arguments: further keyword arguments of the network (its checked options, pyramid levels, ...).
-        halving: the options ask for bisection although the weights support every t (see `Variant.halves`).
+        bisection: the options ask for bisection although the weights support every t (see `Variant.uses_bisection`).
     """
 
     scale: Fraction
     size_rule: SizeRule
     arguments: Mapping[str, object]
-    halving: bool = False
+    bisection: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +100,12 @@ class Variant:
     note: str = ""
     licence_notice: str = ""
 
-    def halves(self, setup: Setup) -> bool:
+    def uses_bisection(self, build: BuildConfig) -> bool:
         """Return whether timesteps other than 1/2 are reached by bisection (`plan.bisection`).
 
         This is so if the weights support no other timestep, or if the user's options ask for it.
         """
-        return self.timesteps is Timesteps.HALF or setup.halving
+        return self.timesteps is Timesteps.HALF or build.bisection
 
 
 def common_scale(width: int, height: int) -> Fraction:
@@ -127,7 +127,7 @@ class Family:
         name: the folder under `models/`.
         title: display name.
         paper: citation with link.
-        network: "module:Class", imported on first use, called with (**variant.config, scale=, **setup.arguments).
+        network: "module:Class", imported on first use, called with (**variant.config, scale=, **build.arguments).
         size_rule: which sizes it accepts.
         variants: its models.
         scales: the values of `scale` it takes, or None for any positive one.
@@ -137,7 +137,7 @@ class Family:
         code_licence: licence of the published program (ours is MIT and independent of it).
         ignored_keys: patterns (`re.match`) of published keys that are not used; all other keys must match exactly.
         renamed_keys: published prefix -> attribute path here.
-        batches: run the midpoints of one bisection level as one batch (`Interpolator.synthesise_together`).
+        batches: run the midpoints of one bisection level as one batch (`Interpolator.synthesise_batch`).
     """
 
     name: str
@@ -164,15 +164,15 @@ class Family:
         """Return the scale for `scale=None`: the authors' rule, or `common_scale` if they publish none."""
         return common_scale(width, height)
 
-    def setup(
+    def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
-    ) -> Setup:
+    ) -> BuildConfig:
         """Return the build arguments for clips of this size, from a checked scale and checked options.
 
         Raises:
             ArgumentError: scale, options and size do not go together.
         """
-        return Setup(scale, self.size_rule, options)
+        return BuildConfig(scale, self.size_rule, options)
 
     def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
         """Estimate the peak memory of one frame in bytes, weights excluded, at `number` bytes per value.

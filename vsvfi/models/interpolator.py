@@ -50,7 +50,7 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
         """
         return {}
 
-    def synthesise_together(
+    def synthesise_batch(
         self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]
     ) -> list[Tensor]:
         """Synthesise the frames of several pairs at the same t, each pair with its own inputs.

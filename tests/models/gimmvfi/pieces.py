@@ -26,7 +26,9 @@ def padded(tensors: Mapping[str, Tensor], case: str, scale: Fraction) -> tuple[P
     """Return the padding of a case's images, and both padded images."""
     first, second = tensors[f"{case}/img0"], tensors[f"{case}/img1"]
     padding = Padding.of(
-        FAMILY.setup(first.shape[-1], first.shape[-2], scale, FAMILY.option_defaults), first.shape[-1], first.shape[-2]
+        FAMILY.build_config(first.shape[-1], first.shape[-2], scale, FAMILY.option_defaults),
+        first.shape[-1],
+        first.shape[-2],
     )
     return padding, padding.pad(first), padding.pad(second)
 

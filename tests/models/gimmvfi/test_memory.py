@@ -38,7 +38,7 @@ def test_bytes_are_counted_while_they_live() -> None:
 def peak(estimator: str, size: str, scale: Fraction, dtype: torch.dtype) -> int:
     """Return the peak MiB of encoding two frames and interpolating one, frames and weights included."""
     width, height = map(int, size.split("x"))
-    left, right, top, bottom = FAMILY.setup(width, height, scale, FAMILY.option_defaults).size_rule.padding(
+    left, right, top, bottom = FAMILY.build_config(width, height, scale, FAMILY.option_defaults).size_rule.padding(
         width, height, scale
     )
     shape = (1, 3, height + top + bottom, width + left + right)

@@ -190,17 +190,17 @@ def test_sizes_scales_and_times() -> None:
         Fraction(1, 4),
     ]
     for scale, divisor in (("1", 32), ("3/4", 32), ("1/2", 32), ("1/4", 32), ("4/5", 10), ("1/8", 64), ("1/3", 24)):
-        setup = FAMILY.setup(1000, 1000, Fraction(scale), FAMILY.option_defaults)
-        assert setup.size_rule.divisors(Fraction(scale)) == (divisor, divisor)
+        build = FAMILY.build_config(1000, 1000, Fraction(scale), FAMILY.option_defaults)
+        assert build.size_rule.divisors(Fraction(scale)) == (divisor, divisor)
         assert divisor * Fraction(scale) % 8 == 0
         for width in (1, 63, 65, 129, 1000):
-            left, right, _, _ = setup.size_rule.padding(width, width, Fraction(scale))
+            left, right, _, _ = build.size_rule.padding(width, width, Fraction(scale))
             assert (width + left + right) * Fraction(scale) >= 64
             assert right - left in (0, 1)
     with pytest.raises(
         ArgumentError, match=r"scale=2\.0, must be above 0 and at most 1 for GIMM-VFI; use 1, 0\.5 for 2K"
     ):
-        FAMILY.setup(64, 64, Fraction(2), FAMILY.option_defaults)
+        FAMILY.build_config(64, 64, Fraction(2), FAMILY.option_defaults)
     assert all(variant.timesteps is Timesteps.ANY for variant in FAMILY.variants)
 
 

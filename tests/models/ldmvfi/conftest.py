@@ -47,7 +47,7 @@ def stored(shared: Path) -> Stored:
 @pytest.fixture(scope="module")
 def small() -> LoadedModel:
     """A small network whose weights depend on their names only."""
-    network = build.construct(FAMILY, SMALL.variant, FAMILY.setup(256, 256, Fraction(1), FAMILY.option_defaults))
+    network = build.construct(FAMILY, SMALL.variant, FAMILY.build_config(256, 256, Fraction(1), FAMILY.option_defaults))
     shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
     return dataclasses.replace(SMALL, state={key: build.own(tensor) for key, tensor in seeded(shapes).items()})
 

@@ -160,7 +160,7 @@ def test_given_noise_is_used(small: LoadedModel) -> None:
     [
         (
             {"t": 0.25},
-            r"t=\[0\.25\], LDMVFI knows t=0\.5 alone; ask for midpoints of midpoints, or let interpolate\(\) do it",
+            r"t=\[0\.25\], LDMVFI knows t=0\.5 alone; pass t=0\.5, or use interpolate\(\), which reaches",
         ),
         (
             {"x_T": torch.zeros(1, 3, 8, 9)},

@@ -152,7 +152,9 @@ def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path) -> 
     """Every published tensor is used or ignored on purpose, and every weight of ours is among them."""
     manifest = json.loads((shared / "goldens" / "ldmvfi" / "ldmvfi.weights.json").read_text())
     published = {key: torch.empty(entry["shape"], device="meta") for key, entry in manifest.items()}
-    ours = build.construct(FAMILY, VARIANT, FAMILY.setup(256, 256, Fraction(1), FAMILY.option_defaults)).state_dict()
+    ours = build.construct(
+        FAMILY, VARIANT, FAMILY.build_config(256, 256, Fraction(1), FAMILY.option_defaults)
+    ).state_dict()
     adapted = spec.averaged(published, ours)
     assert adapted.keys() >= ours.keys()
     assert all(adapted[key].shape == tensor.shape for key, tensor in ours.items())

@@ -59,14 +59,14 @@ def test_checkpoints_match_the_published_program(shared: Path, variant: str, cas
     """Tests the network as it is used, with folded weights; unused channels are not computed."""
     stored, facts, state = given(shared, variant, case)
     model = loaded(variant, state)
-    setup = build_config(
+    build = build_config(
         model, facts["width"], facts["height"], Fraction(facts["scale"]), {"ensemble": bool(facts.get("ensemble"))}
     )
-    left, right, top, bottom = setup.size_rule.padding(facts["width"], facts["height"], setup.scale)
+    left, right, top, bottom = build.size_rule.padding(facts["width"], facts["height"], build.scale)
     assert [left, top, right, bottom] == facts["pad_ltrb"]
-    network = model.network(setup, EXACT)
+    network = model.network(build, EXACT)
     assert isinstance(network, IFNet)
-    padding = Padding.of(setup, facts["width"], facts["height"])
+    padding = Padding.of(build, facts["width"], facts["height"])
     times = torch.tensor([facts["checkpoints_t"]])
     with torch.inference_mode(), observed() as found:
         first, second = (network.encode_frame(padding.pad(stored[name])) for name in ("img0", "img1"))

@@ -35,7 +35,7 @@ def test_the_network_is_its_plain_form(version: Version, scale: Fraction) -> Non
     """Folded weights, dropped outputs, states that skip the full size and unused pixels, all at once."""
     version = narrow(version)
     network = network_of(version, scale)
-    size = version.configure(64, 64, scale, {"ensemble": False, "padding": "black"}).size_rule.divisors(scale)[0]
+    size = version.build_config(64, 64, scale, {"ensemble": False, "padding": "black"}).size_rule.divisors(scale)[0]
     first, second = pictures(2, size, 2 * size).split(1)
     expected = Plain(version, network.state_dict(), scale)(first, second, 0.3)
     assert near(network(first, second, torch.tensor([0.3])), expected)
@@ -155,12 +155,12 @@ def test_sizes_by_the_published_rule() -> None:
             (2, multiple),
             (4, multiple),
         ):
-            rule = version.configure(640, 360, Fraction(scale), options).size_rule
+            rule = version.build_config(640, 360, Fraction(scale), options).size_rule
             assert rule.divisors(Fraction(scale)) == (expected, expected), (version.name, scale)
             assert not rule.centred
             assert (rule.border, rule.value) == ("constant", 0.0)
     assert (
-        replace(V46).configure(640, 360, Fraction(1), {**options, "padding": "replicate"}).size_rule.border
+        replace(V46).build_config(640, 360, Fraction(1), {**options, "padding": "replicate"}).size_rule.border
         == "replicate"
     )
 

@@ -88,9 +88,9 @@ def test_a_neighbouring_version_is_read_off_its_shapes(version: Version, tmp_pat
     model = loaded("rife", tmp_path / "flownet.safetensors")
     assert model.variant.config == version.config
     assert model.variant.note == f"RIFE {version.name}"
-    setup = build_config(model, 64, 64)
-    assert setup.size_rule.multiple == version.multiple
-    network = model.network(setup, EXACT)
+    build = build_config(model, 64, 64)
+    assert build.size_rule.multiple == version.multiple
+    network = model.network(build, EXACT)
     images = torch.rand(2, 1, 3, version.multiple, version.multiple)
     expected = network_of(version)
     expected.prepare_operators()

@@ -20,17 +20,17 @@ class PReLU(nn.PReLU):
     def forward(self, input: Tensor) -> Tensor:
         channels = self.num_parameters
         pixels = input.numel() // max(channels, 1)
-        together = min(pixels & -pixels, _PIXELS)  # the largest power of two that divides their number
+        group = min(pixels & -pixels, _PIXELS)  # the largest power of two that divides their number
         if (
             input.device.type != "cpu"
             or input.dtype is torch.float32
             or input.dim() != 4
             or channels == 1
-            or together == 1
+            or group == 1
         ):
             return super().forward(input)
         last = input.permute(0, 2, 3, 1)
         if not last.is_contiguous():
             return super().forward(input)
-        flat = functional.prelu(last.view(-1, together * channels), self.weight.repeat(together))
+        flat = functional.prelu(last.view(-1, group * channels), self.weight.repeat(group))
         return flat.view(last.shape).permute(0, 3, 1, 2)

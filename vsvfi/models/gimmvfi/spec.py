@@ -8,7 +8,7 @@ from math import ceil
 from typing import TypedDict
 
 from vsvfi.errors import ArgumentError
-from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.models.family import BuildConfig, Family, SizeRule, Variant
 from vsvfi.options.validators import Whole
 from vsvfi.weights.source import Hub, Source
 
@@ -44,9 +44,9 @@ class GIMMVFIFamily(Family):
         longer = max(width, height)
         return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
 
-    def setup(
+    def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
-    ) -> Setup:
+    ) -> BuildConfig:
         """Return the padding that follows from the scale.
 
         Sizes become multiples of 32, as published, if that suits the scale, else of the smallest number that does.
@@ -63,7 +63,7 @@ class GIMMVFIFamily(Family):
             )
         reduced = _PUBLISHED_GRID * scale
         multiple = int(reduced) if reduced % _GRID == 0 else _GRID
-        return Setup(scale, SizeRule(multiple=multiple, minimum=ceil(_SMALLEST / scale)), options)
+        return BuildConfig(scale, SizeRule(multiple=multiple, minimum=ceil(_SMALLEST / scale)), options)
 
 
 def _variant(name: str, estimator: str, parameters: int, sources: tuple[Source, ...], note: str) -> Variant:

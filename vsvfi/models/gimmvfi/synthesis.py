@@ -253,8 +253,8 @@ def merge(branches: Branches, pictures: tuple[Tensor, Tensor], refine: nn.Module
         made.append(
             torch.lerp(second, first, mask) + resize_bilinear(branches.residual[:, 3 * index : 3 * index + 3], factor)
         )
-    together = torch.cat(made, 1)
-    refined: Tensor = refine(together.to(next(refine.parameters()).dtype)).float()
+    stacked = torch.cat(made, 1)
+    refined: Tensor = refine(stacked.to(next(refine.parameters()).dtype)).float()
     mean = (made[0] + made[1] + made[2]) / BRANCHES
     return ((mean + refined + 1) / 2).clamp(0, 1)
 

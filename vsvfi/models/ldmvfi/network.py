@@ -121,9 +121,9 @@ class LDMVFI(Interpolator[Frame, Pair]):
         Raises:
             ArgumentError: another time, or noise of another shape.
         """
-        return self.synthesise_together([pair], t, [inputs])[0]
+        return self.synthesise_batch([pair], t, [inputs])[0]
 
-    def synthesise_together(
+    def synthesise_batch(
         self, pairs: Sequence[Pair], t: Tensor, inputs: Sequence[Mapping[str, Tensor]]
     ) -> list[Tensor]:
         """Synthesise the frames of several pairs: one batch in the U-Net, then one pair at a time in the decoder.
@@ -135,7 +135,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
                 "t",
                 [float(time) for time in t.reshape(-1)],
                 "LDMVFI knows t=0.5 alone",
-                "ask for midpoints of midpoints, or let interpolate() do it",
+                "pass t=0.5, or use interpolate(), which reaches other timesteps by bisection",
             )
         noises = [self._noises(pair, given) for pair, given in zip(pairs, inputs, strict=True)]
         fresh = None if noises[0][1] is None else torch.cat([noise for _, noise in noises if noise is not None], 1)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, Literal, TypedDict
 
 from vsvfi.errors import ArgumentError
-from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.models.family import BuildConfig, Family, SizeRule, Variant
 from vsvfi.options.validators import Choice, Flag
 from vsvfi.weights.source import Hub, Source, Url, WheelMember
 
@@ -72,7 +72,7 @@ class Version:
         packed = 3 + (0 if self.head is None else self.head[1])
         return rows * columns * (200 + 32 * packed if self.ensemble else 172 + 20 * packed)
 
-    def configure(self, width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> Setup:
+    def build_config(self, width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> BuildConfig:
         """Return the build arguments: padding by the published rule, max(M, M / scale), all to right and bottom.
 
         Raises:
@@ -85,7 +85,7 @@ class Version:
             )
         border: Any = "replicate" if options["padding"] == "replicate" else "constant"
         multiple = self.multiple * max(scale.numerator // scale.denominator, 1)
-        return Setup(scale, SizeRule(multiple, centred=False, border=border), {"ensemble": options["ensemble"]})
+        return BuildConfig(scale, SizeRule(multiple, centred=False, border=border), {"ensemble": options["ensemble"]})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,11 +318,11 @@ class RIFEOptions(TypedDict, total=False):
 class RIFEFamily(Family):
     """The rules of RIFE; most depend on the version."""
 
-    def setup(
+    def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
-    ) -> Setup:
-        """See `Version.configure`."""
-        return _version(variant).configure(width, height, scale, options)
+    ) -> BuildConfig:
+        """See `Version.build_config`."""
+        return _version(variant).build_config(width, height, scale, options)
 
     def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
         """See `Version.memory`."""

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Literal, TypedDict
 
 from vsvfi.errors import ArgumentError
-from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.models.family import BuildConfig, Family, SizeRule, Variant
 from vsvfi.options.validators import Choice, Whole
 from vsvfi.weights.source import Builtin, Url
 
@@ -78,9 +78,9 @@ class UPRNetFamily(Family):
         """See `default_scale`."""
         return default_scale(width, height)
 
-    def setup(
+    def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
-    ) -> Setup:
+    ) -> BuildConfig:
         """Return the levels and the padding that follows from them.
 
         Raises:
@@ -103,7 +103,7 @@ class UPRNetFamily(Family):
                 )
         # `multiple` applies at reduced resolution: it stands for 2 ** (levels + 1) pixels of the clip.
         rule = SizeRule(multiple=2 ** (levels + 1 - skipped), centred=False, border="constant", value=0.5)
-        return Setup(scale, rule, {"levels": levels, "ensemble": options.get("ensemble") or ensemble})
+        return BuildConfig(scale, rule, {"levels": levels, "ensemble": options.get("ensemble") or ensemble})
 
 
 _BUILTIN = Builtin(

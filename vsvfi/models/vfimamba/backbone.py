@@ -110,7 +110,7 @@ class Backbone(nn.Module):
 
         They are [2B, C, h, w] each, first frames, then second ones.
         """
-        together = Embedded(
+        joined = Embedded(
             torch.cat((first.x, second.x)),
             Tokens(
                 torch.cat((first.tokens.u, second.tokens.u)),
@@ -118,5 +118,5 @@ class Backbone(nn.Module):
                 torch.cat((first.tokens.projected, second.tokens.projected)),
             ),
         )
-        f3 = self.block3(together)
+        f3 = self.block3(joined)
         return f3, self.block4(self.block4.open(self.patch_embed4(f3)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Literal, TypedDict
 
-from vsvfi.models.family import Family, Setup, SizeRule, Variant
+from vsvfi.models.family import BuildConfig, Family, SizeRule, Variant
 from vsvfi.options.validators import Choice, Flag
 from vsvfi.weights.source import Hub
 
@@ -32,13 +32,13 @@ class VFIMambaFamily(Family):
         longer = max(width, height)
         return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
 
-    def setup(
+    def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
-    ) -> Setup:
+    ) -> BuildConfig:
         """Return the padding: multiples of 32 as published, and of 16 at the reduced size, as the network needs."""
         arguments = {name: value for name, value in options.items() if name != "times"}
         rule = SizeRule(multiple=32 if scale == 1 else 16)
-        return Setup(scale, rule, arguments, halving=options["times"] == "halving")
+        return BuildConfig(scale, rule, arguments, bisection=options["times"] == "halving")
 
 
 def _variant(name: str, published: str, width: int, parameters: int, note: str) -> Variant:
@@ -51,7 +51,7 @@ def _variant(name: str, published: str, width: int, parameters: int, note: str) 
         ),
         licence=_APACHE,
         parameters=parameters,
-        note=f"{note}; large motion; any time, other than 1/2 by halving unless options={{'times': 'direct'}}",
+        note=f"{note}; large motion; any time, other than 1/2 by bisection unless options={{'times': 'direct'}}",
     )
 
 
@@ -82,7 +82,7 @@ FAMILY = VFIMambaFamily(
             "halving",
             "direct",
             default="halving",
-            description="how timesteps other than 1/2 are reached: through midpoints of midpoints, or directly",
+            description="how timesteps other than 1/2 are reached: by bisection or directly",
         ),
     },
     options_type=VFIMambaOptions,

@@ -200,9 +200,10 @@ def run(
     entering, leaving = (tensor.detach().float().contiguous() for tensor in (B, C))
     orders = [order.to(torch.int32).contiguous() for order in (reads, writes)]
     blocks = stride // WIDTH
-    together = paths if blocks * batch >= 2 * threads else 1  # paths that one task scans, adding to one result
+    paths_per_task = paths if blocks * batch >= 2 * threads else 1  # they add to one result
     parts = [
-        torch.zeros(batch, length, stride, dtype=torch.float32, device=u.device) for _ in range(0, paths, together)
+        torch.zeros(batch, length, stride, dtype=torch.float32, device=u.device)
+        for _ in range(0, paths, paths_per_task)
     ]
 
     def memory(name: str, tensor: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> Memory:
@@ -223,7 +224,7 @@ def run(
     def task(image: int, block: int, part: int) -> None:
         state = memory("state", torch.empty(states, WIDTH, dtype=torch.float32, device=u.device), states, WIDTH)
         start = block * WIDTH
-        for path in range(part * together, (part + 1) * together):
+        for path in range(part * paths_per_task, (part + 1) * paths_per_task):
             function(
                 of_values.at(image, 0, start),
                 of_steps.at(image, path, 0, start),

@@ -237,14 +237,14 @@ class CostPerceiverEncoder(nn.Module):
         tokens = entered
         # Source pixels at a time; fused attention takes 65535 at most
         some = max(1, _CHUNK // (TOKENS * LATENT * tokens.element_size()))
-        together = max(1, _CHUNK // (rows * columns * 4 * LATENT * tokens.element_size()))  # token indices at a time
+        count = max(1, _CHUNK // (rows * columns * 4 * LATENT * tokens.element_size()))  # token indices at a time
         contexts = torch.split(context, CONTEXT, -1)
         for round_, (layer, vertical) in enumerate(zip(self.encoder_layers, self._vertical(), strict=True)):
             by_source = torch.split(tokens.flatten(1, 2).transpose(0, 1), some)  # [<= some, 8, 128] each
             tokens = _picture(torch.cat([layer(part) for part in by_source]), rows, columns)
             # From here on, token indices do not interact.
             tokens = torch.cat(
-                [vertical(part, *contexts[2 * round_ : 2 * round_ + 2]) for part in torch.split(tokens, together)]
+                [vertical(part, *contexts[2 * round_ : 2 * round_ + 2]) for part in torch.split(tokens, count)]
             )
         return tokens + entered
 
