@@ -46,7 +46,7 @@ def main() -> int:
         if arguments.video is None:
             summary = _render_sample(output, arguments, part, quality)
         else:
-            summary = render.render(
+            rendered = render.render(
                 arguments.video,
                 output,
                 render.interpolation(arguments),
@@ -55,6 +55,8 @@ def main() -> int:
                 requests=arguments.requests,
                 overwrite=True,
             )
+            assert rendered is not None
+            summary = rendered
         lines = _picture(summary, strip, part, arguments)
     except VsvfiError as error:
         print(f"demo: {error}", file=sys.stderr)

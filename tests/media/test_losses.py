@@ -10,8 +10,8 @@ import pytest
 
 from tests.cli.media_files import ffmpeg, moving_video
 from tests.media.test_encoding import MASTERING, facts
+from vsvfi.cli.encoder_setup import takes
 from vsvfi.cli.programs import Encoder
-from vsvfi.cli.render import _takes
 from vsvfi.media.encoding import Quality, encoder_arguments
 from vsvfi.media.hdr import svtav1_hdr
 from vsvfi.media.losses import hdr_losses, pixel_formats, pixel_losses
@@ -97,5 +97,5 @@ def test_encoders_without_hdr_metadata_are_named() -> None:
 def test_libx265_gets_rgb_where_it_is_asked_for(more: tuple[str, ...], kept: bool) -> None:
     if not pixel_formats(ffmpeg(), "libx265"):
         pytest.skip("this ffmpeg has no libx265")
-    families = {pixels.family for pixels in _takes(Encoder(ffmpeg(), "libx265"), "matroska", more)}
+    families = {pixels.family for pixels in takes(Encoder(ffmpeg(), "libx265"), "matroska", more)}
     assert ("rgb" in families) == kept

@@ -21,7 +21,7 @@ from vsvfi import __version__
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.packages import one_line
 
-_COMMANDS = ("models", "doctor", "render", "frames", "compare", "bench")
+_COMMANDS = ("models", "doctor", "render", "join", "frames", "compare", "bench")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

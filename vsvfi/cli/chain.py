@@ -105,6 +105,34 @@ def run_chain(
     return Outcome(_frames(reader) or 0, ended - started, ended - begun)
 
 
+def evaluate(script: Path, arguments: Mapping[str, str], facts: Path, scratch: Path) -> Mapping[str, Any]:
+    """Let vspipe evaluate a script without output; returns the facts that it writes.
+
+    Args:
+        script, arguments, facts: as for `run_chain`.
+        scratch: a folder for temporary files.
+
+    Raises:
+        VsvfiError: the script failed.
+    """
+    command = [find_vspipe(), "--info"]
+    for name, value in arguments.items():
+        command += ["-a", f"{name}={value}"]
+    with interruptible(), programs() as group:
+        reader = group.start(
+            "vspipe",
+            [*command, str(script)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**vspipe_environment(), **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))},
+            heard=_listener(None),
+        )
+        raw = _await_facts(facts, reader)
+        if reader.wait() != 0:
+            raise VsvfiError(f"vspipe: {explain_vspipe(_said(reader), reader.ending())}")
+    return raw
+
+
 def say(line: str, end: str = "\n") -> None:
     """Print a line on stderr, ignoring errors."""
     with contextlib.suppress(OSError, ValueError):

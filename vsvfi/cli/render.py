@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import importlib.resources
 import inspect
 import json
 import math
@@ -19,18 +18,18 @@ from typing import Any
 
 from vsvfi import options
 from vsvfi.cli.chain import run_chain, say
+from vsvfi.cli.chunk import read_script
+from vsvfi.cli.encoder_setup import encoder_options, formats, report_losses, report_notes
 from vsvfi.cli.interrupts import interruptible
+from vsvfi.cli.job import finished_before, is_job, run_job
+from vsvfi.cli.job_options import JobOptions, add_job_options, job_options
+from vsvfi.cli.job_plan import Prepared, Request
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import Encoder, find_encoder
 from vsvfi.cli.summary import Summary, describe, progress_line, summarise
 from vsvfi.errors import ArgumentError, VsvfiError
-from vsvfi.media import encoder_args
-from vsvfi.media.carried import left_behind
-from vsvfi.media.codecs import sound_notes
 from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, Rewriting, container, ffmpeg_arguments, planned
-from vsvfi.media.losses import hdr_losses, pixel_formats, pixel_losses
 from vsvfi.media.opus import forgets_delay
-from vsvfi.media.pixels import Pixels, parse, taken
 from vsvfi.media.probe import Media, probe
 from vsvfi.media.verify import verify
 
@@ -45,8 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", type=Path, required=True, help=f"the file to write: {' '.join(CONTAINERS)}"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.add_argument("--json", action="store_true", help="print a summary for programs on stdout")
+    parser.add_argument("--json", action="store_true", help="print progress and a summary for programs on stdout")
     add_options(parser)
+    job = parser.add_argument_group(
+        "long renders", "sources of five minutes and more are rendered in chunks; the same command goes on with them"
+    )
+    add_job_options(job)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +126,7 @@ def part_of(arguments: argparse.Namespace) -> Part:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    job = job_options(arguments)
     summary = render(
         arguments.video,
         arguments.output,
@@ -131,7 +135,10 @@ def main(arguments: argparse.Namespace) -> int:
         quality=encoding(arguments),
         requests=arguments.requests,
         overwrite=arguments.overwrite,
+        job=job,
     )
+    if summary is None:
+        return 0
     if arguments.json:
         print(json.dumps(dataclasses.asdict(summary)))
     else:
@@ -148,7 +155,8 @@ def render(
     quality: Quality = Quality("auto"),  # noqa: B008 - immutable
     requests: int | None = None,
     overwrite: bool = False,
-) -> Summary:
+    job: JobOptions = JobOptions(never=True),  # noqa: B008 - immutable
+) -> Summary | None:
     """Interpolate and encode one file.
 
     Args:
@@ -159,12 +167,20 @@ def render(
         quality: the encoder and its settings.
         requests: frames that vspipe requests at the same time, None for one per thread.
         overwrite: an existing output may be replaced.
+        job: whether and how it is rendered in chunks.
+
+    Returns:
+        None if only a plan was asked for.
 
     Raises:
         VsvfiError: with the reason and the remedy.
     """
     checked = options.parse(**arguments)
     check_files(video, output)
+    arguments = _absolute(arguments)
+    request = Request(video, output, arguments, part, quality, requests)
+    if (before := finished_before(job, output, request)) is not None:
+        return before
     with interruptible(), Output(output, _inputs(video, checked), overwrite=overwrite) as claimed:
         encoder = find_encoder(quality.encoder, container(output))
         source = readable_name(video, claimed.scratch)
@@ -188,9 +204,13 @@ def render(
             "decoder": media.decoder,
             "arguments": arguments,
         }
-        script = importlib.resources.files("vsvfi.cli").joinpath("render.vpy").read_text(encoding="utf-8")
+        more = encoder_options(encoder, quality)
+        if is_job(job, output, media, encoder.name, more, crf=quality.crf is not None):
+            report_notes(encoder, media, container(output))
+            work.update(formats(media, encoder, container(output), more))
+            return run_job(request, Prepared(encoder, more, work), claimed, job)
         return run_script(
-            script,
+            read_script(),
             work,
             claimed,
             part=part,
@@ -221,23 +241,18 @@ def run_script(
         media: where audio and subtitles come from, None for none.
     """
     form = container(output.path)
-    more = tuple(encoder_args.parse(quality.more, encoder.ffmpeg, encoder.name)) if quality.more else ()
-    notes = [encoder.note] if encoder.note else []
-    for note in notes + sound_notes(form, media.audio if media is not None else ()):
-        say(note)
+    more = encoder_options(encoder, quality)
+    report_notes(encoder, media, form)
     quality = dataclasses.replace(quality, encoder=encoder.name)
     path, job, facts_file = (output.scratch / name for name in ("script.vpy", "job.json", "facts.json"))
-    arguments = work["arguments"]
-    if arguments.get("weights") is not None:
-        arguments = {**arguments, "weights": os.path.abspath(os.path.expanduser(arguments["weights"]))}
-    source = parse(media.pixels) if media is not None else None
+    arguments = _absolute(work["arguments"])
     work = {
         **work,
+        **formats(media, encoder, form, more),
         "arguments": arguments,
         "part": [part.first, part.last],
-        "takes": [dataclasses.asdict(pixels) for pixels in _takes(encoder, form, more)],
-        "bits": source.bits if source is not None else None,
         "facts": str(facts_file),
+        "parent": os.getpid(),
     }
     _write_job(path, script, job, work)
     seen: list[Facts] = []
@@ -252,7 +267,7 @@ def run_script(
         if part.last is not None and part.last >= facts.frames:
             say(f"the output ends with frame {facts.frames - 1}, before end={part.last}")
         if media is not None:
-            _warn(media, form, encoder, facts)
+            report_losses(media, form, encoder, facts)
         forgets = forgets_delay(encoder.ffmpeg, form) if media is not None and media.audio else False
         rewriting = Rewriting(output.scratch, forgets)
         options = ffmpeg_arguments(facts, quality, media, part, unfinished, form, more, rewriting)
@@ -271,23 +286,11 @@ def run_script(
     return summarise(output.given, str(arguments.get("model", "builtin")), encoder.name, seen[0], outcome)
 
 
-def _takes(encoder: Encoder, form: str, more: Sequence[str]) -> tuple[Pixels, ...]:
-    """Return the pixel formats that an encoder accepts.
-
-    A `-pix_fmt` of the user limits them to that one; RGB is included for it and for lossless encoding.
-    """
-    asked = [value for name, value in zip(more[::2], more[1::2]) if name.partition(":")[0] == "-pix_fmt"]
-    given = dict(zip(more[::2], more[1::2]))
-    lossless = given.get("-lossless") == "1" or any("lossless=1" in value.split(":") for value in given.values())
-    names = asked[-1:] or pixel_formats(encoder.ffmpeg, encoder.name)
-    return taken(names, encoder.name, form, rgb=bool(asked) or lossless)
-
-
-def _warn(media: Media, form: str, encoder: Encoder, facts: Facts) -> None:
-    """Report in one line what is not carried over to the output."""
-    lost = [*pixel_losses(media, facts), *hdr_losses(media, encoder.name, facts.props), *left_behind(media, form)]
-    if lost:
-        say(f"not carried over ({encoder.name}, {media.path.suffix} to {form}): {', '.join(lost)}")
+def _absolute(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make the path of weights independent of the working folder."""
+    if arguments.get("weights") is None:
+        return arguments
+    return {**arguments, "weights": os.path.abspath(os.path.expanduser(arguments["weights"]))}
 
 
 def check_files(video: Path, output: Path) -> None:

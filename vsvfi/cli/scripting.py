@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,38 @@ import vapoursynth as vs
 from vsvfi.cli.piping import Piped
 from vsvfi.clip.alpha import ALPHA, alpha_of
 from vsvfi.clip.props import read_integer
+
+_WATCH = 0.5
+"""Seconds between looks at the parent process."""
+
+
+def exit_with_parent(parent: int | None) -> None:
+    """Watch the process that started vspipe, and exit when it has gone; a killed one cannot stop vspipe.
+
+    Args:
+        parent: its number, None to do nothing.
+    """
+    if parent is None or os.name == "nt":
+        return
+    started_by = os.getppid()  # not `parent` where vspipe is started through another program
+
+    def watch() -> None:
+        while os.getppid() == started_by and _runs(parent):
+            time.sleep(_WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _runs(process: int) -> bool:
+    """Return whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # one of another user
+    return True
 
 
 def open_video(path: str, index: str, stream: int | None = None, decoder: str = "") -> vs.VideoNode:
@@ -165,7 +199,9 @@ def sample_clip(width: int = 640, height: int = 360, length: int = 48, seed: int
     return tagged.resize.Bicubic(format=vs.YUV420P8, matrix=vs.MATRIX_BT709, range=vs.RANGE_LIMITED, dither_type="none")
 
 
-def leave_facts(path: str, source: vs.VideoNode, output: Piped, devices: str) -> None:
+def leave_facts(
+    path: str, source: vs.VideoNode, output: Piped, devices: str, survey: Mapping[str, Any] | None = None
+) -> None:
     """Write the properties of `output` that the encoder needs as JSON, atomically.
 
     Args:
@@ -173,6 +209,7 @@ def leave_facts(path: str, source: vs.VideoNode, output: Piped, devices: str) ->
         source: the clip before interpolation.
         output: the clip that is piped.
         devices: where it is computed, for messages.
+        survey: result of `vsvfi.cli.survey.survey`, None without one.
     """
     clip = output.clip
     with clip.get_frame(0) as frame:
@@ -190,6 +227,7 @@ def leave_facts(path: str, source: vs.VideoNode, output: Piped, devices: str) ->
         "chroma_420": form.color_family == vs.YUV and form.subsampling_w == 1 and form.subsampling_h == 1,
         "props": props,
         "device": devices,
+        **({} if survey is None else {"survey": survey}),
     }
     part = Path(f"{path}.part")
     part.write_text(json.dumps(facts), encoding="utf-8")

@@ -124,10 +124,11 @@ def interpolate(
 
 @dataclass(frozen=True, slots=True)
 class Interpolated:
-    """An interpolated clip and its resolved options."""
+    """An interpolated clip, its resolved options, and its timeline."""
 
     clip: vs.VideoNode
     config: RunConfig
+    timeline: Timeline
 
 
 def interpolate_with_config(
@@ -265,7 +266,7 @@ def _build(
         return copies if isinstance(decisions.shown(f), Copy) else blends
 
     chosen = output.std.FrameEval(reporting(choose), prop_src=plan, clip_src=[copies, blends])
-    return Interpolated(chosen, config)
+    return Interpolated(chosen, config, timeline)
 
 
 def _open_session(clip: vs.VideoNode, options: Options, factor: Fraction, observer: Observer | None) -> Session:

@@ -160,7 +160,6 @@ def ffmpeg_arguments(
         more: checked options of the encoder, see `encoder_args.parse`.
         rewriting: of streams that must be, None to take them as they are.
     """
-    folder, forgets_delay = (rewriting.folder, rewriting.forgets_delay) if rewriting else (None, False)
     rate = f"{facts.rate.numerator}:{facts.rate.denominator}"
     inputs = [
         "-f",
@@ -174,27 +173,57 @@ def ffmpeg_arguments(
         "-i",
         "-",
     ]
-    taken: list[str] = []
-    if media is not None:
-        placed = place(media, part, facts)
-        inputs += ["-itsoffset", _seconds(_APART - placed.begin), *placed.skip(), "-i", f"file:{media.path}"]
-        cut = not part.whole(facts.frames)
-        beside = sidecar.needed(media.streams, part=cut, delayed=forgets_delay) if folder is not None else ()
-        places: dict[int, str] = {}
-        for file, (name, streams) in enumerate(sidecar.files(beside, delayed=forgets_delay).items(), start=2):
-            assert folder is not None
-            sidecar.write(media.path, streams, placed.window, placed.origin, folder / name, delayed=forgets_delay)
-            inputs += ["-itsoffset", _seconds(placed.origin - placed.begin), "-i", f"file:{folder / name}"]
-            places.update({stream.index: f"{file}:{number}" for number, stream in enumerate(streams)})
-        taken = [*carried(media, form, places, folder, forgets_delay=forgets_delay), *placed.cuts()]
+    more_inputs, taken = _beside(facts, media, part, form, rewriting)
     return [
-        *("-hide_banner", "-loglevel", "error", "-nostats", "-y", "-copyts"), *inputs, "-map", "0:v:0",
+        *_GENERAL, *inputs, *more_inputs, "-map", "0:v:0",
         *("-filter:v:0", ",".join(picture_filters(facts))), *_chroma_location(facts),
         *merge([*encoder_arguments(facts, quality), *_tag(quality.encoder, form)], more),
-        *taken,
-        *(("-movie_timescale", str(sidecar.MOVIE_TIMESCALE)) if form in ("mp4", "mov") else ()),
-        *("-max_muxing_queue_size", "4096", "-f", form, f"file:{target}"),
+        *taken, *_ending(form, target),
     ]  # fmt: skip
+
+
+def join_arguments(
+    facts: Facts, encoder: str, media: Media | None, part: Part, listing: Path, target: Path, form: str,
+    rewriting: Rewriting | None = None,
+) -> list[str]:  # fmt: skip
+    """Like `ffmpeg_arguments`, with video that is encoded already: the files of a list for ffmpeg's concat demuxer.
+
+    Args:
+        encoder: that has made the video.
+        listing: file in the demuxer's format, each entry with its duration.
+    """
+    inputs = ["-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
+    more_inputs, taken = _beside(facts, media, part, form, rewriting)
+    video = ["-map", "0:v:0", "-c:v:0", "copy", *_tag(encoder, form)]
+    return [*_GENERAL, *inputs, *more_inputs, *video, *taken, *_ending(form, target)]
+
+
+_GENERAL = ("-hide_banner", "-loglevel", "error", "-nostats", "-y", "-copyts")
+
+
+def _beside(
+    facts: Facts, media: Media | None, part: Part, form: str, rewriting: Rewriting | None
+) -> tuple[list[str], list[str]]:
+    """Return ffmpeg's inputs after the video, and the output options for their streams."""
+    if media is None:
+        return [], []
+    folder, forgets_delay = (rewriting.folder, rewriting.forgets_delay) if rewriting else (None, False)
+    placed = place(media, part, facts)
+    inputs = ["-itsoffset", _seconds(_APART - placed.begin), *placed.skip(), "-i", f"file:{media.path}"]
+    cut = not part.whole(facts.frames)
+    beside = sidecar.needed(media.streams, part=cut, delayed=forgets_delay) if folder is not None else ()
+    places: dict[int, str] = {}
+    for file, (name, streams) in enumerate(sidecar.files(beside, delayed=forgets_delay).items(), start=2):
+        assert folder is not None
+        sidecar.write(media.path, streams, placed.window, placed.origin, folder / name, delayed=forgets_delay)
+        inputs += ["-itsoffset", _seconds(placed.origin - placed.begin), "-i", f"file:{folder / name}"]
+        places.update({stream.index: f"{file}:{number}" for number, stream in enumerate(streams)})
+    return inputs, [*carried(media, form, places, folder, forgets_delay=forgets_delay), *placed.cuts()]
+
+
+def _ending(form: str, target: Path) -> list[str]:
+    scale = ["-movie_timescale", str(sidecar.MOVIE_TIMESCALE)] if form in ("mp4", "mov") else []
+    return [*scale, "-max_muxing_queue_size", "4096", "-f", form, f"file:{target}"]
 
 
 def planned(facts: Facts, media: Media | None, part: Part, form: str) -> Expected:

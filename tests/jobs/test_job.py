@@ -1,0 +1,205 @@
+"""Jobs from end to end with a fake script: resumed, refused, retried, killed, joined, always with the same frames."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.media_files import flash_video, packets, run_ffmpeg
+from tests.jobs import fake_render
+from vsvfi.cli import main
+
+FRAMES = 50
+ARGUMENTS = ("--encoder", "ffv1", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return flash_video(tmp_path_factory.mktemp("source") / "in.mkv", rate="25", seconds=FRAMES / 2 / 25)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_render.install(monkeypatch.setattr)
+    monkeypatch.setenv("PYTHONPATH", fake_render.environment()["PYTHONPATH"])
+
+
+def hashes(path: Path) -> list[str]:
+    done = run_ffmpeg("-v", "error", "-i", path, "-map", "0:v:0", "-f", "framemd5", "-")
+    return [line.split(b",")[-1].decode() for line in done.stdout.splitlines() if line[:1].isdigit()]
+
+
+def render(video: Path, output: Path, *more: object) -> int:
+    return main(["render", str(video), "-o", str(output), *ARGUMENTS, *map(str, more)])
+
+
+def job_of(output: Path) -> Path:
+    return output.with_name(f"{output.name}.vsvfi-job")
+
+
+@pytest.fixture(scope="module")
+def whole(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The render in one go, by the same fake script."""
+    output = tmp_path_factory.mktemp("whole") / "out.mkv"
+    with pytest.MonkeyPatch.context() as patch:
+        fake_render.install(patch.setattr)
+        patch.setattr("vsvfi.cli.render.read_script", fake_render.script)
+        assert render(video, output, "--no-job") == 0
+    return output
+
+
+def test_a_job_equals_a_render_in_one_go(
+    fake: None, video: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.mkv"
+    assert render(video, output, "--workers", 2, "--json") == 0
+    assert hashes(output) == hashes(whole)
+    assert len(hashes(output)) == FRAMES
+    for now, then in zip(packets(output, "0:v:0"), packets(whole, "0:v:0"), strict=True):
+        assert now == pytest.approx(then, abs=0.0011)
+    assert packets(output, "0:a:0") == packets(whole, "0:a:0")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(line["chunk"] for line in lines if line.get("event") == "chunk") == [1, 2, 3, 4, 5]
+    assert lines[-1]["frames"] == FRAMES
+
+
+def test_what_fails_is_tried_again_named_and_resumed(
+    fake: None, video: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    output = tmp_path / "out.mkv"
+    monkeypatch.setenv("FAKE_FAIL", "30")
+    monkeypatch.setenv("FAKE_MEMORY", "45")
+    assert render(video, output, "--workers", 2) == 1
+    said = capsys.readouterr().err
+    assert said.count("chunk 3 (frames 24 to 35) failed on worker-") == 3
+    assert "it is unlucky; it is left out" in said
+    assert "ran out of memory; trying again with streams=1" in said
+    assert "1 of 5 chunks failed, the others are done. chunk 3 (frames 24 to 35): vspipe: interpolate: frame 30" in said
+    assert "4 of 5 chunks are kept" in said
+    assert not output.exists()
+    assert {path.name for path in (job_of(output) / "logs").iterdir()} == {"worker-1.log", "worker-2.log"}
+    monkeypatch.delenv("FAKE_FAIL")
+
+    assert main(["join", str(job_of(output))]) == 0
+    assert "2 of 5 chunks, frames 0 to 23; 2 finished chunks follow a gap" in capsys.readouterr().err
+    assert hashes(tmp_path / "out.part.mkv") == hashes(whole)[:24]
+    end = sum(packets(tmp_path / "out.part.mkv", "0:a:0")[-1])
+    assert abs(end - 24 / 50) < 0.12
+
+    assert render(video, output, "--encoder", "huffyuv") == 1
+    said = capsys.readouterr().err
+    assert "was begun with other settings: encoder was ffv1 and is huffyuv" in said
+    assert "--restart" in said
+
+    kept = (job_of(output) / "chunks" / "00001.mkv").stat().st_mtime_ns
+    monkeypatch.setenv("FAKE_FAIL", "0")  # chunk 1 is not rendered again
+    assert kept == (job_of(output) / "chunks" / "00001.mkv").stat().st_mtime_ns
+    assert render(video, output) == 0
+    assert hashes(output) == hashes(whole)
+    assert not job_of(output).exists()
+
+
+def test_restart_begins_anew(fake: None, video: Path, whole: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    output, job = tmp_path / "out.mkv", tmp_path / "here"
+    monkeypatch.setenv("FAKE_FAIL", "0")
+    assert render(video, output, "--job", job, "--encoder", "huffyuv", "-e", 5) == 1
+    monkeypatch.delenv("FAKE_FAIL")
+    assert render(video, output, "--job", job, "-s", 4, "-e", 20, "--restart") == 0
+    assert hashes(output) == hashes(whole)[4:21]
+    assert not job.exists()
+
+
+def test_a_plan_renders_nothing(fake: None, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert render(video, tmp_path / "out.mkv", "--plan", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [chunk["first"] for chunk in plan["chunks"]] == [0, 12, 24, 36, 48]
+    assert plan["bytes"] > 0
+    assert plan["seconds"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--no-job", "--workers", "2"], "contradicts"),
+        (["--workers", "0"], "must be 1 to 64"),
+        (["--workers", "cuda:0,,"], "must be a number or devices"),
+        (["--chunk", "1", "--encoder", "mpeg4"], "kept only over a whole file"),
+    ],
+)
+def test_options_that_cannot_work(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str], message: str
+) -> None:
+    assert render(video, tmp_path / "out.mkv", *extra) in (1, 2)
+    assert message in capsys.readouterr().err
+
+
+def test_join_needs_a_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["join", str(tmp_path)]) == 1
+    assert "is not the folder of a job" in capsys.readouterr().err
+
+
+def begin(video: Path, output: Path, **more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.jobs.fake_render", "render", str(video), "-o", str(output), *ARGUMENTS]
+    environment = fake_render.environment(**more)
+    return subprocess.Popen([*command, "--chunk", "1"], stderr=subprocess.PIPE, env=environment)
+
+
+def test_killed_at_any_moment_and_begun_again(fake: None, video: Path, whole: Path, tmp_path: Path) -> None:
+    """See `tests.jobs.killing` for more kills, and kills of the other programs."""
+    output = tmp_path / "out.mkv"
+    chance = random.Random(19)
+    for _ in range(2):
+        running = begin(video, output, FAKE_DELAY="0.02")
+        time.sleep(chance.uniform(0.5, 4))
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+    assert render(video, output, "--chunk", 1) == 0
+    assert hashes(output) == hashes(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def test_killed_before_the_folder_is_removed(
+    fake: None, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.mkv"
+
+    def killed(self: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vsvfi.jobs.folder.JobFolder.remove", killed)
+        assert render(video, output, "--chunk", 1, "-e", 11) == 130
+    assert render(video, output, "--chunk", 1, "-e", 5) == 1
+    assert "exists" in capsys.readouterr().err
+    assert render(video, output, "--chunk", 1, "-e", 11) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_says_how_to_go_on_and_a_second_render_is_refused(
+    fake: None, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.mkv"
+    running = begin(video, output, FAKE_DELAY="0.05")
+    manifest = job_of(output) / "manifest.json"
+    while not manifest.exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    assert render(video, tmp_path / "other.mkv", "--job", job_of(output)) == 1
+    assert "taken by another render" in capsys.readouterr().err
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert b"run the same command to go on, or 'vsvfi join" in said
+    assert {path.name for path in tmp_path.iterdir()} == {job_of(output).name}

@@ -1,0 +1,108 @@
+"""The manifest of a job: what it renders, and everything that its frames and its encoding depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vsvfi.errors import VsvfiError
+from vsvfi.jobs.chunks import Chunk
+
+VERSION = 1
+
+_SAMPLES = 64
+_SAMPLE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A job, as it is stored.
+
+    Attributes:
+        identity: what must not change between two runs of the job, by name.
+        work: the job of render.vpy without what depends on the chunk.
+        facts: what the script found out about its clip, see `vsvfi.media.encoding.Facts`.
+        encoding: ffmpeg's name of the container of chunks, encoder and options.
+        chunks: in order.
+        speed: frames per second without encoding, measured when the job was planned.
+    """
+
+    identity: Mapping[str, Any]
+    work: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    encoding: Mapping[str, Any]
+    chunks: tuple[Chunk, ...]
+    speed: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"vsvfi_job": VERSION, **asdict(self)}
+
+    @classmethod
+    def parse(cls, raw: Any) -> Manifest:
+        """Parse JSON values.
+
+        Raises:
+            ValueError: they are no manifest of this version.
+        """
+        if not isinstance(raw, dict) or raw.get("vsvfi_job") != VERSION:
+            raise ValueError("it is no manifest of this version of vsvfi")
+        try:
+            chunks = tuple(Chunk(**chunk) for chunk in raw["chunks"])
+            return cls(
+                raw["identity"], raw["work"], raw["facts"], raw["encoding"], chunks=chunks, speed=float(raw["speed"])
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"it is incomplete ({error})") from None
+
+    @property
+    def first(self) -> int:
+        """The first output frame."""
+        return self.chunks[0].first
+
+    @property
+    def frames(self) -> int:
+        """Number of output frames."""
+        return sum(chunk.frames for chunk in self.chunks)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two identities, in words; None stands for unknown, which differs from nothing."""
+    found = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += [f"{name} {text}" for text in differences(old, new)]
+        elif old != new and (None not in (old, new) or name not in before or name not in now):
+            found.append(f"{name} was {_shown(old)} and is {_shown(new)}")
+    return found
+
+
+def file_identity(path: Path) -> str:
+    """Return size and digest of a file: whole, or of evenly spaced samples of a large one.
+
+    Raises:
+        VsvfiError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            places: Iterable[int] = range(0, size, _SAMPLE)
+            if size > _SAMPLE * _SAMPLES:
+                places = [number * (size - _SAMPLE) // (_SAMPLES - 1) for number in range(_SAMPLES)]
+            for place in places:
+                file.seek(place)
+                digest.update(file.read(_SAMPLE))
+    except OSError as error:
+        raise VsvfiError(f"{path} cannot be read ({error.strerror or error}); check the file") from error
+    return f"{size} bytes, {digest.hexdigest()[:32]}"
+
+
+def _shown(value: Any) -> str:
+    text = "not given" if value is None else str(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
