@@ -9,13 +9,13 @@ directions use the same matrix, so colours do not flicker.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import vapoursynth as vs
 
 from vsvfi.clip.failures import reporting
 from vsvfi.clip.props import read_integer
 from vsvfi.clip.scene_linear import LINEAR, compressed, expanded, limited
+from vsvfi.engine.frame_format import Coding, ColourFamily, FrameFormat
 from vsvfi.errors import ClipError
 from vsvfi.options import MATRICES
 
@@ -29,22 +29,7 @@ _SURROGATES = {10: 9, 11: 9, 12: 9, 13: 9, 14: 9}
 linear light.
 """
 
-
-@dataclass(frozen=True, slots=True)
-class Coding:
-    """How the samples of a frame are coded.
-
-    Attributes:
-        matrix: H.273 code; without meaning for RGB and Gray.
-        full_range: whether samples use the whole range of codes.
-        chroma_location: VapourSynth's code, for subsampled formats.
-        scene_linear: whether samples are linear light in floating point, which has no upper bound.
-    """
-
-    matrix: int
-    full_range: bool
-    chroma_location: int
-    scene_linear: bool = False
+_FAMILIES: dict[vs.ColorFamily, ColourFamily] = {vs.RGB: "rgb", vs.YUV: "yuv", vs.GRAY: "grey"}
 
 
 def guess_matrix(height: int) -> int:
@@ -53,6 +38,17 @@ def guess_matrix(height: int) -> int:
     BT.709 from 720 lines up, BT.470 BG for PAL's 576 lines, else SMPTE 170M.
     """
     return 1 if height >= 720 else 5 if height == 576 else 6
+
+
+def frame_format(clip: vs.VideoNode) -> FrameFormat | None:
+    """The format of a clip's frames if they can be converted on a device; zimg refuses the same formats."""
+    form = clip.format
+    subsampling = (form.subsampling_w, form.subsampling_h)
+    if max(subsampling) > 2:
+        return None
+    family = _FAMILIES[form.color_family]
+    floating = form.sample_type == vs.FLOAT
+    return FrameFormat(family, form.bits_per_sample, floating, subsampling, clip.width, clip.height)
 
 
 class Colour:

@@ -23,7 +23,7 @@ import vapoursynth as vs
 
 from vsvfi.clip import decisions, scenes
 from vsvfi.clip.alpha import alpha_of, interpolated_alpha
-from vsvfi.clip.colour import Colour, check_progressive
+from vsvfi.clip.colour import Colour, check_progressive, frame_format
 from vsvfi.clip.durations import constant_durations, split_durations
 from vsvfi.clip.failures import essential, reporting
 from vsvfi.clip.finish import finished
@@ -236,7 +236,7 @@ def _build(
 
     rgb_form = rgb_format(config.io_dtype)
     colour = Colour(clip, rgb_form, options.matrix)
-    rgb = colour.to_rgb(clip)
+    shown = selection.choose(clip, copies_from, plan, decisions.first_of)
 
     def first_of(source: vs.VideoNode) -> vs.VideoNode:
         return selection.choose(source, starts, plan, decisions.first_of)
@@ -244,23 +244,26 @@ def _build(
     def second_of(source: vs.VideoNode) -> vs.VideoNode:
         return selection.choose(source, ends, plan, decisions.second_of)
 
-    def blend(first: vs.VideoNode, second: vs.VideoNode, layer: int = 0) -> vs.VideoNode:
-        pool = interpolation_pool(session, first, second, plan, layer)
+    def blend(first: vs.VideoNode, second: vs.VideoNode, layer: int = 0, colour: Colour | None = None) -> vs.VideoNode:
+        pool = interpolation_pool(session, first, second, plan, layer, colour)
         template = first.std.BlankClip(length=timeline.length, keep=True)
         return template.std.FrameEval(reporting(_by_pair(pool)), prop_src=plan, clip_src=pool)
 
-    first, second = first_of(rgb), second_of(rgb)
-    blended = blend(first, second)
+    if config.frame_format is None:
+        rgb = colour.to_rgb(clip)
+        first, second = first_of(rgb), second_of(rgb)
+        blended = colour.from_rgb(blend(first, second), shown, first, second)
+    else:
+        blended = blend(first_of(clip), second_of(clip), colour=colour)
     alpha = None
     if alpha_format is not None:
         alpha_blend = partial(blend, layer=1)
         alpha = interpolated_alpha(clip, alpha_format, rgb_form, first_of, second_of, alpha_blend)
 
-    shown = selection.choose(clip, copies_from, plan, decisions.first_of)
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
     copies = finished(shown, shown, plan, output)
-    blends = finished(colour.from_rgb(blended, shown, first, second), shown, plan, output, alpha)
+    blends = finished(blended, shown, plan, output, alpha)
 
     def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
         return copies if isinstance(decisions.shown(f), Copy) else blends
@@ -279,6 +282,7 @@ def _open_session(clip: vs.VideoNode, options: Options, factor: Fraction, observ
         # The 11 bits of half precision suffice for up to 10-bit video, and halve the bytes to transfer.
         fits_half=form.bits_per_sample <= 10 and form.sample_type == vs.INTEGER,
         requests=vs.core.core.num_threads,
+        frame_format=frame_format(clip),
     )
     with stdout_to_stderr(), library_log_to_core():
         let_waiting_threads_sleep()

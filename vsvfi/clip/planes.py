@@ -1,9 +1,9 @@
-"""Copy planes between VapourSynth frames and torch tensors.
-
-Frames are planar RGB in float or half precision; row padding appears as numpy strides.
-"""
+"""Copy planes between VapourSynth frames and torch tensors; row padding appears as numpy strides."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +14,12 @@ from torch import Tensor
 TENSOR_TYPES = {vs.RGBS: torch.float32, vs.RGBH: torch.float16}
 """Supported RGB formats and the matching tensor types."""
 
-type Planes = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
+type Planes = Sequence[NDArray[Any]]
 
 
 def planes_of(frame: vs.VideoFrame) -> Planes:
-    """The three planes as arrays [H, W] over the frame's own memory (read-only unless the frame is new)."""
-    red, green, blue = (np.asarray(frame[plane]) for plane in range(3))
-    return red, green, blue
+    """The planes as arrays [H, W] over the frame's own memory (read-only unless the frame is new)."""
+    return [np.asarray(frame[plane]) for plane in range(frame.format.num_planes)]
 
 
 def read_planes(planes: Planes, out: Tensor) -> None:
@@ -35,3 +34,24 @@ def write_planes(image: Tensor, planes: Planes) -> None:
     source = image.numpy()
     for index, plane in enumerate(planes):
         np.copyto(plane, source[index])
+
+
+def pack_planes(planes: Planes, out: Tensor) -> None:
+    """Copy planes into `out`, a host tensor of uint8, one after the other."""
+    for plane, packed in zip(planes, _unpacked(out, planes), strict=True):
+        np.copyto(packed, plane)
+
+
+def unpack_planes(packed: Tensor, planes: Planes) -> None:
+    """The inverse of `pack_planes`."""
+    for plane, source in zip(planes, _unpacked(packed, planes), strict=True):
+        np.copyto(plane, source)
+
+
+def _unpacked(packed: Tensor, planes: Planes) -> Planes:
+    """View packed samples as planes of the same types and shapes."""
+    samples, found, start = packed.numpy(), [], 0
+    for plane in planes:
+        found.append(samples[start : start + plane.nbytes].view(plane.dtype).reshape(plane.shape))
+        start += plane.nbytes
+    return found

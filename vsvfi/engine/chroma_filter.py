@@ -75,9 +75,7 @@ def _filter(length: int, positions: list[float], step: int, groups: int) -> Axis
     used = [k for k in range(high - low) if any(row[k] for row in coefficients)]
     first, last = used[0], used[-1] + 1
     extended = range(low + first, low + last + (groups - 1) * step)
-    return AxisFilter(
-        [_mirrored(index, length) for index in extended], [row[first:last] for row in coefficients], step
-    )
+    return AxisFilter([_mirrored(index, length) for index in extended], [row[first:last] for row in coefficients], step)
 
 
 def _cubic(x: float) -> float:

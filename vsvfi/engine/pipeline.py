@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vsvfi.engine.cache import Cache, Statistics
-from vsvfi.engine.frame_source import FrameSource
+from vsvfi.engine.frame_source import FrameSource, SourceFrame
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.run_config import CacheSizes
 from vsvfi.engine.static_regions import StaticRegion, find_static_region
@@ -104,10 +104,10 @@ class Pipeline[Frame, Pair]:
         made = self._levels.get((goal.first, goal.second, steps), functools.partial(self._synthesise, level))
         return made[goal.t.numerator // 2]
 
-    def out_of_range(self, index: int) -> Tensor | None:
-        """The part of source frame `index` outside [0, 1], see `SourceFrame`."""
+    def source_frame(self, index: int) -> SourceFrame:
+        """Source frame `index`, from the cache if it is there."""
         held = self._frames.peek(Copy(index))
-        return self._source.read(index).out_of_range if held is None else held.out_of_range
+        return self._source.read(index) if held is None else SourceFrame(held.image, held.out_of_range)
 
     def forget(self) -> None:
         """Empty the caches."""

@@ -17,6 +17,7 @@ from vsvfi.plan.bisection import complete_levels
 if TYPE_CHECKING:
     import torch
 
+    from vsvfi.engine.frame_format import FrameFormat
     from vsvfi.engine.padding import Padding
 
 
@@ -29,6 +30,7 @@ class ClipFacts:
         factor: output frames per source frame.
         fits_half: half precision represents the samples exactly enough to transfer frames in it.
         requests: frames that the host requests concurrently, or None if unknown.
+        frame_format: of the frames, if they can be converted on the device.
     """
 
     width: int
@@ -36,6 +38,7 @@ class ClipFacts:
     factor: Fraction = Fraction(2)
     fits_half: bool = False
     requests: int | None = None
+    frame_format: FrameFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class RunConfig:
         placements: the devices that share the work, each with its own network.
         workers: concurrent frames per device.
         caches: sizes per device, in the order of `placements`.
-        io_dtype: type in which frames are loaded and returned.
+        io_dtype: type in which RGB frames are loaded and returned.
+        frame_format: format in which frames are loaded, returned and converted on the device; None for RGB only.
         bisects: timesteps other than 1/2 are reached by bisection (`plan.bisection`).
     """
 
@@ -78,6 +82,7 @@ class RunConfig:
     caches: tuple[CacheSizes, ...]
     io_dtype: torch.dtype
     bisects: bool
+    frame_format: FrameFormat | None = None
 
     def describe_devices(self) -> str:
         """The devices' display names."""
@@ -88,7 +93,10 @@ class RunConfig:
     def describe(self) -> str:
         """Describe the run in one line, for the log."""
         precision = str(self.placements[0].dtype).removeprefix("torch.")
-        return f"{self.model.variant.name} on {self.describe_devices()} in {precision}, {self.workers} at a time"
+        colour = "" if self.frame_format is None else ", colour converted on the device"
+        return (
+            f"{self.model.variant.name} on {self.describe_devices()} in {precision}, {self.workers} at a time{colour}"
+        )
 
 
 def resolve(options: Options, clip: ClipFacts, variant: Variant | None = None) -> RunConfig:
@@ -114,6 +122,7 @@ def resolve_for_clip(model: ModelConfig, options: Options, clip: ClipFacts) -> R
 
     import torch
 
+    from vsvfi.engine.colour_path import choose_colour
     from vsvfi.engine.device import default_cache
     from vsvfi.engine.memory import check_memory, fitting_workers
     from vsvfi.engine.padding import Padding
@@ -138,6 +147,7 @@ def resolve_for_clip(model: ModelConfig, options: Options, clip: ClipFacts) -> R
         caches=tuple(_split(budget, entries, padding.padded_area, workers, levels) for budget in budgets),
         io_dtype=torch.float16 if half else torch.float32,
         bisects=bisects,
+        frame_format=clip.frame_format if choose_colour({at.device.type for at in placements}).on_device else None,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vsvfi.engine.build import LoadedModel, load_weights
-from vsvfi.engine.frame_source import Load
+from vsvfi.engine.frame_source import Codings, Load
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.run_config import ClipFacts, RunConfig, resolve
 from vsvfi.engine.worker import CLOSED, Deliver, DeviceWorker, Request
@@ -49,8 +49,15 @@ class Session:
             raise
         self._open = True
 
-    def interpolate(self, n: int, goal: Interpolate, load: Load, deliver: Deliver) -> None:
+    def interpolate(
+        self, n: int, goal: Interpolate, load: Load, deliver: Deliver, codings: Codings | None = None
+    ) -> None:
         """Compute output frame n and pass it to `deliver`; any number of threads may call concurrently.
+
+        Args:
+            n, goal: the output frame, and what it shows.
+            load, deliver: fill a buffer with a source frame, and take the result; in RGB unless there are `codings`.
+            codings: of both source frames, to pass them as the clip stores them (`RunConfig.frame_format`).
 
         Raises:
             DeviceMemoryError: out of memory, even after emptying the caches.
@@ -58,7 +65,7 @@ class Session:
         """
         if not self._open:
             raise VsvfiError(CLOSED)
-        self._workers[assign_worker(goal.first, len(self._workers))].run(Request(n, goal, load, deliver))
+        self._workers[assign_worker(goal.first, len(self._workers))].run(Request(n, goal, load, deliver, codings))
 
     def statistics(self) -> dict[str, int]:
         """Sum the counters of all devices.

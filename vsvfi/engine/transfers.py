@@ -20,9 +20,9 @@ class Transfers:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._staging: Tensor | None = None
+        self._staging: dict[tuple[tuple[int, ...], torch.dtype], Tensor] = {}
         self._staged: torch.cuda.Event | None = None
-        self._landing: Tensor | None = None
+        self._landing: dict[tuple[tuple[int, ...], torch.dtype], Tensor] = {}
         self._streams = (_stream(device), _stream(device)) if device.type == "cuda" else None
 
     def staging(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -34,21 +34,19 @@ class Transfers:
             return torch.empty(shape, dtype=dtype, device="cpu")
         if self._staged is not None:
             self._staged.synchronize()  # the last upload has left the buffer
-        if self._staging is None or self._staging.shape != shape or self._staging.dtype != dtype:
-            self._staging = torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)
-        return self._staging
+        return _pinned(self._staging, shape, dtype)
 
-    def upload(self, image: Tensor) -> Tensor:
-        """Copy the image to the device in float32, ready for the current stream."""
+    def upload(self, image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Copy the image to the device in `dtype`, ready for the current stream."""
         if self._streams is None:
-            return image.to(self.device, torch.float32)
+            return image.to(self.device, dtype)
         current = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._streams[0]):
             moved = image.to(self.device, non_blocking=True)
             self._staged = _record()
         current.wait_stream(self._streams[0])
         moved.record_stream(current)
-        return moved.to(torch.float32)
+        return moved.to(dtype)
 
     def download(self, image: Tensor, dtype: torch.dtype) -> Tensor:
         """Copy the image to the host in `dtype`; valid until the next download by the same thread."""
@@ -56,14 +54,22 @@ class Transfers:
             return image.to("cpu", dtype)
         image = image.to(dtype).contiguous()
         self._streams[1].wait_stream(torch.cuda.current_stream(self.device))
-        if self._landing is None or self._landing.shape != image.shape or self._landing.dtype != dtype:
-            self._landing = torch.empty(image.shape, dtype=dtype, device="cpu", pin_memory=True)
+        landing = _pinned(self._landing, tuple(image.shape), dtype)
         with torch.cuda.stream(self._streams[1]):
-            self._landing.copy_(image, non_blocking=True)
+            landing.copy_(image, non_blocking=True)
             image.record_stream(self._streams[1])
             landed = _record()
         landed.synchronize()  # releases the GIL
-        return self._landing
+        return landing
+
+
+def _pinned(
+    buffers: dict[tuple[tuple[int, ...], torch.dtype], Tensor], shape: tuple[int, ...], dtype: torch.dtype
+) -> Tensor:
+    """The pinned buffer of this shape and type, created when it is first needed."""
+    if (shape, dtype) not in buffers:
+        buffers[shape, dtype] = torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)
+    return buffers[shape, dtype]
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:

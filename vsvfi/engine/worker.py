@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vsvfi.engine import malloc
 from vsvfi.engine.device import describe, inference, limit_threads, limited_threads, release
-from vsvfi.engine.frame_source import HostFrames, Load
+from vsvfi.engine.frame_source import Codings, HostFrames, Load
 from vsvfi.engine.memory import memory_advice
 from vsvfi.engine.memory_errors import is_out_of_memory
 from vsvfi.engine.model_config import Placement
@@ -27,17 +27,18 @@ from vsvfi.plan.timeline import Interpolate
 CLOSED = "the session is closed: its script was unloaded"
 
 type Deliver = Callable[[Tensor], None]
-"""Receives the result, [3, H, W] on the host; it must copy the tensor before returning."""
+"""Receives the result on the host, RGB [3, H, W] or packed as loaded; it must copy the tensor before returning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Output frame n, which shows `goal`."""
+    """Output frame n, which shows `goal`; frames are loaded and delivered as RGB, or as the clip codes them."""
 
     n: int
     goal: Interpolate
     load: Load
     deliver: Deliver
+    codings: Codings | None = None
 
 
 class DeviceWorker[Frame, Pair]:
@@ -62,7 +63,7 @@ class DeviceWorker[Frame, Pair]:
         self.device = device = placement.device
         self._advice = memory_advice(config.model, config.build, placement, config.workers)
         self._padding = config.padding
-        self._frames = HostFrames(device, config.padding, config.io_dtype)
+        self._frames = HostFrames(device, config.padding, config.io_dtype, config.frame_format)
         workers = config.workers
         self._pipeline = Pipeline(
             network, self._frames, device, sizes, workers=workers, bisects=config.bisects, observer=observer
@@ -106,7 +107,7 @@ class DeviceWorker[Frame, Pair]:
                 release(self.device)
             held = self._pipeline.describe_caches()
             try:
-                with inference(self.device), self._frames.loading(request.load):
+                with inference(self.device), self._frames.loading(request.load, request.codings):
                     request.deliver(self._interpolated(request.goal))
                 malloc.trim()
                 return
@@ -118,10 +119,10 @@ class DeviceWorker[Frame, Pair]:
         raise DeviceMemoryError(request.n, describe(self.device), failed, self._advice)
 
     def _interpolated(self, goal: Interpolate) -> Tensor:
-        """The frame on the host, [3, H, W], with the out-of-range values of its source frames added back."""
+        """The frame on the host, with the out-of-range values of its source frames added back."""
         image = self._padding.crop(self._pipeline.interpolate(goal))
-        for index, weight in ((goal.first, 1 - float(goal.t)), (goal.second, float(goal.t))):
-            out_of_range = self._pipeline.out_of_range(index)
-            if out_of_range is not None:
-                image = image + weight * out_of_range
-        return self._frames.download(image)
+        ends = [self._pipeline.source_frame(index) for index in (goal.first, goal.second)]
+        for end, weight in zip(ends, (1 - float(goal.t), float(goal.t)), strict=True):
+            if end.out_of_range is not None:
+                image = image + weight * end.out_of_range
+        return self._frames.download(image, goal.first, ends)
