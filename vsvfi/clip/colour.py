@@ -96,7 +96,7 @@ class Colour:
         """Convert the clip to the RGB format, each frame by its own props."""
 
         def forward(source: vs.VideoNode, coding: Coding) -> vs.VideoNode:
-            rgb = source if self._format.id == self._rgb_format else self._forward(source, coding)
+            rgb = self.converted(source, coding)
             return compressed(rgb) if coding.scene_linear else rgb
 
         return self._by_coding(clip, clip, self._rgb_format, forward, "source frame")
@@ -116,7 +116,7 @@ class Colour:
         def back(source: vs.VideoNode, coding: Coding) -> vs.VideoNode:
             if coding.scene_linear:
                 source = expanded(limited(source, first, second))
-            return source if self._format.id == self._rgb_format else self._back(source, coding)
+            return self.restored(source, coding)
 
         return self._by_coding(rgb, props_source, self._format.id, back, "frame")
 
@@ -148,7 +148,10 @@ class Colour:
 
         return template.std.FrameEval(reporting(convert, noun), prop_src=props_source, clip_src=clip)
 
-    def _forward(self, clip: vs.VideoNode, coding: Coding) -> vs.VideoNode:
+    def converted(self, clip: vs.VideoNode, coding: Coding) -> vs.VideoNode:
+        """Convert frames of one coding to the RGB format."""
+        if self._format.id == self._rgb_format:
+            return clip
         # Remove the props first: they would override or contradict the arguments (an unknown matrix, a chroma location
         # on 4:4:4).
         bare = clip.std.RemoveFrameProps(list(_COLOUR_PROPS))
@@ -167,7 +170,10 @@ class Colour:
             format=self._rgb_format, matrix_in=coding.matrix, range_in=range_in, chromaloc_in=coding.chroma_location
         )
 
-    def _back(self, rgb: vs.VideoNode, coding: Coding) -> vs.VideoNode:
+    def restored(self, rgb: vs.VideoNode, coding: Coding) -> vs.VideoNode:
+        """Convert RGB to frames of one coding, the inverse of `converted`."""
+        if self._format.id == self._rgb_format:
+            return rgb
         range_out = vs.RANGE_FULL if coding.full_range else vs.RANGE_LIMITED
         bare = rgb.std.RemoveFrameProps(list(_COLOUR_PROPS))
         if self._format.color_family == vs.RGB:

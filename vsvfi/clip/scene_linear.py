@@ -12,30 +12,28 @@ two source frames.
 
 from __future__ import annotations
 
-from math import log1p
 from typing import cast
 
 import numpy as np
 import vapoursynth as vs
 
 from vsvfi.clip.failures import reporting
+from vsvfi.engine.frame_format import LINEAR_GAIN, LINEAR_SPAN
 
 LINEAR = int(vs.TRANSFER_LINEAR)
 """The code of `_Transfer` for linear light."""
 
-_GAIN = 64.0
-_SPAN = log1p(_GAIN * 65504.0)
 _SIGN = "x 0 < -1 1 ? *"
 
 
 def compressed(rgb: vs.VideoNode) -> vs.VideoNode:
     """Compress linear light for the network."""
-    return rgb.std.Expr(f"x abs {_GAIN} * 1 + log {_SPAN:.9g} / {_SIGN}")
+    return rgb.std.Expr(f"x abs {LINEAR_GAIN} * 1 + log {LINEAR_SPAN:.9g} / {_SIGN}")
 
 
 def expanded(rgb: vs.VideoNode) -> vs.VideoNode:
     """The inverse of `compressed`."""
-    return rgb.std.Expr(f"x abs {_SPAN:.9g} * exp 1 - {_GAIN} / {_SIGN}")
+    return rgb.std.Expr(f"x abs {LINEAR_SPAN:.9g} * exp 1 - {LINEAR_GAIN} / {_SIGN}")
 
 
 def limited(rgb: vs.VideoNode, first: vs.VideoNode, second: vs.VideoNode) -> vs.VideoNode:

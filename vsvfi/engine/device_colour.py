@@ -1,21 +1,20 @@
 """Convert frames between the clip's own format and RGB on the device, equal to what zimg computes.
 
-Results agree with zimg's bicubic resampling of chroma, matrices and ranges within rounding (see
-`scripts/check/colour.py`). Coefficients are computed once per coding; a conversion is a handful of kernels, does not
-synchronise with the host and can be captured in a CUDA graph once its coefficients exist (`prepare`).
+Chroma is resampled by zimg's bicubic filters; results differ from zimg's by rounding alone, which
+`python -m scripts.colour_against_zimg` measures. Coefficients are computed when a coding first occurs; from then on a
+conversion is about ten kernels, does not wait for the device and can be captured in a CUDA graph.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log1p
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vsvfi.engine.chroma_filter import AxisFilter, Site, downsampling, upsampling
-from vsvfi.engine.frame_format import Coding, FrameFormat
+from vsvfi.engine.frame_format import LINEAR_GAIN, LINEAR_SPAN, Coding, FrameFormat
 
 _RED_BLUE = {
     1: (0.2126, 0.0722),
@@ -29,44 +28,43 @@ _RED_BLUE = {
 
 _YCGCO = 8
 
-SCENE_LINEAR_GAIN = 64.0
-SCENE_LINEAR_SPAN = log1p(SCENE_LINEAR_GAIN * 65504.0)
-"""Of the logarithm that compresses linear light, see `vsvfi.clip.scene_linear`."""
+
+@dataclass(frozen=True, slots=True)
+class _Upsampler:
+    """Mirrored indices of chroma samples, and one convolution from chroma to (colours x row phases x column phases)."""
+
+    rows: Tensor
+    columns: Tensor
+    weight: Tensor
+    bias: Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class _Resampler:
-    """Mirrored indices and one convolution over both axes, from input planes to (colours x phases) planes."""
+class _Reduction:
+    """Mirrored indices of chroma samples along an axis, and the filter of each channel."""
 
-    rows: Tensor | None
-    columns: Tensor | None
+    axis: int
+    indices: Tensor
     weight: Tensor
-    bias: Tensor
     stride: tuple[int, int]
-
-    def __call__(self, planes: Tensor) -> Tensor:
-        if self.rows is not None:
-            planes = planes.index_select(-2, self.rows)
-        if self.columns is not None:
-            planes = planes.index_select(-1, self.columns)
-        return functional.conv2d(planes, self.weight, self.bias, self.stride)
 
 
 @dataclass(frozen=True, slots=True)
 class _Coefficients:
-    """What a coding's conversions need.
+    """What the conversions of a coding need.
 
     Attributes:
         luma: (scale, offset) of the first plane, of every plane for RGB: code = value * scale + offset.
-        upsample: chroma codes -> their part of RGB, with every offset; YUV only.
-        downsample: RGB -> chroma codes.
-        to_luma: RGB -> luma codes, a convolution of one pixel.
+        upsampler: from chroma codes to their part of RGB, with every offset; YUV only.
+        matrix, offsets: from RGB to codes, a convolution of one pixel; YUV only.
+        reductions: of chroma, for subsampled formats.
     """
 
     luma: tuple[float, float]
-    upsample: _Resampler | None = None
-    downsample: _Resampler | None = None
-    to_luma: _Resampler | None = None
+    upsampler: _Upsampler | None = None
+    matrix: Tensor | None = None
+    offsets: Tensor | None = None
+    reductions: tuple[_Reduction, ...] = ()
 
 
 class DeviceColour:
@@ -83,15 +81,11 @@ class DeviceColour:
         self._dtype = _dtype(form)
         self._prepared: dict[Coding, _Coefficients] = {}
 
-    def prepare(self, coding: Coding) -> None:
-        """Compute the coefficients of a coding; otherwise the first frame that has it does."""
-        self._coefficients(coding)
-
     def to_rgb(self, packed: Tensor, coding: Coding) -> Tensor:
         """Convert a packed frame to RGB.
 
         Args:
-            packed: [frame_bytes] uint8 on the device, aligned to a sample.
+            packed: [frame_bytes] uint8 on the device.
             coding: of the frame.
 
         Returns:
@@ -100,17 +94,16 @@ class DeviceColour:
         found, form = self._coefficients(coding), self.form
         samples = packed.view(self._dtype).to(torch.float32)
         scale, offset = found.luma
-        area = form.height * form.width
-        if found.upsample is None:
-            channels = len(form.shapes)
-            image = samples.view(1, channels, form.height, form.width)
+        if found.upsampler is None:
+            image = samples.view(1, len(form.shapes), form.height, form.width)
             if not form.floating:
                 image = (image - offset).div_(scale)  # exactly 1 for the highest code
             image = image.expand(1, 3, -1, -1)
         else:
+            area = form.height * form.width
             luma = samples[:area].view(1, 1, form.height, form.width)
-            parts = found.upsample(samples[area:].view(1, 2, *form.shapes[1]))
-            image = _interleaved(parts, form).add_(luma, alpha=1 / scale)
+            chroma = samples[area:].view(1, 2, *form.shapes[1])
+            image = _upsampled(chroma, found.upsampler, form).add_(luma, alpha=1 / scale)
         return compressed(image) if coding.scene_linear else image
 
     def from_rgb(self, image: Tensor, coding: Coding, limits: tuple[Tensor, Tensor] | None = None) -> Tensor:
@@ -128,28 +121,24 @@ class DeviceColour:
         if coding.scene_linear:
             image = expanded(image if limits is None else image.clamp(*limits))
         scale, offset = found.luma
-        packed = torch.empty(form.frame_bytes, dtype=torch.uint8, device=image.device)
-        samples = packed.view(self._dtype)
-        area = form.height * form.width
-        if found.to_luma is not None and found.downsample is not None:
-            self._store(found.to_luma(image), samples[:area])
-            self._store(found.downsample(image), samples[area:])
-            return packed
-        if form.family == "grey":
-            image = image.sum(1, keepdim=True).div_(3)
-        self._store(image if form.floating else image * scale + offset, samples)
-        return packed
+        if found.matrix is not None:
+            codes = functional.conv2d(image, found.matrix, found.offsets)
+            if found.reductions:
+                luma, chroma = codes.tensor_split((1,), 1)
+                for reduction in found.reductions:
+                    extended = chroma.index_select(reduction.axis, reduction.indices)
+                    chroma = functional.conv2d(extended, reduction.weight, None, reduction.stride, groups=2)
+                codes = torch.cat([luma.flatten(), chroma.flatten()])
+        else:
+            image = image.sum(1, keepdim=True).div_(3) if form.family == "grey" else image
+            codes = image if form.floating else image * scale + offset
+        if not form.floating:
+            codes = codes.round().clamp_(0, (1 << form.bits) - 1)
+        return codes.to(self._dtype).flatten().view(torch.uint8)
 
     def may_exceed(self, coding: Coding) -> bool:
         """Whether RGB values outside [0, 1] can occur."""
         return self.form.floating or self.form.family == "yuv" or not coding.full_range
-
-    def _store(self, values: Tensor, samples: Tensor) -> None:
-        """Round values to codes of the format and write them."""
-        target = samples.view(values.shape)
-        if not self.form.floating:
-            values = values.round().clamp_(0, (1 << self.form.bits) - 1)
-        target.copy_(values)
 
     def _coefficients(self, coding: Coding) -> _Coefficients:
         found = self._prepared.get(coding)
@@ -163,67 +152,69 @@ class DeviceColour:
         if form.family != "yuv":
             return _Coefficients(luma)
         chroma = (1.0, 0.0) if form.floating else _chroma_scale(form.bits, coding)
-        forward = _matrix(coding.matrix)
-        backward = torch.linalg.inv(forward)
-        across, down = form.subsampling
-        horizontal, vertical = _sites(coding.chroma_location)
-        (_, _), (height, width), _ = form.shapes
-        # Chroma's part of RGB: codes are scaled and combined by the matrix in the same convolution.
-        part = backward[:, 1:]
-        up = self._resampler(
-            upsampling(height, down, vertical),
-            upsampling(width, across, horizontal),
-            part / chroma[0],
-            -(part.sum(1) * chroma[1] / chroma[0]) - luma[1] / luma[0],
+        matrix = _matrix(coding.matrix)
+        scales = torch.tensor([luma[0], chroma[0], chroma[0]], dtype=torch.float64, device="cpu")
+        offsets = torch.tensor([luma[1], chroma[1], chroma[1]], dtype=torch.float64, device="cpu")
+        return _Coefficients(
+            luma,
+            self._upsampler(torch.linalg.inv(matrix) / scales, offsets, coding.chroma_location),
+            self._constant((matrix * scales[:, None])[..., None, None]),
+            self._constant(offsets),
+            self._reductions(coding.chroma_location),
         )
-        reduce = self._resampler(
-            downsampling(form.height, down, vertical),
-            downsampling(form.width, across, horizontal),
-            forward[1:] * chroma[0],
-            torch.full((2,), chroma[1], dtype=torch.float64, device="cpu"),
-        )
-        one = downsampling(1, 0, "centre")
-        first = torch.full((1,), luma[1], dtype=torch.float64, device="cpu")
-        to_luma = self._resampler(one, one, forward[:1] * luma[0], first)
-        return _Coefficients(luma, up, reduce, to_luma)
 
-    def _resampler(self, rows: AxisFilter, columns: AxisFilter, matrix: Tensor, bias: Tensor) -> _Resampler:
-        """Combine both axes and a matrix [out, in] with a bias [out] into one convolution.
+    def _upsampler(self, inverse: Tensor, offsets: Tensor, location: int) -> _Upsampler:
+        """Combine the filters of both axes and the matrix (codes -> RGB) into one convolution."""
+        (across, down), (height, width) = self.form.subsampling, self.form.shapes[1]
+        horizontal, vertical = _sites(location)
+        rows, columns = upsampling(height, down, vertical), upsampling(width, across, horizontal)
+        filters = (torch.tensor(axis.coefficients, dtype=torch.float64, device="cpu") for axis in (rows, columns))
+        weight = torch.einsum("oi,pk,ql->opqikl", inverse[:, 1:], *filters).flatten(0, 2)
+        bias = -(inverse @ offsets).repeat_interleave(rows.phases * columns.phases)
+        return _Upsampler(self._indices(rows), self._indices(columns), self._constant(weight), self._constant(bias))
 
-        Its output channels are ordered (out, row phase, column phase).
-        """
-        down = torch.tensor(rows.coefficients, dtype=torch.float64, device="cpu")
-        across = torch.tensor(columns.coefficients, dtype=torch.float64, device="cpu")
-        weight = torch.einsum("oi,pk,ql->opqikl", matrix, down, across).flatten(0, 2)
+    def _reductions(self, location: int) -> tuple[_Reduction, ...]:
+        """The filters of both axes that reduce chroma."""
+        form, found = self.form, []
+        for axis, length, log2, site in zip(
+            (-1, -2), (form.width, form.height), form.subsampling, _sites(location), strict=True
+        ):
+            if log2:
+                reduction = downsampling(length, log2, site)
+                weight = torch.tensor(reduction.coefficients, dtype=torch.float64, device="cpu")
+                shape = (2, 1, 1, -1) if axis == -1 else (2, 1, -1, 1)
+                stride = (1, reduction.step) if axis == -1 else (reduction.step, 1)
+                filters = self._constant(weight.expand(2, -1).reshape(shape))
+                found.append(_Reduction(axis, self._indices(reduction), filters, stride))
+        return tuple(found)
 
-        def index(axis: AxisFilter) -> Tensor | None:
-            return None if axis.taps == 1 and axis.phases == 1 and axis.step == 1 else self._constant(axis.source)
+    def _constant(self, values: Tensor) -> Tensor:
+        return values.to(self._device, torch.float32).contiguous()
 
-        def move(values: Tensor) -> Tensor:
-            return values.to(self._device, torch.float32).contiguous()
-
-        biases = bias.repeat_interleave(rows.phases * columns.phases)
-        return _Resampler(index(rows), index(columns), move(weight), move(biases), (rows.step, columns.step))
-
-    def _constant(self, indices: list[int]) -> Tensor:
-        return torch.tensor(indices, dtype=torch.int64, device=self._device)
+    def _indices(self, axis: AxisFilter) -> Tensor:
+        return torch.tensor(axis.source, dtype=torch.int64, device=self._device)
 
 
 def compressed(image: Tensor) -> Tensor:
     """Compress linear light, see `vsvfi.clip.scene_linear`."""
-    return (image.abs() * SCENE_LINEAR_GAIN + 1).log_().div_(SCENE_LINEAR_SPAN).copysign(image)
+    return (image.abs() * LINEAR_GAIN + 1).log_().div_(LINEAR_SPAN).copysign(image)
 
 
 def expanded(image: Tensor) -> Tensor:
     """The inverse of `compressed`."""
-    return (image.abs() * SCENE_LINEAR_SPAN).exp_().sub_(1).div_(SCENE_LINEAR_GAIN).copysign(image)
+    return (image.abs() * LINEAR_SPAN).exp_().sub_(1).div_(LINEAR_GAIN).copysign(image)
 
 
-def _interleaved(parts: Tensor, form: FrameFormat) -> Tensor:
-    """Place phases side by side: [1, 3 * rows * columns, h, w] -> [1, 3, H, W]."""
+def _upsampled(chroma: Tensor, upsampler: _Upsampler, form: FrameFormat) -> Tensor:
+    """Chroma codes [1, 2, h, w] -> their part of RGB [1, 3, H, W]."""
     across, down = (1 << log2 for log2 in form.subsampling)
-    height, width = form.shapes[1]
-    split = parts.view(3, down, across, height, width).permute(0, 3, 1, 4, 2)
+    if down > 1:
+        chroma = chroma.index_select(-2, upsampler.rows)
+    if across > 1:
+        chroma = chroma.index_select(-1, upsampler.columns)
+    parts = functional.conv2d(chroma, upsampler.weight, upsampler.bias)
+    # Place the phases side by side.
+    split = parts.view(3, down, across, *form.shapes[1]).permute(0, 3, 1, 4, 2)
     return split.reshape(1, 3, form.height, form.width)
 
 

@@ -1,12 +1,16 @@
-"""Describe the samples of a frame as the clip stores them: format, size and coding. Pure data."""
+"""Describe the samples of a frame as the clip stores them: format, size and coding."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import log1p, prod
 from typing import Literal
 
 type ColourFamily = Literal["rgb", "yuv", "grey"]
+
+LINEAR_GAIN = 64.0
+LINEAR_SPAN = log1p(LINEAR_GAIN * 65504.0)
+"""Of the logarithm that compresses linear light, see `vsvfi.clip.scene_linear`."""
 
 
 @dataclass(frozen=True, slots=True)
