@@ -208,6 +208,7 @@ def test_doctor_runs_a_real_model(
         or report["versions"]["torch"] == torch.__version__
     )
     assert report["devices"][-1]["device"] == "cpu"
+    assert report["colour"] == {"path": "zimg", "reason": "the default on cpu"}
     assert [backend["name"] for backend in report["operators"]] == [
         "reference",
         "llvmlite",
@@ -223,11 +224,13 @@ def test_doctor_for_a_person(
     monkeypatch.setattr(
         vsvfi, "load_model", functools.partial(vsvfi.load_model, weights=fake_family.weights), raising=False
     )
+    monkeypatch.setenv("VSVFI_COLOUR", "gpu")
     code, out, _ = run(capsys, "doctor", "--model", "fake", "--device", "cpu")
     assert code == 0
     for line in (
         "  vsvfi            " + vsvfi.__version__,
         "  reference        yes: plain torch, runs anywhere",
+        "  none             VSVFI_COLOUR='gpu', must be 'auto', 'device' or 'zimg'; unset it",
         "  fake             passed in ",
     ):
         assert line in out
@@ -276,10 +279,12 @@ def test_doctor_reports_what_breaks(
 
 def test_doctor_survives_a_broken_torch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "vsvfi.engine.device", None)  # an earlier test imported it with a sound torch
     code, out, _ = run(capsys, "doctor")
     assert code == 1
     assert "broken: ModuleNotFoundError" in out
     assert "none: torch does not work here" in out
+    assert "Colour conversion\n  none             ModuleNotFoundError" in out
     assert "FAILED: ModuleNotFoundError" in out
 
 

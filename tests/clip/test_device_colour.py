@@ -88,8 +88,8 @@ def test_interpolated_frames_equal_those_through_zimg(
     fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, name: str, props: dict[str, int]
 ) -> None:
     clip = moving(name, props=props)
-    sources = [arrays(frame) for frame in clip.frames(close=True)]
     device, zimg = (through(path, clip, fake_family, monkeypatch, multi=3) for path in ("device", "zimg"))
+    assert not np.array_equal(device[1][0], device[0][0])
     for n, (ours, theirs) in enumerate(zip(device, zimg, strict=True)):
         for plane, expected in zip(ours, theirs, strict=True):
             if n % 3 == 0 or n > 6:
@@ -97,7 +97,6 @@ def test_interpolated_frames_equal_those_through_zimg(
             else:
                 tolerance = 1 if plane.dtype.kind == "u" else 2e-3 if plane.dtype == np.float16 else 1e-4
                 assert np.abs(plane.astype(np.float64) - expected.astype(np.float64)).max() <= tolerance
-                assert not np.array_equal(plane, sources[n // 3][0] if plane is ours[0] else None)
 
 
 def test_frames_keep_their_own_coding_and_alpha(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,10 @@ from vsvfi.engine.colour_path import choose_colour
 from vsvfi.engine.device import inference
 from vsvfi.engine.device_colour import DeviceColour
 from vsvfi.engine.frame_format import Coding, FrameFormat
+from vsvfi.engine.frame_source import HostFrames
+from vsvfi.engine.padding import Padding
+
+CPU = torch.device("cpu")
 
 FORMATS = [
     FrameFormat("yuv", 8, False, (1, 1), 32, 16),
@@ -83,6 +88,62 @@ def test_the_path_follows_the_device_and_the_variable(
     assert found.reason.startswith(reason)
 
 
+@pytest.fixture
+def frames() -> Callable[..., HostFrames]:
+    """Source frames on the CPU, of the format that is given."""
+    padding = Padding(width=32, height=16, left=0, right=0, top=0, bottom=16)
+    return lambda form: HostFrames(CPU, padding, torch.float32, form)
+
+
+@pytest.mark.parametrize(
+    ("form", "full_range", "exceeds"),
+    [
+        (FrameFormat("rgb", 8, False, (0, 0), 32, 16), True, False),
+        (FrameFormat("rgb", 8, False, (0, 0), 32, 16), False, True),
+        (FrameFormat("grey", 10, False, (0, 0), 32, 16), True, False),
+        (FrameFormat("yuv", 8, False, (1, 1), 32, 16), True, True),
+        (FrameFormat("rgb", 32, True, (0, 0), 32, 16), True, True),
+    ],
+)
+def test_values_are_split_only_where_they_can_exceed_the_range(
+    frames: Callable[..., HostFrames], form: FrameFormat, full_range: bool, exceeds: bool
+) -> None:
+    source = frames(form)
+
+    def load(index: int, into: Tensor) -> None:
+        if form.floating:
+            into.view(torch.float32).copy_(torch.linspace(-1, 2, into.numel() // 4))
+            into.view(torch.float32)[:3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+        else:
+            into.fill_(255 if form.bits == 8 else 3)
+
+    with source.loading(load, {7: Coding(1, full_range, 0)}):
+        read = source.read(7)
+    assert read.image.shape == (1, 3, 32, 32)
+    assert 0 <= read.image.min() <= read.image.max() <= 1
+    assert (read.out_of_range is not None) == exceeds
+    if read.out_of_range is not None:
+        assert read.out_of_range.isfinite().all()
+        assert read.out_of_range.abs().max() > 0
+
+
+def test_scene_linear_results_are_limited_to_both_source_frames(frames: Callable[..., HostFrames]) -> None:
+    form = FrameFormat("rgb", 32, True, (0, 0), 32, 16)
+    source, coding = frames(form), Coding(1, True, 0, scene_linear=True)
+
+    def load(index: int, into: Tensor) -> None:
+        into.view(torch.float32).view(3, -1)[:] = torch.tensor([[0.1, 0.2, -1.0], [50.0, 0.3, 1e6]])[index][:, None]
+
+    with source.loading(load, {0: coding, 1: coding}):
+        ends = [source.read(0), source.read(1)]
+        low, high = (
+            source.download(torch.full((1, 3, 16, 32), level), 0, ends).clone().view(torch.float32).view(3, -1)[:, 0]
+            for level in (-9.0, 9.0)
+        )
+    assert low.tolist() == pytest.approx([0.1, 0.2, -1.0], rel=1e-4)
+    assert high.tolist() == pytest.approx([50.0, 0.3, 1e6], rel=1e-4)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: f"{form.family}{form.bits}")
@@ -94,7 +155,7 @@ def test_a_captured_graph_converts_as_the_cpu_does(form: FrameFormat) -> None:
         8 * form.sample_bytes
     ]
     packed = (codes / 256 if form.floating else codes).to(kind).view(torch.uint8)
-    cpu, cuda = DeviceColour(form, torch.device("cpu")), DeviceColour(form, device)
+    cpu, cuda = DeviceColour(form, CPU), DeviceColour(form, device)
     static = torch.zeros_like(packed, device=device)
     with inference(device):
         stream = torch.cuda.Stream(device)

@@ -21,7 +21,7 @@ from vsvfi.cli import inventory
 from vsvfi.errors import VsvfiError
 from vsvfi.packages import one_line
 
-HELP = "show versions, devices and operator backends, and test a model"
+HELP = "show versions, devices, operator backends and colour conversion, and test a model"
 _IMPORTED = ("torch", "numpy", "vapoursynth")  # a broken installation of these shows only when they are imported
 _LISTED = (
     "huggingface_hub",
@@ -66,6 +66,7 @@ def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
         "operators": [
             {"name": backend.name, "available": backend.available, "reason": backend.reason} for backend in backends()
         ],
+        "colour": _colour(device),
         **inventory.examine_programs(),
         "cache": _cache(),
         "self_test": self_test(model, device),
@@ -102,6 +103,20 @@ def _cache() -> str:
         return str(cache_directory())
     except VsvfiError as error:
         return f"none: {error}"
+
+
+def _colour(device: str) -> dict[str, str | None]:
+    """Where frames are converted to RGB and back on this device: "device" or "zimg" (None if unknown), and why."""
+    try:
+        from vsvfi.engine.colour_path import choose_colour
+        from vsvfi.engine.device import resolve_device
+
+        found = choose_colour({resolve_device(device).type})
+    except VsvfiError as error:
+        return {"path": None, "reason": str(error)}
+    except Exception as error:  # a broken torch fails with whatever its libraries fail with
+        return {"path": None, "reason": one_line(error)}
+    return {"path": "device" if found.on_device else "zimg", "reason": found.reason}
 
 
 def _devices() -> list[dict[str, Any]]:
@@ -223,6 +238,8 @@ def _text(report: dict[str, Any]) -> str:
         f"  {backend['name']:<16} {'yes' if backend['available'] else 'no'}: {backend['reason']}"
         for backend in report["operators"]
     ]
+    colour = report["colour"]
+    lines += ["Colour conversion", f"  {colour['path'] or 'none':<16} {colour['reason']}"]
     lines += inventory.lines(report)
     lines += ["Cache", f"  {report['cache']}", "Self-test"]
     test = report["self_test"]
