@@ -175,16 +175,24 @@ def test_an_ffmpeg_that_misbehaves(tmp_path: Path, body: str, told: str) -> None
 
 @pytest.mark.skipif(os.name == "nt", reason="stands in for ffmpeg with a shell script")
 @pytest.mark.parametrize(
-    "body", ["exec 0<&-; sleep 1000", "trap '' TERM; exec 0<&-; sleep 1000", "exec sleep 1000 <&-"]
+    ("body", "told"),
+    [
+        ("exec 0<&-; sleep 1000", ", and gave no reason"),
+        ("trap '' TERM; exec 0<&-; sleep 1000", ", and gave no reason"),
+        ("echo the licence server is away >&2; exec sleep 1000 <&-", "; its last words: the licence server is away"),
+        ("echo '/x: No space left on device' >&2; exec sleep 1000 <&-", None),
+    ],
 )
 def test_an_ffmpeg_that_never_ends_is_stopped_with_its_children(
-    tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, body: str, told: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vsvfi.cli.chain._GRACE", 1.0)
     monkeypatch.setattr("vsvfi.cli.process._PATIENCE", 1.0)
     before = time.monotonic()
-    with pytest.raises(VsvfiError, match=r"ffmpeg: it was ended by SIG(TERM|KILL)"):
+    with pytest.raises(VsvfiError) as caught:
         chain(tmp_path, write(tmp_path, length=500), program=faulty(tmp_path, body))
+    closed = "ffmpeg: it closed the pipe before it had taken all frames, went on running, and was stopped"
+    assert str(caught.value).startswith("ffmpeg: no space is left" if told is None else closed + told)
     assert time.monotonic() - before < 200
     assert left(tmp_path) == {"script.sh"}
 

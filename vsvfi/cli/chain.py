@@ -197,13 +197,17 @@ def _check(reader: Program, writer: Program, output: Output) -> None:
     """Raise for the program that failed first: a write error of vspipe is caused by ffmpeg."""
     read, written = reader.process.returncode, writer.process.returncode
     unheard = read != 0 and _frames(reader) is None and _unheard(reader)
+    ending = writer.ending()
+    if unheard and writer.stopped:
+        ending = "it closed the pipe before it had taken all frames, went on running, and was stopped"
+    elif unheard and written != 0 and not writer.lines:
+        ending += "; it closed the pipe before it had taken all frames"
     if unheard and written != 0 and not writer.lines:
         raise VsvfiError(
-            f"ffmpeg: {writer.ending()}; it closed the pipe before it had taken all frames, and gave no reason. Check "
-            "free memory, the encoder, and that it is a real ffmpeg"
+            f"ffmpeg: {ending}, and gave no reason. Check free memory, the encoder, and that it is a real ffmpeg"
         )
     if written != 0 and (read == 0 or unheard):
-        raise VsvfiError(f"ffmpeg: {explain_ffmpeg(writer.lines, writer.ending(), output.path)}")
+        raise VsvfiError(f"ffmpeg: {explain_ffmpeg(writer.lines, ending, output.path)}")
     if unheard:
         raise VsvfiError(
             "ffmpeg: it ended without an error before it had taken all frames; check that it is a real ffmpeg"

@@ -125,7 +125,7 @@ def _last(lines: Sequence[str], ending: str) -> str:
     if not telling:
         return f"{ending}, without giving a reason; check free memory, the disk and the program itself"
     last = _short(_PREFIX.sub("", telling[-1]))
-    return f"{ending}; its last words: {last}" if ending.startswith("it was ended by") else last
+    return last if ending.startswith("exit code") else f"{ending}; its last words: {last}"
 
 
 def _short(text: str) -> str:

@@ -72,6 +72,8 @@ class Program:
     def ending(self) -> str:
         """Describe how it exited."""
         code = self.process.returncode
+        if self.stopped:
+            return "it did not exit by itself and was stopped"
         if code is None or code >= 0 or os.name == "nt":
             return f"exit code {code}"
         try:
