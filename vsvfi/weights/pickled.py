@@ -17,7 +17,7 @@ from typing import BinaryIO
 import torch
 
 _DEEPEST_TUPLE = 32
-_MOST_INSTRUCTIONS = 500_000
+_MOST_INSTRUCTIONS = 300_000  # a tensor takes about 45
 _MOST_WORK = 10_000_000
 """Maximum number of values hashed or read by functions, counting repeated visits."""
 
@@ -132,6 +132,7 @@ class _Machine:
     allowed: Callable[[str], bool]
     storages: Mapping[str, int] | int
     asked: set[str] = field(default_factory=set)
+    names: dict[object, _Name] = field(default_factory=dict)
     stack: list[object] = field(default_factory=list)
     below: list[list[object]] = field(default_factory=list)
     memo: dict[object, object] = field(default_factory=dict)
@@ -164,8 +165,7 @@ class _Machine:
         elif name in ("APPENDS", "SETITEMS"):
             self._put(self._marked())
         elif name == "GLOBAL":
-            name = str(argument).replace(" ", ".", 1)
-            stack.append(self._name(re.sub(r"^__builtin__\.", "builtins.", name)))  # as Python 2 calls it, and torch 3
+            stack.append(self.names.get(argument) or self._name(str(argument)))
         elif name == "BINPERSID":
             stack.append(self._storage(*self._taken(1)))
         elif name in ("REDUCE", "NEWOBJ"):
@@ -208,12 +208,15 @@ class _Machine:
         if self.work > _MOST_WORK:
             raise PickleError("its index of tensors repeats itself more than any checkpoint's")
 
-    def _name(self, name: str) -> _Name:
+    def _name(self, argument: str) -> _Name:
+        name = argument.replace(" ", ".", 1)
+        name = re.sub(r"^__builtin__\.", "builtins.", name)  # as Python 2 calls it, and torch 3
         if not (name in _PLAIN or name in _VIEWS or name in _PARAMETERS or name == _TYPED or _item_size(name)):
             if not self.allowed(name):
                 raise PickleError(f"it asks for {name[:120]}, which is no part of a weight file, and was not opened")
             self.asked.add(name)
-        return _Name(name)
+        self.names[argument] = _Name(name)
+        return self.names[argument]
 
     def _storage(self, identity: object) -> _Storage:
         """The storage that a persistent id means: "storage", type, key, device, elements, and a view in old files."""
@@ -252,15 +255,18 @@ _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _row(items: tuple[object, ...]) -> _Row:
-    depth = 1 + max((item.depth for item in items if isinstance(item, _Row)), default=0)
-    size = 1 + sum(map(_size, items))
+    depth = size = 1
+    for item in items:
+        size += _size(item)
+        if isinstance(item, _Row):
+            depth = max(depth, 1 + item.depth)
     if depth > _DEEPEST_TUPLE or size > _MOST_WORK:
         raise PickleError("its index of tensors has tuples in tuples beyond what any checkpoint has")
     return _Row(items, size, depth)
 
 
 def _size(item: object) -> int:
-    if isinstance(item, _Row | _Object):
+    if isinstance(item, (_Row, _Object)):  # a union type would take twice as long, for every value
         return item.size
     return 1 + len(item) // 4 if isinstance(item, str | bytes) else 1
 
