@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from tests.cli.media_files import make
 from vsvfi.cli import main
 from vsvfi.cli.compare import chosen_models
+from vsvfi.media.probe import probe
 
 pytest.importorskip("av", reason="videos are read by PyAV")
 
@@ -59,6 +62,26 @@ def test_models_and_baselines_are_compared(
     assert "nearest to the true frames" in text
     assert "nearest to the true frames" in captured.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html"]
+
+
+def test_a_video_of_variable_rate_is_compared_at_its_true_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pan = "testsrc2=size=192x128:rate=25,trim=end_frame=1,loop=-1:1:0,setpts=N/25/TB,crop=96:64:2*n:n"
+    fewer = f"{pan},select='lt(n,9)+gt(n,27)+not(mod(n,3))'"
+    coded = ("-frames:v", 24, "-fps_mode", "vfr", "-c:v", "libx264", "-crf", 10, "-pix_fmt", "yuv420p")
+    film = make(tmp_path / "film.mkv", "-f", "lavfi", "-i", fewer, *coded)
+    times = probe(film).times
+    page = str(tmp_path / "page.html")
+    options = ["--models", "builtin", "--no-baselines", "--places", "3", "--json", "--fps", "60", "--device", "cpu"]
+    assert main(["compare", str(film), "-o", page, *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["frames"] == len(times) - 1 == 24
+    assert Fraction(found["rate"]) == pytest.approx(24 / (times[-1] - times[0]), rel=1e-3)
+    for place in found["places"]:
+        distances = [times[after] - times[before] for before, after in pairwise(place)]
+        assert max(distances) - min(distances) <= 0.0011, "the removed frames are not in the middle"
+    assert "on average" in Path(page).read_text(encoding="utf-8")
 
 
 def test_a_page_is_not_overwritten_unasked(video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

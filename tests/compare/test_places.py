@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 
@@ -39,6 +40,23 @@ def test_a_search_looks_everywhere_and_far_apart_first(count: int) -> None:
 )
 def test_runs(pattern: str, start: int, run: tuple[int, ...] | None) -> None:
     assert run_from(start, len(pattern), steps(pattern)) == run
+
+
+@pytest.mark.parametrize(
+    ("pattern", "milliseconds", "run"),
+    [
+        ("------", (0, 42, 83, 125, 167, 209), (0, 1, 2, 3, 4)),  # 24 frames per second in milliseconds
+        ("------", (0, 42, 83, 167, 209, 250), None),  # one is missing: its neighbours' midpoint is no frame
+        ("------", (0, 100, 110, 210, 220, 320), None),  # equal distances only on average
+        ("=-=-=-=-=-=", tuple(range(0, 1200, 100)), (0, 2, 4, 6, 8)),
+        ("--------", (0, 9, 42, 83, 125, 167, 208, 250), None),
+    ],
+)
+def test_runs_of_a_variable_rate_are_even_in_time(
+    pattern: str, milliseconds: tuple[int, ...], run: tuple[int, ...] | None
+) -> None:
+    times = [Fraction(at, 1000) for at in milliseconds]
+    assert run_from(0, len(times) - 1, steps(pattern), times) == run
 
 
 def place(first: int, *, sharpness: float = 1.0, motion: float = 0.1, look: float = 0.0) -> Place:

@@ -169,7 +169,7 @@ def test_picture_and_alpha_are_computed_once() -> None:
 
 
 def test_a_turned_picture_takes_its_alpha_along() -> None:
-    clip = show(transparent(), str(Fraction(25)), 4, [2], [], "th")
+    clip = show(transparent(), str(Fraction(25)), 4, [2], "th")
     frame = clip.get_frame(2)
     alpha = frame.props["_Alpha"]
     assert isinstance(alpha, vs.VideoFrame)
@@ -217,7 +217,7 @@ def test_bestsource_alone_gives_the_same_frames(tmp_path: Path, form: str, monke
     media = probe(source)
     clip = open_video(str(source), str(tmp_path / "index"), media.video.index)
     monkeypatch.undo()
-    shown = show(clip, str(media.rate), media.decoded, media.hidden, [], media.turn)
+    shown = show(clip, str(media.rate), media.decoded, media.hidden, media.turn)
     assert (shown.num_frames, shown.fps) == (48, media.rate)
     planes = np.stack([np.asarray(frame[0]) for frame in shown.frames()])
     assert (planes == samples(source, "yuv444p").reshape(48, 3, 48, 64)[:, 0]).all()

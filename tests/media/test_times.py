@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from vsvfi.media.times import judge, presentation_times, repeats, standard_rate, usual_duration
+from vsvfi.media.times import judge, presentation_times, standard_rate, usual_duration
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,6 @@ def test_without_any_times_frames_follow_each_other_at_the_rate() -> None:
 
 def test_packets_that_lost_their_time_come_last() -> None:
     assert presentation_times([0, 20, 10, None], [None, 0, None, None], 0, Fraction(10)) == [0, 10, 20, 30]
-
-
-def test_frames_are_repeated_and_dropped_to_a_constant_rate() -> None:
-    at = [Fraction(n, 100) for n in (0, 10, 30, 40)]
-    assert repeats(at, Fraction(10)) == (1, 2, 1, 1)
-    assert repeats([Fraction(n, 100) for n in (0, 4, 10, 20)], Fraction(10)) == (0, 1, 1, 1)
-    times = [Fraction(n, 30) + Fraction(n % 3, 1000) for n in range(300) if n % 10 < 7]
-    counts = repeats(times, Fraction(30))
-    assert sum(counts) == round((times[-1] - times[0]) * 30) + 1
 
 
 @pytest.mark.parametrize("rate", [24, 25, 30, 15, 12, 48, 50])

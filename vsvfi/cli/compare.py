@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,11 +128,11 @@ def _compare(
     path = readable_name(arguments.video, claimed.scratch)
     source = _open(probe(path), path, claimed.scratch)
     clip = source.clip
-    rate = Fraction(clip.fps)
+    rate = source.rate()
     factor = checked.multi if checked.fps is None else checked.fps / source_rate_for(checked.fps, rate)
     result = Result(
         arguments.video.name, (clip.width, clip.height), clip.num_frames, rate, factor,
-        ", ".join(describe(resolve_device(name)) for name in checked.devices),
+        ", ".join(describe(resolve_device(name)) for name in checked.devices), times=source.times,
     )  # fmt: skip
     conversion = Conversion(clip)
     try:
@@ -181,10 +180,10 @@ def _open(media: Media, path: Path, scratch: Path) -> Source:
     from vsvfi.compare.source import Source
 
     clip = open_video(str(path), str(scratch / "index.lwi"), media.video.index, media.decoder)
-    clip = show(clip, str(media.rate), media.decoded, media.hidden, media.repeats, media.turn)
+    clip = show(clip, str(media.rate), media.decoded, media.hidden, media.turn, timed=bool(media.times))
     if clip.format is None or clip.format.color_family == vs.UNDEFINED or not clip.width:
         raise VsvfiError(f"{path.name} changes its size or format on the way; give a part of it that does not")
-    return Source(clip)
+    return Source(clip, media.times)
 
 
 def _makers(

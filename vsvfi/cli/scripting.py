@@ -102,7 +102,6 @@ def show(
     rate: str,
     decoded: int,
     hidden: Sequence[int],
-    repeats: Sequence[int],
     turn: str = "",
     *,
     timed: bool = False,
@@ -114,7 +113,6 @@ def show(
         rate: the rate.
         decoded: number of frames in the file; source filters give all of them, or only those that are shown.
         hidden: positions of the frames not shown: an edit list leaves them out, or they cannot be decoded.
-        repeats: how often each frame shown is repeated to reach the rate, empty for once.
         turn: how they are turned, see `vsvfi.media.probe.Media`.
         timed: each frame has a time of its own, so none may be missing.
 
@@ -126,16 +124,12 @@ def show(
         clip = clip.std.DeleteFrames(list(hidden))
     elif clip.num_frames != decoded - len(hidden):
         message = f"the source filter gives {clip.num_frames} frames, the file has {decoded - len(hidden)}"
-        if repeats or timed:
+        if timed:
             raise vs.Error(f"{message}, so its frames cannot be placed; remux it (mkvmerge, ffmpeg -c copy)")
         if 2 * clip.num_frames == decoded:  # two packets make a frame: each holds a field
             exact /= 2
         else:
             vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"{message}; sound may be out of sync")
-    dropped = [index for index, times in enumerate(repeats) if times == 0]
-    doubled = [index for index, times in enumerate(filter(None, repeats)) for _ in range(times - 1)]
-    clip = clip.std.DeleteFrames(dropped) if dropped else clip
-    clip = clip.std.DuplicateFrames(doubled) if doubled else clip
     return _turned(clip.std.AssumeFPS(fpsnum=exact.numerator, fpsden=exact.denominator), turn)
 
 

@@ -49,7 +49,8 @@ def _body(result: Result, places: int) -> Iterator[str]:
     noun = "place" if len(result.places) == 1 else "places"
     yield f"<header><h1>{escape(result.video)}: which model interpolates it best</h1>"
     yield (
-        f'<p class="facts">{result.size[0]}x{result.size[1]}, {float(result.rate):.6g} frames per second, '
+        f'<p class="facts">{result.size[0]}x{result.size[1]}, {float(result.rate):.6g} frames per second'
+        f"{' on average' if result.times else ''}, "
         f"{result.frames} frames. {frames} frames at {len(result.places)} {noun} were removed, predicted from their "
         f"neighbours and compared with the true ones. Models ran on {escape(result.device)}.</p></header>"
     )
@@ -139,7 +140,7 @@ def _place(result: Result, shot: Shot, number: int) -> Iterator[str]:
     scores = {tally.name: tally.scores["psnr"][shot.frame] for tally in result.ranked}
     order = sorted((name for name in scores if name in shot.shown), key=lambda name: -scores[name])
     labels = {**_TITLES, **{name: f"{name}, {scores[name]:.2f} dB" for name in order}}
-    where = clock(shot.frame / result.rate)
+    where = clock(result.time_of(shot.frame))
     yield f'<section class="place" aria-labelledby="place{number}">'
     yield f'<h3 id="place{number}">{where}, frame {shot.frame}</h3>'
     others = f" (the others down to {scores[order[-1]]:.2f} dB)" if len(order) > 1 else ""
@@ -193,7 +194,7 @@ def _every_frame(result: Result) -> Iterator[str]:
     yield f'<th scope="col">time, frame</th>{names}</tr></thead><tbody>'
     for frame in sorted(frame for place in result.places for frame in place[1::2]):
         cells = "".join(f"<td>{tally.scores['psnr'][frame]:.2f}</td>" for tally in result.ranked)
-        yield f'<tr><th scope="row">{clock(frame / result.rate)}, {frame}</th>{cells}</tr>'
+        yield f'<tr><th scope="row">{clock(result.time_of(frame))}, {frame}</th>{cells}</tr>'
     yield "</tbody></table></div></details>"
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 from statistics import median
 
 from vsvfi.plan.policy import Facts
@@ -16,6 +18,8 @@ RUN = 5
 """Frames of a place: two of them are predicted."""
 
 _LONGEST_HOLD = 4
+_UNEVEN = Fraction(1, 1000) + Fraction(1, 1_000_000)
+"""Seconds by which distances may differ where they are measured: times are rounded to milliseconds in many files."""
 _STILL = 0.5 / 255
 """Mean difference of neighbouring frames below which nothing moves."""
 
@@ -46,17 +50,20 @@ def positions(count: int) -> Iterator[int]:
             yield position
 
 
-def run_from(start: int, last: int, step: Callable[[int], Facts], length: int = RUN) -> tuple[int, ...] | None:
+def run_from(
+    start: int, last: int, step: Callable[[int], Facts], times: Sequence[Fraction] = (), length: int = RUN
+) -> tuple[int, ...] | None:
     """Find the run of different frames that begins at `start` or at the next drawing.
 
     Args:
         start: first frame number to consider.
         last: number of the last frame of the video.
         step: facts about the step from a frame to the next.
+        times: when each frame begins, in seconds; empty at a constant rate.
         length: frames of the run.
 
     Returns:
-        None if a scene or the video ends, or drawings are held unevenly, so that no frame is in the middle.
+        None if a scene or the video ends, or frames are at uneven distances, so that none is in the middle.
     """
     while 0 < start < last and step(start - 1).duplicate:
         start += 1
@@ -68,8 +75,9 @@ def run_from(start: int, last: int, step: Callable[[int], Facts], length: int = 
         if not facts.duplicate:
             numbers.append(n + 1)
         if len(numbers) == length:
-            even = len({after - before for before, after in zip(numbers, numbers[1:])}) == 1  # noqa: RUF007
-            return tuple(numbers) if even else None
+            begins = [times[number] if times else Fraction(number) for number in numbers]
+            distances = [after - before for before, after in pairwise(begins)]
+            return tuple(numbers) if max(distances) - min(distances) <= _UNEVEN else None
     return None
 
 

@@ -70,7 +70,7 @@ class Result:
         video: name of the file.
         size: width and height.
         frames: of the whole video.
-        rate: its frames per second.
+        rate: its frames per second, the mean if it varies.
         factor: output frames per source frame in the estimated costs.
         device: where the models ran, for messages.
         places: frame numbers of each place that every method predicted.
@@ -79,6 +79,7 @@ class Result:
         left_out: method -> why it has no figures.
         shots: images.
         complete: it was not stopped early.
+        times: when each frame begins, in seconds; empty at a constant rate.
     """
 
     video: str
@@ -93,6 +94,11 @@ class Result:
     left_out: dict[str, str] = field(default_factory=dict)
     shots: list[Shot] = field(default_factory=list)
     complete: bool = True
+    times: Sequence[Fraction] = ()
+
+    def time_of(self, frame: int) -> Fraction:
+        """Return when a frame is shown, in seconds from the first."""
+        return self.times[frame] - self.times[0] if self.times else frame / self.rate
 
     @property
     def ranked(self) -> list[Tally]:

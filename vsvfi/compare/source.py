@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 import vapoursynth as vs
@@ -84,11 +85,13 @@ class Source:
     """A video to compare models on.
 
     Args:
-        clip: the frames that a player shows, constant format and rate.
+        clip: the frames that a player shows, of constant format.
+        times: when each frame begins, in seconds, and the end of the last; empty at a constant rate.
     """
 
-    def __init__(self, clip: vs.VideoNode) -> None:
+    def __init__(self, clip: vs.VideoNode, times: Sequence[Fraction] = ()) -> None:
         self.clip = clip
+        self.times = times
         self._facts = scenes.facts(readable(clip), scene="auto", threshold=None)
         self._seen: dict[int, Facts] = {}
         grey = clip if clip.format.color_family != vs.RGB else clip.std.ShufflePlanes(1, vs.GRAY)
@@ -123,10 +126,16 @@ class Source:
             if found and time.monotonic() > until:
                 break
             report(done, len(spots))
-            run = run_from(spots[position], last, self.step)
+            run = run_from(spots[position], last, self.step, self.times)
             if run is not None and not any(place.frames == run for place in found):
                 found.append(self._place(run))
         return found
+
+    def rate(self) -> Fraction:
+        """Frames per second, the mean if it varies."""
+        if not self.times:
+            return Fraction(self.clip.fps)
+        return (Fraction(self.clip.num_frames) / (self.times[-1] - self.times[0])).limit_denominator(1001)
 
     def frames(self, numbers: Iterable[int]) -> dict[int, vs.VideoFrame]:
         """Source frames by number."""

@@ -25,7 +25,7 @@ from vsvfi.errors import VsvfiError
 from vsvfi.media.opus import delay_of
 from vsvfi.media.pixels import parse
 from vsvfi.media.pyav import pyav
-from vsvfi.media.times import first_at, judge, presentation_times, repeats
+from vsvfi.media.times import first_at, judge, presentation_times
 
 _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
 """Names of decoders that differ from those of their codecs."""
@@ -84,7 +84,6 @@ class Media:
         streams: the others.
         decoded: number of frames including those not shown.
         hidden: positions in `decoded` of the frames that are not shown.
-        repeats: for each frame shown, how often it is shown at the constant `rate`.
         times: where the rate varies, when each frame shown is on the file's time line, and the end of the last.
         turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and
         down.
@@ -103,7 +102,6 @@ class Media:
     streams: tuple[Stream, ...] = ()
     decoded: int = 0
     hidden: tuple[int, ...] = ()
-    repeats: tuple[int, ...] = ()
     times: tuple[Fraction, ...] = ()
     turn: str = ""
     dynamic_hdr: tuple[str, ...] = ()
@@ -294,7 +292,6 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
         streams=tuple(_streams(container, video.index, packets)),
         decoded=len(times),
         hidden=hidden,
-        repeats=() if constant else repeats(shown, rate),
         times=() if constant else (*shown, shown[-1] + 1 / rate),
         turn=first.turn,
         dynamic_hdr=first.dynamic_hdr,

@@ -131,17 +131,6 @@ def standard_rate(rate: Fraction) -> Fraction:
     return rate.limit_denominator(1001)
 
 
-def repeats(times: Sequence[Fraction], rate: Fraction) -> tuple[int, ...]:
-    """Return how often each frame is shown at a constant rate: 0 if a later one replaces it.
-
-    The frame at a constant rate's position is the latest that begins no later than half a period after it.
-    """
-    half = 1 / (2 * rate)
-    slots = [max(0, -((times[0] + half - time) * rate // 1)) for time in times]
-    ends = [*slots[1:], slots[-1] + 1]
-    return tuple(int(end - begin) for begin, end in zip(slots, ends, strict=True))
-
-
 def first_at(times: Sequence[Fraction], start: Fraction) -> int:
     """Return the index of the first time that is not before `start`."""
     return bisect_left(times, start)
