@@ -13,6 +13,7 @@ import pytest
 from tests.cli.media_files import listing, make, moving_video, run_ffmpeg
 from tests.media.containers import PICTURE, SOUND, X264, passage
 from vsvfi.media.carried import left_behind
+from vsvfi.media.dvd_subtitles import begun, shown_for
 from vsvfi.media.encoding import Part
 from vsvfi.media.probe import Media, Stream, probe, turn_of
 
@@ -112,6 +113,52 @@ def test_picture_subtitles_are_cut_with_a_part(tmp_path: Path) -> None:
     assert times == pytest.approx(expected, abs=0.0021)
     assert len(times) == 5
     assert [data for _, data in output] == [data for _, data in source[:5]]
+
+
+def dvd_subtitles(path: Path, shown: list[tuple[float, float]]) -> Path:
+    """A file with DVD subtitles, which ffmpeg leaves on for twelve minutes, cut to begin and last as given."""
+    words = presentation_graphics(path.with_suffix(".sup"), [(begin, begin + 0.1) for begin, _ in shown])
+    long = make(path.with_suffix(".long.mkv"), "-i", words, "-c:s", "dvdsub")
+    with av.open(str(long)) as given, av.open(str(path), "w") as written:
+        stream = written.add_stream_from_template(given.streams[0])
+        packets = [packet for packet in given.demux() if packet.size]
+        for packet, (begin, lasts) in zip(packets, shown, strict=True):
+            delay = round(lasts * 90_000 / 1024).to_bytes(2)
+            content = bytes(packet)
+            changed = av.Packet(content[:-6] + delay + content[-4:] if lasts else content)
+            changed.stream, changed.time_base = stream, Fraction(1, 1000)
+            changed.pts = changed.dts = round(1000 * begin)
+            changed.duration = round(1000 * lasts)
+            written.mux(changed)
+    return path
+
+
+@pytest.mark.parametrize("source", [".mkv", ".vob"])
+@pytest.mark.parametrize(("lasts", "left"), [(1.0, 0.5), (0.0, 745.14), (0.4, None)])
+def test_dvd_subtitles_that_begin_before_a_part_are_shown_for_the_rest(
+    tmp_path: Path, source: str, lasts: float, left: float | None
+) -> None:
+    begin = 24 * 1001 / 24000
+    words = dvd_subtitles(tmp_path / "words.mkv", [(0.0, 0.0), (begin - 0.5, lasts), (1.7, 0.2)])
+    picture = make(tmp_path / "p.mkv", *PICTURE, "-c:v", "mpeg2video")
+    film = make(tmp_path / f"film{source}", "-i", picture, "-i", words, "-map", 0, "-map", 1, "-c", "copy")
+    assert [stream.codec for stream in probe(film).of("subtitle")] == ["dvd_subtitle"]
+    passage(film, tmp_path / "part.mkv", Part(24, 45))
+    found = [(time, float(shown_for(data) or 0)) for time, data in pictured(tmp_path / "part.mkv")]
+    expected = [(1.7 - begin, 0.2)] if left is None else [(0.0, left), (1.7 - begin, 0.2)]
+    assert [time for time, _ in found] == pytest.approx([time for time, _ in expected], abs=0.002)
+    assert [shown for _, shown in found] == pytest.approx([shown for _, shown in expected], abs=0.03)
+
+
+def test_damaged_dvd_subtitles_state_nothing() -> None:
+    whole = bytes.fromhex("00130004 0000000d 01030000ff 0064000d 02ff")
+    assert shown_for(whole) == 100 * Fraction(1024, 90_000)
+    assert shown_for(begun(whole, Fraction(1))) == (100 - 88) * Fraction(1024, 90_000)
+    assert shown_for(begun(whole, Fraction(9))) == 0
+    for length in range(len(whole)):
+        assert shown_for(whole[:length]) in (None, 100 * Fraction(1024, 90_000))
+        assert len(begun(whole[:length], Fraction(1))) == length
+    assert shown_for(bytes.fromhex("000a0004 00000004 77ff")) is None
 
 
 def pictured(path: Path) -> list[tuple[float, bytes]]:

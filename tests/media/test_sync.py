@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import floor
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -93,6 +95,20 @@ def test_sound_that_is_encoded_anew_is_heard_at_its_time(tmp_path: Path, codec: 
     output = tmp_path / f"out{form}"
     passage(source, output, encoder="libvpx-vp9" if form == ".webm" else "libx264")
     assert abs(onset(output) - onset(source)) < 0.003  # lossy codecs blur it
+
+
+@pytest.mark.parametrize("form", [".mp4", ".nut", ".mkv"])
+def test_opus_of_matroska_is_heard_within_half_a_millisecond(tmp_path: Path, form: str) -> None:
+    """Matroska states its time in milliseconds, its delay of 6.5 ms too: whoever reads it has to round."""
+    source, _ = build("Opus in Matroska", tmp_path)
+    output = tmp_path / f"out{form}"
+    passage(source, output)
+    with av.open(str(source)) as opened:
+        delay = delay_of("opus", opened.streams.audio[0].codec_context.extradata)
+    before = sound_packets(source)[0][0] + Fraction(floor(1000 * delay + Fraction(1, 2)), 1000) - delay
+    exact = before + moved(source, output)
+    rounded = Fraction(1, 1000) if form == ".mkv" else Fraction(1, 2000) + coarsest(output)
+    assert abs(sound_packets(output)[0][0] - exact) <= rounded + Fraction(1, 500_000)
 
 
 def test_the_muxer_is_tried() -> None:

@@ -1,6 +1,7 @@
 """Rewrite streams with PyAV into small files, packet by packet, that ffmpeg would not cut or move exactly.
 
 Subtitles of a part: one that begins before the part and is still visible at its start is kept, from the start on.
+DVD subtitles state inside how long they are shown, which is shortened too.
 Audio whose time base is coarser than a millisecond (MP3 in AVI): ffmpeg would move it by whole units only.
 Audio of which an edit list hides more than encoder delay: ffmpeg would copy what is hidden.
 Opus where ffmpeg would write it early, see `opus`.
@@ -17,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vsvfi.media import dvd_subtitles
 from vsvfi.media.codecs import holds_sound
 from vsvfi.media.probe import Stream, open_container
 from vsvfi.media.pyav import pyav
@@ -136,7 +138,9 @@ def _inside(packet: Any, kind: str, window: Window, waiting: dict[int, Any]) -> 
         return
     time = stamp * base
     if kind == "subtitle" and time <= window.begin:
-        if not packet.duration:
+        if packet.stream.codec_context.codec.canonical_name == "dvd_subtitle":
+            _await_next(packet, window.begin - time, waiting)
+        elif not packet.duration:
             waiting[index] = packet
         elif time + packet.duration * base > window.begin:
             waiting.pop(index, None)
@@ -147,3 +151,16 @@ def _inside(packet: Any, kind: str, window: Window, waiting: dict[int, Any]) -> 
         if before is not None:
             yield before, window.begin
         yield packet, time
+
+
+def _await_next(packet: Any, ago: Fraction, waiting: dict[int, Any]) -> None:
+    """Let a DVD subtitle that began `ago` wait for the next one, which replaces it, if it is still visible."""
+    index, base, content = packet.stream.index, packet.stream.time_base, bytes(packet)
+    lasts = dvd_subtitles.shown_for(content) or packet.duration * base
+    if 0 < lasts <= ago:
+        waiting.pop(index, None)
+        return
+    begun = pyav().Packet(dvd_subtitles.begun(content, ago))
+    begun.stream, begun.time_base = packet.stream, packet.time_base
+    begun.duration = round((lasts - ago) / base) if lasts else 0
+    waiting[index] = begun
