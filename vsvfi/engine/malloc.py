@@ -5,8 +5,8 @@ every frame, and the system has to map and zero each page again. Retained pages 
 All threads share one heap, since per-thread heaps would each retain free memory.
 
 glibc before 2.38 does not reuse a freed aligned block for the next aligned one of the same size, and frames and tensors
-are aligned: free memory grows with the number of frames, though it is not in use. So free pages are released whenever
-free memory has grown (`trim`).
+are aligned: free memory spreads with the number of frames, and so do the pages it occupies. So free pages are released
+whenever resident memory has grown (`trim`). The amount of free memory says nothing, since released pages count as free.
 
 The settings apply to the whole process, so they are changed inside vspipe, and in other programs only if
 VSVFI_MALLOC=keep is set.
@@ -35,13 +35,14 @@ VARIABLE = "VSVFI_MALLOC"
 
 _CHECKED_EVERY = 64  # frames
 _MOST_GROWTH = 64 << 20
-"""Bytes by which free memory may grow before it is released, in addition to an eighth of what was free before."""
+"""Bytes by which resident memory may grow before free pages are released, in addition to an eighth of what it was."""
 
 _lock = threading.RLock()  # a collection of garbage may end a session at any point
 _users = 0
 _changed = False
 _frames = 0
-_free: int | None = None
+_settled: int | None = None
+"""Resident memory in use by frames since free pages were last released; None until the next check."""
 
 
 class _Statistics(ctypes.Structure):
@@ -98,29 +99,36 @@ def restore() -> None:
 
 
 def trim() -> None:
-    """Release free pages to the system if free memory has grown; call it after each frame.
+    """Release free pages to the system if resident memory has grown; call it after each frame.
 
     Does nothing in processes whose settings may not be changed.
     """
-    global _frames, _free
+    global _frames, _settled
     _frames += 1  # unlocked: an approximate count is enough
     if _frames % _CHECKED_EVERY:
         return
     # On a GPU nobody calls `retain`, and vspipe's memory grows all the same.
     if not _changed and (os.environ.get(VARIABLE, "").strip() == "system" or not _in_vspipe()):
         return
-    library = _glibc()
-    if library is None or not hasattr(library, "mallinfo2") or not _lock.acquire(blocking=False):
+    library, resident = _glibc(), _resident()
+    if library is None or resident is None or not _lock.acquire(blocking=False):
         return
     try:
-        free = library.mallinfo2().fordblks
-        if _free is None or free < _free:
-            _free = free
-        elif free > _free + _free // 8 + _MOST_GROWTH:
+        if _settled is None or resident < _settled:
+            _settled = resident
+        elif resident > _settled + _settled // 8 + _MOST_GROWTH:
             library.malloc_trim(0)
-            _free = library.mallinfo2().fordblks  # released pages still count as free
+            _settled = None  # the pages that every frame needs come back first
     finally:
         _lock.release()
+
+
+def _resident() -> int | None:
+    """Bytes of memory that this process occupies, or None if unknown."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 @functools.cache
