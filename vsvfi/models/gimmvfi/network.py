@@ -144,6 +144,7 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         scale = flow_scale(forth, back)
         normalised = torch.cat((forth / scale, -back / scale))
         latents = encode_flows(self.cnn_encoder, (normalised + 1) / 2, self.activations).chunk(2)
+        forth, back = forth.detach(), back.detach()  # in training, splatting gives the flow estimator no gradient
         weights = [
             splat_weights(flow, partner, self.alpha_fe, self.alpha_v)
             for flow, partner in ((forth, back), (back, forth))
@@ -167,7 +168,11 @@ class GIMMVFI(Interpolator[Frame, Pair]):
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         times = broadcast_times(t, pair.scale.shape[0], pair.scale).reshape(-1, 1, 1, 1)
-        flow, mask, feature = self.update(pair, times, *self.start(pair, times))
+        return self.finish(pair, times, *self.start(pair, times))
+
+    def finish(self, pair: Pair, times: Tensor, flow: Tensor, mask: Tensor, feature: Tensor) -> Tensor:
+        """Synthesise the frame from the initial decoder's outputs."""
+        flow, mask, feature = self.update(pair, times, flow, mask, feature)
         frames = pair.first, pair.second
         pictures = 2 * pair.first.reduced - 1, 2 * pair.second.reduced - 1
         branches = self.amt_final_decoder(

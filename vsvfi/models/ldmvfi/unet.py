@@ -37,8 +37,8 @@ class ResidualBlock(nn.Module):
         self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor, shift: Tensor) -> Tensor:
-        """Map [B, inputs, h, w] and the step's shift [outputs] to [B, outputs, h, w]."""
-        hidden = self.in_layers(x) + shift[:, None, None]
+        """Map [B, inputs, h, w] and the step's shift, [outputs] or [B, outputs], to [B, outputs, h, w]."""
+        hidden = self.in_layers(x) + shift[..., None, None]
         result: Tensor = self.skip_connection(x) + self.out_layers(hidden)
         return result
 

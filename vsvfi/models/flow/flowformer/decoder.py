@@ -199,6 +199,7 @@ class MemoryDecoder(nn.Module):
         start = pixel_grid(state.shape[2], state.shape[3], state.device)
         target = start.expand(state.shape[0], -1, -1, -1)
         for _ in range(iterations):
+            target = target.detach()  # in training, gradients pass through the state alone, as published
             near = lookup(costs, target, _RADIUS).to(state.dtype)
             query = self.flow_token_encoder(near).permute(0, 2, 3, 1)
             code = position_code(target[:, 0], target[:, 1], _QUERY).to(state.dtype)

@@ -93,6 +93,7 @@ class RAFT(FlowEstimator[RaftFeatures]):
         start = pixel_grid(height, width, matching.device)
         flow = start.new_zeros(2 * batch, 2, height, width)
         for _ in range(self.iterations):
+            flow = flow.detach()  # in training, gradients pass through the state alone, as published
             state = block.gru(state, block.encoder(lookup(correlation, start + flow, RADIUS), flow), constant)
             flow = flow + block.flow_head(state)
         forth, back = convex_upsample(flow, block.mask(state)).chunk(2)

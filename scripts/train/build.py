@@ -1,0 +1,112 @@
+"""Build a recipe's network in training form, and its optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from scripts.train.forms.form import Form
+from scripts.train.forms.gimmvfi import DecoderForm, GIMMVFIForm, MotionForm
+from scripts.train.forms.ifrnet import IFRNetForm
+from scripts.train.forms.ldmvfi import AutoEncoderForm, DenoisingForm
+from scripts.train.forms.uprnet import UPRNetForm
+from scripts.train.forms.vfimamba import VFIMambaForm
+from scripts.train.losses.perceptual import Perceptual
+from scripts.train.recipe import Recipe
+from vsvfi.engine.build import AnyInterpolator, construct
+from vsvfi.models.family import Setup
+from vsvfi.models.gimmvfi.network import GIMMVFI
+from vsvfi.models.ifrnet.network import IFRNet
+from vsvfi.models.ldmvfi.network import LDMVFI
+from vsvfi.models.registry import find
+from vsvfi.models.uprnet.network import UPRNet
+from vsvfi.models.vfimamba.network import VFIMamba
+from vsvfi.weights.load import match_state
+
+
+def fresh_network(recipe: Recipe) -> AnyInterpolator:
+    """Build the recipe's network; its weights are not initialised."""
+    family, variant = find(recipe.model)
+    return construct(family, variant, Setup(Fraction(1), family.size_rule, dict(recipe.options)))
+
+
+def build_form(recipe: Recipe, perceptual: Perceptual | None = None, *, fine_tune: bool = False) -> Form:
+    """Build the network in its training form, weights uninitialised.
+
+    Args:
+        recipe: of the run.
+        perceptual: the LPIPS network that the recipe needs.
+        fine_tune: keep stored statistics in batch norms, and train GIMM-VFI's decoders alone.
+
+    Raises:
+        ValueError: the recipe needs a perceptual loss that is not given.
+    """
+    network = fresh_network(recipe)
+    match recipe.form, network:
+        case "ifrnet", IFRNet():
+            return IFRNetForm(network)
+        case "uprnet", UPRNet():
+            return UPRNetForm(network)
+        case "vfimamba", VFIMamba():
+            return VFIMambaForm(network)
+        case "gimm", GIMMVFI():
+            return MotionForm(network)
+        case "gimmvfi", GIMMVFI():
+            return DecoderForm(network, perceptual) if fine_tune else GIMMVFIForm(network, perceptual)
+        case "ldmvfi_autoencoder", LDMVFI():
+            if perceptual is None:
+                raise ValueError(f"train: {recipe.name} needs --lpips-backbone and --lpips-heads (VGG-16); name them")
+            return AutoEncoderForm(network, perceptual)
+        case "ldmvfi_unet", LDMVFI():
+            return DenoisingForm(network)
+    raise ValueError(f"train: {recipe.name} has the form {recipe.form!r}, which {type(network).__name__} does not take")
+
+
+def load(form: Form, recipe: Recipe, state: Mapping[str, Tensor], origin: str) -> None:
+    """Load weights under the published keys, strictly; stage 1 of GIMM-VFI takes the motion module's alone.
+
+    Raises:
+        ForeignWeightsError: they are those of another network.
+    """
+    family, _ = find(recipe.model)
+    own = form.network.state_dict()
+    names = {name for name in own if not name.endswith("num_batches_tracked")}
+    if form.parts:
+        trained = {name for name in names if name.startswith(form.parts)}
+        if set(state) <= trained:
+            names = trained
+    expected = {name: tuple(own[name].shape) for name in own if name in names}
+    found = match_state(
+        family.adapt_state(state, expected),
+        expected,
+        origin=origin,
+        model=recipe.model,
+        ignored=family.ignored_keys,
+        renamed=family.renamed_keys,
+    )
+    form.network.load_state_dict(found, strict=False)
+
+
+def build_optimiser(recipe: Recipe, named: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+    """Build the recipe's optimiser; each group also holds its initial rate as `base`."""
+    groups: list[dict[str, object]] = []
+    taken: set[str] = set()
+    for group in sorted(recipe.groups, key=lambda group: not group.pattern):
+        own = [name for name in named if name not in taken and group.pattern in name]
+        taken.update(own)
+        groups.append(
+            {"params": [named[name] for name in own], "lr": group.rate, "weight_decay": group.decay, "base": group.rate}
+        )
+    kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
+    return kind([group for group in groups if group["params"]], betas=recipe.betas)
+
+
+def set_rates(optimiser: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> float:
+    """Set the rates of a step, counted from 0; returns that of the first group."""
+    for group in optimiser.param_groups:
+        group["lr"] = recipe.schedule.rate(step, steps, group["base"])
+    rate: float = optimiser.param_groups[0]["lr"]
+    return rate

@@ -1,0 +1,116 @@
+"""Results of the published training programs: the folder, its cases, tensors and the inputs they were made of."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "goldens" / "training"
+FOLDER = Path(os.environ.get("VSVFI_GOLDENS_TRAINING") or _BESIDE)
+
+needs_goldens = pytest.mark.skipif(
+    not (FOLDER / "cases.json").is_file(),
+    reason="the reference data of training are not beside this clone (VSVFI_GOLDENS_TRAINING names another folder)",
+)
+
+
+@functools.cache
+def _document() -> dict[str, Any]:
+    file = FOLDER / "cases.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"cases": {}, "network_weights": {}}
+
+
+def names(prefix: str = "") -> list[str]:
+    """Names of the cases that start so."""
+    return [name for name in _document()["cases"] if name.startswith(prefix)]
+
+
+def case(name: str) -> Any:
+    """A case; the test is skipped where the folder has none of that name."""
+    found = _document()["cases"].get(name)
+    if found is None:
+        pytest.skip(f"the reference data of training have no case {name}")
+    return found
+
+
+@functools.cache
+def _tensors() -> dict[str, Tensor]:
+    return load_file(FOLDER / "training.safetensors")
+
+
+def tensor(name: str) -> Tensor:
+    """A stored tensor, by `case/name`."""
+    return _tensors()[name]
+
+
+def seeded(key: str, shape: Sequence[int], mean: float, std: float, seed: int) -> Tensor:
+    """Uniform noise of the reference programs; depends on key, shape and seed only."""
+    digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
+    bits = np.random.Philox(key=int.from_bytes(digest[:8], "little")).random_raw(int(np.prod(shape, dtype=np.int64)))
+    unit = (bits >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - np.float32(1)
+    return torch.from_numpy((np.float32(mean) + np.float32(std * 3**0.5) * unit).reshape(shape))
+
+
+@functools.cache
+def _inputs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("training_golden_inputs", FOLDER / "inputs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def picture(name: str, shape: Sequence[int], time: float, seed: int) -> Tensor:
+    """A moving texture of the reference data."""
+    return torch.from_numpy(_inputs().picture(name, list(shape), time, seed))
+
+
+def noise(name: str, shape: Sequence[int], std: float = 1.0, mean: float = 0.0, seed: int = 0) -> Tensor:
+    """Noise of the reference data."""
+    return torch.from_numpy(_inputs().noise(name, list(shape), std, mean, seed))
+
+
+def smooth_flow(name: str, shape: Sequence[int], size: float, seed: int) -> Tensor:
+    """A smooth field of the reference data."""
+    return torch.from_numpy(_inputs().smooth_flow(name, list(shape), size, seed))
+
+
+def network_weights(prefix: str, seed: int) -> dict[str, Tensor]:
+    """Seeded weights of a training network, without the prefix of their keys."""
+    return {
+        key.removeprefix(f"{prefix}."): seeded(key, entry["shape"], entry["mean"], entry["std"], seed)
+        for key, entry in _document()["network_weights"].items()
+        if key.startswith(f"{prefix}.")
+    }
+
+
+def manifest(path: str, seed: int) -> dict[str, Tensor]:
+    """Seeded weights of a family's network, by a manifest beside the folder."""
+    entries = json.loads((FOLDER.parent / path).read_text(encoding="utf-8"))
+    return {
+        key: seeded(key, entry["shape"], entry["mean"], entry["std"], seed)
+        for key, entry in entries.items()
+        if not entry.get("buffer")
+    }
+
+
+def near(actual: Tensor | float, expected: Tensor | float, relative: float) -> None:
+    """Compare in L2, relative to the expected norm."""
+    one, other = torch.as_tensor(actual).detach().double(), torch.as_tensor(expected).double()
+    assert one.shape == other.shape
+    distance, norm = float((one - other).norm()), float(other.norm())
+    assert distance <= relative * norm + 1e-12, f"off by {distance / max(norm, 1e-30):.2e} of {norm:.6g}"
