@@ -16,32 +16,34 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One training sample: frames, their flows, and the timestep of the target.
+    """One training sample: frames, their flows, and the timesteps of the targets.
 
     Attributes:
         frames: in order of time, [N, 3, H, W]; the outer ones are the inputs.
         flow: from the target to the first and to the last frame, [4, H, W]; None where unknown.
         t: of the targets frames[1:-1].
+        motion: between the outer frames, forth and back, [4, H, W]; None where unknown.
     """
 
     frames: Tensor
     t: tuple[float, ...]
     flow: Tensor | None = None
+    motion: Tensor | None = None
 
 
 def mirror_horizontally(clip: Clip) -> Clip:
     """Mirror left and right."""
-    return _transformed(clip, lambda image: image.flip(-1), _signs(-1, 1))
+    return _moved(clip, lambda image: image.flip(-1), _signs(-1, 1))
 
 
 def mirror_vertically(clip: Clip) -> Clip:
     """Mirror top and bottom."""
-    return _transformed(clip, lambda image: image.flip(-2), _signs(1, -1))
+    return _moved(clip, lambda image: image.flip(-2), _signs(1, -1))
 
 
 def transpose(clip: Clip) -> Clip:
     """Exchange rows and columns."""
-    return _transformed(clip, lambda image: image.transpose(-2, -1), lambda flow: flow[[1, 0, 3, 2]])
+    return _moved(clip, lambda image: image.transpose(-2, -1), lambda flow: flow[[1, 0, 3, 2]])
 
 
 def reverse_channels(clip: Clip) -> Clip:
@@ -51,8 +53,8 @@ def reverse_channels(clip: Clip) -> Clip:
 
 def reverse_time(clip: Clip) -> Clip:
     """Play backwards."""
-    flow = None if clip.flow is None else clip.flow[[2, 3, 0, 1]]
-    return Clip(clip.frames.flip(0), tuple(1 - t for t in reversed(clip.t)), flow)
+    flow, motion = (None if field is None else field[[2, 3, 0, 1]] for field in (clip.flow, clip.motion))
+    return Clip(clip.frames.flip(0), tuple(1 - t for t in reversed(clip.t)), flow, motion)
 
 
 def rotate(clip: Clip, turns: int) -> Clip:
@@ -68,16 +70,13 @@ def enlarge(clip: Clip) -> Clip:
     def doubled(image: Tensor) -> Tensor:
         return functional.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
 
-    flow = None if clip.flow is None else 2 * doubled(clip.flow[None])[0]
-    return Clip(doubled(clip.frames), clip.t, flow)
+    return _moved(clip, lambda image: doubled(image[None])[0] if image.dim() == 3 else doubled(image), lambda f: 2 * f)
 
 
 def reduce(clip: Clip) -> Clip:
     """Reduce to half the size by averaging, so that motion halves too."""
     height, width = (side // 2 * 2 for side in clip.frames.shape[-2:])
-    frames = functional.avg_pool2d(clip.frames[..., :height, :width], 2)
-    flow = None if clip.flow is None else functional.avg_pool2d(clip.flow[:, :height, :width], 2) / 2
-    return Clip(frames, clip.t, flow)
+    return _moved(clip, lambda image: functional.avg_pool2d(image[..., :height, :width], 2), lambda flow: flow / 2)
 
 
 def crop(clip: Clip, size: int, random: np.random.Generator) -> Clip:
@@ -94,7 +93,7 @@ def crop(clip: Clip, size: int, random: np.random.Generator) -> Clip:
     def cut(image: Tensor) -> Tensor:
         return image[..., top : top + size, left : left + size]
 
-    return Clip(cut(clip.frames), clip.t, None if clip.flow is None else cut(clip.flow))
+    return _moved(clip, cut, lambda flow: flow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +136,10 @@ def augmented(clip: Clip, steps: tuple[Augmentation, ...], size: int, random: np
     return replace(clip, frames=clip.frames.contiguous())
 
 
-def _transformed(clip: Clip, move: Callable[[Tensor], Tensor], turn: Callable[[Tensor], Tensor]) -> Clip:
-    flow = None if clip.flow is None else turn(move(clip.flow))
-    return Clip(move(clip.frames), clip.t, flow)
+def _moved(clip: Clip, move: Callable[[Tensor], Tensor], turn: Callable[[Tensor], Tensor]) -> Clip:
+    """Apply `move` to frames and fields, and `turn` to the displacements of the fields."""
+    flow, motion = (None if field is None else turn(move(field)) for field in (clip.flow, clip.motion))
+    return Clip(move(clip.frames), clip.t, flow, motion)
 
 
 def _signs(x: int, y: int) -> Callable[[Tensor], Tensor]:

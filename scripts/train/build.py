@@ -17,7 +17,7 @@ from scripts.train.forms.vfimamba import VFIMambaForm
 from scripts.train.losses.perceptual import Perceptual
 from scripts.train.recipe import Recipe
 from vsvfi.engine.build import AnyInterpolator, construct
-from vsvfi.models.family import Setup
+from vsvfi.models.family import BuildConfig
 from vsvfi.models.gimmvfi.network import GIMMVFI
 from vsvfi.models.ifrnet.network import IFRNet
 from vsvfi.models.ldmvfi.network import LDMVFI
@@ -30,7 +30,7 @@ from vsvfi.weights.load import match_state
 def fresh_network(recipe: Recipe) -> AnyInterpolator:
     """Build the recipe's network; its weights are not initialised."""
     family, variant = find(recipe.model)
-    return construct(family, variant, Setup(Fraction(1), family.size_rule, dict(recipe.options)))
+    return construct(family, variant, BuildConfig(Fraction(1), family.size_rule, dict(recipe.options)))
 
 
 def build_form(recipe: Recipe, perceptual: Perceptual | None = None, *, fine_tune: bool = False) -> Form:

@@ -114,10 +114,12 @@ class Renderer:
         batch: samples per batch.
         size: (width, height) of the images.
         seed: of all random choices.
+        time: of the frame between; None for any.
     """
 
-    def __init__(self, bank: Bank, batch: int, size: tuple[int, int], seed: int) -> None:
+    def __init__(self, bank: Bank, batch: int, size: tuple[int, int], seed: int, time: float | None = None) -> None:
         self._bank = bank
+        self._time = time
         self._batch = batch
         self._width, self._height = size
         self._device = bank.backgrounds.device
@@ -129,7 +131,9 @@ class Renderer:
         It depends only on seed, step and reach, so a resumed run gets the same data.
         """
         random = torch.Generator().manual_seed((self._seed << 32) + step)
-        return _Drawing(self._bank, self._batch, self._width, self._height, random, self._device, reach).sample()
+        return _Drawing(self._bank, self._batch, self._width, self._height, random, self._device, reach).sample(
+            self._time
+        )
 
 
 class _Drawing:
@@ -214,12 +218,13 @@ class _Drawing:
         coverage = textures[:, 3:] if textures.shape[1] == 4 else torch.ones_like(colour[:, :1])
         return torch.cat((colour * gain + offset * coverage, textures[:, 3:]), 1)
 
-    def sample(self) -> Sample:
+    def sample(self, time: float | None) -> Sample:
         t = self.uniform(0.02, 0.98)
         t = torch.where(self.chance(0.35) > 0, torch.full_like(t, 0.5), t)
+        t = t if time is None else torch.full_like(t, time)
         still = self.chance(0.1)
         times = [torch.zeros_like(t), t, torch.ones_like(t)]
-        times = [torch.where(still > 0, torch.full_like(t, 0.5), time) for time in times]
+        times = [torch.where(still > 0, torch.full_like(t, 0.5), moment) for moment in times]
         camera, layers = self.layers()
         places = [[layer.motion.to_layer(self.x, self.y, time) for time in times] for layer in layers]
         composed = [self.picture(layers, [place[which] for place in places]) for which in range(3)]

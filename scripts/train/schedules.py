@@ -55,7 +55,7 @@ class Cosine:
 
     def rate(self, step: int, steps: int, base: float) -> float:
         counted = step + 1 if self.from_one else step
-        warmup = round(self.warmup_share * steps) if self.warmup_share else min(self.warmup, steps)
+        warmup = round(self.warmup_share * steps) if self.warmup_share else min(self.warmup, steps // 2)
         if counted < warmup:
             return base * counted / warmup
         return _cosine(base, self.end * (base if self.proportional else 1), (counted - warmup) / max(1, steps - warmup))

@@ -1,0 +1,1 @@
+"""Where training samples come from: published sets, procedural scenes, and the user's own video."""
