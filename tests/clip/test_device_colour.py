@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 import vsvfi
 from scripts.colour_against_zimg import MATRICES, compare, formats
 from tests.fakes import Recorder, arrays, painted
-from vsvfi.clip.colour import frame_format
+from vsvfi.clip.colour import Colour, frame_format
 from vsvfi.clip.graph import interpolate_with_config
+from vsvfi.engine.device_colour import DeviceColour
 from vsvfi.engine.frame_format import Coding
 
 CPU = torch.device("cpu")
@@ -39,6 +40,22 @@ def test_conversions_equal_those_of_zimg(
     half = form.sample_type == vs.FLOAT and form.bits_per_sample == 16
     assert found.rgb <= 2e-6
     assert found.codes <= (1 if form.sample_type == vs.INTEGER else 1e-3 if half else 2e-6)
+
+
+def test_ties_are_rounded_as_zimg_does() -> None:
+    """Some of the values are exactly between two codes, as frames blended half and half are."""
+    values = np.arange(64, dtype=np.float32).reshape(1, 64) / 64
+    blank = vs.core.std.BlankClip(format=vs.GRAY10, width=64, height=1, length=1)
+    form, coding = frame_format(blank), Coding(1, False, 0)
+    assert form is not None
+    packed = DeviceColour(form, CPU).from_rgb(torch.from_numpy(values).expand(1, 3, 1, 64), coding)
+
+    def paint(n: int, plane: int, array: np.ndarray) -> None:
+        array[:] = values
+
+    rgb = painted(paint, format=vs.RGBS, width=64, height=1, length=1)
+    with Colour(blank, vs.RGBS, None).restored(rgb, coding).get_frame(0) as frame:
+        assert np.array_equal(packed.numpy().view(np.uint16), arrays(frame)[0][0])
 
 
 def moving(name: str, length: int = 3, props: dict[str, int] | None = None) -> vs.VideoNode:
