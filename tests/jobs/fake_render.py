@@ -15,6 +15,7 @@ from typing import Any
 import vsvfi.cli.chunk
 import vsvfi.cli.job
 import vsvfi.cli.job_plan
+import vsvfi.jobs.remote
 from vsvfi.cli import main
 from vsvfi.jobs.chunks import Chunk
 from vsvfi.jobs.retry import Try
@@ -83,6 +84,12 @@ def install(patch: Any = setattr) -> None:
     patch(vsvfi.cli.chunk, "read_script", script)
     patch(vsvfi.cli.job_plan, "read_script", script)
     patch(vsvfi.cli.job, "chunk_command", command)
+    patch(vsvfi.jobs.remote, "chunk_command", command)
+
+
+def dask_setup(worker: object) -> None:
+    """What `dask worker --preload tests.jobs.fake_render` calls."""
+    install()
 
 
 if __name__ == "__main__":

@@ -134,6 +134,8 @@ def test_a_plan_renders_nothing(fake: None, video: Path, tmp_path: Path, capsys:
         (["--no-job", "--workers", "2"], "contradicts"),
         (["--workers", "0"], "must be 1 to 64"),
         (["--workers", "cuda:0,,"], "must be a number or devices"),
+        (["--workers", "2", "--scheduler", "tcp://a:1"], "give one of them"),
+        (["--upload"], "needs --scheduler"),
         (["--chunk", "1", "--encoder", "mpeg4"], "kept only over a whole file"),
     ],
 )

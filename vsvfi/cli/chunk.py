@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vsvfi import __version__
 from vsvfi.cli.chain import Outcome, Report, run_chain
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output
@@ -94,8 +95,10 @@ def render_chunk(
     Raises:
         VsvfiError: why it failed.
     """
-    encoding = manifest.encoding
-    form = encoding["chunk_form"]
+    planned = manifest.identity.get("version of", {}).get("vsvfi", __version__)
+    if planned != __version__:
+        raise VsvfiError(f"the job was planned with vsvfi {planned}, this is {__version__}; install the same version")
+    form = manifest.encoding["chunk_form"]
     target = folder.chunk_file(chunk, form)
     facts = Facts.parse(manifest.facts)
     expected = Expected(chunk.frames, facts.rate)

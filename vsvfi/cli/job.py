@@ -189,6 +189,11 @@ def _spread(
     setting: Setting,
     options: JobOptions,
 ) -> Mapping[Chunk, Failure]:
+    if options.scheduler is not None:
+        from vsvfi.jobs.cluster import run_on_cluster
+
+        return run_on_cluster(options.scheduler, folder, manifest, missing, progress, setting, upload=options.upload)
+
     def start(worker: Worker, chunk: Chunk, current: Try) -> ChunkProcess:
         command = chunk_command(folder.path, chunk, worker, current)
         return ChunkProcess(command, folder.log(worker.name), worker.threads)

@@ -22,6 +22,8 @@ class JobOptions:
         folder: of the job, None for one beside the output.
         never: render in one go.
         workers: names of devices, or a number; None for one worker.
+        scheduler: address of a Dask scheduler, None for this machine.
+        upload: send the source to the cluster, and the chunks back.
         seconds: duration of a chunk, None to choose it.
         restart: forget what an earlier run with other settings has rendered.
         plan: only print the plan.
@@ -31,6 +33,8 @@ class JobOptions:
     folder: Path | None = None
     never: bool = False
     workers: str | None = None
+    scheduler: str | None = None
+    upload: bool = False
     seconds: float | None = None
     restart: bool = False
     plan: bool = False
@@ -39,7 +43,7 @@ class JobOptions:
     @property
     def asked(self) -> bool:
         """An option was given that only a job has."""
-        return bool(self.folder or self.workers or self.seconds or self.restart or self.plan)
+        return bool(self.folder or self.workers or self.scheduler or self.seconds or self.restart or self.plan)
 
     def place(self, output: Path) -> Path:
         """Return the job's folder for an output."""
@@ -52,6 +56,10 @@ def add_job_options(parser: Any) -> None:
     parser.add_argument("--no-job", action="store_true", help="render in one go, which cannot be resumed")
     parser.add_argument("--chunk", metavar="SECONDS", type=_seconds, help="duration of a chunk (default: by the speed)")
     parser.add_argument("--workers", metavar="N|DEVICES", help="render chunks at the same time: 2, or cuda:0,cuda:1")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster: tcp://host:8786; needs vsvfi[cluster]")
+    parser.add_argument(
+        "--upload", action="store_true", help="send the source to the cluster where it has no path in common"
+    )
     parser.add_argument("--restart", action="store_true", help="discard the chunks of an earlier run")
     parser.add_argument("--plan", action="store_true", help="print chunks, time and disk space, and render nothing")
 
@@ -66,6 +74,8 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
         folder=arguments.job,
         never=arguments.no_job,
         workers=arguments.workers,
+        scheduler=arguments.scheduler,
+        upload=arguments.upload,
         seconds=arguments.chunk,
         restart=arguments.restart,
         plan=arguments.plan,
@@ -73,8 +83,14 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
     )
     if options.never and options.asked:
         raise ArgumentError(
-            "no-job", True, "contradicts --job, --workers, --chunk, --plan and --restart", "leave it out"
+            "no-job", True, "contradicts --job, --workers, --scheduler, --chunk, --plan and --restart", "leave it out"
         )
+    if options.scheduler and options.workers:
+        raise ArgumentError(
+            "workers", options.workers, "are of this machine, and --scheduler names others", "give one of them"
+        )
+    if options.upload and not options.scheduler:
+        raise ArgumentError("upload", True, "needs --scheduler", "leave it out")
     local_workers(options.workers)
     return options
 

@@ -34,6 +34,9 @@ class Observer(Protocol):
     def tick(self, progress: Progress) -> None:
         """Show the progress; called several times per second."""
 
+    def note(self, text: str) -> None:
+        """Report something in one line."""
+
     def finished(self, worker: str, chunk: Chunk) -> None:
         """A chunk is done."""
 

@@ -62,6 +62,10 @@ class Progress:
         if for_good:
             self._failed.append(chunk.number)
 
+    def gone(self, worker: str) -> None:
+        """A worker is lost."""
+        self._workers.pop(worker, None)
+
     def values(self) -> dict[str, Any]:
         """Return everything as JSON values."""
         working = {name: one for name, one in self._workers.items() if one is not None}

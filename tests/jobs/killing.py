@@ -1,0 +1,107 @@
+"""Kill one program of a job at random moments, each time followed by the same command: `python -m tests.jobs.killing`.
+
+The frames of the finished file must equal those of an uninterrupted run, and nothing else may be left beside it. The
+programs are found among the children of a run: vsvfi itself, the process of a chunk, vspipe and ffmpeg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.cli.media_files import flash_video
+from tests.jobs import fake_render
+from tests.jobs.test_job import ARGUMENTS, hashes
+
+PROGRAMS = ("vsvfi", "chunk", "vspipe", "ffmpeg")
+
+
+def begin(video: Path, output: Path, *more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.jobs.fake_render", "render", str(video), "-o", str(output), *ARGUMENTS]
+    environment = fake_render.environment(FAKE_DELAY="0.01")
+    return subprocess.Popen([*command, *more], stderr=subprocess.PIPE, env=environment)
+
+
+def descendants(process: int) -> list[int]:
+    """Return all processes below one, itself first."""
+    found = [process]
+    for one in found:
+        try:
+            for thread in Path(f"/proc/{one}/task").iterdir():
+                found += [int(child) for child in (thread / "children").read_text().split()]
+        except OSError:
+            continue
+    return found
+
+
+def program_of(process: int) -> str:
+    try:
+        words = Path(f"/proc/{process}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return ""
+    name = Path(words[0]).name
+    if name in ("vspipe", "ffmpeg") or name.startswith("ffmpeg"):
+        return "vspipe" if name == "vspipe" else "ffmpeg"
+    return next((word for word, mark in (("chunk", "chunk"), ("vsvfi", "render")) if mark in words[:4]), "")
+
+
+def kill_once(running: subprocess.Popen[bytes], program: str, after: float) -> bool:
+    """Kill a program of a run after some seconds; returns whether it ran then."""
+    until = time.monotonic() + after
+    while time.monotonic() < until and running.poll() is None:
+        time.sleep(0.005)
+    for process in descendants(running.pid):
+        if program_of(process) == program:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            return True
+    return False
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moments", type=int, default=30, help="kills of each program")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest", type=float, default=6.0, help="seconds after which a kill comes at the latest")
+    parser.add_argument("--programs", nargs="+", default=PROGRAMS, choices=PROGRAMS)
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    bad = 0
+    with tempfile.TemporaryDirectory() as folder:
+        video = flash_video(Path(folder) / "in.mkv", rate="25", seconds=1)
+        done = begin(video, whole := Path(folder) / "whole.mkv", "--chunk", "1")
+        done.communicate()
+        expected = hashes(whole)
+        assert len(expected) == 50
+        for program in arguments.programs:
+            hit = 0
+            for number in range(arguments.moments):
+                place = Path(folder) / f"{program}-{number}"
+                place.mkdir()
+                output = place / "out.mkv"
+                moment = chance.uniform(0.1, arguments.longest)
+                running = begin(video, output, "--chunk", "1")
+                hit += kill_once(running, program, moment)
+                running.communicate()
+                again = begin(video, output, "--chunk", "1", *(["--overwrite"] if running.returncode == 0 else []))
+                _, said = again.communicate()
+                left = [path.name for path in place.iterdir()]
+                if again.returncode != 0 or hashes(output) != expected or left != ["out.mkv"]:
+                    bad += 1
+                    print(f"{program}, {moment:.2f} s: {left}, {said.decode()}")
+            print(f"{program}: {arguments.moments} moments, {hit} of them while it ran")
+    print(f"{bad} outputs differ or left files behind")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
