@@ -75,7 +75,7 @@ def test_a_motion_and_its_inverse_cancel() -> None:
     )
     y, x = np.mgrid[:20, :30].astype(np.float32)
     for t in (-1.0, 0.0, 3.7):
-        back = motion.to_picture(*motion.to_layer(x, y, t), t)
+        back = motion.to_image(*motion.to_layer(x, y, t), t)
         assert np.abs(np.stack(back) - np.stack((x, y))).max() < 1e-3
 
 

@@ -78,7 +78,7 @@ class _Motion:
         u = u - self.wave * torch.sin(v * self.frequency + (self.phase - self.speed * time))
         return u, v
 
-    def to_picture(self, u: Tensor, v: Tensor, time: Tensor | float) -> tuple[Tensor, Tensor]:
+    def to_image(self, u: Tensor, v: Tensor, time: Tensor | float) -> tuple[Tensor, Tensor]:
         u = u + self.wave * torch.sin(v * self.frequency + (self.phase - self.speed * time))
         v = v + self.wave * torch.sin(u * self.frequency + (self.phase + self.speed * time))
         left, top, cosine, sine, zoom = self._turn(time)
@@ -339,7 +339,7 @@ class _Drawing:
 
     def flow(self, motion: _Motion, place: tuple[Tensor, Tensor], time: Tensor) -> Tensor:
         """Compute the displacement to another time of points at layer positions `place`: [B, 2, H, W]."""
-        x, y = motion.to_picture(*place, time)
+        x, y = motion.to_image(*place, time)
         return torch.stack((x - self.x, y - self.y), 1)
 
     def exposed(self, pictures: list[Tensor], t: Tensor, flow: Tensor, motion: Tensor, still: Tensor) -> Sample:

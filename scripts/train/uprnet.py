@@ -89,8 +89,8 @@ def estimate(network: UPRNet, sample: Sample) -> Estimate:
     """Compute the network's outputs for a batch: flows between the frames, an image at every level."""
     network = _deep_enough(network, max(sample.first.shape[-2:]))
     pair = network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second))
-    pictures = [picture.flip(1) for picture in network.pictures(pair, sample.t)]
-    return Estimate(pictures, [flows[0] for flows in pair.flows], sample.motion, torch.zeros_like(pictures[-1]))
+    images = [image.flip(1) for image in network.images(pair, sample.t)]
+    return Estimate(images, [flows[0] for flows in pair.flows], sample.motion, torch.zeros_like(images[-1]))
 
 
 def _deep_enough(network: UPRNet, side: int) -> UPRNet:

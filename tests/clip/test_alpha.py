@@ -60,7 +60,7 @@ def moving_box(length: int = 6) -> vs.VideoNode:
     return drawn(vs.YUV420P8, 30, 200).std.ClipToProp(alpha, prop="_Alpha")
 
 
-def test_the_edge_of_the_alpha_follows_the_edge_of_the_picture() -> None:
+def test_the_edge_of_the_alpha_follows_the_edge_of_the_image() -> None:
     result = vsvfi.interpolate(moving_box(), device="cpu", multi=4)
     for n in range(16):
         with result.get_frame(n) as frame:

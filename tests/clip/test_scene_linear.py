@@ -21,9 +21,9 @@ def highlight(name: str, transfer: int = LINEAR, peak: float = PEAK) -> vs.Video
 
     def paint(n: int, plane: int, array: np.ndarray) -> None:
         inside = np.clip(14.5 - np.hypot(x - LEFT - MOVE * n, y - 48), 0, 1)
-        picture = ground * (1 - inside) + peak * inside
+        image = ground * (1 - inside) + peak * inside
         # Equal red, green and blue: no colour in YUV.
-        array[:] = 0 if plane and name.startswith("YUV") else picture
+        array[:] = 0 if plane and name.startswith("YUV") else image
 
     props = {"_Transfer": transfer} | ({"_Matrix": 1, "_Range": 1} if name.startswith("YUV") else {})
     clip = painted(paint, format=getattr(vs, name), width=160, height=96, length=3, fpsnum=24)

@@ -44,8 +44,8 @@ FORMATS = [
 ]
 
 
-def clip_from(picture: Callable[[int], Array], length: int, format: int = vs.YUV420P8) -> vs.VideoNode:
-    return clip_of(CutClip("test", "test", length, frozenset(), picture), format)
+def clip_from(image: Callable[[int], Array], length: int, format: int = vs.YUV420P8) -> vs.VideoNode:
+    return clip_of(CutClip("test", "test", length, frozenset(), image), format)
 
 
 def cuts_of(clip: vs.VideoNode, scene: str = "auto", threshold: float | None = None) -> set[int]:
@@ -117,7 +117,7 @@ def test_a_smaller_threshold_finds_more(places: tuple[Array, Array]) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "cut"), [(0.18, 0.24, False), (0.5, 0.44, False), (0.1, 0.8, True), (0.9, 0.05, True)]
 )
-def test_steps_of_blank_pictures(before: float, after: float, cut: bool) -> None:
+def test_steps_of_blank_images(before: float, after: float, cut: bool) -> None:
     first, second = (
         core.std.BlankClip(width=64, height=48, format=vs.GRAYS, length=6, color=level) for level in (before, after)
     )
@@ -355,7 +355,7 @@ def test_duplicates(change: Callable[[int, list[np.ndarray]], None], duplicate: 
 
 
 @pytest.mark.parametrize("size", [(176, 144), (640, 360)])
-def test_duplicates_of_small_pictures(size: tuple[int, int]) -> None:
+def test_duplicates_of_small_images(size: tuple[int, int]) -> None:
     width, height = size
     small = {"width": width, "height": height}
     assert duplicates_of(held(noise(0.7), **small)) == [True, True, False]

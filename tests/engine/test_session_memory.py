@@ -101,7 +101,7 @@ def test_a_lack_of_memory_names_what_the_model_takes(fake_family: Recorder) -> N
         config = ModelConfig.of(Options(model=name, scale=scale))
         return memory_advice(config, config.build_config(64, 64), placement, workers)
 
-    rest = "a smaller cache=, a smaller picture or another model"
+    rest = "a smaller cache=, smaller frames or another model"
     assert advice("fake", workers=2) == f"a smaller scale=, streams=1, {rest}"
     assert advice("fake", scale=Fraction(1, 2)) == rest
     cuda = torch.device("cuda")
@@ -124,6 +124,6 @@ def test_other_errors_pass_through(opened: Callable[..., Session], fake_family: 
 def test_a_size_that_cannot_fit_is_refused(opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Family, "estimate_memory", lambda family, variant, width, height, number: 1 << 60)
     with pytest.raises(
-        ClipError, match=r"2 pictures of 30x18 at a time take Fake about 2147483648\.0 GiB in float32, cpu has"
+        ClipError, match=r"2 concurrent frames of 30x18 take Fake about 2147483648\.0 GiB in float32, cpu has"
     ):
         opened(workers=2)

@@ -33,12 +33,12 @@ STORED = [(case, name) for case, values in cases().get("image", {}).items() for 
 
 @needs_goldens
 @pytest.mark.parametrize(("case", "name"), STORED)
-def test_golden_metrics_of_pictures(case: str, name: str) -> None:
+def test_golden_metrics_of_images(case: str, name: str) -> None:
     stored = cases()["image"][case][name]
-    pictures = tensors(case)
-    truth = pictures["truth"].double() / 255 if name == "psnr_float64" else pictures["truth"]
+    images = tensors(case)
+    truth = images["truth"].double() / 255 if name == "psnr_float64" else images["truth"]
     measure, form, tolerance = FORMS[name]
-    found = float(measure(pictures["pred"], truth, *([form] if form else [])))
+    found = float(measure(images["pred"], truth, *([form] if form else [])))
     if stored in ("inf", "error"):  # an exception of the program, where the mean square is zero
         assert found == math.inf
     else:

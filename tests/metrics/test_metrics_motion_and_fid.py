@@ -110,7 +110,7 @@ def test_fid_is_the_distance_of_the_librarys_features(tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "inception.pth")
     sets = [torch.randint(0, limit, (2, 3, 40, 50), dtype=torch.uint8) for limit in (256, 200)]
     inception = Inception(tmp_path / "inception.pth")
-    expected = frechet_distance(*(network(pictures)[0] for pictures in sets))
+    expected = frechet_distance(*(network(images)[0] for images in sets))
     assert expected > 0
     assert fid(sets[0], sets[1].float() / 255, inception) == pytest.approx(expected, rel=1e-3)
     with pytest.raises(ArgumentError, match=r"features=\(1, 2048\)"):

@@ -38,7 +38,7 @@ def flolpips(lpips: Lpips) -> FloLpips:
     return FloLpips(lpips, drawn(PwcNet(), 0.7))
 
 
-def pictures(count: int, height: int = 40, width: int = 50) -> list[Tensor]:
+def random_images(count: int, height: int = 40, width: int = 50) -> list[Tensor]:
     source = torch.Generator().manual_seed(3)
     return [(torch.rand(3, height, width, generator=source) * 255).to(torch.uint8) for _ in range(count)]
 
@@ -76,7 +76,7 @@ def test_golden_flolpips_and_flow_of_pwcnet(golden_lpips: Lpips) -> None:
 
 
 def test_lpips_of_a_batch_is_that_of_each(lpips: Lpips) -> None:
-    one, two, three, four = pictures(4)
+    one, two, three, four = random_images(4)
     found = lpips(torch.stack((one, two)), torch.stack((three, four)))
     assert found.dtype is torch.float64
     assert found.tolist() == pytest.approx([float(lpips(one, three)), float(lpips(two, four))], rel=1e-5)
@@ -84,14 +84,14 @@ def test_lpips_of_a_batch_is_that_of_each(lpips: Lpips) -> None:
 
 
 def test_lpips_rounds_to_8_bits_unless_told_otherwise(lpips: Lpips) -> None:
-    one, two = pictures(2)
+    one, two = random_images(2)
     near = one.float() / 255 + 0.4 / 255
     assert float(lpips(near, two)) == pytest.approx(float(lpips(one, two)), rel=1e-6)
     assert float(lpips(near, two, rounded=False)) != pytest.approx(float(lpips(one, two)), rel=1e-6)
 
 
 def test_flolpips_of_equal_pictures_is_zero_and_of_a_batch_that_of_each(flolpips: FloLpips) -> None:
-    images = torch.stack(pictures(4))
+    images = torch.stack(random_images(4))
     assert float(flolpips(images[0], images[0], images[1], images[2])) == 0
     parts = flolpips.towards(images[0], images[3], [images[1], images[2]])
     assert float(sum(parts)) / 2 == float(flolpips(images[0], images[3], images[1], images[2]))
@@ -104,13 +104,13 @@ def test_flolpips_of_equal_pictures_is_zero_and_of_a_batch_that_of_each(flolpips
 def test_flolpips_without_any_motion_is_lpips(lpips: Lpips) -> None:
     """A network without weights sees no motion anywhere, so that all places count alike."""
     still = {key: torch.zeros(shape) for key, shape in shapes(PwcNet()).items()}
-    one, two = pictures(2)
+    one, two = random_images(2)
     assert float(FloLpips(lpips, still)(one, two, one, one)) == pytest.approx(float(lpips(one, two)), rel=1e-6)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (65, 40), (9, 130)])
-def test_the_flow_of_pwcnet_has_the_size_of_the_pictures(flolpips: FloLpips, size: tuple[int, int]) -> None:
-    one, two = (image[None].float() / 255 for image in pictures(2, *size))
+def test_the_flow_of_pwcnet_has_the_size_of_the_images(flolpips: FloLpips, size: tuple[int, int]) -> None:
+    one, two = (image[None].float() / 255 for image in random_images(2, *size))
     assert flolpips.flow(one, two).shape == (1, 2, *size)
 
 
@@ -139,6 +139,6 @@ def test_pictures_that_lpips_cannot_take_are_refused(lpips: Lpips, shape: tuple[
 
 
 def test_a_neighbour_of_another_size_is_refused(flolpips: FloLpips) -> None:
-    one, two, three = pictures(3)
+    one, two, three = random_images(3)
     with pytest.raises(ArgumentError, match=r"second=\(3, 40, 49\), must have the prediction's shape"):
         flolpips(one, two, three, three[..., :-1])

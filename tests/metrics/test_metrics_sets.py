@@ -87,7 +87,7 @@ def test_golden_padding(case: dict[str, Any]) -> None:
         for model, data, split in RULES[case["rule"]]:
             padding = protocol_for(find(model)[0].name, model, data, split).padding
             if isinstance(padding, Canvas) and (width > padding.width or height > padding.height):
-                pytest.skip("the set has no pictures larger than its canvas")
+                pytest.skip("the set has no images larger than its canvas")
             assert paddings(padding, BuildConfig(Fraction(1), SizeRule(multiple=1), {}), width, height)[0] == wanted
 
 

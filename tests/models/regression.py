@@ -70,14 +70,14 @@ def seeded(shapes: Mapping[str, torch.Size], gain: float = 1.0) -> dict[str, Ten
 def frames() -> tuple[Tensor, Tensor]:
     """Return two images of a drifting interference pattern."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
-    pictures = []
+    images = []
     for shift in (0.0, 3.0):
         planes = [
             0.5 + 0.25 * np.sin((columns - shift) / (3 + plane)) + 0.2 * np.cos((rows + shift / 2) / (4 + plane))
             for plane in range(3)
         ]
-        pictures.append(torch.from_numpy(np.stack(planes).astype(np.float32))[None])
-    return pictures[0], pictures[1]
+        images.append(torch.from_numpy(np.stack(planes).astype(np.float32))[None])
+    return images[0], images[1]
 
 
 def outputs(family: Family) -> dict[str, Tensor]:

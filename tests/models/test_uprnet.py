@@ -113,16 +113,14 @@ def intermediates(
         network.synthesis_network.get_submodule(block).register_forward_hook(
             lambda module, inputs, output: calls["blocks"].append(output.clone())
         )
-    pictures: list[Tensor] = []
-    level_picture = network._picture
-    monkeypatch.setattr(
-        network, "_picture", lambda *arguments: pictures.append(level_picture(*arguments)) or pictures[-1]
-    )
+    images: list[Tensor] = []
+    level_image = network._image
+    monkeypatch.setattr(network, "_image", lambda *arguments: images.append(level_image(*arguments)) or images[-1])
     with torch.inference_mode():
         frames = [network.encode_frame(image) for image in (first, second)]
         pair = network.prepare_pair(*frames)
         result = network.synthesise(pair, torch.tensor([0.5]))
-    assert torch.equal(pictures[-1].clamp(0, 1).flip(1), result)
+    assert torch.equal(images[-1].clamp(0, 1).flip(1), result)
     found: dict[str, Tensor] = {}
     for index, level in enumerate(network.levels):
         entry: dict[str, Tensor] = {}
@@ -141,7 +139,7 @@ def intermediates(
         entry |= dict(
             zip(("s0", "s1", "s2", "up1", "up2", "dec"), calls["blocks"][6 * index : 6 * index + 6], strict=True)
         )
-        entry["pred"], entry["interp"] = output, pictures[index].clamp(0, 1)
+        entry["pred"], entry["interp"] = output, images[index].clamp(0, 1)
         masks = torch.sigmoid(output[:, 3:])
         entry["merged"] = (entry["warped_img0"] * masks[:, :1] + entry["warped_img1"] * masks[:, 1:]) / masks.sum(
             1, keepdim=True

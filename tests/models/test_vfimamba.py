@@ -155,7 +155,7 @@ def test_checkpoints_of_flow_and_synthesis(shared: Path, variant: str) -> None:
     network, first, second = padded_network(shared, variant, "base")
     calls = observed(network, first, second)
     f3, f4 = calls["feature_bone.block3"][0][1], calls["feature_bone.block4"][0][1]
-    (pictures, levels), refined = calls["unet"][0]
+    (images, levels), refined = calls["unet"][0]
     found = {
         "feat1": _both(calls, "feature_bone.block1"),
         "feat2": _both(calls, "feature_bone.block2"),
@@ -170,10 +170,10 @@ def test_checkpoints_of_flow_and_synthesis(shared: Path, variant: str) -> None:
     ):
         found[f"{name}_dflow"], found[f"{name}_dmask"] = calls[module][0][1]
     found |= {
-        "warped0_bgr": pictures[:, 6:9],
-        "warped1_bgr": pictures[:, 9:12],
-        "mask_logit": pictures[:, 12:13],
-        "flow": pictures[:, 13:17],
+        "warped0_bgr": images[:, 6:9],
+        "warped1_bgr": images[:, 9:12],
+        "mask_logit": images[:, 12:13],
+        "flow": images[:, 13:17],
     }
     for stage in (3, 4):
         found[f"wfeat{stage}_0"], found[f"wfeat{stage}_1"] = levels[stage].chunk(2, 1)
@@ -236,12 +236,12 @@ def test_checkpoints_at_reduced_size(shared: Path, variant: str) -> None:
     network, first, second = padded_network(shared, variant, "scale0.5")
     calls = observed(network, first, second)
     (_, full), (_, reduced) = calls["feature_bone.block4"]
-    (pictures, _), refined = calls["unet"][0]
+    (images, _), refined = calls["unet"][0]
     found = {
         "hr_feat4": full,
         "lr_feat4": reduced,
         "local0_in_flow": calls["local_block.0"][0][0][1],
-        "flow": pictures[:, 13:17],
+        "flow": images[:, 13:17],
         "refine_bgr": refined,
     }
     assert_checkpoints(shared, variant, "scale0.5", found)

@@ -25,7 +25,7 @@ def maps(height: int, width: int, batch: int = 1, seed: int = 0, reach: float = 
     return {**made, "alpha": reach * made["alpha"], "beta": reach * made["beta"]}
 
 
-def picture(height: int, width: int, batch: int = 1, channels: int = 3) -> Tensor:
+def random_image(height: int, width: int, batch: int = 1, channels: int = 3) -> Tensor:
     return torch.rand(batch, channels, height, width, generator=torch.Generator().manual_seed(height * width))
 
 
@@ -78,14 +78,14 @@ def agree(found: Tensor, expected: Tensor, tolerance: float = 1e-6) -> None:
 @pytest.mark.parametrize("reach", [0.0, 1.5, 30.0])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (4, 6), (1, 9)])
 def test_every_form_is_the_definition(backend: str, height: int, width: int, reach: float) -> None:
-    image, given = picture(height, width, 2), maps(height, width, 2, reach=reach)
+    image, given = random_image(height, width, 2), maps(height, width, 2, reach=reach)
     agree(sepconv(image, **given), by_definition(image, given))
     agree(sepconv(image[:1], **given), by_definition(image[:1], given))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_channels(backend: str, channels: int) -> None:
-    image, given = picture(5, 4, 1, channels), maps(5, 4)
+    image, given = random_image(5, 4, 1, channels), maps(5, 4)
     agree(sepconv(image, **given), by_definition(image, given))
 
 
@@ -98,7 +98,7 @@ def resting(height: int, width: int) -> dict[str, Tensor]:
 
 
 def test_the_lattice_is_centred_one_pixel_up_and_left(backend: str) -> None:
-    image = picture(6, 7)
+    image = random_image(6, 7)
     result = sepconv(image, **resting(6, 7))
     assert torch.equal(result[:, :, 1:, 1:], image[:, :, :-1, :-1])
     assert torch.equal(result[:, :, 0, 1:], image[:, :, 0, :-1])  # the continued image, not yet its border
@@ -134,14 +134,14 @@ def test_alpha_is_vertical_and_taps_are_rows_first(backend: str) -> None:
 
 
 def test_parts_are_the_whole(backend: str) -> None:
-    image, given = picture(9, 11), maps(9, 11)
+    image, given = random_image(9, 11), maps(9, 11)
     whole = sepconv(image, **given)
     part = sepconv(image, **{name: values[:, :, 3:8, 2:7] for name, values in given.items()}, origin=(3, 2))
     assert torch.equal(part, whole[:, :, 3:8, 2:7])
 
 
 def test_what_is_not_a_number_stays_in_its_pixel(backend: str) -> None:
-    image = picture(5, 6)
+    image = random_image(5, 6)
     for name in MAPS:
         given = maps(5, 6)
         given[name][0, 3, 2, 4] = nan
@@ -150,13 +150,13 @@ def test_what_is_not_a_number_stays_in_its_pixel(backend: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_types_are_used_in_float32(backend: str, dtype: torch.dtype) -> None:
-    image, given = picture(5, 6).to(dtype), {name: values.to(dtype) for name, values in maps(5, 6).items()}
+    image, given = random_image(5, 6).to(dtype), {name: values.to(dtype) for name, values in maps(5, 6).items()}
     found = sepconv(image, **given)
     assert torch.equal(found, sepconv(image.float(), **{name: values.float() for name, values in given.items()}))
 
 
 def test_gradients_come_from_the_reference(backend: str) -> None:
-    image = picture(4, 5).double().requires_grad_()
+    image = random_image(4, 5).double().requires_grad_()
     given = {name: values.requires_grad_() for name, values in maps(4, 5).items()}
     sepconv(image, **given).sum().backward()
     assert all(bool(tensor.grad is not None and tensor.grad.isfinite().all()) for tensor in (image, *given.values()))
@@ -164,7 +164,7 @@ def test_gradients_come_from_the_reference(backend: str) -> None:
 
 def test_an_empty_part_is_empty(backend: str) -> None:
     given = {name: values[:, :, :0] for name, values in maps(4, 5).items()}
-    assert sepconv(picture(4, 5), **given).shape == (1, 3, 0, 5)
+    assert sepconv(random_image(4, 5), **given).shape == (1, 3, 0, 5)
 
 
 def test_warm_up_takes_any_type(backend: str) -> None:
@@ -189,7 +189,7 @@ def test_warm_up_takes_any_type(backend: str) -> None:
 )
 def test_shapes_that_do_not_fit_are_refused(changed: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValueError, match=f"sepconv: {fault}"):
-        sepconv(**{"image": picture(4, 5, 2), **maps(4, 5, 2), **changed})
+        sepconv(**{"image": random_image(4, 5, 2), **maps(4, 5, 2), **changed})
 
 
 @settings(max_examples=60, deadline=None)
@@ -214,7 +214,7 @@ def test_native_code_is_the_reference(
     seed: int,
 ) -> None:
     kernel = pytest.importorskip("vsvfi.ops.sepconv.cpu", exc_type=ImportError)
-    image = picture(height + 3, width + 2, batch if whole else 1, channels)
+    image = random_image(height + 3, width + 2, batch if whole else 1, channels)
     given = {
         name: tensor.contiguous(memory_format=layout)
         for name, tensor in maps(height, width, batch, seed, reach).items()
@@ -234,7 +234,7 @@ def test_native_code_is_the_reference(
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = pytest.importorskip("vsvfi.ops.sepconv.cpu", exc_type=ImportError)
     monkeypatch.setattr(kernel, "_WORTHWHILE", 1)
-    image, values = picture(37, 53, 2), list(maps(37, 53, 2).values())
+    image, values = random_image(37, 53, 2), list(maps(37, 53, 2).values())
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3, 64):
@@ -248,14 +248,14 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_the_torch_operator_keeps_its_promises(backend: str, dtype: torch.dtype) -> None:
-    given = (picture(5, 6, 2), *(values.to(dtype) for values in maps(5, 6, 2).values()), 1, 2)
+    given = (random_image(5, 6, 2), *(values.to(dtype) for values in maps(5, 6, 2).values()), 1, 2)
     torch.library.opcheck(torch.ops.vsvfi.sepconv.default, given, test_utils=["test_schema", "test_faketensor"])
 
 
 def test_memory_stays_a_few_times_the_result() -> None:
     """Taps one after the other: 25 sampled copies would be 300 numbers a pixel."""
     height, width = 64, 80
-    image, given = picture(height, width), maps(height, width)
+    image, given = random_image(height, width), maps(height, width)
     largest: list[int] = []
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):

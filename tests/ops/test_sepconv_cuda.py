@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.ops.cuda_emulation.launcher import EmulatedLauncher
-from tests.ops.test_sepconv import maps, picture
+from tests.ops.test_sepconv import maps, random_image
 from vsvfi.ops.sepconv import cuda, reference, sepconv
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
@@ -26,7 +26,7 @@ def scene(
     values = maps(*size, batch, seed=3, reach=6.0)
     for number, broken in enumerate((inf, -inf, 1e30, -1e30, 4.0, -4.0)):
         values["alpha" if number % 2 else "beta"][:, number * 4, number % size[0], :: 3 + number] = broken
-    return picture(size[0] + 2, size[1] + 3, batch, channels), [tensor.to(dtype) for tensor in values.values()]
+    return random_image(size[0] + 2, size[1] + 3, batch, channels), [tensor.to(dtype) for tensor in values.values()]
 
 
 def agree(emulated: EmulatedLauncher, image: Tensor, values: list[Tensor], top: int = 0, left: int = 0) -> None:
@@ -55,7 +55,7 @@ def test_the_kernel_is_the_reference(
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
-def test_channels_and_a_shared_picture(emulated: EmulatedLauncher, channels: int) -> None:
+def test_channels_and_a_shared_image(emulated: EmulatedLauncher, channels: int) -> None:
     image, values = scene((6, 9), 3, channels=channels)
     agree(emulated, image, values)
     agree(emulated, image[:1], values)

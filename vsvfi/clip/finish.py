@@ -13,7 +13,7 @@ from vsvfi.plan.timeline import Interpolate
 
 
 def finished(
-    picture: vs.VideoNode,
+    image: vs.VideoNode,
     props_source: vs.VideoNode,
     plan: vs.VideoNode,
     output: vs.VideoNode,
@@ -52,8 +52,8 @@ def finished(
             props["_DurationNum"], props["_DurationDen"] = times.duration.as_integer_ratio()
         return out
 
-    template = picture.std.BlankClip(length=output.num_frames, keep=True)
-    inputs = [picture, props_source, plan, *([] if alpha is None else [alpha])]
+    template = image.std.BlankClip(length=output.num_frames, keep=True)
+    inputs = [image, props_source, plan, *([] if alpha is None else [alpha])]
     return template.std.ModifyFrame(inputs, reporting(finish))
 
 

@@ -201,7 +201,7 @@ class _Statistics:
 
     Attributes:
         means: of each plane.
-        variance: of the picture around those means.
+        variance: of the image around those means.
         changes: mean squared difference from the frames 1, 2 .. AFTER later.
     """
 

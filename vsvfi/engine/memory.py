@@ -43,12 +43,12 @@ def check_memory(model: ModelConfig, size: tuple[int, int], placement: Placement
     needed, there = estimate_memory(model, size, placement.dtype, batch), memory(placement.device)
     if needed > there:
         width, height = size
-        frames = f"{batch} pictures of {width}x{height} at a time take" if batch > 1 else f"{width}x{height} takes"
+        frames = f"{batch} concurrent frames of {width}x{height} take" if batch > 1 else f"{width}x{height} takes"
         takes, has = (f"{bytes_ / 2**30:.1f} GiB" for bytes_ in (needed, there))
         precision = str(placement.dtype).removeprefix("torch.")
         raise ClipError(
             f"{frames} {model.family.title} about {takes} in {precision}, {describe(placement.device)} has {has}",
-            "use a smaller picture, fewer at a time (streams=1), precision='fp16' on a GPU, or another model",
+            "use smaller frames, fewer at a time (streams=1), precision='fp16' on a GPU, or another model",
         )
 
 
@@ -62,4 +62,4 @@ def memory_advice(model: ModelConfig, build: BuildConfig, placement: Placement, 
         advice.append("a smaller options={'memory': ...}")
     if workers > 1:
         advice.append("streams=1")
-    return ", ".join([*advice, "a smaller cache=", "a smaller picture or another model"])
+    return ", ".join([*advice, "a smaller cache=", "smaller frames or another model"])

@@ -56,8 +56,8 @@ class FloLpips:
         scores: list[list[Tensor]] = []
         for index, images in enumerate(zip(*map(_batch, (prediction, truth, *neighbours)), strict=True)):
             made, true, *around = (rgb(image[None], self._lpips.device, rounded=True) for image in images)
-            of_picture = [distances[index] for distances in maps]
-            scores.append([_weighted(of_picture, change) for change in self.differences(made, true, around)])
+            of_image = [distances[index] for distances in maps]
+            scores.append([_weighted(of_image, change) for change in self.differences(made, true, around)])
         return [torch.stack(found).reshape(prediction.shape[:-3]) for found in zip(*scores, strict=True)]
 
     def differences(self, prediction: Tensor, truth: Tensor, neighbours: Sequence[Tensor]) -> list[Tensor]:

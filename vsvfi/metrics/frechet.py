@@ -35,7 +35,7 @@ def frechet_distance(features: Tensor, others: Tensor) -> float:
         shape = tuple(given.shape)
         if len(shape) != 2 or shape[0] < 2 or shape[1] != features.shape[-1]:
             rule = f"must be [2 or more samples, {features.shape[-1]} features]"
-            raise ArgumentError(name, shape, rule, "pass the features of at least two pictures of each set")
+            raise ArgumentError(name, shape, rule, "pass the features of at least two images of each set")
         values = to_double(given)
         mean = values.mean(0)
         # The trace of the root of a product of covariances R'R is a sum of singular values, so only R is needed.
@@ -74,12 +74,12 @@ class Inception:
         self.device = torch.device(device)
         self._network: Any = network.to(self.device)
 
-    def features(self, pictures: Iterable[Tensor]) -> Tensor:
+    def features(self, images: Iterable[Tensor]) -> Tensor:
         """Compute features [N, 2048] of images [3, H, W], floating point in [0, 1] (rounded to 8 bits) or uint8."""
         found: list[Tensor] = []
         with inference(self.device):
-            for picture in pictures:
-                levels = to_levels(picture).to(torch.uint8)[None]
+            for image in images:
+                levels = to_levels(image).to(torch.uint8)[None]
                 found.append(self._network(levels.to(self.device))[0].cpu())
         return torch.cat(found) if found else torch.zeros(0, 2048, dtype=torch.float32, device="cpu")
 

@@ -33,7 +33,7 @@ def check(
         raise ArgumentError("prediction", shape, f"must have {channels} channels", "convert both to RGB")
     if min(shape[-2:]) < smallest:
         rule = f"each side must have {smallest} pixels or more"
-        raise ArgumentError("prediction", shape, rule, "use another metric for pictures this small")
+        raise ArgumentError("prediction", shape, rule, "use another metric for images this small")
     for label, image in (("prediction", prediction), (name, truth)):
         if image.dtype is not torch.uint8 and not image.is_floating_point():
             raise ArgumentError(

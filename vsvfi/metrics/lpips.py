@@ -116,8 +116,8 @@ class Lpips:
         check(prediction, truth, _SMALLEST, channels=3)
         pair = (rgb(image, self.device, rounded=rounded) for image in (prediction, truth))
         with inference(self.device):
-            pictures = [image.reshape(-1, *image.shape[-3:]) for image in pair]
-            return [distances.cpu() for distances in self._network(*pictures)]
+            images = [image.reshape(-1, *image.shape[-3:]) for image in pair]
+            return [distances.cpu() for distances in self._network(*images)]
 
 
 def rgb(image: Tensor, device: torch.device, *, rounded: bool) -> Tensor:

@@ -50,8 +50,8 @@ def ssim(prediction: Tensor, truth: Tensor, form: SsimForm = "plain") -> Tensor:
             measure, peak, pair = _uniform, BYTE, (to_levels(prediction), to_levels(truth))
         case _:
             raise ArgumentError("form", form, "is no form of SSIM", f"use one of {', '.join(SSIM_FORMS)}")
-    pictures = [image.reshape(-1, *image.shape[-3:]) for image in pair]
-    found = [measure(one, other, peak) for one, other in zip(*pictures, strict=True)]
+    images = [image.reshape(-1, *image.shape[-3:]) for image in pair]
+    found = [measure(one, other, peak) for one, other in zip(*images, strict=True)]
     return torch.stack(found).reshape(prediction.shape[:-3])
 
 

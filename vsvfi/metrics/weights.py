@@ -64,7 +64,7 @@ class Published:
 ALEXNET = Published(
     name="AlexNet (LPIPS)",
     sources=(Url(url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", sha256="7be5be79"),),
-    licence="BSD-3-Clause (torchvision); trained on ImageNet, whose pictures are for research without profit",
+    licence="BSD-3-Clause (torchvision); trained on ImageNet, whose images are for research without profit",
     ignored=(r"classifier\.",),
 )
 LPIPS_HEADS = Published(

@@ -84,7 +84,7 @@ class Policy:
         end = index + 1
         while end <= last and end - start <= LONGEST_HOLD and self._held(facts(end - 1)):
             end += 1
-        # A still picture, or a run of unknown length: only its last step moves, if that is this one
+        # A still image, or a run of unknown length: only its last step moves, if that is this one
         if end - start > LONGEST_HOLD:
             if index < last and self._held(facts(index)):
                 return Copy(index)

@@ -53,16 +53,16 @@ def scrolling_captions(
 
 def _captioned(background: Array, offset: float) -> Array:
     """White text with a dark edge to the right and below, moved by `offset` pixels to the left."""
-    picture = background.copy()
-    height = picture.shape[1]
+    image = background.copy()
+    height = image.shape[1]
     for size, bottom in ((_LARGE, height - 12), (_SMALL, height - 48)):
-        text = _strip(size, picture.shape[2], offset)
+        text = _strip(size, image.shape[2], offset)
         rows = slice(bottom - text.shape[0], bottom)
         shadow = np.zeros_like(text)
         shadow[1:, 1:] = text[:-1, :-1]
-        picture[:, rows] = picture[:, rows] * (1 - 0.8 * shadow)
-        picture[:, rows] = picture[:, rows] * (1 - text) + np.float32(0.95) * text
-    return picture
+        image[:, rows] = image[:, rows] * (1 - 0.8 * shadow)
+        image[:, rows] = image[:, rows] * (1 - text) + np.float32(0.95) * text
+    return image
 
 
 def _strip(size: int, width: int, offset: float) -> NDArray[np.float32]:

@@ -74,7 +74,7 @@ def demo_clip(width: int = 640, height: int = 360, length: int = 48, seed: int =
     if length < 12:
         raise ArgumentError("length", length, "must be at least 12 frames", "take a longer clip")
     if min(width, height) < 16:
-        raise ArgumentError("size", (width, height), "must be at least 16x16", "take a larger picture")
+        raise ArgumentError("size", (width, height), "must be at least 16x16", "take a larger image")
     starts = (0, length * 3 // 8 // 2 * 2, length * 2 // 3 // 2 * 2, length)
     stage = Stage(width, height, seed)
     return Clip(scenes=(hills(stage), cartoon(stage), street(stage)), starts=starts, twos=(False, True, False))

@@ -142,7 +142,7 @@ class Motion:
         velocity, acceleration: pixels per frame, pixels per frame squared.
         swing: (size in pixels x, y, radians per frame, phase) of a sinusoidal sway.
         angle, spin: radians at t = 0, radians per frame.
-        size, growth: pixels of the picture per layer pixel at t = 0; its natural logarithm's change per frame.
+        size, growth: pixels of the image per layer pixel at t = 0; its natural logarithm's change per frame.
         wave: (size in layer pixels, wavelength, radians per frame) of a travelling wave, first along x, then along y.
     """
 
@@ -182,7 +182,7 @@ class Motion:
             u = u - np.float32(size) * _ripple(v, wavelength, speed * t)
         return u, v
 
-    def to_picture(self, u: Array, v: Array, t: float) -> tuple[Array, Array]:
+    def to_image(self, u: Array, v: Array, t: float) -> tuple[Array, Array]:
         """Map layer positions to frame positions at time t: the exact inverse of `to_layer`."""
         size, wavelength, speed = self.wave
         if size:

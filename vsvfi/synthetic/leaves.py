@@ -20,7 +20,7 @@ SPRITE = 256
 """Side of a cut-out."""
 
 type Blur = Callable[[Array, float], Array]
-"""(picture [3, H, W], standard deviation in pixels) -> picture."""
+"""(image [3, H, W], standard deviation in pixels) -> image."""
 
 
 def _colour(random: np.random.Generator) -> Array:
@@ -100,7 +100,7 @@ def _shape(random: np.random.Generator, radius: float) -> Shape:
 
 def _stamp(
     random: np.random.Generator,
-    picture: Array,
+    image: Array,
     shape: Shape,
     fill: Texture | Array,
     place: tuple[float, float],
@@ -108,8 +108,8 @@ def _stamp(
     outline: float,
     turn: float | None = None,
 ) -> None:
-    """Draw a shape into picture [C, H, W], at a random angle if `turn` is None; a fourth channel is coverage."""
-    height, width = picture.shape[1:]
+    """Draw a shape into image [C, H, W], at a random angle if `turn` is None; a fourth channel is coverage."""
+    height, width = image.shape[1:]
     left, right = max(0, int(place[0] - radius)), min(width, int(place[0] + radius) + 2)
     top, bottom = max(0, int(place[1] - radius)), min(height, int(place[1] + radius) + 2)
     if left >= right or top >= bottom:
@@ -124,22 +124,22 @@ def _stamp(
     colour = fill[:, None, None] if isinstance(fill, np.ndarray) else fill(u, v, 1.0)
     if outline:
         colour = colour * (1 - np.clip(distance + np.float32(outline + 0.5), 0, 1) * np.float32(0.9))
-    window = picture[:3, top:bottom, left:right]
+    window = image[:3, top:bottom, left:right]
     window[:] = mix(window, colour, coverage)
-    if len(picture) == 4:
-        picture[3, top:bottom, left:right] += coverage * (1 - picture[3, top:bottom, left:right])
+    if len(image) == 4:
+        image[3, top:bottom, left:right] += coverage * (1 - image[3, top:bottom, left:right])
 
 
 def background(random: np.random.Generator, blur: Blur) -> Array:
     """Draw a random background, [3, side, side]."""
     side = BACKGROUND
-    picture = np.zeros((3, side, side), np.float32)
+    image = np.zeros((3, side, side), np.float32)
     fill = _fill(random, side)
     while isinstance(fill, np.ndarray):
         fill = _fill(random, side)
     axis = np.arange(side, dtype=np.float32) - np.float32(side / 2)
     u, v = np.meshgrid(axis, axis)
-    picture[:] = fill(u, v, 1.0)
+    image[:] = fill(u, v, 1.0)
     style = random.random()
     count = 0 if style < 0.08 else int(2 ** random.uniform(6.5, 9.5))
     outlined = random.random() < 0.15
@@ -151,7 +151,7 @@ def background(random: np.random.Generator, blur: Blur) -> Array:
         place = (float(random.uniform(0, side)), float(random.uniform(0, side)))
         _stamp(
             random,
-            picture,
+            image,
             _shape(random, radius),
             _fill(random, radius),
             place,
@@ -165,11 +165,11 @@ def background(random: np.random.Generator, blur: Blur) -> Array:
             np.array([[0.5] * 3, [1.1] * 3], np.float32),
             octaves=1,
         )
-        picture *= light(u, v, 1.0)
-    picture = np.clip(picture, 0, 1)
+        image *= light(u, v, 1.0)
+    image = np.clip(image, 0, 1)
     if random.random() < 0.5:
-        picture = blur(picture, float(random.choice([0.5, 0.8, 1.2, 2.0])))
-    return picture
+        image = blur(image, float(random.choice([0.5, 0.8, 1.2, 2.0])))
+    return image
 
 
 def _strokes(random: np.random.Generator, side: int) -> Array:
@@ -209,10 +209,10 @@ def _strokes(random: np.random.Generator, side: int) -> Array:
     return sprite
 
 
-def sprite(random: np.random.Generator, pictures: Array) -> Array:
+def sprite(random: np.random.Generator, images: Array) -> Array:
     """Draw a cut-out [4, side, side] with colours of one of the images, transparent along the border."""
     side = SPRITE
-    picture = pictures[random.integers(len(pictures))]
+    image = images[random.integers(len(images))]
     top, left = (int(value) for value in random.integers(0, BACKGROUND - side, 2))
     axis = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
     u, v = np.meshgrid(axis, axis)
@@ -221,7 +221,7 @@ def sprite(random: np.random.Generator, pictures: Array) -> Array:
         strokes: Array = _strokes(random, side) * edge
         return strokes
     cutout = np.zeros((4, side, side), np.float32)
-    cutout[:3] = picture[:, top : top + side, left : left + side]
+    cutout[:3] = image[:, top : top + side, left : left + side]
     if random.random() < 0.4:
         cutout[:3] = _colour(random)[:, None, None]
     distance = _shape(random, 0.93 * side / 2)(u, v)

@@ -21,8 +21,8 @@ class Scene:
     """Layers in front of one another.
 
     Attributes:
-        layers: back to front; the first one covers the picture.
-        width, height: of the picture, pixels.
+        layers: back to front; the first one covers the image.
+        width, height: of the image, pixels.
         grain: standard deviation of the noise added to each frame, of its own at every time; 0 for none.
         gain: brightness at t = 0, and its factor's change per frame (natural logarithm).
         seed: of the grain.
@@ -37,21 +37,21 @@ class Scene:
 
     def frame(self, t: float) -> Array:
         """The image at time t: [3, H, W] float32 RGB in [0, 1], contiguous."""
-        picture = np.zeros((3, self.height, self.width), np.float32)
+        image = np.zeros((3, self.height, self.width), np.float32)
         for layer in self.layers:
             window = layer.window(self.width, self.height, t)
             if window is not None:
                 colour, coverage = layer.paint(*_positions(*window), t)
-                part = picture[:, *window]
+                part = image[:, *window]
                 part += coverage * (colour - part)
         gain = self.gain[0] * float(np.exp(self.gain[1] * t))
         if gain != 1:
-            picture *= np.float32(gain)
+            image *= np.float32(gain)
         if self.grain:
             bits = int(np.float64(t).view(np.uint64))
-            noise = np.random.default_rng((self.seed, bits)).standard_normal(picture.shape, np.float32)
-            picture += np.float32(self.grain) * noise
-        return np.clip(picture, 0, 1, out=picture)
+            noise = np.random.default_rng((self.seed, bits)).standard_normal(image.shape, np.float32)
+            image += np.float32(self.grain) * noise
+        return np.clip(image, 0, 1, out=image)
 
     def visible(self, t: float) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
         """Index of the visible layer at each pixel, [H, W]: the topmost one that covers at least half of it."""
@@ -70,7 +70,7 @@ class Scene:
         for index, layer in enumerate(self.layers):
             rows, columns = np.nonzero(seen == index)
             x, y = columns.astype(np.float32), rows.astype(np.float32)
-            there_x, there_y = layer.motion.to_picture(*layer.motion.to_layer(x, y, t0), t1)
+            there_x, there_y = layer.motion.to_image(*layer.motion.to_layer(x, y, t0), t1)
             result[0, rows, columns] = there_x - x
             result[1, rows, columns] = there_y - y
         return result
@@ -101,7 +101,7 @@ def scene(seed: int, width: int, height: int, *, kind: str = "mixed") -> Scene:
             "kind", kind, f"must be one of {', '.join(KINDS)}", "leave it out for a scene of everything"
         )
     if min(width, height) < 16:
-        raise ArgumentError("size", (width, height), "must be at least 16x16", "take a larger picture")
+        raise ArgumentError("size", (width, height), "must be at least 16x16", "take a larger image")
     return KINDS[kind](np.random.default_rng((0x5EED, list(KINDS).index(kind), seed)), width, height, seed)
 
 

@@ -18,9 +18,9 @@ class UPRNetForm(Form):
     def forward(self, batch: Batch, random: torch.Generator) -> Losses:
         network = self.network
         pair = network.prepare_pair(network.encode_frame(batch.first), network.encode_frame(batch.second))
-        picture, truth = network.pictures(pair, batch.t)[-1].clamp(0, 1), batch.truth.flip(1)
-        parts = {"charbonnier": charbonnier(picture, truth), "census": census_weighted(picture, truth)}
-        return Losses(parts["charbonnier"] + parts["census"], parts, picture.detach().flip(1))
+        image, truth = network.images(pair, batch.t)[-1].clamp(0, 1), batch.truth.flip(1)
+        parts = {"charbonnier": charbonnier(image, truth), "census": census_weighted(image, truth)}
+        return Losses(parts["charbonnier"] + parts["census"], parts, image.detach().flip(1))
 
     def initialise(self) -> None:
         reset(self.network)

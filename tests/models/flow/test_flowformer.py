@@ -49,7 +49,7 @@ def drawn(seed: int = 0, **arguments: Any) -> FlowFormer:
     return network
 
 
-def images(count: int, height: int = 64, width: int = 72) -> Tensor:
+def random_images(count: int, height: int = 64, width: int = 72) -> Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -156,7 +156,7 @@ def test_checkpoints_match_the_published_program(shared: Path, budget: int) -> N
 
 def test_pieces_do_not_change_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of source pixels or token indices do not change the flow, nor does storing costs and maps."""
-    first, second = images(2).split(1)
+    first, second = random_images(2).split(1)
     with torch.inference_mode():
         network = drawn()
         expected = network.estimate(network.encode(first), network.encode(second))
@@ -179,10 +179,10 @@ def test_each_direction_sees_its_own_context_in_a_batch() -> None:
 
     The published program mixes up contexts in batches.
     """
-    network, pictures = drawn(), images(4)
+    network, images = drawn(), random_images(4)
     with torch.inference_mode():
-        features = [network.encode(pictures[index : index + 1]) for index in range(4)]
-        together = network.estimate(network.encode(pictures[:2]), network.encode(pictures[2:]))
+        features = [network.encode(images[index : index + 1]) for index in range(4)]
+        together = network.estimate(network.encode(images[:2]), network.encode(images[2:]))
         for index in range(2):
             alone = network.estimate(features[index], features[index + 2])
             reverse = network.estimate(features[index + 2], features[index])
@@ -194,7 +194,7 @@ def test_each_direction_sees_its_own_context_in_a_batch() -> None:
 
 def test_what_sees_one_image_is_computed_once() -> None:
     """A pair runs neither the backbone nor the context projection; the same features give the same flow."""
-    network, pictures = drawn(), images(2)
+    network, images = drawn(), random_images(2)
     once = [
         network.memory_encoder.feat_encoder,
         network.memory_encoder.channel_convertor,
@@ -206,7 +206,7 @@ def test_what_sees_one_image_is_computed_once() -> None:
     assert len(once) == 4 + 6
     heard = [listen(module) for module in once]
     with torch.inference_mode():
-        first, second = network.encode(pictures[:1]), network.encode(pictures[1:])
+        first, second = network.encode(images[:1]), network.encode(images[1:])
         assert [len(calls) for calls in heard] == [2] * 10
         flow = network.estimate(first, second)
         again = network.estimate(first, second)
@@ -221,10 +221,10 @@ def test_what_sees_one_image_is_computed_once() -> None:
 
 
 def test_training_and_inference_agree() -> None:
-    network, pictures = drawn(iterations=2), images(2)
+    network, images = drawn(iterations=2), random_images(2)
     with torch.no_grad():
-        expected = network.estimate(network.encode(pictures[:1]), network.encode(pictures[1:]))
-    flow = network.estimate(network.encode(pictures[:1]), network.encode(pictures[1:]))
+        expected = network.estimate(network.encode(images[:1]), network.encode(images[1:]))
+    flow = network.estimate(network.encode(images[:1]), network.encode(images[1:]))
     assert relative(flow[0].detach(), expected[0]) < 1e-5
     (flow[0].sum() + flow[1].sum()).backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
@@ -233,12 +233,12 @@ def test_training_and_inference_agree() -> None:
 @pytest.mark.parametrize(("dtype", "pixels"), [(torch.float16, 0.002), (torch.bfloat16, 0.015)], ids=["fp16", "bf16"])
 def test_half_precision_keeps_costs_and_positions_exact(shared: Path, dtype: torch.dtype, pixels: float) -> None:
     """Mean error of the flow in pixels after four iterations; 0.0007 and 0.005 are reached, of flow up to 1.1."""
-    pictures = [2 * golden(shared)[0][name] - 1 for name in ("img0", "img1")]
+    images = [2 * golden(shared)[0][name] - 1 for name in ("img0", "img1")]
     network = published(shared, iterations=4)
     with torch.inference_mode():
-        exact, _ = network.estimate(*(network.encode(picture) for picture in pictures))
+        exact, _ = network.estimate(*(network.encode(image) for image in images))
         heard = listen(network.to(dtype).memory_decoder.update_block.encoder)
-        near, _ = network.estimate(*(network.encode(picture) for picture in pictures))
+        near, _ = network.estimate(*(network.encode(image) for image in images))
     (seen, flow), motion = heard[0]
     assert (seen.dtype, flow.dtype, motion.dtype, near.dtype) == (dtype, torch.float32, dtype, torch.float32)
     assert float((near - exact).abs().mean()) < pixels
@@ -262,9 +262,9 @@ def peak(network: FlowFormer, width: int, height: int) -> int:
 
     Runs on the meta device, where tensors have sizes only.
     """
-    pictures = torch.empty(2, 1, 3, height, width, device="meta")
+    images = torch.empty(2, 1, 3, height, width, device="meta")
     with torch.no_grad(), FusedAttention(), LiveBytes() as live:
-        flows = network.estimate(network.encode(pictures[0]), network.encode(pictures[1]))
+        flows = network.estimate(network.encode(images[0]), network.encode(images[1]))
     assert flows[0].shape == (1, 2, height, width)
     return live.peak
 

@@ -62,8 +62,8 @@ def literal_global(layer: GlobalAttention, x: Tensor, context: Tensor) -> Tensor
     x, u = grown(x, 4), grown(torch.cat((x, context), 2), 4)
     q = layer.q((u + coded(*u.shape[:2], 192)).flatten(0, 1))
     keys, values = (
-        convolve(picture.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
-        for convolve, picture in ((layer.sr_key, u), (layer.sr_value, x))
+        convolve(image.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+        for convolve, image in ((layer.sr_key, u), (layer.sr_value, x))
     )
     k = layer.k((layer.norm(keys) + coded(*keys.shape[:2], 128, 4)).flatten(0, 1))
     v = layer.v(layer.norm(values).flatten(0, 1))
@@ -98,11 +98,11 @@ def test_patches_are_what_the_specification_says() -> None:
     torch.manual_seed(0)
     layer, costs = PatchEmbed().eval(), 10 * torch.randn(4, 9, 18)
     with torch.inference_mode():
-        picture = layer.proj(functional.pad(costs[:, None], (0, 6, 0, 7)))
-        assert picture.shape[2:] == (2, 3)
+        image = layer.proj(functional.pad(costs[:, None], (0, 6, 0, 7)))
+        assert image.shape[2:] == (2, 3)
         x, y = (8.0 * torch.arange(3) + 4).expand(2, 3), (8.0 * torch.arange(2) + 4)[:, None].expand(2, 3)
         code = position_code(x, y, 64).permute(2, 0, 1).expand(4, -1, -1, -1)
-        expected = layer.norm(layer.ffn_with_coord(torch.cat((picture, code), 1)).flatten(2).transpose(1, 2))
+        expected = layer.norm(layer.ffn_with_coord(torch.cat((image, code), 1)).flatten(2).transpose(1, 2))
         assert relative(layer(costs), expected) < 1e-5
 
 

@@ -62,7 +62,7 @@ def random_network() -> GIMMVFI:
     return network
 
 
-def images(count: int, size: tuple[int, int] = (64, 64), seed: int = 0) -> Tensor:
+def random_images(count: int, size: tuple[int, int] = (64, 64), seed: int = 0) -> Tensor:
     """Return smooth images, [count, 1, 3, H, W]."""
     small = torch.rand(count, 3, size[0] // 8, size[1] // 8, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(small, scale_factor=8, mode="bicubic").clamp(0, 1)[:, None]

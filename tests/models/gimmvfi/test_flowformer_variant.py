@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import vsvfi
 from tests.building import loaded, network_of
-from tests.models.gimmvfi.pieces import images, published_form, seeded_state
+from tests.models.gimmvfi.pieces import published_form, random_images, seeded_state
 from tests.models.gimmvfi.test_memory import PUBLISHED, documented, peak
 from vsvfi.errors import ForeignWeightsError
 from vsvfi.models.flow.flowformer import FlowFormer
@@ -35,14 +35,14 @@ def network() -> GIMMVFI:
 
 def test_a_phase_holds_what_it_may_see() -> None:
     """Preparing a pair runs no image encoder, a timestep no estimator; the mask head runs once for both directions."""
-    built, pictures, t = network(), images(2), torch.tensor([0.3])
+    built, images, t = network(), random_images(2), torch.tensor([0.3])
     calls: list[str] = []
     hooks = [
         module.register_forward_hook(lambda module, inputs, output, name=name: calls.append(name))
         for name, module in built.named_modules()
     ]
     with torch.inference_mode():
-        frames = [built.encode_frame(image) for image in pictures]
+        frames = [built.encode_frame(image) for image in images]
         assert (
             calls.count("flow_estimator.context_encoder")
             == calls.count("flow_estimator.memory_encoder.feat_encoder")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import vsvfi
 from tests.building import loaded, session_of
-from tests.models.gimmvfi.pieces import images, random_network, seeded_state, with_time_and_place
+from tests.models.gimmvfi.pieces import random_images, random_network, seeded_state, with_time_and_place
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import Timesteps
 from vsvfi.models.flow.raft import RAFT
@@ -26,11 +26,11 @@ from vsvfi.plan.timeline import Interpolate
 
 
 def test_the_frames_at_both_ends_are_the_images() -> None:
-    network, pictures = random_network(), images(2)
+    network, images = random_network(), random_images(2)
     with torch.inference_mode():
-        pair = network.prepare_pair(*(network.encode_frame(image) for image in pictures))
+        pair = network.prepare_pair(*(network.encode_frame(image) for image in images))
         ends = network.synthesise(pair, torch.tensor([0.0, 1.0]))
-    assert torch.equal(ends, torch.cat((pictures[0], pictures[1])))
+    assert torch.equal(ends, torch.cat((images[0], images[1])))
 
 
 def test_a_phase_holds_what_it_may_see() -> None:
@@ -38,14 +38,14 @@ def test_a_phase_holds_what_it_may_see() -> None:
 
     The number of timesteps makes no difference to these, and the mask head runs once for both directions.
     """
-    network, pictures = random_network(), images(2)
+    network, images = random_network(), random_images(2)
     calls: list[str] = []
     hooks = [
         module.register_forward_hook(lambda module, inputs, output, name=name: calls.append(name))
         for name, module in network.named_modules()
     ]
     with torch.inference_mode():
-        frame = network.encode_frame(pictures[0])
+        frame = network.encode_frame(images[0])
         assert {
             "flow_estimator.fnet",
             "flow_estimator.cnet",
@@ -53,7 +53,7 @@ def test_a_phase_holds_what_it_may_see() -> None:
             "amt_init_decoder.upsample.5",
             "amt_final_decoder.upsample.6",
         } <= set(calls)
-        other = network.encode_frame(pictures[1])
+        other = network.encode_frame(images[1])
         calls.clear()
         pair = network.prepare_pair(frame, other)
         assert {"cnn_encoder", "flow_estimator.update_block.gru"} <= set(calls)
@@ -70,7 +70,7 @@ def test_a_phase_holds_what_it_may_see() -> None:
 
 
 def test_playback_prepares_a_pair_once_for_all_times() -> None:
-    pictures = images(3)
+    images = random_images(3)
     session = session_of(loaded("gimmvfi_r", seeded_state()), (64, 64), Fraction(1))
     found: list[Tensor] = []
     try:
@@ -79,7 +79,7 @@ def test_playback_prepares_a_pair_once_for_all_times() -> None:
             session.interpolate(
                 n,
                 Interpolate(first, first + 1, t),
-                lambda index, into: into.copy_(pictures[index]),
+                lambda index, into: into.copy_(images[index]),
                 lambda image: found.append(image.clone()),
             )  # type: ignore[arg-type, return-value]
         counts = session.statistics()
@@ -114,7 +114,7 @@ def test_strips_make_the_picture_that_the_whole_makes() -> None:
         torch.randn(2, 2, height, width),
         list(torch.randn(4, 1, 16, height, width)),
     )
-    features, pictures = tuple(torch.randn(2, 1, 64, height, width)), tuple(torch.randn(2, 1, 3, height, width))
+    features, images = tuple(torch.randn(2, 1, 64, height, width)), tuple(torch.randn(2, 1, 3, height, width))
     flow, mask = 3 * torch.randn(2, 4, height // 4, width // 4), torch.randn(2, 1, height // 4, width // 4)
     feature = torch.randn(2, 128, height // 4, width // 4)
     with torch.inference_mode():
@@ -123,7 +123,7 @@ def test_strips_make_the_picture_that_the_whole_makes() -> None:
             (lambda budget: encode_flows(network.cnn_encoder, flows, budget), 4 * 32 * width * 2 * 4),
             (lambda budget: used_latents(network.res_conv, latents[:2], latents[2:], budget), 6 * 64 * width * 4),
             (
-                lambda budget: torch.cat(list(vars_of(decoder(features, pictures, flow, mask, feature, budget))), 1),
+                lambda budget: torch.cat(list(vars_of(decoder(features, images, flow, mask, feature, budget))), 1),
                 2 * width * 1041 * 4,
             ),
         ):
@@ -177,8 +177,8 @@ def test_weights_of_splatting_fall_with_inconsistency_and_variance() -> None:
 
 def test_any_scale() -> None:
     model = vsvfi.load_model("gimmvfi_r", weights=seeded_state(), device="cpu", scale=0.3)
-    pictures = torch.rand(2, 3, 91, 130)
-    result = model(pictures[0], pictures[1], 0.3)
+    images = torch.rand(2, 3, 91, 130)
+    result = model(images[0], images[1], 0.3)
     assert result.shape == (3, 91, 130)
     assert torch.isfinite(result).all()
 

@@ -127,8 +127,8 @@ def test_checkpoints_and_times_match_the_published_program(shared: Path, variant
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_cuda_matches_too(shared: Path, variant: str) -> None:
     tensors, _, state = golden(shared, "gimmvfi", variant)
-    pictures = (tensors["base/img0"].cuda(), tensors["base/img1"].cuda())
-    exact = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp32")(*pictures, 0.25).cpu()
+    images = (tensors["base/img0"].cuda(), tensors["base/img1"].cuda())
+    exact = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp32")(*images, 0.25).cpu()
     closeness(1e-4, 1e-3)("cuda", exact, tensors["base/out_t0.25"])
-    half = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp16")(*pictures, 0.25).cpu()
+    half = vsvfi.load_model(variant, weights=state, device="cuda", precision="fp16")(*images, 0.25).cpu()
     assert float((half - tensors["base/out_t0.25"]).square().mean()) < 10**-4.5

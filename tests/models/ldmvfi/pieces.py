@@ -70,7 +70,7 @@ def opened(model: LoadedModel, images: tuple[Tensor, ...], options: Mapping[str,
 SMALL = LoadedModel(FAMILY, dataclasses.replace(VARIANT, config=SMALLER["ldmvfi"]), {})
 
 
-def pictures(height: int = 40, width: int = 50, count: int = 2) -> tuple[Tensor, ...]:
+def random_images(height: int = 40, width: int = 50, count: int = 2) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(1)
     coarse = torch.rand(count, 3, 5, 6, generator=generator)
     return tuple(torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear").split(1))

@@ -16,7 +16,7 @@ from torch import Tensor
 from tests import building
 from tests.building import EXACT
 from tests.fakes import painted
-from tests.models.ldmvfi.pieces import CPU, built, model_of, opened, pictures, recorded
+from tests.models.ldmvfi.pieces import CPU, built, model_of, opened, random_images, recorded
 from vsvfi.clip.graph import interpolate
 from vsvfi.engine import memory
 from vsvfi.engine.build import LoadedModel
@@ -61,7 +61,7 @@ def test_padding_mirrors_as_often_as_it_takes() -> None:
     assert padded(whole) is whole
 
 
-def test_strips_do_not_change_the_picture(small: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_do_not_change_the_image(small: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A strip of the last layers equals that part of the whole image, also at its borders."""
     images = torch.rand(2, 1, 3, 256, 256)
     whole = model_of(small)(*images)
@@ -84,7 +84,7 @@ def test_only_what_is_shown_is_worked_out(small: LoadedModel) -> None:
     network.first_stage_model.decoder.conv_out.register_forward_hook(
         lambda module, inputs, output: sizes.append(tuple(output.shape[2:]))
     )
-    a, b = pictures(40, 50)
+    a, b = random_images(40, 50)
     with torch.inference_mode():
         shown = network(a, b, torch.tensor([0.5]))
         full = network(padded(a), padded(b), torch.tensor([0.5]))
@@ -95,7 +95,7 @@ def test_only_what_is_shown_is_worked_out(small: LoadedModel) -> None:
 def test_noise_depends_on_seed_and_position_alone(small: LoadedModel) -> None:
     network, other = built(small, steps=3), built(small, steps=3, seed=1)
     with torch.inference_mode():
-        a, b = (network.encode_frame(image) for image in pictures())
+        a, b = (network.encode_frame(image) for image in random_images())
         pair = network.prepare_pair(a, b)
     positions = [Fraction(1, 2), Fraction(3, 2), Fraction(1, 4), Fraction(1)]
     found = [network.random_inputs(pair, position) for position in positions]
@@ -116,7 +116,7 @@ def test_noise_depends_on_seed_and_position_alone(small: LoadedModel) -> None:
 
 
 def test_frames_do_not_depend_on_the_order_of_requests(small: LoadedModel) -> None:
-    images = pictures()
+    images = random_images()
     at = [Fraction(k, 4) for k in (1, 2, 3)]
     results = []
     for order, arguments in ((at, {}), (at[2:], {"cache": 0})):
@@ -129,7 +129,7 @@ def test_frames_do_not_depend_on_the_order_of_requests(small: LoadedModel) -> No
 
 def test_midpoints_of_a_level_go_together_whatever_is_asked_first(small: LoadedModel) -> None:
     """The batch size follows from the factor, not from the order of requests, so results are bit-identical."""
-    images = pictures()
+    images = random_images()
     at = [Fraction(k, 4) for k in range(1, 4)]
     results, counts = [], []
     for order in (at, at[::-1]):
@@ -146,7 +146,7 @@ def test_midpoints_of_a_level_go_together_whatever_is_asked_first(small: LoadedM
 
 
 def test_given_noise_is_used(small: LoadedModel) -> None:
-    model, (a, b) = model_of(small, steps=2), pictures()
+    model, (a, b) = model_of(small, steps=2), random_images()
     x, noise = torch.randn(1, 3, 8, 8), torch.randn(2, 1, 3, 8, 8)
     result = model(a, b, x_T=x, step_noise=noise)
     assert not torch.equal(result, model(a, b, x_T=x))
@@ -164,7 +164,7 @@ def test_given_noise_is_used(small: LoadedModel) -> None:
         ),
         (
             {"x_T": torch.zeros(1, 3, 8, 9)},
-            r"x_T=\(1, 3, 8, 9\), must be \(1, 3, 8, 8\) for pictures of this size; leave it out",
+            r"x_T=\(1, 3, 8, 9\), must be \(1, 3, 8, 8\) for images of this size; leave it out",
         ),
         ({"x_T": torch.zeros(3, 8, 8)}, r"x_T=\(3, 8, 8\), must be \(1, 3, 8, 8\)"),
         ({"step_noise": torch.zeros(2, 1, 3, 8, 8)}, r"step_noise=\(2, 1, 3, 8, 8\), must be \(1, 1, 3, 8, 8\)"),
@@ -173,7 +173,7 @@ def test_given_noise_is_used(small: LoadedModel) -> None:
 )
 def test_wrong_calls_are_refused(small: LoadedModel, arguments: dict[str, Any], fault: str) -> None:
     with pytest.raises(ArgumentError, match=fault):
-        model_of(small)(*pictures(), **arguments)
+        model_of(small)(*random_images(), **arguments)
 
 
 def test_a_size_that_cannot_fit_is_refused(small: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,11 +181,11 @@ def test_a_size_that_cannot_fit_is_refused(small: LoadedModel, monkeypatch: pyte
     monkeypatch.setattr(memory, "memory", lambda device: 3 << 30)
     check_memory(config, (256, 256), EXACT)
     fault = (
-        r"3840x2160 takes LDMVFI about 1\d\.\d GiB in float32, cpu has 3\.0 GiB; use a smaller picture, fewer at a time"
+        r"3840x2160 takes LDMVFI about 1\d\.\d GiB in float32, cpu has 3\.0 GiB; use smaller frames, fewer at a time"
     )
     with pytest.raises(ClipError, match=fault):
         check_memory(config, (3840, 2160), EXACT)
-    with pytest.raises(ClipError, match="9 pictures of 1024x512 at a time take LDMVFI about"):
+    with pytest.raises(ClipError, match="9 concurrent frames of 1024x512 take LDMVFI about"):
         check_memory(config, (1024, 512), EXACT, 9)
     images = (torch.zeros(1, 3, 2160, 3840),) * 2
     with pytest.raises(ClipError, match="3840x2160"):

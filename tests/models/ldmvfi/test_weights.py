@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from tests import building
 from tests.building import build_config, loaded
-from tests.models.ldmvfi.pieces import CPU, built, pictures
+from tests.models.ldmvfi.pieces import CPU, built, random_images
 from vsvfi.engine.build import LoadedModel
 from vsvfi.engine.model_config import Placement
 from vsvfi.errors import ForeignWeightsError
@@ -69,7 +69,7 @@ def test_an_incomplete_average_is_not_mixed_with_raw_weights(small: LoadedModel)
 
 
 def test_half_precision_keeps_the_codebook_and_stays_near(small: LoadedModel) -> None:
-    a, _ = pictures()
+    a, _ = random_images()
     half = building.model_of(small, None, {"steps": 1}, Placement(CPU, torch.bfloat16))
     network = half._network(build_config(small, 50, 40, None, {"steps": 1}))
     kept = {key for key, tensor in network.state_dict().items() if tensor.dtype == torch.float32}

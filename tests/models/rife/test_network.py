@@ -23,7 +23,7 @@ named = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version
 near = nearness.relatively_within(1e-4)  # seeded weights give flows of tens of pixels, which amplify rounding errors
 
 
-def pictures(count: int, height: int, width: int) -> torch.Tensor:
+def random_images(count: int, height: int, width: int) -> torch.Tensor:
     """Return smooth images, so that a small error of the flow is a small error of the frame."""
     coarse = torch.rand((count, 3, height // 8 + 1, width // 8 + 1), generator=torch.Generator().manual_seed(3))
     return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
@@ -36,7 +36,7 @@ def test_the_network_is_its_plain_form(version: Version, scale: Fraction) -> Non
     version = narrow(version)
     network = network_of(version, scale)
     size = version.build_config(64, 64, scale, {"ensemble": False, "padding": "black"}).size_rule.divisors(scale)[0]
-    first, second = pictures(2, size, 2 * size).split(1)
+    first, second = random_images(2, size, 2 * size).split(1)
     expected = Plain(version, network.state_dict(), scale)(first, second, 0.3)
     assert near(network(first, second, torch.tensor([0.3])), expected)
     network.prepare_operators()
@@ -50,7 +50,7 @@ def test_the_ensemble_is_its_plain_form(version: Version) -> None:
     version = narrow(version)
     network = network_of(version, ensemble=True)
     network.prepare_operators()
-    first, second = pictures(2, 64, 128).split(1)
+    first, second = random_images(2, 64, 128).split(1)
     expected = Plain(version, network.state_dict(), ensemble=True)(first, second, 0.3)
     assert near(network(first, second, torch.tensor([0.3])), expected)
     assert not near(
@@ -85,7 +85,7 @@ def test_a_block_makes_no_more_than_is_read() -> None:
 def test_folded_weights_are_used_until_the_weights_change() -> None:
     network = network_of(narrow(V425))
     network.prepare_operators()
-    images = pictures(2, 64, 64).split(1)
+    images = random_images(2, 64, 64).split(1)
     before = network(*images, torch.tensor([0.5]))
     state = {key: tensor * 0.5 for key, tensor in network.state_dict().items()}
     network.load_state_dict(state)
@@ -136,7 +136,7 @@ def test_pairs_that_fall_back_do_not_drag_others_along() -> None:
 
 def test_frames_outside_the_range_are_clamped() -> None:
     network = network_of(narrow(V425))
-    first, second = pictures(2, 64, 64).split(1)
+    first, second = random_images(2, 64, 64).split(1)
     beyond = (first * 3 - 1, second * 3 - 1)
     t = torch.tensor([0.5])
     assert torch.equal(network(*beyond, t), network(*(image.clamp(0, 1) for image in beyond), t))
@@ -211,7 +211,7 @@ def test_half_precision_is_within_the_stated_tolerance(variant: str) -> None:
         for key, tensor in network.state_dict().items()
     }
     network.load_state_dict(state)
-    images = pictures(2, 128, 128).split(1)
+    images = random_images(2, 128, 128).split(1)
     with torch.inference_mode():
         exact = network(*images, torch.tensor([0.5]))
         narrowed = network.half()
@@ -223,7 +223,7 @@ def test_half_precision_is_within_the_stated_tolerance(variant: str) -> None:
 
 def test_flow_and_warp_are_float32_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of(narrow(V425)).bfloat16()
-    first, second = (network.encode_frame(image) for image in pictures(2, 64, 64).split(1))
+    first, second = (network.encode_frame(image) for image in random_images(2, 64, 64).split(1))
     pair = network.prepare_pair(first, second)
     assert pair.first.dtype == pair.reduced.dtype == torch.float32
     found = network.estimate(pair, torch.tensor([0.5]))

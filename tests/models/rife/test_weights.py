@@ -215,7 +215,7 @@ def ncnn_layers(state: dict[str, Tensor]) -> list[tuple[str, Tensor, Tensor | No
 
 
 @pytest.mark.parametrize(("variant", "count"), [("rife46", 44), ("rife40", 84)])
-def test_an_ncnn_model_gives_the_same_pictures(variant: str, count: int, tmp_path: Path) -> None:
+def test_an_ncnn_model_gives_the_same_images(variant: str, count: int, tmp_path: Path) -> None:
     state = state_of(OWN[variant])
     layers = ncnn_layers(state)
     assert len(layers) == count

@@ -174,13 +174,13 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         """Synthesise the frame from the initial decoder's outputs."""
         flow, mask, feature = self.update(pair, times, flow, mask, feature)
         frames = pair.first, pair.second
-        pictures = 2 * pair.first.reduced - 1, 2 * pair.second.reduced - 1
+        images = 2 * pair.first.reduced - 1, 2 * pair.second.reduced - 1
         branches = self.amt_final_decoder(
-            (frames[0].full, frames[1].full), pictures, flow, mask, feature, self.activations
+            (frames[0].full, frames[1].full), images, flow, mask, feature, self.activations
         )
         if self.scale != 1:
-            pictures = 2 * pair.first.image - 1, 2 * pair.second.image - 1
-        merged = merge(branches, pictures, self.amt_comb_block)
+            images = 2 * pair.first.image - 1, 2 * pair.second.image - 1
+        merged = merge(branches, images, self.amt_comb_block)
         # At 0 and 1 the lookup divides by zero; the result is a source frame.
         return torch.where(times == 0, pair.first.image, torch.where(times == 1, pair.second.image, merged))
 
@@ -207,10 +207,10 @@ class GIMMVFI(Interpolator[Frame, Pair]):
     def start(self, pair: Pair, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the initial decoder's flows [T, 4, H/4, W/4], mask logit and feature."""
         motion = self.motion(pair, times) / 4
-        pictures = [resize_bilinear(2 * frame.reduced - 1, _QUARTER) for frame in (pair.first, pair.second)]
+        images = [resize_bilinear(2 * frame.reduced - 1, _QUARTER) for frame in (pair.first, pair.second)]
         features = pair.first.quarter, pair.second.quarter
         decoded: tuple[Tensor, Tensor, Tensor] = self.amt_init_decoder(
-            features, (-times * motion, (1 - times) * motion), (pictures[0], pictures[1])
+            features, (-times * motion, (1 - times) * motion), (images[0], images[1])
         )
         return decoded
 

@@ -22,9 +22,9 @@ class Strip:
     lower: int
     upper: int
 
-    def halo(self, picture: Tensor, *, shrunk: int = 1) -> Tensor:
+    def halo(self, image: Tensor, *, shrunk: int = 1) -> Tensor:
         """Return the input rows of this strip from an image [B, C, H / shrunk, W]."""
-        return picture[..., self.lower // shrunk : self.upper // shrunk, :]
+        return image[..., self.lower // shrunk : self.upper // shrunk, :]
 
     def crop(self, result: Tensor, *, shrunk: int = 1) -> Tensor:
         """Crop the halo from a result [B, C, (upper - lower) / shrunk, W]."""

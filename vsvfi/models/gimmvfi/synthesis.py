@@ -89,14 +89,14 @@ class InitialDecoder(nn.Module):
         self.convblock = _convblock(2 * 128 + 4 + 12, 1, 128, 4 + 1 + 128)
 
     def forward(
-        self, features: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], pictures: tuple[Tensor, Tensor]
+        self, features: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], images: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return flows [B, 4, h, w] float32, mask logit [B, 1, h, w] float32 and feature [B, 128, h, w].
 
         Takes features [B or 1, 128, h, w] and images [B or 1, 3, h, w] of both frames, and flows [B, 2, h, w] to them.
         """
         given = torch.cat(flows, 1)
-        inputs = (*_warped(features, flows), given, *_both(pictures, given), *_warped(pictures, flows))
+        inputs = (*_warped(features, flows), given, *_both(images, given), *_warped(images, flows))
         made = self.convblock(_joined(inputs, features[0].dtype))
         return given + made[:, :4].float(), made[:, 4:5].float(), made[:, 5:]
 
@@ -174,7 +174,7 @@ class FinalDecoder(nn.Module):
     def forward(
         self,
         features: tuple[Tensor, Tensor],
-        pictures: tuple[Tensor, Tensor],
+        images: tuple[Tensor, Tensor],
         flow: Tensor,
         mask: Tensor,
         feature: Tensor,
@@ -189,7 +189,7 @@ class FinalDecoder(nn.Module):
         made = given.new_empty(given.shape[0], 8 * BRANCHES, *given.shape[2:])
         row_bytes = given.shape[0] * given.shape[3] * (_TRUNK_INPUTS + 3 * 256) * feature.element_size()
         for strip in strips(given.shape[2], halo=self.REACH, row_bytes=row_bytes, budget=budget):
-            inputs = self._inputs(strip, features, pictures, given, feature)
+            inputs = self._inputs(strip, features, images, given, feature)
             made[:, :, strip.begin : strip.end] = strip.crop(self.convblock(inputs))
         flows, logit = torch.split(given, [4, 1], 1)
         forth, back, masks, residual = torch.split(made, [2 * BRANCHES, 2 * BRANCHES, BRANCHES, 3 * BRANCHES], 1)
@@ -204,20 +204,20 @@ class FinalDecoder(nn.Module):
         self,
         strip: Strip,
         features: tuple[Tensor, Tensor],
-        pictures: tuple[Tensor, Tensor],
+        images: tuple[Tensor, Tensor],
         given: Tensor,
         feature: Tensor,
     ) -> Tensor:
         """Return the trunk's input for a strip and its halo, [B, 273, rows, W]."""
         own = strip.halo(given)
         flows = own[:, :2], own[:, 2:4]
-        shown = strip.halo(pictures[0]), strip.halo(pictures[1])
+        shown = strip.halo(images[0]), strip.halo(images[1])
         inputs = (
             _enlarged_rows(feature, strip),
             *_warped(features, flows, strip.lower),
             own,
             *_both(shown, own),
-            *_warped(pictures, flows, strip.lower),
+            *_warped(images, flows, strip.lower),
         )
         return _joined(inputs, feature.dtype)
 
@@ -233,15 +233,15 @@ def _enlarged_rows(feature: Tensor, strip: Strip) -> Tensor:
     return enlarged[:, :, 4 * (lower - first) : 4 * (upper - first)]
 
 
-def merge(branches: Branches, pictures: tuple[Tensor, Tensor], refine: nn.Module) -> Tensor:
+def merge(branches: Branches, images: tuple[Tensor, Tensor], refine: nn.Module) -> Tensor:
     """Average the branches' frames and add `refine` of them all: [B, 3, H, W] float32 in [0, 1].
 
     Args:
         branches: at the size of the network.
-        pictures: both frames, [B or 1, 3, H', W'] in [-1, 1], of that size or larger.
+        images: both frames, [B or 1, 3, H', W'] in [-1, 1], of that size or larger.
         refine: from [B, 9, H', W'] to [B, 3, H', W'].
     """
-    factor = Fraction(pictures[0].shape[2], branches.mask.shape[2])
+    factor = Fraction(images[0].shape[2], branches.mask.shape[2])
     made = []
     for index in range(BRANCHES):
         flows = [
@@ -249,7 +249,7 @@ def merge(branches: Branches, pictures: tuple[Tensor, Tensor], refine: nn.Module
             for flow in (branches.forth, branches.back)
         ]
         mask = resize_bilinear(branches.mask[:, index : index + 1], factor)
-        first, second = (backward_warp(picture, flow) for picture, flow in zip(pictures, flows, strict=True))
+        first, second = (backward_warp(image, flow) for image, flow in zip(images, flows, strict=True))
         made.append(
             torch.lerp(second, first, mask) + resize_bilinear(branches.residual[:, 3 * index : 3 * index + 3], factor)
         )
@@ -269,9 +269,9 @@ def _warped(sources: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], top: i
     return backward_warp(sources[0], flows[0], top), backward_warp(sources[1], flows[1], top)
 
 
-def _both(pictures: tuple[Tensor, Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
+def _both(images: tuple[Tensor, Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
     """Expand both images to a whole batch."""
-    return pictures[0].expand(like.shape[0], -1, -1, -1), pictures[1].expand(like.shape[0], -1, -1, -1)
+    return images[0].expand(like.shape[0], -1, -1, -1), images[1].expand(like.shape[0], -1, -1, -1)
 
 
 def _joined(parts: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:

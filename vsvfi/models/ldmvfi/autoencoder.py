@@ -168,10 +168,10 @@ class Decoder(nn.Module):
             [B, 3, *shown] float32, not clamped.
         """
         features = self.features(latent, *pyramids)
-        picture = frames[0].new_empty(features.shape[0], 3, *shown)
+        image = frames[0].new_empty(features.shape[0], 3, *shown)
         for window in strips(*shown):
-            picture[:, :, window.top : window.bottom] = self.resample(features, frames, window)
-        return picture
+            image[:, :, window.top : window.bottom] = self.resample(features, frames, window)
+        return image
 
     def resample(self, features: Tensor, frames: tuple[Tensor, Tensor], window: Window) -> Tensor:
         """Compute one strip of the middle frame.

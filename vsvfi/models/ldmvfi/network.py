@@ -161,8 +161,8 @@ class LDMVFI(Interpolator[Frame, Pair]):
         """Decode a sampled latent to the frame, [B, 3, H, W] in [0, 1]."""
         stage = self.first_stage_model
         frames, pyramids = (pair.first.image, pair.second.image), (pair.first.pyramid, pair.second.pyramid)
-        picture: Tensor = stage.decoder(stage.entering(latent), frames, pyramids, pair.first.shown)
-        return (picture.clamp(-1, 1) + 1) / 2
+        image: Tensor = stage.decoder(stage.entering(latent), frames, pyramids, pair.first.shown)
+        return (image.clamp(-1, 1) + 1) / 2
 
     def _noises(self, pair: Pair, given: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Return starting and fresh noise for a pair, drawing what is not passed."""
@@ -175,7 +175,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
                 raise ArgumentError(
                     name,
                     tuple(noise.shape),
-                    f"must be {shape} for pictures of this size",
+                    f"must be {shape} for images of this size",
                     "leave it out to have it drawn",
                 )
         noises = {**(self.random_inputs(pair, _HALF) if len(given) < len(needed) else {}), **given}

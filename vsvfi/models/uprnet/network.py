@@ -144,16 +144,16 @@ class UPRNet(Interpolator[Frame, Pair]):
         return Pair(first, second, tuple(pyramids))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        picture = self.pictures(pair, t)[-1].clamp(0, 1)
+        image = self.images(pair, t)[-1].clamp(0, 1)
         for view, other in zip(self.views[1:], pair.others, strict=True):
-            picture = picture + view.mirrored(self.pictures(other, 1 - t if view.backwards else t)[-1].clamp(0, 1))
-        return (picture / len(self.views) if pair.others else picture).flip(1)
+            image = image + view.mirrored(self.images(other, 1 - t if view.backwards else t)[-1].clamp(0, 1))
+        return (image / len(self.views) if pair.others else image).flip(1)
 
     def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
         flow = pair.flows[-1][0]
         return {"0-1": flow[:, :2], "1-0": flow[:, 2:]}
 
-    def pictures(self, pair: Pair, t: Tensor) -> list[Tensor]:
+    def images(self, pair: Pair, t: Tensor) -> list[Tensor]:
         """Return the frame at t of every level, coarse to fine: [B, 3, h, w] BGR float32.
 
         Not clamped, since a clamp would stop the gradient of values outside [0, 1].
@@ -168,10 +168,10 @@ class UPRNet(Interpolator[Frame, Pair]):
                 previous = resize_bilinear(
                     made[-1].clamp(0, 1), Fraction(2 ** (self.levels[index - 1] - self.levels[index]))
                 )
-            made.append(self._picture(before, after, flows, times, previous))
+            made.append(self._image(before, after, flows, times, previous))
         return made
 
-    def _picture(
+    def _image(
         self, before: Level, after: Level, flows: tuple[Tensor, Tensor, Tensor], times: Tensor, previous: Tensor | None
     ) -> Tensor:
         """Synthesise the frame of one level, [B, 3, h, w]; `previous` is the last level's, clamped, at this size."""
@@ -194,8 +194,8 @@ class UPRNet(Interpolator[Frame, Pair]):
         residual = 2 * torch.sigmoid(output[:, :3]) - 1
         weight_0, weight_1 = torch.sigmoid(output[:, 3:4]) * (1 - times), torch.sigmoid(output[:, 4:5]) * times
         merged = (images[0] * weight_0 + images[1] * weight_1) / (weight_0 + weight_1)
-        picture: Tensor = merged + residual
-        return picture
+        image: Tensor = merged + residual
+        return image
 
 
 def _flow_pyramid(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -75,9 +75,9 @@ class LocalBlock(nn.Module):
         self.convblock = nn.Sequential(*(conv(channels, channels) for _ in range(8)))
         self.lastconv = nn.ConvTranspose2d(channels, 5, 4, 2, 1)
 
-    def forward(self, pictures: Tensor, flow: Tensor) -> Increments:
+    def forward(self, images: Tensor, flow: Tensor) -> Increments:
         """Take images, warped images and mask [B, 13, H, W], and the flow of the warp."""
         shrink = Fraction(1, self.reduction)
-        entering = torch.cat((resize_bilinear(pictures, shrink), resize_bilinear(flow, shrink) * float(shrink)), 1)
+        entering = torch.cat((resize_bilinear(images, shrink), resize_bilinear(flow, shrink) * float(shrink)), 1)
         hidden = self.conv0(entering.to(self.lastconv.weight.dtype))
         return enlarged(self.lastconv(self.convblock(hidden) + hidden), Fraction(2 * self.reduction))

@@ -86,10 +86,10 @@ class VFIMamba(Interpolator[Frame, Pair]):
         return tuple(self._meet(*views) for views in zip(first, second, strict=True))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        picture, *rotated = [self.predict(view, t) for view in pair]
+        image, *rotated = [self.predict(view, t) for view in pair]
         if rotated:
-            picture = (picture + rotated[0].flip(2, 3)) / 2
-        return picture.flip(1)
+            image = (image + rotated[0].flip(2, 3)) / 2
+        return image.flip(1)
 
     def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
         flow, _ = self.estimate(pair[0], t)
@@ -98,10 +98,10 @@ class VFIMamba(Interpolator[Frame, Pair]):
     def predict(self, view: PairView, t: Tensor) -> Tensor:
         """Synthesise the frame at t [T] of one view, BGR [T, 3, H, W] in [0, 1] (section 3.4)."""
         flow, mask = self.estimate(view, t)
-        pictures = _pictures(view.first, view.second, flow)
-        refined: Tensor = self.unet(torch.cat((pictures, mask, flow), 1), warped_pyramid(view.features, flow))
+        images = _images(view.first, view.second, flow)
+        refined: Tensor = self.unet(torch.cat((images, mask, flow), 1), warped_pyramid(view.features, flow))
         weight = torch.sigmoid(mask)
-        return (pictures[:, 6:9] * weight + pictures[:, 9:] * (1 - weight) + 2 * refined - 1).clamp(0, 1)
+        return (images[:, 6:9] * weight + images[:, 9:] * (1 - weight) + 2 * refined - 1).clamp(0, 1)
 
     def estimate(self, view: PairView, t: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate flow [T, 4, H, W] and mask logit [T, 1, H, W] at full size (section 3.3)."""
@@ -109,9 +109,9 @@ class VFIMamba(Interpolator[Frame, Pair]):
         times = broadcast_times(t, view.coarse.shape[0], view.coarse).reshape(-1, 1, 1, 1)
         flow, mask = head0(view.coarse + times.to(view.coarse.dtype) * view.time_response)
 
-        pictures = _pictures(view.first_reduced, view.second_reduced, flow)
+        images = _images(view.first_reduced, view.second_reduced, flow)
         plane = times.expand(flow.shape[0], 1, *flow.shape[2:])
-        shown = resize_bilinear(torch.cat((pictures, mask, plane), 1), head1.shrink)
+        shown = resize_bilinear(torch.cat((images, mask, plane), 1), head1.shrink)
         small = resize_bilinear(flow, head1.shrink) * float(head1.shrink)
         motion = view.motion.expand(flow.shape[0], -1, -1, -1)
         flow_step, mask_step = head1(
@@ -130,7 +130,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
     def _refine(self, first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Run both local blocks in sequence; they do not depend on t."""
         for block in self.local_block:
-            flow_step, mask_step = block(torch.cat((_pictures(first, second, flow), mask), 1), flow)
+            flow_step, mask_step = block(torch.cat((_images(first, second, flow), mask), 1), flow)
             flow, mask = flow + flow_step, mask + mask_step
         return flow, mask
 
@@ -170,7 +170,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
         return head0, head1
 
 
-def _pictures(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
+def _images(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
     """Concatenate both images, and both warped by the flow: [T, 12, H, W]."""
     batch = flow.shape[0]
     warped = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])

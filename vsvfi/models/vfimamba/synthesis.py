@@ -67,13 +67,13 @@ class UNet(nn.Module):
         self.up3 = up(4 * c, c)
         self.conv = nn.Conv2d(c, 3, 3, 1, 1)
 
-    def forward(self, pictures: Tensor, levels: Sequence[Tensor]) -> Tensor:
+    def forward(self, images: Tensor, levels: Sequence[Tensor]) -> Tensor:
         """Predict the correction, [B, 3, H, W] in (0, 1), where 1/2 is none.
 
         Takes images, warped images, mask and flow [B, 17, H, W], and five levels of warped features.
         """
         g0, g1, g2, g3, g4 = levels
-        s0 = self.down0(pictures.to(g0.dtype), g0)
+        s0 = self.down0(images.to(g0.dtype), g0)
         s1 = self.down1(s0, g1)
         s2 = self.down2(s1, g2)
         s3 = self.down3(s2, g3)

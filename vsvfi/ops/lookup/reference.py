@@ -39,7 +39,7 @@ def from_volume(levels: Sequence[Tensor], centres: Tensor, radius: int) -> Tenso
         return lambda places: torch.gather(level.flatten(2).expand(batch, -1, -1), 2, places)
 
     parts = [_window(fetch(level), level, number, centres.flatten(2), radius) for number, level in enumerate(levels)]
-    return _picture(parts, centres)
+    return _image(parts, centres)
 
 
 def on_demand(source: Tensor, targets: Sequence[Tensor], centres: Tensor, radius: int) -> Tensor:
@@ -71,7 +71,7 @@ def on_demand(source: Tensor, targets: Sequence[Tensor], centres: Tensor, radius
             for number, (target, features) in enumerate(zip(targets, columns, strict=True))
         ]
         done.append(torch.cat(windows, 2))
-    return _picture([torch.cat(done, 1)], centres)
+    return _image([torch.cat(done, 1)], centres)
 
 
 def _products(chosen: Tensor, features: Tensor, places: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ def _inside(coordinate: Tensor, length: int, radius: int) -> Tensor:
     )
 
 
-def _picture(parts: Sequence[Tensor], centres: Tensor) -> Tensor:
+def _image(parts: Sequence[Tensor], centres: Tensor) -> Tensor:
     """[B, N, K] of all levels to [B, sum of K, H, W]."""
     batch, _, height, width = centres.shape
     return torch.cat(list(parts), 2).reshape(batch, height, width, -1).permute(0, 3, 1, 2)

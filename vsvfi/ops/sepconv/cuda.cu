@@ -1,8 +1,8 @@
-// Deformable separable convolution: a sum of 5 x 5 samples of a picture, each where offsets of its pixel point to; see the README beside this file.
+// Deformable separable convolution: a sum of 5 x 5 samples of an image, each where offsets of its pixel point to; see the README beside this file.
 //
-// Macro: ELEMENT, the type of the maps (float, float16, bfloat16); the picture and the result are float. Shapes and strides come as arguments; strides count
+// Macro: ELEMENT, the type of the maps (float, float16, bfloat16); the image and the result are float. Shapes and strides come as arguments; strides count
 // elements and may be 0 (shared by the batch).
-// A thread makes one pixel, all channels of it: the 85 numbers of its maps are read once each, which is what the kernel is bound by; the picture's samples are near one
+// A thread makes one pixel, all channels of it: the 85 numbers of its maps are read once each, which is what the kernel is bound by; the image's samples are near one
 // another for neighbouring pixels and come from the caches. Along a warp lie pixels of a row, so that maps with neighbouring pixels side by side are read in whole lines;
 // with channels side by side every line is used by the taps that follow.
 
@@ -11,7 +11,7 @@
 #endif
 
 constexpr int TAPS = 5;
-constexpr int BORDER = 2;    // pixels that the picture is continued by on every side
+constexpr int BORDER = 2;    // pixels that the image is continued by on every side
 constexpr int CHANNELS = 4;  // at most
 
 // The samples around a place on an axis of `length` pixels, and what each counts. Outside both are the border sample, each in full.
@@ -54,7 +54,7 @@ __device__ __forceinline__ Map map_of(const ELEMENT* values, long long batch, lo
     return map;
 }
 
-// Blocks of 32 x 8 pixels; z is the picture.
+// Blocks of 32 x 8 pixels; z is the image.
 extern "C" __global__ void __launch_bounds__(256)
     sepconv(const float* image, long long image_batch, long long image_channel, long long image_row, long long image_column,  //
             const ELEMENT* vertical, long long vertical_batch, long long vertical_channel, long long vertical_row, long long vertical_column,
@@ -71,7 +71,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const Map a = map_of(alpha, alpha_batch, alpha_channel, alpha_row, alpha_column, b, y, x);
     const Map be = map_of(beta, beta_batch, beta_channel, beta_row, beta_column, b, y, x);
     const Map m = map_of(mask, mask_batch, mask_channel, mask_row, mask_column, b, y, x);
-    const float* picture = image + b * image_batch;
+    const float* source = image + b * image_batch;
     float across[TAPS], total[CHANNELS] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
     for (int j = 0; j < TAPS; ++j) across[j] = u[j];
@@ -82,8 +82,8 @@ extern "C" __global__ void __launch_bounds__(256)
             const int k = TAPS * i + j;
             const float weight = __fmul_rn(__fmul_rn(down, across[j]), m[k]);
             const Neighbours line = neighbours(place_of(a[k], top + y, i), height), column = neighbours(place_of(be[k], left + x, j), width);
-            const float* above = picture + line.first * image_row;
-            const float* below = picture + line.second * image_row;
+            const float* above = source + line.first * image_row;
+            const float* below = source + line.second * image_row;
             const long long before = column.first * image_column, behind = column.second * image_column;
 #pragma unroll
             for (int c = 0; c < CHANNELS; ++c) {

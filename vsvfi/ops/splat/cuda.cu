@@ -4,7 +4,7 @@
 // count elements and may be 0 (shared by the batch). Sums are float and unordered: the last bits differ from run to run. Sums below 1.2e-38 may count as 0,
 // since the memory's float addition flushes subnormal numbers.
 //
-// Splatting is bound by the atomic additions, four for every value: 1.06 thousand million for 64 channels of two 1080p pictures. The sums therefore lie
+// Splatting is bound by the atomic additions, four for every value: 1.06 thousand million for 64 channels of two 1080p images. The sums therefore lie
 // channels last. The channels of one target are neighbours in memory, and a warp whose threads take consecutive channels adds to 128 consecutive bytes, 4
 // transactions instead of up to 32. That holds on every architecture from 7.5 to 12.0. The values may lie either way: where pixels are neighbours they are
 // read along pixels, turned in shared memory and added along channels; the result is written the same way back.
@@ -22,7 +22,7 @@ constexpr int PIXELS = 64;    // of one row, a block
 constexpr int CHANNELS = 32;  // at most, a block
 constexpr int THREADS = 256;
 
-// Where the source pixel (x, y) goes: `target` is the upper left neighbour's place in its picture, -1 row or column included; share[k] is what the
+// Where the source pixel (x, y) goes: `target` is the upper left neighbour's place in its image, -1 row or column included; share[k] is what the
 // neighbours (0, 0), (1, 0), (0, 1), (1, 1) get, 0 for those outside the frame. Rounded step by step, as torch computes it, never fused.
 struct Reach {
     long long target;
@@ -59,10 +59,10 @@ extern "C" __global__ void splat_total(const DISPLACEMENT* displacement, long lo
     const DISPLACEMENT* d = displacement + b * displacement_batch + y * displacement_row + x * displacement_column;
     const float w = weight ? weight[b * weight_batch + y * weight_row + x * weight_column] : 1.0f;
     const Reach to = reach(to_float(d[0]), to_float(d[displacement_component]), w, x, y, height, width);
-    float* picture = total + (long long)b * height * width;
+    float* image = total + (long long)b * height * width;
 #pragma unroll
     for (int k = 0; k < 4; ++k)
-        if (to.share[k] != 0.0f) atomicAdd(picture + to.target + (k >> 1) * width + (k & 1), to.share[k]);
+        if (to.share[k] != 0.0f) atomicAdd(image + to.target + (k >> 1) * width + (k & 1), to.share[k]);
 }
 
 // The sum of share * value, [B, H, W, C].

@@ -52,7 +52,7 @@ def average(
     batch, channels, height, width = displacement.shape[0], *value.shape[1:]
     sums = torch.zeros(batch, height, width, channels, dtype=torch.float32, device=value.device)
     result = sums if value.dtype == torch.float32 else torch.empty_like(sums, dtype=value.dtype)
-    picture = result.permute(0, 3, 1, 2)
+    image = result.permute(0, 3, 1, 2)
     groups = -(-channels // CHANNELS)
     per_block = -(-channels // max(groups, 1))  # 33 channels go as 17 and 16 rather than as 32 and 1
     shape = tuple(np.int32(number) for number in (height, width, channels, per_block, groups))
@@ -70,11 +70,11 @@ def average(
     launcher.launch(
         KERNELS, "splat_sums", scattered, device=value.device, grid=grid, block=(THREADS, 1, 1), types=types
     )
-    divided: tuple[Argument, ...] = (sums, total, picture, *_strides(picture), *shape)
+    divided: tuple[Argument, ...] = (sums, total, image, *_strides(image), *shape)
     launcher.launch(
         KERNELS, "splat_divide", divided, device=value.device, grid=grid, block=(THREADS, 1, 1), types=types
     )
-    return picture.to(given.dtype)
+    return image.to(given.dtype)
 
 
 def _readable(tensor: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class CutClip:
         kind: the class it is scored under.
         length: frames.
         cuts: index of the first frame of each new scene; the clip's own first frame is none.
-        picture: frames without grain.
+        image: frames without grain.
         grain: standard deviation of noise that is new in every frame.
         seed: of the grain.
     """
@@ -31,14 +31,14 @@ class CutClip:
     kind: str
     length: int
     cuts: frozenset[int]
-    picture: Frames
+    image: Frames
     grain: float = 0.0
     seed: int = 0
 
     def frame(self, index: int) -> Array:
         """Frame `index`: [3, H, W] float32 RGB in [0, 1]."""
-        picture = self.picture(index)
+        image = self.image(index)
         if self.grain:
-            noise = np.random.default_rng((self.seed, index)).standard_normal(picture.shape, dtype=np.float32)
-            picture = picture + noise * self.grain
-        return np.asarray(np.clip(picture, 0, 1), dtype=np.float32)
+            noise = np.random.default_rng((self.seed, index)).standard_normal(image.shape, dtype=np.float32)
+            image = image + noise * self.grain
+        return np.asarray(np.clip(image, 0, 1), dtype=np.float32)

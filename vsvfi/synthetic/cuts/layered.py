@@ -20,38 +20,38 @@ def _joined(name: str, shots: Sequence[tuple[Frames, int]]) -> CutClip:
     """Concatenate shots (frames, length) with cuts between them."""
     starts = np.cumsum([0, *(length for _, length in shots)])
 
-    def picture(i: int) -> Array:
+    def image(i: int) -> Array:
         shot = int(np.searchsorted(starts, i, side="right")) - 1
         return shots[shot][0](i - int(starts[shot]))
 
-    return CutClip(name, name, int(starts[-1]), frozenset(int(start) for start in starts[1:-1]), picture)
+    return CutClip(name, name, int(starts[-1]), frozenset(int(start) for start in starts[1:-1]), image)
 
 
-def _single(name: str, length: int, picture: Frames) -> CutClip:
-    return CutClip(name, name, length, frozenset(), picture)
+def _single(name: str, length: int, image: Frames) -> CutClip:
+    return CutClip(name, name, length, frozenset(), image)
 
 
-def _held(picture: Frames, count: int, offset: int = 0) -> Frames:
+def _held(image: Frames, count: int, offset: int = 0) -> Frames:
     """Every drawing shown `count` times."""
-    return lambda i: picture((i + offset) // count * count)
+    return lambda i: image((i + offset) // count * count)
 
 
-def _tinted(picture: Frames, colour: Array, amount: float) -> Frames:
+def _tinted(image: Frames, colour: Array, amount: float) -> Frames:
     """Tint towards one colour, so that two scenes look alike."""
-    return lambda i: picture(i) * np.float32(1 - amount) + np.float32(amount) * colour[:, None, None]
+    return lambda i: image(i) * np.float32(1 - amount) + np.float32(amount) * colour[:, None, None]
 
 
-def _lit(picture: Frames, gain: Callable[[int], float]) -> Frames:
+def _lit(image: Frames, gain: Callable[[int], float]) -> Frames:
     """Brightness of frame i multiplied by gain(i)."""
-    return lambda i: np.clip(picture(i) * np.float32(gain(i)), 0, 1)
+    return lambda i: np.clip(image(i) * np.float32(gain(i)), 0, 1)
 
 
-def _flashed(picture: Frames, flashes: dict[int, float], colour: Array) -> Frames:
+def _flashed(image: Frames, flashes: dict[int, float], colour: Array) -> Frames:
     """Frame i mixed with a colour by flashes[i]."""
 
     def flashed(i: int) -> Array:
         amount = np.float32(flashes.get(i, 0.0))
-        return picture(i) * (1 - amount) + amount * colour[:, None, None]
+        return image(i) * (1 - amount) + amount * colour[:, None, None]
 
     return flashed
 
@@ -196,7 +196,7 @@ def evaluation_clips(seed: int = 0) -> Iterator[CutClip]:
     yield _single("black", 8, lambda i: np.zeros((3, 108, 192), np.float32))
 
 
-def _halved(picture: Array) -> Array:
+def _halved(image: Array) -> Array:
     """Half the size, by means of 2x2 pixels."""
-    channels, height, width = picture.shape
-    return picture.reshape(channels, height // 2, 2, width // 2, 2).mean((2, 4), dtype=np.float32)
+    channels, height, width = image.shape
+    return image.reshape(channels, height // 2, 2, width // 2, 2).mean((2, 4), dtype=np.float32)

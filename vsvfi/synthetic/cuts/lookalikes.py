@@ -32,14 +32,14 @@ def _flash(
             start + later for start in places(rng, 2, 10) for later in range(int(rng.integers(*frames, endpoint=True)))
         }
         light = float(rng.uniform(*strength))
-        return lambda index: shot.picture(index) * (1 - light) + light * to if index in lit else shot.picture(index)
+        return lambda index: shot.image(index) * (1 - light) + light * to if index in lit else shot.image(index)
 
     return make
 
 
 def _strobe(rng: np.random.Generator) -> Frames:
     shot, period, light = shot_of(rng), int(rng.choice([2, 3, 4])), float(rng.uniform(0.4, 0.9))
-    return lambda index: shot.picture(index) * (1 - light) + light if index % period == 0 else shot.picture(index)
+    return lambda index: shot.image(index) * (1 - light) + light if index % period == 0 else shot.image(index)
 
 
 def _fade(rng: np.random.Generator) -> Frames:
@@ -51,22 +51,22 @@ def _fade(rng: np.random.Generator) -> Frames:
         float(rng.choice([0.0, 0.0, 1.0])),
     )
 
-    def picture(index: int) -> Array:
+    def image(index: int) -> Array:
         away = abs(index - LENGTH // 2) - 2
         shown = min(max(away / length, 0.0), 1.0)
-        return (first if index < LENGTH // 2 else second).picture(index) * shown + colour * (1 - shown)
+        return (first if index < LENGTH // 2 else second).image(index) * shown + colour * (1 - shown)
 
-    return picture
+    return image
 
 
 def _dissolve(rng: np.random.Generator) -> Frames:
     first, second, length = shot_of(rng), shot_of(rng), int(rng.integers(8, 30))
 
-    def picture(index: int) -> Array:
+    def image(index: int) -> Array:
         part = min(max((index - LENGTH // 2) / length + 0.5, 0.0), 1.0)
-        return first.picture(index) * (1 - part) + second.picture(index) * part
+        return first.image(index) * (1 - part) + second.image(index) * part
 
-    return picture
+    return image
 
 
 def _exposure(rng: np.random.Generator) -> Frames:
@@ -76,7 +76,7 @@ def _exposure(rng: np.random.Generator) -> Frames:
         float(rng.choice([0.45, 0.6, 1.6, 2.0])),
         int(rng.choice([1, 2, 5])),
     )
-    return lambda index: shot.picture(index) * gain ** min(max((index - place) / frames, 0.0), 1.0)
+    return lambda index: shot.image(index) * gain ** min(max((index - place) / frames, 0.0), 1.0)
 
 
 def _pan(
@@ -90,7 +90,7 @@ def _pan(
             shutter=shutter,
             zoom=0.0,
             hold=int(rng.choice(hold)),
-        ).picture
+        ).image
 
     return make
 
@@ -104,7 +104,7 @@ def _whip(rng: np.random.Generator) -> Frames:
 
     shot = shot_of(rng, zoom=0.0, shutter=float(rng.choice([0.0, 0.5, 0.9])), speed=speed)
     shot.velocity = (float(rng.uniform(-0.1, 0.1)) * distance, distance * float(rng.choice([-1, 1])))
-    return shot.picture
+    return shot.image
 
 
 def _foreground(rng: np.random.Generator) -> Frames:
@@ -114,17 +114,17 @@ def _foreground(rng: np.random.Generator) -> Frames:
         sprite=float(rng.uniform(35, 55)),
         sprite_velocity=(float(rng.uniform(-3, 3)), float(rng.choice([-1, 1]) * rng.uniform(12, 30))),
         shutter=0.5,
-    ).picture
+    ).image
 
 
 def _zoom(rng: np.random.Generator) -> Frames:
     shot, rate = shot_of(rng), float(rng.choice([-1, 1]) * rng.uniform(0.03, 0.07))
     shot.speed, shot.zoom, shot.shutter = (lambda time: 0.0), rate if rate > 0 else rate / 4, 0.5
-    return shot.picture
+    return shot.image
 
 
 def _shake(rng: np.random.Generator) -> Frames:
-    return shot_of(rng, shake=float(rng.uniform(5, 9)), shutter=0.3).picture
+    return shot_of(rng, shake=float(rng.uniform(5, 9)), shutter=0.3).image
 
 
 def _explosion(rng: np.random.Generator) -> Frames:
@@ -136,15 +136,15 @@ def _explosion(rng: np.random.Generator) -> Frames:
     )
     away, fire = np.hypot(y, x), noise(rng, 1.5)[:HEIGHT, :WIDTH]
 
-    def picture(index: int) -> Array:
+    def image(index: int) -> Array:
         since = index - place
         if since < 0:
-            return shot.picture(index)
+            return shot.image(index)
         light = np.clip((min(since, frames) / frames * 130 - away) / 25, 0, 1) * np.exp(-max(since - frames, 0) / 6)
         colour = np.stack([0.9 + 0.1 * fire, 0.5 + 0.4 * fire, 0.2 + 0.3 * fire])
-        return np.asarray(shot.picture(index) * (1 - light) + colour * light, dtype=np.float32)
+        return np.asarray(shot.image(index) * (1 - light) + colour * light, dtype=np.float32)
 
-    return picture
+    return image
 
 
 def _credits(rng: np.random.Generator) -> Frames:
@@ -153,7 +153,7 @@ def _credits(rng: np.random.Generator) -> Frames:
         start, width = int(rng.integers(40, 90)), int(rng.integers(40, 90))
         rows[row : row + 7, start : start + width] = rng.random((7, width)) > 0.4
     shot = Shot(np.repeat(rows[None], 3, 0) * 0.9, start=(0.0, 128.0), velocity=(float(rng.uniform(1, 6)), 0.0))
-    return shot.picture
+    return shot.image
 
 
 def _subtitles(rng: np.random.Generator) -> Frames:
@@ -162,40 +162,39 @@ def _subtitles(rng: np.random.Generator) -> Frames:
         shot.velocity, shot.sprite, shot.zoom, shot.shake = (0.0, 0.0), 0.0, 0.0, 0.0
     texts = [rng.random((14, 120)) > 0.45 for _ in range(4)]
 
-    def picture(index: int) -> Array:
-        picture, part = shot.picture(index), int(np.searchsorted(starts, index, side="right"))
+    def image(index: int) -> Array:
+        image, part = shot.image(index), int(np.searchsorted(starts, index, side="right"))
         if part:
-            picture[:, 86:100, 36:156][:, texts[part]] = 0.95
-        return picture
+            image[:, 86:100, 36:156][:, texts[part]] = 0.95
+        return image
 
-    return picture
+    return image
 
 
 def _wipe(rng: np.random.Generator) -> Frames:
     first, second, frames = shot_of(rng), shot_of(rng), float(rng.uniform(8, 20))
 
-    def picture(index: int) -> Array:
+    def image(index: int) -> Array:
         edge = int(min(max((index - 12) / frames, 0), 1) * WIDTH)
-        shown = first.picture(index)
-        shown[:, :, :edge] = second.picture(index)[:, :, :edge]
+        shown = first.image(index)
+        shown[:, :, :edge] = second.image(index)[:, :, :edge]
         return shown
 
-    return picture
+    return image
 
 
 def _boil(rng: np.random.Generator) -> Frames:
     """Water or fire: a texture that is largely new every frame over a scene that stays."""
     shot, seed, part = shot_of(rng), int(rng.integers(1 << 30)), float(rng.uniform(0.15, 0.35))
     return lambda index: np.asarray(
-        shot.picture(index) * (1 - part)
-        + noise(np.random.default_rng((seed, index)), 1.2)[None, :HEIGHT, :WIDTH] * part,
+        shot.image(index) * (1 - part) + noise(np.random.default_rng((seed, index)), 1.2)[None, :HEIGHT, :WIDTH] * part,
         dtype=np.float32,
     )
 
 
 def _dark_motion(rng: np.random.Generator) -> Frames:
     shot = shot_of(rng, velocity=(0.0, float(rng.uniform(3, 10))), sprite=30.0, shutter=0.5)
-    return lambda index: dim(shot.picture(index))
+    return lambda index: dim(shot.image(index))
 
 
 LOOKALIKES: dict[str, Maker] = {
@@ -214,11 +213,11 @@ LOOKALIKES: dict[str, Maker] = {
     "fast foreground": _none(_foreground),
     "zoom": _none(_zoom),
     "shaking camera": _none(_shake),
-    "animation on twos": _none(lambda rng: on_twos(rng).picture, grain=0.0),
+    "animation on twos": _none(lambda rng: on_twos(rng).image, grain=0.0),
     "explosion": _none(_explosion),
     "credits": _none(_credits),
     "subtitles": _none(_subtitles),
     "water": _none(_boil),
     "dark motion": _none(_dark_motion, grain=0.012),
-    "heavy grain": _none(lambda rng: shot_of(rng).picture, grain=0.06),
+    "heavy grain": _none(lambda rng: shot_of(rng).image, grain=0.06),
 }

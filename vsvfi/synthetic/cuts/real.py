@@ -28,8 +28,8 @@ def _cut(
         shots: list[Shot] = []
         for _ in range(count + 1):
             shots.append(make(rng, shots))
-        pictures = joined(shots, starts)
-        changed: Frames = (lambda index: change(pictures(index))) if change else pictures
+        images = joined(shots, starts)
+        changed: Frames = (lambda index: change(images(index))) if change else images
         return CutClip(f"{kind}-{seed}", kind, LENGTH, frozenset(starts), changed, grain, seed)
 
     return maker
@@ -94,35 +94,35 @@ def _cut_black(kind: str, rng: np.random.Generator, seed: int) -> CutClip:
     shot, other = shot_of(rng), shot_of(rng)
     black = np.full((3, HEIGHT, WIDTH), 0.01, np.float32)
 
-    def picture(index: int) -> Array:
-        return shot.picture(index) if index < starts[0] else black if index < starts[1] else other.picture(index)
+    def image(index: int) -> Array:
+        return shot.image(index) if index < starts[0] else black if index < starts[1] else other.image(index)
 
-    return CutClip(f"{kind}-{seed}", kind, LENGTH, frozenset(starts), picture, 0.002, seed)
+    return CutClip(f"{kind}-{seed}", kind, LENGTH, frozenset(starts), image, 0.002, seed)
 
 
 def _cut_flash(kind: str, rng: np.random.Generator, seed: int) -> CutClip:
     """A new scene that begins with a camera flash; the flash belongs to it."""
     starts = places(rng, 2, 8)
-    pictures = joined([shot_of(rng) for _ in range(3)], starts)
+    images = joined([shot_of(rng) for _ in range(3)], starts)
     frames = int(rng.integers(1, 3))
 
-    def picture(index: int) -> Array:
+    def image(index: int) -> Array:
         since = min((index - place for place in starts if index >= place), default=LENGTH)
         light = 0.6 * 0.6**since if since < frames else 0.0
-        return pictures(index) * (1 - light) + light
+        return images(index) * (1 - light) + light
 
-    return CutClip(f"{kind}-{seed}", kind, LENGTH, frozenset(starts), picture, 0.004, seed)
+    return CutClip(f"{kind}-{seed}", kind, LENGTH, frozenset(starts), image, 0.004, seed)
 
 
-def _letterbox(picture: Array) -> Array:
-    picture = picture.copy()
-    picture[:, :18] = picture[:, -18:] = 0.0
-    return picture
+def _letterbox(image: Array) -> Array:
+    image = image.copy()
+    image[:, :18] = image[:, -18:] = 0.0
+    return image
 
 
 CUTS: dict[str, Maker] = {
     "cut": _cut(lambda rng, _: shot_of(rng)),
-    "cut, still pictures": _cut(
+    "cut, still images": _cut(
         lambda rng, _: shot_of(rng, velocity=(0.0, 0.0), shake=0.0, zoom=0.0, sprite=0.0), grain=0.0
     ),
     "cut, same colours": _cut(_similar),

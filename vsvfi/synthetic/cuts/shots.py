@@ -81,7 +81,7 @@ class Shot:
     speed: Callable[[float], float] | None = None
     """Distance travelled, in units of `velocity`, by a time; None is uniform motion."""
 
-    def picture(self, time: float) -> Array:
+    def image(self, time: float) -> Array:
         time = time // self.hold * self.hold
         if not self.shutter:
             return self._instant(time)
@@ -95,7 +95,7 @@ class Shot:
         swing = self.shake * np.array([np.sin(time * 1.7 + 1), np.sin(time * 1.3)])
         y = self.start[0] + self.velocity[0] * gone + swing[0] + (np.arange(HEIGHT) - HEIGHT / 2) * scale
         x = self.start[1] + self.velocity[1] * gone + swing[1] + (np.arange(WIDTH) - WIDTH / 2) * scale
-        picture = sample(self.canvas, y, x)
+        image = sample(self.canvas, y, x)
         if self.sprite:
             centre_y = (self.sprite_start[0] + self.sprite_velocity[0] * time) % (
                 HEIGHT + 2 * self.sprite
@@ -104,8 +104,8 @@ class Shot:
             inside = (np.arange(HEIGHT)[:, None] - centre_y) ** 2 + (
                 np.arange(WIDTH)[None, :] - centre_x
             ) ** 2 < self.sprite**2
-            picture[:, inside] = 0.7 * np.array(self.sprite_colour, np.float32)[:, None] + 0.3 * picture[:, inside]
-        return picture
+            image[:, inside] = 0.7 * np.array(self.sprite_colour, np.float32)[:, None] + 0.3 * image[:, inside]
+        return image
 
 
 def sample(canvas: Array, y: NDArray[np.float64], x: NDArray[np.float64]) -> Array:
@@ -147,7 +147,7 @@ def shot_of(rng: np.random.Generator, style: str = "any", palette: Array | None 
 
 def joined(shots: list[Shot], cuts: list[int]) -> Frames:
     """The shots one after the other with hard cuts."""
-    return lambda index: shots[int(np.searchsorted(cuts, index, side="right"))].picture(index)
+    return lambda index: shots[int(np.searchsorted(cuts, index, side="right"))].image(index)
 
 
 def places(rng: np.random.Generator, count: int, shortest: int) -> list[int]:
@@ -169,6 +169,6 @@ def on_twos(rng: np.random.Generator) -> Shot:
     )
 
 
-def dim(picture: Array) -> Array:
+def dim(image: Array) -> Array:
     """Darken an image, as in a dark room."""
-    return np.asarray(picture * 0.09 + 0.01, dtype=np.float32)
+    return np.asarray(image * 0.09 + 0.01, dtype=np.float32)

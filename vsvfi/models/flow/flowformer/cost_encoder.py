@@ -161,13 +161,13 @@ class GlobalAttention(nn.Module):
         )
         q = (functional.linear(x, self.q.weight[:, :LATENT]) + shared).flatten(1, 2)
 
-        picture, beside = (
+        image, beside = (
             padded(x, _REDUCTION).permute(0, 3, 1, 2),
             padded(context[None], _REDUCTION).permute(0, 3, 1, 2),
         )
         keys_values = torch.cat((self.sr_key.weight[:, :LATENT], self.sr_value.weight))
         biases = torch.cat([layer.bias for layer in (self.sr_key, self.sr_value) if layer.bias is not None])
-        reduced = functional.conv2d(picture, keys_values, biases, _REDUCTION).permute(0, 2, 3, 1)
+        reduced = functional.conv2d(image, keys_values, biases, _REDUCTION).permute(0, 2, 3, 1)
         keys, values = reduced.chunk(2, -1)  # [T, h/4, w/4, 128] each
         keys = keys + functional.conv2d(beside, self.sr_key.weight[:, LATENT:], None, _REDUCTION).permute(0, 2, 3, 1)
         places = grid_code(keys.shape[1], keys.shape[2], LATENT, x.device, _REDUCTION).to(x.dtype)
@@ -241,7 +241,7 @@ class CostPerceiverEncoder(nn.Module):
         contexts = torch.split(context, CONTEXT, -1)
         for round_, (layer, vertical) in enumerate(zip(self.encoder_layers, self._vertical(), strict=True)):
             by_source = torch.split(tokens.flatten(1, 2).transpose(0, 1), some)  # [<= some, 8, 128] each
-            tokens = _picture(torch.cat([layer(part) for part in by_source]), rows, columns)
+            tokens = _as_image(torch.cat([layer(part) for part in by_source]), rows, columns)
             # From here on, token indices do not interact.
             tokens = torch.cat(
                 [vertical(part, *contexts[2 * round_ : 2 * round_ + 2]) for part in torch.split(tokens, count)]
@@ -259,12 +259,12 @@ class CostPerceiverEncoder(nn.Module):
         for start in range(0, sources, chunk):
             patches = self.patch_embed(costs(slice(start, min(start + chunk, sources))))
             parts.append(self.input_layer(self.latent_tokens, patches))
-        return _picture(torch.cat(parts), rows, columns)
+        return _as_image(torch.cat(parts), rows, columns)
 
     def _vertical(self) -> list[VerticalLayer]:
         return [layer for layer in self.vertical_encoder_layers if isinstance(layer, VerticalLayer)]
 
 
-def _picture(tokens: Tensor, rows: int, columns: int) -> Tensor:
+def _as_image(tokens: Tensor, rows: int, columns: int) -> Tensor:
     """Rearrange [N, 8, 128] to [8, h, w, 128], contiguous."""
     return tokens.transpose(0, 1).contiguous().view(TOKENS, rows, columns, LATENT)

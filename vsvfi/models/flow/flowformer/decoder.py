@@ -129,12 +129,12 @@ class Attention(nn.Module):
         return GlobalAttention(q, k, shares)
 
 
-def _rows(picture: Tensor) -> Tensor:
+def _rows(image: Tensor) -> Tensor:
     """Rearrange [B, C, h, w] to [B, N, C], contiguous.
 
     On other layouts, attention silently falls back from the fused kernel to one that allocates the map.
     """
-    return picture.flatten(2).transpose(1, 2).contiguous()
+    return image.flatten(2).transpose(1, 2).contiguous()
 
 
 class Aggregator(nn.Module):

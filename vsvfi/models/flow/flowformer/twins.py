@@ -94,8 +94,8 @@ class PositionBlock(nn.Module):
         self.proj = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, groups=channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        picture = x.permute(0, 3, 1, 2)
-        result: Tensor = (picture + self.proj(picture)).permute(0, 2, 3, 1)
+        image = x.permute(0, 3, 1, 2)
+        result: Tensor = (image + self.proj(image)).permute(0, 2, 3, 1)
         return result
 
 
