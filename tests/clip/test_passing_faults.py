@@ -17,6 +17,7 @@ import vsvfi
 from tests.fakes import Recorder, arrays, painted
 from vsvfi.clip import blending
 from vsvfi.engine import cache, pipeline, transfers, worker
+from vsvfi.engine.device_colour import DeviceColour
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.padding import Padding
 from vsvfi.models.interpolator import Interpolator
@@ -44,8 +45,15 @@ POINTS: dict[str, tuple[object, str]] = {
     "inference": (worker, "inference"),
     "hold": (cache.Cache, "_hold"),
     "measure": (pipeline, "tensor_bytes"),
+    "pack": (blending, "pack_planes"),
+    "unpack": (blending, "unpack_planes"),
+    "to RGB": (DeviceColour, "to_rgb"),
+    "from RGB": (DeviceColour, "from_rgb"),
 }
 """Every kind of call that a frame takes; "phase" is any call of the network."""
+
+ON_DEVICE = {"pack", "unpack", "to RGB", "from RGB"}
+"""Calls that frames take whose colour is converted on the device."""
 
 FAULTS = [RuntimeError("can't start new thread"), torch.OutOfMemoryError("CUDA out of memory")]
 
@@ -80,6 +88,7 @@ def played(node: vs.VideoNode) -> dict[int, list[np.ndarray] | str]:
 def test_a_fault_costs_at_most_the_frame_that_ran(
     fake_family: Recorder, monkeypatch: pytest.MonkeyPatch, point: str, fault: Exception
 ) -> None:
+    monkeypatch.setenv("VSVFI_COLOUR", "device" if point in ON_DEVICE else "zimg")
     clean = played(interpolated(fake_family))
     owner, name = POINTS[point]
     original: Callable[..., object] = getattr(owner, name)
