@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import vapoursynth as vs
 
-from vsvfi.cli.scripting import show
+from vsvfi.cli import scripting
+from vsvfi.cli.scripting import open_video, show
 
 
 def numbered(length: int) -> vs.VideoNode:
@@ -25,6 +28,23 @@ def test_hidden_frames_are_left_out_wherever_they_are() -> None:
 
 def test_a_source_filter_that_left_them_out_itself() -> None:
     assert numbers(show(numbered(5), "25", 8, [0, 1, 5])) == [0, 1, 2, 3, 4]
+
+
+def test_frames_that_last_longer_are_repeated() -> None:
+    clip = show(numbered(5), "25", 5, [1], held=(0, 2, 2))
+    assert numbers(clip) == [0, 0, 2, 3, 3, 3, 4]
+    with pytest.raises(vs.Error, match="so its frames cannot be placed"):
+        show(numbered(7), "25", 5, [], held=(0,))
+
+
+def test_a_file_that_the_source_filter_cannot_open_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lsmas returns None instead of an error for raw MJPEG, for example."""
+    core = SimpleNamespace(lsmas=SimpleNamespace(LWLibavSource=lambda *given, **named: None))
+    monkeypatch.setattr(scripting.vs, "core", SimpleNamespace(core=core))
+    with pytest.raises(vs.Error, match=r"lsmas cannot open 'a\.mjpeg'; remux it"):
+        open_video("/films/a.mjpeg", "/tmp/index")
+    core.bs = SimpleNamespace(VideoSource=lambda *given, **named: "opened")
+    assert open_video("/films/a.mjpeg", "/tmp/index") == "opened"
 
 
 def test_two_packets_of_fields_make_a_frame() -> None:

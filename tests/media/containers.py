@@ -80,6 +80,7 @@ FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
     "elementary .m2v": (_plain("a.m2v", "-c:v", "mpeg2video", "-bf", "2", sound=False), 48),
     "H.264 in AVI": (_from_mp4("a.avi", "-c:v", "copy", "-c:a", "mp3"), 48),
     "Xvid in AVI": (_plain("a.avi", "-c:v", "mpeg4", "-bf", "2", "-c:a", "mp3"), 48),
+    "AVI, an empty packet": (_plain("a.avi", "-c:v", "mpeg4", "-c:a", "mp3"), 49),
     "VOB": (_plain("a.vob", "-c:v", "mpeg2video", "-bf", "2", "-c:a", "mp2"), 48),
     "MPG": (_plain("a.mpg", "-c:v", "mpeg2video", "-bf", "2", "-c:a", "ac3"), 48),
     "H.264 in WMV": (_plain("a.wmv", *X264, "-c:a", "wmav2"), 48),
@@ -99,6 +100,10 @@ FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
     "Opus in MP4": (_plain("a.mp4", *X264, "-c:a", "libopus"), 48),
 }
 """By name: how to make it, and the number of frames; -1 where a decoder has to be asked, 0 where it varies."""
+
+
+HELD = ("AVI, an empty packet",)
+"""Those of `FILES` in which empty packets repeat a frame."""
 
 
 def build(name: str, folder: Path) -> tuple[Path, int]:
@@ -121,7 +126,7 @@ VARIABLE_AT = Fraction(60)
 def shown_clip(media: Media, index: Path) -> vs.VideoNode:
     """The clip that render.vpy passes to `interpolate()`; at a constant rate where that does it by times."""
     clip = open_video(str(media.path), str(index), media.video.index, media.decoder)
-    clip = show(clip, str(media.rate), media.decoded, media.hidden, media.turn, timed=bool(media.times))
+    clip = show(clip, str(media.rate), media.decoded, media.hidden, media.turn, media.held, timed=bool(media.times))
     if not media.times:
         return clip
     timeline = timed(media.times, clip.num_frames, VARIABLE_AT)

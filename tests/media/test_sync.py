@@ -13,6 +13,7 @@ import pytest
 from tests.cli.media_files import ffmpeg, make, run_ffmpeg
 from tests.media.containers import (
     FILES,
+    HELD,
     PICTURE,
     VARIABLE_AT,
     X264,
@@ -28,9 +29,9 @@ from vsvfi.media.opus import delay_of, forgets_delay
 from vsvfi.media.probe import probe
 
 
-def pictures(path: Path) -> np.ndarray:
+def pictures(path: Path, mode: str = "passthrough") -> np.ndarray:
     """All frames as ffmpeg shows them, in gray."""
-    raw = ("-map", "0:v:0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-")
+    raw = ("-map", "0:v:0", "-fps_mode", mode, "-f", "rawvideo", "-pix_fmt", "gray", "-")
     done = run_ffmpeg("-v", "quiet", "-i", path, *raw)
     return np.frombuffer(done.stdout, np.uint8).reshape(-1, 48, 64).astype(np.int16)
 
@@ -49,7 +50,7 @@ def test_picture_and_sound_stay_as_far_apart(tmp_path: Path, name: str, form: st
     output = tmp_path / f"out{form}"
     passage(source, output)
     times = frame_times(output)
-    before, after = pictures(source), pictures(output)
+    before, after = pictures(source, "cfr" if name in HELD else "passthrough"), pictures(output)
     if "variable" in name:  # each output frame shows the last source frame that begins before it
         begins = np.subtract(frame_times(source), frame_times(source)[0])
         shown = [np.searchsorted(begins, n / VARIABLE_AT + 1e-6, "right") - 1 for n in range(len(times))]
@@ -95,6 +96,13 @@ def test_sound_that_is_encoded_anew_is_heard_at_its_time(tmp_path: Path, codec: 
     output = tmp_path / f"out{form}"
     passage(source, output, encoder="libvpx-vp9" if form == ".webm" else "libx264")
     assert abs(onset(output) - onset(source)) < 0.003  # lossy codecs blur it
+
+
+def test_empty_packets_of_theora_are_frames(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.ogv", *PICTURE, "-c:v", "libtheora", "-c:a", "libvorbis")
+    media = passage(source, tmp_path / "out.mkv")
+    assert (media.frames, media.decoded, media.constant, media.rate) == (48, 48, True, Fraction(24000, 1001))
+    assert len(frame_times(tmp_path / "out.mkv")) == 48
 
 
 @pytest.mark.parametrize("form", [".mp4", ".nut", ".mkv"])

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from vsvfi.media.times import judge, presentation_times, standard_rate, usual_duration
+from vsvfi.media.times import held_frames, judge, presentation_times, standard_rate, usual_duration
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,14 @@ def test_without_any_times_frames_follow_each_other_at_the_rate() -> None:
 
 def test_packets_that_lost_their_time_come_last() -> None:
     assert presentation_times([0, 20, 10, None], [None, 0, None, None], 0, Fraction(10)) == [0, 10, 20, 30]
+
+
+def test_frames_without_data_are_repeated_where_time_is_counted_in_frames() -> None:
+    rate, tick = Fraction(24000, 1001), Fraction(1001, 24000)
+    at = [index * tick for index in range(40) if index not in (1, 7, 8)]
+    assert held_frames(at, rate, tick) == (0, 5, 5)
+    assert held_frames(at, rate, Fraction(1, 1000)) == ()  # a container with times of its own
+    assert held_frames(at[:20:2], rate, tick) == ()  # so many that the rate is another
 
 
 @pytest.mark.parametrize("rate", [24, 25, 30, 15, 12, 48, 50])

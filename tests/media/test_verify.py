@@ -92,6 +92,13 @@ def test_an_end_that_cannot_be_decoded_is_refused(tmp_path: Path, codec: str) ->
         verify(damaged(tmp_path / "a.mkv", 17, *options), Expected(24, Fraction(25)))
 
 
+def test_an_end_that_is_decoded_in_part_is_refused(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some decoders leave frames out without an error."""
+    monkeypatch.setattr("vsvfi.media.verify._decode_end", lambda path, key, planned: planned - 1)
+    with pytest.raises(VsvfiError, match=r"can only be decoded in part: \d+ of its last \d+ frames"):
+        verify(film, Expected(12, Fraction(25), 1))
+
+
 def test_a_frame_at_the_wrong_time_is_named(tmp_path: Path) -> None:
     early = "setpts=if(between(N\\,5\\,20)\\,0.2+(N-5)/100\\,N/25)/TB"
     path = moving_video(tmp_path / "a.mkv", "-vf", early, "-fps_mode", "passthrough", *X264, frames=24)

@@ -180,7 +180,7 @@ def _open(media: Media, path: Path, scratch: Path) -> Source:
     from vsvfi.compare.source import Source
 
     clip = open_video(str(path), str(scratch / "index.lwi"), media.video.index, media.decoder)
-    clip = show(clip, str(media.rate), media.decoded, media.hidden, media.turn, timed=bool(media.times))
+    clip = show(clip, str(media.rate), media.decoded, media.hidden, media.turn, media.held, timed=bool(media.times))
     if clip.format is None or clip.format.color_family == vs.UNDEFINED or not clip.width:
         raise VsvfiError(f"{path.name} changes its size or format on the way; give a part of it that does not")
     return Source(clip, media.times)

@@ -201,6 +201,7 @@ def render(
             "hidden": media.hidden,
             "times": [str(time) for time in media.times],
             "turn": media.turn,
+            "held": media.held,
             "decoder": media.decoder,
             "arguments": arguments,
         }

@@ -75,8 +75,11 @@ def open_video(path: str, index: str, stream: int | None = None, decoder: str = 
         clip = core.lsmas.LWLibavSource(
             path, stream_index=-1 if stream is None else stream, cachefile=index, ff_loglevel=0, **preferred
         )
-        if not _misread_by_lsmas(clip):
+        opened = isinstance(clip, vs.VideoNode)  # None for some files without timestamps, such as raw MJPEG
+        if opened and not _misread_by_lsmas(clip):
             return clip
+        if not opened and not hasattr(core, "bs"):
+            raise vs.Error(f"the source filter lsmas cannot open {os.path.basename(path)!r}; remux it (ffmpeg -c copy)")
         if not hasattr(core, "bs"):
             core.log_message(
                 vs.MESSAGE_TYPE_WARNING,
@@ -103,6 +106,7 @@ def show(
     decoded: int,
     hidden: Sequence[int],
     turn: str = "",
+    held: Sequence[int] = (),
     *,
     timed: bool = False,
 ) -> vs.VideoNode:
@@ -114,6 +118,7 @@ def show(
         decoded: number of frames in the file; source filters give all of them, or only those that are shown.
         hidden: positions of the frames not shown: an edit list leaves them out, or they cannot be decoded.
         turn: how they are turned, see `vsvfi.media.probe.Media`.
+        held: frames shown that last one frame longer, see there too.
         timed: each frame has a time of its own, so none may be missing.
 
     Raises:
@@ -124,12 +129,13 @@ def show(
         clip = clip.std.DeleteFrames(list(hidden))
     elif clip.num_frames != decoded - len(hidden):
         message = f"the source filter gives {clip.num_frames} frames, the file has {decoded - len(hidden)}"
-        if timed:
+        if timed or held:
             raise vs.Error(f"{message}, so its frames cannot be placed; remux it (mkvmerge, ffmpeg -c copy)")
         if 2 * clip.num_frames == decoded:  # two packets make a frame: each holds a field
             exact /= 2
         else:
             vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"{message}; sound may be out of sync")
+    clip = clip.std.DuplicateFrames(list(held)) if held else clip
     return _turned(clip.std.AssumeFPS(fpsnum=exact.numerator, fpsden=exact.denominator), turn)
 
 

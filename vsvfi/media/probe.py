@@ -25,10 +25,13 @@ from vsvfi.errors import VsvfiError
 from vsvfi.media.opus import delay_of
 from vsvfi.media.pixels import parse
 from vsvfi.media.pyav import pyav
-from vsvfi.media.times import first_at, judge, presentation_times
+from vsvfi.media.times import first_at, held_frames, judge, presentation_times
 
 _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
 """Names of decoders that differ from those of their codecs."""
+
+_EMPTY_FRAMES = ("theora",)
+"""Codecs whose empty packets are frames that repeat the one before; AVI has empty packets where nothing is stored."""
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read separately coded alpha; ffmpeg's own ignore it."""
@@ -76,7 +79,7 @@ class Media:
 
     Attributes:
         path: the file.
-        frames: number of frames that its first video stream shows.
+        frames: number of frames that its first video stream shows, those `held` included.
         start: time of the first frame on the file's time line, in seconds.
         rate: its frame rate where it is constant; else the rate most of its frames have.
         constant: no frame is off by more than half a frame (or 25 ms) from where a constant rate would show it.
@@ -85,6 +88,8 @@ class Media:
         decoded: number of frames including those not shown.
         hidden: positions in `decoded` of the frames that are not shown.
         times: where the rate varies, when each frame shown is on the file's time line, and the end of the last.
+        held: positions in the frames shown of those that are repeated for a constant rate, each as often as that; AVI
+        has empty packets there.
         turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and
         down.
         dynamic_hdr: names of the dynamic HDR metadata that its first frame has.
@@ -103,6 +108,7 @@ class Media:
     decoded: int = 0
     hidden: tuple[int, ...] = ()
     times: tuple[Fraction, ...] = ()
+    held: tuple[int, ...] = ()
     turn: str = ""
     dynamic_hdr: tuple[str, ...] = ()
     pixels: str = "yuv420p"
@@ -205,7 +211,7 @@ def _packets(container: Any) -> list[_Packet]:
     packets: list[_Packet] = []
     try:
         for packet in container.demux():
-            if packet.size:
+            if packet.size or (packet.pts is not None and _codec(packet.stream) in _EMPTY_FRAMES):
                 packets.append(
                     _Packet(
                         packet.stream.index,
@@ -220,6 +226,11 @@ def _packets(container: Any) -> list[_Packet]:
         if not packets:
             raise
     return packets
+
+
+def _codec(stream: Any) -> str:
+    context = getattr(stream, "codec_context", None)
+    return str(context.codec.canonical_name) if context is not None else ""
 
 
 def _first_frame(container: Any, video: Any, path: Path) -> _FirstFrame:
@@ -277,6 +288,9 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
     away = set(hidden)
     shown = [time for index, time in enumerate(times) if index not in away]
     rate, constant = judge(shown, Fraction(declared) if declared else None, base)
+    held = () if constant or not declared else held_frames(shown, Fraction(declared), base)
+    if held:
+        rate, constant = Fraction(declared), True
     context = video.codec_context
     pixels = context.pix_fmt or "yuv420p"
     stream = _stream(video, [], "video")
@@ -284,7 +298,7 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
     known = parse(pixels)
     return Media(
         path=path,
-        frames=len(shown),
+        frames=len(shown) + len(held),
         start=shown[0],
         rate=rate,
         constant=constant,
@@ -293,6 +307,7 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
         decoded=len(times),
         hidden=hidden,
         times=() if constant else (*shown, shown[-1] + 1 / rate),
+        held=held,
         turn=first.turn,
         dynamic_hdr=first.dynamic_hdr,
         pixels=pixels,
@@ -318,7 +333,7 @@ def _stream(stream: Any, packets: list[_Packet], kind: str) -> Stream:
     known = [(stamp * base, packet) for stamp, packet in stamps if stamp is not None]
     shown = next((index for index, (_, packet) in enumerate(known) if not packet.discarded), 0)
     context = getattr(stream, "codec_context", None)
-    name = context.codec.canonical_name if context is not None else ""
+    name = _codec(stream)
     return Stream(
         index=stream.index,
         kind=kind,

@@ -16,6 +16,9 @@ _AUDIBLE = Fraction(1, 40)
 _COARSE = Fraction(1, 200)
 """Ticks from this length in seconds on are too coarse to state a rate: a GIF has centiseconds."""
 
+_MOST_HELD = Fraction(1, 10)
+"""Share of frames without data up to which a file is said to have its declared rate."""
+
 _REORDER = 4
 """Where a file is cut off, so many of its last frames may lack frames before them: reference frames are stored first.
 """
@@ -129,6 +132,23 @@ def standard_rate(rate: Fraction) -> Fraction:
     if nearest > 0 and abs(nearest - rate) * 2000 < rate:
         return nearest
     return rate.limit_denominator(1001)
+
+
+def held_frames(times: Sequence[Fraction], rate: Fraction, tick: Fraction) -> tuple[int, ...]:
+    """Return which frames to repeat where a container counts time in frames, as AVI does, and few store no data.
+
+    Args:
+        times: of the frames shown.
+        rate: that the container declares.
+        tick: the unit of its times in seconds.
+
+    Returns:
+        Each frame as often as it is to be repeated; nothing if the rate is not constant in this way.
+    """
+    if tick * rate != 1:
+        return ()
+    held = [index for index, (begin, end) in enumerate(pairwise(times)) for _ in range(round((end - begin) / tick) - 1)]
+    return tuple(held) if len(held) <= _MOST_HELD * len(times) else ()
 
 
 def first_at(times: Sequence[Fraction], start: Fraction) -> int:
