@@ -46,6 +46,20 @@ def test_memory_that_runs_out_once_is_retried_and_twice_is_reported(
     assert torch.allclose(ask(session, 0, Fraction(1, 2)), (source(0) + source(1)) / 2, atol=1e-6)
 
 
+def test_the_second_attempt_begins_with_empty_caches(opened: Callable[..., Session]) -> None:
+    failures = [1]
+
+    def fail(phase: Phase) -> None:
+        if phase == "synthesise" and failures:
+            failures.pop()
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    notes = Notes(fail)
+    ask(opened(observer=notes), 0, Fraction(1, 2))
+    both = [[Fraction(0)], [Fraction(1)]]
+    assert notes.positions("encode_frame") == both + both
+
+
 @pytest.mark.parametrize("phase", ["encode_frame", "prepare_pair", "synthesise", "load", "deliver"])
 @pytest.mark.parametrize(
     "fault",
