@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -108,6 +110,41 @@ def test_nothing_of_a_failed_attempt_is_alive(
     finally:
         gc.enable()
     session.interpolate(7, Interpolate(0, 1, Fraction(1, 2)), checked_load, lambda image: None)
+
+
+def test_the_second_attempt_has_the_device_alone(opened: Callable[..., Session], fake_family: Recorder) -> None:
+    """Two frames at a time that only fit one by one are computed one by one."""
+    session, running, together = opened(workers=2), Counter[str](), threading.Barrier(2, timeout=10)
+    lock, found = threading.Lock(), list[float]()
+
+    def fail_together() -> None:
+        with lock:
+            running["now"] += 1
+            running["attempts"] += 1
+            first = running["attempts"] <= 2
+        if first:
+            together.wait()  # both are inside
+        with lock:
+            alone = running["now"] == 1
+        if not first:
+            assert alone
+        with lock:
+            running["now"] -= 1
+        if first:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def compute(index: int) -> None:
+        found.append(float(ask(session, index, Fraction(1, 2)).mean()))
+
+    fake_family.hook = fail_together
+    threads = [threading.Thread(target=compute, args=(index,)) for index in (0, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    expected = sorted(float(((source(k) + source(k + 1)) / 2).mean()) for k in (0, 4))
+    assert sorted(found) == pytest.approx(expected, abs=1e-6)
+    assert running["attempts"] == 4
 
 
 def test_a_lack_of_memory_names_what_the_model_takes(fake_family: Recorder) -> None:

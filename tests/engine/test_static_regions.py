@@ -54,3 +54,15 @@ def test_noise_shares_nothing() -> None:
     generator = torch.Generator().manual_seed(1)
     noisy = [torch.randint(0, 4, (1, 3, 32, 32), generator=generator) / 255 for _ in range(2)]
     assert find_static_region(*noisy) is None
+
+
+def test_a_device_decides_what_the_host_would() -> None:
+    """Without waiting for the device: parts that stand still, identical images, and images that share nothing."""
+    first, second = images()
+    for other in (second, first.clone(), torch.rand_like(first)):
+        known, decided = find_static_region(first, other), find_static_region(first, other, waits=False)
+        assert decided is not None
+        for image in (first + FULL_CORRECTION / 2, first + 0.5):
+            assert torch.equal(
+                decided.suppress_flicker(image), image if known is None else known.suppress_flicker(image)
+            )

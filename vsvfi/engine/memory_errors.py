@@ -27,6 +27,8 @@ _TEXTS = (
     "insufficient memory",  # Metal
     "invalid buffer size",  # MPS: more than one buffer of Metal can hold
     "unable to allocate",  # numpy
+    "unable to find an engine",  # cuDNN, where the workspace of no plan could be allocated
+    "unable to find a valid cudnn",
     "bad_alloc",  # C++
     "bad allocation",  # C++ of Microsoft
 )

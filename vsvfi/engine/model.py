@@ -71,6 +71,7 @@ class Model:
         padding = Padding.of(build, width, height)
         with inference(self.device):
             network = self._network(build)
+            network.check_times(times)
             padded = (
                 padding.pad(image.to(self.device, torch.float32)).contiguous(memory_format=torch.channels_last)
                 for image in images

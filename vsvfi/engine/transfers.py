@@ -78,6 +78,6 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 def _record() -> torch.cuda.Event:
     """An event at this point of the current stream."""
-    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # a waiting thread sleeps
     event.record()
     return event

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vsvfi.engine import malloc
 from vsvfi.engine.device import describe, inference, limit_threads, limited_threads, release
+from vsvfi.engine.exclusive import Sharing
 from vsvfi.engine.frame_source import Codings, HostFrames, Load
 from vsvfi.engine.memory import memory_advice
 from vsvfi.engine.memory_errors import is_out_of_memory
@@ -63,6 +64,7 @@ class DeviceWorker[Frame, Pair]:
         self.device = device = placement.device
         self._advice = memory_advice(config.model, config.build, placement, config.workers)
         self._padding = config.padding
+        self._sharing = Sharing()
         self._frames = HostFrames(device, config.padding, config.io_dtype, config.frame_format)
         workers = config.workers
         self._pipeline = Pipeline(
@@ -100,23 +102,33 @@ class DeviceWorker[Frame, Pair]:
         self._pipeline.close()
 
     def _make(self, request: Request) -> None:
-        failed = ""
-        for _ in range(2):
-            if failed:
-                self._pipeline.forget()
-                release(self.device)
-            held = self._pipeline.describe_caches()
-            try:
-                with inference(self.device), self._frames.loading(request.load, request.codings):
-                    request.deliver(self._interpolated(request.goal))
-                malloc.trim()
-                return
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                failed = held
-            # Retry outside the handler: the error's traceback keeps the attempt's tensors alive.
-        raise DeviceMemoryError(request.n, describe(self.device), failed, self._advice)
+        with self._sharing.shared():
+            failed = self._attempt(request)
+        if failed is None:
+            return
+        # Alone, since another worker's activations may be what leaves too little memory.
+        with self._sharing.alone():
+            self._pipeline.forget()
+            release(self.device)
+            failed = self._attempt(request)
+        if failed is not None:
+            raise DeviceMemoryError(request.n, describe(self.device), failed, self._advice)
+
+    def _attempt(self, request: Request) -> str | None:
+        """Compute and deliver a frame; return the size of the caches if memory runs out.
+
+        The error is handled here: its traceback would keep the attempt's tensors alive.
+        """
+        held = self._pipeline.describe_caches()
+        try:
+            with inference(self.device), self._frames.loading(request.load, request.codings):
+                request.deliver(self._interpolated(request.goal))
+            malloc.trim()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return held
+        return None
 
     def _interpolated(self, goal: Interpolate) -> Tensor:
         """The frame on the host, with the out-of-range values of its source frames added back."""

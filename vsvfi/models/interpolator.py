@@ -42,6 +42,9 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
         Several t of one pair (of batch 1) run as one batch.
         """
 
+    def check_times(self, t: Tensor) -> None:
+        """Refuse timesteps on the CPU that the network cannot be evaluated at; the default accepts all."""
+
     def random_inputs(self, pair: Pair, position: Fraction) -> dict[str, Tensor]:
         """Draw the random inputs of `synthesise`, by their names in `Family.inputs`.
 

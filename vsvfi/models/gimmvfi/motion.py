@@ -6,6 +6,7 @@ from them. Attribute names are the published keys. All of it is float32.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.gimmvfi.strips import strips
 from vsvfi.ops.splat import splat
 from vsvfi.ops.warp import backward_warp
@@ -124,11 +126,12 @@ def used_latents(
 class ImplicitNetwork(nn.Module):
     """The flow as a function of latent, timestep and position: five layers with sine activations (section 3.2).
 
-    Weight columns are normalised in every call; there are only 66 thousand weights.
+    Weight columns are normalised, once unless they are trained.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self._constants = Constants(self)
         self.params_dict = nn.ParameterDict(
             {
                 f"linear_wb{index}": nn.Parameter(
@@ -143,12 +146,15 @@ class ImplicitNetwork(nn.Module):
 
         y and x run from -1 to 1 between the edges of the image.
         """
-        for index in range(len(_LAYERS) - 1):
-            given = self.params_dict[f"linear_wb{index}"]
-            weight, bias = functional.normalize(given[:-1], dim=0), given[-1]
-            x = functional.linear(x, weight.T, bias)
+        for index, (weight, bias) in enumerate(self._constants.get(("layers", x.device), self._layers)):
+            x = functional.linear(x, weight, bias)
             x = torch.sin(x) if index < len(_LAYERS) - 2 else x + 0.5
         return x
+
+    def _layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Return weight [outputs, inputs] and bias of every layer."""
+        given = [self.params_dict[f"linear_wb{index}"] for index in range(len(_LAYERS) - 1)]
+        return [(functional.normalize(joined[:-1], dim=0).T, joined[-1]) for joined in given]
 
     def at_used_pixels(self, latents: Tensor, times: Tensor) -> Tensor:
         """Return the normalised flow, averaged over the used pixels of each 4x4 block.
@@ -162,12 +168,10 @@ class ImplicitNetwork(nn.Module):
         """
         batch, _, _, height, width = latents.shape
         total = latents.new_zeros(batch, height, width, 2)
-        for index in range(latents.shape[1]):
-            rows, columns = (
-                _used_centres(length, _USED[part], latents.device)
-                for length, part in ((height, index // 2), (width, index % 2))
-            )
-            place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).expand(batch, -1, -1, -1)
+        size = height, width, latents.device
+        places = self._constants.get(("used", *size), functools.partial(_used_places, *size))
+        for index, grid in enumerate(places):
+            place = grid.expand(batch, -1, -1, -1)
             time = times[:, None, None, None].expand(-1, height, width, 1)
             total = total + self(torch.cat((latents[:, index].permute(0, 2, 3, 1), time, place), -1))
         return total.permute(0, 3, 1, 2) / latents.shape[1]
@@ -188,6 +192,18 @@ class ImplicitNetwork(nn.Module):
             place = torch.stack((rows[index].expand(width), columns), -1).expand(batch, -1, -1)
             found.append(self(torch.cat((latents[:, :, index].permute(0, 2, 1), time, place), -1)))
         return torch.stack(found, 1).permute(0, 3, 1, 2)
+
+
+def _used_places(height: int, width: int, device: torch.device) -> list[Tensor]:
+    """Return the positions of every used pixel of all blocks of four, y then x: [height, width, 2] each."""
+    return [
+        torch.stack(
+            torch.meshgrid(_used_centres(height, row, device), _used_centres(width, column, device), indexing="ij"),
+            -1,
+        )
+        for row in _USED
+        for column in _USED
+    ]
 
 
 def _used_centres(blocks: int, offset: int, device: torch.device) -> Tensor:
@@ -225,11 +241,8 @@ def splat_weights(flow: Tensor, partner: Tensor, error_weight: Tensor, variance_
 
 def _smooth(flow: Tensor) -> Tensor:
     """Blur each component with the binomial kernel [1 2 1; 2 4 2; 1 2 1] / 16, mirrored at the border."""
-    kernel = (
-        torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]], dtype=torch.float32, device=flow.device) / 16
-    )
     padded = functional.pad(flow, (1, 1, 1, 1), mode="reflect")
-    return functional.conv2d(padded.flatten(0, 1)[:, None], kernel[None, None]).reshape(flow.shape)
+    return functional.avg_pool2d(functional.avg_pool2d(padded, 2, 1), 2, 1)
 
 
 def splatted(

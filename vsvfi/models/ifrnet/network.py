@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.ops.warp import backward_warp, resize_bilinear
@@ -42,7 +43,6 @@ class Pair:
     first_features: tuple[Tensor, Tensor, Tensor]  # levels 1, 2, 3
     second_features: tuple[Tensor, Tensor, Tensor]
     coarse: Tensor  # [B, d4, h/16, w/16]: decoder 4's first convolution without its time plane
-    time_response: Tensor  # [1, d4, h/16, w/16]: that convolution's response to a time plane of ones
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -128,6 +128,7 @@ class IFRNet(Interpolator[Frame, Pair]):
         super().__init__()
         c1, c2, c3, c4 = widths
         self.scale = scale
+        self._constants = Constants(self)
         self.encoder = Encoder(widths, first_kernel)
         self.decoder4 = Decoder(2 * c4 + 1, 2 * c4, 4 + c3, side)
         self.decoder3 = Decoder(3 * c3 + 4, 3 * c3, 4 + c2, side)
@@ -149,8 +150,6 @@ class IFRNet(Interpolator[Frame, Pair]):
         coarse = functional.conv2d(
             torch.cat((level4[:batch], level4[batch:]), 1), weight[:, :-1], convolution.bias, padding=1
         )
-        ones = torch.ones_like(level4[:1, :1])
-        time_response = functional.conv2d(ones, weight[:, -1:], padding=1)
         return Pair(
             first.image - mean,
             second.image - mean,
@@ -158,7 +157,6 @@ class IFRNet(Interpolator[Frame, Pair]):
             (level1[:batch], level2[:batch], level3[:batch]),
             (level1[batch:], level2[batch:], level3[batch:]),
             coarse,
-            time_response,
         )
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
@@ -189,7 +187,8 @@ class IFRNet(Interpolator[Frame, Pair]):
         batch = max(times.numel(), pair.coarse.shape[0])
         _, activation = self._decoder4_input()
         block, upsample = self.decoder4.convblock.get_submodule("1"), self.decoder4.convblock.get_submodule("2")
-        entered = activation(pair.coarse + times.to(pair.coarse.dtype).reshape(-1, 1, 1, 1) * pair.time_response)
+        response = self._time_response(pair.coarse)
+        entered = activation(pair.coarse + times.to(response.dtype).reshape(-1, 1, 1, 1) * response)
         output = upsample(block(entered))
         flow, hidden = output[:, :4].float(), output[:, 4:]
         nothing = output[:, :0]
@@ -206,6 +205,16 @@ class IFRNet(Interpolator[Frame, Pair]):
         mask = resize_bilinear(torch.sigmoid(hidden[:, :1]), enlarge)
         levels[-1] = (resize_bilinear(flow, enlarge) * float(enlarge), mask, resize_bilinear(hidden[:, 1:], enlarge))
         return levels
+
+    def _time_response(self, coarse: Tensor) -> Tensor:
+        """Return the response of decoder 4's first convolution to a time plane of ones, [1, d4, h/16, w/16]."""
+
+        def compute() -> Tensor:
+            convolution, _ = self._decoder4_input()
+            ones = coarse.new_ones(1, 1, *coarse.shape[2:])
+            return functional.conv2d(ones, convolution.weight[:, -1:], padding=1)
+
+        return self._constants.get(("time_response", coarse.shape[2:], coarse.device, coarse.dtype), compute)
 
     def _decoder4_input(self) -> tuple[nn.Conv2d, nn.PReLU]:
         """Return decoder 4's first convolution, whose last input channel is the time plane, and its activation."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.constants import Constants
+
 
 class PositionBias(nn.Module):
     """A learned bias per head for every relative position within a window.
@@ -22,10 +24,14 @@ class PositionBias(nn.Module):
     def __init__(self, window: int, heads: int) -> None:
         super().__init__()
         self.window = window
+        self._constants = Constants(self)
         self.weight = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads, dtype=torch.float32, device="cpu"))
 
     def forward(self) -> Tensor:
         """Return [heads, window^2, window^2]: for every query token (row by row) and every key token."""
+        return self._constants.get((self.weight.device, self.weight.dtype), self._gathered)
+
+    def _gathered(self) -> Tensor:
         place = torch.arange(self.window, dtype=torch.int64, device=self.weight.device)
         distance = place[:, None] - place + self.window - 1
         # [row, column, row', column']

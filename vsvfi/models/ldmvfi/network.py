@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vsvfi.errors import ArgumentError
+from vsvfi.models.blocks.uploads import uploaded
 from vsvfi.models.interpolator import Interpolator
 from vsvfi.models.ldmvfi.autoencoder import AutoEncoder
 from vsvfi.models.ldmvfi.sampler import ddim, drawn, schedule
@@ -105,8 +106,23 @@ class LDMVFI(Interpolator[Frame, Pair]):
             shapes.append((len(self.updates), 1, 3, height, width))
         noises = zip(("x_T", "step_noise"), drawn(self.seed, position, *shapes))
         return {
-            name: noise.expand(*noise.shape[:-4], batch, -1, -1, -1).to(pair.condition.device) for name, noise in noises
+            name: uploaded(noise, pair.condition.device).expand(*noise.shape[:-4], batch, -1, -1, -1)
+            for name, noise in noises
         }
+
+    def check_times(self, t: Tensor) -> None:
+        """Refuse all timesteps but 1/2.
+
+        Raises:
+            ArgumentError: another time.
+        """
+        if bool((t != 0.5).any()):
+            raise ArgumentError(
+                "t",
+                [float(time) for time in t.reshape(-1)],
+                "LDMVFI knows t=0.5 alone",
+                "ask for midpoints of midpoints, or let interpolate() do it",
+            )
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         """Synthesise the frame at t = 1/2: [B, 3, H, W] in [0, 1], of the unpadded size.
@@ -130,13 +146,8 @@ class LDMVFI(Interpolator[Frame, Pair]):
 
         Reading its weights limits the speed of the U-Net; memory limits the decoder.
         """
-        if bool((t != 0.5).any()):
-            raise ArgumentError(
-                "t",
-                [float(time) for time in t.reshape(-1)],
-                "LDMVFI knows t=0.5 alone",
-                "pass t=0.5, or use interpolate(), which reaches other timesteps by bisection",
-            )
+        if t.device.type == "cpu":  # the host would wait for another device; `Model` checks before it uploads them
+            self.check_times(t)
         noises = [self._noises(pair, given) for pair, given in zip(pairs, inputs, strict=True)]
         fresh = None if noises[0][1] is None else torch.cat([noise for _, noise in noises if noise is not None], 1)
         latents = self.sample(torch.cat([pair.condition for pair in pairs]), torch.cat([x for x, _ in noises]), fresh)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.ldmvfi.attention import MaxViT
 from vsvfi.models.ldmvfi.blocks import Upsample
 
@@ -78,6 +79,7 @@ class UNet(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
+        self._constants = Constants(self)
         embedded = 4 * width
         self.time_embed = nn.Sequential(nn.Linear(width, embedded), nn.SiLU(), nn.Linear(embedded, embedded))
         widths = [width * multiple for multiple in MULTIPLES]
@@ -109,10 +111,15 @@ class UNet(nn.Module):
 
     def shifts(self, steps: Sequence[int]) -> list[dict[nn.Module, Tensor]]:
         """Return for every step the shift of each residual block, [channels]."""
+        key = (*steps, next(self.parameters()).device, next(self.parameters()).dtype)
+        table = self._constants.get(key, lambda: self._table(steps))
+        return [{block: rows[index] for block, rows in table.items()} for index in range(len(steps))]
+
+    def _table(self, steps: Sequence[int]) -> dict[nn.Module, Tensor]:
+        """Return the shifts of all steps by residual block, [steps, channels]."""
         embedding = self.time_embed(step_embedding(steps, self.width).to(next(self.parameters())))
         blocks = [module for module in self.modules() if isinstance(module, ResidualBlock)]
-        table = {block: block.emb_layers(embedding) for block in blocks}
-        return [{block: rows[index] for block, rows in table.items()} for index in range(len(steps))]
+        return {block: block.emb_layers(embedding) for block in blocks}
 
     def forward(self, x: Tensor, shifts: dict[nn.Module, Tensor]) -> Tensor:
         """Map [B, 9, h, w] and the shifts of one step to the noise [B, 3, h, w]; sizes are multiples of 8."""

@@ -155,27 +155,38 @@ class IFNet(Interpolator[Frame, Pair]):
         """Run all blocks for the timesteps [B] of a pair of batch B or 1."""
         steps = self.steps
         found = self._refine(0, self._first_block(pair.reduced, times, self.ensemble), None, steps[0])
+        if self.fallback:
+            return self._with_fallback(pair, times, found)
         for index in range(1, len(steps)):
-            if index == 1 and self.fallback:
-                start = found
-                found, steps = self._with_fallback(pair, times, start)
-            else:
-                found = self._step(index, pair, times, found, steps[index])
+            found = self._step(index, pair, times, found, steps[index])
         return found
 
-    def _with_fallback(self, pair: Pair, times: Tensor, start: Estimate) -> tuple[Estimate, tuple[Fraction, ...]]:
-        """Run block 1; if its correction is large both ways, repeat blocks 0 and 1 at half the resolution.
+    def _with_fallback(self, pair: Pair, times: Tensor, start: Estimate) -> Estimate:
+        """Run the remaining blocks; on large motion, start over at half the resolution.
 
-        The remaining blocks then also run at half the resolution.
+        The motion is large if block 1 corrects it by much both ways. Where the host would have to wait for the device
+        to know, both estimates are computed and the device chooses.
         """
         found = self._step(1, pair, times, start, self.steps[1])
         correction = (found.flow - start.flow).abs()
-        if not (float(correction[:, :2].max()) > _LARGE and float(correction[:, 2:].max()) > _LARGE):
-            return found, self.steps
+        large = (correction[:, :2].amax() > _LARGE) & (correction[:, 2:].amax() > _LARGE)
+        if _is_on_host(large):
+            return self._coarser(pair, times) if bool(large) else self._finished(pair, times, found, self.steps)
+        return _chosen(large, self._coarser(pair, times), self._finished(pair, times, found, self.steps))
+
+    def _coarser(self, pair: Pair, times: Tensor) -> Estimate:
+        """Run all blocks at half the resolution."""
         steps = tuple(2 * step for step in self.steps)
         reduced = torch.cat([resize_bilinear(packed, 1 / steps[0]) for packed in (pair.first, pair.second)], 1)
         output = self._first_block(reduced, times, False)  # not mirrored, as published
-        return self._step(1, pair, times, self._refine(0, output, None, steps[0]), steps[1]), steps
+        found = self._step(1, pair, times, self._refine(0, output, None, steps[0]), steps[1])
+        return self._finished(pair, times, found, steps)
+
+    def _finished(self, pair: Pair, times: Tensor, found: Estimate, steps: tuple[Fraction, ...]) -> Estimate:
+        """Run the blocks from 2 on."""
+        for index in range(2, len(steps)):
+            found = self._step(index, pair, times, found, steps[index])
+        return found
 
     def _first_block(self, reduced: Tensor, times: Tensor, ensemble: bool) -> Tensor:
         """Run block 0 on both frames at its size."""
@@ -196,7 +207,7 @@ class IFNet(Interpolator[Frame, Pair]):
         if self.ensemble:
             widths = [self.packed, self.packed, 1, 1, self._kept - 1, 4]
             first, second, time, mask, rest, flow = torch.split(x, widths, 1)
-            mirrored = torch.cat((second, first, 1 - time, -mask, rest, flow[:, [2, 3, 0, 1]]), 1)
+            mirrored = torch.cat((second, first, 1 - time, -mask, rest, flow[:, 2:], flow[:, :2]), 1)
             output = _averaged(output, block(self._for_block(mirrored)))
         return self._refine(index, output, found, step)
 
@@ -248,6 +259,23 @@ def _summed(masks: Sequence[Tensor]) -> Tensor:
     for mask in masks[1:]:
         total = total + mask
     return total
+
+
+def _is_on_host(tensor: Tensor) -> bool:
+    """Whether the host can read a tensor without waiting for a device."""
+    return tensor.device.type == "cpu"
+
+
+def _chosen(condition: Tensor, one: Estimate, other: Estimate) -> Estimate:
+    """One of two estimates, chosen on the device.
+
+    Only the sum of the masks is used afterwards, so it stands for them, at full size.
+    """
+    masks = [
+        _summed([resize_bilinear(state[:, :1], made) for state, made in estimate.states]) for estimate in (one, other)
+    ]
+    mask = torch.where(condition, masks[0], masks[1])
+    return Estimate(torch.where(condition, one.flow, other.flow), [(mask, Fraction(1))])
 
 
 def _averaged(output: Tensor, mirrored: Tensor) -> Tensor:

@@ -6,11 +6,13 @@ are the published keys.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.vfimamba.ssm import MixedBlock, Tokens, interleaved_paths
 
@@ -59,6 +61,7 @@ class MixedStage(nn.Module):
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
+        self._constants = Constants(self)
         self.blocks = nn.ModuleList(MixedBlock(channels) for _ in range(depth))
 
     def open(self, x: Tensor) -> Embedded:
@@ -70,7 +73,8 @@ class MixedStage(nn.Module):
     def forward(self, embedded: Embedded) -> Tensor:
         """Run the stage on the images of B pairs, first frames, then second ones: [2B, C, h, w]."""
         x, tokens = embedded.x, embedded.tokens
-        paths = interleaved_paths(x.shape[1], x.shape[2], x.device)
+        size = x.shape[1], x.shape[2], x.device
+        paths = self._constants.get(size, functools.partial(interleaved_paths, *size))
         for index, block in enumerate(self.blocks):
             assert isinstance(block, MixedBlock)
             x = block.close(x, tokens if index == 0 else block.open(x), paths)

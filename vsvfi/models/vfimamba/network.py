@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.vfimamba.backbone import Backbone, Embedded
 from vsvfi.models.vfimamba.motion import Head, LocalBlock, motion_map
@@ -43,7 +44,6 @@ class PairView:
     second_reduced: Tensor  # [B, 3, sH, sW]
     features: tuple[tuple[Tensor, Tensor], ...]  # (first, second) of stages 0 to 4 at full size
     coarse: Tensor  # [B, 4F, sH/4, sW/4]: head 0's first convolution without its time plane
-    time_response: Tensor  # [1, 4F, sH/4, sW/4]: that convolution's response to a time plane of ones
     motion: Tensor  # [B, F, sH/2, sW/2]: head 1's features
 
 
@@ -69,6 +69,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
     ) -> None:
         super().__init__()
         self.scale, self.local, self.hr, self.tta = scale, local, hr, tta
+        self._constants = Constants(self)
         self.feature_bone = Backbone(width)
         self.block = nn.ModuleList((Head(2 * width + 7, 4 * width, 16), Head(width + 18, 4 * width, 8)))
         self.local_block = nn.ModuleList((LocalBlock(4 * width, 2), LocalBlock(4 * width, 1)))
@@ -107,7 +108,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
         """Estimate flow [T, 4, H, W] and mask logit [T, 1, H, W] at full size (section 3.3)."""
         head0, head1 = self._heads()
         times = broadcast_times(t, view.coarse.shape[0], view.coarse).reshape(-1, 1, 1, 1)
-        flow, mask = head0(view.coarse + times.to(view.coarse.dtype) * view.time_response)
+        flow, mask = head0(view.coarse + times.to(view.coarse.dtype) * self._time_response(view.coarse))
 
         images = _images(view.first_reduced, view.second_reduced, flow)
         plane = times.expand(flow.shape[0], 1, *flow.shape[2:])
@@ -159,9 +160,18 @@ class VFIMamba(Interpolator[Frame, Pair]):
             second.reduced,
             (*zip(first.features, second.features, strict=True), (f3[:batch], f3[batch:]), (f4[:batch], f4[batch:])),
             functional.conv2d(entering, entrance.weight[:, :-1], entrance.bias, padding=1),
-            functional.conv2d(torch.ones_like(entering[:1, :1]), entrance.weight[:, -1:], padding=1),
             motion_map(r3),
         )
+
+    def _time_response(self, coarse: Tensor) -> Tensor:
+        """Return the response of head 0's first convolution to a time plane of ones, [1, 4F, sH/4, sW/4]."""
+
+        def compute() -> Tensor:
+            entrance = self._heads()[0].entrance
+            ones = coarse.new_ones(1, 1, *coarse.shape[2:])
+            return functional.conv2d(ones, entrance.weight[:, -1:], padding=1)
+
+        return self._constants.get(("time_response", coarse.shape[2:], coarse.device, coarse.dtype), compute)
 
     def _heads(self) -> tuple[Head, Head]:
         head0, head1 = self.block

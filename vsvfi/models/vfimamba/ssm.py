@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.ops.scan import Paths, scan_paths
 
 STATES = 16
@@ -63,6 +64,7 @@ class SS2D(nn.Module):
         super().__init__()
         inner, rank = 2 * channels, -(-channels // 16)
         self.inner, self.rank = inner, rank
+        self._constants = Constants(self)
         self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
         self.conv2d = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner)
         self.x_proj_weight = nn.Parameter(
@@ -85,6 +87,10 @@ class SS2D(nn.Module):
         projected = functional.linear(u, self.x_proj_weight.flatten(0, 1)).reshape(*u.shape[:2], DIRECTIONS, -1)
         return Tokens(u, functional.silu(gate).flatten(1, 2), projected)
 
+    def _rates(self) -> Tensor:
+        """Return A, [K, D, N] float32."""
+        return -torch.exp(self.A_logs.float()).reshape(DIRECTIONS, -1, STATES)
+
     def mix(self, tokens: Tokens, paths: Paths) -> Tensor:
         """Scan both frames of B pairs: tokens of 2B images, first frames, then second ones -> [2B, n, C]."""
         # [B, 2n, D], [B, K, 2n, R + 2N]
@@ -100,7 +106,7 @@ class SS2D(nn.Module):
         merged = scan_paths(
             u,
             low @ self.dt_projs_weight.transpose(1, 2),
-            -torch.exp(self.A_logs.float()).reshape(DIRECTIONS, -1, STATES),
+            self._constants.get(("rates", u.device, self.A_logs.dtype), self._rates),
             entering,
             leaving,
             self.Ds.reshape(DIRECTIONS, -1),

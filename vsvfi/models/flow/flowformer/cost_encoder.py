@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.flow.flowformer.attention import WINDOW, Perceptron, attend, grid_code, padded, unwindowed, windows
 
 LATENT = 128
@@ -46,6 +47,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self._constants = Constants(self)
         self.proj = nn.Sequential(
             nn.Conv2d(1, 16, 6, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 6, 2, 2), nn.ReLU(), nn.Conv2d(32, 64, 6, 2, 2)
         )
@@ -69,7 +71,8 @@ class PatchEmbed(nn.Module):
         # pixel, so it is computed once.
         channels, height, width = x.shape[1:]
         seen, placed = weight[3].flatten(1).tensor_split((channels,), 1)
-        code = grid_code(height, width, LATENT - channels, costs.device, _PATCH, _PATCH // 2).flatten(0, 1)
+        grid = height, width, LATENT - channels, costs.device, _PATCH, _PATCH // 2
+        code = self._constants.get(grid, lambda: grid_code(*grid).flatten(0, 1))
         place = functional.linear((_SHRINK * code).to(x.dtype), placed, bias[3])
         hidden = (functional.linear(patches, seen) + place).relu()
         tokens = functional.linear(hidden, weight[4].flatten(1), bias[4])
@@ -112,6 +115,7 @@ class LocalAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self._constants = Constants(self)
         self.context_proj = nn.Linear(2 * LATENT, CONTEXT)
         self.q = nn.Linear(LATENT + CONTEXT, LATENT)
         self.k = nn.Linear(LATENT + CONTEXT, LATENT)
@@ -122,7 +126,8 @@ class LocalAttention(nn.Module):
         """Take normalised tokens [T, h, w, 128] and the projected context [h, w, 64]."""
         rows, columns = x.shape[1:3]
         queries_keys = torch.cat((self.q.weight, self.k.weight))  # [256, 192]
-        code = grid_code(WINDOW, WINDOW, LATENT + CONTEXT, x.device).flatten(0, 1).to(x.dtype)
+        grid = WINDOW, WINDOW, LATENT + CONTEXT, x.device
+        code = self._constants.get((*grid, x.dtype), lambda: grid_code(*grid).flatten(0, 1).to(x.dtype))
         shared = functional.linear(code, queries_keys, torch.cat((self.q.bias, self.k.bias)))  # [49, 256]
         shared = shared + functional.linear(windows(context[None])[0], queries_keys[:, LATENT:])  # [W, 49, 256]
         shared = torch.cat((shared, self.v.bias.expand(*shared.shape[:2], -1)), -1)
@@ -142,6 +147,7 @@ class GlobalAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self._constants = Constants(self)
         self.context_proj = nn.Linear(2 * LATENT, CONTEXT)
         self.q = nn.Linear(LATENT + CONTEXT, LATENT)
         self.k = nn.Linear(LATENT, LATENT)
@@ -154,7 +160,8 @@ class GlobalAttention(nn.Module):
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Take normalised tokens [T, h, w, 128] and the projected context [h, w, 64]; split like `LocalAttention`."""
         rows, columns = x.shape[1:3]
-        code = grid_code(rows, columns, LATENT + CONTEXT, x.device).to(x.dtype)
+        grid = rows, columns, LATENT + CONTEXT, x.device
+        code = self._constants.get((*grid, x.dtype), lambda: grid_code(*grid).to(x.dtype))
         # [h, w, 128]
         shared = functional.linear(code, self.q.weight, self.q.bias) + functional.linear(
             context, self.q.weight[:, LATENT:]
@@ -170,7 +177,8 @@ class GlobalAttention(nn.Module):
         reduced = functional.conv2d(image, keys_values, biases, _REDUCTION).permute(0, 2, 3, 1)
         keys, values = reduced.chunk(2, -1)  # [T, h/4, w/4, 128] each
         keys = keys + functional.conv2d(beside, self.sr_key.weight[:, LATENT:], None, _REDUCTION).permute(0, 2, 3, 1)
-        places = grid_code(keys.shape[1], keys.shape[2], LATENT, x.device, _REDUCTION).to(x.dtype)
+        coarse = keys.shape[1], keys.shape[2], LATENT, x.device, _REDUCTION
+        places = self._constants.get((*coarse, x.dtype), lambda: grid_code(*coarse).to(x.dtype))
         k = self.k(self.norm(keys) + places).flatten(1, 2)
         v = self.v(self.norm(values)).flatten(1, 2)
         result: Tensor = self.proj(attend(q, k, v, _HEADS).view_as(x))
