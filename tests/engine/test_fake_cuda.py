@@ -54,7 +54,7 @@ def test_the_steady_state_never_waits_for_the_device(case: Case, monkeypatch: py
             if index == 1:
                 watch.__enter__()  # what is computed once is computed now
             image = running.interpolate(Interpolate(index, index + 1, _TIME))
-            out_of_range = running.out_of_range(index)
+            out_of_range = running.source_frame(index).out_of_range
             if out_of_range is not None:
                 image = image + float(_TIME) * out_of_range
             assert (image.device.type, image.dtype, *image.shape) == (DEVICE, torch.float32, 1, 3, *case.size)
