@@ -21,9 +21,9 @@ _HEAD = """# Benchmarks
 
 <!-- written by `python -m scripts.benchmark.report` from scripts/benchmark/results; edit those files, not this page -->
 
-Every measured speed of this project, with the machine and the command. Where other work ran on the machine, ratios
-within a table count and times do not. How to measure: [scripts/benchmark](../scripts/benchmark/README.md). Quality:
-the [README](../README.md#which-model) and [docs/evaluate.md](evaluate.md).
+The measurements of this project, with the machine and the command. Where other work ran on the machine, ratios
+within a table count and times do not. How to measure: [scripts/benchmark](../scripts/benchmark/README.md) and
+[evaluate.md](evaluate.md).
 """
 
 

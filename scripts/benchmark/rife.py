@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scripts.benchmark.skeleton import Times, finish, heading, measure, medians, parser, size_of, start
+from vsvfi.engine.device import inference
 from vsvfi.models.registry import find
 from vsvfi.models.rife.blocks import Block, Folded, leaky_relu
 from vsvfi.models.rife.network import Estimate, IFNet, Pair
@@ -120,62 +121,69 @@ def timed(function: Callable[..., Any], total: list[float]) -> Callable[..., Any
     return call
 
 
-def measured(
-    network: IFNet,
-    images: Tensor,
-    times: Tensor,
+def ran_with(
     case: Simplification,
     methods: Sequence[tuple[Method, Callable[..., Any]]],
-) -> tuple[float, float, Tensor]:
-    """Return the seconds of a pair and of the part that a simplification changes, and its frames."""
-    total = [0.0]
-    with replaced(methods), contextlib.ExitStack() as stack:
-        for part in case.parts:
-            stack.enter_context(replaced([(part, timed(getattr(*part), total))]))
-        known = network.encode_frame(images[:1])
-        begin, total[0] = time.thread_time(), 0.0
-        pair = network.prepare_pair(known, network.encode_frame(images[1:]))
-        picture = network.synthesise(pair, times)
-        return time.thread_time() - begin, total[0], picture
+    run: Callable[[], Tensor],
+    seconds: list[float],
+) -> Callable[[], Tensor]:
+    """Return a call of `run` with replaced methods, which records the time of the part that `case` changes."""
+
+    def call() -> Tensor:
+        total = [0.0]
+        with replaced(methods), contextlib.ExitStack() as stack:
+            for part in case.parts:
+                stack.enter_context(replaced([(part, timed(getattr(*part), total))]))
+            frames = run()
+        seconds.append(total[0])
+        return frames
+
+    return call
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="rife426", help="any but rife40")
-    parser.add_argument("--size", default="640x360")
-    parser.add_argument("--multi", type=int, default=2, help="frames between two are one less")
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    arguments = parser(__doc__, size="640x360")
+    arguments.add_argument("--model", default="rife426", help="any but rife40")
+    arguments.add_argument("--multi", type=int, default=2, help="frames between two are one less")
+    arguments.set_defaults(threads=1)  # the clock is that of one thread
+    given = arguments.parse_args()
+    device = start(given)
     torch.manual_seed(0)
-    variant = find(arguments.model)[1]
-    network = IFNet(**variant.config).eval().to(memory_format=torch.channels_last)  # type: ignore[arg-type]
-    width, height = (-(-int(side) // 64) * 64 for side in arguments.size.split("x"))
+    network = IFNet(**find(given.model)[1].config).eval().to(memory_format=torch.channels_last)  # type: ignore[arg-type]
+    width, height = (-(-side // 64) * 64 for side in size_of(given))
     images = torch.rand(2, 3, height, width).contiguous(memory_format=torch.channels_last)
-    times = torch.linspace(0, 1, arguments.multi + 1)[1:-1]
-    rounds = arguments.rounds
-    print(f"{arguments.model}, {arguments.multi}x, {width}x{height} with its padding; medians of {rounds} rounds, ms")
-    with torch.inference_mode():
+    times = torch.linspace(0, 1, given.multi + 1)[1:-1]
+    with inference(device):
         network.prepare_operators()
-        kept: dict[tuple[str, bool], list[tuple[float, float]]] = {}
-        for number in range(rounds + 1):
-            for case in ALL:
-                pictures = []
-                for undone in (False, True):
-                    whole, part, picture = measured(network, images, times, case, case.plain if undone else ())
-                    pictures.append(picture)
-                    if number:  # the first round compiles
-                        kept.setdefault((case.name, undone), []).append((whole, part))
-                torch.testing.assert_close(*pictures, rtol=1e-4, atol=1e-4)
+        known = network.encode_frame(images[:1])
+
+        def run() -> Tensor:
+            return network.synthesise(network.prepare_pair(known, network.encode_frame(images[1:])), times)
+
+        parts: Times = {}
+        calls: dict[str, Callable[[], Tensor]] = {}
+        for case in ALL:
+            for name, methods in ((case.name, ()), (f"without: {case.name}", case.plain)):
+                calls[name] = ran_with(case, methods, run, parts.setdefault(name, []))
+        for case in ALL:
+            torch.testing.assert_close(calls[case.name](), calls[f"without: {case.name}"](), rtol=1e-4, atol=1e-4)
+        whole = medians(measure(calls, device, given.rounds, clock=time.thread_time))
+    part = medians({name: seconds[2:] for name, seconds in parts.items()})  # after the check and the warm-up
+    report(given, device, whole, part)
+
+
+def report(given: argparse.Namespace, device: torch.device, whole: dict[str, float], part: dict[str, float]) -> None:
+    """A table of what each simplification saves of its part and of a pair, and one line of JSON."""
+    heading(device, given.model, f"{given.multi}x", given.size, "processor time")
+    saved = {}
     for case in ALL:
-        (whole, part), (_, plain) = (
-            (1000 * statistics.median(seconds) for seconds in zip(*kept[case.name, undone], strict=True))
-            for undone in (False, True)
-        )
+        shipped, plain = part[case.name], part[f"without: {case.name}"]
+        saved[case.name] = (plain - shipped) / (whole[case.name] + plain - shipped)
         print(
-            f"  {case.name:<44} {plain:7.1f} -> {part:6.1f}, {plain / part:5.2f} times as fast, "
-            f"{100 * (plain - part) / (whole + plain - part):5.1f} % of a pair"
+            f"  {case.name:<44} {plain:7.1f} -> {shipped:6.1f} ms, {plain / shipped:5.2f} times as fast, "
+            f"{100 * saved[case.name]:5.1f} % of a pair"
         )
+    finish(given, device, {"model": given.model, "size": given.size, "milliseconds": part, "saved": saved})
 
 
 if __name__ == "__main__":

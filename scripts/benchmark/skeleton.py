@@ -41,17 +41,22 @@ def start(arguments: argparse.Namespace) -> torch.device:
     return resolve_device(arguments.device)
 
 
-def measure(calls: Mapping[str, Callable[[], object]], device: torch.device, rounds: int) -> Times:
+def measure(
+    calls: Mapping[str, Callable[[], object]],
+    device: torch.device,
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Times:
     """Time every call in interleaved rounds, after each has run once."""
     seconds: Times = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
             _synchronise(device)
-            started = time.perf_counter()
+            started = clock()
             call()
             _synchronise(device)
             if number:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(clock() - started)
     return seconds
 
 

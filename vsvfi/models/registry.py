@@ -60,12 +60,11 @@ def find(name: str) -> tuple[Family, Variant]:
     Raises:
         UnknownModelError: no such model; the message names the nearest ones.
     """
-    known = families()
-    for family in known:
+    for family in families():
         for variant in family.variants:
             if variant.name == name:
                 return family, variant
-    raise UnknownModelError(name, [variant.name for family in known for variant in family.variants])
+    raise UnknownModelError(name, model_names())
 
 
 def check_scale(family: Family, scale: Fraction | None, width: int, height: int) -> Fraction:

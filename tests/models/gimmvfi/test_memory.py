@@ -1,8 +1,8 @@
-"""Peak memory of GIMM-VFI, counted on fake tensors: below the published program's, and as the README states."""
+"""Peak memory of GIMM-VFI, counted on fake tensors: below the published program's, and as docs/benchmarks.md states."""
 
 from __future__ import annotations
 
-import re
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from tests.models.live_bytes import LiveBytes, pretend_weights, pretending
-from vsvfi.models.gimmvfi import network as network_module
 from vsvfi.models.gimmvfi.network import GIMMVFI
 from vsvfi.models.gimmvfi.spec import FAMILY
 from vsvfi.ops.lookup.op import LOOKUP
@@ -20,7 +19,7 @@ MIB = 1 << 20
 PUBLISHED = {"2048x1080": 7932, "4096x2160": 10922}
 """Peak MiB of the published program in fp32, at 1/2 and 1/4."""
 
-README = Path(network_module.__file__).with_name("README.md")
+RESULT = Path(__file__).parents[3] / "scripts" / "benchmark" / "results" / "gimmvfi_memory.json"
 
 
 def test_bytes_are_counted_while_they_live() -> None:
@@ -65,18 +64,16 @@ def measured(live: LiveBytes, network: GIMMVFI, images: list[torch.Tensor]) -> i
 
 
 def documented() -> dict[tuple[str, str], list[int]]:
-    """Return the README's table: size and scale -> MiB of fp32 and fp16 for RAFT, then for FlowFormer."""
-    rows = re.findall(
-        r"^\| (\d+x\d+) \| ([\d./]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|",
-        README.read_text(encoding="utf-8"),
-        re.MULTILINE,
-    )
-    return {(size, scale): [int(number.replace(",", "")) for number in numbers] for size, scale, *numbers in rows}
+    """Return the benchmarks' table: size and scale -> MiB of fp32 and fp16 for RAFT, then for FlowFormer."""
+    rows = json.loads(RESULT.read_text(encoding="utf-8"))["rows"]
+    return {
+        (size, scale): [int(number.replace(",", "")) for number in numbers if number] for size, scale, *numbers in rows
+    }
 
 
 @pytest.mark.parametrize(("size", "scale"), [("2048x1080", "0.5"), ("4096x2160", "0.25")])
 @pytest.mark.parametrize("precision", [torch.float32, torch.float16])
-def test_peak_memory_is_what_the_readme_says_and_below_the_published(
+def test_peak_memory_is_as_documented_and_below_the_published(
     size: str, scale: str, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LOOKUP, "choice", lambda device: Backend("cupy", True, "as on a GPU"))
