@@ -21,6 +21,7 @@ from vsvfi.cli import render
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_encoder, find_ffmpeg
+from vsvfi.cli.source import Source
 from vsvfi.cli.summary import Summary
 from vsvfi.errors import VsvfiError
 from vsvfi.media.encoding import Part, Quality
@@ -47,7 +48,7 @@ def main() -> int:
             summary = _render_sample(output, arguments, part, quality)
         else:
             rendered = render.render(
-                arguments.video,
+                Source(arguments.video),
                 output,
                 render.interpolation(arguments),
                 part=part,

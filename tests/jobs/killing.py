@@ -7,6 +7,7 @@ programs are found among the children of a run: vsvfi itself, the process of a c
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -53,17 +54,17 @@ def program_of(process: int) -> str:
 
 
 def kill_once(running: subprocess.Popen[bytes], program: str, after: float) -> bool:
-    """Kill a program of a run after some seconds; returns whether it ran then."""
+    """Kill a program of a run after some seconds, or when it runs the next time; returns whether it did."""
     until = time.monotonic() + after
-    while time.monotonic() < until and running.poll() is None:
+    while running.poll() is None:
         time.sleep(0.005)
-    for process in descendants(running.pid):
-        if program_of(process) == program:
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            return True
+        if time.monotonic() < until:
+            continue
+        for process in descendants(running.pid):
+            if program_of(process) == program:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+                    return True
     return False
 
 

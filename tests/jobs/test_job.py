@@ -96,9 +96,10 @@ def test_what_fails_is_tried_again_named_and_resumed(
     end = sum(packets(tmp_path / "out.part.mkv", "0:a:0")[-1])
     assert abs(end - 24 / 50) < 0.12
 
-    assert render(video, output, "--encoder", "huffyuv") == 1
+    assert render(video, output, "--encoder", "huffyuv", "--crf", 3, "--trim", "0-1") == 1
     said = capsys.readouterr().err
-    assert "was begun with other settings: encoder was ffv1 and is huffyuv" in said
+    assert "was begun with other settings: encoder was ffv1 and is huffyuv; encoder setting crf was default and" in said
+    assert "trim, filter or timecodes was none and is" in said
     assert "--restart" in said
 
     kept = (job_of(output) / "chunks" / "00001.mkv").stat().st_mtime_ns

@@ -19,6 +19,7 @@ from vsvfi.cli.chain import evaluate
 from vsvfi.cli.chunk import read_script, render_chunk
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import Encoder
+from vsvfi.cli.source import Source
 from vsvfi.errors import ArgumentError
 from vsvfi.jobs.chunks import Chunk, from_starts
 from vsvfi.jobs.folder import JobFolder, chunk_form
@@ -39,7 +40,7 @@ class Request:
     """What the user wants.
 
     Attributes:
-        video: the source.
+        source: what to render.
         output: the file to write.
         arguments: of `interpolate()`.
         part: the output frames.
@@ -47,7 +48,7 @@ class Request:
         requests: of vspipe.
     """
 
-    video: Path
+    source: Source
     output: Path
     arguments: Mapping[str, Any]
     part: Part
@@ -57,10 +58,11 @@ class Request:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         given = {
-            "video": os.path.realpath(self.video),
+            "video": os.path.realpath(self.source.path),
+            "steps": self.source.identity(),
             "output": os.path.realpath(self.output),
             "arguments": self.arguments,
-            "part": dataclasses.astuple(self.part),
+            "part": None if self.source.trim else dataclasses.astuple(self.part),
             "quality": dataclasses.astuple(self.quality),
         }
         plain: dict[str, Any] = json.loads(json.dumps(given, default=str))
@@ -95,7 +97,8 @@ class Prepared:
 def identity(request: Request, prepared: Prepared) -> dict[str, Any]:
     """Return what must not change between two runs of a job."""
     return {
-        "source": file_identity(request.video),
+        "source": file_identity(request.source.path),
+        "trim, filter or timecodes": request.source.identity() or "none",
         "argument": {
             name: str(value) for name, value in sorted(request.arguments.items()) if name not in _PLACES | {"weights"}
         },
@@ -105,8 +108,8 @@ def identity(request: Request, prepared: Prepared) -> dict[str, Any]:
         "format": container(request.output),
         "encoder": prepared.encoder.name,
         "encoder setting": {
-            "crf": request.quality.crf,
-            "preset": request.quality.preset,
+            "crf": "default" if request.quality.crf is None else request.quality.crf,
+            "preset": request.quality.preset or "default",
             "more": request.quality.more,
         },
         "version of": {"vsvfi": __version__, "ffmpeg": _ffmpeg_version(prepared.encoder.ffmpeg), **_versions()},

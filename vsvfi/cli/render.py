@@ -26,6 +26,7 @@ from vsvfi.cli.job_options import JobOptions, add_job_options, job_options
 from vsvfi.cli.job_plan import Prepared, Request
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import Encoder, find_encoder
+from vsvfi.cli.source import Source, add_source_options, source_of
 from vsvfi.cli.summary import Summary, describe, progress_line, summarise
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, Rewriting, container, ffmpeg_arguments, planned
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     parser.add_argument("--json", action="store_true", help="print progress and a summary for programs on stdout")
     add_options(parser)
+    add_source_options(parser)
     job = parser.add_argument_group(
         "long renders", "sources of five minutes and more are rendered in chunks; the same command goes on with them"
     )
@@ -128,7 +130,7 @@ def part_of(arguments: argparse.Namespace) -> Part:
 def main(arguments: argparse.Namespace) -> int:
     job = job_options(arguments)
     summary = render(
-        arguments.video,
+        source_of(arguments),
         arguments.output,
         interpolation(arguments),
         part=part_of(arguments),
@@ -147,7 +149,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def render(
-    video: Path,
+    source: Source,
     output: Path,
     arguments: Mapping[str, Any],
     *,
@@ -160,7 +162,7 @@ def render(
     """Interpolate and encode one file.
 
     Args:
-        video: the source.
+        source: what to render.
         output: the file to write; it appears only when it is complete.
         arguments: for `vsvfi.interpolate()`.
         part: which output frames.
@@ -176,15 +178,17 @@ def render(
         VsvfiError: with the reason and the remedy.
     """
     checked = options.parse(**arguments)
+    video = source.path
     check_files(video, output)
     arguments = _absolute(arguments)
-    request = Request(video, output, arguments, part, quality, requests)
+    request = Request(source, output, arguments, part, quality, requests)
     if (before := finished_before(job, output, request)) is not None:
         return before
-    with interruptible(), Output(output, _inputs(video, checked), overwrite=overwrite) as claimed:
+    with interruptible(), Output(output, _inputs(source, checked), overwrite=overwrite) as claimed:
         encoder = find_encoder(quality.encoder, container(output))
-        source = readable_name(video, claimed.scratch)
-        media = probe(source)
+        readable = readable_name(video, claimed.scratch)
+        media = source.timed(probe(readable))
+        request = dataclasses.replace(request, part=(part := source.part(part, media, checked)))
         if not media.constant and checked.fps is None:
             raise ArgumentError(
                 "fps",
@@ -193,7 +197,7 @@ def render(
                 "give a target rate, for example --fps 60",
             )
         work = {
-            "video": str(source),
+            "video": str(readable),
             "index": str(claimed.scratch / "index.lwi"),
             "rate": str(media.rate),
             "stream": media.video.index,
@@ -203,6 +207,8 @@ def render(
             "turn": media.turn,
             "held": media.held,
             "decoder": media.decoder,
+            "filter": None if source.filter is None else os.path.abspath(source.filter),
+            "trimmed": source.trim is not None,
             "arguments": arguments,
         }
         more = encoder_options(encoder, quality)
@@ -320,8 +326,8 @@ def readable_name(video: Path, scratch: Path) -> Path:
     return path
 
 
-def _inputs(video: Path, checked: options.Options) -> list[Path]:
-    return [video] if checked.weights is None else [video, checked.weights]
+def _inputs(source: Source, checked: options.Options) -> list[Path]:
+    return [*source.files(), *([] if checked.weights is None else [checked.weights])]
 
 
 def _write_job(path: Path, script: str, job: Path, work: Mapping[str, Any]) -> None:

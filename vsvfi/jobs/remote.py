@@ -131,6 +131,8 @@ def prepare(job: str, raw: dict[str, Any], names: dict[str, str]) -> None:
     folder.create()
     manifest = Manifest.parse(raw)
     work = {**manifest.work, "index": str(folder.path / "index.lwi"), "video": str(folder.path / names["video"])}
+    if "filter" in names:
+        work["filter"] = str(folder.path / names["filter"])
     if "weights" in names:
         work["arguments"] = {**work["arguments"], "weights": str(folder.path / names["weights"])}
     folder.store(dataclasses.replace(manifest, work=work))

@@ -32,9 +32,13 @@ class Transfer:
     def __init__(self, client: Any, job: str, manifest: Manifest) -> None:
         self._client, self._job, self._manifest = client, job, manifest
         self._provided: set[str] = set()
-        weights = manifest.work["arguments"].get("weights")
-        files = {"video": manifest.work["video"], **({"weights": weights} if weights else {})}
-        self._files = {role: Path(path) for role, path in files.items()}
+        work = manifest.work
+        files = {
+            "video": work["video"],
+            "weights": work["arguments"].get("weights"),
+            "filter": work.get("filter"),
+        }
+        self._files = {role: Path(path) for role, path in files.items() if path}
         self._names = {
             role: f"source{path.suffix if role == 'video' else f'_{role}{path.suffix}'}"
             for role, path in self._files.items()
