@@ -24,7 +24,7 @@ from scripts.evaluate.predict import Predictor, StoredPredictor, model_predictor
 from scripts.evaluate.progress import Progress
 from scripts.evaluate.report import SplitReport, as_json, print_table
 from scripts.evaluate.results import Results
-from scripts.evaluate.scoring import Networks, build_scorers
+from scripts.evaluate.scoring import Networks, build_scorers, explained
 from scripts.evaluate.selection import Part, Subject, parts, subject, subset
 from scripts.evaluate.settings import parse
 from scripts.evaluate.stores import claim, listing, stored_files
@@ -120,7 +120,7 @@ def _measure(
         try:
             further["FID"] = frechet_distance(stored, given.store_truths / split.name, names, networks.features())
         except (ImportError, VsvfiError) as error:
-            _warn(given, warnings, f"{split.name}: FID is left out: {error}")
+            _warn(given, warnings, f"{split.name}: FID is left out: {explained('fid', error)}")
     return SplitReport(given.set, split.name, measured.name, protocol, done, len(split.items), tuple(warnings), further)
 
 

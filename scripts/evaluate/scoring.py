@@ -117,6 +117,9 @@ FORMS: Mapping[str, _Builder] = {
 MOTION_FORMS = ("flow_psnr", "flow_epe")
 """Forms for the motion sets."""
 
+FILES = {"lpips": "--alexnet", "flolpips": "--alexnet and --pwcnet", "fid": "--inception"}
+"""Metric -> the options that take its weights as files."""
+
 
 def build_scorers(forms: Iterable[str], networks: Networks) -> tuple[dict[str, Scorer], dict[str, str]]:
     """Return scorers by form, and why others cannot be computed here."""
@@ -126,8 +129,13 @@ def build_scorers(forms: Iterable[str], networks: Networks) -> tuple[dict[str, S
         try:
             built[form] = FORMS[form](networks)
         except (ImportError, VsvfiError) as error:
-            left_out[form] = str(error)
+            left_out[form] = explained(form, error)
     return built, left_out
+
+
+def explained(metric: str, error: Exception) -> str:
+    """Return the text of an error, with the option in place of the argument of Python that takes a file of weights."""
+    return str(error).replace("weights=PATH", f"it with {FILES.get(metric, '--weights')}")
 
 
 def mean(values: Sequence[float]) -> float | None:

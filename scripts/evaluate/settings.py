@@ -18,6 +18,13 @@ from vsvfi.errors import ArgumentError
 from vsvfi.options import parse_scale
 
 _SHORTHANDS = ("levels", "tta", "local", "hr", "steps")
+_SETS_WITH = {
+    "crop": ("gopro", "adobe240"),
+    "keep_last": ("gopro", "adobe240", "vtf", "vsf"),
+    "splat_times": ("vsf",),
+}
+"""Settings -> the sets that have them."""
+
 _SUFFIX_OF_BOOLEAN = {"tta", "local", "hr"}
 
 
@@ -76,9 +83,10 @@ def overridden(protocol: Protocol, given: argparse.Namespace) -> Protocol:
     """Return the protocol with the command line's changes.
 
     Raises:
-        ArgumentError: a value cannot be read.
+        ArgumentError: a value cannot be read, or the set has no such setting.
     """
     changes: dict[str, object] = {}
+    differs = _of_one_set(given)
     options = dict(protocol.options)
     options.update({name: value for name in _SHORTHANDS if (value := getattr(given, name)) is not None})
     options.update(_option(text) for text in given.option)
@@ -100,7 +108,24 @@ def overridden(protocol: Protocol, given: argparse.Namespace) -> Protocol:
         # Other scores do not depend on the choice, and a form that the authors do not use has another label.
         protocol = dataclasses.replace(protocol, metrics={_label(protocol, form): form for form in given.metrics})
     changes = {name: value for name, value in changes.items() if getattr(protocol, name) != value}
-    return dataclasses.replace(protocol, **changes, authors=False) if changes else protocol  # type: ignore[arg-type]
+    if not changes and not differs:
+        return protocol
+    return dataclasses.replace(protocol, **changes, authors=False)  # type: ignore[arg-type]
+
+
+def _of_one_set(given: argparse.Namespace) -> bool:
+    """Check the settings that only some sets have, and return whether one differs from the published program."""
+    named = {
+        "crop": given.crop is not None,
+        "keep_last": given.keep_last,
+        "splat_times": given.splat_times != "published",
+    }
+    for name in (name for name, here in named.items() if here and given.set not in _SETS_WITH[name]):
+        remedy = f"leave it out; it is for {', '.join(_SETS_WITH[name])}"
+        raise ArgumentError(name, getattr(given, name), "is no setting of this set", remedy)
+    if named["crop"] and given.crop < 0:
+        raise ArgumentError("crop", given.crop, "must be 0 or more", "use 0 for whole pictures")
+    return given.crop not in (None, CROP) or named["keep_last"] or named["splat_times"]
 
 
 def _label(protocol: Protocol, form: str) -> str:

@@ -53,6 +53,12 @@ def test_faults_of_the_folder_are_reported_before_weights_are_wanted(
         (["--model", "uprnet_base", "--device", "tpu"], "device=['tpu'], is not a device name"),
         (["--model", "uprnet_base", "--weights", "nowhere.pth"], "weights='nowhere.pth'"),
         (["--model", "uprnet_base", "--fid"], "compares stored pictures with stored truths"),
+        (
+            ["--model", "uprnet_base", "--crop", "64"],
+            "crop=64, is no setting of this set; leave it out; it is for gopro",
+        ),
+        (["--model", "uprnet_base", "--keep-last"], "keep_last=True, is no setting of this set"),
+        (["--model", "uprnet_base", "--splat-times", "right"], "it is for vsf"),
         (["--store", "a", "--predictions", "b"], "would store what is stored"),
     ],
 )

@@ -20,6 +20,7 @@ from scripts.evaluate.datasets import SETS, Item, Target
 from scripts.evaluate.predict import ModelPredictor, StoredPredictor, paddings
 from scripts.evaluate.protocols import PLAIN, TABLE, Canvas, Pad, Protocol, protocol_for
 from scripts.evaluate.published import APPROXIMATE, CONFIRMED, SECOND_HAND, figures, published
+from scripts.evaluate.settings import overridden, parse
 from tests.building import EXACT
 from tests.evaluate import layouts
 from vsvfi.engine.model_config import ModelConfig, Placement
@@ -110,6 +111,21 @@ def test_what_the_specification_says_of_each_family() -> None:
     assert not of("ldmvfi", "snu_film", "hard").per_sequence
     assert not of("builtin", "vimeo90k", "all").authors
     assert not of("ifrnet_gopro", "xtest", "4k").authors
+
+
+@pytest.mark.parametrize(
+    ("data", "changed", "same"),
+    [
+        ("gopro", ["--crop", "0"], ["--crop", "512"]),
+        ("gopro", ["--keep-last"], []),
+        ("vsf", ["--splat-times", "right"], ["--splat-times", "published"]),
+    ],
+)
+def test_other_targets_and_times_are_not_the_authors_protocol(data: str, changed: list[str], same: list[str]) -> None:
+    protocol = of("ifrnet_gopro", data, "all") if data == "gopro" else protocol_for("gimm", "gimm", data, "all")
+    for arguments, authors in ((changed, False), (same, True)):
+        given = parse([data, "--data", "anywhere", *arguments])
+        assert overridden(protocol, given).authors is authors
 
 
 def test_published_figures_carry_how_they_are_known() -> None:
