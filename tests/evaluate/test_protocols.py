@@ -122,7 +122,7 @@ def test_what_the_specification_says_of_each_family() -> None:
     ],
 )
 def test_other_targets_and_times_are_not_the_authors_protocol(data: str, changed: list[str], same: list[str]) -> None:
-    protocol = of("ifrnet_gopro", data, "all") if data == "gopro" else protocol_for("gimm", "gimm", data, "all")
+    protocol = protocol_for(*(("ifrnet", "ifrnet_gopro") if data == "gopro" else ("gimm", "gimm")), data, "all")
     for arguments, authors in ((changed, False), (same, True)):
         given = parse([data, "--data", "anywhere", *arguments])
         assert overridden(protocol, given).authors is authors
