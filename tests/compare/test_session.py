@@ -46,7 +46,7 @@ class Method:
         self.name, self._seconds, self._conversion = name, seconds, conversion
         self._claimed = seconds if claimed is None else claimed
 
-    def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
+    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
         time.sleep(self._seconds)
         return [self._conversion.picture(frame) for frame in kept[:-1]], self._claimed
 
@@ -91,7 +91,7 @@ def test_a_method_that_fails_is_left_out_with_its_reason() -> None:
         raise VsvfiError("model='x', its weights are not here; fetch them")
 
     class Failing(Method):
-        def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
+        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
             raise vs.Error("interpolate: out of memory")
 
     found = compared(
@@ -146,15 +146,39 @@ def test_the_time_is_kept() -> None:
     assert found.left_out == {"two": "no time was left for it; use more --minutes"}
 
 
-def test_an_interrupt_leaves_whole_places() -> None:
-    calls = []
+@pytest.mark.parametrize(("calls", "places", "left_out"), [(0, 6, {"endless"}), (2, 2, set())])
+def test_a_method_that_does_not_finish_ends_its_place(calls: int, places: int, left_out: set[str]) -> None:
+    class Endless(Method):
+        done = 0
 
+        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
+            if self.done == calls:
+                raise TimeoutError
+            self.done += 1
+            return super().predict(kept, until)
+
+    found = compared(
+        lambda conversion: {
+            "hold": lambda kept: Method("hold", 0.0, conversion),
+            "endless": lambda kept: Endless("endless", 0.0, conversion),
+        },
+        ["hold", "endless"],
+    )
+    assert (len(found.places), found.left_out.keys()) == (places, left_out)
+    assert all("too slow for the time given" in reason for reason in found.left_out.values())
+    assert all(len(tally.scores["psnr"]) == 2 * places for tally in found.tallies)
+
+
+@pytest.mark.parametrize(("calls", "places", "names"), [(3, 2, ["hold", "stopped"]), (1, 1, ["hold"])])
+def test_an_interrupt_leaves_whole_places_and_what_the_first_has(calls: int, places: int, names: list[str]) -> None:
     class Stopped(Method):
-        def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
-            calls.append(1)
-            if len(calls) == 3:
+        called = 0
+
+        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
+            self.called += 1
+            if self.called == calls:
                 raise KeyboardInterrupt
-            return super().predict(kept)
+            return super().predict(kept, until)
 
     found = Result("clip", (64, 48), 40, Fraction(24), Fraction(2), "cpu")
     with pytest.raises(KeyboardInterrupt):
@@ -166,8 +190,10 @@ def test_an_interrupt_leaves_whole_places() -> None:
             [],
             result=found,
         )
-    assert len(found.places) == 2
-    assert all(len(tally.scores["psnr"]) == 4 for tally in found.tallies)
+    assert len(found.places) == places
+    assert [tally.name for tally in found.ranked] == names
+    assert all(len(tally.scores["psnr"]) == 2 * places for tally in found.tallies)
+    assert set(found.left_out.values()) <= {"stopped before it was done"}
 
 
 @pytest.mark.parametrize("form", [vs.YUV420P8, vs.YUV422P10, vs.RGB24, vs.GRAY16, vs.RGBS])
@@ -197,7 +223,7 @@ def test_a_model_predicts_through_interpolate() -> None:
     frames = source.frames(range(3, 8))
     kept = [frames[3], frames[5], frames[7]]
     model = Model("builtin", source.clip, kept, conversion, {"device": "cpu", "precision": "fp32"})
-    pictures, seconds = model.predict(kept)
+    pictures, seconds = model.predict(kept, time.monotonic() + 60)
     assert seconds > 0
     measure = scores(64, 48)["psnr"]
     for made, truth, mixed in zip(
@@ -205,12 +231,14 @@ def test_a_model_predicts_through_interpolate() -> None:
     ):
         true = conversion.picture(truth)
         assert measure(made, true) > max(30.0, measure(mixed, true) - 3)
+    with pytest.raises(TimeoutError):
+        model.predict(kept, time.monotonic())
 
 
 def test_an_ffmpeg_that_fails_is_named() -> None:
     pictures = [np.zeros((3, 16, 16), np.float32)] * 3
     with pytest.raises(VsvfiError, match="minterpolate failed"):
-        block_matching("no-such-program")(pictures)
+        block_matching("no-such-program", time.monotonic() + 60)(pictures)
 
 
 def test_dense_flow_is_there_with_opencv() -> None:

@@ -6,6 +6,7 @@ Every second frame at some places of the video is removed, predicted by each mod
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -79,15 +80,32 @@ def main(arguments: argparse.Namespace) -> int:
     if not os.path.isfile(arguments.video):
         raise VsvfiError(f"{arguments.video} is not a file; give the video to compare models on")
     page = arguments.output or Path(f"{arguments.video.stem}.compare.html")
-    with interruptible(), Output(page, [arguments.video], overwrite=arguments.overwrite) as claimed:
-        result, interrupted = _compare(arguments, models, checked, claimed)
-        with shielded():
-            _write(result, claimed, arguments.pictures)
+    try:
+        with interruptible(), Output(page, [arguments.video], overwrite=arguments.overwrite) as claimed:
+            result, interrupted = _compare(arguments, models, checked, claimed)
+            with shielded():
+                _write(result, claimed, arguments.pictures)
+    except KeyboardInterrupt:
+        _leave_if_unfinished(130)
+        raise
     if arguments.json:
         print(json.dumps(result.as_json()))
     for line in [*summary(result), f"page: {page}"]:
         say(line)
-    return 130 if interrupted else 0
+    code = 130 if interrupted else 0
+    _leave_if_unfinished(code)
+    return code
+
+
+def _leave_if_unfinished(code: int) -> None:
+    """End the process now if a network is still running: its call cannot be stopped, and an exit would wait for it."""
+    from vsvfi.compare.methods import unfinished
+
+    if unfinished():
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, AttributeError):
+                stream.flush()
+        os._exit(code)
 
 
 def chosen_models(text: str | None) -> list[str]:
@@ -138,7 +156,7 @@ def _compare(
     try:
         places = _places(arguments, source, progress)
         given = {"scale": arguments.scale, "device": arguments.device, "precision": arguments.precision}
-        makers = _makers(models, source, conversion, given, result, baselines=not arguments.no_baselines)
+        makers = _makers(models, source, conversion, given, result, until, baselines=not arguments.no_baselines)
         measures = scores(*result.size, checked.devices[0])
         comparison = Comparison(source, conversion, makers, frozenset(models), measures, result, until, progress)
         comparison.run(places)
@@ -192,10 +210,11 @@ def _makers(
     conversion: Conversion,
     given: Mapping[str, Any],
     result: Result,
+    until: float,
     *,
     baselines: bool,
 ) -> dict[str, Maker]:
-    """Return how to create each method, cheap ones first; unavailable ones are recorded in `result`."""
+    """Return how to create each method, small models first; unavailable ones are recorded in `result`."""
     from vsvfi.compare.methods import Model, Plain, blend, block_matching
 
     makers: dict[str, Maker] = {}
@@ -212,8 +231,8 @@ def _makers(
         except VsvfiError as error:
             result.left_out["minterpolate"] = str(error)
         else:
-            makers["minterpolate"] = lambda kept: Plain("minterpolate", conversion, block_matching(ffmpeg))
-    for name in models:
+            makers["minterpolate"] = lambda kept: Plain("minterpolate", conversion, block_matching(ffmpeg, until))
+    for name in sorted(models, key=lambda name: find(name)[1].parameters):  # a large one might use up the time
         makers[name] = lambda kept, name=name: Model(name, source.clip, kept, conversion, given)  # type: ignore[misc]
     return makers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,13 +19,26 @@ KEPT = 3
 """Frames of a place that are passed to the methods; those between are predicted."""
 
 
+_requested: set[Future[Any]] = set()
+"""Frames that are being computed."""
+
+
+def unfinished() -> bool:
+    """Whether a model still computes a frame that nobody waits for: a call of a network cannot be stopped."""
+    return bool(_requested)
+
+
 class Method(Protocol):
     """Predicts the frames between the kept frames of a place."""
 
     name: str
 
-    def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
-        """Return the frames between in RGB, after conversion to the video's format and back, and their seconds."""
+    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
+        """Return the frames between in RGB, after conversion to the video's format and back, and their seconds.
+
+        Raises:
+            TimeoutError: they are not finished at the deadline `until`, by `time.monotonic()`.
+        """
 
 
 class Model:
@@ -60,23 +74,32 @@ class Model:
             self._shelf.clip, model=name, **{"multi": 2, "scene": "off", "duplicates": "off", **arguments}
         )
 
-    def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
+    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
         self._places += 1
         base = self._places * (len(kept) + 16)  # new frame numbers for each place, so that nothing is cached
         around = {base - n: kept[0] for n in range(1, 7)} | {base + len(kept) + n: kept[-1] for n in range(7)}
         self._shelf.put({**around, **{base + n: frame for n, frame in enumerate(kept)}})
         wanted = [2 * (base + n) + 1 for n in range(len(kept) - 1)]
-        made = []
+        made: list[vs.VideoFrame] = []
         if self._places == 1:  # only the last one is timed, without compilation and first allocations
-            made = [self._output.get_frame(n) for n in wanted[:-1]]
+            for n in wanted[:-1]:
+                made += self._frames([n], until)
         started = time.perf_counter()
-        asked = [self._output.get_frame_async(n) for n in wanted[len(made) :]]
-        made += [future.result() for future in asked]
+        asked = wanted[len(made) :]
+        made += self._frames(asked, until)
         seconds = (time.perf_counter() - started) * len(wanted) / len(asked)
         pictures = [self._conversion.picture(frame) for frame in made]
         for frame in made:
             frame.close()
         return pictures, seconds
+
+    def _frames(self, numbers: Sequence[int], until: float) -> list[vs.VideoFrame]:
+        """Request frames at once and wait for them; unlike in `get_frame` a signal or the deadline ends the wait."""
+        requested: list[Future[vs.VideoFrame]] = [self._output.get_frame_async(n) for n in numbers]
+        _requested.update(requested)
+        for future in requested:
+            future.add_done_callback(_requested.discard)
+        return [future.result(max(until - time.monotonic(), 0)) for future in requested]
 
 
 class Plain:
@@ -89,7 +112,7 @@ class Plain:
         self._conversion = conversion
         self._between = between
 
-    def predict(self, kept: Sequence[vs.VideoFrame]) -> tuple[list[Picture], float]:
+    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
         pictures = [self._conversion.picture(frame) for frame in kept]
         started = time.perf_counter()
         made = self._between(pictures)
@@ -102,13 +125,15 @@ def blend(pictures: Sequence[Picture]) -> list[Picture]:
     return [(before + after) * np.float32(0.5) for before, after in zip(pictures, pictures[1:])]  # noqa: RUF007
 
 
-def block_matching(ffmpeg: str) -> Callable[[Sequence[Picture]], list[Picture]]:
-    """Return ffmpeg's minterpolate as a method."""
+def block_matching(ffmpeg: str, until: float) -> Callable[[Sequence[Picture]], list[Picture]]:
+    """Return ffmpeg's minterpolate as a method, which is stopped at the deadline `until`."""
 
     def between(pictures: Sequence[Picture]) -> list[Picture]:
         around = [pictures[0], *pictures, pictures[-1]]  # the filter's motion search uses one more frame on either side
         try:
-            made = minterpolate(around, 2, ffmpeg=ffmpeg)
+            made = minterpolate(around, 2, ffmpeg=ffmpeg, seconds=max(until - time.monotonic(), 0))
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError from error
         except (OSError, subprocess.CalledProcessError) as error:
             raise VsvfiError(f"ffmpeg's minterpolate failed ({error})") from error
         return made[3 : 3 + 2 * (len(pictures) - 1) : 2]

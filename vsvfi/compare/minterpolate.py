@@ -17,7 +17,11 @@ _BEYOND = 3
 
 
 def minterpolate(
-    pictures: Sequence[Picture], factor: int, settings: str = SETTINGS, ffmpeg: str | None = None
+    pictures: Sequence[Picture],
+    factor: int,
+    settings: str = SETTINGS,
+    ffmpeg: str | None = None,
+    seconds: float | None = None,
 ) -> list[Picture]:
     """Interpolate images [3, H, W], RGB in [0, 1], to `factor` times their rate with ffmpeg's minterpolate.
 
@@ -30,6 +34,10 @@ def minterpolate(
         factor: of the rate.
         settings: of the filter.
         ffmpeg: the program; None for the one in the imageio-ffmpeg wheel.
+        seconds: time limit.
+
+    Raises:
+        subprocess.TimeoutExpired: the time limit was reached.
     """
     if ffmpeg is None:
         import imageio_ffmpeg  # of the extra `video`; wanted only here
@@ -43,6 +51,6 @@ def minterpolate(
     form = ["-f", "rawvideo", "-pix_fmt", "rgb24"]
     command = [ffmpeg, "-v", "error", *form, "-s", f"{width}x{height}", "-r", "10", "-i", "-"]
     command += ["-vf", f"format=yuv444p,minterpolate=fps={10 * factor}:{settings}:scd=none,format=rgb24", *form, "-"]
-    output = subprocess.run(command, input=raw, capture_output=True, check=True).stdout
+    output = subprocess.run(command, input=raw, capture_output=True, check=True, timeout=seconds).stdout
     made = np.frombuffer(output, np.uint8).reshape(-1, height, width, 3)[: (len(pictures) - 1) * factor + 1]
     return [np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.float32) / np.float32(255) for picture in made]

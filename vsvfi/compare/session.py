@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import vapoursynth as vs
 
-from vsvfi.compare.methods import KEPT, Method
+from vsvfi.compare.methods import KEPT, Method, unfinished
 from vsvfi.compare.pictures import heat, webp
 from vsvfi.compare.places import Place
 from vsvfi.compare.result import Result, Shot, Tally, duration
@@ -68,43 +68,66 @@ class Comparison:
                 self._drop_slow(index, len(places), self._until - now)
                 if now + self._place_cost() > self._until:
                     return
-            self._compare(index, len(places), place)
+            try:
+                self._compare(index, len(places), place)
+            except TimeoutError:
+                return
             if not self._makers:
                 return
 
     def _compare(self, index: int, count: int, place: Place) -> None:
-        """Compare at one place, which counts only if all methods completed it."""
+        """Compare at one place, which counts only if all methods completed it.
+
+        At the first place methods that do not complete it in time, or before an interrupt, are left out.
+
+        Raises:
+            TimeoutError: a method is still running at the deadline, at a later place.
+        """
         began, asked = time.monotonic(), 0.0
         frames = self._source.frames(place.frames)
         kept, wanted = [frames[n] for n in place.frames[::2]], place.frames[1::2]
         truths = [self._conversion.picture(frames[n]).clip(0, 1) for n in wanted]
         made: dict[str, list[Picture]] = {}
         found: dict[str, tuple[float, dict[str, list[float]], float]] = {}
-        for number, name in enumerate(list(self._makers)):
-            self._report(f"place {index + 1} of {count}, {name}", (index + number / len(self._makers)) / count)
-            if index == 0 and found and time.monotonic() > self._until:
-                self._leave_out(name, "no time was left for it; use more --minutes")
-                continue
-            started = time.monotonic()
-            try:
-                if name not in self._methods:
-                    self._methods[name] = self._makers[name](kept)
-                pictures, seconds = self._methods[name].predict(kept)
-            except (VsvfiError, vs.Error, MemoryError) as error:
-                self._leave_out(name, " ".join(str(error).split()).removeprefix("interpolate: ") or "out of memory")
-                continue
-            finally:
-                asked += time.monotonic() - started
-            made[name] = [picture.clip(0, 1) for picture in pictures]
-            scores = {
-                score: [measure(picture, truth) for picture, truth in zip(made[name], truths, strict=True)]
-                for score, measure in self._scores.items()
-            }
-            found[name] = seconds / len(wanted), scores, _flicker(made[name], truths)
+        try:
+            for number, name in enumerate(list(self._makers)):
+                self._report(f"place {index + 1} of {count}, {name}", (index + number / len(self._makers)) / count)
+                if index == 0 and found and time.monotonic() > self._until:
+                    self._leave_out(name, "no time was left for it; use more --minutes")
+                    continue
+                started = time.monotonic()
+                try:
+                    if name not in self._methods:
+                        self._methods[name] = self._makers[name](kept)
+                    pictures, seconds = self._methods[name].predict(kept, self._until)
+                except TimeoutError:
+                    if index:
+                        raise
+                    waited = duration(time.monotonic() - started)
+                    self._leave_out(name, f"too slow for the time given, not done after {waited}; use more --minutes")
+                    continue
+                except (VsvfiError, vs.Error, MemoryError) as error:
+                    self._leave_out(name, " ".join(str(error).split()).removeprefix("interpolate: ") or "out of memory")
+                    continue
+                finally:
+                    asked += time.monotonic() - started
+                made[name] = [picture.clip(0, 1) for picture in pictures]
+                scores = {
+                    score: [measure(picture, truth) for picture, truth in zip(made[name], truths, strict=True)]
+                    for score, measure in self._scores.items()
+                }
+                found[name] = seconds / len(wanted), scores, _flicker(made[name], truths)
+        except KeyboardInterrupt:
+            if index == 0 and found:
+                for name in self._makers.keys() - found.keys():
+                    self._leave_out(name, "stopped before it was done")
+                self._keep(index, place, found, self._shot(index, place, made, truths, found, kept))
+            raise
         if found:
             self._keep(index, place, found, self._shot(index, place, made, truths, found, kept))
-        for frame in frames.values():
-            frame.close()
+        if not unfinished():  # else the frames are still read
+            for frame in frames.values():
+                frame.close()
         self._beside = time.monotonic() - began - asked
 
     def _keep(
