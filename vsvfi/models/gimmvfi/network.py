@@ -32,7 +32,7 @@ from vsvfi.models.gimmvfi.motion import (
 )
 from vsvfi.models.gimmvfi.synthesis import FinalDecoder, InitialDecoder, Update, combination, merge
 from vsvfi.models.interpolator import Interpolator, broadcast_times
-from vsvfi.ops import splat
+from vsvfi.ops import splat, warp
 from vsvfi.ops.lookup import Correlation, correlate, lookup, warm_up
 from vsvfi.ops.warp import resize_bilinear
 
@@ -124,7 +124,9 @@ class GIMMVFI(Interpolator[Frame, Pair]):
     def prepare_operators(self) -> None:
         self.flow_estimator.prepare_operators()
         splat.warm_up(self.alpha_v.device, [[(LATENT, torch.float32)]], kind="linear")
-        warm_up(self.alpha_v.device, self.amt_update4_low.convc1.weight.dtype)
+        dtype = self.amt_update4_low.convc1.weight.dtype
+        warm_up(self.alpha_v.device, dtype)
+        warp.warm_up(self.alpha_v.device, [dtype])
 
     def encode_frame(self, image: Tensor) -> Frame:
         reduced = resize_bilinear(image, self.scale)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.interpolator import Interpolator, broadcast_times
-from vsvfi.ops.warp import backward_warp, resize_bilinear
+from vsvfi.ops.warp import backward_warp, resize_bilinear, warm_up
 
 _LEVELS = (1, 2, 3, 4)
 
@@ -134,6 +134,10 @@ class IFRNet(Interpolator[Frame, Pair]):
         self.decoder3 = Decoder(3 * c3 + 4, 3 * c3, 4 + c2, side)
         self.decoder2 = Decoder(3 * c2 + 4, 3 * c2, 4 + c1, side)
         self.decoder1 = Decoder(3 * c1 + 4, 3 * c1, 4 + 1 + 3, side)
+
+    def prepare_operators(self) -> None:
+        weight = next(self.parameters())
+        warm_up(weight.device, [weight.dtype])
 
     def encode_frame(self, image: Tensor) -> Frame:
         return Frame(

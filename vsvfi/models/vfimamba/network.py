@@ -19,6 +19,7 @@ from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.vfimamba.backbone import Backbone, Embedded
 from vsvfi.models.vfimamba.motion import Head, LocalBlock, motion_map
 from vsvfi.models.vfimamba.synthesis import UNet, warped_pyramid
+from vsvfi.ops import warp
 from vsvfi.ops.scan import warm_up
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
@@ -78,6 +79,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
     def prepare_operators(self) -> None:
         weight = self.unet.conv.weight
         warm_up(weight.device, weight.dtype)
+        warp.warm_up(weight.device, [weight.dtype])
 
     def encode_frame(self, image: Tensor) -> Frame:
         bgr = image.flip(1)

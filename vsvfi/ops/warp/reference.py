@@ -30,6 +30,16 @@ def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor
     Raises:
         ValueError: the sizes differ, or the strip is not within the image.
     """
+    check(image, flow, top)
+    return warp_strip(image, flow, top or 0)
+
+
+def check(image: Tensor, flow: Tensor, top: int | None) -> None:
+    """Check the arguments of `backward_warp`.
+
+    Raises:
+        ValueError: see `backward_warp`.
+    """
     height, width = image.shape[-2:]
     first, count = (0, height) if top is None else (top, flow.shape[-2])
     if flow.shape[-2:] != (count, width) or first < 0 or first + count > height:
@@ -38,8 +48,12 @@ def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor
             f"backward_warp: flow={tuple(flow.shape)}{strip}, must have the size of "
             f"image={tuple(image.shape)}; resize the flow first"
         )
-    columns = torch.arange(width, dtype=torch.float32, device=flow.device)
-    rows = torch.arange(first, first + count, dtype=torch.float32, device=flow.device)
+
+
+def warp_strip(image: Tensor, flow: Tensor, top: int) -> Tensor:
+    """Like `backward_warp`, for checked arguments; the flow covers the image's rows from `top` on."""
+    columns = torch.arange(image.shape[-1], dtype=torch.float32, device=flow.device)
+    rows = torch.arange(top, top + flow.shape[-2], dtype=torch.float32, device=flow.device)
     return backward_warp_at(image, flow, rows, columns)
 
 
