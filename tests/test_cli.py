@@ -208,6 +208,7 @@ def test_doctor_runs_a_real_model(
         or report["versions"]["torch"] == torch.__version__
     )
     assert report["devices"][-1]["device"] == "cpu"
+    assert {"programs", "source_filters", "encoders"} <= report.keys()
     assert report["colour"] == {"path": "zimg", "reason": "the default on cpu"}
     assert [backend["name"] for backend in report["operators"]] == [
         "reference",
@@ -230,6 +231,7 @@ def test_doctor_for_a_person(
     for line in (
         "  vsvfi            " + vsvfi.__version__,
         "  reference        yes: plain torch, runs anywhere",
+        "Programs\n  vspipe           R",
         "  none             VSVFI_COLOUR='gpu', must be 'auto', 'device' or 'zimg'; unset it",
         "  fake             passed in ",
     ):

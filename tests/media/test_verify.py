@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tests.cli.media_files import make, moving_video
 from tests.media.containers import X264
 from vsvfi.errors import VsvfiError
+from vsvfi.media import verify as verifying
 from vsvfi.media.verify import Expected, verify
 
 
@@ -90,6 +93,17 @@ def test_an_end_that_cannot_be_decoded_is_refused(tmp_path: Path, codec: str) ->
     verify(damaged(tmp_path / "a.mkv", 24, *options), Expected(24, Fraction(25)))
     with pytest.raises(VsvfiError, match=r"the finished file can(not| only) be decoded"):
         verify(damaged(tmp_path / "a.mkv", 17, *options), Expected(24, Fraction(25)))
+
+
+def test_packets_that_decode_to_nothing_are_refused(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = verifying._read
+
+    def nothing(*given: Any) -> verifying._Found:
+        return replace(read(*given), decoded=False)
+
+    monkeypatch.setattr(verifying, "_read", nothing)
+    with pytest.raises(VsvfiError, match="cannot be read: no frame of it can be decoded"):
+        verify(film, Expected(12, Fraction(25), 1))
 
 
 def test_an_end_that_is_decoded_in_part_is_refused(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
