@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from scripts.train.augment import Augmentation
-from scripts.train.schedules import Average, Schedule
+from scripts.train.schedules import Average, Cosine, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +89,36 @@ class Recipe:
     operations: float = 0.0
     cost: str = ""
     notes: tuple[str, ...] = ()
+
+
+FINE_BATCH = 8
+FINE_RATE = 0.1
+"""Of the recipe's own rates."""
+
+
+def fine_tuned(recipe: Recipe) -> Recipe:
+    """Return the recipe for going on from published weights on little data: small rates, an average, clipped gradients.
+
+    The ratio of the groups' rates stays constant, and colour and time are augmented as published; frames are not turned
+    or mirrored vertically, since a show has an up and a down.
+
+    Raises:
+        ValueError: the recipe cannot be fine-tuned.
+    """
+    if recipe.form in ("gimm", "ldmvfi_autoencoder", "ldmvfi_unet"):
+        raise ValueError(
+            f"train: {recipe.name} with --data video, is not offered: it needs flows or would memorise one film; "
+            "use an ifrnet, uprnet, vfimamba or gimmvfi recipe"
+        )
+    kept = tuple(
+        step for step in recipe.augmentation if step.name in ("reverse_channels", "mirror_horizontally", "reverse_time")
+    )
+    return replace(
+        recipe,
+        batch=FINE_BATCH,
+        augmentation=kept,
+        groups=tuple(replace(group, rate=FINE_RATE * group.rate) for group in recipe.groups),
+        schedule=Cosine(0.1, warmup=200, proportional=True),
+        average=Average(0.999),
+        clip_norm=1.0,
+    )

@@ -104,6 +104,17 @@ def _uprnet(size: str, operations: float) -> tuple[Recipe, Recipe]:
     return triplets, any_time
 
 
+_BUILTIN = replace(
+    _uprnet("base", 0.5)[1],
+    name="builtin_uprnet",
+    model="builtin",
+    data=("septuplets", "vimeo", "procedural", "video"),
+    options={"levels": 4},
+    cost="not published: our model by the recipe of UPR-Net",
+    notes=("to fine-tune the packaged model; recipe builtin is how it was made",),
+)
+
+
 def _vfimamba(model: str, *, local: bool, operations: float) -> Recipe:
     return Recipe(
         name=model if local else f"{model}_plain",
@@ -217,6 +228,7 @@ RECIPES: dict[str, Recipe] = {
         *_uprnet("base", 1.9),
         *_uprnet("large", 4.2),
         *_uprnet("llarge", 7.4),
+        _BUILTIN,
         _vfimamba("vfimamba_s", local=True, operations=1.7),
         _vfimamba("vfimamba_s", local=False, operations=1.7),
         _vfimamba("vfimamba", local=True, operations=6.5),

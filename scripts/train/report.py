@@ -1,0 +1,178 @@
+"""Progress, curve, sample pictures, checkpoints and the record of a run."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import math
+import sys
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scripts.picture import save_picture
+from scripts.train.batch import Batch
+from scripts.train.checkpoint import export
+from scripts.train.record import commit, licence_terms, versions
+from scripts.train.run import Run
+from scripts.train.scoring import blended, score
+
+_EVERY = 10.0
+"""Seconds between lines of progress."""
+
+_SHOWN = 4
+"""Samples of a picture."""
+
+
+class Reporter:
+    """Reports a run.
+
+    Args:
+        subject: the run.
+        command: how it was started, for the record.
+        origins: descriptions of the weights that it begins with.
+    """
+
+    def __init__(self, subject: Run, command: str, origins: list[dict[str, object]]) -> None:
+        self.subject, self.command, self.origins = subject, command, origins
+        self.out = subject.settings.out
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._began = self._shown = time.monotonic()
+        self._first = subject.step
+        self._cases = subject.source.validation(subject.settings.held) if subject.worker == 0 else []
+        self._board = _board(self.out) if subject.worker == 0 else None
+
+    def begin(self) -> None:
+        """Score the start, which all gains are relative to."""
+        for old in ("curve.csv", "weights.safetensors", "weights.pth"):
+            (self.out / old).unlink(missing_ok=True)
+        subject = self.subject
+        if self._cases:
+            subject.started = subject.best = self._score()
+            blend = "" if subject.recipe.form == "gimm" else f" (blending {blended(self._cases):.2f})"
+            _say(f"start: held out {subject.started:.3f}{blend}, {len(self._cases)} samples")
+
+    def step(self, losses: dict[str, float]) -> None:
+        """Count the losses of a step, and show progress now and then."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        now = time.monotonic()
+        if self.subject.worker == 0 and now - self._shown >= _EVERY:
+            self._shown = now
+            subject = self.subject
+            pace = (now - self._began) / max(1, subject.step - self._first)
+            left = pace * (subject.settings.steps - subject.step)
+            _say(
+                f"step {subject.step} of {subject.settings.steps}  {self._means()}  {pace:.2f} s/step, "
+                f"{_duration(left)} left"
+            )
+
+    def _means(self) -> str:
+        return "  ".join(f"{name} {value / self._count:.4g}" for name, value in self._sums.items())
+
+    def _score(self) -> float:
+        """Score the weights that would be exported."""
+        subject = self.subject
+        own = {name: tensor.detach().clone() for name, tensor in subject.form.network.state_dict().items()}
+        subject.form.network.load_state_dict(subject.weights())
+        result = score(subject.form, self._cases, subject.device)
+        subject.form.network.load_state_dict(own)
+        return result
+
+    def validate(self, batch: Batch | None, picture: Tensor | None, losses: dict[str, float]) -> bool:
+        """Score, write curve, picture, weights and checkpoint; return whether to go on."""
+        subject = self.subject
+        if subject.worker:
+            self._sums, self._count = {}, 0
+            return True
+        result = self._score() if self._cases else -losses["total"]
+        means = {name: value / max(1, self._count) for name, value in self._sums.items()}
+        rate = float(subject.optimisers[0].param_groups[0]["lr"])
+        self._write_row({"step": subject.step, "rate": rate, **means, "heldout": result})
+        if batch is not None and picture is not None:
+            images = (batch.first, batch.truth, picture.float(), batch.second)
+            rows = [torch.cat([*image[:_SHOWN].clamp(0, 1)], 2) for image in images]
+            save_picture(self.out / f"sample-{subject.step:06d}.png", torch.cat(rows, 1).cpu().numpy())
+        better = result > subject.best or (subject.started is not None and not (self.out / "weights.pth").exists())
+        subject.stale = 0 if result > subject.best else subject.stale + 1
+        subject.best = max(subject.best, result)
+        gain = "" if subject.started is None else f", {result - subject.started:+.3f} over the start"
+        _say(f"step {subject.step}: held out {result:.3f}{gain}  {self._means()}")
+        if better and math.isfinite(result):
+            export(self.out, subject.recipe.model, subject.weights(), self.record(result))
+        subject.save(self.out / "last.pt")
+        self._sums, self._count = {}, 0
+        patience = subject.settings.patience
+        if patience and subject.stale >= patience:
+            _say(f"no gain in {patience} validations: stopped")
+            return False
+        return True
+
+    def _write_row(self, row: dict[str, Any]) -> None:
+        curve = self.out / "curve.csv"
+        fresh = not curve.exists()
+        with curve.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+        if self._board is not None:
+            for name, value in row.items():
+                self._board.add_scalar(name, value, self.subject.step)
+
+    def record(self, result: float) -> dict[str, object]:
+        """Describe the weights."""
+        subject = self.subject
+        recipe, settings = subject.recipe, subject.settings
+        terms = [licence_terms(recipe.model, origin) for origin in self.origins]
+        return {
+            "trained_by": "scripts.train",
+            "recipe": recipe.name,
+            "model": recipe.model,
+            "command": self.command,
+            "commit": commit(),
+            "seed": settings.seed,
+            "steps": subject.step,
+            "of_steps": settings.steps,
+            "batch": recipe.batch,
+            "crop": recipe.crop,
+            "precision": "bf16" if settings.bfloat and recipe.autocast else "fp32",
+            "data": subject.source.identity(),
+            "began_with": self.origins,
+            "licence": " ".join(terms) if terms else licence_terms(recipe.model, None),
+            "scores": {"held_out": result, "held_out_start": subject.started, "samples": len(self._cases)},
+            "seconds": round(subject.elapsed),
+            "skipped_steps": subject.skipped,
+            "versions": versions(),
+        }
+
+    def end(self) -> None:
+        """State where the results are."""
+        subject = self.subject
+        done = "done" if subject.step >= subject.settings.steps else "stopped; --resume goes on"
+        _say(f"{done} at step {subject.step}, best {subject.best:.3f}: {self.out / 'weights.safetensors'}")
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: object) -> Any:
+    """Return a writer for TensorBoard, where it is installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
