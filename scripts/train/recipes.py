@@ -61,7 +61,9 @@ def _ifrnet(model: str, operations: float) -> tuple[Recipe, Recipe]:
         autocast=True,
         operations=operations,
         cost="4 GPUs, 641 thousand steps",
-        notes=("the published teacher is LiteFlowNet; scripts.train.teacher computes flows with RAFT instead",),
+        notes=(
+            "the published teacher is LiteFlowNet; its flows are read from flow/CLIP/flow_t0.flo, flow_t1.flo if there",
+        ),
     )
     gopro = replace(
         vimeo,

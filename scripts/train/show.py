@@ -36,7 +36,8 @@ def inked(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
     mixed = _INKS[0] * (1 - red) + _INKS[1] * red
     shown = mixed * (1 - dark) + _INKS[2] * dark
     shown *= 0.94 + 0.12 * picture.std(0)[..., None]
-    return (np.clip(shown, 0, 1) * 255 + 0.5).astype(np.uint8)
+    printed: NDArray[np.uint8] = (np.clip(shown, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return printed
 
 
 def frames(scenes: int, width: int, height: int, seed: int) -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""`vsvfi models`: list the models, download weights (`fetch`) and describe `options=` (`options`)."""
+"""`vsvfi models`: list the models, download weights (`fetch`), describe `options=` (`options`) and weight files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from vsvfi.engine.catalogue import ModelInfo, list_models
+from vsvfi.errors import ArgumentError
 from vsvfi.models import registry
 from vsvfi.weights.fetch import fetch
+from vsvfi.weights.record import read_record
 
 HELP = "list the models and fetch their weights"
 
@@ -22,6 +26,9 @@ _NARROWEST_TEXT = 24
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="show the record of a weight file instead: from what it was trained, and how"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="also where the weights are, or come from")
     actions = parser.add_subparsers(metavar="fetch | options", dest="action")
     action = actions.add_parser(
@@ -43,12 +50,43 @@ def main(arguments: argparse.Namespace) -> int:
         return _fetch(arguments.names)
     if arguments.action == "options":
         return _options(arguments.names)
+    if arguments.weights is not None:
+        return _record(arguments.weights, as_json=arguments.json)
     models = list_models()
     if arguments.json:
         print(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
     else:
         print(_table(models, _width(), verbose=arguments.verbose))
     return 0
+
+
+def _record(weights: str, *, as_json: bool) -> int:
+    """Show the record of a weight file."""
+    path = Path(weights)
+    if not path.is_file():
+        raise ArgumentError("weights", weights, "there is no such file", "check the path")
+    record = read_record(path)
+    if record is None:
+        rule = "holds no record, and there is none beside it"
+        raise ArgumentError("weights", weights, rule, "ask where the file is from; scripts.train writes a record")
+    if as_json:
+        print(json.dumps(record, indent=2))
+        return 0
+    for line in _entries(record):
+        print(line)
+    return 0
+
+
+def _entries(record: Mapping[str, object], indent: str = "") -> Iterator[str]:
+    """Format a record, one value a line."""
+    for name, value in record.items():
+        title = f"{indent}{name.replace('_', ' ')}"
+        for item in value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]:
+            if isinstance(item, dict):
+                yield f"{title}:"
+                yield from _entries(item, indent + "  ")
+            else:
+                yield f"{title}: {', '.join(map(str, item)) if isinstance(item, list) else item}"
 
 
 def _fetch(names: list[str]) -> int:

@@ -157,7 +157,7 @@ def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
         )
     if radius < 0:
         raise ValueError(f"lookup: radius={radius}, must be 0 or more")
-    centres = centres.float()
+    given_centres, centres = centres, centres.float()
     source, levels = (
         (None, correlation.levels) if isinstance(correlation, Volume) else (correlation.source, correlation.targets)
     )
@@ -165,6 +165,8 @@ def lookup(correlation: Correlation, centres: Tensor, radius: int) -> Tensor:
     if torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (centres, source, *levels)
     ):
+        if all(tensor.dtype == torch.float64 for tensor in (given_centres, *levels)):
+            centres = given_centres  # derivatives are as exact as the inputs
         return (
             reference.from_volume(levels, centres, radius)
             if source is None

@@ -100,7 +100,8 @@ def _window(fetch: Fetch, level: Tensor, number: int, centres: Tensor, radius: i
     columns, rows = at.columns[..., None] + steps, at.rows[..., None] + steps  # [B, N, reach + 1]
     seen = ((columns >= 0) & (columns < width))[..., :, None] & ((rows >= 0) & (rows < height))[..., None, :]
     places = columns.clamp(0, width - 1)[..., :, None] + width * rows.clamp(0, height - 1)[..., None, :]
-    patch = fetch(places.flatten(2)).float().reshape(batch, count, reach + 1, reach + 1)
+    patch = fetch(places.flatten(2))
+    patch = (patch if patch.dtype == torch.float64 else patch.float()).reshape(batch, count, reach + 1, reach + 1)
     patch = torch.where(seen, patch, 0.0)
     right, below = at.right[..., None, None], at.below[..., None, None]
     patch = patch[..., :-1, :] * (1 - right) + patch[..., 1:, :] * right

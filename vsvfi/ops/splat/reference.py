@@ -37,16 +37,19 @@ def splat_sums(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | 
         weight: [B or 1, 1, H, W] float32, or None.
 
     Returns:
-        Tensors [B, C, H, W], channels last in memory, each of its own type; D, [B, 1, H, W] float32.
+        Tensors [B, C, H, W], channels last in memory, each of its own type; D, [B, 1, H, W] float32, or
+        float64 if everything is.
     """
     batch, _, height, width = displacement.shape
     shared = all(value.shape[0] == 1 for value in values)
     images = 1 if shared else batch
     # A row per source pixel with the channels of all values and a 1, so that one pass gives A and D.
-    columns = [value.float().expand(images, -1, -1, -1) for value in values]
-    one = torch.ones((), dtype=torch.float32, device=displacement.device).expand(images, 1, height, width)
+    exact = all(tensor.dtype == torch.float64 for tensor in (*values, displacement))
+    dtype = torch.float64 if exact else torch.float32
+    columns = [value.to(dtype).expand(images, -1, -1, -1) for value in values]
+    one = torch.ones((), dtype=dtype, device=displacement.device).expand(images, 1, height, width)
     rows = torch.cat([column.permute(0, 2, 3, 1) for column in (*columns, one)], 3).reshape(images * height * width, -1)
-    source, starts, share = _links(displacement.float(), weight)
+    source, starts, share = _links(displacement.to(dtype), None if weight is None else weight.to(dtype))
     if shared and batch > 1:
         source = source.remainder(height * width)
     sums, *_ = torch.embedding_bag(rows, source, starts, False, 0, False, share, False)  # mode 0 is a sum

@@ -21,7 +21,8 @@ def backward_warp(image: Tensor, flow: Tensor, top: int | None = None) -> Tensor
 
     Args:
         image: [B, C, H, W] or [1, C, H, W] (shared by the whole batch), any floating type.
-        flow: [B, 2, H, W], x then y; used in float32. NaN counts as no motion, infinity as the border.
+        flow: [B, 2, H, W], x then y; used in float32, in float64 if the image is too. NaN counts as no motion,
+            infinity as the border.
         top: first row of the image that the flow covers, if the flow only covers a strip of rows.
 
     Returns:
@@ -72,14 +73,15 @@ def backward_warp_at(image: Tensor, flow: Tensor, rows: Tensor, columns: Tensor)
         [B, C, len(rows), len(columns)] in the type of `image`.
     """
     height, width = image.shape[-2:]
-    flow = torch.nan_to_num(flow.float(), nan=0.0, posinf=1e9, neginf=-1e9)
+    dtype = torch.float64 if image.dtype == flow.dtype == torch.float64 else torch.float32
+    flow = torch.nan_to_num(flow.to(dtype), nan=0.0, posinf=1e9, neginf=-1e9)
     x = (flow[:, 0] + columns).mul(2 / max(width - 1, 1)) - 1
     y = (flow[:, 1] + rows[:, None]).mul(2 / max(height - 1, 1)) - 1
     grid = torch.stack((x, y), dim=-1)
     mode = "border"
     if grid.device.type == "mps":  # has no border mode; zeros with clamped positions are equivalent
         grid, mode = grid.clamp(-1, 1), "zeros"
-    source = image.float().expand(grid.shape[0], -1, -1, -1)
+    source = image.to(dtype).expand(grid.shape[0], -1, -1, -1)
     return functional.grid_sample(source, grid, mode="bilinear", padding_mode=mode, align_corners=True).to(image.dtype)
 
 
