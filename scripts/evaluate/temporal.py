@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from scripts.evaluate.quality import Predictor, predictor
 from scripts.train.heldout import FIRST_SEED, psnr
-from vsvfi.compare.minterpolate import Picture, minterpolate
+from vsvfi.compare.minterpolate import Image, minterpolate
 from vsvfi.metrics import end_point_error
 from vsvfi.ops.warp import backward_warp
 from vsvfi.synthetic import scene
@@ -68,7 +68,7 @@ def _mean(picture: Tensor, window: int) -> Tensor:
     return functional.avg_pool2d(picture, window, 1, window // 2, count_include_pad=False)
 
 
-def outputs(pictures: list[Picture], predict: Predictor) -> dict[str, list[Tensor]]:
+def outputs(pictures: list[Image], predict: Predictor) -> dict[str, list[Tensor]]:
     """Interpolate a sequence to 8x with every method, source frames included: [1, 3, H, W] each."""
     made: dict[str, list[Tensor]] = {"repeat": [], "blend": [], "model": []}
     sources = [torch.from_numpy(picture)[None] for picture in pictures]

@@ -40,12 +40,12 @@ def make(path: Path, *arguments: object) -> Path:
 
 def flash_video(path: Path, *, rate: str = "24000/1001", offset: float = 0.0, seconds: float = 2.0) -> Path:
     """Black, and white from one second on, when a tone begins; the video may start later than the audio."""
-    picture = (
+    image = (
         f"color=black:size=96x64:rate={rate}:duration={seconds},"
         f"drawbox=enable='gte(t+{offset},{FLASH}-0.001)':color=white:t=fill"
     )
     sound = f"aevalsrc='sin(880*2*PI*t)*gte(t,{FLASH})':duration={seconds + offset}"
-    inputs = ["-itsoffset", offset, "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]
+    inputs = ["-itsoffset", offset, "-f", "lavfi", "-i", image, "-f", "lavfi", "-i", sound]
     return make(path, *inputs, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-colorspace", "bt709", "-c:a", "flac")
 
 
@@ -78,7 +78,7 @@ def listing(path: Path) -> str:
     return run_ffmpeg("-i", path).stderr.decode()
 
 
-def pictures(path: Path, width: int, height: int) -> list[bytes]:
+def images(path: Path, width: int, height: int) -> list[bytes]:
     """Every frame of a 4:2:0 video of this size, as its 8-bit planes one after another."""
     done = run_ffmpeg(
         *("-v", "error", "-i", path, "-map", "0:v:0"),

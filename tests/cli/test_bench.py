@@ -133,6 +133,6 @@ def test_random_weights_are_the_same_every_time(tmp_path: Path) -> None:
 
 def test_the_clip_never_repeats_a_frame() -> None:
     clip = moving_clip(64, 48, 12)
-    pictures = [bytes(frame[0]) for frame in clip.frames(close=True)]
-    assert len(pictures) == 12
-    assert all(first != second for first, second in zip(pictures, pictures[1:]))  # noqa: RUF007 - a pair of neighbours
+    images = [bytes(frame[0]) for frame in clip.frames(close=True)]
+    assert len(images) == 12
+    assert all(first != second for first, second in zip(images, images[1:]))  # noqa: RUF007 - a pair of neighbours

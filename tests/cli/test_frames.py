@@ -16,10 +16,10 @@ from vsvfi.cli import main
 from vsvfi.cli.frames import wanted_times
 from vsvfi.media.stills import Still, read_still, write_png
 
-pytest.importorskip("av", reason="pictures are read by PyAV")
+pytest.importorskip("av", reason="images are read by PyAV")
 
 
-def picture(index: int, kind: type = np.uint8, *, grey: bool = False, alpha: bool = False) -> Still:
+def random_image(index: int, kind: type = np.uint8, *, grey: bool = False, alpha: bool = False) -> Still:
     """A texture that moves by two pixels per image."""
     y, x = np.mgrid[:48, :64]
     waves = [0.5 + 0.3 * np.sin((x - 2 * index) / 5 + (0 if grey else k)) * np.cos(y / 7) for k in range(3)]
@@ -33,7 +33,7 @@ def saved(folder: Path, count: int = 2, kind: type = np.uint8, *, grey: bool = F
     folder.mkdir(exist_ok=True)
     names = [folder / f"{index + 8}.png" for index in range(count)]
     for index, name in enumerate(names):
-        write_png(name, picture(index, kind, grey=grey, alpha=alpha))
+        write_png(name, random_image(index, kind, grey=grey, alpha=alpha))
     return [str(name) for name in names]
 
 
@@ -52,8 +52,8 @@ def test_frames_lie_between_their_pictures(tmp_path: Path, kind: type) -> None:
     assert files(out) == [f"{index:05d}.png" for index in range(5)]
     found = [read_still(out / name) for name in files(out)]
     assert {still.bits for still in found} == {8 * np.dtype(kind).itemsize}
-    assert np.array_equal(found[0].colour, picture(0, kind).colour)
-    assert np.array_equal(found[4].colour, picture(1, kind).colour)
+    assert np.array_equal(found[0].colour, random_image(0, kind).colour)
+    assert np.array_equal(found[4].colour, random_image(1, kind).colour)
     peak = np.iinfo(kind).max
     for index in (1, 2, 3):
         y, x = np.mgrid[:48, :64]
@@ -75,7 +75,7 @@ def test_everything_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     frames = [name for name in files(out) if name[0].isdigit()]
     assert len(frames) == 7
     assert read_still(out / "strip-00001.png").size == (4 * 64, 48)
-    first, second = picture(0).colour.astype(int), picture(1).colour.astype(int)
+    first, second = random_image(0).colour.astype(int), random_image(1).colour.astype(int)
     assert np.array_equal(read_still(out / "overlay-00000.png").colour, (first + second + 1) // 2)
     assert [name for name in files(out) if name.startswith("flow-00000")] == [
         "flow-00000-0-1.flo", "flow-00000-0-1.png", "flow-00000-1-0.flo", "flow-00000-1-0.png",
@@ -89,7 +89,7 @@ def test_everything_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         assert len(raw) == 7 * 64 * 48 * 3, show  # both ends are kept
         shown = np.frombuffer(raw, np.uint8).reshape(7, 48, 64, 3).astype(int)
         assert np.abs(shown[0] - first).mean() < 12
-        assert np.abs(shown[6] - picture(2).colour).mean() < 12
+        assert np.abs(shown[6] - random_image(2).colour).mean() < 12
     assert shows[1].read_bytes()[8:12] == b"WEBP"
     assert shows[1].read_bytes().count(b"ANMF") == 7
 
@@ -103,7 +103,7 @@ def test_frames_beside_their_picture_and_motion_as_videos(tmp_path: Path) -> Non
     raw = run_ffmpeg("-v", "error", "-i", beside, "-f", "rawvideo", "-pix_fmt", "rgb24", "-").stdout
     shown = np.frombuffer(raw, np.uint8).reshape(5, 48, 128, 3).astype(int)
     for index in range(5):
-        assert np.abs(shown[index, :, :64] - picture(index // 2).colour).mean() < 12
+        assert np.abs(shown[index, :, :64] - random_image(index // 2).colour).mean() < 12
         assert np.abs(shown[index, :, 64:] - read_still(tmp_path / "out" / f"{index:05d}.png").colour).mean() < 12
     raw = run_ffmpeg("-v", "error", "-i", moving, "-f", "rawvideo", "-pix_fmt", "rgb24", "-").stdout
     assert len(raw) == 2 * 48 * 128 * 3  # both directions side by side
@@ -137,7 +137,7 @@ def test_a_pattern_is_read_in_natural_order(tmp_path: Path) -> None:
     assert run(tmp_path / "in" / "*.png", "-o", tmp_path / "out") == 0
     for index in range(3):
         shown = read_still(tmp_path / "out" / f"{2 * index:05d}.png").colour
-        assert np.array_equal(shown, picture(index).colour)
+        assert np.array_equal(shown, random_image(index).colour)
 
 
 def test_headerless_video(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_headerless_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["{in}/8.png", "-o", "{out}"], 1, "holds 1 pictures"),
+        (["{in}/8.png", "-o", "{out}"], 1, "holds 1 images"),
         (["{in}/8.png", "{in}/none.png", "-o", "{out}"], 1, "none.png is not a file"),
         (["none.yuv", "-o", "{out}"], 1, "none.yuv is not a file"),
         (["{in}", "-n", "0", "-o", "{out}"], 2, "must be from 1 to 1000"),
@@ -167,7 +167,7 @@ def test_headerless_video(tmp_path: Path) -> None:
         (["{in}", "-o", "{out}", "--animation", "a.avi"], 2, "must end in .gif, .webp, .mp4, .mkv"),
         (["{in}", "-o", "{out}", "--size", "64x48"], 2, "is for one headerless .yuv file"),
         (["{in}", "-o", "{out}", "--model", "builtn"], 2, "did you mean builtin"),
-        (["{in}", "-o", "{out}", "-a", "streams=2"], 2, "does not apply to pictures"),
+        (["{in}", "-o", "{out}", "-a", "streams=2"], 2, "does not apply to images"),
         (["{in}", "-o", "{in}/8.png"], 1, "is a file; give the name of a folder"),
         (["{in}/8.png", "{odd}", "-o", "{out}"], 1, "are of different sizes, 64x48 and 32x48"),
         (["{raw}", "--size", "axb", "-o", "{out}"], 2, "must be WIDTHxHEIGHT"),
@@ -178,7 +178,7 @@ def test_wrong_arguments(
 ) -> None:
     saved(tmp_path / "in")
     odd = tmp_path / "odd.png"
-    write_png(odd, Still(picture(0).colour[:, :32]))
+    write_png(odd, Still(random_image(0).colour[:, :32]))
     (tmp_path / "raw.yuv").write_bytes(bytes(64))
     names = {"in": tmp_path / "in", "out": tmp_path / "out", "odd": odd, "raw": tmp_path / "raw.yuv"}
     assert main(["frames", *(text.format(**names) for text in arguments), "--precision", "fp32"]) == code
@@ -203,7 +203,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFi
     assert files(out) == ["00000.png", "00001.png", "00002.png"]
     sources = [out / "00000.png", out / "00002.png"]
     assert run(*sources, "-o", out, "--overwrite") == 1
-    assert "is one of the pictures" in capsys.readouterr().err
+    assert "is one of the images" in capsys.readouterr().err
     show = tmp_path / "show.gif"
     show.write_text("mine")
     assert run(*given, "-o", tmp_path / "other", "--animation", show) == 1

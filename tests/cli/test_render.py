@@ -21,12 +21,12 @@ from tests.cli.media_files import (
     FLASH,
     ffmpeg,
     flash_video,
+    images,
     listing,
     luma,
     make,
     moving_video,
     packets,
-    pictures,
     tone_start,
 )
 from tests.media.test_kept_pixels import painted, samples
@@ -94,8 +94,8 @@ def test_sound_is_kept_and_in_sync(tmp_path: Path, weights: Path, offset: float)
     times = [time for time, _ in packets(output, "0:v:0")]
     assert len(times) == 96
     assert abs(times[0] - offset) < 0.01
-    picture, sound = times[int(np.argmax(luma(output) > 128))], tone_start(output)
-    assert abs(picture - sound) < 1 / 23
+    image, sound = times[int(np.argmax(luma(output) > 128))], tone_start(output)
+    assert abs(image - sound) < 1 / 23
     assert abs(sound - FLASH) < 0.03
     last, duration = packets(output, "0:a:0")[-1]
     last_before, duration_before = packets(video, "0:a:0")[-1]
@@ -109,9 +109,9 @@ def test_a_part_takes_its_own_sound(tmp_path: Path, weights: Path) -> None:
     assert render(weights, video, output, "-s", 20, "-e", 67, "-r", 2).frames == 48
     times = [time for time, _ in packets(output, "0:v:0")]
     assert times[0] < 0.01
-    picture, sound = times[int(np.argmax(luma(output) > 128))], tone_start(output)
-    assert abs(picture - (FLASH - 0.25 - 20 * 1001 / 48000)) < 1 / 23
-    assert abs(picture - sound) < 1 / 23
+    image, sound = times[int(np.argmax(luma(output) > 128))], tone_start(output)
+    assert abs(image - (FLASH - 0.25 - 20 * 1001 / 48000)) < 1 / 23
+    assert abs(image - sound) < 1 / 23
     begin, _ = packets(output, "0:a:0")[0]
     end = sum(packets(output, "0:a:0")[-1])
     assert 0 <= begin < 0.12
@@ -133,8 +133,8 @@ def test_tags_aspect_depth_and_subtitles_survive(tmp_path: Path, weights: Path) 
         "-color_trc",
         "smpte2084",
     )
-    picture = moving_video(tmp_path / "a.mkv", *tags, "-c:v", "libx264", "-pix_fmt", "yuv420p10le", frames=4)
-    video = make(tmp_path / "in.mkv", "-i", picture, "-i", words, "-c", "copy", "-metadata:s:s:0", "language=deu")
+    image = moving_video(tmp_path / "a.mkv", *tags, "-c:v", "libx264", "-pix_fmt", "yuv420p10le", frames=4)
+    video = make(tmp_path / "in.mkv", "-i", image, "-i", words, "-c", "copy", "-metadata:s:s:0", "language=deu")
     output = tmp_path / "out.mkv"
     assert render(weights, video, output).frames == 8
     told = listing(output)
@@ -160,10 +160,10 @@ def test_source_frames_come_out_bit_for_bit(tmp_path: Path, weights: Path) -> No
     output = tmp_path / "out.mkv"
     options = ("--model", MODEL, "--weights", weights, "--encoder", "ffv1")
     assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0
-    before, after = (pictures(path, 96, 64) for path in (video, output))
+    before, after = (images(path, 96, 64) for path in (video, output))
     assert len(after) == 8
-    for index, picture in enumerate(before):
-        assert after[2 * index] == picture
+    for index, image in enumerate(before):
+        assert after[2 * index] == image
 
 
 def test_rgb_becomes_what_encoders_take(tmp_path: Path, weights: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from tests.browser import Browser, chromium
 from tests.compare.results import NAME, result
+from vsvfi.compare.images import GAIN
 from vsvfi.compare.page import page
-from vsvfi.compare.pictures import GAIN
 
-pytest.importorskip("av", reason="pictures for the page are encoded by PyAV")
+pytest.importorskip("av", reason="images for the page are encoded by PyAV")
 
 SHOWN = "[...document.querySelectorAll('.place')[0].querySelectorAll('figure')].filter(f => getComputedStyle(f).visibility !== 'hidden').map(f => f.dataset.name)"  # noqa: E501
 
@@ -96,7 +96,7 @@ def test_a_screen_reader_finds_names_for_everything(browser: Browser, written: P
     tree = browser.send("Accessibility.getFullAXTree")["nodes"]
     assert f"{NAME}: which model interpolates it best" in names_of(tree, "heading")
     assert {"Left", "Right"} <= set(names_of(tree, "combobox"))
-    assert names_of(tree, "slider")[0] == "Where the picture is divided, in percent from the left, place 1"
+    assert names_of(tree, "slider")[0] == "Where the image is divided, in percent from the left, place 1"
     assert {"Blink", "1x", "2x", "4x"} <= set(names_of(tree, "button"))
     assert f"Errors, {GAIN}x" in names_of(tree, "checkbox")
     assert {"true frame, at 0:00:00.29", "rife, 31.00 dB, at 0:00:00.29"} <= set(names_of(tree, "image"))

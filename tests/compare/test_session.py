@@ -16,10 +16,10 @@ from vsvfi.compare.places import Place
 from vsvfi.compare.result import Result
 from vsvfi.compare.scores import HIGHEST, scores, tiles
 from vsvfi.compare.session import Comparison, Maker
-from vsvfi.compare.source import Conversion, Picture, Source
+from vsvfi.compare.source import Conversion, Image, Source
 from vsvfi.errors import VsvfiError
 
-pytest.importorskip("av", reason="pictures for the page are encoded by PyAV")
+pytest.importorskip("av", reason="images for the page are encoded by PyAV")
 
 
 def moving_clip(length: int = 40, form: int = vs.YUV420P8, level: int = 128) -> vs.VideoNode:
@@ -46,9 +46,9 @@ class Method:
         self.name, self._seconds, self._conversion = name, seconds, conversion
         self._claimed = seconds if claimed is None else claimed
 
-    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
+    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
         time.sleep(self._seconds)
-        return [self._conversion.picture(frame) for frame in kept[:-1]], self._claimed
+        return [self._conversion.image(frame) for frame in kept[:-1]], self._claimed
 
 
 def compared(
@@ -91,7 +91,7 @@ def test_a_method_that_fails_is_left_out_with_its_reason() -> None:
         raise VsvfiError("model='x', its weights are not here; fetch them")
 
     class Failing(Method):
-        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
+        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
             raise vs.Error("interpolate: out of memory")
 
     found = compared(
@@ -151,7 +151,7 @@ def test_a_method_that_does_not_finish_ends_its_place(calls: int, places: int, l
     class Endless(Method):
         done = 0
 
-        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
+        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
             if self.done == calls:
                 raise TimeoutError
             self.done += 1
@@ -174,7 +174,7 @@ def test_an_interrupt_leaves_whole_places_and_what_the_first_has(calls: int, pla
     class Stopped(Method):
         called = 0
 
-        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
+        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
             self.called += 1
             if self.called == calls:
                 raise KeyboardInterrupt
@@ -201,7 +201,7 @@ def test_a_format_and_back(form: int) -> None:
     clip = moving_clip(form=form) if form != vs.RGBS else moving_clip(form=vs.RGB24).resize.Point(format=vs.RGBS)
     conversion = Conversion(clip)
     with clip.get_frame(3) as first, clip.get_frame(4) as second:
-        one, two = conversion.picture(first), conversion.picture(second)
+        one, two = conversion.image(first), conversion.image(second)
         back = conversion.through(one, first)
     assert one.shape == (3, 48, 64)
     assert np.abs(one - two).max() > 0.01
@@ -223,22 +223,22 @@ def test_a_model_predicts_through_interpolate() -> None:
     frames = source.frames(range(3, 8))
     kept = [frames[3], frames[5], frames[7]]
     model = Model("builtin", source.clip, kept, conversion, {"device": "cpu", "precision": "fp32"})
-    pictures, seconds = model.predict(kept, time.monotonic() + 60)
+    images, seconds = model.predict(kept, time.monotonic() + 60)
     assert seconds > 0
     measure = scores(64, 48)["psnr"]
     for made, truth, mixed in zip(
-        pictures, (frames[4], frames[6]), blend([conversion.picture(f) for f in kept]), strict=True
+        images, (frames[4], frames[6]), blend([conversion.image(f) for f in kept]), strict=True
     ):
-        true = conversion.picture(truth)
+        true = conversion.image(truth)
         assert measure(made, true) > max(30.0, measure(mixed, true) - 3)
     with pytest.raises(TimeoutError):
         model.predict(kept, time.monotonic())
 
 
 def test_an_ffmpeg_that_fails_is_named() -> None:
-    pictures = [np.zeros((3, 16, 16), np.float32)] * 3
+    images = [np.zeros((3, 16, 16), np.float32)] * 3
     with pytest.raises(VsvfiError, match="minterpolate failed"):
-        block_matching("no-such-program", time.monotonic() + 60)(pictures)
+        block_matching("no-such-program", time.monotonic() + 60)(images)
 
 
 def test_dense_flow_is_there_with_opencv() -> None:
@@ -252,21 +252,21 @@ def test_dense_flow_is_there_with_opencv() -> None:
 
 
 def test_equal_pictures_have_a_finite_score() -> None:
-    picture = np.full((3, 16, 16), 0.5, np.float32)
-    assert scores(64, 48)["psnr"](picture, picture) == HIGHEST
-    assert scores(64, 48)["psnr"](picture, picture + np.float32(0.1)) == pytest.approx(20.0, abs=1e-4)
-    assert scores(64, 48)["ssim"](picture, picture) == pytest.approx(1.0)
+    image = np.full((3, 16, 16), 0.5, np.float32)
+    assert scores(64, 48)["psnr"](image, image) == HIGHEST
+    assert scores(64, 48)["psnr"](image, image + np.float32(0.1)) == pytest.approx(20.0, abs=1e-4)
+    assert scores(64, 48)["ssim"](image, image) == pytest.approx(1.0)
     assert scores(64, 10).keys() == {"psnr"}  # too small for SSIM's window
 
 
 def test_tiles_stand_for_large_pictures() -> None:
     y, x = np.mgrid[:900, :1200]
-    picture = np.stack([np.sin(x / 9 + k) * np.cos(y / 7) / 3 + 0.5 for k in range(3)]).astype(np.float32)
-    assert tiles(picture).shape == (9, 3, 256, 256)
-    assert np.array_equal(tiles(picture)[8].numpy(), picture[:, -256:, -256:])
-    assert tiles(picture[:, :700, :800]).shape == (1, 3, 700, 800)
-    assert tiles(picture[:, :100]).shape == (1, 3, 100, 1200)
-    assert tiles(np.repeat(picture[:, :100], 8, 2)).shape[2] == 100
+    image = np.stack([np.sin(x / 9 + k) * np.cos(y / 7) / 3 + 0.5 for k in range(3)]).astype(np.float32)
+    assert tiles(image).shape == (9, 3, 256, 256)
+    assert np.array_equal(tiles(image)[8].numpy(), image[:, -256:, -256:])
+    assert tiles(image[:, :700, :800]).shape == (1, 3, 700, 800)
+    assert tiles(image[:, :100]).shape == (1, 3, 100, 1200)
+    assert tiles(np.repeat(image[:, :100], 8, 2)).shape[2] == 100
 
 
 def test_lpips_is_computed_where_its_weights_are_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -280,9 +280,9 @@ def test_lpips_is_computed_where_its_weights_are_installed(monkeypatch: pytest.M
     monkeypatch.setattr(module, "Lpips", lambda device: Lpips(features, heads, device))
     found = scores(64, 48, "cpu")
     assert found.keys() == {"psnr", "ssim", "lpips"}
-    picture = np.random.default_rng(0).random((3, 48, 64), np.float32)
-    assert found["lpips"](picture, picture) == 0
-    assert found["lpips"](picture, picture[:, :, ::-1].copy()) > 0
+    image = np.random.default_rng(0).random((3, 48, 64), np.float32)
+    assert found["lpips"](image, image) == 0
+    assert found["lpips"](image, image[:, :, ::-1].copy()) > 0
     assert "lpips" not in scores(64, 30, "cpu")
     monkeypatch.setattr(module, "installed", lambda sources: None)
     assert "lpips" not in scores(64, 48, "cpu")

@@ -87,11 +87,11 @@ def test_what_is_no_single_picture_is_refused(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
     image.fromarray(pixels(4), "CMYK").save(tmp_path / "cmyk.jpg")
     for name, told in (
-        ("text.png", "cannot be read as a picture"),
-        ("cut.png", "cannot be read as a picture"),
-        ("none.png", "cannot be read as a picture: No such file"),
-        ("two.gif", "holds several pictures"),
-        ("cmyk.jpg", "is a CMYK picture"),
+        ("text.png", "cannot be read as an image"),
+        ("cut.png", "cannot be read as an image"),
+        ("none.png", "cannot be read as an image: No such file"),
+        ("two.gif", "holds several images"),
+        ("cmyk.jpg", "is a CMYK image"),
     ):
         with pytest.raises(VsvfiError, match=told):
             read_still(tmp_path / name)

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures for programs on stdout")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long to measure (default: 5)")
     parser.add_argument("--places", type=int, default=12, help="places at most, two frames each (default: 12)")
-    parser.add_argument("--pictures", type=int, default=6, help="places to show pictures of (default: 6)")
+    parser.add_argument("--pictures", type=int, default=6, help="places to show images of (default: 6)")
     parser.add_argument("--multi", help="state the cost for so many frames per source frame (default: 2)")
     parser.add_argument("--fps", help="state the cost for this frame rate instead")
     parser.add_argument("--scale", type=float, help="resolution of the motion estimation: 1, 0.5 (2K), 0.25 (4K)")
@@ -253,10 +253,10 @@ def _add_hours(result: Result) -> None:
         result.hours[tally.name] = hours(result.frames, result.factor, tally.seconds_per_frame, bisection=bisection)
 
 
-def _write(result: Result, claimed: Output, pictures: int) -> None:
+def _write(result: Result, claimed: Output, images: int) -> None:
     from vsvfi.compare.page import page
 
-    claimed.begin().write_text(page(result, pictures), encoding="utf-8")
+    claimed.begin().write_text(page(result, images), encoding="utf-8")
     claimed.publish()
 
 

@@ -29,14 +29,14 @@ class Wanted:
     """What is to be written.
 
     Attributes:
-        pictures: how many images there are.
+        images: how many images there are.
         times: of the new frames of a pair.
         new_only: the images themselves are not written.
         overlay, strip, flow: which of these are written in addition to the frames.
         bits: of the files; None for those of the images.
     """
 
-    pictures: int
+    images: int
     times: Sequence[Fraction]
     new_only: bool = False
     overlay: bool = False
@@ -46,7 +46,7 @@ class Wanted:
 
     def names(self) -> list[str]:
         """Names of the files that are known beforehand."""
-        pairs, new = self.pictures - 1, len(self.times)
+        pairs, new = self.images - 1, len(self.times)
         count = pairs * new if self.new_only else pairs * (new + 1) + 1
         names = [frame_name(index) for index in range(count)]
         names += [f"overlay-{pair:05d}.png" for pair in range(pairs) if self.overlay]
@@ -148,7 +148,7 @@ class FrameFiles:
         finally:
             self._stack.close()
 
-    def picture(self, still: Still) -> None:
+    def image(self, still: Still) -> None:
         """One of the given images, in its place among the frames."""
         self._held = still
         self._show(still, write=not self._wanted.new_only)
@@ -202,7 +202,7 @@ class FrameFiles:
         if not os.path.lexists(path):
             return
         if path.exists() and any(path.samefile(source) for source in self._sources if source.exists()):
-            raise VsvfiError(f"{path} is one of the pictures; choose another folder")
+            raise VsvfiError(f"{path} is one of the images; choose another folder")
         if not self._overwrite:
             raise VsvfiError(f"{path} exists; choose another folder or say --overwrite")
 
@@ -299,7 +299,7 @@ def _mean(first: Still, second: Still) -> Still:
 
 
 def _row(stills: Sequence[Still]) -> Still:
-    """Pictures side by side."""
+    """Images side by side."""
     bits = max(still.bits for still in stills)
     same = [_of_bits(still, bits) for still in stills]
     peak = np.iinfo(same[0].colour.dtype).max

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from vsvfi import options
 from vsvfi.cli.chain import say
 from vsvfi.cli.frame_files import FrameFiles, Shows, Wanted
+from vsvfi.cli.images import Images, opened
 from vsvfi.cli.interrupts import interruptible
-from vsvfi.cli.pictures import Pictures, opened
 from vsvfi.cli.render import extra_arguments
 from vsvfi.cli.summary import progress_line
 from vsvfi.errors import ArgumentError, VsvfiError
@@ -22,16 +22,16 @@ from vsvfi.media import animation
 if TYPE_CHECKING:
     from vsvfi.cli.blending_stills import StillBlender
 
-HELP = "interpolate between pictures: two or more, a folder, or headerless YUV"
+HELP = "interpolate between images: two or more, a folder, or headerless YUV"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "pictures", nargs="+", metavar="PICTURE",
-        help="two or more pictures in order, a folder, a pattern such as 'shot/*.png', or a headerless .yuv file",
+        "images", nargs="+", metavar="IMAGE",
+        help="two or more images in order, a folder, a pattern such as 'shot/*.png', or a headerless .yuv file",
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="where to write PNG files")
-    parser.add_argument("-n", "--number", type=int, metavar="N", help="new frames between two pictures (default: 1)")
+    parser.add_argument("-n", "--number", type=int, metavar="N", help="new frames between two images (default: 1)")
     parser.add_argument("-t", "--times", nargs="+", metavar="T", help="their times instead, between 0 and 1: 0.25 1/3")
     parser.add_argument("--model", default="builtin", help="builtin (default), or a name from 'vsvfi models'")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")
@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-a", "--arg", metavar="NAME=VALUE", action="append", default=[], help="such as options={'tta': True}"
     )
-    parser.add_argument("--bits", type=int, choices=(8, 16), help="of the PNG files (default: those of the pictures)")
-    parser.add_argument("--new-only", action="store_true", help="write the new frames alone, not the pictures too")
-    parser.add_argument("--overlay", action="store_true", help="also the mean of both pictures of each pair")
+    parser.add_argument("--bits", type=int, choices=(8, 16), help="of the PNG files (default: those of the images)")
+    parser.add_argument("--new-only", action="store_true", help="write the new frames alone, not the images too")
+    parser.add_argument("--overlay", action="store_true", help="also the mean of both images of each pair")
     parser.add_argument("--strip", action="store_true", help="also each pair and its new frames side by side")
     parser.add_argument("--flow", action="store_true", help="also the motion, as colours and as .flo files")
     parser.add_argument(
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--beside", metavar="FILE", type=Path, action="append", default=[],
-        help="the same with the picture before held at the left",
+        help="the same with the image before held at the left",
     )  # fmt: skip
     parser.add_argument(
         "--flow-animation", metavar="FILE", type=Path, action="append", default=[],
@@ -81,22 +81,22 @@ def main(arguments: argparse.Namespace) -> int:
     }
     extra = extra_arguments(arguments.arg)
     for name in extra.keys() - {"options"}:
-        raise ArgumentError("arg", f"{name}={extra[name]}", "does not apply to pictures", "only options= does")
+        raise ArgumentError("arg", f"{name}={extra[name]}", "does not apply to images", "only options= does")
     checked = options.parse(**given, **extra)
     if len(checked.devices) > 1:
-        raise ArgumentError("device", arguments.device, "pictures are made on one device", "name one")
-    pictures = opened(arguments)
+        raise ArgumentError("device", arguments.device, "images are made on one device", "name one")
+    images = opened(arguments)
     wanted = Wanted(
-        len(pictures), times, arguments.new_only, arguments.overlay, arguments.strip, arguments.flow, arguments.bits
+        len(images), times, arguments.new_only, arguments.overlay, arguments.strip, arguments.flow, arguments.bits
     )
-    sources = [*pictures.files, *([checked.weights] if checked.weights else [])]
+    sources = [*images.files, *([checked.weights] if checked.weights else [])]
     shows = Shows(arguments.animation, arguments.beside, arguments.flow_animation, rate, arguments.crf)
     claimed = FrameFiles(arguments.output, wanted, shows, sources, overwrite=arguments.overwrite)
     with interruptible(), claimed as files:
         from vsvfi.cli.blending_stills import StillBlender
 
         flow = arguments.flow or bool(arguments.flow_animation)
-        _run(pictures, times, StillBlender(checked), files, flow=flow)
+        _run(images, times, StillBlender(checked), files, flow=flow)
     if arguments.json:
         print(json.dumps({"model": checked.model, "files": [str(path) for path in files.written]}))
     say(f"{arguments.output}: {len(files.written)} files")
@@ -123,7 +123,7 @@ def wanted_times(number: int | None, times: Sequence[str] | None) -> list[Fracti
         except (ValueError, ZeroDivisionError):
             time = Fraction(0)
         if not 0 < time < 1:
-            raise ArgumentError("times", text, "must lie between 0 and 1", "0 is the first picture, 1 the second")
+            raise ArgumentError("times", text, "must lie between 0 and 1", "0 is the first image, 1 the second")
         found.append(time)
     return sorted(set(found))
 
@@ -141,17 +141,15 @@ def _rate(text: str | None, new: int) -> Fraction:
     return rate
 
 
-def _run(
-    pictures: Pictures, times: Sequence[Fraction], blender: StillBlender, files: FrameFiles, *, flow: bool
-) -> None:
+def _run(images: Images, times: Sequence[Fraction], blender: StillBlender, files: FrameFiles, *, flow: bool) -> None:
     """Every pair in turn."""
     report, done = progress_line(), 0
-    total = (len(pictures) - 1) * len(times)
-    for index, (first, second) in enumerate(_pairs(pictures)):
+    total = (len(images) - 1) * len(times)
+    for index, (first, second) in enumerate(_pairs(images)):
         if index == 0:
             if first.profile:
-                say("the pictures carry a colour profile, which the new frames do not")
-            files.picture(first)
+                say("the images carry a colour profile, which the new frames do not")
+            files.image(first)
         pair = blender.open(first, second)
         made = []
         for t in times:
@@ -162,21 +160,21 @@ def _run(
             done += 1
             report(done, total, 0.0)
         files.pair(index, first, second, made)
-        files.picture(second)
+        files.image(second)
 
 
-def _pairs(pictures: Pictures) -> Iterator[tuple[Any, Any]]:
+def _pairs(images: Images) -> Iterator[tuple[Any, Any]]:
     """Neighbours, each read once.
 
     Raises:
         VsvfiError: they differ in size.
     """
-    before = pictures.read(0)
-    for index in range(1, len(pictures)):
-        after = pictures.read(index)
+    before = images.read(0)
+    for index in range(1, len(images)):
+        after = images.read(index)
         if before.size != after.size:
             sizes = " and ".join(f"{width}x{height}" for width, height in (before.size, after.size))
-            names = f"{pictures.name(index - 1)} and {pictures.name(index)}"
+            names = f"{images.name(index - 1)} and {images.name(index)}"
             raise VsvfiError(f"{names} are of different sizes, {sizes}; crop or resize one of them first")
         yield before, after
         before = after

@@ -71,8 +71,8 @@ def fit(clip: vs.VideoNode, takes: Iterable[Mapping[str, Any]], bits: int | None
         spaced = chosen if whole else dataclasses.replace(chosen, across=0, down=0)  # odd sizes are ffmpeg's to round
         pipe = carrier(dataclasses.replace(spaced, alpha=chosen.alpha and have.alpha))
     alpha = _alpha(clip, alpha_format, pipe.bits) if alpha_format is not None and pipe.alpha else None
-    picture = clip.std.RemoveFrameProps(ALPHA) if alpha_format is not None else clip
-    return Piped(_converted(picture, pipe, matrix), alpha, pipe.name, "" if chosen is None else chosen.name)
+    image = clip.std.RemoveFrameProps(ALPHA) if alpha_format is not None else clip
+    return Piped(_converted(image, pipe, matrix), alpha, pipe.name, "" if chosen is None else chosen.name)
 
 
 def take_part(clip: vs.VideoNode, first: int, last: int | None) -> vs.VideoNode:

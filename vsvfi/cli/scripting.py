@@ -189,8 +189,8 @@ def sample_clip(width: int = 640, height: int = 360, length: int = 48, seed: int
     def draw(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         out = core.create_video_frame(f.format, f.width, f.height)
         out.props.update(f.props)
-        for plane, picture in enumerate(drawn.frame(n)):
-            np.copyto(np.asarray(out[plane]), picture)
+        for plane, image in enumerate(drawn.frame(n)):
+            np.copyto(np.asarray(out[plane]), image)
         return out
 
     tagged = rgb.std.ModifyFrame(rgb, draw).std.SetFrameProps(

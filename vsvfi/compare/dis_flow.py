@@ -34,7 +34,7 @@ def dis(first: Tensor, second: Tensor, t: float) -> Tensor:
     return (1 - t) * warped[0] + t * warped[1]
 
 
-def between(pictures: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+def between(images: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """Interpolate the midpoint of each two neighbouring images, RGB [3, H, W] in [0, 1]."""
-    tensors = [torch.from_numpy(np.clip(picture, 0, 1))[None] for picture in pictures]
+    tensors = [torch.from_numpy(np.clip(image, 0, 1))[None] for image in images]
     return [dis(before, after, 0.5)[0].numpy() for before, after in zip(tensors, tensors[1:])]  # noqa: RUF007

@@ -12,7 +12,7 @@ import numpy as np
 import vapoursynth as vs
 
 from vsvfi.compare.minterpolate import minterpolate
-from vsvfi.compare.source import Conversion, Picture, Shelf
+from vsvfi.compare.source import Conversion, Image, Shelf
 from vsvfi.errors import VsvfiError
 
 KEPT = 3
@@ -33,7 +33,7 @@ class Method(Protocol):
 
     name: str
 
-    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
+    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
         """Return the frames between in RGB, after conversion to the video's format and back, and their seconds.
 
         Raises:
@@ -74,7 +74,7 @@ class Model:
             self._shelf.clip, model=name, **{"multi": 2, "scene": "off", "duplicates": "off", **arguments}
         )
 
-    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
+    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
         self._places += 1
         base = self._places * (len(kept) + 16)  # new frame numbers for each place, so that nothing is cached
         around = {base - n: kept[0] for n in range(1, 7)} | {base + len(kept) + n: kept[-1] for n in range(7)}
@@ -88,10 +88,10 @@ class Model:
         asked = wanted[len(made) :]
         made += self._frames(asked, until)
         seconds = (time.perf_counter() - started) * len(wanted) / len(asked)
-        pictures = [self._conversion.picture(frame) for frame in made]
+        images = [self._conversion.image(frame) for frame in made]
         for frame in made:
             frame.close()
-        return pictures, seconds
+        return images, seconds
 
     def _frames(self, numbers: Sequence[int], until: float) -> list[vs.VideoFrame]:
         """Request frames at once and wait for them; unlike in `get_frame` a signal or the deadline ends the wait."""
@@ -105,37 +105,35 @@ class Model:
 class Plain:
     """A method that works on RGB images: (kept images) -> those between."""
 
-    def __init__(
-        self, name: str, conversion: Conversion, between: Callable[[Sequence[Picture]], list[Picture]]
-    ) -> None:
+    def __init__(self, name: str, conversion: Conversion, between: Callable[[Sequence[Image]], list[Image]]) -> None:
         self.name = name
         self._conversion = conversion
         self._between = between
 
-    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Picture], float]:
-        pictures = [self._conversion.picture(frame) for frame in kept]
+    def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
+        images = [self._conversion.image(frame) for frame in kept]
         started = time.perf_counter()
-        made = self._between(pictures)
+        made = self._between(images)
         seconds = time.perf_counter() - started
-        return [self._conversion.through(picture, kept[0]) for picture in made], seconds
+        return [self._conversion.through(image, kept[0]) for image in made], seconds
 
 
-def blend(pictures: Sequence[Picture]) -> list[Picture]:
+def blend(images: Sequence[Image]) -> list[Image]:
     """Blend both neighbours."""
-    return [(before + after) * np.float32(0.5) for before, after in zip(pictures, pictures[1:])]  # noqa: RUF007
+    return [(before + after) * np.float32(0.5) for before, after in zip(images, images[1:])]  # noqa: RUF007
 
 
-def block_matching(ffmpeg: str, until: float) -> Callable[[Sequence[Picture]], list[Picture]]:
+def block_matching(ffmpeg: str, until: float) -> Callable[[Sequence[Image]], list[Image]]:
     """Return ffmpeg's minterpolate as a method, which is stopped at the deadline `until`."""
 
-    def between(pictures: Sequence[Picture]) -> list[Picture]:
-        around = [pictures[0], *pictures, pictures[-1]]  # the filter's motion search uses one more frame on either side
+    def between(images: Sequence[Image]) -> list[Image]:
+        around = [images[0], *images, images[-1]]  # the filter's motion search uses one more frame on either side
         try:
             made = minterpolate(around, 2, ffmpeg=ffmpeg, seconds=max(until - time.monotonic(), 0))
         except subprocess.TimeoutExpired as error:
             raise TimeoutError from error
         except (OSError, subprocess.CalledProcessError) as error:
             raise VsvfiError(f"ffmpeg's minterpolate failed ({error})") from error
-        return made[3 : 3 + 2 * (len(pictures) - 1) : 2]
+        return made[3 : 3 + 2 * (len(images) - 1) : 2]
 
     return between

@@ -1,5 +1,5 @@
 "use strict";
-/* Lays the pictures of each place over one another. Without this script they stand below each other. */
+/* Lays the images of each place over one another. Without this script they stand below each other. */
 for (const place of document.querySelectorAll(".place")) {
   const stage = place.querySelector(".stage"), stack = place.querySelector(".stack");
   const figures = new Map([...stack.querySelectorAll("figure")].map(figure => [figure.dataset.name, figure]));
@@ -43,7 +43,7 @@ for (const place of document.querySelectorAll(".place")) {
     draw(false);
   }
 
-  /* Blinking puts the right picture in the place of the left one, whole. */
+  /* Blinking puts the right image in the place of the left one, whole. */
   function toggle() {
     if (!swapped && Number(slider.value) < 100) slider.value = 100;
     swapped = !swapped;
@@ -73,7 +73,7 @@ for (const place of document.querySelectorAll(".place")) {
   blink.addEventListener("click", toggle);
   for (const button of zooms) button.addEventListener("click", () => setZoom(Number(button.value)));
 
-  /* The edge follows a mouse or pen that is pressed on the picture; fingers scroll. */
+  /* The edge follows a mouse or pen that is pressed on the image; fingers scroll. */
   stage.addEventListener("pointerdown", event => {
     if (event.pointerType === "touch" || event.button) return;
     const move = moved => {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from statistics import fmean
 
-from vsvfi.compare.pictures import GAIN, as_url
+from vsvfi.compare.images import GAIN, as_url
 from vsvfi.compare.result import Result, Shot, Tally, duration
 
 PLACES = 6
@@ -70,13 +70,13 @@ def _body(result: Result, places: int) -> Iterator[str]:
     if shots:
         yield "<h2>Look for yourself</h2>"
         yield (
-            '<p class="note">The frames where methods differ most. The slider divides the picture: left of it the true '
+            '<p class="note">The frames where methods differ most. The slider divides the image: left of it the true '
             "frame, right of it a prediction. Blink puts one in the place of the other.</p>"
         )
         yield (
             '<p class="note keys">Keys, inside a place: <kbd>B</kbd> blink, <kbd>N</kbd> <kbd>P</kbd> or '
             f"<kbd>1</kbd>-<kbd>9</kbd> another prediction, <kbd>E</kbd> its errors ({GAIN} times larger), "
-            "<kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd> zoom, arrows on the slider or, zoomed, on the picture.</p>"
+            "<kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd> zoom, arrows on the slider or, zoomed, on the image.</p>"
         )
         for number, shot in enumerate(shots, 1):
             yield from _place(result, shot, number)
@@ -146,7 +146,7 @@ def _place(result: Result, shot: Shot, number: int) -> Iterator[str]:
     others = f" (the others down to {scores[order[-1]]:.2f} dB)" if len(order) > 1 else ""
     yield f'<p class="note">Nearest to the true frame: {escape(labels[order[0]])}{others}.</p>'
     first = ["truth", *order, "before", "after"]
-    yield f'<div class="stage" tabindex="0" role="group" aria-label="Pictures at {where}">'
+    yield f'<div class="stage" tabindex="0" role="group" aria-label="Images at {where}">'
     yield f'<div class="stack" style="--ratio: {result.size[0] / result.size[1]:.5f}">'
     for name in first:
         yield _figure(name, labels[name], f"{labels[name]}, at {where}", shot.shown[name])
@@ -161,7 +161,7 @@ def _place(result: Result, shot: Shot, number: int) -> Iterator[str]:
     yield f"<label>Right{_select([*order, 'truth', 'before', 'after'], labels, order[0])}</label>"
     yield (
         '<label class="long">Divide<input type="range" min="0" max="100" value="50" step="1" '
-        f'aria-label="Where the picture is divided, in percent from the left, place {number}"></label>'
+        f'aria-label="Where the image is divided, in percent from the left, place {number}"></label>'
     )
     yield f'<label class="check"><input type="checkbox">Errors, {GAIN}x</label>'
     yield '<button type="button" class="blink" aria-pressed="false">Blink</button>'

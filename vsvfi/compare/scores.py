@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from vsvfi.compare.session import Scores
-from vsvfi.compare.source import Picture
+from vsvfi.compare.source import Image
 from vsvfi.engine.device import resolve_device
 from vsvfi.metrics import psnr, ssim
 from vsvfi.metrics.lpips import Lpips
@@ -31,7 +31,7 @@ def scores(width: int, height: int, device: str = "cpu") -> Scores:
         width, height: of the images.
         device: runs the network of LPIPS.
     """
-    found: dict[str, Callable[[Picture, Picture], float]] = {"psnr": _psnr}
+    found: dict[str, Callable[[Image, Image], float]] = {"psnr": _psnr}
     if min(width, height) >= _SMALLEST:
         found["ssim"] = _ssim
     if min(width, height) >= _SMALLEST_LPIPS and installed(ALEXNET.sources) is not None:
@@ -39,26 +39,26 @@ def scores(width: int, height: int, device: str = "cpu") -> Scores:
     return found
 
 
-def _lpips(device: str) -> Callable[[Picture, Picture], float]:
+def _lpips(device: str) -> Callable[[Image, Image], float]:
     network = Lpips(device=resolve_device(device))
     return lambda prediction, truth: float(network(torch.from_numpy(prediction), torch.from_numpy(truth)))
 
 
-def _psnr(prediction: Picture, truth: Picture) -> float:
+def _psnr(prediction: Image, truth: Image) -> float:
     return min(float(psnr(torch.from_numpy(prediction), torch.from_numpy(truth))), HIGHEST)
 
 
-def _ssim(prediction: Picture, truth: Picture) -> float:
+def _ssim(prediction: Image, truth: Image) -> float:
     return float(ssim(tiles(prediction), tiles(truth)).mean())
 
 
-def tiles(picture: Picture) -> torch.Tensor:
+def tiles(image: Image) -> torch.Tensor:
     """Return tiles [N, 3, h, w] that represent a large image, whose full SSIM would take longer than a model."""
-    image = torch.from_numpy(picture)
+    tensor = torch.from_numpy(image)
     height, width = image.shape[1:]
     if height * width <= (_TILES * _TILE) ** 2:
-        return image[None]
+        return tensor[None]
     rows, columns = (
         [round(index * max(length - _TILE, 0) / (_TILES - 1)) for index in range(_TILES)] for length in (height, width)
     )
-    return torch.stack([image[:, y : y + _TILE, x : x + _TILE] for y in rows for x in columns])
+    return torch.stack([tensor[:, y : y + _TILE, x : x + _TILE] for y in rows for x in columns])

@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import vapoursynth as vs
 
+from vsvfi.compare.images import heat, webp
 from vsvfi.compare.methods import KEPT, Method, unfinished
-from vsvfi.compare.pictures import heat, webp
 from vsvfi.compare.places import Place
 from vsvfi.compare.result import Result, Shot, Tally, duration
-from vsvfi.compare.source import Conversion, Picture, Source
+from vsvfi.compare.source import Conversion, Image, Source
 from vsvfi.errors import VsvfiError
 
 type Maker = Callable[[Sequence[vs.VideoFrame]], Method]
 """Makes a method, given the kept frames of the first place."""
 
-type Scores = Mapping[str, Callable[[Picture, Picture], float]]
+type Scores = Mapping[str, Callable[[Image, Image], float]]
 """Name -> (prediction, truth) -> value."""
 
 FEWEST = 4
@@ -86,8 +86,8 @@ class Comparison:
         began, asked = time.monotonic(), 0.0
         frames = self._source.frames(place.frames)
         kept, wanted = [frames[n] for n in place.frames[::2]], place.frames[1::2]
-        truths = [self._conversion.picture(frames[n]).clip(0, 1) for n in wanted]
-        made: dict[str, list[Picture]] = {}
+        truths = [self._conversion.image(frames[n]).clip(0, 1) for n in wanted]
+        made: dict[str, list[Image]] = {}
         found: dict[str, tuple[float, dict[str, list[float]], float]] = {}
         try:
             for number, name in enumerate(list(self._makers)):
@@ -99,7 +99,7 @@ class Comparison:
                 try:
                     if name not in self._methods:
                         self._methods[name] = self._makers[name](kept)
-                    pictures, seconds = self._methods[name].predict(kept, self._until)
+                    images, seconds = self._methods[name].predict(kept, self._until)
                 except TimeoutError:
                     if index:
                         raise
@@ -111,9 +111,9 @@ class Comparison:
                     continue
                 finally:
                     asked += time.monotonic() - started
-                made[name] = [picture.clip(0, 1) for picture in pictures]
+                made[name] = [image.clip(0, 1) for image in images]
                 scores = {
-                    score: [measure(picture, truth) for picture, truth in zip(made[name], truths, strict=True)]
+                    score: [measure(image, truth) for image, truth in zip(made[name], truths, strict=True)]
                     for score, measure in self._scores.items()
                 }
                 found[name] = seconds / len(wanted), scores, _flicker(made[name], truths)
@@ -151,12 +151,12 @@ class Comparison:
         self,
         index: int,
         place: Place,
-        made: Mapping[str, Sequence[Picture]],
-        truths: Sequence[Picture],
+        made: Mapping[str, Sequence[Image]],
+        truths: Sequence[Image],
         found: Mapping[str, tuple[float, dict[str, list[float]], float]],
         kept: Sequence[vs.VideoFrame],
     ) -> Shot:
-        """Pictures of the frame that methods differ most in."""
+        """Images of the frame that methods differ most in."""
 
         def spread(which: int) -> float:
             values = [scores["psnr"][which] for _, scores, _ in found.values()]
@@ -164,15 +164,14 @@ class Comparison:
 
         which = max(range(len(truths)), key=spread)
         ends = {
-            name: self._conversion.picture(frame)
-            for name, frame in (("before", kept[which]), ("after", kept[which + 1]))
+            name: self._conversion.image(frame) for name, frame in (("before", kept[which]), ("after", kept[which + 1]))
         }
-        shown = {"truth": truths[which], **ends, **{name: pictures[which] for name, pictures in made.items()}}
+        shown = {"truth": truths[which], **ends, **{name: images[which] for name, images in made.items()}}
         return Shot(
             index,
             place.frames[2 * which + 1],
-            {name: webp(picture) for name, picture in shown.items()},
-            {name: webp(heat(pictures[which], truths[which]), longest=960) for name, pictures in made.items()},
+            {name: webp(image) for name, image in shown.items()},
+            {name: webp(heat(images[which], truths[which]), longest=960) for name, images in made.items()},
         )
 
     def _drop_slow(self, done: int, wanted: int, left: float) -> None:
@@ -203,11 +202,11 @@ class Comparison:
             shot.errors.pop(name, None)
 
 
-def _flicker(made: Sequence[Picture], truths: Sequence[Picture]) -> float:
+def _flicker(made: Sequence[Image], truths: Sequence[Image]) -> float:
     """Mean error of the change from one predicted frame to the next, in 1/255.
 
     A constant error does not flicker.
     """
-    errors = [picture - truth for picture, truth in zip(made, truths, strict=True)]
+    errors = [image - truth for image, truth in zip(made, truths, strict=True)]
     changes = [np.abs(after - before).mean() for before, after in zip(errors, errors[1:])]  # noqa: RUF007
     return 255 * float(np.mean(changes)) if changes else 0.0

@@ -17,7 +17,7 @@ from vsvfi.clip.readable import readable
 from vsvfi.compare.places import RUN, Place, positions, run_from
 from vsvfi.plan.policy import Facts
 
-type Picture = NDArray[np.float32]
+type Image = NDArray[np.float32]
 """RGB [3, H, W], nominally 0 to 1."""
 
 _LOOK = (16, 9)
@@ -55,30 +55,30 @@ class Conversion:
         colour = Colour(clip, vs.RGBS, None)
         self._frames = Shelf(clip, _MANY)
         self._rgb = colour.to_rgb(self._frames.clip)
-        self._pictures = Shelf(self._rgb, _MANY)
-        pictures = self._pictures.clip
-        self._back = colour.from_rgb(pictures, self._frames.clip, pictures, pictures)
+        self._images = Shelf(self._rgb, _MANY)
+        images = self._images.clip
+        self._back = colour.from_rgb(images, self._frames.clip, images, images)
         self._asked = 0
 
-    def picture(self, frame: vs.VideoFrame) -> Picture:
+    def image(self, frame: vs.VideoFrame) -> Image:
         """The frame in RGB."""
         self._asked += 1  # each frame has its own number, so that no filter has an older one in its cache
         self._frames.put({self._asked: frame})
         with self._rgb.get_frame(self._asked) as converted:
             return np.stack(planes_of(converted)).astype(np.float32)
 
-    def through(self, picture: Picture, like: vs.VideoFrame) -> Picture:
+    def through(self, image: Image, like: vs.VideoFrame) -> Image:
         """The image as it looks in the format of the frame `like`, with its rounding and its chroma."""
         rgb = vs.core.core.create_video_frame(vs.core.core.get_video_format(vs.RGBS), like.width, like.height)
-        for plane, values in zip(planes_of(rgb), picture, strict=True):
+        for plane, values in zip(planes_of(rgb), image, strict=True):
             np.copyto(plane, values)
         self._asked += 1
         self._frames.put({self._asked: like})
-        self._pictures.put({self._asked: rgb})
+        self._images.put({self._asked: rgb})
         with self._back.get_frame(self._asked) as frame:
             made = frame.copy()
         made.props.update(like.props)
-        return self.picture(made)
+        return self.image(made)
 
 
 class Source:

@@ -65,14 +65,14 @@ def read_still(path: Path) -> Still:
             frame = next(frames, None)
             several = frame is not None and next(frames, None) is not None
     except (av.FFmpegError, IndexError, ValueError, OSError) as error:
-        reason = getattr(error, "strerror", None) or "it has no picture"
-        raise VsvfiError(f"{path} cannot be read as a picture: {reason}") from None
+        reason = getattr(error, "strerror", None) or "it has no image"
+        raise VsvfiError(f"{path} cannot be read as an image: {reason}") from None
     if frame is None:
-        raise VsvfiError(f"{path} cannot be read as a picture: nothing in it can be decoded")
+        raise VsvfiError(f"{path} cannot be read as an image: nothing in it can be decoded")
     if codec == "mjpeg" and frame.format.name.startswith("gbra"):
-        raise VsvfiError(f"{path} is a CMYK picture; convert it to RGB first")
+        raise VsvfiError(f"{path} is a CMYK image; convert it to RGB first")
     if several:
-        raise VsvfiError(f"{path} holds several pictures; interpolate it with 'vsvfi render'")
+        raise VsvfiError(f"{path} holds several images; interpolate it with 'vsvfi render'")
     return _still(frame, path)
 
 

@@ -1,4 +1,4 @@
-"""Pictures for a page: WebP files in memory, and errors as colours."""
+"""Images for a page: WebP files in memory, and errors as colours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsvfi.compare.source import Picture
+from vsvfi.compare.source import Image
 from vsvfi.media.pyav import pyav
 
 GAIN = 4
@@ -19,10 +19,10 @@ _HEAT = np.array([(0, 0, 0), (60, 15, 110), (190, 50, 80), (250, 160, 40), (255,
 """Colours of errors from none to the largest."""
 
 
-def webp(picture: Picture, longest: int = 1920, quality: int = 90) -> bytes:
+def webp(image: Image, longest: int = 1920, quality: int = 90) -> bytes:
     """Encode an image as WebP, reduced if its long side is longer than `longest`."""
     av = pyav()
-    frame = av.VideoFrame.from_ndarray(_bytes(picture), format="rgb24")
+    frame = av.VideoFrame.from_ndarray(_bytes(image), format="rgb24")
     width, height = frame.width, frame.height
     if max(width, height) > longest:
         width, height = (max(1, round(side * longest / max(width, height))) for side in (width, height))
@@ -39,15 +39,15 @@ def as_url(content: bytes) -> str:
     return "data:image/webp;base64," + base64.b64encode(content).decode("ascii")
 
 
-def heat(picture: Picture, truth: Picture) -> Picture:
+def heat(image: Image, truth: Image) -> Image:
     """Colour the error of an image, amplified by `GAIN`: from black (none) through red to white."""
-    error = np.abs(picture - truth).mean(0).clip(0, 1 / GAIN) * GAIN * (len(_HEAT) - 1)
+    error = np.abs(image - truth).mean(0).clip(0, 1 / GAIN) * GAIN * (len(_HEAT) - 1)
     below = np.minimum(error.astype(np.intp), len(_HEAT) - 2)
     part = (error - below)[..., None]
     colours = _HEAT[below] * (1 - part) + _HEAT[below + 1] * part
     return np.ascontiguousarray(colours.transpose(2, 0, 1))
 
 
-def _bytes(picture: Picture) -> NDArray[np.uint8]:
+def _bytes(image: Image) -> NDArray[np.uint8]:
     """[H, W, 3] of 8 bits."""
-    return np.ascontiguousarray((picture.clip(0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
+    return np.ascontiguousarray((image.clip(0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))

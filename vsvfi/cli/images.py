@@ -15,8 +15,8 @@ from vsvfi.media.raw_yuv import RawYUV
 from vsvfi.media.stills import ENDINGS, Still, read_still
 
 
-class Pictures(Protocol):
-    """Pictures in order."""
+class Images(Protocol):
+    """Images in order."""
 
     @property
     def files(self) -> Sequence[Path]:
@@ -32,7 +32,7 @@ class Pictures(Protocol):
 
 
 class Files:
-    """Pictures in files of their own."""
+    """Images in files of their own."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = files
@@ -64,17 +64,17 @@ class RawFrames:
         return self._source.read(index)
 
 
-def opened(arguments: argparse.Namespace) -> Pictures:
+def opened(arguments: argparse.Namespace) -> Images:
     """The images that the command line names.
 
     Raises:
         ArgumentError, VsvfiError: there are fewer than two, or one does not exist.
     """
-    given = arguments.pictures
+    given = arguments.images
     if len(given) == 1 and given[0].lower().endswith(".yuv"):
         path = Path(given[0])
         if not path.is_file():
-            raise VsvfiError(f"{path} is not a file; give a headerless YUV file or pictures")
+            raise VsvfiError(f"{path} is not a file; give a headerless YUV file or images")
         size = _size(arguments.size or "1920x1080")
         raw = RawYUV.of(path, size, arguments.format, arguments.matrix, full_range=arguments.full_range)
         return _two_or_more(RawFrames(raw), str(path))
@@ -89,7 +89,7 @@ def _found(given: Sequence[str]) -> list[Path]:
         files = [Path(name) for name in given]
         for path in files:
             if not path.is_file():
-                raise VsvfiError(f"{path} is not a file; give pictures, or one folder or pattern")
+                raise VsvfiError(f"{path} is not a file; give images, or one folder or pattern")
         return files
     path = Path(given[0])
     if path.is_dir():
@@ -99,10 +99,10 @@ def _found(given: Sequence[str]) -> list[Path]:
     return sorted((Path(name) for name in glob.glob(given[0])), key=_natural)
 
 
-def _two_or_more[Kind: Pictures](pictures: Kind, given: str) -> Kind:
-    if len(pictures) < 2:
-        raise VsvfiError(f"{given} holds {len(pictures)} pictures; frames are made between two or more")
-    return pictures
+def _two_or_more[Kind: Images](images: Kind, given: str) -> Kind:
+    if len(images) < 2:
+        raise VsvfiError(f"{given} holds {len(images)} images; frames are made between two or more")
+    return images
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
