@@ -176,7 +176,7 @@ def _gimmvfi(model: str, *, perceptual: bool) -> Recipe:
         average=Average(None, buffers=True, first=0),
         perceptual="alex" if perceptual else None,
         start="the published flow estimator and the motion module of recipe gimm",
-        operations=360.0,
+        operations=45.0,
         cost="8 GPUs, 60 epochs",
         notes=(
             "both groups decay to the same rate of 8e-6, as in the published program",
