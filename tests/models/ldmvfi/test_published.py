@@ -108,7 +108,9 @@ def test_every_check_point_and_the_output_of_the_base_case(stored: Stored, monke
     unseen = set(tensors) - set(found) - {"codes"}
     assert not unseen
     for name, tensor in found.items():
-        assert_close(name, tensor, tensors[name], INNER)
+        # The last layers of the maps add up the rounding of all before them, which differs with the number of threads.
+        last = name.startswith(("alpha1", "beta1"))
+        assert_close(name, tensor, tensors[name], 2 * INNER if last else INNER)
 
 
 def test_the_convolution_matches_at_both_corners(stored: Stored) -> None:
