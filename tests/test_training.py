@@ -140,18 +140,14 @@ def test_a_few_steps_lower_the_loss(settings: Settings, architecture: str, monke
     )
     sample = trainer.renderer.draw(2)
     trainer.easy.draw = lambda step, reach=1.0: sample  # type: ignore[method-assign]
-    totals = [trainer.advance()[0]["total"] for _ in range(20 if architecture == "uprnet" else 40)]
-    assert min(totals[-5:]) < 0.9 * totals[0]
+    totals = [trainer.advance()[0]["total"] for _ in range(10 if architecture == "uprnet" else 20)]
+    assert min(totals[-3:]) < 0.9 * totals[0]
 
 
 def test_resuming_goes_on_bit_for_bit(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = train(settings)
     parted = replace(settings, out=tmp_path / "parted")
-    halfway = Trainer(parted)
-    for _ in range(2):
-        halfway.advance()
-    parted.out.mkdir()
-    halfway.save(parted.out / "last.pt")
+    assert train(replace(parted, until=2)).step == 2
     resumed = train(parted, resume=True)
     assert resumed.step == whole.step == 4
     for name, weight in whole.network.state_dict().items():
@@ -222,15 +218,6 @@ def test_a_run_that_begins_with_weights_says_so(
     assert record["command"] == "the second"
     assert record["began_with"]["command"] == "the first"
     assert record["sha256"] != record["began_with"]["sha256"]
-
-
-def test_a_run_ends_at_a_given_step_and_goes_on_from_there(settings: Settings, tmp_path: Path) -> None:
-    whole = train(settings)
-    parted = replace(settings, out=tmp_path / "parted")
-    assert train(replace(parted, until=2)).step == 2
-    resumed = train(parted, resume=True)
-    for ours, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
 
 
 def test_large_samples_come_in_turn_and_need_more_levels(settings: Settings) -> None:
