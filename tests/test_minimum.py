@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -192,3 +194,16 @@ def test_a_new_enough_or_unknown_vapoursynth_is_taken(
 
 def test_the_release_of_this_core_is_read() -> None:
     assert version._release() == vs.core.core_version.release_major >= version.MINIMUM
+
+
+@pytest.mark.parametrize("package", [module.name for module in pkgutil.iter_modules(vsvfi.__path__) if module.ispkg])
+def test_every_module_can_be_imported(package: str) -> None:
+    found = [module.name for module in pkgutil.walk_packages([f"{vsvfi.__path__[0]}/{package}"], f"vsvfi.{package}.")]
+    assert found
+    for name in found:
+        optional = ""
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            optional = error.name or ""
+        assert not optional.startswith("vsvfi"), name

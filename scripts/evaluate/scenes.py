@@ -25,7 +25,7 @@ from vsvfi.synthetic.cuts import CutClip, cases, evaluation_clips
 METHODS = ("vsvfi", "difference > 0.10", "difference > 0.15")
 
 CLASSES: dict[str, tuple[str, ...]] = {
-    "cuts": ("cut", "cut, still pictures", "hard-cuts-", "cuts-static"),
+    "cuts": ("cut", "cut, still images", "hard-cuts-", "cuts-static"),
     "cuts between similar scenes": ("cut, same", "cuts-similar", "cuts-very-similar", "cut-to-closer"),
     "cuts amid fast motion": ("cut, action", "cuts-during-pan"),
     "cuts of scenes of 1 to 8 frames": ("cut, short", "short-shots"),

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, distributed, multiprocessing
+
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (extra `evaluate`)")
 
 from scripts.evaluate.flow_files import write_flow
 from scripts.train import __main__ as program

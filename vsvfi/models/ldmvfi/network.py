@@ -121,7 +121,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
                 "t",
                 [float(time) for time in t.reshape(-1)],
                 "LDMVFI knows t=0.5 alone",
-                "ask for midpoints of midpoints, or let interpolate() do it",
+                "pass t=0.5, or use interpolate(), which reaches other timesteps by bisection",
             )
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:

@@ -96,7 +96,11 @@ def _add_samples() -> Iterator[tuple[Tensor | int | None, ...]]:
 
 def _kernels[**P](cpu: Callable[P, Tensor], gpu: Callable[Concatenate[str, P], Tensor]) -> list[Kernel[P, Tensor]]:
     """The compiled loops for the CPU, and each way to compile and launch the CUDA kernel."""
-    return [Kernel("llvmlite", cpu), *(Kernel[P, Tensor](name, functools.partial(gpu, name)) for name in LAUNCHERS)]
+    kernels = [Kernel("llvmlite", cpu)]
+    for name in LAUNCHERS:
+        run: Callable[P, Tensor] = functools.partial(gpu, name)
+        kernels.append(Kernel(name, run))
+    return kernels
 
 
 WARP_PAIR = Operator(
