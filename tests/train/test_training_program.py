@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing
 
-Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (extra `evaluate`)")
+pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
+
+from PIL import Image
 
 from scripts.evaluate.flow_files import write_flow
 from scripts.train import __main__ as program
