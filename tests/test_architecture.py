@@ -117,7 +117,7 @@ _PUBLIC = {"clip/graph.py: interpolate", "options/__init__.py: parse"}
 
 @pytest.mark.parametrize("folder", [PACKAGE, ROOT / "scripts"], ids=lambda folder: folder.name)
 def test_functions_take_few_parameters(folder: Path) -> None:
-    """Except the public interface, operators (`vsvfi.ops`), and networks, which take a spec's config."""
+    """Except the public interface and the kernels and operators of `vsvfi.ops`."""
     many = []
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder).as_posix()
@@ -129,7 +129,6 @@ def test_functions_take_few_parameters(folder: Path) -> None:
             given = node.args
             count = len([*given.posonlyargs, *given.args, *given.kwonlyargs])
             own = given.args[:1] and given.args[0].arg in ("self", "cls")
-            configured = name.startswith("models/") and node.name == "__init__"
-            if count - bool(own) > _MOST_PARAMETERS and not configured and f"{name}: {node.name}" not in _PUBLIC:
+            if count - bool(own) > _MOST_PARAMETERS and f"{name}: {node.name}" not in _PUBLIC:
                 many.append(f"{name}: {node.name}")
     assert not many

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vsvfi.ops.warp import backward_warp, resize_bilinear
+from vsvfi.ops.warp import backward_warp, op, resize_bilinear
 
 
 def warp_by_definition(image: Tensor, flow: Tensor) -> Tensor:
@@ -114,3 +114,8 @@ def test_a_strip_beside_the_image_is_an_error(top: int) -> None:
         match=rf"backward_warp: flow=\(1, 2, 5, 9\) at top={top}, must have the size of image=\(1, 3, 12, 9\)",
     ):
         backward_warp(torch.rand(1, 3, 12, 9), torch.zeros(1, 2, 5, 9), top)
+
+
+def test_the_torch_operator_keeps_its_promises() -> None:
+    for given in op.WARP.sample_inputs():
+        torch.library.opcheck(op.warp, given, test_utils=("test_schema", "test_faketensor"))

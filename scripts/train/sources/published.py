@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,49 +11,40 @@ from torch import Tensor
 from torch.nn import functional
 
 from scripts.evaluate.datasets.folders import entries, find_folder, find_list, folders, pictures
+from scripts.evaluate.datasets.gopro import GOPRO_TEST
 from scripts.evaluate.flow_files import read_flow
 from scripts.evaluate.pictures import read_picture
 from scripts.train.augment import Clip
 from scripts.train.batch import Batch
 from scripts.train.sources.source import Source, of_clip
 
-GOPRO_TRAIN = [
-    "0372_07_00",
-    "0372_07_01",
-    "0374_11_00",
-    "0374_11_01",
-    "0374_11_02",
-    "0374_11_03",
-    "0378_13_00",
-    "0379_11_00",
-    "0380_11_00",
-    "0384_11_01",
-    "0384_11_02",
-    "0384_11_03",
-    "0384_11_04",
-    "0385_11_00",
-    "0386_11_00",
-    "0477_11_00",
-    "0857_11_00",
-    "0868_11_01",
-    "0868_11_02",
-    "0871_11_01",
-    "0881_11_00",
-    "0884_11_00",
-]
-GOPRO_TEST = [
-    "0384_11_00",
-    "0384_11_05",
-    "0385_11_01",
-    "0396_11_00",
-    "0410_11_00",
-    "0854_11_00",
-    "0862_11_00",
-    "0868_11_00",
-    "0869_11_00",
-    "0871_11_00",
-    "0881_11_01",
-]
+GOPRO_TRAIN = tuple(
+    f"GOPR{name}"
+    for name in (
+        "0372_07_00",
+        "0372_07_01",
+        "0374_11_00",
+        "0374_11_01",
+        "0374_11_02",
+        "0374_11_03",
+        "0378_13_00",
+        "0379_11_00",
+        "0380_11_00",
+        "0384_11_01",
+        "0384_11_02",
+        "0384_11_03",
+        "0384_11_04",
+        "0385_11_00",
+        "0386_11_00",
+        "0477_11_00",
+        "0857_11_00",
+        "0868_11_01",
+        "0868_11_02",
+        "0871_11_01",
+        "0881_11_00",
+        "0884_11_00",
+    )
+)
 
 
 def frames_of(paths: list[Path]) -> Tensor:
@@ -135,9 +126,9 @@ class GoPro(Source):
             raise ValueError(f"train: data={root}, holds none of GoPro's training folders (GOPR0372_07_00 ...)")
 
     @staticmethod
-    def _groups(root: Path, names: list[str]) -> list[list[Path]]:
+    def _groups(root: Path, names: Iterable[str]) -> list[list[Path]]:
         found = []
-        for folder in (root / f"GOPR{name}" for name in names):
+        for folder in (root / name for name in names):
             shown = pictures(folder) if folder.is_dir() else []
             found += [shown[8 * i : 8 * i + 9] for i in range((len(shown) - 9) // 8 + 1)]
         return found

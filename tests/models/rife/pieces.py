@@ -37,7 +37,7 @@ def narrow(version: Version) -> Version:
 
 def network_of(version: Version, scale: Fraction = Fraction(1), *, ensemble: bool = False) -> IFNet:
     """Return a network whose weights give flows of several pixels, and masks of all values."""
-    network = IFNet(**version.config, scale=scale, ensemble=ensemble).eval()  # type: ignore[arg-type]
+    network = IFNet(version, scale=scale, ensemble=ensemble).eval()
     state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()})
     for key, tensor in state.items():
         if key.endswith("beta"):

@@ -169,7 +169,7 @@ def test_sizes_by_the_published_rule() -> None:
 
 
 def test_the_state_of_a_pair_shares_the_frames() -> None:
-    network = IFNet(**narrow(V425).config).eval()  # type: ignore[arg-type]
+    network = IFNet(narrow(V425)).eval()
     first, second = (network.encode_frame(image) for image in torch.rand(2, 1, 3, 64, 64))
     pair = network.prepare_pair(first, second)
     assert pair.first.data_ptr() == first.packed.data_ptr()

@@ -10,19 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vsvfi.models.blocks.prelu import PReLU
-
-type Residual = Literal["scaled", "plain", "prelu"]
-"""The kind of the eight middle convolutions.
-
-x = L(beta * C(x) + x) from 4.5 on ("scaled"); x = L(C(x)) in 4.2 to 4.4 ("plain"); with PReLU in 4.0 and 4.1 ("prelu").
-"""
+from vsvfi.models.rife.spec import Residual
 
 SLOPE = 0.2
 _CONVOLUTIONS = 8

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from vsvfi.models.interpolator import Interpolator, broadcast_times
-from vsvfi.models.rife.blocks import Block, Head, Residual, plain_head
+from vsvfi.models.rife.blocks import Block, Head, plain_head
+from vsvfi.models.rife.spec import Version
 from vsvfi.ops import refinement
 from vsvfi.ops.warp import resize_bilinear
 
@@ -57,45 +58,29 @@ class IFNet(Interpolator[Frame, Pair]):
     """RIFE's IFNet as an `Interpolator`.
 
     Args:
-        widths: channels inside the blocks.
-        steps: s of each block at scale 1.
-        head: hidden channels and outputs of the head; None for versions without.
-        plain: the head of 4.7 to 4.9.
-        residual: what a block's eight convolutions are.
-        groups: of these.
-        outputs: of a block's transposed convolution.
-        summed: the mask is the sum over the blocks (to 4.6) instead of the last one's.
-        fallback: start over at half the resolution on large motion (4.0, 4.1).
+        version: the layout of the published network.
         scale: resolution of the motion estimation.
         ensemble: run every block on the mirrored pair too and average, in versions that were published with it.
+
+    Raises:
+        ValueError: the version has no known steps or outputs.
     """
 
-    def __init__(
-        self,
-        widths: Sequence[int],
-        steps: Sequence[int],
-        head: tuple[int, int] | None = None,
-        *,
-        plain: bool = False,
-        residual: Residual = "scaled",
-        groups: int = 1,
-        outputs: int = 24,
-        summed: bool = False,
-        fallback: bool = False,
-        scale: Fraction = Fraction(1),
-        ensemble: bool = False,
-    ) -> None:
+    def __init__(self, version: Version, *, scale: Fraction = Fraction(1), ensemble: bool = False) -> None:
         super().__init__()
-        self.steps = tuple(step / scale for step in steps)
-        self.summed = summed
-        self.fallback = fallback
+        widths, outputs = version.widths, version.outputs
+        if version.steps is None or outputs is None:
+            raise ValueError(f"IFNet: version={version.name}, has unknown steps or outputs; use a supported version")
+        self.steps = tuple(step / scale for step in version.steps)
+        self.summed = version.summed
+        self.fallback = version.fallback
         self.ensemble = ensemble
         features = 8 if outputs == 52 else 0
         self._kept = 1 + features
         held = 0
-        if head is not None:
-            hidden, held = head
-            self.encode = plain_head(hidden, held) if plain else Head(hidden, held)
+        if version.head is not None:
+            hidden, held = version.head
+            self.encode = plain_head(hidden, held) if version.plain else Head(hidden, held)
         self.packed = 3 + held
         # Published order of the inputs: both images, both heads, the rest. Here an image and its head stay together.
         frames = [*range(3), *range(6, 6 + held), *range(3, 6), *range(6 + held, 6 + 2 * held)]
@@ -103,7 +88,8 @@ class IFNet(Interpolator[Frame, Pair]):
             inputs = 2 * self.packed + (1 if index == 0 else 1 + 1 + features + 4)
             used = 5 if index == len(widths) - 1 else 5 + features
             order = [*frames, *range(len(frames), inputs)]
-            self.add_module(f"block{index}", Block(inputs, width, outputs, used, residual, groups, order))
+            block = Block(inputs, width, outputs, used, version.residual, version.groups, order)
+            self.add_module(f"block{index}", block)
         # Without a pixel shuffle a block's result has half the size of its input
         self._enlarges = 1 if outputs > 5 else 2
 

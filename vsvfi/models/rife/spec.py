@@ -13,6 +13,12 @@ from vsvfi.models.family import BuildConfig, Family, SizeRule, Variant
 from vsvfi.options.validators import Choice, Flag
 from vsvfi.weights.source import Hub, Source, Url, WheelMember
 
+type Residual = Literal["scaled", "plain", "prelu"]
+"""The kind of the eight middle convolutions.
+
+x = L(beta * C(x) + x) from 4.5 on ("scaled"); x = L(C(x)) in 4.2 to 4.4 ("plain"); with PReLU in 4.0 and 4.1 ("prelu").
+"""
+
 _MIT = "MIT"
 _RELEASE = "https://github.com/HolyWu/vs-rife/releases/download/model/"
 
@@ -40,7 +46,7 @@ class Version:
     steps: tuple[int, ...] | None = (8, 4, 2, 1)
     head: tuple[int, int] | None = None
     plain: bool = False
-    residual: str = "scaled"
+    residual: Residual = "scaled"
     groups: int = 1
     outputs: int | None = 24
     summed: bool = False
@@ -50,8 +56,12 @@ class Version:
     @property
     def config(self) -> dict[str, object]:
         """The keyword arguments of the network class."""
-        told = ("widths", "steps", "head", "plain", "residual", "groups", "outputs", "summed", "fallback")
-        return {name: getattr(self, name) for name in told}
+        return {"version": self}
+
+    def matches(self, layout: Mapping[str, object]) -> bool:
+        """Whether this version has the given layout; unknown outputs match any."""
+        known = {name: value for name, value in layout.items() if name != "outputs" or self.outputs is not None}
+        return all(getattr(self, name) == value for name, value in known.items())
 
     @property
     def multiple(self) -> int:
@@ -132,7 +142,7 @@ def recognise(variant: Variant, state: Mapping[str, Any]) -> Variant:
     if layout is None:
         return variant  # not RIFE, or tensors are missing: matching the keys reports which
     for known in VARIANTS:
-        if known.config.items() >= layout.items():
+        if _version(known).matches(layout):
             if known.config == variant.config:
                 return variant
             names = " or ".join(
@@ -140,7 +150,7 @@ def recognise(variant: Variant, state: Mapping[str, Any]) -> Variant:
             )
             raise ValueError(f"these are the weights of model={names}, and have to be used by that name")
     for version in OTHERS:
-        if all(getattr(version, name) in (value, None) for name, value in layout.items()):
+        if version.matches(layout):
             if version.steps is None or version.outputs is None:
                 raise ValueError(
                     f"RIFE {version.name} is not supported: neither its scale list nor its mask rule can be read off "

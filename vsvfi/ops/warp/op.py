@@ -13,6 +13,11 @@ from vsvfi.ops.dispatch import Kernel, Operator, register
 from vsvfi.ops.warp import cuda, reference
 
 
+def _reference(image: Tensor, flow: Tensor, top: int) -> Tensor:
+    """Compute the definition, laid out like the kernels' results."""
+    return reference.warp_strip(image, flow, top).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
 def _cuda(backend: str, image: Tensor, flow: Tensor, top: int) -> Tensor:
     return cuda.run(launchers.launcher(backend), image, flow, top)
 
@@ -33,7 +38,7 @@ def sample_inputs() -> Iterator[tuple[Tensor, Tensor, int]]:
 
 WARP = Operator(
     "warp",
-    reference=reference.warp_strip,
+    reference=_reference,
     kernels=[Kernel(name, functools.partial(_cuda, name)) for name in ("nvrtc", "cupy")],
     sample_inputs=sample_inputs,
 )
