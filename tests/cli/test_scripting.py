@@ -41,10 +41,29 @@ def test_a_file_that_the_source_filter_cannot_open_is_named(monkeypatch: pytest.
     """lsmas returns None instead of an error for raw MJPEG, for example."""
     core = SimpleNamespace(lsmas=SimpleNamespace(LWLibavSource=lambda *given, **named: None))
     monkeypatch.setattr(scripting.vs, "core", SimpleNamespace(core=core))
-    with pytest.raises(vs.Error, match=r"lsmas cannot open 'a\.mjpeg'; remux it"):
+    with pytest.raises(vs.Error, match=r"lsmas cannot open 'a\.mjpeg'; remux the file"):
         open_video("/films/a.mjpeg", "/tmp/index")
     core.bs = SimpleNamespace(VideoSource=lambda *given, **named: "opened")
     assert open_video("/films/a.mjpeg", "/tmp/index") == "opened"
+
+
+@pytest.mark.parametrize("when", ["opened", "first frame"])
+def test_a_file_that_the_source_filter_cannot_decode_is_named(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """lsmas needs timestamps for some streams."""
+
+    def fail(*given: object, **named: object) -> vs.VideoNode:
+        raise vs.Error("lsmas: failed to allocate the first valid video frame.")
+
+    broken = vs.core.std.BlankClip(width=16, height=16, format=vs.GRAY8, length=2).std.FrameEval(fail)
+    opened = fail if when == "opened" else lambda *given, **named: broken
+    core = SimpleNamespace(lsmas=SimpleNamespace(LWLibavSource=opened))
+    monkeypatch.setattr(scripting.vs, "core", SimpleNamespace(core=core))
+    with pytest.raises(
+        vs.Error, match=r"(?s)lsmas cannot decode 'a\.mkv' \(.*first valid video frame.*; remux the file"
+    ):
+        open_video("/films/a.mkv", "/tmp/index")
+    core.bs = SimpleNamespace(VideoSource=lambda *given, **named: "opened")
+    assert open_video("/films/a.mkv", "/tmp/index") == "opened"
 
 
 def test_two_packets_of_fields_make_a_frame() -> None:

@@ -58,7 +58,7 @@ def _runs(process: int) -> bool:
 def open_video(path: str, index: str, stream: int | None = None, decoder: str = "") -> vs.VideoNode:
     """Return a video stream of a file, opened by lsmas.
 
-    bestsource is used instead if lsmas is missing or damages the image.
+    bestsource is used instead if lsmas is missing, cannot decode the file or damages the image.
 
     Args:
         path: the file.
@@ -71,15 +71,14 @@ def open_video(path: str, index: str, stream: int | None = None, decoder: str = 
     """
     core = vs.core.core
     if hasattr(core, "lsmas"):
-        preferred = {"decoder": decoder} if decoder else {}
-        clip = core.lsmas.LWLibavSource(
-            path, stream_index=-1 if stream is None else stream, cachefile=index, ff_loglevel=0, **preferred
-        )
-        opened = isinstance(clip, vs.VideoNode)  # None for some files without timestamps, such as raw MJPEG
-        if opened and not _misread_by_lsmas(clip):
+        clip, fault = _opened_by_lsmas(path, index, -1 if stream is None else stream, decoder)
+        if clip is not None and not _misread_by_lsmas(clip):
             return clip
-        if not opened and not hasattr(core, "bs"):
-            raise vs.Error(f"the source filter lsmas cannot open {os.path.basename(path)!r}; remux it (ffmpeg -c copy)")
+        if clip is None and not hasattr(core, "bs"):
+            raise vs.Error(
+                f"the source filter lsmas {fault}; remux the file (mkvmerge, ffmpeg -c copy) or encode it again, or "
+                "pip install vapoursynth-bestsource, which is then used"
+            )
         if not hasattr(core, "bs"):
             core.log_message(
                 vs.MESSAGE_TYPE_WARNING,
@@ -90,6 +89,23 @@ def open_video(path: str, index: str, stream: int | None = None, decoder: str = 
     if hasattr(core, "bs"):
         return core.bs.VideoSource(path, track=-1 if stream is None else stream, cachemode=4, cachepath=f"{index}.bs")
     raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas (or vapoursynth-bestsource)")
+
+
+def _opened_by_lsmas(path: str, index: str, stream: int, decoder: str) -> tuple[vs.VideoNode | None, str]:
+    """Open a file with lsmas; returns the clip, or None and why not.
+
+    Files without timestamps fail in several ways: None for raw MJPEG, an error from the filter or from its first frame.
+    """
+    name = os.path.basename(path)
+    preferred = {"decoder": decoder} if decoder else {}
+    try:
+        clip = vs.core.core.lsmas.LWLibavSource(path, stream_index=stream, cachefile=index, ff_loglevel=0, **preferred)
+        if isinstance(clip, vs.VideoNode):
+            clip.get_frame(0).close()
+            return clip, ""
+    except vs.Error as error:
+        return None, f"cannot decode {name!r} ({str(error).removeprefix('lsmas: ').rstrip('.')})"
+    return None, f"cannot open {name!r}"
 
 
 def _misread_by_lsmas(clip: vs.VideoNode) -> bool:
