@@ -21,7 +21,7 @@ def cache_directory() -> Path:
         return Path(chosen).expanduser().absolute() if chosen else _platform_cache()
     except (RuntimeError, OSError) as error:  # no such user; a user without a home; a working folder that is gone
         raise ArgumentError(
-            "VSVFI_CACHE", chosen, f"leads to no folder ({one_line(error)})", "set it to an absolute path"
+            "VSVFI_CACHE", chosen, f"does not name a usable folder ({one_line(error)})", "set it to an absolute path"
         ) from error
 
 

@@ -154,14 +154,14 @@ def faulty(folder: Path, body: str) -> str:
     ("body", "told"),
     [
         ("echo no such thing >&2; exit 3", "ffmpeg: no such thing"),
-        ("exit 3", "ffmpeg: exit code 3; it closed the pipe before it had taken all frames"),
+        ("exit 3", "ffmpeg: exit code 3; it closed the pipe before it had read all frames"),
         ("head -c 60000 >/dev/null; kill -9 $$", "ffmpeg: it was ended by SIGKILL"),
         ("head -c 60000 >/dev/null; echo why >&2; kill -11 $$", "ffmpeg: it was ended by SIGSEGV; its last words: why"),
-        ("head -c 100000 >/dev/null; exit 0", "ffmpeg: it ended without an error before it had taken all frames"),
+        ("head -c 100000 >/dev/null; exit 0", "ffmpeg: it ended before it had read all frames"),
         ("cat >/dev/null; exit 0", "ffmpeg: it reported success but wrote nothing"),
         ("head -c 30000000 /dev/zero | tr '\\0' x >&2; cat >/dev/null; exit 1", "ffmpeg: xxxx"),
         ("yes warning | head -200000 >&2; cat >/dev/null; echo last words >&2; exit 1", "ffmpeg: last words"),
-        ("exec 0<&-; sleep 1; exit 1", "ffmpeg: exit code 1; it closed the pipe before it had taken all frames"),
+        ("exec 0<&-; sleep 1; exit 1", "ffmpeg: exit code 1; it closed the pipe before it had read all frames"),
         ("sleep 1000 & cat >/dev/null; exit 1", "ffmpeg: exit code 1, without giving a reason; check free memory"),
     ],
 )
@@ -191,7 +191,7 @@ def test_an_ffmpeg_that_never_ends_is_stopped_with_its_children(
     before = time.monotonic()
     with pytest.raises(VsvfiError) as caught:
         chain(tmp_path, write(tmp_path, length=500), program=faulty(tmp_path, body))
-    closed = "ffmpeg: it closed the pipe before it had taken all frames, went on running, and was stopped"
+    closed = "ffmpeg: it closed the pipe before it had read all frames, went on running, and was stopped"
     assert str(caught.value).startswith("ffmpeg: no space is left" if told is None else closed + told)
     assert time.monotonic() - before < 200
     assert left(tmp_path) == {"script.sh"}

@@ -88,7 +88,7 @@ def test_a_page_is_not_overwritten_unasked(video: Path, tmp_path: Path, capsys: 
     page = tmp_path / "page.html"
     page.write_text("mine")
     assert main(["compare", str(video), "-o", str(page)]) == 1
-    assert "say --overwrite" in capsys.readouterr().err
+    assert "pass --overwrite" in capsys.readouterr().err
     assert page.read_text() == "mine"
     assert main(["compare", str(video), "-o", str(video), "--overwrite"]) == 1
     assert "is the source itself" in capsys.readouterr().err
@@ -98,7 +98,7 @@ def test_a_page_is_not_overwritten_unasked(video: Path, tmp_path: Path, capsys: 
     ("options", "told"),
     [
         (["--models", "builtn"], "did you mean builtin"),
-        (["--models", ","], "names no model"),
+        (["--models", ","], "does not name a model"),
         (["--minutes", "0"], "must be above 0"),
         (["--minutes", "nan"], "must be above 0"),
         (["--places", "0"], "must be 1 or more"),

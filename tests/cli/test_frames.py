@@ -197,7 +197,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFi
     out.mkdir()
     (out / "00001.png").write_text("mine")
     assert run(*given, "-o", out) == 1
-    assert "00001.png exists; choose another folder or say --overwrite" in capsys.readouterr().err
+    assert "00001.png exists; choose another folder or pass --overwrite" in capsys.readouterr().err
     assert files(out) == ["00001.png"]
     assert run(*given, "-o", out, "--overwrite") == 0
     assert files(out) == ["00000.png", "00001.png", "00002.png"]
@@ -229,7 +229,7 @@ def test_a_model_without_flow_says_so(
 ) -> None:
     model = ["--model", "fake", "--weights", fake_family.weights]
     assert run(*saved(tmp_path / "in"), "-o", tmp_path / "out", *model, "--flow") == 2
-    assert "estimates no flow" in capsys.readouterr().err
+    assert "does not estimate flow" in capsys.readouterr().err
 
 
 def test_times() -> None:

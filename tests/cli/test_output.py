@@ -77,7 +77,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         claimed.publish()
     assert (tmp_path / "a.mkv").is_symlink()
     assert (tmp_path / "disk" / "b.mkv").read_bytes() == b"video"
-    with pytest.raises(VsvfiError, match="exists; choose another name or say --overwrite"), Output(tmp_path / "a.mkv"):
+    with pytest.raises(VsvfiError, match="exists; choose another name or pass --overwrite"), Output(tmp_path / "a.mkv"):
         pass
 
 

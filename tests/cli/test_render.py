@@ -266,7 +266,7 @@ def test_a_part_outside_the_output(tmp_path: Path, weights: Path, capsys: pytest
         (("in.mkv", "-o", "out.xyz"), "its format is not known by the name"),
         (("in.mkv", "-o", "no/such/folder/out.mkv"), "does not exist; create it first"),
         (("in.mkv", "-o", "in.mkv", "--overwrite"), "is the source itself; choose another name"),
-        (("in.mkv", "-o", "there.mkv"), "exists; choose another name or say --overwrite"),
+        (("in.mkv", "-o", "there.mkv"), "exists; choose another name or pass --overwrite"),
         (("in.mkv", "-o", "out.mkv"), "in.mkv cannot be read as video"),
         (("in.mkv", "-o", "out.mkv", "--multi", "0"), "multi='0', must be a number from 1"),
         (("in.mkv", "-o", "out.mkv", "-a", "colour=1"), "is not NAME=VALUE of an argument of interpolate()"),

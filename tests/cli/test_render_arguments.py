@@ -28,7 +28,7 @@ def test_a_negative_frame_number_is_a_wrong_argument(capsys: pytest.CaptureFixtu
         (("-a", "weights=5"), "weights=5, must be a path"),
         (("-a", "model=b'x'"), "model=b'x', must be the name of a model"),
         (("-a", f"model={'(' * 5000}"), "is not a known model|must be|cannot be read"),
-        (("--encoder", "aac"), "encoder 'aac' makes no video"),
+        (("--encoder", "aac"), "encoder 'aac' is not a video encoder"),
         (("--encoder", "libx264", "-o", "out.webm"), "makes h264, which .webm cannot hold; use --encoder libvpx-vp9"),
         (("-o", "folder.mkv"), "is a folder; give the name of a file in it"),
     ],

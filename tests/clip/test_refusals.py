@@ -72,15 +72,15 @@ def test_variable_clips_and_other_things_are_refused(fake_family: Recorder) -> N
     [
         ({"model": "ifrnet_x"}, r"interpolate: model='ifrnet_x', is not a known model; did you mean "),
         ({"multi": 0}, r"interpolate: multi=0, must be a number from 1"),
-        ({"tile": 2}, r"interpolate: tile=2, is not available in this version; leave tile=None"),
-        ({"scale": 0.3}, r"interpolate: scale=0\.\d+, is not a scale that Fake takes; use one of 1\.0, 0\.5"),
+        ({"tile": 2}, r"interpolate: tile=2, is not supported yet; leave tile=None"),
+        ({"scale": 0.3}, r"interpolate: scale=0\.\d+, is not a scale that Fake supports; use one of 1\.0, 0\.5"),
         (
             {"options": {"steps": 3}},
             r"interpolate: options=\{'steps': 3\}, Fake has no option 'steps'; it takes levels",
         ),
         ({"options": {"levels": 0}}, r"interpolate: options\['levels'\]=0, must be a whole number from 1"),
         ({"device": "cuda:99"}, r"interpolate: device='cuda:99', (torch .* sees no cuda device here|there are)"),
-        ({"precision": "fp16"}, r"interpolate: precision='fp16', the CPU computes half precision"),
+        ({"precision": "fp16"}, r"interpolate: precision='fp16', is slow and incomplete on the CPU"),
         ({"weights": "/nowhere/at/all.pth"}, r"interpolate: weights='.*all.pth', is not a file; check the path"),
         ({"fps": 1}, r"interpolate: fps='1', must be 1/8 to 1000 times the clip's rate of 24"),
     ],

@@ -129,7 +129,7 @@ def test_what_is_no_time_is_refused(index: int) -> None:
 def test_further_inputs_are_tensors_that_the_family_takes() -> None:
     tensor = torch.ones(2)
     assert torch.equal(check_inputs({"noise": tensor}, ["noise"], "Toy")["noise"], tensor)
-    with pytest.raises(ArgumentError, match=r"^noise=<Tensor>, Toy takes no such input; leave it out"):
+    with pytest.raises(ArgumentError, match=r"^noise=<Tensor>, Toy has no such input; leave it out"):
         check_inputs({"noise": tensor}, [], "Toy")
     for value in (1, None, Hostile(), torch.ones(1, dtype=torch.int64), torch.ones(1, device="meta")):
         with pytest.raises(ArgumentError, match=r"^noise=.*, must be a floating-point tensor"):

@@ -74,9 +74,9 @@ def test_precision_rules() -> None:
     assert resolve_precision("auto", cuda, half=True) == torch.float16
     assert resolve_precision("auto", cuda, half=False, bfloat=True) == torch.float32
     assert resolve_precision("bf16", cpu, half=False) == torch.bfloat16
-    with pytest.raises(ArgumentError, match="precision='fp16', the CPU computes half precision slowly"):
+    with pytest.raises(ArgumentError, match="precision='fp16', is slow and incomplete on the CPU"):
         resolve_precision("fp16", cpu, half=True)
-    with pytest.raises(ArgumentError, match="precision='fp16', this model does not hold its tolerance"):
+    with pytest.raises(ArgumentError, match="precision='fp16', is not accurate enough for this model"):
         resolve_precision("fp16", cuda, half=False)
 
 

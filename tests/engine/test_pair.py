@@ -81,7 +81,7 @@ def test_every_family_with_flow_gives_it_at_the_size_of_the_images(tmp_path: Pat
 
 def test_a_model_without_flow_says_so(fake_family: fakes.Recorder) -> None:
     model = load_model("fake", weights=fake_family.weights, device="cpu")
-    with pytest.raises(ArgumentError, match="Fake estimates no flow"):
+    with pytest.raises(ArgumentError, match="Fake does not estimate flow"):
         model.flow(*images())
 
 

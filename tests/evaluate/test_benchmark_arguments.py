@@ -40,7 +40,7 @@ def test_faults_of_the_folder_are_reported_before_weights_are_wanted(
         (["--model", "nothing"], "is not a known model"),
         ([], "model=None, must be named"),
         (["--model", "uprnet_base", "--split", "easy"], "is no part of this set; use all"),
-        (["--model", "uprnet_base", "--scale", "0.3"], "is not a scale that UPR-Net takes"),
+        (["--model", "uprnet_base", "--scale", "0.3"], "is not a scale that UPR-Net supports"),
         (["--model", "uprnet_base", "--scale", "half"], "scale='half', must be a number"),
         (["--model", "uprnet_base", "--tta"], "UPR-Net has no option 'tta'"),
         (["--model", "uprnet_base", "--option", "levels"], "option='levels', must be NAME=VALUE"),

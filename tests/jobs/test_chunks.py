@@ -89,7 +89,7 @@ def test_a_manifest_is_stored_whole(tmp_path: Path) -> None:
     with pytest.raises(VsvfiError, match=r"incomplete.*--restart"):
         folder.manifest()
     write_json(folder.path / "manifest.json", {"vsvfi_job": 0})
-    with pytest.raises(VsvfiError, match=r"no manifest of this version"):
+    with pytest.raises(VsvfiError, match=r"not written by this version"):
         folder.manifest()
 
 
@@ -134,7 +134,7 @@ def test_only_the_jobs_own_files_are_removed(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "film.mkv").write_bytes(b"mine")
-    with pytest.raises(VsvfiError, match="holds other files"):
+    with pytest.raises(VsvfiError, match="contains other files"):
         JobFolder(other).create()
     folder = JobFolder(tmp_path / "job")
     folder.create()
@@ -153,7 +153,7 @@ def test_only_the_jobs_own_files_are_removed(tmp_path: Path) -> None:
 def test_a_job_is_held_by_one_process(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     folder.create()
-    with folder.locked(), pytest.raises(VsvfiError, match="taken by another render"), JobFolder(tmp_path).locked():
+    with folder.locked(), pytest.raises(VsvfiError, match="in use by another render"), JobFolder(tmp_path).locked():
         pass
     with folder.locked():
         pass

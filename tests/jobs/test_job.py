@@ -98,7 +98,9 @@ def test_what_fails_is_tried_again_named_and_resumed(
 
     assert render(video, output, "--encoder", "huffyuv", "--crf", 3, "--trim", "0-1") == 1
     said = capsys.readouterr().err
-    assert "was begun with other settings: encoder was ffv1 and is huffyuv; encoder setting crf was default and" in said
+    assert (
+        "was started with other settings: encoder was ffv1 and is huffyuv; encoder setting crf was default and" in said
+    )
     assert "trim, filter or timecodes was none and is" in said
     assert "--restart" in said
 
@@ -135,7 +137,7 @@ def test_a_plan_renders_nothing(fake: None, video: Path, tmp_path: Path, capsys:
         (["--no-job", "--workers", "2"], "contradicts"),
         (["--workers", "0"], "must be 1 to 64"),
         (["--workers", "cuda:0,,"], "must be a number or devices"),
-        (["--workers", "2", "--scheduler", "tcp://a:1"], "give one of them"),
+        (["--workers", "2", "--scheduler", "tcp://a:1"], "use one of them"),
         (["--upload"], "needs --scheduler"),
         (["--chunk", "1", "--encoder", "mpeg4"], "kept only over a whole file"),
     ],
@@ -149,7 +151,7 @@ def test_options_that_cannot_work(
 
 def test_join_needs_a_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["join", str(tmp_path)]) == 1
-    assert "is not the folder of a job" in capsys.readouterr().err
+    assert "is not a job folder" in capsys.readouterr().err
 
 
 def begin(video: Path, output: Path, **more: str) -> subprocess.Popen[bytes]:
@@ -200,7 +202,7 @@ def test_ctrl_c_says_how_to_go_on_and_a_second_render_is_refused(
         assert running.poll() is None
         time.sleep(0.05)
     assert render(video, tmp_path / "other.mkv", "--job", job_of(output)) == 1
-    assert "taken by another render" in capsys.readouterr().err
+    assert "in use by another render" in capsys.readouterr().err
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=30)
     assert running.returncode == 130

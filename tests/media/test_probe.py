@@ -79,7 +79,7 @@ def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
     path = make(
         tmp_path / "a.avi", "-f", "lavfi", "-i", "testsrc2=size=96x64:duration=0.2", "-frames:v", "0", "-c:v", "mpeg4"
     )
-    with pytest.raises(VsvfiError, match="holds no video frames"):
+    with pytest.raises(VsvfiError, match="has no video frames"):
         probe(path)
 
 
@@ -87,7 +87,7 @@ def test_a_video_of_which_nothing_can_be_decoded_is_refused(tmp_path: Path) -> N
     path = moving_video(tmp_path / "a.mkv", "-c:v", "ffv1", "-bsf:v", "noise=amount=1", frames=4)
     with pytest.raises(
         VsvfiError,
-        match=r"a\.mkv (holds no video frame that can be decoded; give another file|cannot be read as video)",
+        match=r"a\.mkv (has no video frame that can be decoded; pass another file|cannot be read as video)",
     ):
         probe(path)
 

@@ -90,7 +90,7 @@ def test_what_is_no_single_picture_is_refused(tmp_path: Path) -> None:
         ("text.png", "cannot be read as an image"),
         ("cut.png", "cannot be read as an image"),
         ("none.png", "cannot be read as an image: No such file"),
-        ("two.gif", "holds several images"),
+        ("two.gif", "contains several images"),
         ("cmyk.jpg", "is a CMYK image"),
     ):
         with pytest.raises(VsvfiError, match=told):

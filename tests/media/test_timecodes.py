@@ -34,7 +34,7 @@ def test_version_1_has_ranges_of_rates(tmp_path: Path) -> None:
     [
         ("0\n40\n", 2, "does not begin with"),
         ("# timecode format v2\n0\n40\n", 4, "has 2 times, the video 4 frames"),
-        ("# timecode format v2\n0\n40\n40\n", 3, "each later"),
+        ("# timecode format v2\n0\n40\n40\n", 3, "each time later"),
         ("# timecode format v2\n0\nforty\n", 2, "cannot be understood"),
         ("# timecode format v1\n0,5,25\n", 2, "cannot be understood"),
         ("# timecode format v1\nassume 25\n3,1,25\n", 9, "is no range"),

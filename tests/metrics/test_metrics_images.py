@@ -157,7 +157,7 @@ def test_other_refusals() -> None:
         ssim(image[..., :6], image[..., :6], "uniform")
     with pytest.raises(ArgumentError, match=r"prediction=.*int64.*, must be uint8 or floating point"):
         psnr(image.long(), image)
-    with pytest.raises(ArgumentError, match=r"form='best', is no form of PSNR; use one of plain, rounded"):
+    with pytest.raises(ArgumentError, match=r"form='best', is not a form of PSNR; use one of plain, rounded"):
         psnr(image, image, "best")  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match=r"form='best', is no form of SSIM; use one of plain, rounded"):
+    with pytest.raises(ArgumentError, match=r"form='best', is not a form of SSIM; use one of plain, rounded"):
         ssim(image.mT.repeat(1, 1, 2), image.mT.repeat(1, 1, 2), "best")  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
             SPEC.replace('name="fake",\n    title', 'name="broken_e",\n    title').replace(
                 'Variant(name="fake",', 'Variant(name="ifrnet",'
             ),
-            "the model name 'ifrnet' is taken by the family",
+            "the model name 'ifrnet' is already used by the family",
         ),
     ],
 )
@@ -161,7 +161,7 @@ def test_phases_are_abstract() -> None:
         (lambda model: model(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8), torch.rand(3)), r"t=.*or 2 of them"),
         (
             lambda model: model(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), 0.5, noise=torch.rand(1)),
-            "noise=<Tensor>, Fake takes no such input",
+            "noise=<Tensor>, Fake has no such input",
         ),
     ],
 )
@@ -175,9 +175,9 @@ def test_calls_of_a_model_are_checked(fake_family: Recorder, call: object, messa
     ("arguments", "message"),
     [
         ({"name": 3}, "name=3, must be the name of a model"),
-        ({"device": ["cpu", "cuda"]}, "a Model runs on one device"),
-        ({"precision": "fp16"}, "the CPU computes half precision"),
-        ({"scale": Fraction(1, 3)}, "is not a scale that Fake takes"),
+        ({"device": ["cpu", "cuda"]}, "must be one device for a Model"),
+        ({"precision": "fp16"}, "is slow and incomplete on the CPU"),
+        ({"scale": Fraction(1, 3)}, "is not a scale that Fake supports"),
         ({"options": {"x": 1}}, "Fake has no option 'x'"),
     ],
 )

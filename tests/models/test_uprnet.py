@@ -252,7 +252,7 @@ def random_state(variant: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        ({"scale": 0.125}, "scale=0.125, is not a scale that UPR-Net takes; use one of 1.0, 0.5, 0.25, or None"),
+        ({"scale": 0.125}, "scale=0.125, is not a scale that UPR-Net supports; use one of 1.0, 0.5, 0.25, or None"),
         ({"options": {"levels": 0}}, r"options\['levels'\]=0, must be a whole number from 1 to 9"),
         ({"options": {"levels": True}}, r"options\['levels'\]=True, must be a whole number"),
         (

@@ -79,9 +79,9 @@ def test_several_source_frames_in_one_output_frame_are_seen() -> None:
     [
         (at(0, 1, 2), 3, 60, "times='3 values', must be those of 3 frames in order"),
         (at(0, 2, 1, 3), 3, 60, "must be those of 3 frames in order"),
-        (at(0, 0, 0, 0), 3, 60, "fps='60', does not suit the times"),
-        (at(0, 1, 2, 3), 3, 90_000, "fps='90000', does not suit the times"),
-        ([Fraction(n, 10_000) for n in range(200)] + at(5), 200, 24, "fps='24', does not suit the times"),
+        (at(0, 0, 0, 0), 3, 60, "fps='60', does not match the timestamps"),
+        (at(0, 1, 2, 3), 3, 90_000, "fps='90000', does not match the timestamps"),
+        ([Fraction(n, 10_000) for n in range(200)] + at(5), 200, 24, "fps='24', does not match the timestamps"),
     ],
 )
 def test_what_cannot_be_placed_is_refused(times: list[Fraction], length: int, fps: int, told: str) -> None:

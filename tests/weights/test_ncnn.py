@@ -61,7 +61,7 @@ def test_which_files_are_meant(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"is a folder with 2 \.param files; pass the path of one of them"):
         load_state(folder)
     (folder / "other.bin").unlink()
-    with pytest.raises(ArgumentError, match=r"lacks other\.bin beside it"):
+    with pytest.raises(ArgumentError, match=r"has no other\.bin in its folder"):
         load_state(folder / "other.param")
 
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsvfi import options
 from vsvfi.cli.bench_report import report
+from vsvfi.cli.checks import check_at_least, parse_size
 from vsvfi.engine.observer import PHASES
 from vsvfi.errors import ArgumentError
 
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--afresh",
         action="store_true",
-        help="also what publications time: one pair from the beginning, with parameters and multiply-adds",
+        help="also time one pair without caches, as publications do, and count parameters and multiply-adds",
     )
     parser.add_argument("--warm-up", type=int, default=10, help="with --afresh, calls before (default: 10)")
     parser.add_argument("--calls", type=int, default=20, help="with --afresh, timed calls (default: 20)")
@@ -100,13 +101,9 @@ def main(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         streams=arguments.streams,
     )
-    size = _size(arguments.size)
-    for name in ("pairs", "rounds"):
-        if getattr(arguments, name) < 1:
-            raise ArgumentError(name, getattr(arguments, name), "must be 1 or more", "leave it out for the default")
-    for name, least in (("warm_up", 0), ("calls", 1)):
-        if getattr(arguments, name) < least:
-            raise ArgumentError(name, getattr(arguments, name), f"must be {least} or more", "leave it out")
+    size = parse_size(arguments.size, least=16, even=True)
+    check_at_least(arguments, 1, "pairs", "rounds", "calls")
+    check_at_least(arguments, 0, "warm_up")
     if arguments.multi < 2:
         raise ArgumentError(
             "multi",
@@ -316,19 +313,3 @@ def _synchronise(device: torch.device) -> None:
 def _summary(values: list[float]) -> dict[str, float]:
     """Smallest, median and largest."""
     return {"min": round(min(values), 4), "median": round(statistics.median(values), 4), "max": round(max(values), 4)}
-
-
-def _size(text: str) -> tuple[int, int]:
-    """WIDTHxHEIGHT, both even."""
-    width, _, height = text.lower().partition("x")
-    if (
-        not (width.isdigit() and height.isdigit())
-        or int(width) < 16
-        or int(height) < 16
-        or int(width) % 2
-        or int(height) % 2
-    ):
-        raise ArgumentError(
-            "size", text, "must be WIDTHxHEIGHT, even numbers from 16", "use for example --size 1280x720"
-        )
-    return int(width), int(height)

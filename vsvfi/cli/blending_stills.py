@@ -64,7 +64,7 @@ class StillPair:
         """
         found = self._colour.flow(t)
         if not found:
-            raise ArgumentError("flow", True, f"{self._model.name} estimates no flow", "leave it out")
+            raise ArgumentError("flow", True, f"{self._model.name} does not estimate flow", "leave it out")
         return {name: flow[0].float().cpu().numpy() for name, flow in found.items()}
 
 

@@ -199,9 +199,9 @@ def _check(reader: Program, writer: Program, output: Output) -> None:
     unheard = read != 0 and _frames(reader) is None and _unheard(reader)
     ending = writer.ending()
     if unheard and writer.stopped:
-        ending = "it closed the pipe before it had taken all frames, went on running, and was stopped"
+        ending = "it closed the pipe before it had read all frames, went on running, and was stopped"
     elif unheard and written != 0 and not writer.lines:
-        ending += "; it closed the pipe before it had taken all frames"
+        ending += "; it closed the pipe before it had read all frames"
     if unheard and written != 0 and not writer.lines:
         raise VsvfiError(
             f"ffmpeg: {ending}, and gave no reason. Check free memory, the encoder, and that it is a real ffmpeg"
@@ -210,7 +210,7 @@ def _check(reader: Program, writer: Program, output: Output) -> None:
         raise VsvfiError(f"ffmpeg: {explain_ffmpeg(writer.lines, ending, output.path)}")
     if unheard:
         raise VsvfiError(
-            "ffmpeg: it ended without an error before it had taken all frames; check that it is a real ffmpeg"
+            "ffmpeg: it ended before it had read all frames, without an error; check that it is a real ffmpeg"
         )
     if read != 0:
         raise VsvfiError(f"vspipe: {explain_vspipe(_said(reader), reader.ending())}")

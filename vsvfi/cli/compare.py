@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsvfi import options
 from vsvfi.cli.chain import say
+from vsvfi.cli.checks import check_at_least
 from vsvfi.cli.interrupts import interruptible, shielded
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_ffmpeg
@@ -65,9 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    for name in ("places", "pictures"):
-        if getattr(arguments, name) < 1:
-            raise ArgumentError(name, getattr(arguments, name), "must be 1 or more", "leave it out for the default")
+    check_at_least(arguments, 1, "places", "pictures")
     if not 0 < arguments.minutes <= 10_000:
         raise ArgumentError("minutes", arguments.minutes, "must be above 0", "leave it out for 5")
     models = chosen_models(arguments.models)
@@ -123,7 +122,7 @@ def chosen_models(text: str | None) -> list[str]:
         return list(found.values())
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
-        raise ArgumentError("models", text, "names no model", "see 'vsvfi models', or leave it out")
+        raise ArgumentError("models", text, "does not name a model", "see 'vsvfi models', or leave it out")
     for name in names:
         find(name)
     return names
@@ -200,7 +199,7 @@ def _open(media: Media, path: Path, scratch: Path) -> Source:
     clip = open_video(str(path), str(scratch / "index.lwi"), media.video.index, media.decoder)
     clip = show(clip, str(media.rate), media.decoded, media.hidden, media.turn, media.held, timed=bool(media.times))
     if clip.format is None or clip.format.color_family == vs.UNDEFINED or not clip.width:
-        raise VsvfiError(f"{path.name} changes its size or format on the way; give a part of it that does not")
+        raise VsvfiError(f"{path.name} changes its size or format; pass a part of it with one size and format")
     return Source(clip, media.times)
 
 

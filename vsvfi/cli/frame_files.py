@@ -204,7 +204,7 @@ class FrameFiles:
         if path.exists() and any(path.samefile(source) for source in self._sources if source.exists()):
             raise VsvfiError(f"{path} is one of the images; choose another folder")
         if not self._overwrite:
-            raise VsvfiError(f"{path} exists; choose another folder or say --overwrite")
+            raise VsvfiError(f"{path} exists; choose another folder or pass --overwrite")
 
 
 class _Animation:

@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="where to write PNG files")
     parser.add_argument("-n", "--number", type=int, metavar="N", help="new frames between two images (default: 1)")
-    parser.add_argument("-t", "--times", nargs="+", metavar="T", help="their times instead, between 0 and 1: 0.25 1/3")
+    parser.add_argument(
+        "-t", "--times", nargs="+", metavar="T", help="timesteps of the new frames instead, between 0 and 1: 0.25 1/3"
+    )
     parser.add_argument("--model", default="builtin", help="builtin (default), or a name from 'vsvfi models'")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")
     parser.add_argument("--scale", type=float, help="resolution of the motion estimation: 1, 0.5 (2K), 0.25 (4K)")
@@ -66,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     raw.add_argument("--size", metavar="WIDTHxHEIGHT", help="of its frames (default: 1920x1080)")
     raw.add_argument("--format", help="yuv420p, yuv444p10le ... (default: by 10bit, 16bit, 444 in the file's name)")
     raw.add_argument("--matrix", choices=("601", "709"), default="601", help="(default: 601)")
-    raw.add_argument("--full-range", action="store_true", help="samples use all codes")
+    raw.add_argument("--full-range", action="store_true", help="the samples use the full range of values")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -84,7 +86,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise ArgumentError("arg", f"{name}={extra[name]}", "does not apply to images", "only options= does")
     checked = options.parse(**given, **extra)
     if len(checked.devices) > 1:
-        raise ArgumentError("device", arguments.device, "images are made on one device", "name one")
+        raise ArgumentError("device", arguments.device, "must be one device for images", "name one device")
     images = opened(arguments)
     wanted = Wanted(
         len(images), times, arguments.new_only, arguments.overlay, arguments.strip, arguments.flow, arguments.bits
@@ -148,7 +150,7 @@ def _run(images: Images, times: Sequence[Fraction], blender: StillBlender, files
     for index, (first, second) in enumerate(_pairs(images)):
         if index == 0:
             if first.profile:
-                say("the images carry a colour profile, which the new frames do not")
+                say("the images have a colour profile; the new frames are written without it")
             files.image(first)
         pair = blender.open(first, second)
         made = []

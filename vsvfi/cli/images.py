@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from vsvfi.cli.checks import parse_size
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.media.raw_yuv import RawYUV
 from vsvfi.media.stills import ENDINGS, Still, read_still
@@ -75,7 +76,7 @@ def opened(arguments: argparse.Namespace) -> Images:
         path = Path(given[0])
         if not path.is_file():
             raise VsvfiError(f"{path} is not a file; give a headerless YUV file or images")
-        size = _size(arguments.size or "1920x1080")
+        size = parse_size(arguments.size or "1920x1080")
         raw = RawYUV.of(path, size, arguments.format, arguments.matrix, full_range=arguments.full_range)
         return _two_or_more(RawFrames(raw), str(path))
     for name in ("size", "format"):
@@ -109,10 +110,3 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     """Sort key by which 9 comes before 10."""
     parts = re.split(r"(\d+)", os.fspath(path))
     return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and int(width) * int(height)):
-        raise ArgumentError("size", text, "must be WIDTHxHEIGHT", "use for example --size 1920x1080")
-    return int(width), int(height)

@@ -136,13 +136,13 @@ def _opened(request: Request, prepared: Prepared, folder: JobFolder, claimed: Ou
         say("planning: measuring the speed and looking for scene changes")
         manifest = make_plan(request, prepared, folder, claimed, options.seconds)
         folder.store(manifest)
-        say(f"{len(manifest.chunks)} chunks in {str(folder.path)!r}; the same command goes on after an interruption")
+        say(f"{len(manifest.chunks)} chunks in {str(folder.path)!r}; after an interruption, the same command resumes")
         return manifest
     changed = differences(stored.identity, identity(request, prepared))
     if changed:
         raise VsvfiError(
-            f"job {str(folder.path)!r} was begun with other settings: {'; '.join(changed)}. Give the same ones to go "
-            "on, or --restart to begin anew"
+            f"job {str(folder.path)!r} was started with other settings: {'; '.join(changed)}. Use the same settings "
+            "to resume, or --restart to start again"
         )
     work = prepared.work_in(folder.path)
     manifest = dataclasses.replace(
@@ -150,7 +150,7 @@ def _opened(request: Request, prepared: Prepared, folder: JobFolder, claimed: Ou
     )
     folder.store(manifest)
     done = sum(folder.done(chunk, manifest.encoding["chunk_form"]) is not None for chunk in manifest.chunks)
-    say(f"going on with {str(folder.path)!r}: {done} of {len(manifest.chunks)} chunks are done")
+    say(f"resuming {str(folder.path)!r}: {done} of {len(manifest.chunks)} chunks are done")
     return manifest
 
 

@@ -58,7 +58,7 @@ def add_job_options(parser: Any) -> None:
     parser.add_argument("--workers", metavar="N|DEVICES", help="render chunks at the same time: 2, or cuda:0,cuda:1")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster: tcp://host:8786; needs vsvfi[cluster]")
     parser.add_argument(
-        "--upload", action="store_true", help="send the source to the cluster where it has no path in common"
+        "--upload", action="store_true", help="send the source to cluster workers that cannot read its path"
     )
     parser.add_argument("--restart", action="store_true", help="discard the chunks of an earlier run")
     parser.add_argument("--plan", action="store_true", help="print chunks, time and disk space, and render nothing")
@@ -86,9 +86,7 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
             "no-job", True, "contradicts --job, --workers, --scheduler, --chunk, --plan and --restart", "leave it out"
         )
     if options.scheduler and options.workers:
-        raise ArgumentError(
-            "workers", options.workers, "are of this machine, and --scheduler names others", "give one of them"
-        )
+        raise ArgumentError("workers", options.workers, "cannot be combined with --scheduler", "use one of them")
     if options.upload and not options.scheduler:
         raise ArgumentError("upload", True, "needs --scheduler", "leave it out")
     local_workers(options.workers)

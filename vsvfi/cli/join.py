@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
     folder = JobFolder(arguments.job)
     manifest = folder.manifest() if folder.path.is_dir() else None
     if manifest is None:
-        raise VsvfiError(f"{str(arguments.job)!r} is not the folder of a job; give one that 'vsvfi render' has made")
+        raise VsvfiError(f"{str(arguments.job)!r} is not a job folder; pass one that 'vsvfi render' created")
     form = manifest.encoding["chunk_form"]
     ready = leading(manifest.chunks, lambda chunk: folder.done(chunk, form) is not None)
     if not ready:

@@ -27,9 +27,9 @@ _NARROWEST_TEXT = 24
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
-        "--weights", metavar="FILE", help="show the record of a weight file instead: from what it was trained, and how"
+        "--weights", metavar="FILE", help="show the record of a weight file instead: the training data and settings"
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="also where the weights are, or come from")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also show the path or the source of the weights")
     actions = parser.add_subparsers(metavar="fetch | options", dest="action")
     action = actions.add_parser(
         "fetch",
@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action.add_argument("names", nargs="+", metavar="NAME", help="a model, as listed by 'vsvfi models'")
     action = actions.add_parser(
         "options",
-        help="show what options= may hold",
-        description="Show what options= of interpolate() may hold for models: name, values, default.",
+        help="show the values that options= accepts",
+        description="Show the options= of interpolate() for models: name, values, default.",
     )
     action.add_argument("names", nargs="+", metavar="NAME", help="a model, as listed by 'vsvfi models'")
 
@@ -64,7 +64,7 @@ def _record(weights: str, *, as_json: bool) -> int:
     """Show the record of a weight file."""
     path = Path(weights)
     if not path.is_file():
-        raise ArgumentError("weights", weights, "there is no such file", "check the path")
+        raise ArgumentError("weights", weights, "does not exist", "check the path")
     record = read_record(path)
     if record is None:
         rule = "holds no record, and there is none beside it"

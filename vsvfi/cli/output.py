@@ -124,7 +124,7 @@ class Output:
         if any(os.path.samestat(found, os.stat(source)) for source in self._sources):
             raise VsvfiError(f"output {self.shown} is the source itself; choose another name")
         if not self._overwrite:
-            raise VsvfiError(f"output {self.shown} exists; choose another name or say --overwrite")
+            raise VsvfiError(f"output {self.shown} exists; choose another name or pass --overwrite")
 
     def _make_scratch(self) -> None:
         assert self._marker is not None

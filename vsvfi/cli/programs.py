@@ -104,7 +104,7 @@ def find_encoder(wanted: str, form: str = "matroska") -> Encoder:
             note = "" if name == names[0] else f"ffmpeg at {program} lacks {names[0]}; using {name} instead"
             return Encoder(program, name, note)
     if any(wanted in encoders(program) for program in programs):
-        raise VsvfiError(f"encoder {wanted!r} makes no video; choose one that 'ffmpeg -encoders' marks with V")
+        raise VsvfiError(f"encoder {wanted!r} is not a video encoder; choose one that 'ffmpeg -encoders' marks with V")
     raise VsvfiError(
         f"ffmpeg at {programs[0]} has no encoder {names[0]!r}; choose one that 'ffmpeg -encoders' lists with "
         "--encoder, or install a fuller build: pip install imageio-ffmpeg"

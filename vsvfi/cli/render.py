@@ -76,7 +76,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-s", "--start", metavar="N", type=_frame_number, default=0, help="first output frame")
     parser.add_argument("-e", "--end", metavar="N", type=_frame_number, help="last output frame, included")
     parser.add_argument(
-        "-r", "--requests", metavar="N", type=_frame_number, help="frames that vspipe asks for at the same time"
+        "-r", "--requests", metavar="N", type=_frame_number, help="frames that vspipe requests at the same time"
     )
     parser.add_argument(
         "--encoder",

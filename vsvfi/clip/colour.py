@@ -89,7 +89,7 @@ class Colour:
         name = next(name for name, code in MATRICES.items() if code == self._default_matrix)
         self._core.log_message(
             vs.MESSAGE_TYPE_INFORMATION,
-            f"interpolate: frames do not say their matrix; {name} is assumed (matrix= chooses another)",
+            f"interpolate: frames have no _Matrix property, assuming {name}; pass matrix= to override",
         )
 
     def to_rgb(self, clip: vs.VideoNode) -> vs.VideoNode:

@@ -90,7 +90,7 @@ def interpolate(
         scene: scene changes from "auto" (existing `_SceneChangeNext`, else detected), "props" (only existing) or "off".
         scene_threshold: above 0 and up to 1; smaller detects more scene changes. None for the default.
         duplicates: "skip" (repeat duplicate frames), "retime" (turn held drawings into even motion) or "off".
-        tile: not available in this version.
+        tile: not supported yet.
         streams: concurrent frames per device; None for 2, or fewer if memory is short.
         cache: maximum MiB of cached frames and pairs per device; None for the device's default.
         matrix: if frames have none: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco"; None guesses by height.
@@ -210,7 +210,7 @@ def _build(
     if timeline.truncated:
         vs.core.log_message(
             vs.MESSAGE_TYPE_WARNING,
-            f"interpolate: the clip is so long that its end is cut off at frame {timeline.length} of the output",
+            f"interpolate: the output is cut off after {timeline.length} frames, the most that a clip can hold",
         )
     session = _open_session(clip, options, timeline.factor, observer)
     config = session.config
@@ -330,7 +330,7 @@ def _timeline(clip: vs.VideoNode, options: Options) -> Timeline:
         )
     check_storable("fps", options.fps, counted, factor)
     if counted != rate:
-        _inform(f"the clip's rate of {rate} is {counted} in another form and counts as such")
+        _inform(f"the clip's rate of {rate} is a rounded form of {counted}; using {counted} as the source rate")
     return Timeline(factor, clip.num_frames, counted)
 
 

@@ -63,7 +63,7 @@ def check_inputs(inputs: Mapping[str, object], known: Collection[str], title: st
     tensors = {}
     for name, value in inputs.items():
         if name not in known:
-            raise ArgumentError(name, value, f"{title} takes no such input", "leave it out")
+            raise ArgumentError(name, value, f"{title} has no such input", "leave it out")
         tensor = _tensor(name, value)
         if tensor is None or not tensor.is_floating_point():
             raise ArgumentError(name, value, "must be a floating-point tensor", "see the README of the model's family")

@@ -73,13 +73,11 @@ def resolve_precision(precision: Precision, device: torch.device, *, half: bool,
         raise ArgumentError(
             "precision",
             precision,
-            "the CPU computes half precision slowly and incompletely",
+            "is slow and incomplete on the CPU",
             "use 'bf16' or 'fp32' on the CPU",
         )
     if precision == "fp16" and not half:
-        raise ArgumentError(
-            "precision", precision, "this model does not hold its tolerance in fp16", "use 'fp32' or 'bf16'"
-        )
+        raise ArgumentError("precision", precision, "is not accurate enough for this model", "use 'fp32' or 'bf16'")
     return _DTYPES[precision]
 
 

@@ -109,13 +109,13 @@ class Model:
             t: in (0, 1).
 
         Raises:
-            ArgumentError: wrong shapes or values, or a model that estimates no flow.
+            ArgumentError: wrong shapes or values, or a model that does not estimate flow.
         """
         time = Fraction(float(check_times(t, 1)))
         found = self.open(first, second).flow(time)
         if not found:
             title = self._config.family.title
-            raise ArgumentError("model", self.name, f"{title} estimates no flow", "take another model")
+            raise ArgumentError("model", self.name, f"{title} does not estimate flow", "use another model")
         return {name: flow[0] if first.dim() == 3 else flow for name, flow in found.items()}
 
     def _network(self, build: BuildConfig) -> AnyInterpolator:
@@ -153,7 +153,7 @@ def load_model(
         raise ArgumentError("name", name, "must be the name of a model", "see vsvfi.list_models()")
     devices = parse_devices(device)
     if len(devices) > 1:
-        raise ArgumentError("device", device, "a Model runs on one device", "name one")
+        raise ArgumentError("device", device, "must be one device for a Model", "name one device")
     given = Options(
         model=str.__str__(name),
         devices=devices,

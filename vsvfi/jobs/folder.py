@@ -73,7 +73,7 @@ class JobFolder:
         try:
             if self.path.is_dir() and not (self.path / _MANIFEST).exists() and self._foreign():
                 raise VsvfiError(
-                    f"job {str(self.path)!r} is a folder that holds other files; give an empty or a new folder"
+                    f"job {str(self.path)!r} is a folder that contains other files; use an empty or a new folder"
                 )
             (self.path / _CHUNKS).mkdir(parents=True, exist_ok=True)
             (self.path / _LOGS).mkdir(exist_ok=True)
@@ -95,7 +95,7 @@ class JobFolder:
             lock.acquire()
         except Timeout:
             raise VsvfiError(
-                f"job {str(self.path)!r} is taken by another render; wait for it, or add workers to it with --workers"
+                f"job {str(self.path)!r} is in use by another render; wait for it, or add workers to it with --workers"
             ) from None
         except OSError as error:
             raise VsvfiError(f"job {str(self.path)!r} cannot be locked ({error}); check the folder") from error

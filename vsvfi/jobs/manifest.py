@@ -47,17 +47,17 @@ class Manifest:
         """Parse JSON values.
 
         Raises:
-            ValueError: they are no manifest of this version.
+            ValueError: not a manifest of this version.
         """
         if not isinstance(raw, dict) or raw.get("vsvfi_job") != VERSION:
-            raise ValueError("it is no manifest of this version of vsvfi")
+            raise ValueError("its manifest was not written by this version of vsvfi")
         try:
             chunks = tuple(Chunk(**chunk) for chunk in raw["chunks"])
             return cls(
                 raw["identity"], raw["work"], raw["facts"], raw["encoding"], chunks=chunks, speed=float(raw["speed"])
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"it is incomplete ({error})") from None
+            raise ValueError(f"its manifest is incomplete ({error})") from None
 
     @property
     def first(self) -> int:

@@ -57,7 +57,7 @@ class Transfer:
                 self._send(address, path, self._names[role])
             self._call(address, prepare, self._job, self._manifest.as_json(), self._names).result()
         except OSError as error:
-            raise VsvfiError(f"worker {address} cannot take the job's files ({error})") from error
+            raise VsvfiError(f"worker {address} cannot receive the job's files ({error})") from error
         self._provided.add(address)
 
     def store(self, answer: Answer, folder: JobFolder, chunk: Chunk) -> None:
@@ -69,7 +69,7 @@ class Transfer:
         """
         target = folder.chunk_file(chunk, self._manifest.encoding["chunk_form"])
         if answer.state is None or answer.state.bytes != len(answer.video):
-            raise VsvfiError(f"{chunk} came back incomplete")
+            raise VsvfiError(f"{chunk} was received incomplete")
         part = target.with_name(f"{target.name}.partial")
         with open(part, "wb") as file:
             file.write(answer.video)

@@ -147,7 +147,7 @@ def probe(path: Path) -> Media:
             index = int(first_video(container, path).index)
             packets = _packets(container)
         if not any(packet.stream == index for packet in packets):
-            raise VsvfiError(f"{path} holds no video frames; give another file")
+            raise VsvfiError(f"{path} has no video frames; pass another file")
         with open_container(av, path) as container:
             video = container.streams[index]
             return _media(path, container, video, packets, _first_frame(container, video, path))
@@ -194,7 +194,7 @@ def first_video(container: Any, path: Path) -> Any:
     for stream in container.streams.video:
         if not is_cover(stream):
             return stream
-    raise VsvfiError(f"{path} has no video stream; give a video file")
+    raise VsvfiError(f"{path} has no video stream; pass a video file")
 
 
 def is_cover(stream: Any) -> bool:
@@ -249,7 +249,7 @@ def _first_frame(container: Any, video: Any, path: Path) -> _FirstFrame:
             return _FirstFrame(
                 frame.pts if frame.pts is not None else frame.dts, turn_of(bytes(matrix)) if matrix else "", dynamic
             )
-    raise VsvfiError(f"{path} holds no video frame that can be decoded; give another file")
+    raise VsvfiError(f"{path} has no video frame that can be decoded; pass another file")
 
 
 def _side_data(frame: Any, name: str) -> Any:

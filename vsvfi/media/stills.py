@@ -68,11 +68,11 @@ def read_still(path: Path) -> Still:
         reason = getattr(error, "strerror", None) or "it has no image"
         raise VsvfiError(f"{path} cannot be read as an image: {reason}") from None
     if frame is None:
-        raise VsvfiError(f"{path} cannot be read as an image: nothing in it can be decoded")
+        raise VsvfiError(f"{path} cannot be read as an image: it has no decodable frame")
     if codec == "mjpeg" and frame.format.name.startswith("gbra"):
         raise VsvfiError(f"{path} is a CMYK image; convert it to RGB first")
     if several:
-        raise VsvfiError(f"{path} holds several images; interpolate it with 'vsvfi render'")
+        raise VsvfiError(f"{path} contains several images; interpolate it with 'vsvfi render'")
     return _still(frame, path)
 
 

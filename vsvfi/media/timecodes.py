@@ -45,8 +45,8 @@ def read_timecodes(path: Path, frames: int) -> tuple[Fraction, ...]:
         raise VsvfiError(f"timecodes {path} cannot be understood ({error}); give one time or range per line") from None
     if len(times) not in (frames, frames + 1) or any(later <= earlier for earlier, later in pairwise(times)):
         raise VsvfiError(
-            f"timecodes {path} has {len(times)} times, the video {frames} frames; they must be as many, each later "
-            "than the one before"
+            f"timecodes {path} has {len(times)} times, the video {frames} frames; both numbers must "
+            "be equal, and each time later than the one before"
         )
     return tuple(time - times[0] for time in times[:frames])
 

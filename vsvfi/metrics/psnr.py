@@ -50,7 +50,7 @@ def psnr(prediction: Tensor, truth: Tensor, form: PsnrForm = "plain") -> Tensor:
             if form == "capped":
                 error = error + _CAP
         case _:
-            raise ArgumentError("form", form, "is no form of PSNR", f"use one of {', '.join(PSNR_FORMS)}")
+            raise ArgumentError("form", form, "is not a form of PSNR", f"use one of {', '.join(PSNR_FORMS)}")
     return -10 * torch.log10(error)
 
 

@@ -49,7 +49,7 @@ def ssim(prediction: Tensor, truth: Tensor, form: SsimForm = "plain") -> Tensor:
         case "uniform":
             measure, peak, pair = _uniform, BYTE, (to_levels(prediction), to_levels(truth))
         case _:
-            raise ArgumentError("form", form, "is no form of SSIM", f"use one of {', '.join(SSIM_FORMS)}")
+            raise ArgumentError("form", form, "is not a form of SSIM", f"use one of {', '.join(SSIM_FORMS)}")
     images = [image.reshape(-1, *image.shape[-3:]) for image in pair]
     found = [measure(one, other, peak) for one, other in zip(*images, strict=True)]
     return torch.stack(found).reshape(prediction.shape[:-3])

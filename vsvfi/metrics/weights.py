@@ -50,7 +50,7 @@ class Published:
 
         Raises:
             WeightsError: they are not available, or are those of another network.
-            ArgumentError: there is no such file.
+            ArgumentError: the file does not exist.
         """
         found = self.path() if given is None else given
         origin = "the given state dict" if isinstance(found, Mapping) else str(found)

@@ -42,7 +42,7 @@ def families() -> tuple[Family, ...]:
         for variant in family.variants:
             if variant.name in taken:
                 raise ModelSpecError(
-                    entry.name, f"the model name {variant.name!r} is taken by the family {taken[variant.name]!r}"
+                    entry.name, f"the model name {variant.name!r} is already used by the family {taken[variant.name]!r}"
                 )
             taken[variant.name] = family.name
         found.append(family)
@@ -76,7 +76,7 @@ def check_scale(family: Family, scale: Fraction | None, width: int, height: int)
         raise ArgumentError(
             "scale",
             float(scale),
-            f"is not a scale that {family.title} takes",
+            f"is not a scale that {family.title} supports",
             f"use one of {allowed}, or None for its own choice",
         )
     return scale

@@ -127,7 +127,7 @@ def parse(
         raise ArgumentError(
             "tile",
             tile,
-            "is not available in this version",
+            "is not supported yet",
             "leave tile=None; a smaller scale= (0.5 or 0.25) or precision='fp16' saves memory",
         )
     return Options(

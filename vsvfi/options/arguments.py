@@ -248,7 +248,7 @@ def parse_model_options(value: object) -> dict[str, object]:
 def _choice(argument: str, value: object, allowed: Sequence[str]) -> str:
     text = plain_text(value) or ""
     if text not in allowed:
-        raise ArgumentError(argument, value, "is not one of its values", f"use {', '.join(map(repr, allowed))}")
+        raise ArgumentError(argument, value, "is not an allowed value", f"use {', '.join(map(repr, allowed))}")
     return text
 
 

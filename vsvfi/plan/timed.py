@@ -96,7 +96,7 @@ def timed(times: Sequence[Fraction], source_length: int, fps: Fraction) -> Timed
             "times",
             f"{len(times)} values",
             f"must be those of {source_length} frames in order, and the end of the last",
-            "read them from the file that the clip shows",
+            "read them from the clip's source file",
         )
     shifted = tuple(time - times[0] for time in times)
     durations = sorted(later - earlier for earlier, later in pairwise(shifted) if later > earlier)
@@ -106,7 +106,10 @@ def timed(times: Sequence[Fraction], source_length: int, fps: Fraction) -> Timed
     stride = max((bisect_left(shifted, end + 1 / fps) - index for index, end in ends), default=1)
     if not durations or not Fraction(1, 8) <= factor <= 1000 or stride > _MOST_SKIPPED:
         raise ArgumentError(
-            "fps", str(fps), "does not suit the times of the clip's frames", "choose a rate nearer to the file's own"
+            "fps",
+            str(fps),
+            "does not match the timestamps of the clip's frames",
+            "choose a rate nearer to the file's own",
         )
     return TimedTimeline(
         factor, source_length, None, fps=fps, times=shifted, usual=durations[len(durations) // 2], stride=stride

@@ -58,7 +58,7 @@ def load_state(weights: str | os.PathLike[str] | Mapping[str, Tensor], *, mapped
     if converted is not None:
         return ncnn.read_model(*converted)
     if not path.is_file():
-        raise ArgumentError("weights", str(path), "there is no such file", "check the path")
+        raise ArgumentError("weights", str(path), "does not exist", "check the path")
     state = named_tensors(_read(path, mapped))
     if isinstance(state, str):
         raise DamagedWeightsError(path, f"it is not a checkpoint of named tensors: {state}")

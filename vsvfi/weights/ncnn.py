@@ -54,7 +54,10 @@ def find_model(path: Path) -> tuple[Path, Path] | None:
         return None  # a checkpoint of another kind may be called .bin
     if not values.is_file():
         raise ArgumentError(
-            "weights", str(path), f"lacks {values.name} beside it", "put both files of the ncnn model into one folder"
+            "weights",
+            str(path),
+            f"has no {values.name} in its folder",
+            "put both files of the ncnn model into one folder",
         )
     return description, values
 

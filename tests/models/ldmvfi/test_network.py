@@ -160,7 +160,7 @@ def test_given_noise_is_used(small: LoadedModel) -> None:
     [
         (
             {"t": 0.25},
-            r"t=\[0\.25\], LDMVFI knows t=0\.5 alone; pass t=0\.5, or use interpolate\(\), which reaches",
+            r"t=\[0\.25\], LDMVFI only supports t=0\.5; pass t=0\.5, or use interpolate\(\), which reaches",
         ),
         (
             {"x_T": torch.zeros(1, 3, 8, 9)},
@@ -168,7 +168,7 @@ def test_given_noise_is_used(small: LoadedModel) -> None:
         ),
         ({"x_T": torch.zeros(3, 8, 8)}, r"x_T=\(3, 8, 8\), must be \(1, 3, 8, 8\)"),
         ({"step_noise": torch.zeros(2, 1, 3, 8, 8)}, r"step_noise=\(2, 1, 3, 8, 8\), must be \(1, 1, 3, 8, 8\)"),
-        ({"noise": torch.zeros(1)}, "LDMVFI takes no such input"),
+        ({"noise": torch.zeros(1)}, "LDMVFI has no such input"),
     ],
 )
 def test_wrong_calls_are_refused(small: LoadedModel, arguments: dict[str, Any], fault: str) -> None:

@@ -120,7 +120,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
             raise ArgumentError(
                 "t",
                 [float(time) for time in t.reshape(-1)],
-                "LDMVFI knows t=0.5 alone",
+                "LDMVFI only supports t=0.5",
                 "pass t=0.5, or use interpolate(), which reaches other timesteps by bisection",
             )
 
