@@ -15,7 +15,7 @@
     └── FrameError                     something failed at frame time; names the frame
         └── DeviceMemoryError          the device ran out of memory; names what was held and the advice
 
-This file knows nothing of torch, VapourSynth or any model. `clip.graph` prefixes "interpolate: " and raises
+`clip.graph` prefixes "interpolate: " and raises
 `vapoursynth.Error`.
 """
 

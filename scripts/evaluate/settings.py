@@ -124,7 +124,7 @@ def _of_one_set(given: argparse.Namespace) -> bool:
         remedy = f"leave it out; it is for {', '.join(_SETS_WITH[name])}"
         raise ArgumentError(name, getattr(given, name), "is no setting of this set", remedy)
     if named["crop"] and given.crop < 0:
-        raise ArgumentError("crop", given.crop, "must be 0 or more", "use 0 for whole pictures")
+        raise ArgumentError("crop", given.crop, "must be 0 or more", "use 0 for whole images")
     return given.crop not in (None, CROP) or named["keep_last"] or named["splat_times"]
 
 

@@ -354,7 +354,7 @@ class _Drawing:
             (picture * dark * (1 + change * (time - 0.5))).clamp(0, 1)
             for picture, time in zip(pictures, (torch.zeros_like(t4), t4, torch.ones_like(t4)))
         )
-        plain = [halved_colour(picture) for picture in (first, truth, second)]  # like nearly all stored video
+        plain = [halved_colour(image) for image in (first, truth, second)]  # like nearly all stored video
         often = self.chance(0.5)[..., None]
         first, truth, second = (
             torch.where(often > 0, halved, picture)

@@ -1,4 +1,4 @@
-"""Progress, curve, sample pictures, checkpoints and the record of a run."""
+"""Progress, curve, sample images, checkpoints and the record of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EVERY = 10.0
 """Seconds between lines of progress."""
 
 _SHOWN = 4
-"""Samples of a picture."""
+"""Samples of an image."""
 
 
 class Reporter:
@@ -84,7 +84,7 @@ class Reporter:
         return result
 
     def validate(self, batch: Batch | None, picture: Tensor | None, losses: dict[str, float]) -> bool:
-        """Score, write curve, picture, weights and checkpoint; return whether to go on."""
+        """Score, write curve, image, weights and checkpoint; return whether to go on."""
         subject = self.subject
         if subject.worker:
             self._sums, self._count = {}, 0

@@ -64,9 +64,9 @@ def test_one_pair_afresh_with_counts(capsys: pytest.CaptureFixture[str], threads
     assert "parameters 2.804 M, multiply-adds 0.338 G (layers" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("load", "told"), [(5.9, True), (0.1, False), (None, False)])
+@pytest.mark.parametrize(("load", "message"), [(5.9, True), (0.1, False), (None, False)])
 def test_a_busy_machine_is_told(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, load: float | None, told: bool
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, load: float | None, message: bool
 ) -> None:
     def average() -> tuple[float, float, float]:
         if load is None:
@@ -80,7 +80,7 @@ def test_a_busy_machine_is_told(
     assert main(["bench"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "measured\n"
-    assert ("this machine is busy (load average 5.9 on 2 cores)" in shown.err) == told
+    assert ("this machine is busy (load average 5.9 on 2 cores)" in shown.err) == message
 
 
 def test_times_reached_by_bisection_are_not_added_up(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_times_reached_by_bisection_are_not_added_up(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "message"),
     [
         ("--size", "640", "must be WIDTHxHEIGHT"),
         ("--pairs", "0", "must be 1 or more"),
@@ -120,9 +120,9 @@ def test_times_reached_by_bisection_are_not_added_up(capsys: pytest.CaptureFixtu
         ("--calls", "0", "must be 1 or more"),
     ],
 )
-def test_wrong_arguments(capsys: pytest.CaptureFixture[str], option: str, value: str, told: str) -> None:
+def test_wrong_arguments(capsys: pytest.CaptureFixture[str], option: str, value: str, message: str) -> None:
     assert main(["bench", option, value]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_random_weights_are_the_same_every_time(tmp_path: Path) -> None:

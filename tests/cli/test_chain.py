@@ -71,16 +71,16 @@ def left(folder: Path) -> set[str]:
 
 
 def test_the_file_appears_when_it_is_whole(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    message: list[tuple[int, int]] = []
     outcome = chain(
-        tmp_path, write(tmp_path, delay=0.05), report=lambda done, frames, rate: told.append((done, frames))
+        tmp_path, write(tmp_path, delay=0.05), report=lambda done, frames, rate: message.append((done, frames))
     )
     assert outcome.frames == 20
     assert 0 < outcome.running <= outcome.total
     assert left(tmp_path) == {"out.mkv"}
     assert len(packets(tmp_path / "out.mkv", "0:v:0")) == 20
-    assert told
-    assert all(frames == 20 for _, frames in told)
+    assert message
+    assert all(frames == 20 for _, frames in message)
 
 
 def test_vspipes_own_options_are_passed_on(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def faulty(folder: Path, body: str) -> str:
 
 @pytest.mark.skipif(os.name == "nt", reason="stands in for ffmpeg with a shell script")
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("echo no such thing >&2; exit 3", "ffmpeg: no such thing"),
         ("exit 3", "ffmpeg: exit code 3; it closed the pipe before it had read all frames"),
@@ -165,17 +165,17 @@ def faulty(folder: Path, body: str) -> str:
         ("sleep 1000 & cat >/dev/null; exit 1", "ffmpeg: exit code 1, without giving a reason; check free memory"),
     ],
 )
-def test_an_ffmpeg_that_misbehaves(tmp_path: Path, body: str, told: str) -> None:
+def test_an_ffmpeg_that_misbehaves(tmp_path: Path, body: str, message: str) -> None:
     with pytest.raises(VsvfiError) as caught:
         chain(tmp_path, write(tmp_path, length=500), program=faulty(tmp_path, body))
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
     assert len(str(caught.value)) < 800
     assert left(tmp_path) == {"script.sh"}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="stands in for ffmpeg with a shell script")
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("exec 0<&-; sleep 1000", ", and gave no reason"),
         ("trap '' TERM; exec 0<&-; sleep 1000", ", and gave no reason"),
@@ -184,7 +184,7 @@ def test_an_ffmpeg_that_misbehaves(tmp_path: Path, body: str, told: str) -> None
     ],
 )
 def test_an_ffmpeg_that_never_ends_is_stopped_with_its_children(
-    tmp_path: Path, body: str, told: str | None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, body: str, message: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vsvfi.cli.chain._GRACE", 1.0)
     monkeypatch.setattr("vsvfi.cli.process._PATIENCE", 1.0)
@@ -192,7 +192,7 @@ def test_an_ffmpeg_that_never_ends_is_stopped_with_its_children(
     with pytest.raises(VsvfiError) as caught:
         chain(tmp_path, write(tmp_path, length=500), program=faulty(tmp_path, body))
     closed = "ffmpeg: it closed the pipe before it had read all frames, went on running, and was stopped"
-    assert str(caught.value).startswith("ffmpeg: no space is left" if told is None else closed + told)
+    assert str(caught.value).startswith("ffmpeg: no space is left" if message is None else closed + message)
     assert time.monotonic() - before < 200
     assert left(tmp_path) == {"script.sh"}
 

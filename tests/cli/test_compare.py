@@ -95,7 +95,7 @@ def test_a_page_is_not_overwritten_unasked(video: Path, tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--models", "builtn"], "did you mean builtin"),
         (["--models", ","], "does not name a model"),
@@ -107,9 +107,9 @@ def test_a_page_is_not_overwritten_unasked(video: Path, tmp_path: Path, capsys: 
         (["--scale", "-1"], "scale=-1"),
     ],
 )
-def test_wrong_arguments(video: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str) -> None:
+def test_wrong_arguments(video: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
     assert main(["compare", str(video), *options]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_video_that_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ OPENING = "Error initializing output stream 0:0 -- Error while opening encoder f
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         (
             [
@@ -66,10 +66,10 @@ OPENING = "Error initializing output stream 0:0 -- Error while opening encoder f
         ([], "exit code 1, without giving a reason; check free memory, the disk and"),
     ],
 )
-def test_ffmpegs_reason(lines: list[str], told: str) -> None:
-    assert explain_ffmpeg(lines, "exit code 1", Path("/films/a.webm" if "webm" in told else "/films/a.mp4")).startswith(
-        told
-    )
+def test_ffmpegs_reason(lines: list[str], message: str) -> None:
+    assert explain_ffmpeg(
+        lines, "exit code 1", Path("/films/a.webm" if "webm" in message else "/films/a.mp4")
+    ).startswith(message)
 
 
 def test_a_signal_comes_first() -> None:

@@ -153,7 +153,7 @@ def test_headerless_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["{in}/8.png", "-o", "{out}"], 1, "holds 1 images"),
         (["{in}/8.png", "{in}/none.png", "-o", "{out}"], 1, "none.png is not a file"),
@@ -174,7 +174,7 @@ def test_headerless_video(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_arguments(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
 ) -> None:
     saved(tmp_path / "in")
     odd = tmp_path / "odd.png"
@@ -182,7 +182,7 @@ def test_wrong_arguments(
     (tmp_path / "raw.yuv").write_bytes(bytes(64))
     names = {"in": tmp_path / "in", "out": tmp_path / "out", "odd": odd, "raw": tmp_path / "raw.yuv"}
     assert main(["frames", *(text.format(**names) for text in arguments), "--precision", "fp32"]) == code
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_several_devices_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

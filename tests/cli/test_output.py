@@ -92,8 +92,8 @@ def test_an_output_that_is_no_file(tmp_path: Path, kind: str) -> None:
 
 def test_a_second_render_is_refused_while_the_first_one_runs(tmp_path: Path) -> None:
     with Output(tmp_path / "a.mkv"):
-        told = rf"is being written by another render \(process {os.getpid()}, since .*\); wait for it, or choose"
-        with pytest.raises(VsvfiError, match=told), Output(tmp_path / "a.mkv", overwrite=True):
+        message = rf"is being written by another render \(process {os.getpid()}, since .*\); wait for it, or choose"
+        with pytest.raises(VsvfiError, match=message), Output(tmp_path / "a.mkv", overwrite=True):
             pass
         with Output(tmp_path / "b.mkv"):
             pass
@@ -243,10 +243,10 @@ def test_no_folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "message"),
     [(errno.ENOSPC, "free some space"), (errno.EROFS, "you may write to"), (errno.EIO, "another name")],
 )
-def test_a_folder_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str) -> None:
+def test_a_folder_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str) -> None:
     with Output(tmp_path / "a.mkv") as claimed:
 
         def refuse(*arguments: object) -> int:
@@ -254,7 +254,7 @@ def test_a_folder_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "open", refuse)
-            with pytest.raises(VsvfiError, match=told):
+            with pytest.raises(VsvfiError, match=message):
                 claimed.begin()
 
 

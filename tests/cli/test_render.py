@@ -137,10 +137,10 @@ def test_tags_aspect_depth_and_subtitles_survive(tmp_path: Path, weights: Path) 
     video = make(tmp_path / "in.mkv", "-i", image, "-i", words, "-c", "copy", "-metadata:s:s:0", "language=deu")
     output = tmp_path / "out.mkv"
     assert render(weights, video, output).frames == 8
-    told = listing(output)
-    assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in told
-    assert "SAR 4:3" in told
-    assert "(ger): Subtitle: subrip" in told or "(deu): Subtitle: subrip" in told
+    message = listing(output)
+    assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in message
+    assert "SAR 4:3" in message
+    assert "(ger): Subtitle: subrip" in message or "(deu): Subtitle: subrip" in message
 
 
 def test_source_frames_come_out_bit_for_bit(tmp_path: Path, weights: Path) -> None:
@@ -245,22 +245,22 @@ def test_a_variable_rate_needs_a_target_rate(tmp_path: Path, weights: Path, caps
 
 def test_vspipes_word_is_passed_on(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video = moving_video(tmp_path / "in.mkv", frames=3)
-    told = refused(
+    message = refused(
         capsys, video, "-o", tmp_path / "out.mkv", "--model", MODEL, "--weights", weights, "--device", "cuda:99"
     )
-    assert "vsvfi: vspipe: interpolate: device='cuda:99'" in told
+    assert "vsvfi: vspipe: interpolate: device='cuda:99'" in message
     assert {path.name for path in tmp_path.iterdir()} == {"in.mkv"}
 
 
 def test_a_part_outside_the_output(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video = moving_video(tmp_path / "in.mkv", frames=3)
-    told = refused(capsys, video, "-o", tmp_path / "out.mkv", "--model", MODEL, "--weights", weights, "-s", 600)
-    assert "start" in told or "frame" in told
+    message = refused(capsys, video, "-o", tmp_path / "out.mkv", "--model", MODEL, "--weights", weights, "-s", 600)
+    assert "start" in message or "frame" in message
     assert {path.name for path in tmp_path.iterdir()} == {"in.mkv"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("absent.mkv", "-o", "out.mkv"), "absent.mkv is not a file; give the video to interpolate"),
         (("in.mkv", "-o", "out.xyz"), "its format is not known by the name"),
@@ -279,13 +279,13 @@ def test_what_cannot_end_well_is_refused_at_once(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("in.mkv", "there.mkv"):
         (tmp_path / name).write_bytes(b"no video")
     line = refused(capsys, *arguments)
-    assert told in line
+    assert message in line
     assert "\n" not in line
     assert (tmp_path / "there.mkv").read_bytes() == b"no video"
     assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "there.mkv"}
@@ -346,8 +346,8 @@ def test_a_short_file_is_refused_though_every_program_succeeded(
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     output = tmp_path / "out.mkv"
-    told = refused(capsys, video, "-o", output, "--model", MODEL, "--weights", weights, "--encoder", "ffv1")
-    assert re.search(r"the finished file holds \d of 16 frames", told)
+    message = refused(capsys, video, "-o", output, "--model", MODEL, "--weights", weights, "--encoder", "ffv1")
+    assert re.search(r"the finished file holds \d of 16 frames", message)
     assert not output.exists()
 
 

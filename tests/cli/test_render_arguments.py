@@ -18,7 +18,7 @@ def test_a_negative_frame_number_is_a_wrong_argument(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("-s", "5", "-e", "3"), "end=3, lies before start=5"),
         (("--multi", "2", "--fps", "60"), "multi='2', cannot be given together with fps="),
@@ -38,13 +38,13 @@ def test_contradictions_are_named(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.mkv").write_bytes(b"no video")
     (tmp_path / "folder.mkv").mkdir()
     line = refused(capsys, "in.mkv", "-o", "out.mkv", *arguments)
-    assert re.search(told, line)
+    assert re.search(message, line)
     assert line.count("\n") == 0
     assert {path.name for path in tmp_path.iterdir()} == {"in.mkv", "folder.mkv"}
 

@@ -170,7 +170,7 @@ def test_a_page_announced_as_html_is_not_even_read(hub: FakeHub) -> None:
 
 def test_a_file_of_unknown_length_needs_a_pin(hub: FakeHub) -> None:
     url = hub.add("/toy.pth", CONTENT, measured=False)
-    assert "does not say how long the file is" in fail(Url(url=url))
+    assert "reports no file size" in fail(Url(url=url))
     assert get(Url(url=url, sha256=SHA256)).read_bytes() == CONTENT
 
 

@@ -82,7 +82,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (r"Cannot allocate memory|malloc of size", "not enough memory for the encoder ({line}); use a faster --preset"),
 )
-"""Patterns among the lines of a failed ffmpeg, the most telling first, and the message for each."""
+"""Patterns among the lines of a failed ffmpeg, the most informative first, and the message for each."""
 
 
 def explain_ffmpeg(lines: Sequence[str], ending: str, target: Path) -> str:
@@ -119,12 +119,12 @@ def explain_vspipe(lines: Sequence[str], ending: str) -> str:
 
 
 def _last(lines: Sequence[str], ending: str) -> str:
-    """Return the last line that tells something, and how the program ended if it was not by itself."""
-    told = [line.strip() for line in lines if line.strip()]
-    telling = [line for line in told if not _EMPTY.search(line)] or told
-    if not telling:
+    """Return the last informative line, and how the program ended if it was not by itself."""
+    said = [line.strip() for line in lines if line.strip()]
+    informative = [line for line in said if not _EMPTY.search(line)] or said
+    if not informative:
         return f"{ending}, without giving a reason; check free memory, the disk and the program itself"
-    last = _short(_PREFIX.sub("", telling[-1]))
+    last = _short(_PREFIX.sub("", informative[-1]))
     return last if ending.startswith("exit code") else f"{ending}; its last words: {last}"
 
 

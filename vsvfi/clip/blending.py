@@ -43,7 +43,7 @@ def interpolation_pool(
         first, second: frames to interpolate between, aligned to the output; RGB unless `colour` is given.
         plan: of `decision_clip`.
         layer: 0 for the colour planes, 1 for alpha.
-        colour: tells how frames are coded that the session converts to RGB and back.
+        colour: returns the coding of frames that the session converts to RGB and back.
     """
     interpolate = _callback(session, layer * _LAYER, colour)
     # One node more than frames computed at a time: it reads and writes planes while the others compute.

@@ -65,7 +65,7 @@ class Colour:
         self._rgb_format = rgb_format
         self._default_matrix = guess_matrix(clip.height) if matrix is None else matrix
         self._core = vs.core.core
-        self._told = False
+        self._logged = False
 
     def coding(self, props: vs.FrameProps) -> Coding:
         """How a frame with these props is coded."""
@@ -73,7 +73,7 @@ class Colour:
         matrix = _SURROGATES.get(matrix, matrix)
         if matrix not in _LINEAR_MATRICES:
             matrix = self._default_matrix
-            self._tell_once()
+            self._log_assumption()
         rgb = self._format.color_family == vs.RGB
         given = read_integer(props, "_Range")
         full = rgb if given is None else given == _FULL
@@ -81,11 +81,11 @@ class Colour:
         linear = self._format.sample_type == vs.FLOAT and read_integer(props, "_Transfer") == LINEAR
         return Coding(matrix, full, location if 0 <= location <= 5 else int(vs.CHROMA_LEFT), linear)
 
-    def _tell_once(self) -> None:
+    def _log_assumption(self) -> None:
         """Log that a matrix had to be assumed."""
-        if self._told or self._format.color_family != vs.YUV:
+        if self._logged or self._format.color_family != vs.YUV:
             return
-        self._told = True
+        self._logged = True
         name = next(name for name, code in MATRICES.items() if code == self._default_matrix)
         self._core.log_message(
             vs.MESSAGE_TYPE_INFORMATION,

@@ -36,12 +36,12 @@ def library_log_to_core() -> Iterator[None]:
 
 def once(level: vs.MessageType) -> Callable[[str], None]:
     """Return a function that logs its first message and drops all later ones."""
-    core, told = vs.core.core, False
+    core, logged = vs.core.core, False
 
     def log(text: str) -> None:
-        nonlocal told
-        if not told:
-            told = True
+        nonlocal logged
+        if not logged:
+            logged = True
             core.log_message(level, f"interpolate: {text}")
 
     return log

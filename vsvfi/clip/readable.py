@@ -28,16 +28,16 @@ def readable(clip: vs.VideoNode) -> vs.VideoNode:
     core = vs.core.core
     blank = clip.std.BlankClip(width=1, height=1, format=vs.GRAY8, keep=True)
     template = clip.std.BlankClip(keep=True)
-    told: set[int] = set()
+    logged: set[int] = set()
 
     def guard(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         try:
             return clip.get_frame(n)
         except Exception as error:
             cause = essential(error)
-        if n not in told and len(told) < _MOST_WARNINGS:
-            told.add(n)
-            more = "; later ones are not reported" if len(told) == _MOST_WARNINGS else ""
+        if n not in logged and len(logged) < _MOST_WARNINGS:
+            logged.add(n)
+            more = "; later ones are not reported" if len(logged) == _MOST_WARNINGS else ""
             core.log_message(
                 vs.MESSAGE_TYPE_WARNING,
                 f"interpolate: source frame {n} cannot be read, so scene changes and duplicates next to it are unknown "

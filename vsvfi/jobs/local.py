@@ -29,7 +29,7 @@ class Running(Protocol):
 
 
 class Observer(Protocol):
-    """What is told about a job's progress, always in the thread that runs the job."""
+    """Reports a job's progress; called only in the thread that runs the job."""
 
     def tick(self, progress: Progress) -> None:
         """Show the progress; called several times per second."""
@@ -49,7 +49,7 @@ class Setting:
     """What a run of a job needs.
 
     Attributes:
-        observer: is told what happens.
+        observer: receives the progress.
         streams: the job's own setting.
     """
 

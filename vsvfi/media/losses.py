@@ -20,10 +20,10 @@ _HDR_ENCODERS = ("libx265", "libsvtav1")
 def pixel_formats(ffmpeg: str, encoder: str) -> tuple[str, ...]:
     """Return the pixel formats that an ffmpeg's encoder accepts; empty if unknown."""
     command = [ffmpeg, "-hide_banner", "-h", f"encoder={encoder}"]
-    told = subprocess.run(
+    described = subprocess.run(
         command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
     )
-    found = re.search(r"Supported pixel formats: (.*)", told.stdout)
+    found = re.search(r"Supported pixel formats: (.*)", described.stdout)
     return tuple(found[1].split()) if found else ()
 
 

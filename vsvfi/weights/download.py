@@ -173,9 +173,7 @@ def _receive(
         start = 0
     total = None if body is None else start + body
     if total is None and size is None and not pinned and not response.chunked:
-        raise SourceError(
-            "the server does not say how long the file is, and nothing else would tell a part from the whole"
-        )
+        raise SourceError("the server reports no file size, and there is no checksum to detect a partial download")
     if size is not None and total is not None and total != size:
         _discard(partial)
         raise SourceError(f"the server offers {total} bytes, the published file has {size}")

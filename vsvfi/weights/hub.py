@@ -39,16 +39,16 @@ def fetch_blob[T](source: Hub, check: Callable[[Path, str | None], T]) -> T:
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     url = hf_hub_url(source.repo, source.file, revision=source.revision)
-    told = get_hf_file_metadata(url)
-    if told.etag is None or not re.fullmatch(r"\w[\w.-]*", told.etag):
-        raise SourceError(f"the hub gives the file no usable tag ({told.etag!r:.100})")
-    if source.size is not None and told.size is not None and told.size != source.size:
-        raise SourceError(f"the server offers {told.size} bytes, the published file has {source.size}")
+    metadata = get_hf_file_metadata(url)
+    if metadata.etag is None or not re.fullmatch(r"\w[\w.-]*", metadata.etag):
+        raise SourceError(f"the hub gives the file no usable tag ({metadata.etag!r:.100})")
+    if source.size is not None and metadata.size is not None and metadata.size != source.size:
+        raise SourceError(f"the server offers {metadata.size} bytes, the published file has {source.size}")
     # LFS files are tagged with their SHA-256, others with something else
-    published = told.etag if _SHA256.fullmatch(told.etag) else None
+    published = metadata.etag if _SHA256.fullmatch(metadata.etag) else None
     repository = repo_folder_name(repo_id=source.repo, repo_type="model")
-    blob = Path(constants.HF_HUB_CACHE) / repository / "blobs" / told.etag
-    lock = Path(constants.HF_HUB_CACHE) / ".locks" / repository / f"{told.etag}.lock"
+    blob = Path(constants.HF_HUB_CACHE) / repository / "blobs" / metadata.etag
+    lock = Path(constants.HF_HUB_CACHE) / ".locks" / repository / f"{metadata.etag}.lock"
     try:
         for folder in (blob.parent, lock.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def fetch_blob[T](source: Hub, check: Callable[[Path, str | None], T]) -> T:
                 url,
                 draft,
                 lambda path: check(path, published),
-                size=source.size if source.size is not None else told.size,
+                size=source.size if source.size is not None else metadata.size,
                 pinned=bool(source.sha256 or published),
                 headers={name: value for name, value in build_hf_headers().items() if name.lower() == "authorization"},
             )

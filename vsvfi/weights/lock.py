@@ -50,10 +50,10 @@ def hold(path: Path, watched: Path) -> Iterator[None]:
 
 def _acquire(path: Path, record: Path, watched: Path) -> BaseFileLock:
     lock: BaseFileLock = FileLock(str(path))
-    seen, since, told = None, time.monotonic(), False
+    seen, since, logged = None, time.monotonic(), False
     while True:
         try:
-            lock.acquire(timeout=_POLL if told else 0, poll_interval=_POLL / 5)
+            lock.acquire(timeout=_POLL if logged else 0, poll_interval=_POLL / 5)
             return lock
         # A file system without locks: the file itself is the lock, and remains if its holder dies
         except NotImplementedError:
@@ -65,13 +65,13 @@ def _acquire(path: Path, record: Path, watched: Path) -> BaseFileLock:
         if isinstance(lock, SoftFileLock) and _is_gone(holder):
             path.unlink(missing_ok=True)
             continue
-        if not told and sys.stderr is not None:
+        if not logged and sys.stderr is not None:
             print(
                 f"vsvfi: waiting for {_name(holder)}, which downloads the same file ({path})",
                 file=sys.stderr,
                 flush=True,
             )
-        told = True
+        logged = True
         activity = _activity(watched)
         if activity != seen:
             seen, since = activity, time.monotonic()
