@@ -68,7 +68,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     rules.add_argument("--per-sequence", action=argparse.BooleanOptionalAction, help="average by sequence first")
     rules.add_argument("--precision", help="fp32 by default, as published")
     rules.add_argument("--tf32", action=argparse.BooleanOptionalAction, help="allow TF32 on CUDA")
-    rules.add_argument("--crop", type=int, help=f"square of gopro and adobe240 ({CROP}); 0 for whole pictures")
+    rules.add_argument("--crop", type=int, help=f"square of gopro and adobe240 ({CROP}); 0 for whole images")
     rules.add_argument("--keep-last", action="store_true", help="gopro, adobe240, vtf, vsf: the item that is dropped")
     rules.add_argument(
         "--splat-times",
