@@ -1,12 +1,14 @@
 """`vsvfi render` and its chunks with a script that draws numbered frames: no network, so that a chunk takes a second.
 
 `python -m tests.jobs.fake_render render ...` or `... chunk ...`; the variables FAKE_DELAY (seconds per frame),
-FAKE_FAIL (frames that fail) and FAKE_MEMORY (frames that fail unless streams=1) make it slow or fail.
+FAKE_FAIL (frames that fail) and FAKE_MEMORY (frames that fail unless streams=1) make it slow or fail; FAKE_SLOW and
+FAKE_FULL name a worker that takes 0.15 s per frame, and one whose files cannot grow, as on a full disk.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,7 +94,20 @@ def dask_setup(worker: object) -> None:
     install()
 
 
+def hinder(worker: str) -> None:
+    """Make this process slow, or let its files and those of its programs not grow beyond 4 KiB."""
+    if worker == os.environ.get("FAKE_SLOW"):
+        os.environ["FAKE_DELAY"] = "0.15"
+    if worker == os.environ.get("FAKE_FULL"):
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
 if __name__ == "__main__":
     install()
     what, *rest = sys.argv[1:]
+    if "--worker" in rest:
+        hinder(rest[rest.index("--worker") + 1])
     sys.exit(vsvfi.cli.chunk.main(rest) if what == "chunk" else main([what, *rest]))

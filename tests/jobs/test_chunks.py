@@ -17,7 +17,7 @@ from vsvfi.jobs.chunks import Chunk, chunk_length, divide, from_starts, leading
 from vsvfi.jobs.folder import JobFolder, State, write_json
 from vsvfi.jobs.manifest import Manifest, differences, file_identity
 from vsvfi.jobs.progress import Progress, clock_time
-from vsvfi.jobs.retry import Failure, Try, next_try
+from vsvfi.jobs.retry import Failure, Places, Try, next_try
 from vsvfi.media.constant import bitrate_target
 
 CHUNKS = from_starts([0, 10, 25], 29)
@@ -193,7 +193,7 @@ def test_progress_counts_what_is_done_and_what_is_under_way() -> None:
     values = progress.values()
     assert (values["frames_done"], values["frames"], values["frames_per_second"]) == (16, 30, 3.0)
     assert values["seconds_left"] == pytest.approx(14 / 3, abs=0.1)
-    assert progress.text() == "chunk 1/3, frame 16/30, 3.00 frames/s, 0:05 left | b: idle, a: 2 40 %"
+    assert progress.text() == "1 of 3 chunks done, frame 16/30, 3.00 frames/s, 0:05 left | b: idle, a: chunk 2 at 40 %"
     progress.finished("a", CHUNKS[1])
     progress.failed("b", CHUNKS[2], for_good=True)
     assert progress.values()["chunks_failed"] == [3]
@@ -222,3 +222,15 @@ def test_a_bitrate_is_told_from_a_quality(encoder: str, more: str, target: str |
 def test_chunks_are_values() -> None:
     assert dataclasses.asdict(CHUNKS[1]) == {"number": 2, "first": 10, "last": 24}
     assert str(Chunk(2, 10, 24)) == "chunk 2 (frames 10 to 24)"
+
+
+def test_a_chunk_goes_where_it_has_not_failed() -> None:
+    chunk, places = Chunk(1, 0, 9), Places()
+    places.failed(chunk, "a", Failure("no memory", memory=True))
+    assert places.suits(chunk, "a", {"a", "b"})
+    places.failed(chunk, "a", Failure("the disk is full"))
+    assert [places.suits(chunk, name, {"a", "b"}) for name in "ab"] == [False, True]
+    assert places.suits(Chunk(2, 10, 19), "a", {"a", "b"})
+    assert places.suits(chunk, "a", {"a"})  # the other one has gone
+    places.failed(chunk, "b", Failure("the disk is full"))
+    assert places.suits(chunk, "a", {"a", "b"})

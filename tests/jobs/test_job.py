@@ -112,6 +112,24 @@ def test_what_fails_is_tried_again_named_and_resumed(
     assert not job_of(output).exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+def test_a_slow_worker_does_the_chunks_of_one_with_a_full_disk(
+    fake: None, video: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    output = tmp_path / "out.mkv"
+    monkeypatch.setenv("FAKE_SLOW", "worker-1")
+    monkeypatch.setenv("FAKE_FULL", "worker-2")
+    assert render(video, output, "--workers", 2, "--json", "-e", 35) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [(line["state"], line["worker"], line["chunk"]) for line in lines if line.get("event") == "chunk"]
+    failed = [chunk for state, worker, chunk in told if (state, worker) == ("again", "worker-2")]
+    assert failed
+    assert len(failed) == len(set(failed))
+    assert sorted(chunk for state, worker, chunk in told if (state, worker) == ("done", "worker-1")) == [1, 2, 3]
+    assert hashes(output) == hashes(whole)[:36]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
 def test_restart_begins_anew(fake: None, video: Path, whole: Path, tmp_path: Path, monkeypatch: Any) -> None:
     output, job = tmp_path / "out.mkv", tmp_path / "here"
     monkeypatch.setenv("FAKE_FAIL", "0")

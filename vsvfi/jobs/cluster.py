@@ -22,7 +22,7 @@ from vsvfi.jobs.local import Setting
 from vsvfi.jobs.manifest import Manifest
 from vsvfi.jobs.progress import Progress
 from vsvfi.jobs.remote import Answer, Task, render_remotely
-from vsvfi.jobs.retry import Failure, Try, next_try
+from vsvfi.jobs.retry import Failure, Places, Try, next_try
 from vsvfi.jobs.transfer import Transfer
 from vsvfi.packages import load
 
@@ -99,6 +99,7 @@ class _Cluster:
         self._job = uuid.uuid4().hex[:12]
         self._transfer = Transfer(client, self._job, manifest) if upload else None
         self._waiting: deque[tuple[Chunk, Try]] = deque()
+        self._places = Places()
         self._assigned: list[_Assigned] = []
         self._failed: dict[Chunk, Failure] = {}
         self._reports: queue.SimpleQueue[tuple[str, int, float]] = queue.SimpleQueue()
@@ -141,9 +142,11 @@ class _Cluster:
     def _assign(self) -> None:
         busy = {one.address for one in self._assigned}
         for address, name in self._workers.items():
-            if address in busy or not self._waiting:
+            suits = (task for task in self._waiting if self._places.suits(task[0], address, self._workers))
+            if address in busy or (found := next(suits, None)) is None:
                 continue
-            chunk, current = self._waiting.popleft()
+            self._waiting.remove(found)
+            chunk, current = found
             if self._transfer is not None:
                 self._transfer.provide(address)
             task = Task(str(self._folder.path), self._job, chunk.number, current, upload=self._transfer is not None)
@@ -195,6 +198,7 @@ class _Cluster:
             self._progress.finished(one.name, one.chunk)
             self._setting.observer.finished(one.name, one.chunk)
             return
+        self._places.failed(one.chunk, one.address, failure)
         following = next_try(one.current, failure, self._setting.streams)
         if following is None:
             self._failed[one.chunk] = failure

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from vsvfi.jobs.chunks import Chunk
 from vsvfi.jobs.progress import Progress
-from vsvfi.jobs.retry import Failure, Try, next_try
+from vsvfi.jobs.retry import Failure, Places, Try, next_try
 from vsvfi.jobs.worker import Report, Worker
 
 _TICK = 0.2
@@ -89,6 +89,8 @@ class _Pool:
     ) -> None:
         self._waiting = deque((chunk, Try()) for chunk in chunks)
         self._unfinished = len(chunks)
+        self._workers: frozenset[str] = frozenset()
+        self._places = Places()
         self._start, self._progress, self._setting = start, progress, setting
         self._changed = threading.Condition()
         self._stopped = False
@@ -98,6 +100,7 @@ class _Pool:
 
     def run(self, workers: Sequence[Worker]) -> dict[Chunk, Failure]:
         threads = [threading.Thread(target=self._work, args=(worker,), daemon=True) for worker in workers]
+        self._workers = frozenset(worker.name for worker in workers)
         for worker in workers:
             self._progress.waiting(worker.name)
         try:
@@ -123,7 +126,7 @@ class _Pool:
             one.stop()
 
     def _work(self, worker: Worker) -> None:
-        while (task := self._take()) is not None:
+        while (task := self._take(worker)) is not None:
             chunk, current = task
             self._events.put(lambda chunk=chunk: self._progress.started(worker.name, chunk))  # type: ignore[misc]
             try:
@@ -134,13 +137,16 @@ class _Pool:
                 return
             self._settle(worker, chunk, current, failure)
 
-    def _take(self) -> tuple[Chunk, Try] | None:
+    def _take(self, worker: Worker) -> tuple[Chunk, Try] | None:
         with self._changed:
-            while not self._stopped and self._unfinished and not self._waiting:
+            while not self._stopped and self._unfinished:
+                suits = (task for task in self._waiting if self._places.suits(task[0], worker.name, self._workers))
+                task = next(suits, None)
+                if task is not None:
+                    self._waiting.remove(task)
+                    return task
                 self._changed.wait()
-            if self._stopped or not self._waiting:
-                return None
-            return self._waiting.popleft()
+            return None
 
     def _render(self, worker: Worker, chunk: Chunk, current: Try) -> Failure | None:
         def report(frames: int, rate: float) -> None:
@@ -162,6 +168,8 @@ class _Pool:
         following = None if failure is None else next_try(current, failure, self._setting.streams)
         self._events.put(lambda: self._tell(worker, chunk, failure, following))
         with self._changed:
+            if failure is not None:
+                self._places.failed(chunk, worker.name, failure)
             if following is not None:
                 self._waiting.append((chunk, following))
             else:

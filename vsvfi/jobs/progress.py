@@ -99,11 +99,11 @@ class Progress:
         now = self.values()
         left = "" if now["seconds_left"] is None else f", {clock_time(now['seconds_left'])} left"
         workers = [
-            f"{name}: {one.chunk.number} {100 * one.frames // one.chunk.frames} %" if one else f"{name}: idle"
+            f"{name}: chunk {one.chunk.number} at {100 * one.frames // one.chunk.frames} %" if one else f"{name}: idle"
             for name, one in self._workers.items()
         ]
         return (
-            f"chunk {now['chunks_done']}/{now['chunks']}, frame {now['frames_done']}/{now['frames']}, "
+            f"{now['chunks_done']} of {now['chunks']} chunks done, frame {now['frames_done']}/{now['frames']}, "
             f"{now['frames_per_second']:.2f} frames/s{left}" + (f" | {', '.join(workers)}" if workers else "")
         )
 

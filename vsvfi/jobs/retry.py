@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+
+from vsvfi.jobs.chunks import Chunk
 
 MOST_TRIES = 3
 _USUAL_STREAMS = 2
@@ -34,6 +37,23 @@ class Failure:
     reason: str
     memory: bool = False
     lost: bool = False
+
+
+class Places:
+    """Where chunks have failed, so that a worker whose disk is full or whose GPU is broken does not get them again."""
+
+    def __init__(self) -> None:
+        self._failed: dict[Chunk, set[str]] = {}
+
+    def failed(self, chunk: Chunk, worker: str, failure: Failure) -> None:
+        """Note a failure; after a lack of memory fewer streams are the remedy, not another worker."""
+        if not failure.memory:
+            self._failed.setdefault(chunk, set()).add(worker)
+
+    def suits(self, chunk: Chunk, worker: str, workers: Collection[str]) -> bool:
+        """Return whether a chunk may go to one of these workers: it has not failed there, or has on every one."""
+        places = self._failed.get(chunk, set())
+        return worker not in places or places.issuperset(workers)
 
 
 def next_try(current: Try, failure: Failure, streams: int | None) -> Try | None:
