@@ -95,14 +95,14 @@ def dask_setup(worker: object) -> None:
 
 
 def hinder(worker: str) -> None:
-    """Make this process slow, or let its files and those of its programs not grow beyond 4 KiB."""
+    """Make this process slow, or let its files and those of its programs not grow beyond 5 KiB."""
     if worker == os.environ.get("FAKE_SLOW"):
         os.environ["FAKE_DELAY"] = "0.15"
     if worker == os.environ.get("FAKE_FULL"):
         import resource
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5120, 5120))
 
 
 if __name__ == "__main__":

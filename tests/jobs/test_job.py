@@ -120,7 +120,9 @@ def test_a_slow_worker_does_the_chunks_of_one_with_a_full_disk(
     monkeypatch.setenv("FAKE_SLOW", "worker-1")
     monkeypatch.setenv("FAKE_FULL", "worker-2")
     assert render(video, output, "--workers", 2, "--json", "-e", 35) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    seen = capsys.readouterr()
+    assert "failed on worker-2: File too large; free some space" in seen.err
+    lines = [json.loads(line) for line in seen.out.splitlines()]
     told = [(line["state"], line["worker"], line["chunk"]) for line in lines if line.get("event") == "chunk"]
     failed = [chunk for state, worker, chunk in told if (state, worker) == ("again", "worker-2")]
     assert failed

@@ -23,7 +23,7 @@ from typing import Any
 from vsvfi import __version__
 from vsvfi.cli.chain import Outcome, Report, run_chain
 from vsvfi.cli.interrupts import interruptible
-from vsvfi.cli.output import Output
+from vsvfi.cli.output import Output, reason, remedy
 from vsvfi.cli.programs import find_encoder
 from vsvfi.errors import VsvfiError
 from vsvfi.jobs.chunks import Chunk
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print(error=str(error), memory=bool(_MEMORY.search(str(error))))
             return 1
         except OSError as error:
-            _print(error=f"{error.strerror or error}: {error.filename!r}", memory=False)
+            _print(error=f"{reason(error)}; {remedy(error)}", memory=False)
             return 1
         except KeyboardInterrupt:
             return 130

@@ -204,7 +204,7 @@ def reason(error: OSError) -> str:
 def remedy(error: OSError) -> str:
     """Return the remedy for an error of the operating system."""
     match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return "free some space, or choose another folder"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return "choose a folder that you may write to"
