@@ -87,4 +87,7 @@ def test_vspipes_reason() -> None:
     assert explain_vspipe(["OSError: [Errno 28] No space left on device: '/t/x'"], "exit code 1").endswith(
         "that has some"
     )
+    assert "; encode the file again (ffmpeg" in explain_vspipe(
+        ["lsmas: failed to output a video frame."], "exit code 1"
+    )
     assert len(explain_vspipe(["x" * 5000], "exit code 1")) == 600

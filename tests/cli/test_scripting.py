@@ -41,7 +41,7 @@ def test_a_file_that_the_source_filter_cannot_open_is_named(monkeypatch: pytest.
     """lsmas returns None instead of an error for raw MJPEG, for example."""
     core = SimpleNamespace(lsmas=SimpleNamespace(LWLibavSource=lambda *given, **named: None))
     monkeypatch.setattr(scripting.vs, "core", SimpleNamespace(core=core))
-    with pytest.raises(vs.Error, match=r"lsmas cannot open 'a\.mjpeg'; remux the file"):
+    with pytest.raises(vs.Error, match=r"lsmas cannot open 'a\.mjpeg'; encode the file again"):
         open_video("/films/a.mjpeg", "/tmp/index")
     core.bs = SimpleNamespace(VideoSource=lambda *given, **named: "opened")
     assert open_video("/films/a.mjpeg", "/tmp/index") == "opened"
@@ -59,7 +59,7 @@ def test_a_file_that_the_source_filter_cannot_decode_is_named(monkeypatch: pytes
     core = SimpleNamespace(lsmas=SimpleNamespace(LWLibavSource=opened))
     monkeypatch.setattr(scripting.vs, "core", SimpleNamespace(core=core))
     with pytest.raises(
-        vs.Error, match=r"(?s)lsmas cannot decode 'a\.mkv' \(.*first valid video frame.*; remux the file"
+        vs.Error, match=r"(?s)lsmas cannot decode 'a\.mkv' \(.*first valid video frame.*; encode the file again"
     ):
         open_video("/films/a.mkv", "/tmp/index")
     core.bs = SimpleNamespace(VideoSource=lambda *given, **named: "opened")

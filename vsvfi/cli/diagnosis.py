@@ -115,7 +115,10 @@ def explain_vspipe(lines: Sequence[str], ending: str) -> str:
     for line in lines:
         if "No space left on device" in line:
             return _short(f"{line.strip()}; free some space, or set TMPDIR to a folder that has some")
-    return _PYTHON.sub("", _last(lines, ending))
+    last = _PYTHON.sub("", _last(lines, ending))
+    if "lsmas: failed to output a video frame" in last:  # streams with missing or negative timestamps
+        return f"{last.rstrip('.')}; encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
+    return last
 
 
 def _last(lines: Sequence[str], ending: str) -> str:

@@ -76,8 +76,8 @@ def open_video(path: str, index: str, stream: int | None = None, decoder: str = 
             return clip
         if clip is None and not hasattr(core, "bs"):
             raise vs.Error(
-                f"the source filter lsmas {fault}; remux the file (mkvmerge, ffmpeg -c copy) or encode it again, or "
-                "pip install vapoursynth-bestsource, which is then used"
+                f"the source filter lsmas {fault}; encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv), "
+                "or pip install vapoursynth-bestsource, which is then used"
             )
         if not hasattr(core, "bs"):
             core.log_message(
