@@ -123,11 +123,11 @@ def test_a_slow_worker_does_the_chunks_of_one_with_a_full_disk(
     seen = capsys.readouterr()
     assert "failed on worker-2: File too large; free some space" in seen.err
     lines = [json.loads(line) for line in seen.out.splitlines()]
-    told = [(line["state"], line["worker"], line["chunk"]) for line in lines if line.get("event") == "chunk"]
-    failed = [chunk for state, worker, chunk in told if (state, worker) == ("again", "worker-2")]
+    events = [(line["state"], line["worker"], line["chunk"]) for line in lines if line.get("event") == "chunk"]
+    failed = [chunk for state, worker, chunk in events if (state, worker) == ("again", "worker-2")]
     assert failed
     assert len(failed) == len(set(failed))
-    assert sorted(chunk for state, worker, chunk in told if (state, worker) == ("done", "worker-1")) == [1, 2, 3]
+    assert sorted(chunk for state, worker, chunk in events if (state, worker) == ("done", "worker-1")) == [1, 2, 3]
     assert hashes(output) == hashes(whole)[:36]
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
 

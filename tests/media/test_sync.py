@@ -107,7 +107,7 @@ def test_empty_packets_of_theora_are_frames(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", [".mp4", ".nut", ".mkv"])
 def test_opus_of_matroska_is_heard_within_half_a_millisecond(tmp_path: Path, form: str) -> None:
-    """Matroska states its time in milliseconds, its delay of 6.5 ms too: whoever reads it has to round."""
+    """Matroska states its time in milliseconds, and so its delay of 6.5 ms, which every reader rounds."""
     source, _ = build("Opus in Matroska", tmp_path)
     output = tmp_path / f"out{form}"
     passage(source, output)

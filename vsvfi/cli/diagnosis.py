@@ -122,7 +122,7 @@ def explain_vspipe(lines: Sequence[str], ending: str) -> str:
 
 
 def _last(lines: Sequence[str], ending: str) -> str:
-    """Return the last informative line, and how the program ended if it was not by itself."""
+    """Return the last informative line, and how the program ended if a signal stopped it."""
     said = [line.strip() for line in lines if line.strip()]
     informative = [line for line in said if not _EMPTY.search(line)] or said
     if not informative:
