@@ -157,6 +157,13 @@ REFUSED: list[tuple[str, object, str]] = [
     ("scene_threshold", 0, "scene_threshold=0, must be a number above 0 and up to 1"),
     ("scene_threshold", True, "scene_threshold=True"),
     ("duplicates", "drop", "duplicates='drop', is not an allowed value"),
+    ("scene_change", "fade", "scene_change='fade', is not an allowed value"),
+    ("max_hold", 1, "max_hold=1, must be a whole number from 2 to 24"),
+    ("exclude", "[5 3]", "must be ranges of source frames, first and last, in order"),
+    ("exclude", "[1 2", "must be ranges of source frames"),
+    ("exclude", [(1, 2, 3)], "must be ranges of source frames"),
+    ("exclude", [1.5], "must be ranges of source frames"),
+    ("exclude", -1, "must be ranges of source frames"),
     ("tile", 512, "tile=512, is not supported yet; leave tile=None"),
     ("streams", 0, "streams=0, must be a whole number from 1 to 64"),
     ("streams", 1.5, "streams=1.5, must be a whole number"),
@@ -279,3 +286,20 @@ def test_long_values_are_shortened() -> None:
     with pytest.raises(ArgumentError) as caught:
         parse(multi="9" * 500)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (None, ()),
+        ("", ()),
+        ([], ()),
+        (7, ((7, 7),)),
+        ("[100 250] [900 1200]", ((100, 250), (900, 1200))),
+        ("7 [20,30]; 33", ((7, 7), (20, 30), (33, 33))),
+        ([(900, 1200), (100, 250)], ((100, 250), (900, 1200))),
+        ([3, (4, 6), [5, 9], 12], ((3, 9), (12, 12))),
+    ],
+)
+def test_ranges_of_frames(given: object, meant: tuple[tuple[int, int], ...]) -> None:
+    assert parse(exclude=given).exclude == meant

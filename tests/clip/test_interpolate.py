@@ -291,6 +291,34 @@ def test_without_scenes_cuts_are_blended_but_marked_right(fake_family: Recorder)
     assert [n for n, frame in enumerate(frames) if frame.props["_SceneChangeNext"]] == [5]
 
 
+def test_frames_around_a_cut_are_cross_faded_on_request(fake_family: Recorder) -> None:
+    clip = marked(numbered(length=6), 2)
+    result = interpolated(fake_family, clip, multi=4, scene_change="blend")
+    shown = [value(frame) * 100 for frame in result.frames(close=True)]
+    assert shown[8:13] == pytest.approx([3, 3.25, 3.5, 3.75, 4])
+    assert fake_family.counts()["synthesise"] == 12  # 3 for each of the other 4 steps
+    nearest = interpolated(fake_family, clip, multi=4, scene_change="nearest")
+    assert [round(value(frame) * 100, 3) for frame in nearest.frames(close=True)][8:13] == [3, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize("name", ["YUV420P8", "YUV422P16", "RGBH", "GRAYS"])
+def test_a_cross_fade_mixes_the_samples_of_every_format(fake_family: Recorder, name: str) -> None:
+    source = marked(noise(name, length=4), 1)
+    result = interpolated(fake_family, source, multi=4, scene_change="blend")
+    for first, second, mixed in zip(
+        arrays(source.get_frame(1)), arrays(source.get_frame(2)), arrays(result.get_frame(5)), strict=True
+    ):
+        error = np.abs(first * np.float64(0.75) + second * np.float64(0.25) - mixed).max()
+        assert error <= (0.5 if first.dtype.kind == "u" else 1e-3)
+
+
+def test_excluded_frames_are_repeated(fake_family: Recorder) -> None:
+    result = interpolated(fake_family, numbered(length=6), exclude="[1 2]")
+    assert [round(value(frame) * 100, 3) for frame in result.frames(close=True)][:8] == [1, 1.5, 2, 2, 3, 3, 4, 4.5]
+    with pytest.raises(vs.Error, match=r"exclude='\[5 6\]', must lie within the clip, which has 6 frames"):
+        interpolated(fake_family, numbered(length=6), exclude=[(5, 6)])
+
+
 def test_own_detection_marks_a_real_cut(fake_family: Recorder) -> None:
     dark, light = (
         noise("YUV420P8", length=6).std.Levels(min_in=0, max_in=255, min_out=low, max_out=high, planes=0)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vsvfi.options import DuplicateMode
 from vsvfi.plan.policy import LONGEST_HOLD, Facts, Policy, reach, scene_marks
-from vsvfi.plan.timeline import Copy, Decision, Interpolate, Timeline
+from vsvfi.plan.timeline import Copy, CrossFade, Decision, Interpolate, Timeline
 
 
 def facts(cuts: set[int] = frozenset(), duplicates: set[int] = frozenset()) -> Callable[[int], Facts]:  # type: ignore[assignment]
@@ -28,7 +29,7 @@ def test_a_cut_holds_the_frame_before_it() -> None:
     steps = decided(Policy(), TWICE, facts(cuts={2}))
     assert steps[5] == Copy(2)
     assert steps[3] == Interpolate(1, 2, Fraction(1, 2))
-    assert decided(Policy(hold_cuts=False), TWICE, facts(cuts={2}))[5] == Interpolate(2, 3, Fraction(1, 2))
+    assert decided(Policy(at_cuts=None), TWICE, facts(cuts={2}))[5] == Interpolate(2, 3, Fraction(1, 2))
 
 
 def test_duplicates_are_copied_or_not() -> None:
@@ -107,9 +108,48 @@ def test_retiming_looks_only_as_far_as_it_says(hold: int, lead: int, factor: Fra
 def test_one_first_and_one_last_frame_per_scene(factor: Fraction) -> None:
     timeline = Timeline(factor, 40, None)
     cuts = {9, 19, 22}
-    marks = [scene_marks(timeline, n, facts(cuts=cuts)) for n in range(timeline.length)]
+    marks = [scene_marks(timeline, Policy(), n, facts(cuts=cuts)) for n in range(timeline.length)]
     assert sum(first for first, _ in marks) == sum(last for _, last in marks) == len(cuts)
     for n in range(timeline.length - 1):
         assert marks[n][1] == marks[n + 1][0]
         crossed = any(timeline.source_index(n) <= cut < timeline.source_index(n + 1) for cut in cuts)
         assert marks[n][1] == crossed
+
+
+def test_between_the_frames_around_a_cut() -> None:
+    timeline, at = Timeline(Fraction(4), 3, None), facts(cuts={0})
+    assert decided(Policy(at_cuts="nearest"), timeline, at)[:5] == [Copy(0), Copy(0), Copy(0), Copy(1), Copy(1)]
+    faded = [CrossFade(0, 1, Fraction(k, 4)) for k in (1, 2, 3)]
+    assert decided(Policy(at_cuts="blend"), timeline, at)[:5] == [Copy(0), *faded, Copy(1)]
+    marks = [scene_marks(timeline, Policy(at_cuts="nearest"), n, at) for n in range(5)]
+    assert marks == [(False, False), (False, False), (False, True), (True, False), (False, False)]
+
+
+def test_a_held_drawing_before_a_cut_fades_in_its_last_step_only() -> None:
+    steps = decided(Policy(duplicates="retime", at_cuts="blend"), TWICE, facts(cuts={3}, duplicates={2, 4}))
+    assert steps[4:8] == [Copy(2), Copy(2), Copy(3), CrossFade(3, 4, Fraction(1, 2))]
+
+
+@pytest.mark.parametrize("duplicates", ["skip", "retime"])
+def test_excluded_frames_are_only_repeated(duplicates: DuplicateMode) -> None:
+    policy = Policy(duplicates=duplicates, at_cuts="blend", excluded=((1, 2), (4, 4)))
+    steps = decided(policy, TWICE, facts(cuts={1}))
+    half = Fraction(1, 2)
+    assert [step for n, step in enumerate(steps) if n % 2] == [
+        Interpolate(0, 1, half), Copy(1), Copy(2), Interpolate(3, 4, half), Copy(4), Copy(5),
+    ]  # fmt: skip
+    assert steps[::2] == [Copy(k) for k in range(6)]
+
+
+def test_no_drawing_is_retimed_into_or_out_of_an_excluded_range() -> None:
+    policy = Policy(duplicates="retime", excluded=((2, 3),))
+    steps = decided(policy, TWICE, facts(duplicates={1, 3}))  # drawings 0, 1-2, 3-4, 5
+    assert all(step.first == step.second - 1 for step in steps if isinstance(step, Interpolate))
+    assert steps[4:8] == [Copy(2), Copy(2), Copy(3), Copy(3)]
+
+
+def test_longer_holds_are_retimed_on_request() -> None:
+    timeline, at = Timeline(Fraction(1), 8, None), facts(duplicates={0, 1, 2, 3, 4})  # a drawing held for six frames
+    assert decided(Policy(duplicates="retime"), timeline, at)[:6] == [Copy(k) for k in range(6)]
+    moved = decided(Policy(duplicates="retime", longest_hold=6), timeline, at)[:6]
+    assert moved == [Copy(0), *(Interpolate(0, 6, Fraction(k, 6)) for k in range(1, 6))]

@@ -71,7 +71,7 @@ def test_several_source_frames_in_one_output_frame_are_seen() -> None:
     clock = timed(at(0, 0.1, 0.11, 0.12, 0.13, 0.2, 0.3), 6, Fraction(10))
     assert clock.stride == 4
     assert reach(clock, Policy()) == (4, 4)
-    assert scene_marks(clock, 2, lambda k: Facts(cut=k == 2)) == (True, False)
+    assert scene_marks(clock, Policy(), 2, lambda k: Facts(cut=k == 2)) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from vsvfi.clip import scenes
 from vsvfi.clip.graph import Interpolated
 from vsvfi.clip.readable import readable
 from vsvfi.jobs.chunks import chunk_length, divide
-from vsvfi.plan.policy import Facts, scene_marks
+from vsvfi.plan.policy import Facts, Policy, scene_marks
 
 _SECONDS = 5.0
 """How long the speed is measured."""
@@ -73,4 +73,4 @@ def _scene_starts(source: vs.VideoNode, interpolated: Interpolated, wish: Mappin
         with measured.get_frame(k) as frame:
             return scenes.read(frame)
 
-    return lambda n: scene_marks(interpolated.timeline, n, facts)[0]
+    return lambda n: scene_marks(interpolated.timeline, Policy(), n, facts)[0]

@@ -17,7 +17,7 @@ from vsvfi.clip.failures import reporting
 from vsvfi.clip.planes import TENSOR_TYPES, pack_planes, planes_of, read_planes, unpack_planes, write_planes
 from vsvfi.engine.session import Session
 from vsvfi.errors import FrameError
-from vsvfi.plan.timeline import Copy, Interpolate
+from vsvfi.plan.timeline import Interpolate
 
 _LAYER = 2**31
 """Above any source frame index, so that the layers' cache keys never collide."""
@@ -63,8 +63,8 @@ def _callback(
     def interpolate(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         first, second, plan = f
         decision = decisions.shown(plan)
-        if isinstance(decision, Copy):
-            raise FrameError(n, "was planned as a copy but requested as an interpolated frame")
+        if not isinstance(decision, Interpolate):
+            raise FrameError(n, "was planned as a copy or cross-fade but requested as an interpolated frame")
         goal = Interpolate(decision.first + offset, decision.second + offset, decision.t)
         frames = {goal.first: first, goal.second: second}
         inputs = {index: planes_of(frame) for index, frame in frames.items()}

@@ -19,10 +19,12 @@ from vsvfi.clip.readable import fault_of
 from vsvfi.clip.select import Selection
 from vsvfi.errors import ClipError
 from vsvfi.plan.policy import Facts, Policy, reach, scene_marks
-from vsvfi.plan.timeline import Copy, Decision, Interpolate, Timeline
+from vsvfi.plan.timeline import Copy, CrossFade, Decision, Interpolate, Timeline
 
 _SHOWN, _TIMING = "_vsvfi_shown", "_vsvfi_timing"
-"""[frame] of a copy, [first, second, numerator, denominator] of an interpolated frame; and the fields of `Timing`."""
+"""[frame] of a copy, [first, second, numerator, denominator] of an interpolated frame, with a fifth number for a
+cross-fade; and the fields of `Timing`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ def decision_clip(
         out, facts_frames, source_frames = f[0].copy(), f[1 : 1 + len(offsets)], f[1 + len(offsets) :]
         facts_at = _facts_at(timeline.source_index(n), before, facts_frames)
         decision = policy.decide(timeline, n, facts_at)
-        times = Timing(duration_of(n, source_frames), timeline.on_source(n), *scene_marks(timeline, n, facts_at))
+        times = Timing(
+            duration_of(n, source_frames), timeline.on_source(n), *scene_marks(timeline, policy, n, facts_at)
+        )
         _check_readable(decision, timeline.source_index(n) - before, facts_frames)
         out.props.update(_encoded(decision, times))
         return out
@@ -74,8 +78,8 @@ def shown(plan: vs.VideoFrame) -> Decision:
     numbers = plan.props[_SHOWN]
     if isinstance(numbers, int):  # VapourSynth returns an array of one number as the number
         return Copy(numbers)
-    first, second, numerator, denominator = numbers
-    return Interpolate(first, second, Fraction(numerator, denominator))
+    first, second, numerator, denominator, *faded = numbers
+    return (CrossFade if faded else Interpolate)(first, second, Fraction(numerator, denominator))
 
 
 def first_of(plan: vs.VideoFrame) -> int:
@@ -99,11 +103,11 @@ def timing(plan: vs.VideoFrame) -> Timing:
 def _encoded(decision: Decision, times: Timing) -> dict[str, list[int]]:
     """Encode a decision and its timing as props."""
     duration = (0, 0) if times.duration is None else times.duration.as_integer_ratio()
-    numbers = (
-        [decision.frame]
-        if isinstance(decision, Copy)
-        else [decision.first, decision.second, *decision.t.as_integer_ratio()]
-    )
+    if isinstance(decision, Copy):
+        numbers = [decision.frame]
+    else:
+        faded = [1] if isinstance(decision, CrossFade) else []
+        numbers = [decision.first, decision.second, *decision.t.as_integer_ratio(), *faded]
     return {_SHOWN: numbers, _TIMING: [*duration, times.on_source, times.scene_first, times.scene_last]}
 
 

@@ -9,7 +9,7 @@ from vsvfi.clip.alpha import ALPHA, MISSING
 from vsvfi.clip.colour import check_progressive
 from vsvfi.clip.failures import reporting
 from vsvfi.clip.log import once
-from vsvfi.plan.timeline import Interpolate
+from vsvfi.plan.timeline import Copy, Interpolate
 
 
 def finished(
@@ -27,11 +27,11 @@ def finished(
     warn = once(vs.MESSAGE_TYPE_WARNING)
 
     def finish(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        times, interpolated = decisions.timing(f[2]), isinstance(decisions.shown(f[2]), Interpolate)
+        times, decision = decisions.timing(f[2]), decisions.shown(f[2])
         check_progressive(f[1].props)
         out = f[0].copy()
         props = out.props
-        if interpolated:
+        if isinstance(decision, Interpolate):
             props.clear()
             props.update(f[1].props)
             if alpha is None and isinstance(props.get(ALPHA), vs.VideoFrame):
@@ -42,7 +42,7 @@ def finished(
             for transparency in f[3:]:
                 if MISSING not in transparency.props:
                     props[ALPHA] = transparency
-        if not times.on_source or interpolated:
+        if not times.on_source or not isinstance(decision, Copy):
             props.pop("_AbsoluteTime", None)
         _mark_scene(props, times, first=n == 0, last=n == output.num_frames - 1)
         if times.duration is None:

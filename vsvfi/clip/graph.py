@@ -24,6 +24,7 @@ import vapoursynth as vs
 from vsvfi.clip import decisions, scenes
 from vsvfi.clip.alpha import alpha_of, interpolated_alpha
 from vsvfi.clip.colour import Colour, check_progressive, frame_format
+from vsvfi.clip.cross_fade import cross_faded
 from vsvfi.clip.durations import constant_durations, split_durations
 from vsvfi.clip.failures import essential, reporting
 from vsvfi.clip.finish import finished
@@ -37,13 +38,14 @@ from vsvfi.clip.waiting import let_waiting_threads_sleep
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.run_config import ClipFacts, RunConfig, resolve
 from vsvfi.errors import ArgumentError, ClipError, VsvfiError
-from vsvfi.options import Arguments, DuplicateMode, Options, Precision, Rate, SceneMode, parse
+from vsvfi.options import Arguments, CutMode, DuplicateMode, Excluded, Options, Precision, Rate, SceneMode, parse
+from vsvfi.options.ranges import check_within
 from vsvfi.plan.assignment import assign_worker
 from vsvfi.plan.bisection import MAX_DEPTH, complete_levels
-from vsvfi.plan.policy import Policy
+from vsvfi.plan.policy import LONGEST_HOLD, Policy
 from vsvfi.plan.rates import check_storable, source_rate_for
 from vsvfi.plan.timed import timed
-from vsvfi.plan.timeline import Copy, Timeline
+from vsvfi.plan.timeline import Copy, CrossFade, Interpolate, Timeline
 
 if TYPE_CHECKING:
     from vsvfi.engine.session import Session
@@ -64,7 +66,10 @@ def interpolate(
     precision: Precision = "auto",
     scene: SceneMode = "auto",
     scene_threshold: float | None = None,
+    scene_change: CutMode = "hold",
     duplicates: DuplicateMode = "skip",
+    max_hold: int | None = None,
+    exclude: Excluded | None = None,
     tile: int | None = None,
     streams: int | None = None,
     cache: int | None = None,
@@ -74,9 +79,9 @@ def interpolate(
     """Raise the frame rate of a clip by interpolating between its frames.
 
     Output frames at source positions are bit-identical to the source frames. Total duration is preserved exactly. At a
-    scene change the frame before it is repeated. Precision "auto" is fp16 on CUDA and XPU where the model allows it,
-    bf16 for builtin and rife40 on CPUs with bfloat16 instructions, else fp32. Concurrent frames share the threads of a
-    CPU. Matrices may be given in other usual spellings ("bt709", "BT.2020").
+    scene change the frame before it is repeated by default. Precision "auto" is fp16 on CUDA and XPU where the model
+    allows it, bf16 for builtin and rife40 on CPUs with bfloat16 instructions, else fp32. Concurrent frames share the
+    threads of a CPU. Matrices may be given in other usual spellings ("bt709", "BT.2020").
 
     Args:
         clip: constant format YUV, RGB or Gray, 8 to 16 bit, half or float; progressive; in RAM.
@@ -89,7 +94,10 @@ def interpolate(
         precision: "auto", "fp32", "fp16" or "bf16".
         scene: scene changes from "auto" (existing `_SceneChangeNext`, else detected), "props" (only existing) or "off".
         scene_threshold: above 0 and up to 1; smaller detects more scene changes. None for the default.
+        scene_change: between the frames around a scene change, "hold" the first, show the "nearest", or "blend" them.
         duplicates: "skip" (repeat duplicate frames), "retime" (turn held drawings into even motion) or "off".
+        max_hold: with "retime", the longest hold that is re-timed, in source frames (2 to 24); None for 4.
+        exclude: source frames that are only repeated: "[100 250] [900 1200]", or [(100, 250), 900], ends included.
         tile: not supported yet.
         streams: concurrent frames per device; None for 2, or fewer if memory is short.
         cache: maximum MiB of cached frames and pairs per device; None for the device's default.
@@ -113,7 +121,10 @@ def interpolate(
         precision=precision,
         scene=scene,
         scene_threshold=scene_threshold,
+        scene_change=scene_change,
         duplicates=duplicates,
+        max_hold=max_hold,
+        exclude=exclude,
         tile=tile,
         streams=streams,
         cache=cache,
@@ -204,6 +215,7 @@ def _build(
     times: Sequence[Fraction] | None,
 ) -> Interpolated:
     """Build the graph for a checked clip and checked options."""
+    check_within(options.exclude, clip.num_frames)
     by_time = None if times is None or options.fps is None else timed(times, clip.num_frames, options.fps)
     timeline = by_time or _timeline(clip, options)
     selection = Selection(timeline)
@@ -214,7 +226,13 @@ def _build(
         )
     session = _open_session(clip, options, timeline.factor, observer)
     config = session.config
-    policy = Policy(hold_cuts=options.scene != "off", duplicates=options.duplicates, bisects=config.bisects)
+    policy = Policy(
+        at_cuts=None if options.scene == "off" else options.scene_change,
+        duplicates=options.duplicates,
+        longest_hold=options.max_hold or LONGEST_HOLD,
+        excluded=options.exclude,
+        bisects=config.bisects,
+    )
     # Measurements use a clip that never fails, since they only inform decisions.
     informing = readable(clip)
     facts = scenes.facts(
@@ -262,13 +280,15 @@ def _build(
 
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
-    copies = finished(shown, shown, plan, output)
-    blends = finished(blended, shown, plan, output, alpha)
+    nodes = {Copy: finished(shown, shown, plan, output), Interpolate: finished(blended, shown, plan, output, alpha)}
+    if policy.at_cuts == "blend":
+        fades = cross_faded(first_of(clip), second_of(clip), plan)
+        nodes[CrossFade] = finished(fades, shown, plan, output)
 
     def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
-        return copies if isinstance(decisions.shown(f), Copy) else blends
+        return nodes[type(decisions.shown(f))]
 
-    chosen = output.std.FrameEval(reporting(choose), prop_src=plan, clip_src=[copies, blends])
+    chosen = output.std.FrameEval(reporting(choose), prop_src=plan, clip_src=list(nodes.values()))
     return Interpolated(chosen, config, timeline)
 
 

@@ -22,7 +22,7 @@ from vsvfi.engine.run_config import CacheSizes
 from vsvfi.engine.static_regions import StaticRegion, find_static_region
 from vsvfi.models.interpolator import Interpolator, tensor_bytes
 from vsvfi.plan.bisection import bisection_path
-from vsvfi.plan.timeline import Copy, Decision, Interpolate
+from vsvfi.plan.timeline import Copy, FrameKey, Interpolate
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,10 @@ class Pipeline[Frame, Pair]:
         self._network, self._source, self._device, self._observer = network, source, device, observer
         self._bisects, self._batched_levels = bisects, sizes.batched_levels
         entries = sizes.entries
-        self._frames: Cache[Decision, CachedFrame[Frame]] = Cache(
+        self._frames: Cache[FrameKey, CachedFrame[Frame]] = Cache(
             sizes.frames, tensor_bytes, None if entries is None else 2 * entries
         )
-        self._pairs: Cache[tuple[Decision, Decision], CachedPair[Pair]] = Cache(sizes.pairs, tensor_bytes, entries)
+        self._pairs: Cache[tuple[FrameKey, FrameKey], CachedPair[Pair]] = Cache(sizes.pairs, tensor_bytes, entries)
         self._levels: Cache[tuple[int, int, int], list[Tensor]] = Cache(sizes.levels, tensor_bytes, 2 * workers)
         self._synthesised = 0
         self._count = threading.Lock()
@@ -160,7 +160,7 @@ class Pipeline[Frame, Pair]:
             found.append(image)
         return found
 
-    def _ends(self, goal: Interpolate) -> tuple[Decision, Decision]:
+    def _ends(self, goal: Interpolate) -> tuple[FrameKey, FrameKey]:
         """The two frames that a frame is interpolated between."""
         start, end = Copy(goal.first), Copy(goal.second)
         if not self._bisects:
@@ -171,10 +171,10 @@ class Pipeline[Frame, Pair]:
             end if after == 1 else Interpolate(goal.first, goal.second, after),
         )
 
-    def _pair(self, first: Decision, second: Decision) -> CachedPair[Pair]:
+    def _pair(self, first: FrameKey, second: FrameKey) -> CachedPair[Pair]:
         return self._pairs.get((first, second), functools.partial(self._prepare, first, second))
 
-    def _prepare(self, first: Decision, second: Decision) -> CachedPair[Pair]:
+    def _prepare(self, first: FrameKey, second: FrameKey) -> CachedPair[Pair]:
         before, after = self._frame(first), self._frame(second)
         static_region = find_static_region(before.image, after.image)
         if static_region is not None and static_region.mask is None:
@@ -182,10 +182,10 @@ class Pipeline[Frame, Pair]:
         with self._observer.phase("prepare_pair", [first.position, second.position]):
             return CachedPair(self._network.prepare_pair(before.encoded, after.encoded), static_region)
 
-    def _frame(self, key: Decision) -> CachedFrame[Frame]:
+    def _frame(self, key: FrameKey) -> CachedFrame[Frame]:
         return self._frames.get(key, functools.partial(self._encode, key))
 
-    def _encode(self, key: Decision) -> CachedFrame[Frame]:
+    def _encode(self, key: FrameKey) -> CachedFrame[Frame]:
         if isinstance(key, Copy):
             read = self._source.read(key.frame)
             image, out_of_range = read.image, read.out_of_range

@@ -10,10 +10,12 @@ from typing import TypedDict
 
 from vsvfi.errors import ArgumentError
 from vsvfi.options.arguments import (
+    CUT_MODES,
     DUPLICATE_MODES,
     MATRICES,
     PRECISIONS,
     SCENE_MODES,
+    CutMode,
     Devices,
     DuplicateMode,
     Precision,
@@ -23,6 +25,7 @@ from vsvfi.options.arguments import (
     parse_devices,
     parse_duplicates,
     parse_matrix,
+    parse_max_hold,
     parse_model,
     parse_model_options,
     parse_multi,
@@ -30,14 +33,16 @@ from vsvfi.options.arguments import (
     parse_rate,
     parse_scale,
     parse_scene,
+    parse_scene_change,
     parse_streams,
     parse_threshold,
     parse_weights,
 )
+from vsvfi.options.ranges import Excluded, Ranges, parse_exclude
 
 __all__ = [
-    "DUPLICATE_MODES", "MATRICES", "PRECISIONS", "SCENE_MODES", "Arguments", "Devices", "DuplicateMode", "Options",
-    "Precision", "Rate", "SceneMode", "parse",
+    "CUT_MODES", "DUPLICATE_MODES", "MATRICES", "PRECISIONS", "SCENE_MODES", "Arguments", "CutMode", "Devices",
+    "DuplicateMode", "Excluded", "Options", "Precision", "Rate", "SceneMode", "parse",
     "parse_devices", "parse_model_options", "parse_multi", "parse_precision", "parse_rate", "parse_scale",
     "parse_weights",
 ]  # fmt: skip
@@ -57,7 +62,10 @@ class Options:
         precision: arithmetic of the network.
         scene: source of scene changes.
         scene_threshold: threshold of the built-in scene change detection, 0 to 1, or None for its default.
+        scene_change: what is shown between the frames on both sides of a scene change.
         duplicates: handling of duplicate frames.
+        max_hold: longest hold of a drawing that is re-timed, in source frames, or None for the default.
+        exclude: source frames that are only repeated while they are shown.
         streams: number of concurrent frames, or None for the device's default.
         cache: maximum bytes of the frame and pair caches, or None for the device's default.
         matrix: H.273 code to assume for frames without `_Matrix`, or None to guess by height.
@@ -73,7 +81,10 @@ class Options:
     precision: Precision = "auto"
     scene: SceneMode = "auto"
     scene_threshold: float | None = None
+    scene_change: CutMode = "hold"
     duplicates: DuplicateMode = "skip"
+    max_hold: int | None = None
+    exclude: Ranges = ()
     streams: int | None = None
     cache: int | None = None
     matrix: int | None = None
@@ -92,7 +103,10 @@ class Arguments(TypedDict, total=False):
     precision: object
     scene: object
     scene_threshold: object
+    scene_change: object
     duplicates: object
+    max_hold: object
+    exclude: object
     tile: object
     streams: object
     cache: object
@@ -111,7 +125,10 @@ def parse(
     precision: object = "auto",
     scene: object = "auto",
     scene_threshold: object = None,
+    scene_change: object = "hold",
     duplicates: object = "skip",
+    max_hold: object = None,
+    exclude: object = None,
     tile: object = None,
     streams: object = None,
     cache: object = None,
@@ -140,7 +157,10 @@ def parse(
         precision=parse_precision(precision),
         scene=parse_scene(scene),
         scene_threshold=parse_threshold(scene_threshold),
+        scene_change=parse_scene_change(scene_change),
         duplicates=parse_duplicates(duplicates),
+        max_hold=parse_max_hold(max_hold),
+        exclude=parse_exclude(exclude),
         streams=parse_streams(streams),
         cache=parse_cache(cache),
         matrix=parse_matrix(matrix),

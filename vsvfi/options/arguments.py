@@ -17,12 +17,14 @@ from vsvfi.options.values import checked, is_a, plain_integer, plain_items, plai
 type Precision = Literal["auto", "fp32", "fp16", "bf16"]
 type SceneMode = Literal["auto", "props", "off"]
 type DuplicateMode = Literal["off", "skip", "retime"]
+type CutMode = Literal["hold", "blend", "nearest"]
 type Rate = int | float | str | Fraction | tuple[int, int]
 type Devices = str | Sequence[str]
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 SCENE_MODES = ("auto", "props", "off")
 DUPLICATE_MODES = ("off", "skip", "retime")
+CUT_MODES = ("hold", "blend", "nearest")
 
 MATRICES = {"709": 1, "fcc": 4, "470bg": 5, "170m": 6, "240m": 7, "ycgco": 8, "2020ncl": 9}
 """Names that `matrix=` takes, as zimg spells them, with their codes in ITU-T H.273."""
@@ -183,6 +185,18 @@ def parse_scene(value: object) -> SceneMode:
 def parse_duplicates(value: object) -> DuplicateMode:
     """One of `DUPLICATE_MODES`."""
     return cast(DuplicateMode, _choice("duplicates", value, DUPLICATE_MODES))
+
+
+@checked("scene_change")
+def parse_scene_change(value: object) -> CutMode:
+    """One of `CUT_MODES`."""
+    return cast(CutMode, _choice("scene_change", value, CUT_MODES))
+
+
+@checked("max_hold")
+def parse_max_hold(value: object) -> int | None:
+    """The longest hold of a drawing that is re-timed, in source frames."""
+    return _whole("max_hold", value, 2, 24, "use 2 for drawings on twos, 4 up to fours, or None for 4")
 
 
 @checked("scene_threshold")

@@ -1,21 +1,23 @@
 """Decide whether an output frame is interpolated or copied, and re-time held drawings.
 
-Frames are copied at scene changes, between duplicate frames, and at timesteps close to a source frame. A decision
-depends on the output index and on facts about the source frames around it, never on earlier requests.
+Frames are copied at scene changes, between duplicate frames, in excluded ranges, and at timesteps close to a source
+frame. A decision depends on the output index and on facts about the source frames around it, never on earlier requests.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from vsvfi.options import DuplicateMode
+from vsvfi.options import CutMode, DuplicateMode
+from vsvfi.options.ranges import Ranges
 from vsvfi.plan.bisection import nearest
-from vsvfi.plan.timeline import Copy, Decision, Interpolate, Timeline
+from vsvfi.plan.timeline import Copy, CrossFade, Decision, Interpolate, Timeline
 
 LONGEST_HOLD = 4
-"""Maximum frames of a held drawing that is re-timed ("on fours"); longer holds stay static."""
+"""Maximum frames of a held drawing that is re-timed ("on fours") unless told otherwise; longer holds stay static."""
 
 SNAP = Fraction(1, 100)
 """Distance in source frames up to which the source frame is copied: it is sharper, and the offset is invisible."""
@@ -38,33 +40,43 @@ class Policy:
     """The rules of one clip.
 
     Attributes:
-        hold_cuts: at a cut, repeat the frame before it.
+        at_cuts: what is shown between the frames on both sides of a cut: "hold" the first, "nearest", "blend" (a
+            cross-fade); None interpolates over cuts.
         duplicates: "off", "skip" or "retime".
+        longest_hold: maximum frames of a held drawing that is re-timed; longer holds stay static.
+        excluded: source frames that are only repeated while they are shown.
         bisects: timesteps are reached by bisection, and so rounded to its grid.
     """
 
-    hold_cuts: bool = True
+    at_cuts: CutMode | None = "hold"
     duplicates: DuplicateMode = "skip"
+    longest_hold: int = LONGEST_HOLD
+    excluded: Ranges = ()
     bisects: bool = False
 
     @property
     def behind(self) -> int:
         """How many source frames before the current one a decision may look at."""
-        return LONGEST_HOLD if self.duplicates == "retime" else 1
+        return self.longest_hold if self.duplicates == "retime" else 1
 
     @property
     def ahead(self) -> int:
         """How many source frames after the current one a decision may look at."""
-        return LONGEST_HOLD if self.duplicates == "retime" else 1
+        return self.longest_hold if self.duplicates == "retime" else 1
 
     def decide(self, timeline: Timeline, n: int, facts: FactsAt) -> Decision:
         """Decide what output frame n shows."""
+        index = timeline.source_index(n)
+        if self._excludes(index):
+            return Copy(index)
         step = self._retimed(timeline, n, facts) if self.duplicates == "retime" else timeline.step(n)
-        if isinstance(step, Copy):
+        if not isinstance(step, Interpolate):
             return step
         if self.duplicates != "retime":
             fact = facts(step.first)
-            if (self.hold_cuts and fact.cut) or (self.duplicates == "skip" and fact.duplicate):
+            if self._cuts(fact):
+                return self._at_cut(step)
+            if self.duplicates == "skip" and fact.duplicate:
                 return Copy(step.first)
         t = nearest(step.t) if self.bisects else step.t
         if t * (step.second - step.first) <= SNAP:
@@ -79,29 +91,56 @@ class Policy:
         last = timeline.source_length - 1
         index = min(timeline.source_index(n), last)
         start = index
-        while start > 0 and index - start < LONGEST_HOLD and self._held(facts(start - 1)):
+        while start > 0 and index - start < self.longest_hold and self._held(start - 1, facts):
             start -= 1
         end = index + 1
-        while end <= last and end - start <= LONGEST_HOLD and self._held(facts(end - 1)):
+        while end <= last and end - start <= self.longest_hold and self._held(end - 1, facts):
             end += 1
         # A still image, or a run of unknown length: only its last step moves, if that is this one
-        if end - start > LONGEST_HOLD:
-            if index < last and self._held(facts(index)):
+        if end - start > self.longest_hold:
+            if index < last and self._held(index, facts):
                 return Copy(index)
             start, end = index, index + 1
-        if position == start or end > last or (self.hold_cuts and facts(end - 1).cut):
+        if position == start or end > last:
             return Copy(index)
+        if self._cuts(facts(end - 1)):
+            step = timeline.step(n)
+            return self._at_cut(step) if index == end - 1 and isinstance(step, Interpolate) else Copy(index)
         return Interpolate(start, end, timeline.between(n, start, end))
 
-    def _held(self, fact: Facts) -> bool:
-        return fact.duplicate and not (self.hold_cuts and fact.cut)
+    def shown_scene(self, timeline: Timeline, n: int, facts: FactsAt) -> int:
+        """A source frame of the scene that output frame n shows (more of)."""
+        index = timeline.source_index(n)
+        past_middle = timeline.position(n) - index > Fraction(1, 2)
+        if self.at_cuts != "nearest" or not past_middle or self._excludes(index):
+            return index
+        return index + 1 if facts(index).cut else index
+
+    def _cuts(self, fact: Facts) -> bool:
+        return fact.cut and self.at_cuts is not None
+
+    def _at_cut(self, step: Interpolate) -> Decision:
+        if self.at_cuts == "blend":
+            return CrossFade(step.first, step.second, step.t)
+        past_middle = step.t > Fraction(1, 2)
+        return Copy(step.second if self.at_cuts == "nearest" and past_middle else step.first)
+
+    def _held(self, k: int, facts: FactsAt) -> bool:
+        """Whether source frame k + 1 repeats the drawing of frame k."""
+        fact = facts(k)
+        return fact.duplicate and not self._cuts(fact) and not self._excludes(k) and not self._excludes(k + 1)
+
+    def _excludes(self, k: int) -> bool:
+        """Whether source frame k is only repeated."""
+        found = bisect_right(self.excluded, k, key=lambda bounds: bounds[0]) - 1
+        return found >= 0 and k <= self.excluded[found][1]
 
 
-def scene_marks(timeline: Timeline, n: int, facts: FactsAt) -> tuple[bool, bool]:
+def scene_marks(timeline: Timeline, policy: Policy, n: int, facts: FactsAt) -> tuple[bool, bool]:
     """Whether output frame n is the (first, last) frame of a scene; the clip's own ends count as neither."""
-    index = timeline.source_index(n)
-    before = timeline.source_index(n - 1) if n > 0 else index
-    after = timeline.source_index(n + 1) if n + 1 < timeline.length else index
+    index = policy.shown_scene(timeline, n, facts)
+    before = policy.shown_scene(timeline, n - 1, facts) if n > 0 else index
+    after = policy.shown_scene(timeline, n + 1, facts) if n + 1 < timeline.length else index
     return any(facts(k).cut for k in range(before, index)), any(facts(k).cut for k in range(index, after))
 
 

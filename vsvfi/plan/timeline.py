@@ -36,11 +36,25 @@ class Interpolate:
         return self.first + (self.second - self.first) * self.t
 
 
-type Decision = Copy | Interpolate
-"""What an output frame shows.
+@dataclass(frozen=True, slots=True)
+class CrossFade:
+    """Source frames `first` and `second` mixed pixel by pixel, `t` parts of the second (0 < t < 1)."""
 
-It is stored in frame properties (`clip.decisions`), requested of a session, and serves as cache key.
-"""
+    first: int
+    second: int
+    t: Fraction
+
+    @property
+    def position(self) -> Fraction:
+        """Where it is on the source axis, in source frames."""
+        return self.first + (self.second - self.first) * self.t
+
+
+type FrameKey = Copy | Interpolate
+"""A source frame or an interpolated one: what a session computes and the key that its caches use."""
+
+type Decision = FrameKey | CrossFade
+"""What an output frame shows; stored in frame properties (`clip.decisions`)."""
 
 
 @dataclass(frozen=True, slots=True)
