@@ -23,7 +23,7 @@ from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_encoder, find_ffmpeg
 from vsvfi.cli.source import Source
 from vsvfi.cli.summary import Summary
-from vsvfi.errors import VsvfiError
+from vsvfi.errors import VsvfiError, for_command
 from vsvfi.media.encoding import Part, Quality
 from vsvfi.media.stills import Still, write_png
 from vsvfi.metrics import psnr
@@ -60,7 +60,7 @@ def main() -> int:
             summary = rendered
         lines = _picture(summary, strip, part, arguments)
     except VsvfiError as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print(f"demo: {for_command(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

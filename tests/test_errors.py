@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from vsvfi.errors import ArgumentError, UnknownModelError, shown
+from vsvfi.errors import (
+    ArgumentError,
+    DownloadError,
+    MissingWeightsError,
+    UnknownModelError,
+    VsvfiError,
+    for_command,
+    shown,
+)
 
 
 class Hostile:
@@ -87,3 +95,48 @@ def test_huge_values_cost_nothing() -> None:
 def test_a_name_of_a_million_letters_is_an_unknown_model() -> None:
     assert len(str(UnknownModelError("ifrnet" * 10**6, ["ifrnet"]))) < 300
     assert "known models: ifrnet" in str(UnknownModelError(Hostile(), ["ifrnet"]))
+
+
+_HERE = "its weights are not on this machine and downloads are off"
+
+
+@pytest.mark.parametrize(
+    ("error", "options", "advice"),
+    [
+        (
+            MissingWeightsError("ifrnet", "downloads are off"),
+            {},
+            f"model='ifrnet', {_HERE}; run 'vsvfi models fetch ifrnet' with network access, pass a file with "
+            "--weights, or use --model builtin, which needs no download",
+        ),
+        (
+            MissingWeightsError("ifrnet", "downloads are off"),
+            {"weights": "", "model": ""},
+            f"model='ifrnet', {_HERE}; run 'vsvfi models fetch ifrnet' with network access",
+        ),
+        (
+            MissingWeightsError("ifrnet", "downloads are off"),
+            {"weights": ""},
+            f"model='ifrnet', {_HERE}; run 'vsvfi models fetch ifrnet' with network access, or use --model builtin, "
+            "which needs no download",
+        ),
+        (
+            MissingWeightsError("PWC-Net", "downloads are off", listed=False),
+            {"weights": "--pwcnet"},
+            f"PWC-Net: {_HERE}; allow downloads, or pass a file with --pwcnet",
+        ),
+        (
+            DownloadError("gimm", [("hub", "gone")], listed=False),
+            {},
+            "gimm: the weights could not be downloaded (hub: gone); try again later, or download the file yourself and "
+            "pass it with --weights",
+        ),
+        (
+            DownloadError("rife", [("hub", "gone")]),
+            {"weights": ""},
+            "model='rife', the weights could not be downloaded (hub: gone); try again later",
+        ),
+    ],
+)
+def test_advice_names_the_options_of_a_command(error: VsvfiError, options: dict[str, str], advice: str) -> None:
+    assert for_command(str(error), **options) == advice

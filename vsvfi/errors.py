@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
@@ -165,35 +166,75 @@ class ModelSpecError(VsvfiError):
 
 
 class WeightsError(VsvfiError):
-    """Something is wrong with a weight file."""
+    """Something is wrong with a weight file.
+
+    Attributes:
+        network: the model or the network of a metric whose weights these are; "" if unknown.
+    """
+
+    network = ""
 
 
 class MissingWeightsError(WeightsError):
-    """The weights of a model are not on this machine and may not (or cannot) be fetched.
+    """The weights of a network are not on this machine and may not (or cannot) be fetched.
 
     Args:
-        model: whose.
+        network: whose.
         reason: why they are not fetched.
-        remedy: what to do, ending in a comma; by default to fetch them.
+        remedy: how to obtain them; by default to fetch them. "" if nothing but a file helps.
+        listed: `vsvfi models` lists the network; it does not list those of metrics.
     """
 
-    def __init__(self, model: str, reason: str, remedy: str = "") -> None:
-        remedy = remedy or f"run 'vsvfi models fetch {model}' with network access, pass weights=PATH,"
-        super().__init__(
-            f"model={model!r}, its weights are not on this machine and {reason}; {remedy} or use model='builtin', "
-            "which needs no download"
-        )
+    def __init__(self, network: str, reason: str, remedy: str | None = None, *, listed: bool = True) -> None:
+        if remedy is None:
+            remedy = f"run 'vsvfi models fetch {network}' with network access" if listed else "allow downloads"
+        steps = [step for step in (remedy, _PASS_FILE, _USE_BUILTIN if listed else "") if step]
+        advice = f"{', '.join(steps[:-1])}, or {steps[-1]}" if steps[1:] else steps[0]
+        fact = f"its weights are not on this machine and {reason}"
+        super().__init__(f"model={network!r}, {fact}; {advice}" if listed else f"{network}: {fact}; {advice}")
+        self.network = network
 
 
 class DownloadError(WeightsError):
-    """Every source of a weight file failed."""
+    """Every source of a weight file failed.
 
-    def __init__(self, model: str, attempts: Iterable[tuple[str, str]]) -> None:
-        listed = "; ".join(f"{source}: {reason}" for source, reason in attempts)
-        super().__init__(
-            f"model={model!r}, the weights could not be downloaded ({listed}); try again later, or download the file "
-            "yourself and pass weights=PATH"
-        )
+    Args:
+        network: whose weights these are.
+        attempts: source and reason of each.
+        listed: `vsvfi models` lists the network.
+    """
+
+    def __init__(self, network: str, attempts: Iterable[tuple[str, str]], *, listed: bool = True) -> None:
+        tried = "; ".join(f"{source}: {reason}" for source, reason in attempts)
+        fact = f"the weights could not be downloaded ({tried})"
+        advice = f"try again later, or {_BY_HAND}{_PASS_FILE}"
+        super().__init__(f"model={network!r}, {fact}; {advice}" if listed else f"{network}: {fact}; {advice}")
+        self.network = network
+
+
+_PASS_FILE = "pass weights=PATH"
+_USE_BUILTIN = "use model='builtin', which needs no download"
+_BY_HAND = "download the file yourself and "
+
+
+def for_command(text: str, *, weights: str = "--weights", model: str = "--model") -> str:
+    """Return an error's text with the options of a command in place of the arguments that it advises.
+
+    Args:
+        text: of an error of vsvfi, also inside another message.
+        weights: the option that takes a file of weights; "" if there is none.
+        model: the option that names the model; "" if there is none.
+    """
+    options = {
+        _BY_HAND + _PASS_FILE: weights and f"{_BY_HAND}pass it with {weights}",
+        _PASS_FILE: weights and f"pass a file with {weights}",
+        _USE_BUILTIN: model and f"use {model} builtin, which needs no download",
+    }
+    for advice, replacement in options.items():
+        if not replacement:  # leave this alternative out
+            text = re.sub(f",(?: or)? {re.escape(advice)}", "", text)
+        text = text.replace(advice, replacement)
+    return text
 
 
 class DamagedWeightsError(WeightsError):
@@ -213,6 +254,7 @@ class ForeignWeightsError(WeightsError):
             f"weights={origin!r}, this is not a checkpoint of {model!r}: {fault}; pass the file published for "
             f"{model!r}, or the model this file belongs to"
         )
+        self.network = model
 
 
 class FrameError(VsvfiError):

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _benchmark(given)
     except (VsvfiError, ItemError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+        print(f"benchmark: {explained(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nbenchmark: stopped; the same command goes on from here", file=sys.stderr)
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _benchmark(given: argparse.Namespace) -> None:
     for name in ("weights", "alexnet", "lpips_heads", "pwcnet", "inception"):
-        setattr(given, name, parse_weights(getattr(given, name)))
+        setattr(given, name, parse_weights(getattr(given, name), name))
     given.device = parse_devices(given.device)
     measured = subject(given)
     for name in given.device:
@@ -120,7 +120,7 @@ def _measure(
         try:
             further["FID"] = frechet_distance(stored, given.store_truths / split.name, names, networks.features())
         except (ImportError, VsvfiError) as error:
-            _warn(given, warnings, f"{split.name}: FID is left out: {explained('fid', error)}")
+            _warn(given, warnings, f"{split.name}: FID is left out: {explained(error)}")
     return SplitReport(given.set, split.name, measured.name, protocol, done, len(split.items), tuple(warnings), further)
 
 

@@ -17,6 +17,7 @@ import torch
 
 from scripts.evaluate.quality import predictor, synthetic_questions
 from scripts.picture import save_picture
+from scripts.reported import reported
 from scripts.train.heldout import psnr
 
 SHOWN = (("flat", 3), ("textured", 0), ("pan", 1))
@@ -24,6 +25,7 @@ SHOWN = (("flat", 3), ("textured", 0), ("pan", 1))
 _WIDTH, _HEIGHT, _GAP = 320, 180, 4
 
 
+@reported("figure")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, draw, write."""
     parser = argparse.ArgumentParser(

@@ -22,8 +22,9 @@ from scripts.evaluate.datasets import SETS, Request
 from scripts.evaluate.flow_files import write_flow
 from scripts.evaluate.pictures import read_picture
 from scripts.evaluate.progress import Progress
+from scripts.reported import reported
 from vsvfi.engine.device import inference, resolve_device
-from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.errors import ArgumentError
 from vsvfi.models.flow.flowformer import FlowFormer
 from vsvfi.weights.fetch import fetch
 from vsvfi.weights.load import load_state, match_state
@@ -71,7 +72,7 @@ def load_flowformer(weights: Path | None, device: torch.device) -> FlowFormer:
     Raises:
         WeightsError: they are not available, or are those of another network.
     """
-    path = weights or fetch("flowformer", (SOURCE,), licence=_LICENCE)
+    path = weights or fetch("flowformer", (SOURCE,), licence=_LICENCE, listed=False)
     network = FlowFormer()
     expected = network.state_dict()
     state = match_state(
@@ -88,6 +89,7 @@ def load_flowformer(weights: Path | None, device: torch.device) -> FlowFormer:
     return network
 
 
+@reported("make_flows", weights="--weights")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and compute the missing flows."""
     parser = argparse.ArgumentParser(description="Make the flows of VTF or VSF with FlowFormer.")
@@ -96,12 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="a FlowFormer checkpoint; by default the published one is fetched")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--iterations", type=int, default=32, help="of the recurrence")
-    given = parser.parse_args(arguments)
-    try:
-        _make(given)
-    except VsvfiError as error:
-        print(f"make_flows: {error}", file=sys.stderr)
-        return 1
+    _make(parser.parse_args(arguments))
     return 0
 
 

@@ -93,7 +93,7 @@ def motion_predictor(weights: Path | None, device: str, late: int) -> MotionPred
     Raises:
         WeightsError: they are not available, or are those of another network.
     """
-    path = weights or fetch(NAME, (SOURCE,), licence=FAMILY.code_licence, licence_notice=_notice())
+    path = weights or fetch(NAME, (SOURCE,), licence=FAMILY.code_licence, licence_notice=_notice(), listed=False)
     model = MotionModel()
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     state = match_state(load_state(path), shapes, origin=str(path), model=NAME, ignored=_IGNORED)

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from scripts.picture import save_picture
+from scripts.reported import reported
 from scripts.train.heldout import FIRST_SEED, psnr
 from vsvfi.compare.dis_flow import MISSING, dis
 from vsvfi.compare.minterpolate import minterpolate
@@ -203,6 +204,7 @@ def run(
     return tallies
 
 
+@reported("quality", weights="--checkpoint")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description="Score a model against repeating and blending frames.")

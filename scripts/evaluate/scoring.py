@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from scripts.evaluate.results import Scored
 from vsvfi.engine.device import resolve_device
-from vsvfi.errors import VsvfiError
+from vsvfi.errors import VsvfiError, WeightsError, for_command
 from vsvfi.metrics import (
     FloLpips,
     Inception,
@@ -24,6 +26,7 @@ from vsvfi.metrics import (
     psnr,
     ssim,
 )
+from vsvfi.metrics.weights import ALEXNET, INCEPTION, LPIPS_HEADS, PWCNET
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,32 @@ class Networks:
     pwcnet: Path | None = None
     inception: Path | None = None
     device: str = "cpu"
-    _lpips: Lpips | None = None
-    _features: Inception | None = None
+    _built: dict[str, Any] = field(default_factory=dict)
 
     def lpips(self) -> Lpips:
-        """Return LPIPS, built once."""
-        if self._lpips is None:
-            self._lpips = Lpips(self.alexnet, self.heads, resolve_device(self.device))
-        return self._lpips
+        """Return LPIPS."""
+        return self._once("lpips", lambda device: Lpips(self.alexnet, self.heads, device))
+
+    def flolpips(self) -> FloLpips:
+        """Return FloLPIPS."""
+        lpips = self.lpips()
+        return self._once("flolpips", lambda device: FloLpips(lpips, self.pwcnet))
 
     def features(self) -> Inception:
-        """Return the features for FID, built once."""
-        if self._features is None:
-            self._features = Inception(self.inception, resolve_device(self.device))
-        return self._features
+        """Return the features for FID."""
+        return self._once("features", lambda device: Inception(self.inception, device))
+
+    def _once[Built](self, name: str, build: Callable[[torch.device], Built]) -> Built:
+        """Build a network, or raise the error of its first try: a second download would fail as the first one did."""
+        if name not in self._built:
+            try:
+                self._built[name] = build(resolve_device(self.device))
+            except (ImportError, VsvfiError) as error:
+                self._built[name] = error
+        found = self._built[name]
+        if isinstance(found, Exception):
+            raise found
+        return cast(Built, found)
 
 
 type _Builder = Callable[[Networks], Scorer]
@@ -93,7 +108,7 @@ def _lpips(networks: Networks) -> Scorer:
 
 
 def _flolpips(networks: Networks) -> Scorer:
-    metric = FloLpips(networks.lpips(), networks.pwcnet)
+    metric = networks.flolpips()
     return lambda answer: float(metric(answer.prediction, answer.truth, answer.first, answer.second))
 
 
@@ -117,8 +132,13 @@ FORMS: Mapping[str, _Builder] = {
 MOTION_FORMS = ("flow_psnr", "flow_epe")
 """Forms for the motion sets."""
 
-FILES = {"lpips": "--alexnet", "flolpips": "--alexnet and --pwcnet", "fid": "--inception"}
-"""Metric -> the options that take its weights as files."""
+OPTIONS = {
+    ALEXNET.name: "--alexnet",
+    LPIPS_HEADS.name: "--lpips-heads",
+    PWCNET.name: "--pwcnet",
+    INCEPTION.name: "--inception",
+}
+"""Network of a metric -> the option that takes its weights as a file; for models it is `--weights`."""
 
 
 def build_scorers(forms: Iterable[str], networks: Networks) -> tuple[dict[str, Scorer], dict[str, str]]:
@@ -129,13 +149,14 @@ def build_scorers(forms: Iterable[str], networks: Networks) -> tuple[dict[str, S
         try:
             built[form] = FORMS[form](networks)
         except (ImportError, VsvfiError) as error:
-            left_out[form] = explained(form, error)
+            left_out[form] = explained(error)
     return built, left_out
 
 
-def explained(metric: str, error: Exception) -> str:
-    """Return the text of an error, with the option in place of the argument of Python that takes a file of weights."""
-    return str(error).replace("weights=PATH", f"it with {FILES.get(metric, '--weights')}")
+def explained(error: Exception) -> str:
+    """Return the text of an error, which names the option for the weights of the network that failed."""
+    network = error.network if isinstance(error, WeightsError) else ""
+    return for_command(str(error), weights=OPTIONS.get(network, "--weights"))
 
 
 def mean(values: Sequence[float]) -> float | None:

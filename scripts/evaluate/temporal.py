@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scripts.evaluate.quality import Predictor, predictor
+from scripts.reported import reported
 from scripts.train.heldout import FIRST_SEED, psnr
 from vsvfi.compare.minterpolate import Image, minterpolate
 from vsvfi.metrics import end_point_error
@@ -82,6 +83,7 @@ def outputs(pictures: list[Image], predict: Predictor) -> dict[str, list[Tensor]
     return made
 
 
+@reported("temporal")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description="Score a model over time against exact procedural scenes.")

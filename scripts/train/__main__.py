@@ -37,7 +37,7 @@ from scripts.train.record import licence_terms, origin_of
 from scripts.train.report import Reporter
 from scripts.train.run import Run, Settings, run
 from scripts.train.sources.choose import choose
-from vsvfi.errors import VsvfiError
+from vsvfi.errors import VsvfiError, for_command
 from vsvfi.models.registry import find
 from vsvfi.weights.fetch import fetch
 from vsvfi.weights.load import load_state
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _train(given, shlex.join(["python", "-m", "scripts.train", *words]))
     except (ValueError, VsvfiError) as error:
-        print(f"train: {str(error).removeprefix('train: ')}", file=sys.stderr)
+        print(f"train: {for_command(str(error).removeprefix('train: '), model='')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("train: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)

@@ -210,6 +210,20 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFi
     assert show.read_text() == "mine"
 
 
+def test_weights_that_cannot_be_fetched_leave_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSVFI_OFFLINE", "1")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    given = saved(tmp_path / "in")
+    for out in (tmp_path / "new" / "out", mine / "out", mine):
+        assert run(*given, "-o", out, "--model", "ifrnet") == 1
+    assert "pass a file with --weights, or use --model builtin, which" in capsys.readouterr().err
+    assert files(tmp_path) == ["in", "mine"]
+    assert files(mine) == []
+
+
 def test_ffmpeg_is_heard_where_it_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from vsvfi.compare.result import Result
 from vsvfi.compare.scores import HIGHEST, scores, tiles
 from vsvfi.compare.session import Comparison, Maker
 from vsvfi.compare.source import Conversion, Image, Source
-from vsvfi.errors import VsvfiError
+from vsvfi.errors import MissingWeightsError, VsvfiError
 
 pytest.importorskip("av", reason="images for the page are encoded by PyAV")
 
@@ -88,7 +88,7 @@ def test_every_method_is_scored_at_every_place() -> None:
 
 def test_a_method_that_fails_is_left_out_with_its_reason() -> None:
     def broken(kept: Sequence[vs.VideoFrame]) -> Method:
-        raise VsvfiError("model='x', its weights are not here; fetch them")
+        raise MissingWeightsError("x", "are not here")
 
     class Failing(Method):
         def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
@@ -103,7 +103,8 @@ def test_a_method_that_fails_is_left_out_with_its_reason() -> None:
         ["x", "y", "hold"],
         places=2,
     )
-    assert found.left_out == {"x": "model='x', its weights are not here; fetch them", "y": "out of memory"}
+    reason = "its weights are not on this machine and are not here; run 'vsvfi models fetch x' with network access"
+    assert found.left_out == {"x": f"model='x', {reason}", "y": "out of memory"}
     assert [tally.name for tally in found.ranked] == ["hold"]
 
 

@@ -12,6 +12,8 @@ pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
 
 from scripts.evaluate import benchmark
 from tests.evaluate import layouts
+from vsvfi.errors import DownloadError
+from vsvfi.metrics import weights as metrics_weights
 
 
 def test_faults_of_the_folder_are_reported_before_weights_are_wanted(
@@ -52,6 +54,7 @@ def test_faults_of_the_folder_are_reported_before_weights_are_wanted(
         (["--model", "uprnet_base", "--precision", "fp8"], "precision='fp8'"),
         (["--model", "uprnet_base", "--device", "tpu"], "device=['tpu'], is not a device name"),
         (["--model", "uprnet_base", "--weights", "nowhere.pth"], "weights='nowhere.pth'"),
+        (["--model", "uprnet_base", "--alexnet", "nowhere.pth"], "alexnet='nowhere.pth', is not a file; check the"),
         (["--model", "uprnet_base", "--fid"], "compares stored pictures with stored truths"),
         (
             ["--model", "uprnet_base", "--crop", "64"],
@@ -102,3 +105,31 @@ def test_a_metric_that_is_not_here_is_left_out_with_a_reason(
     assert "lpips is left out: lpips is not installed" in found["log"]
     error = measure("vimeo90k", tmp_path, "--metrics", "lpips", code=1)["error"]
     assert "metrics=['lpips'], cannot be computed here; see the reasons above" in error
+
+
+def test_weights_are_wanted_once_and_their_option_is_named(
+    tmp_path: Path, measure: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def refuse(network: str, sources: object, **further: object) -> Path:
+        tried.append(network)
+        raise DownloadError(network, [("example.org", "no route")], listed=False)
+
+    monkeypatch.setattr(metrics_weights, "fetch", refuse)
+    layouts.triplets(tmp_path)
+    found = measure("vimeo90k", tmp_path, "--metrics", "psnr", "lpips", "flolpips")
+    assert tried == ["AlexNet (LPIPS)"]
+    reasons = [line for line in found["splits"]["all"]["warnings"] if "is left out: AlexNet" in line]
+    assert len(reasons) == 2
+    assert all(line.endswith("or download the file yourself and pass it with --alexnet") for line in reasons)
+    assert "weights=" not in found["log"] + found["table"]
+
+
+def test_a_model_without_weights_names_the_option(
+    tmp_path: Path, measure: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSVFI_OFFLINE", "1")
+    layouts.triplets(tmp_path)
+    error = measure("vimeo90k", tmp_path, model="ifrnet", code=1)["error"]
+    assert "pass a file with --weights, or use --model builtin" in error

@@ -228,7 +228,7 @@ def test_a_file_that_only_a_person_can_fetch_says_so_and_is_found_where_it_belon
     expected = (
         "model='toy', its weights are not on this machine and their authors publish them behind a web page alone, "
         "which vsvfi does not go through; "
-        f"download toy.ckpt (3.4 GB) from https://example.org/page and put it at {place}, or pass weights=PATH, or use "
+        f"download toy.ckpt (3.4 GB) from https://example.org/page and put it at {place}, pass weights=PATH, or use "
         "model='builtin', which needs no download"
     )
     assert str(caught.value) == expected

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Sequence
 
 from vsvfi import __version__
-from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.errors import ArgumentError, VsvfiError, for_command
 from vsvfi.packages import one_line
 
 _COMMANDS = ("models", "doctor", "render", "join", "frames", "compare", "bench")
@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         _flush_quietly()
-        _say(f"vsvfi: {_explain(error)}")
+        weights, model = (getattr(arguments, f"{name}_option", f"--{name}") for name in ("weights", "model"))
+        _say(f"vsvfi: {for_command(_explain(error), weights=weights, model=model)}")
         return 2 if isinstance(error, ArgumentError) else 1
     return code
 

