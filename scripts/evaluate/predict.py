@@ -102,9 +102,11 @@ class ModelPredictor:
 
 def model_predictor(loaded: LoadedModel, device: str, protocol: Protocol) -> ModelPredictor:
     """A predictor on a device by name."""
-    family, variant = loaded.family, loaded.variant
-    config = ModelConfig(family, variant, protocol.scale, check_options(family, dict(protocol.options)))
-    (placement,) = place(Options(devices=(device,), precision=parse_precision(protocol.precision)), variant)
+    family = loaded.family
+    config = ModelConfig(family, loaded.variant, protocol.scale, check_options(family, dict(protocol.options)))
+    precision = parse_precision(protocol.precision)
+    # eagerly, since data sets have images of many sizes
+    (placement,) = place(Options(devices=(device,), precision=precision, runtime="eager"), config)
     return ModelPredictor(loaded, config, placement, protocol)
 
 

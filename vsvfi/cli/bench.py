@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=float, help="resolution of the motion estimation")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
     parser.add_argument("--precision", default="auto", help="auto, fp32, fp16, bf16 (default: auto)")
+    parser.add_argument("--runtime", default="auto", help="auto, eager, graph, compile, onnx ... (default: auto)")
     parser.add_argument("--streams", type=int, help="frames computed at the same time")
     parser.add_argument(
         "--afresh",
@@ -100,6 +101,7 @@ def main(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         precision=arguments.precision,
         streams=arguments.streams,
+        runtime=arguments.runtime,
     )
     size = parse_size(arguments.size, least=16, even=True)
     check_at_least(arguments, 1, "pairs", "rounds", "calls")
@@ -212,6 +214,7 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
         "multi": arguments.multi,
         "device": describe(device),
         "precision": str(placement.dtype).removeprefix("torch."),
+        "runtime": str(placement.runtime),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
         "vapoursynth": str(vs.core.core_version),
@@ -286,6 +289,7 @@ def _run_clip(clip: vs.VideoNode, arguments: argparse.Namespace, checked: option
         device=arguments.device,
         precision=checked.precision,
         streams=checked.streams,
+        runtime=checked.runtime,
         duplicates="off",
         scene="off",
     ).clip

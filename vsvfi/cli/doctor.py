@@ -66,6 +66,7 @@ def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
         "operators": [
             {"name": backend.name, "available": backend.available, "reason": backend.reason} for backend in backends()
         ],
+        "runtimes": _runtimes(device),
         "colour": _colour(device),
         **inventory.examine_programs(),
         "cache": _cache(),
@@ -117,6 +118,18 @@ def _colour(device: str) -> dict[str, str | None]:
     except Exception as error:  # a broken torch fails with whatever its libraries fail with
         return {"path": None, "reason": one_line(error)}
     return {"path": "device" if found.on_device else "zimg", "reason": found.reason}
+
+
+def _runtimes(device: str) -> list[dict[str, Any]]:
+    """List the runtimes on this device: name, whether each is available, and why; empty if the device is unknown."""
+    try:
+        from vsvfi.engine.device import resolve_device
+        from vsvfi.engine.runtimes.registry import availability
+
+        found = availability(resolve_device(device).type)
+    except Exception:  # no such device, or a broken torch; both are reported elsewhere
+        return []
+    return [{"name": one.name, "available": one.available, "reason": one.reason} for one in found]
 
 
 def _devices() -> list[dict[str, Any]]:
@@ -237,6 +250,11 @@ def _text(report: dict[str, Any]) -> str:
     lines += [
         f"  {backend['name']:<16} {'yes' if backend['available'] else 'no'}: {backend['reason']}"
         for backend in report["operators"]
+    ]
+    lines += ["Runtimes"]
+    lines += [
+        f"  {runtime['name']:<16} {'yes' if runtime['available'] else 'no'}: {runtime['reason']}"
+        for runtime in report["runtimes"]
     ]
     colour = report["colour"]
     lines += ["Colour conversion", f"  {colour['path'] or 'none':<16} {colour['reason']}"]

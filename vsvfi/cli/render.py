@@ -36,7 +36,7 @@ from vsvfi.media.verify import verify
 
 HELP = "interpolate a video file and encode it with ffmpeg, sound included"
 
-_NAMED = ("model", "multi", "fps", "scale", "device", "precision", "scene", "duplicates", "weights")
+_NAMED = ("model", "multi", "fps", "scale", "device", "precision", "scene", "duplicates", "weights", "runtime")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=float, help="resolution of the motion estimation: 1, 0.5 (2K), 0.25 (4K)")
     parser.add_argument("--device", help="auto (default), cpu, cuda, cuda:1 ...")
     parser.add_argument("--precision", help="auto (default), fp32, fp16, bf16")
+    parser.add_argument("--runtime", help="auto (default), eager, graph, compile, onnx, onnx:PROVIDER")
     parser.add_argument("--scene", help="scene cuts: auto (default), props, off")
     parser.add_argument("--duplicates", help="identical neighbours: skip (default), retime, off")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")

@@ -75,6 +75,7 @@ def interpolate(
     cache: int | None = None,
     matrix: int | str | None = None,
     options: Mapping[str, object] | None = None,
+    runtime: str = "auto",
 ) -> vs.VideoNode:
     """Raise the frame rate of a clip by interpolating between its frames.
 
@@ -103,6 +104,8 @@ def interpolate(
         cache: maximum MiB of cached frames and pairs per device; None for the device's default.
         matrix: if frames have none: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco"; None guesses by height.
         options: options of the model family, see its README.
+        runtime: how the network is run: "auto" (CUDA graphs on CUDA, else "eager"), "eager", "graph", "compile",
+            "onnx" or "onnx:PROVIDER"; `vsvfi doctor` lists what is available here.
 
     Returns:
         A clip of the same format and size with ceil(frames * factor) frames.
@@ -130,6 +133,7 @@ def interpolate(
         cache=cache,
         matrix=matrix,
         options=options,
+        runtime=runtime,
     ).clip
 
 

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from vsvfi.engine.device import inference
 from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.runtimes.binding import bind
 from vsvfi.errors import ForeignWeightsError, ModelSpecError
 from vsvfi.models.family import BuildConfig, Family, Variant
 from vsvfi.models.interpolator import Interpolator
@@ -43,7 +44,10 @@ class LoadedModel:
     state: Mapping[str, Tensor]
 
     def network(self, build: BuildConfig, placement: Placement) -> AnyInterpolator:
-        """Build a network for inference: channels last, no gradients, its operators loaded and compiled."""
+        """Build a network for inference: channels last, no gradients, its operators loaded and compiled.
+
+        Its pieces are run by the placement's runtime.
+        """
         network = construct(self.family, self.variant, build)
         device, dtype = placement.device, placement.dtype
         state = {}
@@ -55,7 +59,7 @@ class LoadedModel:
         network = network.requires_grad_(False).eval().to(device=device)
         with inference(device):
             network.prepare_operators()
-        return network
+        return bind(network, self.family, self.variant, build, placement)
 
 
 def load_weights(model: ModelConfig, weights: Path | Mapping[str, Tensor] | None = None) -> LoadedModel:

@@ -19,7 +19,15 @@ from vsvfi.engine.padding import Padding
 from vsvfi.engine.pair import OpenedPair
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import BuildConfig
-from vsvfi.options import Options, parse_devices, parse_model_options, parse_precision, parse_scale, parse_weights
+from vsvfi.options import (
+    Options,
+    parse_devices,
+    parse_model_options,
+    parse_precision,
+    parse_runtime,
+    parse_scale,
+    parse_weights,
+)
 from vsvfi.options.values import is_a, plain_text
 
 
@@ -38,6 +46,7 @@ class Model:
         self.name = config.variant.name
         self.device = placement.device
         self.dtype = placement.dtype
+        self.runtime = str(placement.runtime)
         self._config, self._placement, self._loaded = config, placement, loaded
         self._built: tuple[BuildConfig, AnyInterpolator] | None = None
         self._network(config.build_config(256, 256))
@@ -132,6 +141,7 @@ def load_model(
     precision: str = "auto",
     scale: float | Fraction | None = None,
     options: Mapping[str, object] | None = None,
+    runtime: str = "auto",
 ) -> Model:
     """Load a model as a function of tensors, without VapourSynth: `load_model("ifrnet")(first, second, 0.5)`.
 
@@ -145,6 +155,7 @@ def load_model(
         precision: "auto", "fp32", "fp16" or "bf16".
         scale: resolution of the motion estimation; None chooses by the family's rule for the size of each call.
         options: options of the model's family.
+        runtime: "auto" (the device's default), "eager", "graph", "compile", "onnx" or "onnx:PROVIDER".
 
     Raises:
         ArgumentError and its kinds, WeightsError and its kinds: see `vsvfi.errors`.
@@ -160,10 +171,11 @@ def load_model(
         precision=parse_precision(precision),
         scale=parse_scale(scale),
         options=parse_model_options(options),
+        runtime=parse_runtime(runtime),
     )
     config = ModelConfig.of(given)
     config.build_config(256, 256)  # refuses a scale or options before the weights are fetched
-    (placement,) = place(given, config.variant)
+    (placement,) = place(given, config)
     source = cast(Mapping[str, Tensor], weights) if is_a(weights, Mapping) else parse_weights(weights)
     loaded = load_weights(config, source)
     return Model(config.adopt(loaded.variant), placement, loaded)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from vsvfi.engine.runtimes.interface import EAGER, RuntimeChoice
+from vsvfi.engine.runtimes.registry import check_name, choose
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import BuildConfig, Family, Variant
 from vsvfi.models.registry import check_options, check_scale, find
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A device and the type it computes in."""
+    """A device, the type it computes in, and the runtime that runs networks there."""
 
     device: torch.device
     dtype: torch.dtype
+    runtime: RuntimeChoice = EAGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,10 @@ class ModelConfig:
 
         Raises:
             UnknownModelError: there is no such model.
-            ArgumentError: its family does not accept these options.
+            ArgumentError: its family does not accept these options, or there is no such runtime.
         """
         family, variant = find(options.model)
+        check_name(options.runtime)
         return cls(family, variant, options.scale, check_options(family, dict(options.options)))
 
     def adopt(self, variant: Variant) -> ModelConfig:
@@ -67,11 +71,12 @@ class ModelConfig:
         return self.family.build_config(width, height, scale, self.options, self.variant)
 
 
-def place(options: Options, variant: Variant) -> tuple[Placement, ...]:
-    """Resolve the devices to compute on, each with its type.
+def place(options: Options, model: ModelConfig) -> tuple[Placement, ...]:
+    """Resolve the devices to compute on, each with its type and runtime.
 
     Raises:
-        ArgumentError, DeviceError: a device does not exist, is named twice, or does not support the precision.
+        ArgumentError, DeviceError: a device does not exist, is named twice, or does not support the precision or the
+            runtime.
     """
     from vsvfi.engine.device import resolve_device, resolve_precision
 
@@ -80,7 +85,12 @@ def place(options: Options, variant: Variant) -> tuple[Placement, ...]:
         raise ArgumentError(
             "device", list(options.devices), "a list must name different devices", "list each device once"
         )
-    precision, half, bfloat = options.precision, variant.half, variant.bfloat
+    precision, half, bfloat = options.precision, model.variant.half, model.variant.bfloat
     return tuple(
-        Placement(device, resolve_precision(precision, device, half=half, bfloat=bfloat)) for device in devices
+        Placement(
+            device,
+            resolve_precision(precision, device, half=half, bfloat=bfloat),
+            choose(options.runtime, device.type, model.family, model.variant),
+        )
+        for device in devices
     )

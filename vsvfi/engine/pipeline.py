@@ -19,6 +19,7 @@ from vsvfi.engine.cache import Cache, Statistics
 from vsvfi.engine.frame_source import FrameSource, SourceFrame
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.run_config import CacheSizes
+from vsvfi.engine.runtimes.binding import release_specialised
 from vsvfi.engine.static_regions import StaticRegion, find_static_region
 from vsvfi.models.interpolator import Interpolator, tensor_bytes
 from vsvfi.plan.bisection import bisection_path
@@ -110,9 +111,10 @@ class Pipeline[Frame, Pair]:
         return self._source.read(index) if held is None else SourceFrame(held.image, held.out_of_range)
 
     def forget(self) -> None:
-        """Empty the caches."""
+        """Empty the caches, and free what the runtime holds."""
         for cache in (self._frames, self._pairs, self._levels):
             cache.clear()
+        release_specialised(self._network)
 
     def close(self) -> None:
         """Release the caches and the network; counters are kept."""

@@ -94,8 +94,10 @@ class RunConfig:
         """Describe the run in one line, for the log."""
         precision = str(self.placements[0].dtype).removeprefix("torch.")
         colour = "" if self.frame_format is None else ", colour converted on the device"
+        runtimes = ", ".join(dict.fromkeys(str(placement.runtime) for placement in self.placements))
         return (
-            f"{self.model.variant.name} on {self.describe_devices()} in {precision}, {self.workers} at a time{colour}"
+            f"{self.model.variant.name} on {self.describe_devices()} in {precision}, runtime {runtimes}, "
+            f"{self.workers} at a time{colour}"
         )
 
 
@@ -118,7 +120,7 @@ def resolve(options: Options, clip: ClipFacts, variant: Variant | None = None) -
 def resolve_for_clip(model: ModelConfig, options: Options, clip: ClipFacts) -> RunConfig:
     """Like `resolve`, for a model that is already resolved."""
     build = model.build_config(clip.width, clip.height)
-    placements = place(options, model.variant)
+    placements = place(options, model)
 
     import torch
 

@@ -31,6 +31,7 @@ from vsvfi.options.arguments import (
     parse_multi,
     parse_precision,
     parse_rate,
+    parse_runtime,
     parse_scale,
     parse_scene,
     parse_scene_change,
@@ -43,8 +44,8 @@ from vsvfi.options.ranges import Excluded, Ranges, parse_exclude
 __all__ = [
     "CUT_MODES", "DUPLICATE_MODES", "MATRICES", "PRECISIONS", "SCENE_MODES", "Arguments", "CutMode", "Devices",
     "DuplicateMode", "Excluded", "Options", "Precision", "Rate", "SceneMode", "parse",
-    "parse_devices", "parse_model_options", "parse_multi", "parse_precision", "parse_rate", "parse_scale",
-    "parse_weights",
+    "parse_devices", "parse_model_options", "parse_multi", "parse_precision", "parse_rate", "parse_runtime",
+    "parse_scale", "parse_weights",
 ]  # fmt: skip
 
 
@@ -70,6 +71,8 @@ class Options:
         cache: maximum bytes of the frame and pair caches, or None for the device's default.
         matrix: H.273 code to assume for frames without `_Matrix`, or None to guess by height.
         options: options of the model's family.
+        runtime: how networks are run: "auto", or the name of a runtime (`vsvfi.engine.runtimes`) and of its provider
+            after a colon.
     """
 
     model: str = "builtin"
@@ -89,6 +92,7 @@ class Options:
     cache: int | None = None
     matrix: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    runtime: str = "auto"
 
 
 class Arguments(TypedDict, total=False):
@@ -112,6 +116,7 @@ class Arguments(TypedDict, total=False):
     cache: object
     matrix: object
     options: object
+    runtime: object
 
 
 def parse(
@@ -134,6 +139,7 @@ def parse(
     cache: object = None,
     matrix: object = None,
     options: object = None,
+    runtime: object = "auto",
 ) -> Options:
     """Check every argument and convert it to its canonical form.
 
@@ -165,4 +171,5 @@ def parse(
         cache=parse_cache(cache),
         matrix=parse_matrix(matrix),
         options=parse_model_options(options),
+        runtime=parse_runtime(runtime),
     )

@@ -41,6 +41,7 @@ _MATRIX_ALIASES = {
 """Other spellings, in lower case and without separators."""
 
 _DEVICE = re.compile(r"auto|(cpu|mps)(?::0)?|(?:cuda|xpu)(?::(?:0|[1-9][0-9]{0,2}))?")
+_RUNTIME = re.compile(r"[a-z]{1,20}(?::[a-z]{1,20})?")
 _LARGEST_MULTI = 1000
 _LARGEST_TERM = 2**31 - 1
 _MOST_ENTRIES = 64
@@ -181,6 +182,17 @@ def _device_name(item: object) -> str:
 def parse_precision(value: object) -> Precision:
     """One of `PRECISIONS`."""
     return cast(Precision, _choice("precision", value, PRECISIONS))
+
+
+@checked("runtime")
+def parse_runtime(value: object) -> str:
+    """The name of a runtime or "auto", with a provider after a colon; the engine checks that it exists."""
+    text = (plain_text(value) or "")[:_MOST_ENTRIES].lower()
+    if not _RUNTIME.fullmatch(text):
+        raise ArgumentError(
+            "runtime", value, "is not the name of a runtime", "use 'auto', 'eager', 'graph', 'compile' or 'onnx'"
+        )
+    return text
 
 
 @checked("scene")
