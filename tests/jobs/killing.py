@@ -1,13 +1,15 @@
 """Kill one program of a job at random moments, each time followed by the same command: `python -m tests.jobs.killing`.
 
 The frames of the finished file must equal those of an uninterrupted run, and nothing else may be left beside it. The
-programs are found among the children of a run: vsvfi itself, the process of a chunk, vspipe and ffmpeg.
+programs are found among the children of a run: vsvfi itself, the process of a chunk, vspipe and ffmpeg. "worker" is one
+of two workers of a local Dask cluster, which is started again after each kill.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import signal
@@ -21,7 +23,7 @@ from tests.cli.media_files import flash_video
 from tests.jobs import fake_render
 from tests.jobs.test_job import ARGUMENTS, hashes
 
-PROGRAMS = ("vsvfi", "chunk", "vspipe", "ffmpeg")
+PROGRAMS = ("vsvfi", "chunk", "vspipe", "ffmpeg", "worker")
 
 
 def begin(video: Path, output: Path, *more: str) -> subprocess.Popen[bytes]:
@@ -68,6 +70,53 @@ def kill_once(running: subprocess.Popen[bytes], program: str, after: float) -> b
     return False
 
 
+class Cluster:
+    """A Dask scheduler and two workers with the fake script."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        contact = folder / "scheduler.json"
+        self._scheduler = self._start("dask_scheduler", "--port", "0", "--scheduler-file", str(contact))
+        while not contact.exists() or not contact.read_text().endswith("}"):
+            assert self._scheduler.poll() is None
+            time.sleep(0.05)
+        self.address = str(json.loads(contact.read_text())["address"])
+        self._workers = [self._worker(number) for number in range(2)]
+
+    def kill_one(self, number: int) -> None:
+        """Kill a worker, and start another one in its place."""
+        self._workers[number].kill()
+        self._workers[number].wait()
+        self._workers[number] = self._worker(number)
+
+    def stop(self) -> None:
+        for process in (*self._workers, self._scheduler):
+            process.kill()
+            process.wait()
+
+    def _worker(self, number: int) -> subprocess.Popen[bytes]:
+        place = self._folder / f"worker{number}"
+        place.mkdir(exist_ok=True)
+        more = ("--no-nanny", "--nthreads", "1", "--name", f"w{number}", "--local-directory", str(place))
+        return self._start("dask_worker", self.address, *more, "--preload", "tests.jobs.fake_render")
+
+    def _start(self, command: str, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{command}", "--no-dashboard", *arguments],
+            env=fake_render.environment(FAKE_DELAY="0.05"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+def kill_worker(running: subprocess.Popen[bytes], cluster: Cluster, number: int, after: float) -> bool:
+    """Kill a worker of a cluster some seconds after a run has begun; returns whether it was running."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        running.wait(after)
+    cluster.kill_one(number)
+    return running.returncode is None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moments", type=int, default=30, help="kills of each program")
@@ -85,21 +134,28 @@ def main() -> int:
         assert len(expected) == 50
         for program in arguments.programs:
             hit = 0
+            cluster = Cluster(Path(folder)) if program == "worker" else None
+            where = [] if cluster is None else ["--scheduler", cluster.address]
             for number in range(arguments.moments):
                 place = Path(folder) / f"{program}-{number}"
                 place.mkdir()
                 output = place / "out.mkv"
                 moment = chance.uniform(0.1, arguments.longest)
-                running = begin(video, output, "--chunk", "1")
-                hit += kill_once(running, program, moment)
+                running = begin(video, output, "--chunk", "1", *where)
+                if cluster is None:
+                    hit += kill_once(running, program, moment)
+                else:
+                    hit += kill_worker(running, cluster, number % 2, moment)
                 running.communicate()
-                again = begin(video, output, "--chunk", "1", *(["--overwrite"] if running.returncode == 0 else []))
+                again = begin(video, output, "--chunk", "1", *where, *(["--overwrite"] * (running.returncode == 0)))
                 _, said = again.communicate()
                 left = [path.name for path in place.iterdir()]
                 if again.returncode != 0 or hashes(output) != expected or left != ["out.mkv"]:
                     bad += 1
                     print(f"{program}, {moment:.2f} s: {left}, {said.decode()}")
-            print(f"{program}: {arguments.moments} moments, {hit} of them while it ran")
+            if cluster is not None:
+                cluster.stop()
+            print(f"{program}: {arguments.moments} moments, {hit} of them while it ran", flush=True)
     print(f"{bad} outputs differ or left files behind")
     return 1 if bad else 0
 
