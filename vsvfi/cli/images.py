@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import glob
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from vsvfi.cli.checks import parse_size
 from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.media.image_sequence import list_images
 from vsvfi.media.raw_yuv import RawYUV
 from vsvfi.media.stills import ENDINGS, Still, read_still
 
@@ -93,20 +91,10 @@ def _found(given: Sequence[str]) -> list[Path]:
                 raise VsvfiError(f"{path} is not a file; give images, or one folder or pattern")
         return files
     path = Path(given[0])
-    if path.is_dir():
-        return sorted((file for file in path.iterdir() if file.suffix.lower() in ENDINGS), key=_natural)
-    if path.is_file():
-        return [path]
-    return sorted((Path(name) for name in glob.glob(given[0])), key=_natural)
+    return [path] if path.is_file() else list_images(path, ENDINGS)
 
 
 def _two_or_more[Kind: Images](images: Kind, given: str) -> Kind:
     if len(images) < 2:
         raise VsvfiError(f"{given} holds {len(images)} images; frames are made between two or more")
     return images
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key by which 9 comes before 10."""
-    parts = re.split(r"(\d+)", os.fspath(path))
-    return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]

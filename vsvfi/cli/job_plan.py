@@ -97,7 +97,7 @@ class Prepared:
 def identity(request: Request, prepared: Prepared) -> dict[str, Any]:
     """Return what must not change between two runs of a job."""
     return {
-        "source": file_identity(request.source.path),
+        "source": request.source.content(),
         "trim, filter or timecodes": request.source.identity() or "none",
         "argument": {
             name: str(value) for name, value in sorted(request.arguments.items()) if name not in _PLACES | {"weights"}

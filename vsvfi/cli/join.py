@@ -78,10 +78,10 @@ def join(folder: JobFolder, manifest: Manifest, chunks: Sequence[Chunk], claimed
     """
     facts, form = Facts.parse(manifest.facts), manifest.encoding["form"]
     encoder = find_encoder(manifest.encoding["encoder"], form)
-    media = probe(Path(manifest.work["video"]))
+    media = None if manifest.work.get("images") else probe(Path(manifest.work["video"]))
     listing = claimed.scratch / "chunks.txt"
     listing.write_text(concat_list(_linked(folder, manifest, chunks, claimed.scratch), chunks, facts.rate))
-    forgets = forgets_delay(encoder.ffmpeg, form) if media.audio else False
+    forgets = forgets_delay(encoder.ffmpeg, form) if media is not None and media.audio else False
     unfinished = claimed.begin()
     options = join_arguments(
         facts, encoder.name, media, part, listing, unfinished, form, Rewriting(claimed.scratch, forgets)

@@ -31,7 +31,7 @@ from vsvfi.cli.summary import Summary, describe, progress_line, summarise
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, Rewriting, container, ffmpeg_arguments, planned
 from vsvfi.media.opus import forgets_delay
-from vsvfi.media.probe import Media, probe
+from vsvfi.media.probe import Media
 from vsvfi.media.verify import verify
 
 HELP = "interpolate a video file and encode it with ffmpeg, sound included"
@@ -40,7 +40,12 @@ _NAMED = ("model", "multi", "fps", "scale", "device", "precision", "scene", "dup
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", type=Path, help="the file to interpolate")
+    parser.add_argument(
+        "video",
+        metavar="VIDEO",
+        type=Path,
+        help="the file to interpolate; or images: a folder, 'shot/*.png' or shot/%%04d.png",
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, required=True, help=f"the file to write: {' '.join(CONTAINERS)}"
     )
@@ -188,7 +193,7 @@ def render(
     with interruptible(), Output(output, _inputs(source, checked), overwrite=overwrite) as claimed:
         encoder = find_encoder(quality.encoder, container(output))
         readable = readable_name(video, claimed.scratch)
-        media = source.timed(probe(readable))
+        media = source.probe(readable)
         request = dataclasses.replace(request, part=(part := source.part(part, media, checked)))
         if not media.constant and checked.fps is None:
             raise ArgumentError(
@@ -199,6 +204,8 @@ def render(
             )
         work = {
             "video": str(readable),
+            "images": [] if source.images is None else [str(path) for path in source.images.files],
+            "pixels": media.pixels,
             "index": str(claimed.scratch / "index.lwi"),
             "rate": str(media.rate),
             "stream": media.video.index,

@@ -1,4 +1,4 @@
-"""The source of a render: a file, with the times of its frames, the stretch of it and the user's own steps."""
+"""The source of a render: a file or images, with the times of its frames, a stretch of it, and the user's steps."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 
 from vsvfi import options
 from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.jobs.manifest import file_identity, files_identity
 from vsvfi.media.encoding import Part
-from vsvfi.media.probe import Media
+from vsvfi.media.image_sequence import ImageSequence, find_images, is_sequence, parse_rate, probe_images
+from vsvfi.media.probe import Media, probe
 from vsvfi.media.timecodes import read_timecodes
 from vsvfi.media.times import judge
 
@@ -26,16 +28,31 @@ class Source:
     """What is rendered.
 
     Attributes:
-        path: the video file.
+        path: the video file, or the first of the images.
         trim: begin and end on the source's own time from its first frame, in seconds; no end for the file's.
         filter: a script with the user's own steps, see `vsvfi.cli.steps`.
         timecodes: a file with the times of the frames.
+        images: the images, None for a video file.
+        rate: of the images.
     """
 
     path: Path
     trim: tuple[Fraction, Fraction | None] | None = None
     filter: Path | None = None
     timecodes: Path | None = None
+    images: ImageSequence | None = None
+    rate: Fraction = Fraction(0)
+
+    def probe(self, readable: Path) -> Media:
+        """Return the source's properties.
+
+        Args:
+            readable: a name of the video that source filters accept.
+
+        Raises:
+            VsvfiError: it cannot be read, or does not suit the timecodes file.
+        """
+        return self.timed(probe(readable) if self.images is None else probe_images(self.images, self.rate))
 
     def timed(self, media: Media) -> Media:
         """Return a source's properties with the times of the timecodes file, if one is given.
@@ -71,9 +88,15 @@ class Source:
             )
         return Part(int(first), None if last is None else max(int(last), int(first)))
 
+    def content(self) -> str:
+        """Return the identity of the file, or of the images."""
+        return file_identity(self.path) if self.images is None else files_identity(self.images.files)
+
     def identity(self) -> str:
         """Return what distinguishes it from the same file without options."""
         parts = [str(self.trim or "")]
+        if self.images is not None:
+            parts.append(f"{self.rate} images/s to {self.images.numbers[-1]}")
         for path in (self.filter, self.timecodes):
             parts.append("" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16])
         return " ".join(parts).strip()
@@ -87,6 +110,12 @@ def add_source_options(parser: Any) -> None:
     """Add the options to a parser or a group of one."""
     parser.add_argument("--trim", metavar="BEGIN-END", help="a stretch of the source: 00:01:00-00:02:30, or 90.5-")
     parser.add_argument("--filter", metavar="FILE.vpy", type=Path, help="your own steps: before(clip) and after(clip)")
+    parser.add_argument("--rate", metavar="N", help="images per second, for a folder or a pattern of images")
+    parser.add_argument(
+        "--gaps",
+        choices=("refuse", "close", "fill"),
+        help="missing numbers of images: refuse (default), close up, or fill by interpolation (with --fps)",
+    )
     parser.add_argument(
         "--timecodes", metavar="FILE", type=Path, help="times of the source's frames, as of mkvextract or x264 (v1, v2)"
     )
@@ -106,7 +135,16 @@ def source_of(arguments: argparse.Namespace) -> Source:
         if path is not None and not path.is_file():
             raise VsvfiError(f"--{name} {path} is not a file; give one")
     trim = None if arguments.trim is None else parse_trim(arguments.trim)
-    return Source(arguments.video, trim, arguments.filter, arguments.timecodes)
+    source = Source(arguments.video, trim, arguments.filter, arguments.timecodes)
+    if not is_sequence(arguments.video):
+        for name in ("rate", "gaps"):
+            if getattr(arguments, name) is not None:
+                raise ArgumentError(name, getattr(arguments, name), "is for images, not for a video", "leave it out")
+        return source
+    if arguments.rate is None:
+        raise ArgumentError("rate", None, "images have no rate of their own", "give one, for example --rate 24")
+    images = find_images(arguments.video, arguments.gaps or "refuse")
+    return dataclasses.replace(source, path=images.files[0], images=images, rate=parse_rate(arguments.rate))
 
 
 def parse_trim(text: str) -> tuple[Fraction, Fraction | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,23 @@ def file_identity(path: Path) -> str:
     except OSError as error:
         raise VsvfiError(f"{path} cannot be read ({error.strerror or error}); check the file") from error
     return f"{size} bytes, {digest.hexdigest()[:32]}"
+
+
+def files_identity(files: Sequence[Path]) -> str:
+    """Return what changes if one of many files is added, removed or replaced: names, sizes, the content of some.
+
+    Raises:
+        VsvfiError: one cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for path in files:
+            digest.update(f"{path.name} {path.stat().st_size}\n".encode(errors="surrogateescape"))
+    except OSError as error:
+        raise VsvfiError(f"{error.filename} cannot be read ({error.strerror or error}); check the file") from error
+    for index in sorted({number * (len(files) - 1) // (_SAMPLES - 1) for number in range(_SAMPLES)}):
+        digest.update(file_identity(files[index]).encode())
+    return f"{len(files)} files, {digest.hexdigest()[:32]}"
 
 
 def _shown(value: Any) -> str:

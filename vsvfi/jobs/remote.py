@@ -130,7 +130,10 @@ def prepare(job: str, raw: dict[str, Any], names: dict[str, str]) -> None:
     folder = JobFolder(local_folder(get_worker(), job))
     folder.create()
     manifest = Manifest.parse(raw)
-    work = {**manifest.work, "index": str(folder.path / "index.lwi"), "video": str(folder.path / names["video"])}
+    work = {**manifest.work, "index": str(folder.path / "index.lwi")}
+    if "video" in names:
+        work["video"] = str(folder.path / names["video"])
+    work["images"] = [str(folder.path / names[f"image{n}"]) for n in range(len(work.get("images") or ()))]
     if "filter" in names:
         work["filter"] = str(folder.path / names["filter"])
     if "weights" in names:

@@ -33,8 +33,10 @@ class Transfer:
         self._client, self._job, self._manifest = client, job, manifest
         self._provided: set[str] = set()
         work = manifest.work
+        images = work.get("images") or ()
         files = {
-            "video": work["video"],
+            "video": None if images else work["video"],
+            **{f"image{number}": path for number, path in enumerate(images)},
             "weights": work["arguments"].get("weights"),
             "filter": work.get("filter"),
         }

@@ -205,7 +205,7 @@ def _beside(
     facts: Facts, media: Media | None, part: Part, form: str, rewriting: Rewriting | None
 ) -> tuple[list[str], list[str]]:
     """Return ffmpeg's inputs after the video, and the output options for their streams."""
-    if media is None:
+    if media is None or media.bare:
         return [], []
     folder, forgets_delay = (rewriting.folder, rewriting.forgets_delay) if rewriting else (None, False)
     placed = place(media, part, facts)

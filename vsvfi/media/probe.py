@@ -96,6 +96,7 @@ class Media:
         pixels: ffmpeg's name of the pixel format.
         alpha: its frames have transparency, in their pixels or beside them (VP8, VP9).
         decoder: ffmpeg's name of the decoder that reads transparency beside the pixels, "" for the usual one.
+        bare: it is made of images, so there is nothing to carry over.
     """
 
     path: Path
@@ -114,6 +115,7 @@ class Media:
     pixels: str = "yuv420p"
     alpha: bool = False
     decoder: str = ""
+    bare: bool = False
 
     def of(self, kind: str) -> tuple[Stream, ...]:
         """The streams of a kind, in the file's order."""
@@ -306,7 +308,7 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
         streams=tuple(_streams(container, video.index, packets)),
         decoded=len(times),
         hidden=hidden,
-        times=() if constant else (*shown, shown[-1] + 1 / rate),
+        times=() if constant else (*shown, shown[-1] + _last_duration(own, rate, base)),
         held=held,
         turn=first.turn,
         dynamic_hdr=first.dynamic_hdr,
@@ -314,6 +316,12 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
         alpha=beside or (known is not None and known.alpha),
         decoder=_ALPHA_DECODERS.get(stream.codec, "") if beside else "",
     )
+
+
+def _last_duration(packets: list[_Packet], rate: Fraction, base: Fraction) -> Fraction:
+    """Return how long the last frame is shown: a GIF states it, most files do not."""
+    last = max(packets, key=lambda packet: packet.pts or 0)
+    return last.duration * base if last.pts is not None and last.duration > 0 else 1 / rate
 
 
 def _streams(container: Any, video: int, packets: Iterable[_Packet]) -> Iterable[Stream]:

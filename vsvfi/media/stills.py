@@ -168,7 +168,7 @@ def _still(frame: Any, path: Path) -> Still:
     converted = exactly_converted(frame, wanted) if coded else frame.reformat(format=wanted)
     pixels = converted.to_ndarray() if deep or not coded else eight_bits(converted.to_ndarray())
     for step in turn:
-        pixels = _TURNS[step](pixels)
+        pixels = TURNS[step](pixels)
     pixels = np.ascontiguousarray(pixels)
     transparent = pixels[..., 3] if alpha else None
     if form.has_palette and transparent is not None and transparent.min() == 255:
@@ -176,7 +176,7 @@ def _still(frame: Any, path: Path) -> Still:
     return Still(np.ascontiguousarray(pixels[..., :3]), transparent, grey, profile)
 
 
-_TURNS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+TURNS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "t": lambda pixels: pixels.swapaxes(0, 1),
     "h": lambda pixels: pixels[:, ::-1],
     "v": lambda pixels: pixels[::-1],
