@@ -15,7 +15,7 @@ from vsvfi.cli.join import concat_list
 from vsvfi.errors import VsvfiError
 from vsvfi.jobs.chunks import Chunk, chunk_length, divide, from_starts, leading
 from vsvfi.jobs.folder import JobFolder, State, write_json
-from vsvfi.jobs.manifest import Manifest, differences, file_identity
+from vsvfi.jobs.manifest import Manifest, differences, file_identity, files_identity
 from vsvfi.jobs.progress import Progress, clock_time
 from vsvfi.jobs.retry import Failure, Places, Try, next_try
 from vsvfi.media.constant import bitrate_target
@@ -114,6 +114,21 @@ def test_a_changed_file_has_another_identity(tmp_path: Path) -> None:
     assert file_identity(path) != before
     with pytest.raises(VsvfiError, match="cannot be read"):
         file_identity(tmp_path / "missing")
+
+
+def test_one_of_many_files_that_is_added_removed_or_replaced_is_noticed(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(200)]
+    for number, path in enumerate(files):
+        path.write_bytes(bytes(100 + number % 3))
+    before = files_identity(files)
+    assert before == files_identity(files)
+    assert files_identity(files[:-1]) != before
+    assert files_identity([*files[:7], *files[8:], files[7]]) != before
+    files[199].write_bytes(b"x" * 101)  # of the same size, among those whose content is read
+    assert files_identity(files) != before
+    files[3].unlink()
+    with pytest.raises(VsvfiError, match=r"3\.png cannot be read"):
+        files_identity(files)
 
 
 def test_a_chunk_is_done_when_its_file_is_as_stated(tmp_path: Path) -> None:
