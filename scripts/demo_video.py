@@ -29,7 +29,7 @@ from vsvfi.media.stills import Still, write_png
 from vsvfi.metrics import psnr
 from vsvfi.synthetic import demo_clip
 
-type Picture = NDArray[np.uint8]  # [height, width, 3]
+type Image = NDArray[np.uint8]  # [height, width, 3]
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _ERROR_GAIN = 4
@@ -58,7 +58,7 @@ def main() -> int:
             )
             assert rendered is not None
             summary = rendered
-        lines = _picture(summary, strip, part, arguments)
+        lines = _image(summary, strip, part, arguments)
     except VsvfiError as error:
         print(f"demo: {for_command(str(error))}", file=sys.stderr)
         return 1
@@ -120,7 +120,7 @@ def _render_sample(output: Path, arguments: argparse.Namespace, part: Part, qual
         )
 
 
-def _picture(summary: Summary, strip: Path, part: Part, arguments: argparse.Namespace) -> list[str]:
+def _image(summary: Summary, strip: Path, part: Part, arguments: argparse.Namespace) -> list[str]:
     """Write the strip; returns lines that say what it shows."""
     step = Fraction(summary.source_rate) / Fraction(summary.rate)
     frames = _decode(Path(summary.output), min(summary.frames, _SEARCHED))
@@ -142,7 +142,7 @@ def _picture(summary: Summary, strip: Path, part: Part, arguments: argparse.Name
     moving = [n for n in between if int(positions[n]) not in still]
     if not moving:
         return [
-            *_picture_plain(strip, frames, positions, between[0]),
+            *_image_plain(strip, frames, positions, between[0]),
             "truth   nothing moves between the frames of this part",
         ]
     scores, blends = [], []
@@ -167,7 +167,7 @@ def _picture(summary: Summary, strip: Path, part: Part, arguments: argparse.Name
     ]
 
 
-def _picture_plain(strip: Path, frames: Sequence[Picture], positions: Sequence[Fraction], middle: int) -> list[str]:
+def _image_plain(strip: Path, frames: Sequence[Image], positions: Sequence[Fraction], middle: int) -> list[str]:
     _write_strip(strip, [frames[_source(positions, middle, -1)], frames[middle], frames[_source(positions, middle, 1)]])
     return [f"strip   {strip}: source, interpolated, source"]
 
@@ -180,7 +180,7 @@ def _source(positions: Sequence[Fraction], n: int, direction: int) -> int:
     return m
 
 
-def _decode(path: Path, count: int) -> list[Picture]:
+def _decode(path: Path, count: int) -> list[Image]:
     """Decode the first frames of a video as 8-bit RGB."""
     options = [
         "-sws_flags",
@@ -198,7 +198,7 @@ def _decode(path: Path, count: int) -> list[Picture]:
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         raise VsvfiError(f"{path} was written but cannot be decoded: {done.stderr.decode(errors='replace').strip()}")
-    frames: list[Picture] = []
+    frames: list[Image] = []
     rest = memoryview(done.stdout)
     while rest:
         header = bytes(rest[:64]).split(maxsplit=4)
@@ -209,18 +209,18 @@ def _decode(path: Path, count: int) -> list[Picture]:
     return frames
 
 
-def _psnr(picture: NDArray[np.generic], truth: NDArray[np.generic]) -> float:
+def _psnr(made: NDArray[np.generic], truth: NDArray[np.generic]) -> float:
     """Of two images of values up to 255, in dB; at most 99, so that a mean stays finite."""
-    unit = [torch.from_numpy(image.astype(np.float64) / 255) for image in (picture, truth)]
+    unit = [torch.from_numpy(image.astype(np.float64) / 255) for image in (made, truth)]
     return min(99.0, float(psnr(unit[0], unit[1])))
 
 
-def _write_strip(path: Path, pictures: Sequence[Picture]) -> None:
-    """Pictures side by side, a line of white between."""
-    line = np.full((pictures[0].shape[0], 4, 3), 255, np.uint8)
-    row: list[Picture] = []
-    for picture in pictures:
-        row += [picture, line]
+def _write_strip(path: Path, images: Sequence[Image]) -> None:
+    """Images side by side, a line of white between."""
+    line = np.full((images[0].shape[0], 4, 3), 255, np.uint8)
+    row: list[Image] = []
+    for image in images:
+        row += [image, line]
     write_png(path, Still(np.concatenate(row[:-1], axis=1)), overwrite=True)
 
 

@@ -104,7 +104,7 @@ def test_minterpolate_is_asked_for_the_middle_of_moving_text() -> None:
 def test_only_every_so_many_th_frame_is_predicted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    pictures = [torch.full((3, 8, 8), 0.1 * index) for index in range(10)]
+    images = [torch.full((3, 8, 8), 0.1 * index) for index in range(10)]
     asked: list[float] = []
 
     def predict(first: torch.Tensor, second: torch.Tensor, t: float) -> torch.Tensor:
@@ -112,7 +112,7 @@ def test_only_every_so_many_th_frame_is_predicted(
         return first
 
     monkeypatch.setattr(quality, "predictor", lambda *arguments: predict)
-    monkeypatch.setattr(quality, "decode", lambda path: [picture.numpy() for picture in pictures])
+    monkeypatch.setattr(quality, "decode", lambda path: [image.numpy() for image in images])
     given = ["--scenes", "0", "--video", str(tmp_path / "a.mp4"), "--range", "1", "9"]
     assert quality.main([*given, "--every", "3"]) == 0
     assert asked == [1, 7]
@@ -125,7 +125,7 @@ def test_captions_move_by_their_speed_and_nothing_else_does(speed: int) -> None:
     before, middle, after = scrolling_captions(160, 90, speed, 1, 0)
     assert (before[:, :20] == after[:, :20]).all()
     assert not (before == after).all()
-    text = [(picture[:, -33:-12] == np.float32(0.95)).all(0) for picture in (before, middle, after)]
+    text = [(image[:, -33:-12] == np.float32(0.95)).all(0) for image in (before, middle, after)]
     assert 0.05 < text[0].mean() < 0.5
     assert (text[0][:, speed:] == text[2][:, :-speed]).all()
     if speed % 2 == 0:

@@ -328,8 +328,8 @@ def test_the_demo_of_a_video_keeps_its_sound(tmp_path: Path, weights: Path) -> N
     demo(tmp_path / "out", video, "--model", "ifrnet_s", "--weights", weights)
     output = tmp_path / "out" / "demo.mkv"
     assert "Audio: flac" in listing(output)
-    (picture, picture_length), (sound, sound_length) = (packets(output, stream)[-1] for stream in ("0:v:0", "0:a:0"))
-    assert abs(picture + picture_length - sound - sound_length) < 0.05
+    (video, video_length), (sound, sound_length) = (packets(output, stream)[-1] for stream in ("0:v:0", "0:a:0"))
+    assert abs(video + video_length - sound - sound_length) < 0.05
     assert len(packets(output, "0:v:0")) == 50
     assert png_size(tmp_path / "out" / "demo.png") == (3 * 96 + 2 * 4, 64)
 

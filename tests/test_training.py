@@ -71,7 +71,7 @@ def test_exact_flow_explains_the_frame_between(bank: Bank) -> None:
     assert warped < 0.6 * blended
 
 
-def test_still_samples_are_one_picture(bank: Bank) -> None:
+def test_still_samples_are_one_image(bank: Bank) -> None:
     found = 0
     for step in range(40):
         sample = drawn(bank, step)
@@ -229,7 +229,7 @@ def test_large_samples_come_in_turn_and_need_more_levels(settings: Settings) -> 
     assert set(sizes) == {(4, 3, 128, 128), (1, 3, 256, 256)}
     assert sizes.count((1, 3, 256, 256)) in (4, 5)
     large = trainer.distant.draw(0, 2.0)
-    assert len(trainer.architecture.estimate(trainer.network, large).pictures) == 5
+    assert len(trainer.architecture.estimate(trainer.network, large).images) == 5
 
 
 def test_a_codec_rounds_and_keeps_what_is_smooth() -> None:
@@ -244,17 +244,17 @@ def test_a_codec_rounds_and_keeps_what_is_smooth() -> None:
 
 
 def test_census_sees_edges_and_no_brightness() -> None:
-    picture = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(7))
-    assert float(census(picture, picture)) == 0
-    assert float(census(picture, picture + 0.3)) < 1e-6
-    moved = census(picture.requires_grad_(), picture.detach().roll(1, 3))
+    image = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(7))
+    assert float(census(image, image)) == 0
+    assert float(census(image, image + 0.3)) < 1e-6
+    moved = census(image.requires_grad_(), image.detach().roll(1, 3))
     assert float(moved.detach()) > 0.2
     moved.backward()
-    assert picture.grad is not None
-    assert bool(picture.grad.isfinite().all())
+    assert image.grad is not None
+    assert bool(image.grad.isfinite().all())
 
 
-def test_deviation_is_the_root_of_the_mean_square_of_each_picture() -> None:
+def test_deviation_is_the_root_of_the_mean_square_of_each_image() -> None:
     error = torch.stack([torch.full((3, 4, 4), 0.3), torch.cat((torch.zeros(3, 4, 2), torch.full((3, 4, 2), 0.4)), 2)])
     assert float(deviation(error)) == pytest.approx((0.3 + 0.4 / 2**0.5) / 2, rel=1e-3)
 

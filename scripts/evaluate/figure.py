@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from scripts.evaluate.quality import predictor, synthetic_questions
-from scripts.picture import save_picture
+from scripts.png import save_png
 from scripts.reported import reported
 from scripts.train.heldout import psnr
 
@@ -43,27 +43,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         assert question.minterpolate is not None
         made = predict(question.first, question.second, question.t).float().cpu().clamp(0, 1)
-        pictures = (question.truth, (question.first + question.second) / 2, question.minterpolate, made)
+        images = (question.truth, (question.first + question.second) / 2, question.minterpolate, made)
         scores = "  ".join(
-            f"{name} {psnr(picture, question.truth):.1f}"
-            for name, picture in zip(("blend", "minterpolate", given.model), pictures[1:], strict=True)
+            f"{name} {psnr(image, question.truth):.1f}"
+            for name, image in zip(("blend", "minterpolate", given.model), images[1:], strict=True)
         )
         print(f"{question.group}: {scores} dB")
         found[question.group] = torch.cat(
-            [torch.nn.functional.pad(picture, (0, _GAP, 0, _GAP), value=1.0) for picture in pictures], 3
+            [torch.nn.functional.pad(image, (0, _GAP, 0, _GAP), value=1.0) for image in images], 3
         )
     figure = torch.cat([found[kind] for kind, _ in SHOWN], 2)[0, :, :-_GAP, :-_GAP]
     _write_jpeg(given.out, figure)
     return 0
 
 
-def _write_jpeg(path: Path, picture: torch.Tensor) -> None:
+def _write_jpeg(path: Path, image: torch.Tensor) -> None:
     """RGB [3, H, W] in [0, 1]."""
     import imageio_ffmpeg  # of the extra `video`; wanted only here
 
     with tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / "figure.png"
-        save_picture(exact, picture.numpy())
+        save_png(exact, image.numpy())
         subprocess.run(
             [
                 imageio_ffmpeg.get_ffmpeg_exe(),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vsvfi.errors import ArgumentError
-from vsvfi.media.flow_pictures import flo
+from vsvfi.media.flow_images import flo
 
 _MAGIC = 202021.25
 _HEADER = struct.Struct("<fii")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from scripts.evaluate.pictures import read_picture
+from scripts.evaluate.images import read_image
 from vsvfi.errors import ArgumentError
 from vsvfi.metrics import Inception, fid
 
@@ -29,10 +29,10 @@ def frechet_distance(predictions: Path, truths: Path, names: Iterable[str], ince
         if found != wanted:
             rule = f"holds {len(found - wanted)} other files and lacks {len(wanted - found)}"
             raise ArgumentError("fid", str(folder), rule, "use a folder that holds this split alone")
-    return fid(_pictures(predictions), _pictures(truths), inception)
+    return fid(_images(predictions), _images(truths), inception)
 
 
-def _pictures(folder: Path) -> Iterator[Tensor]:
+def _images(folder: Path) -> Iterator[Tensor]:
     """Yield images one at a time: a whole set does not fit into memory."""
     for path in sorted(folder.iterdir()):
-        yield read_picture(path)
+        yield read_image(path)

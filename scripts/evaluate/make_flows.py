@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scripts.evaluate.datasets import SETS, Request
 from scripts.evaluate.flow_files import write_flow
-from scripts.evaluate.pictures import read_picture
+from scripts.evaluate.images import read_image
 from scripts.evaluate.progress import Progress
 from scripts.reported import reported
 from vsvfi.engine.device import inference, resolve_device
@@ -40,7 +40,7 @@ _NAME = re.compile(r"im(\d)_im(\d)")
 class Missing:
     """Two images and the missing flows between them; None for one that is not needed."""
 
-    pictures: tuple[Path, Path]
+    images: tuple[Path, Path]
     forth: Path | None
     back: Path | None
 
@@ -59,9 +59,9 @@ def missing_flows(data: str, root: Path) -> list[Missing]:
                 pair = (min(ends), max(ends))
                 wanted.setdefault(pair, {})[ends == pair] = path
         flows = item.inputs[0].parent
-        pictures = flows.parents[len(Path(item.name).parts)] / "sequences" / item.name
+        images = flows.parents[len(Path(item.name).parts)] / "sequences" / item.name
         for (first, second), directions in wanted.items():
-            pair_of_files = pictures / f"im{first}.png", pictures / f"im{second}.png"
+            pair_of_files = images / f"im{first}.png", images / f"im{second}.png"
             found.append(Missing(pair_of_files, directions.get(True), directions.get(False)))
     return found
 
@@ -104,10 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _make(given: argparse.Namespace) -> None:
     todo = missing_flows(given.set, given.data)
-    pictures = {path for entry in todo for path in entry.pictures}
-    lacking = sorted(str(path) for path in pictures if not path.is_file())
+    images = {path for entry in todo for path in entry.images}
+    lacking = sorted(str(path) for path in images if not path.is_file())
     if lacking:
-        rule = f"{len(lacking)} pictures are missing: {', '.join(lacking[:3])}"
+        rule = f"{len(lacking)} images are missing: {', '.join(lacking[:3])}"
         raise ArgumentError("data", str(given.data), rule, "unpack the whole set")
     if not todo:
         print("make_flows: every flow is there", file=sys.stderr)
@@ -119,8 +119,7 @@ def _make(given: argparse.Namespace) -> None:
     for entry in todo:
         with inference(device):
             first, second = (
-                network.encode(2 * read_picture(path)[None].to(device, torch.float32) / 255 - 1)
-                for path in entry.pictures
+                network.encode(2 * read_image(path)[None].to(device, torch.float32) / 255 - 1) for path in entry.images
             )
             flows = network.estimate(first, second)
         _write(entry, flows)

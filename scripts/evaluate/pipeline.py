@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scripts.evaluate.datasets import Item, Target
 from scripts.evaluate.flow_files import flow_size, read_flow
-from scripts.evaluate.pictures import picture_size, read_picture, viewed, write_picture
+from scripts.evaluate.images import image_size, read_image, viewed, write_image
 from scripts.evaluate.predict import Predictor, rounded
 from scripts.evaluate.results import Scored
 from scripts.evaluate.scoring import Answer, Scorer
@@ -79,7 +79,7 @@ def run(items: Sequence[tuple[int, Item]], job: Job) -> Iterator[Scored]:
 
 def read_inputs(item: Item, motion: bool) -> tuple[Tensor, Tensor]:
     """Read an item's two input images, or flows."""
-    first, second = (read_flow(path) if motion else viewed(read_picture(path), item.view) for path in item.inputs)
+    first, second = (read_flow(path) if motion else viewed(read_image(path), item.view) for path in item.inputs)
     return first, second
 
 
@@ -88,12 +88,12 @@ def read_truth(item: Item, target: Target, motion: bool) -> Tensor:
     if motion:
         to_last, to_first = (read_flow(path) for path in target.truth)
         return to_last - to_first
-    return viewed(read_picture(target.truth[0]), item.view)
+    return viewed(read_image(target.truth[0]), item.view)
 
 
 def _window(item: Item, job: Job) -> int:
     """Return the number of concurrent items: enough for every thread, if their images fit."""
-    width, height = flow_size(item.inputs[0]) if job.motion else picture_size(item.inputs[0])
+    width, height = flow_size(item.inputs[0]) if job.motion else image_size(item.inputs[0])
     taken = (2 + len(item.targets)) * width * height * 3 * 4
     return min(job.workers + 2 * len(job.predictors), max(len(job.predictors) + 1, _IN_FLIGHT // taken))
 
@@ -116,12 +116,12 @@ def _score(
 ) -> Scored:
     (made, seconds), (first, second) = predicted.result(), decoded.result()
     scores = []
-    for target, picture in zip(item.targets, made, strict=True):
+    for target, image in zip(item.targets, made, strict=True):
         truth = read_truth(item, target, job.motion)
-        for folder, shown in ((job.store, picture), (job.store_truths, truth)):
+        for folder, shown in ((job.store, image), (job.store_truths, truth)):
             if folder is not None:
-                write_picture(folder / f"{target.name}.png", shown)
-        answer = Answer(rounded(picture) if job.rounding else picture, truth, first, second)
+                write_image(folder / f"{target.name}.png", shown)
+        answer = Answer(rounded(image) if job.rounding else image, truth, first, second)
         scores.append({form: scorer(answer) for form, scorer in job.scorers.items()})
     names = tuple(target.name for target in item.targets)
     return Scored(item.name, item.group, names, tuple(scores), round(seconds, 4))

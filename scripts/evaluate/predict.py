@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scripts.evaluate.datasets import Item
-from scripts.evaluate.pictures import read_picture
+from scripts.evaluate.images import read_image
 from scripts.evaluate.protocols import Canvas, Pad, Protocol
 from vsvfi.engine.build import AnyInterpolator, LoadedModel
 from vsvfi.engine.device import inference
@@ -38,25 +38,25 @@ class Predictor(Interface):
 
 @dataclass(frozen=True, slots=True)
 class StoredPredictor:
-    """Pictures that an earlier run stored, in one folder."""
+    """Images that an earlier run stored, in one folder."""
 
     folder: Path
 
     def __call__(self, item: Item, first: Tensor, second: Tensor, index: int) -> list[Tensor]:
         """See `Predictor`."""
-        pictures = []
+        images = []
         for target in item.targets:
             path = self.folder / f"{target.name}.png"
             try:
-                picture = read_picture(path)
+                image = read_image(path)
             except OSError as error:
                 remedy = "store the whole split first"
                 raise ArgumentError("predictions", str(path), f"cannot be read ({error.strerror})", remedy) from error
-            if picture.shape[-2:] != first.shape[-2:]:
-                rule = f"is {picture.shape[2]}x{picture.shape[1]}, must be {first.shape[3]}x{first.shape[2]}"
+            if image.shape[-2:] != first.shape[-2:]:
+                rule = f"is {image.shape[2]}x{image.shape[1]}, must be {first.shape[3]}x{first.shape[2]}"
                 raise ArgumentError("predictions", str(path), rule, "store predictions of this split")
-            pictures.append(picture[None].to(torch.float32) / 255)
-        return pictures
+            images.append(image[None].to(torch.float32) / 255)
+        return images
 
 
 @dataclass(slots=True)
@@ -93,10 +93,10 @@ class ModelPredictor:
             )
             made = (_bisected if bisects else _direct)(network, images[0], images[1], times, index)
             results = []
-            for picture in made:
+            for image in made:
                 for step in reversed(steps):
-                    picture = step.crop(picture)
-                results.append(picture.float().clamp(0, 1).contiguous().cpu().clone())
+                    image = step.crop(image)
+                results.append(image.float().clamp(0, 1).contiguous().cpu().clone())
         return results
 
 
@@ -139,22 +139,22 @@ def _bisected(
     network: AnyInterpolator, first: Tensor, second: Tensor, times: Sequence[Fraction], index: int
 ) -> list[Tensor]:
     """Predict each timestep by recursive bisection, computing each midpoint once."""
-    pictures = {Fraction(0): first, Fraction(1): second}
+    images = {Fraction(0): first, Fraction(1): second}
     frames: dict[Fraction, Any] = {}
 
     def encoded(position: Fraction) -> Any:
         if position not in frames:
-            frames[position] = network.encode_frame(pictures[position])
+            frames[position] = network.encode_frame(images[position])
         return frames[position]
 
     for t in times:
         reached = nearest(t)
         for before, after in bisection_path(reached) if 0 < reached < 1 else ():
             middle = (before + after) / 2
-            if middle not in pictures:
+            if middle not in images:
                 pair = network.prepare_pair(encoded(before), encoded(after))
-                pictures[middle] = _synthesised(network, pair, Fraction(1, 2), index + middle, first)
-    return [pictures[nearest(t)] for t in times]
+                images[middle] = _synthesised(network, pair, Fraction(1, 2), index + middle, first)
+    return [images[nearest(t)] for t in times]
 
 
 def _synthesised(network: AnyInterpolator, pair: Any, t: Fraction, position: Fraction, like: Tensor) -> Tensor:
@@ -174,6 +174,6 @@ def _tf32(allowed: bool) -> Iterator[None]:
     yield
 
 
-def rounded(picture: Tensor) -> Tensor:
+def rounded(image: Tensor) -> Tensor:
     """Round to 8 bits, to nearest, and convert back to [0, 1]."""
-    return (picture * 255).round() / 255
+    return (image * 255).round() / 255

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scripts.picture import save_picture
+from scripts.png import save_png
 from scripts.reported import reported
 from scripts.train.heldout import FIRST_SEED, psnr
 from vsvfi.compare.dis_flow import MISSING, dis
@@ -155,14 +155,12 @@ def decode(path: Path) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]
         capture_output=True,
         check=True,
     ).stdout
-    pictures = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
-    return [
-        np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.float32) / np.float32(255) for picture in pictures
-    ]
+    images = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
+    return [np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / np.float32(255) for image in images]
 
 
-def _tensor(picture: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
-    return torch.from_numpy(picture)[None]
+def _tensor(image: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
+    return torch.from_numpy(image)[None]
 
 
 def predictor(name: str, checkpoint: Path | None, device: str, precision: str) -> Predictor:
@@ -175,11 +173,11 @@ def predictor(name: str, checkpoint: Path | None, device: str, precision: str) -
 
 
 def run(
-    questions: Iterator[Question], predict: Predictor, pictures: Path | None = None, flow: bool = False
+    questions: Iterator[Question], predict: Predictor, images: Path | None = None, flow: bool = False
 ) -> dict[str, Tally]:
     """Predict and score every question.
 
-    If `pictures` is given, first | truth | blend | model | 4 x error is written there for one question in eight.
+    If `images` is given, first | truth | blend | model | 4 x error is written there for one question in eight.
     """
     tallies: dict[str, Tally] = {}
     for number, question in enumerate(questions):
@@ -190,17 +188,17 @@ def run(
         made = (made * 255).round() / 255
         blend = question.first * (1 - question.t) + question.second * question.t
         nearest = question.first if question.t <= 0.5 else question.second
-        for name, picture in (("repeat", nearest), ("blend", blend), ("model", made)):
-            getattr(tally, name).append(psnr(picture, question.truth))
+        for name, image in (("repeat", nearest), ("blend", blend), ("model", made)):
+            getattr(tally, name).append(psnr(image, question.truth))
         if flow:
             tally.dis.append(
                 psnr((dis(question.first, question.second, question.t) * 255).round() / 255, question.truth)
             )
         if question.minterpolate is not None:
             tally.minterpolate.append(psnr(question.minterpolate, question.truth))
-        if pictures is not None and number % 8 == 0:
+        if images is not None and number % 8 == 0:
             strip = torch.cat((question.first, question.truth, blend, made, ((made - question.truth) * 4).abs()), 3)
-            save_picture(pictures / f"{question.group}-{number:03d}.png", strip[0].numpy())
+            save_png(images / f"{question.group}-{number:03d}.png", strip[0].numpy())
     return tallies
 
 
@@ -232,13 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, help="of a video or folder, only every so many-th of these")
     parser.add_argument("--minterpolate", action="store_true", help="compare with ffmpeg's filter too")
     parser.add_argument("--dis", action="store_true", help="compare with OpenCV's DIS flow and backward warping too")
-    parser.add_argument("--pictures", type=Path, help="folder for comparison pictures")
+    parser.add_argument("--images", type=Path, help="folder for comparison images")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")
     given = parser.parse_args(arguments)
     predict = predictor(given.model, given.checkpoint, given.device, given.precision)
-    if given.pictures:
-        given.pictures.mkdir(parents=True, exist_ok=True)
+    if given.images:
+        given.images.mkdir(parents=True, exist_ok=True)
     sets: list[Iterator[Question]] = []
     if given.scenes:
         sets += [
@@ -256,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     moving = Tally()
     print(f"{'':16}{'frames':>8}{'repeat':>10}{'blend':>10}{'minterpolate':>14}{'DIS':>8}{given.model:>16}{'gain':>8}")
     for questions in sets:
-        for name, tally in run(questions, predict, given.pictures, given.dis and not MISSING).items():
+        for name, tally in run(questions, predict, given.images, given.dis and not MISSING).items():
             groups[name] = tally.means()
             _row(name, groups[name])
             if name in ("mixed", "textured", "flat", "pan"):

@@ -46,7 +46,7 @@ class SplitReport:
         return published(self.model, self.data, self.split, self.protocol)
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         return sum(len(entry.targets) for entry in self.scored)
 
 
@@ -54,7 +54,7 @@ def print_table(report: SplitReport) -> None:
     """Print the measured and the published figures of one split."""
     whose = "authors' protocol" if report.protocol.authors else "not a published protocol"
     part = "" if len(report.scored) == report.total else f" (of {report.total} items, {len(report.scored)})"
-    print(f"{report.data} {report.split}, {report.model}: {report.pictures} pictures{part}, {whose}")
+    print(f"{report.data} {report.split}, {report.model}: {report.images} images{part}, {whose}")
     print(f"  {'':10}{'ours':>10}{'published':>12}{'difference':>12}")
     figures = report.figures
     for metric, value in report.scores.items():
@@ -90,9 +90,9 @@ def _split(report: SplitReport) -> dict[str, object]:
     return {
         "items": len(report.scored),
         "of_items": report.total,
-        "pictures": report.pictures,
+        "images": report.images,
         "scores": scores,
-        "seconds_per_picture": round(sum(entry.seconds for entry in report.scored) / max(report.pictures, 1), 4),
+        "seconds_per_image": round(sum(entry.seconds for entry in report.scored) / max(report.images, 1), 4),
         "protocol": _plain(dataclasses.asdict(report.protocol)),
         "warnings": list(report.warnings),
     }

@@ -70,9 +70,9 @@ def clip_of(case: CutClip, format: int = vs.YUV420P8) -> vs.VideoNode:
 
     def paint(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:
         assert isinstance(f, vs.VideoFrame)
-        out, picture = f.copy(), case.frame(n)
+        out, image = f.copy(), case.frame(n)
         for plane in range(3):
-            np.asarray(out[plane])[:] = np.rint(picture[plane] * 255)
+            np.asarray(out[plane])[:] = np.rint(image[plane] * 255)
         return out
 
     return blank.std.ModifyFrame(blank, paint).resize.Bicubic(format=format, matrix=vs.MATRIX_BT709)

@@ -54,13 +54,13 @@ def subject(given: argparse.Namespace) -> Subject:
     """
     if SETS[given.set].motion:
         if given.model not in (None, motion_model.NAME):
-            raise ArgumentError("model", given.model, "predicts pictures, and this set is of flows", "use gimm")
+            raise ArgumentError("model", given.model, "predicts images, and this set is of flows", "use gimm")
         if given.predictions or given.store or given.store_truths or given.fid:
-            raise ArgumentError("set", given.set, "has no pictures to store or read", "leave those options out")
+            raise ArgumentError("set", given.set, "has no images to store or read", "leave those options out")
         return Subject(motion_model.NAME)
     if given.fid and not (given.store_truths and (given.store or given.predictions)):
         remedy = "add --store (or --predictions) and --store-truths"
-        raise ArgumentError("fid", True, "compares stored pictures with stored truths", remedy)
+        raise ArgumentError("fid", True, "compares stored images with stored truths", remedy)
     if given.store and given.predictions:
         raise ArgumentError("store", str(given.store), "would store what is stored", "leave out --store")
     if given.model is None:

@@ -44,7 +44,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--subset", type=_count, help="only so many items of a split, spread evenly")
     run.add_argument("--results", type=Path, default=Path("benchmark-results"), help="folder of results for resuming")
     run.add_argument("--store", type=Path, help="write predictions to this folder, a folder for each split")
-    run.add_argument("--store-truths", type=Path, help="write the true pictures likewise, as FID needs them")
+    run.add_argument("--store-truths", type=Path, help="write the true images likewise, as FID needs them")
     run.add_argument("--predictions", type=Path, help="score what --store wrote, without a model")
     networks = {"alexnet": "LPIPS", "lpips-heads": "LPIPS", "pwcnet": "FloLPIPS", "inception": "FID"}
     for name, what in networks.items():

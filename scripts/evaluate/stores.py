@@ -31,7 +31,7 @@ def claim(folder: Path, run: str, argument: str) -> None:
         rule = f"cannot be used ({error.strerror})"
         raise ArgumentError(argument, str(folder), rule, "pass a folder that can be written to") from error
     if owner != run:
-        rule = "holds pictures of another run" if owner else "is not empty"
+        rule = "holds images of another run" if owner else "is not empty"
         raise ArgumentError(argument, str(folder), rule, "pass another folder, or remove it")
 
 

@@ -65,21 +65,21 @@ def optical_flow(first: Tensor, second: Tensor, levels: int = 3, rounds: int = 5
     return flow
 
 
-def _mean(picture: Tensor, window: int) -> Tensor:
-    return functional.avg_pool2d(picture, window, 1, window // 2, count_include_pad=False)
+def _mean(image: Tensor, window: int) -> Tensor:
+    return functional.avg_pool2d(image, window, 1, window // 2, count_include_pad=False)
 
 
-def outputs(pictures: list[Image], predict: Predictor) -> dict[str, list[Tensor]]:
+def outputs(images: list[Image], predict: Predictor) -> dict[str, list[Tensor]]:
     """Interpolate a sequence to 8x with every method, source frames included: [1, 3, H, W] each."""
     made: dict[str, list[Tensor]] = {"repeat": [], "blend": [], "model": []}
-    sources = [torch.from_numpy(picture)[None] for picture in pictures]
+    sources = [torch.from_numpy(image)[None] for image in images]
     for first, second in pairwise(sources):
         for step in range(FACTOR):
             t = step / FACTOR
             made["repeat"].append(first if t < 0.5 else second)
             made["blend"].append(first + t * (second - first))
             made["model"].append(predict(first, second, t).float().cpu() if step else first)
-    made["minterpolate"] = [torch.from_numpy(picture)[None] for picture in minterpolate(pictures, FACTOR)][:-1]
+    made["minterpolate"] = [torch.from_numpy(image)[None] for image in minterpolate(images, FACTOR)][:-1]
     return made
 
 
@@ -104,19 +104,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             drawn = [
                 np.ascontiguousarray(shown.frame(3.0 + step / FACTOR)) for step in range((given.sources - 1) * FACTOR)
             ]
-            truths = [torch.from_numpy(picture)[None] for picture in drawn]
+            truths = [torch.from_numpy(image)[None] for image in drawn]
             sources = [*drawn[::FACTOR], np.ascontiguousarray(shown.frame(3.0 + given.sources - 1))]
             true_flows = _flows(truths)
-            for method, pictures in outputs(sources, predict).items():
+            for method, images in outputs(sources, predict).items():
                 scores = by_t.setdefault(method, [[] for _ in range(FACTOR)])
-                for step, (picture, truth) in enumerate(zip(pictures, truths, strict=True)):
-                    scores[step % FACTOR].append(psnr(picture, truth))
+                for step, (image, truth) in enumerate(zip(images, truths, strict=True)):
+                    scores[step % FACTOR].append(psnr(image, truth))
                 changes = [
                     ((b - a) - (d - c)).abs().mean()
-                    for (a, b), (c, d) in zip(pairwise(pictures), pairwise(truths), strict=True)
+                    for (a, b), (c, d) in zip(pairwise(images), pairwise(truths), strict=True)
                 ]
                 flicker.setdefault(method, []).append(255 * float(torch.stack(changes).mean()))
-                motion.setdefault(method, []).append(float(end_point_error(_flows(pictures), true_flows).mean()))
+                motion.setdefault(method, []).append(float(end_point_error(_flows(images), true_flows).mean()))
     print(f"{'':14}" + "".join(f"{step}/{FACTOR}".rjust(8) for step in range(1, FACTOR)) + f"{'flicker':>10}{'tOF':>8}")
     found = {}
     for method in ("repeat", "blend", "minterpolate", "model"):
@@ -147,8 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _flows(pictures: list[Tensor]) -> Tensor:
-    grey = torch.cat(pictures).mean(1, keepdim=True)
+def _flows(images: list[Tensor]) -> Tensor:
+    grey = torch.cat(images).mean(1, keepdim=True)
     return optical_flow(grey[:-1], grey[1:])
 
 

@@ -17,13 +17,13 @@ class Estimate:
     """A network's outputs for a batch.
 
     Attributes:
-        pictures: RGB, coarse to fine, [B, 3, h, w] not clamped; the last one is the output at full size.
+        images: RGB, coarse to fine, [B, 3, h, w] not clamped; the last one is the output at full size.
         flows: of every level, [B, 4, h, w] in pixels of their own grid.
         exact: the true flows, [B, 4, H, W].
         residual: [B, 3, H, W] added to the warped images; zeros if it is not separate.
     """
 
-    pictures: list[Tensor]
+    images: list[Tensor]
     flows: list[Tensor]
     exact: Tensor
     residual: Tensor

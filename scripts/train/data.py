@@ -227,10 +227,10 @@ class _Drawing:
         times = [torch.where(still > 0, torch.full_like(t, 0.5), moment) for moment in times]
         camera, layers = self.layers()
         places = [[layer.motion.to_layer(self.x, self.y, time) for time in times] for layer in layers]
-        composed = [self.picture(layers, [place[which] for place in places]) for which in range(3)]
-        pictures = [picture for picture, _ in composed]
+        composed = [self.composite(layers, [place[which] for place in places]) for which in range(3)]
+        images = [image for image, _ in composed]
         if float(torch.rand(1, generator=self.random)) < 0.12:
-            pictures = self.smeared(layers, times, camera, pictures)
+            images = self.smeared(layers, times, camera, images)
         flow, forth, back = self.flows(layers[0].motion, places[0], times)
         for number, layer in enumerate(layers[1:]):
             own = self.flows(layer.motion, places[1 + number], times)
@@ -240,10 +240,10 @@ class _Drawing:
                 for cover, new, old in zip(covered, (own[1], own[0], own[2]), (forth, flow, back))
             )
         inset = self.inset()
-        content = self.card(pictures[0])
-        pictures = [torch.where(inset, content, picture) for picture in pictures]
+        content = self.card(images[0])
+        images = [torch.where(inset, content, image) for image in images]
         flow, motion = (field.masked_fill(inset, 0) for field in (flow, torch.cat((forth, back), 1)))
-        return self.exposed(pictures, t, flow, motion, still)
+        return self.exposed(images, t, flow, motion, still)
 
     def layers(self) -> tuple[tuple[Tensor, Tensor], list[_Layer]]:
         """Draw the camera's shift and the layers: a background that follows it, and up to four sprites.
@@ -288,38 +288,36 @@ class _Drawing:
             inside = inside * torch.maximum(((axis - middle).abs() < half).float(), self.chance(0.3))
         return inside[:, None] > 0
 
-    def card(self, pictures: Tensor) -> Tensor:
+    def card(self, images: Tensor) -> Tensor:
         """Fill a static part, [B, 3, H, W]: another sample's image, with noise per pixel, or black."""
         noise = (
-            self.uniform(0, 1)[..., None] ** 2
-            * 0.3
-            * torch.randn(pictures.shape, generator=self.random).to(self.device)
+            self.uniform(0, 1)[..., None] ** 2 * 0.3 * torch.randn(images.shape, generator=self.random).to(self.device)
         )
-        return self.chance(0.8)[..., None] * (pictures.roll(1, 0) + self.chance(0.5)[..., None] * noise)
+        return self.chance(0.8)[..., None] * (images.roll(1, 0) + self.chance(0.5)[..., None] * noise)
 
-    def picture(self, layers: list[_Layer], places: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
+    def composite(self, layers: list[_Layer], places: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
         """Compose the layers at their positions.
 
         Returns the image [B, 3, H, W] and each sprite's coverage [B, 1, H, W] bool.
         """
-        picture, covers = layers[0].drawn(places[0]), []
+        image, covers = layers[0].drawn(places[0]), []
         for layer, place in zip(layers[1:], places[1:], strict=True):
             drawn = layer.drawn(place)
-            picture = picture * (1 - drawn[:, 3:]) + drawn[:, :3]
+            image = image * (1 - drawn[:, 3:]) + drawn[:, :3]
             covers.append(drawn[:, 3:] > 0.5)
-        return picture, covers
+        return image, covers
 
     def smeared(
-        self, layers: list[_Layer], times: list[Tensor], camera: tuple[Tensor, Tensor], pictures: list[Tensor]
+        self, layers: list[_Layer], times: list[Tensor], camera: tuple[Tensor, Tensor], images: list[Tensor]
     ) -> list[Tensor]:
         """Add motion blur of an open shutter around each time, limited to 6 pixels of the camera's motion."""
         span = torch.minimum(self.uniform(0, 0.5), 6 / (torch.hypot(*camera) + 1e-3))
         result = []
-        for picture, time in zip(pictures, times, strict=True):
-            parts = [picture]
+        for image, time in zip(images, times, strict=True):
+            parts = [image]
             for offset in (-0.4, 0.4):
                 places = [layer.motion.to_layer(self.x, self.y, time + offset * span) for layer in layers]
-                parts.append(self.picture(layers, places)[0])
+                parts.append(self.composite(layers, places)[0])
             result.append(torch.stack(parts).mean(0))
         return result
 
@@ -342,7 +340,7 @@ class _Drawing:
         x, y = motion.to_image(*place, time)
         return torch.stack((x - self.x, y - self.y), 1)
 
-    def exposed(self, pictures: list[Tensor], t: Tensor, flow: Tensor, motion: Tensor, still: Tensor) -> Sample:
+    def exposed(self, images: list[Tensor], t: Tensor, flow: Tensor, motion: Tensor, still: Tensor) -> Sample:
         """Add changes of brightness, halved chroma resolution, noise and compression to the images.
 
         Still samples get the same noise in both inputs, and the truth is the same image.
@@ -351,14 +349,13 @@ class _Drawing:
         change = (self.chance(0.15) * self.normal(0.12))[..., None] * (1 - still4)
         dark = (1 - self.chance(0.12) * self.uniform(0.5, 0.85))[..., None]
         first, truth, second = (
-            (picture * dark * (1 + change * (time - 0.5))).clamp(0, 1)
-            for picture, time in zip(pictures, (torch.zeros_like(t4), t4, torch.ones_like(t4)))
+            (image * dark * (1 + change * (time - 0.5))).clamp(0, 1)
+            for image, time in zip(images, (torch.zeros_like(t4), t4, torch.ones_like(t4)))
         )
         plain = [halved_colour(image) for image in (first, truth, second)]  # like nearly all stored video
         often = self.chance(0.5)[..., None]
         first, truth, second = (
-            torch.where(often > 0, halved, picture)
-            for halved, picture in zip(plain, (first, truth, second), strict=True)
+            torch.where(often > 0, halved, image) for halved, image in zip(plain, (first, truth, second), strict=True)
         )
         strength = (self.chance(0.35) * self.uniform(0, 1) ** 2 * 0.04)[..., None]
         coarse = (self.chance(0.4))[..., None]

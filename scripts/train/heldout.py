@@ -56,9 +56,9 @@ def cases(count: int = 4, size: tuple[int, int] = SIZE) -> tuple[Case, ...]:
     return tuple(found)
 
 
-def psnr(picture: Tensor, truth: Tensor) -> float:
+def psnr(image: Tensor, truth: Tensor) -> float:
     """Peak signal to noise ratio in decibels of one image [1, 3, H, W] in [0, 1]; at most 99."""
-    return min(99.0, float(metrics.psnr(picture, truth)))
+    return min(99.0, float(metrics.psnr(image, truth)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,12 @@ def score(network: AnyInterpolator, count: int = 4) -> Score:
     for case in cases(count):
         times = torch.tensor([case.t], device=device)
         first, second = (functional.pad(image.to(device), _PADDING, value=0.5) for image in (case.first, case.second))
-        picture = network(first, second, times)[..., : SIZE[1], : SIZE[0]].cpu()
+        image = network(first, second, times)[..., : SIZE[1], : SIZE[0]].cpu()
         if case.name == "still":
-            still_error = float((picture - case.truth).abs().max()) * 255
+            still_error = float((image - case.truth).abs().max()) * 255
             continue
         blend = case.first * (1 - case.t) + case.second * case.t
-        results.setdefault(case.name, []).append((psnr(picture, case.truth), psnr(blend, case.truth)))
+        results.setdefault(case.name, []).append((psnr(image, case.truth), psnr(blend, case.truth)))
     pairs = [pair for kind in results.values() for pair in kind]
     mean = [sum(values) / len(pairs) for values in zip(*pairs, strict=True)]
     gains = {kind: sum(a - b for a, b in values) / len(values) for kind, values in results.items()}

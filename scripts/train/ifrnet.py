@@ -91,8 +91,8 @@ def estimate(network: IFRNet, sample: Sample) -> Estimate:
     levels = network.estimate(pair, sample.t)
     flow, mask, residual = (value.float() for value in levels[-1])
     first, second = backward_warp(pair.first.float(), flow[:, :2]), backward_warp(pair.second.float(), flow[:, 2:])
-    picture = second + mask * (first - second) + pair.mean + residual
-    return Estimate([picture], [level[0].float() for level in levels], sample.flow, residual)
+    image = second + mask * (first - second) + pair.mean + residual
+    return Estimate([image], [level[0].float() for level in levels], sample.flow, residual)
 
 
 IFRNET = Architecture(

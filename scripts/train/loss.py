@@ -37,7 +37,7 @@ def laplacian(error: Tensor, levels: int = 4) -> Tensor:
     return total / levels
 
 
-def census(picture: Tensor, truth: Tensor, reach: int = 3) -> Tensor:
+def census(image: Tensor, truth: Tensor, reach: int = 3) -> Tensor:
     """Soft ternary census distance (UnFlow) between two images [B, 3, H, W].
 
     Compares each pixel's differences to its neighbours within `reach`, so that edges count and brightness does not.
@@ -51,7 +51,7 @@ def census(picture: Tensor, truth: Tensor, reach: int = 3) -> Tensor:
         difference = neighbours - neighbours[:, side * side // 2, None]
         return difference / torch.sqrt(0.81 + difference * difference)
 
-    squares = (signs(picture) - signs(truth)).square()
+    squares = (signs(image) - signs(truth)).square()
     distance: Tensor = (squares / (0.1 + squares)).mean()
     return distance
 
@@ -75,7 +75,7 @@ def losses(
     estimate: Estimate, sample: Sample, flow_weight: float, deviation_weight: float = 0.0, census_weight: float = 0.0
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the total loss and its terms."""
-    error = estimate.pictures[-1] - sample.truth
+    error = estimate.images[-1] - sample.truth
     parts = {
         "charbonnier": charbonnier(error),
         "laplacian": laplacian(error),
@@ -91,11 +91,11 @@ def losses(
         + 4 * parts["still"]
     )
     if census_weight:
-        parts["census"] = census(estimate.pictures[-1], sample.truth)
+        parts["census"] = census(estimate.images[-1], sample.truth)
         total = total + census_weight * parts["census"]
-    for picture in estimate.pictures[:-1]:  # coarse images feed the next level
-        truth = functional.avg_pool2d(sample.truth, sample.truth.shape[-1] // picture.shape[-1])
-        total = total + 0.25 * charbonnier(picture - truth) / len(estimate.pictures)
+    for image in estimate.images[:-1]:  # coarse images feed the next level
+        truth = functional.avg_pool2d(sample.truth, sample.truth.shape[-1] // image.shape[-1])
+        total = total + 0.25 * charbonnier(image - truth) / len(estimate.images)
     blended = sample.first + sample.t.reshape(-1, 1, 1, 1) * (sample.second - sample.first) - sample.truth
     values = {name: float(part.detach()) for name, part in parts.items()}
     return total, {

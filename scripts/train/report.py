@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scripts.picture import save_picture
+from scripts.png import save_png
 from scripts.train.batch import Batch
 from scripts.train.checkpoint import export
 from scripts.train.record import commit, licence_terms, versions
@@ -83,7 +83,7 @@ class Reporter:
         subject.form.network.load_state_dict(own)
         return result
 
-    def validate(self, batch: Batch | None, picture: Tensor | None, losses: dict[str, float]) -> bool:
+    def validate(self, batch: Batch | None, image: Tensor | None, losses: dict[str, float]) -> bool:
         """Score, write curve, image, weights and checkpoint; return whether to go on."""
         subject = self.subject
         if subject.worker:
@@ -93,10 +93,10 @@ class Reporter:
         means = {name: value / max(1, self._count) for name, value in self._sums.items()}
         rate = float(subject.optimisers[0].param_groups[0]["lr"])
         self._write_row({"step": subject.step, "rate": rate, **means, "heldout": result})
-        if batch is not None and picture is not None:
-            images = (batch.first, batch.truth, picture.float(), batch.second)
+        if batch is not None and image is not None:
+            images = (batch.first, batch.truth, image.float(), batch.second)
             rows = [torch.cat([*image[:_SHOWN].clamp(0, 1)], 2) for image in images]
-            save_picture(self.out / f"sample-{subject.step:06d}.png", torch.cat(rows, 1).cpu().numpy())
+            save_png(self.out / f"sample-{subject.step:06d}.png", torch.cat(rows, 1).cpu().numpy())
         better = result > subject.best or (subject.started is not None and not (self.out / "weights.pth").exists())
         subject.stale = 0 if result > subject.best else subject.stale + 1
         subject.best = max(subject.best, result)

@@ -115,7 +115,7 @@ class Run:
         self.step += 1
         self.elapsed += time.monotonic() - began
         assert made is not None
-        return sums, parts[-1], made.picture
+        return sums, parts[-1], made.image
 
     def _losses(self, batch: Batch, index: int) -> Losses:
         # One stream of random numbers per sample position, whatever the number of processes
@@ -228,11 +228,11 @@ def run(
     began = time.monotonic()
     while subject.step < end:
         parts = [next(stream).to(subject.device) for _ in range(subject.share.parts)]
-        losses, batch, picture = subject.advance(parts)
+        losses, batch, image = subject.advance(parts)
         report(losses)
         over = bool(settings.minutes) and _longest(time.monotonic() - began, subject) >= 60 * settings.minutes
         due = subject.step % settings.every == 0 or subject.step == end or over
-        if due and not _agreed(validate(batch, picture, losses), subject):
+        if due and not _agreed(validate(batch, image, losses), subject):
             break
         if over:
             break

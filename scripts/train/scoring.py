@@ -19,9 +19,9 @@ _MULTIPLE = 64
 """Padded sizes are multiples of it, which every family takes."""
 
 
-def psnr(picture: Tensor, truth: Tensor) -> float:
+def psnr(image: Tensor, truth: Tensor) -> float:
     """Peak signal to noise ratio of images in [0, 1], not rounded; at most 99."""
-    return min(99.0, float(metrics.psnr(picture.clamp(0, 1), truth)))
+    return min(99.0, float(metrics.psnr(image.clamp(0, 1), truth)))
 
 
 @torch.no_grad()

@@ -26,16 +26,16 @@ LENGTH = 24
 """Frames of a scene."""
 
 
-def inked(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+def inked(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Print an image [3, H, W] in [0, 1] with the inks: [H, W, 3] uint8."""
-    grey = picture.mean(0)
-    warm = np.clip(picture[0] - picture[2] + 0.5, 0, 1)
+    grey = image.mean(0)
+    warm = np.clip(image[0] - image[2] + 0.5, 0, 1)
     edges = np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
     dark = np.clip(1.2 * (0.55 - grey) + 6 * np.clip(edges - 0.04, 0, 1), 0, 1)[..., None]
     red = (0.8 * np.clip(2 * warm - 0.9, 0, 1) * (1 - dark[..., 0]))[..., None]
     mixed = _INKS[0] * (1 - red) + _INKS[1] * red
     shown = mixed * (1 - dark) + _INKS[2] * dark
-    shown *= 0.94 + 0.12 * picture.std(0)[..., None]
+    shown *= 0.94 + 0.12 * image.std(0)[..., None]
     printed: NDArray[np.uint8] = (np.clip(shown, 0, 1) * 255 + 0.5).astype(np.uint8)
     return printed
 
@@ -53,8 +53,8 @@ def render(path: Path, scenes: int, size: tuple[int, int] = (320, 192), seed: in
     with pyav().open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "12", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for picture in frames(scenes, *size, seed):
-            container.mux(stream.encode(pyav().VideoFrame.from_ndarray(picture, format="rgb24")))
+        for image in frames(scenes, *size, seed):
+            container.mux(stream.encode(pyav().VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
 
 

@@ -30,7 +30,7 @@ import torch
 from safetensors.torch import load_file
 from torch import distributed, nn
 
-from scripts.picture import save_picture
+from scripts.png import save_png
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
 from scripts.train.heldout import SIZE, Score, score
@@ -172,7 +172,7 @@ class Trainer:
         with torch.no_grad():
             for slow, fast in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 slow.lerp_(fast, 1 - keep)
-        return {"total": float(total.detach()), **parts, "norm": norm}, sample, estimate.pictures[-1].detach()
+        return {"total": float(total.detach()), **parts, "norm": norm}, sample, estimate.images[-1].detach()
 
     def _shared(self, elapsed: float) -> float:
         """Average the gradients, and a clock, over all processes."""
@@ -249,7 +249,7 @@ def train(settings: Settings, *, resume: bool = False) -> Trainer:
     sums: dict[str, float] = {}
     began, since = time.monotonic(), trainer.step
     while trainer.progress() < 1 and not (settings.until and trainer.step >= settings.until):
-        parts, sample, picture = trainer.advance()
+        parts, sample, image = trainer.advance()
         for name, value in parts.items():
             sums[name] = sums.get(name, 0.0) + value
         if trainer.step % 50 == 0 and trainer.worker == 0:
@@ -265,12 +265,12 @@ def train(settings: Settings, *, resume: bool = False) -> Trainer:
             )
         if trainer.step % settings.every == 0 or trainer.progress() >= 1 or trainer.step == settings.until:
             if trainer.worker == 0:
-                _report(trainer, {name: value / settings.every for name, value in sums.items()}, sample, picture)
+                _report(trainer, {name: value / settings.every for name, value in sums.items()}, sample, image)
             sums = {}
     return trainer
 
 
-def _report(trainer: Trainer, means: dict[str, float], sample: Sample, picture: torch.Tensor) -> None:
+def _report(trainer: Trainer, means: dict[str, float], sample: Sample, image: torch.Tensor) -> None:
     """Write score, curve, sample image and checkpoints."""
     settings = trainer.settings
     result: Score = score(trainer.architecture.used(trainer.average, SIZE), settings.heldout)
@@ -294,8 +294,8 @@ def _report(trainer: Trainer, means: dict[str, float], sample: Sample, picture: 
         if fresh:
             writer.writeheader()
         writer.writerow(row)
-    rows = [torch.cat([*images[:4].clamp(0, 1)], 2) for images in (sample.first, sample.truth, picture, sample.second)]
-    save_picture(settings.out / f"sample-{trainer.step:06d}.png", torch.cat(rows, 1).cpu().numpy())
+    rows = [torch.cat([*images[:4].clamp(0, 1)], 2) for images in (sample.first, sample.truth, image, sample.second)]
+    save_png(settings.out / f"sample-{trainer.step:06d}.png", torch.cat(rows, 1).cpu().numpy())
     if result.psnr > trainer.best:
         trainer.best = result.psnr
         trainer.save(settings.out / "best.pt")
@@ -306,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description="Train the packaged model from procedural samples.")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for checkpoints, curve and sample pictures (git ignores out/)"
+        "--out", type=Path, required=True, help="folder for checkpoints, curve and sample images (git ignores out/)"
     )
     for name, kind in (
         ("steps", int),

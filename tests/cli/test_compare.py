@@ -102,7 +102,7 @@ def test_a_page_is_not_overwritten_unasked(video: Path, tmp_path: Path, capsys: 
         (["--minutes", "0"], "must be above 0"),
         (["--minutes", "nan"], "must be above 0"),
         (["--places", "0"], "must be 1 or more"),
-        (["--pictures", "0"], "must be 1 or more"),
+        (["--images", "0"], "must be 1 or more"),
         (["--fps", "60", "--multi", "2"], "cannot be given together"),
         (["--scale", "-1"], "scale=-1"),
     ],

@@ -46,7 +46,7 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_frames_lie_between_their_pictures(tmp_path: Path, kind: type) -> None:
+def test_frames_lie_between_their_images(tmp_path: Path, kind: type) -> None:
     given, out = saved(tmp_path / "in", kind=kind), tmp_path / "out"
     assert run(*given, "-n", 3, "-o", out, "--precision", "fp32") == 0
     assert files(out) == [f"{index:05d}.png" for index in range(5)]
@@ -94,7 +94,7 @@ def test_everything_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert shows[1].read_bytes().count(b"ANMF") == 7
 
 
-def test_frames_beside_their_picture_and_motion_as_videos(tmp_path: Path) -> None:
+def test_frames_beside_their_image_and_motion_as_videos(tmp_path: Path) -> None:
     saved(tmp_path / "in", 3)
     beside, moving = tmp_path / "beside.mp4", tmp_path / "moving.mkv"
     options = ["--beside", beside, "--flow-animation", moving]
@@ -109,7 +109,7 @@ def test_frames_beside_their_picture_and_motion_as_videos(tmp_path: Path) -> Non
     assert len(raw) == 2 * 48 * 128 * 3  # both directions side by side
 
 
-def test_grey_and_transparent_pictures_stay_so(tmp_path: Path) -> None:
+def test_grey_and_transparent_images_stay_so(tmp_path: Path) -> None:
     assert run(*saved(tmp_path / "grey", grey=True), "-o", tmp_path / "a") == 0
     made = read_still(tmp_path / "a" / "00001.png")
     assert made.grey

@@ -136,7 +136,7 @@ def test_an_alpha_of_another_size_is_passed_on(fake_family: Recorder) -> None:
     assert alphas(interpolated(fake_family, clip)) == [10, 10, 20, 20]
 
 
-def test_pictures_are_the_same_with_and_without_alpha(fake_family: Recorder) -> None:
+def test_images_are_the_same_with_and_without_alpha(fake_family: Recorder) -> None:
     clip = numbered(length=4)
     with_alpha = clip.std.ClipToProp(flat([0, 50, 200, 255]), prop="_Alpha")
     for plain, shown in zip(*(interpolated(fake_family, c, multi=3).frames() for c in (clip, with_alpha)), strict=True):

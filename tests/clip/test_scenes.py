@@ -186,7 +186,7 @@ def test_props_that_would_confuse_a_resizer_do_not_matter(places: tuple[Array, A
     assert cuts_of(clip) == {6}
 
 
-def test_pictures_that_are_not_numbers_are_no_cuts() -> None:
+def test_images_that_are_not_numbers_are_no_cuts() -> None:
     clip = core.std.BlankClip(width=32, height=32, format=vs.GRAYS, length=8).std.Expr("x 0 / x 0 / -")
     assert cuts_of(clip) == set()
 

@@ -47,7 +47,7 @@ def test_it_loads_without_network_or_errors(browser: Browser, written: Path) -> 
     assert browser.evaluate("document.querySelector('td.best').textContent") == "32.50"
 
 
-def test_pictures_take_each_others_place_by_keys(browser: Browser, written: Path) -> None:
+def test_images_take_each_others_place_by_keys(browser: Browser, written: Path) -> None:
     browser.open(written)
     assert browser.evaluate(SHOWN) == ["truth", "rife"]
     browser.evaluate("document.querySelector('.stage').focus()")
@@ -73,7 +73,7 @@ def test_pictures_take_each_others_place_by_keys(browser: Browser, written: Path
     assert browser.complaints() == []
 
 
-def test_the_slider_divides_the_picture(browser: Browser, written: Path) -> None:
+def test_the_slider_divides_the_image(browser: Browser, written: Path) -> None:
     browser.open(written)
     browser.evaluate("document.querySelector('input[type=range]').focus()")
     for _ in range(5):

@@ -252,7 +252,7 @@ def test_dense_flow_is_there_with_opencv() -> None:
     assert np.abs(made - middle)[:, 8:-8, 8:-8].mean() < np.abs((before + after) / 2 - middle)[:, 8:-8, 8:-8].mean()
 
 
-def test_equal_pictures_have_a_finite_score() -> None:
+def test_equal_images_have_a_finite_score() -> None:
     image = np.full((3, 16, 16), 0.5, np.float32)
     assert scores(64, 48)["psnr"](image, image) == HIGHEST
     assert scores(64, 48)["psnr"](image, image + np.float32(0.1)) == pytest.approx(20.0, abs=1e-4)
@@ -260,7 +260,7 @@ def test_equal_pictures_have_a_finite_score() -> None:
     assert scores(64, 10).keys() == {"psnr"}  # too small for SSIM's window
 
 
-def test_tiles_stand_for_large_pictures() -> None:
+def test_tiles_stand_for_large_images() -> None:
     y, x = np.mgrid[:900, :1200]
     image = np.stack([np.sin(x / 9 + k) * np.cos(y / 7) / 3 + 0.5 for k in range(3)]).astype(np.float32)
     assert tiles(image).shape == (9, 3, 256, 256)

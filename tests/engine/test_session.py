@@ -97,7 +97,7 @@ def test_what_lies_outside_the_range_is_kept(opened: Callable[..., Session], fak
 
 
 @pytest.mark.parametrize("model", ["fake", "fake_half"])
-def test_between_identical_pictures_lies_the_same(
+def test_between_identical_images_lies_the_same(
     opened: Callable[..., Session], fake_family: Recorder, model: str
 ) -> None:
     """Identical frames give the same frame bit for bit, whatever the network would compute.

@@ -12,12 +12,12 @@ from PIL import Image
 from scripts.evaluate.datasets import gopro, middlebury, xiph
 from scripts.evaluate.flow_files import write_flow
 
-type Picture = NDArray[np.uint8]
+type Pixels = NDArray[np.uint8]
 
 WIDTH, HEIGHT = 24, 16
 
 
-def picture(seed: str, width: int = WIDTH, height: int = HEIGHT) -> Picture:
+def image(seed: str, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
     """An image [H, W, 3] that follows from its seed."""
     generator = np.random.default_rng(list(seed.encode()))
     return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -25,10 +25,10 @@ def picture(seed: str, width: int = WIDTH, height: int = HEIGHT) -> Picture:
 
 def save(path: Path, width: int = WIDTH, height: int = HEIGHT) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture(path.stem + path.parent.name, width, height)).save(path, quality=95)
+    Image.fromarray(image(path.stem + path.parent.name, width, height)).save(path, quality=95)
 
 
-def load(path: Path) -> Picture:
+def load(path: Path) -> Pixels:
     """The pixels that a file holds."""
     return np.array(Image.open(path).convert("RGB"))
 

@@ -36,7 +36,7 @@ def test_every_set_is_scored_as_computed_from_its_files(
     assert set(found["splits"]) == set(wanted)
     for split, triplets in wanted.items():
         scores = expected(name, split, triplets, crop)
-        assert found["splits"][split]["pictures"] == len(scores)
+        assert found["splits"][split]["images"] == len(scores)
         assert found["splits"][split]["scores"]["PSNR"]["value"] == pytest.approx(np.mean(scores), abs=1e-4)
 
 
@@ -179,7 +179,7 @@ def test_flows_are_scored_as_computed_from_their_files(
     assert "published" not in result["PSNR"]
 
 
-def test_identical_pictures_have_no_finite_psnr(tmp_path: Path, measure: Callable[..., dict[str, Any]]) -> None:
+def test_identical_images_have_no_finite_psnr(tmp_path: Path, measure: Callable[..., dict[str, Any]]) -> None:
     layouts.triplets(tmp_path)
     black = Image.fromarray(np.zeros((16, 24, 3), np.uint8))
     for path in tmp_path.rglob("*.png"):

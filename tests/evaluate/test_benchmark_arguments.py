@@ -55,7 +55,7 @@ def test_faults_of_the_folder_are_reported_before_weights_are_wanted(
         (["--model", "uprnet_base", "--device", "tpu"], "device=['tpu'], is not a device name"),
         (["--model", "uprnet_base", "--weights", "nowhere.pth"], "weights='nowhere.pth'"),
         (["--model", "uprnet_base", "--alexnet", "nowhere.pth"], "alexnet='nowhere.pth', is not a file; check the"),
-        (["--model", "uprnet_base", "--fid"], "compares stored pictures with stored truths"),
+        (["--model", "uprnet_base", "--fid"], "compares stored images with stored truths"),
         (
             ["--model", "uprnet_base", "--crop", "64"],
             "crop=64, is no setting of this set; leave it out; it is for gopro",
@@ -82,12 +82,12 @@ def test_counts_below_one_are_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "must be 1 or more, not 0" in capsys.readouterr().err
 
 
-def test_sets_of_flows_have_their_own_model_and_no_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sets_of_flows_have_their_own_model_and_no_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     layouts.flows(tmp_path, 3)
     assert benchmark.main(["vtf", "--data", str(tmp_path), "--model", "ifrnet"]) == 1
-    assert "predicts pictures, and this set is of flows; use gimm" in capsys.readouterr().err
+    assert "predicts images, and this set is of flows; use gimm" in capsys.readouterr().err
     assert benchmark.main(["vtf", "--data", str(tmp_path), "--store", "x"]) == 1
-    assert "has no pictures to store or read" in capsys.readouterr().err
+    assert "has no images to store or read" in capsys.readouterr().err
 
 
 def test_a_metric_that_is_not_here_is_left_out_with_a_reason(

@@ -80,7 +80,7 @@ def test_no_run_overwrites_what_another_stored(tmp_path: Path, measure: Callable
     before = (tmp_path / "made" / "dvf" / "1.png").stat().st_mtime_ns
     error = measure(*arguments, *stores, "--scale", "0.5", code=1)["error"]
     assert "store='" in error
-    assert "holds pictures of another run; pass another folder, or remove it" in error
+    assert "holds images of another run; pass another folder, or remove it" in error
     assert (tmp_path / "made" / "dvf" / "1.png").stat().st_mtime_ns == before
     layouts.save(tmp_path / "mine" / "dvf" / "1.png")
     assert "is not empty" in measure(*arguments, "--store", str(tmp_path / "mine"), code=1)["error"]
@@ -92,7 +92,7 @@ def test_no_run_overwrites_what_another_stored(tmp_path: Path, measure: Callable
     assert measure(*arguments, *stored, model="")["splits"]["dvf"]["scores"] != first  # noticed, not read back
 
 
-def test_fid_is_of_the_stored_pictures_of_a_split(
+def test_fid_is_of_the_stored_images_of_a_split(
     tmp_path: Path, measure: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layouts.snu_film(tmp_path / "set")
@@ -109,8 +109,8 @@ def test_fid_is_of_the_stored_pictures_of_a_split(
         def __init__(self, weights: Path | None, device: torch.device) -> None:
             assert weights == tmp_path / "inception.pth"
 
-        def features(self, pictures: Iterable[torch.Tensor]) -> torch.Tensor:
-            return torch.stack([picture.double().mean((1, 2)) for picture in pictures])
+        def features(self, images: Iterable[torch.Tensor]) -> torch.Tensor:
+            return torch.stack([image.double().mean((1, 2)) for image in images])
 
     monkeypatch.setattr(scoring, "Inception", Features)
     (tmp_path / "inception.pth").touch()

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from scripts.evaluate.datasets import SETS, Item, Request, Split, View, check
 from scripts.evaluate.datasets.snu_film import ARBITRARY
-from scripts.evaluate.pictures import read_picture, viewed, write_picture
+from scripts.evaluate.images import read_image, viewed, write_image
 from tests.evaluate import layouts
 from vsvfi.errors import ArgumentError
 
@@ -236,7 +236,7 @@ def test_the_check_reports_what_is_missing_damaged_or_of_another_size(tmp_path: 
     layouts.ucf101_dvf(tmp_path)
     root = tmp_path / "ucf101_interp_ours"
     (root / "1" / "frame_02.png").unlink()
-    (root / "10" / "frame_01_gt.png").write_bytes(b"no picture")
+    (root / "10" / "frame_01_gt.png").write_bytes(b"no image")
     layouts.save(root / "101" / "frame_00.png", 32, 16)
     Image.fromarray(np.zeros((16, 24), np.uint16)).save(root / "10" / "frame_00.png")
     (split,) = loaded("ucf101", tmp_path)
@@ -268,8 +268,8 @@ def test_a_size_that_nobody_published_is_a_warning(tmp_path: Path) -> None:
     layouts.triplets(tmp_path)
     warnings = check(loaded("vimeo90k", tmp_path)[0]).warnings
     assert warnings == (
-        "all: 2 pictures to predict, the published set has 3782",
-        "all: pictures of 24x16 are here, those of the published set have 448x256",
+        "all: 2 images to predict, the published set has 3782",
+        "all: images of 24x16 are here, those of the published set have 448x256",
     )
 
 
@@ -284,10 +284,10 @@ def test_halving_is_that_of_the_published_programs(shared: Path) -> None:
 
 
 def test_halving_rounds_halves_up_and_crops_are_centred(tmp_path: Path) -> None:
-    drawn = layouts.picture("x", 32, 24).astype(np.int64)
+    drawn = layouts.image("x", 32, 24).astype(np.int64)
     layouts.save(tmp_path / "x.png", 32, 24)
     Image.fromarray(drawn.astype(np.uint8)).save(tmp_path / "x.png")
-    given = read_picture(tmp_path / "x.png")
+    given = read_image(tmp_path / "x.png")
     sums = drawn[::2, ::2] + drawn[1::2, ::2] + drawn[::2, 1::2] + drawn[1::2, 1::2]
     bytes_ = viewed(given, View(reduce="bytes"))[0].permute(1, 2, 0).numpy() * 255
     np.testing.assert_allclose(bytes_, (sums + 2) // 4, atol=1e-4)
@@ -299,21 +299,21 @@ def test_halving_rounds_halves_up_and_crops_are_centred(tmp_path: Path) -> None:
     np.testing.assert_allclose(square, drawn[7:17, 11:21], atol=1e-4)
 
 
-def test_pictures_are_written_as_they_are_read(tmp_path: Path) -> None:
-    given = viewed(read_picture_of(tmp_path), View())
-    write_picture(tmp_path / "again.png", given)
+def test_images_are_written_as_they_are_read(tmp_path: Path) -> None:
+    given = viewed(read_image_of(tmp_path), View())
+    write_image(tmp_path / "again.png", given)
     assert (layouts.load(tmp_path / "again.png") == layouts.load(tmp_path / "x.png")).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.png", "x.png"]
 
 
-def read_picture_of(folder: Path) -> Any:
+def read_image_of(folder: Path) -> Any:
     layouts.save(folder / "x.png")
-    return read_picture(folder / "x.png")
+    return read_image(folder / "x.png")
 
 
-def test_damaged_pictures_are_refused(tmp_path: Path) -> None:
+def test_damaged_images_are_refused(tmp_path: Path) -> None:
     layouts.save(tmp_path / "x.png", 200, 200)
     content = (tmp_path / "x.png").read_bytes()
     (tmp_path / "x.png").write_bytes(content[: len(content) // 2])
     with pytest.raises(ArgumentError, match="cannot be decoded"):
-        read_picture(tmp_path / "x.png")
+        read_image(tmp_path / "x.png")

@@ -125,7 +125,7 @@ def test_flows_are_made_where_they_are_missing(flowformer: Path, tmp_path: Path)
     network = make_flows.load_flowformer(flowformer, torch.device("cpu"))
     network.iterations = 1
     images = [
-        torch.from_numpy(layouts.picture(f"im{k}0389", 64, 64).astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+        torch.from_numpy(layouts.image(f"im{k}0389", 64, 64).astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
         for k in (1, 2)
     ]
     with torch.inference_mode():
@@ -135,12 +135,12 @@ def test_flows_are_made_where_they_are_missing(flowformer: Path, tmp_path: Path)
     assert float((found - expected).abs().max()) < 1e-3 * float(expected.abs().max())
 
 
-def test_missing_pictures_are_named_before_weights_are_looked_for(
+def test_missing_images_are_named_before_weights_are_looked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tri_testlist.txt").write_text("00001/0389\n")
     assert make_flows.main(["vtf", "--data", str(tmp_path), "--weights", "nowhere.pth"]) == 1
-    assert "3 pictures are missing" in capsys.readouterr().err
+    assert "3 images are missing" in capsys.readouterr().err
     layouts.flows(tmp_path, 3)
     (tmp_path / "tri_testlist.txt").write_text("00001/0389\n")
     assert make_flows.main(["vtf", "--data", str(tmp_path)]) == 0
@@ -150,7 +150,7 @@ def test_missing_pictures_are_named_before_weights_are_looked_for(
 def test_both_directions_of_a_pair_are_made_together(tmp_path: Path) -> None:
     (tmp_path / "sep_testlist.txt").write_text("00001/0389\n")
     missing = make_flows.missing_flows("vsf", tmp_path)
-    ends = {tuple(path.stem for path in entry.pictures): (entry.forth, entry.back) for entry in missing}
+    ends = {tuple(path.stem for path in entry.images): (entry.forth, entry.back) for entry in missing}
     assert len(ends) == 11
     forth, back = ends["im1", "im7"]
     assert forth is not None

@@ -200,8 +200,8 @@ def predicted(loaded: Loaded, protocol: Protocol, times: Sequence[Fraction], siz
 
 def test_a_canvas_is_black_at_the_right_and_below() -> None:
     loaded = Loaded()
-    (picture,) = predicted(loaded, Protocol(metrics={}, padding=Canvas(640, 480)), [Fraction(1, 2)], (388, 584))
-    assert picture.shape == (1, 3, 388, 584)
+    (image,) = predicted(loaded, Protocol(metrics={}, padding=Canvas(640, 480)), [Fraction(1, 2)], (388, 584))
+    assert image.shape == (1, 3, 388, 584)
     second = loaded.made.encoded[1]
     assert second.shape == (1, 3, 480, 640)
     assert float(second[..., :388, :584].min()) == 1.0
@@ -218,8 +218,8 @@ def test_bisection_stays_on_padded_frames_and_computes_no_midpoint_twice() -> No
     assert {tuple(image.shape) for image in loaded.made.encoded} == {(1, 3, 32, 32)}
     midpoint = loaded.made.encoded[2]
     assert float(midpoint[0, 0, 0, 0]) == 0.25  # the border that the network made, not a repeated edge
-    assert [round(float(picture[0, 0, 15, 15]), 6) for picture in made] == [k / 8 for k in range(1, 8)]
-    assert {tuple(picture.shape) for picture in made} == {(1, 3, 30, 32)}
+    assert [round(float(image[0, 0, 15, 15]), 6) for image in made] == [k / 8 for k in range(1, 8)]
+    assert {tuple(image.shape) for image in made} == {(1, 3, 30, 32)}
 
 
 def test_direct_times_share_one_preparation() -> None:
@@ -257,7 +257,7 @@ def test_tf32_is_allowed_on_request_alone() -> None:
             part.fp32_precision = precision
 
 
-def test_stored_pictures_answer_in_place_of_a_model(tmp_path: Path) -> None:
+def test_stored_images_answer_in_place_of_a_model(tmp_path: Path) -> None:
     layouts.save(tmp_path / "a_1.png")
     item = Item("a", (Path("x"), Path("y")), (Target(Fraction(1, 2), (), "a_1"),))
     image = torch.zeros(1, 3, layouts.HEIGHT, layouts.WIDTH)

@@ -25,18 +25,18 @@ from vsvfi.media.probe import Media, probe
 from vsvfi.media.verify import verify
 from vsvfi.plan.timed import timed
 
-PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24000/1001:duration=2")
+VIDEO = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24000/1001:duration=2")
 SOUND = ("-f", "lavfi", "-i", "sine=duration=2")
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "3", "-x264-params", "bframes=3:b-adapt=0:keyint=24")
 
 
 def _plain(name: str, *codecs: object, sound: bool = True) -> Callable[[Path], Path]:
-    return lambda folder: make(folder / name, *PICTURE, *(SOUND if sound else ()), *codecs)
+    return lambda folder: make(folder / name, *VIDEO, *(SOUND if sound else ()), *codecs)
 
 
 def _from_mp4(name: str, *options: object, before: tuple[object, ...] = ()) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
-        whole = make(folder / "whole.mp4", *PICTURE, *SOUND, *X264, "-c:a", "aac")
+        whole = make(folder / "whole.mp4", *VIDEO, *SOUND, *X264, "-c:a", "aac")
         return make(folder / name, *before, "-i", whole, *options)
 
     return build
@@ -44,7 +44,7 @@ def _from_mp4(name: str, *options: object, before: tuple[object, ...] = ()) -> C
 
 def _cut(name: str, codecs: tuple[object, ...], begin: float, end: float) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
-        data = make(folder / f"whole{Path(name).suffix}", *PICTURE, *SOUND, *codecs).read_bytes()
+        data = make(folder / f"whole{Path(name).suffix}", *VIDEO, *SOUND, *codecs).read_bytes()
         path = folder / name
         path.write_bytes(data[int(begin * len(data)) // 188 * 188 : int(end * len(data))])
         return path
@@ -54,7 +54,7 @@ def _cut(name: str, codecs: tuple[object, ...], begin: float, end: float) -> Cal
 
 def _late(name: str, seconds: float) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
-        whole = make(folder / "whole.mp4", *PICTURE, *SOUND, *X264, "-c:a", "aac")
+        whole = make(folder / "whole.mp4", *VIDEO, *SOUND, *X264, "-c:a", "aac")
         return make(
             folder / name, "-itsoffset", seconds, "-i", whole, "-i", whole, "-map", "0:v", "-map", "1:a", "-c", "copy"
         )
@@ -66,7 +66,7 @@ def _variable(name: str) -> Callable[[Path], Path]:
     """24000/1001 with frames left out here and there; and audio that begins later."""
     fewer = ("-vf", "select='not(between(mod(n,24),15,17))'", "-fps_mode", "vfr")
     late = ("-itsoffset", 0.25, *SOUND)
-    return lambda folder: make(folder / name, *PICTURE, *late, *fewer, *X264, "-c:a", "aac")
+    return lambda folder: make(folder / name, *VIDEO, *late, *fewer, *X264, "-c:a", "aac")
 
 
 OPEN_GOP = ("-c:v", "libx264", "-preset", "veryfast", "-x264-params", "open-gop=1:keyint=16:bframes=3", "-c:a", "aac")
@@ -85,15 +85,15 @@ FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
     "MPG": (_plain("a.mpg", "-c:v", "mpeg2video", "-bf", "2", "-c:a", "ac3"), 48),
     "H.264 in WMV": (_plain("a.wmv", *X264, "-c:a", "wmav2"), 48),
     "WMV2": (_plain("a.wmv", "-c:v", "wmv2", "-c:a", "wmav2"), 48),
-    "TS, late picture": (_late("a.ts", 0.6), 48),
-    "TS, early picture": (_late("a.ts", -0.6), 48),
+    "TS, late video": (_late("a.ts", 0.6), 48),
+    "TS, early video": (_late("a.ts", -0.6), 48),
     "TS, cut at its end": (_cut("a.ts", (*X264, "-c:a", "aac"), 0, 0.7), -1),
     "TS, cut in an open GOP": (_cut("a.ts", OPEN_GOP, 0.3, 1), -1),
     "MP4": (_plain("a.mp4", *X264, "-c:a", "aac"), 48),
     "MP4, edit list": (_from_mp4("a.mp4", "-c", "copy", before=("-ss", "1.3")), -1),
     "MOV, edit list": (_from_mp4("a.mov", "-c", "copy", before=("-ss", "1.3")), -1),
     "Matroska": (_plain("a.mkv", *X264, "-c:a", "flac"), 48),
-    "Matroska, late picture": (_late("a.mkv", 0.333), 48),
+    "Matroska, late video": (_late("a.mkv", 0.333), 48),
     "Matroska, variable rate": (_variable("a.mkv"), 0),
     "MP4, variable rate": (_variable("a.mp4"), 0),
     "Opus in Matroska": (_plain("a.mkv", *X264, "-c:a", "libopus"), 48),

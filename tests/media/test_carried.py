@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.cli.media_files import listing, make, moving_video, run_ffmpeg
-from tests.media.containers import PICTURE, SOUND, X264, passage
+from tests.media.containers import SOUND, VIDEO, X264, passage
 from vsvfi.media.carried import left_behind
 from vsvfi.media.dvd_subtitles import begun, shown_for
 from vsvfi.media.encoding import Part
@@ -27,7 +27,7 @@ def film(tmp_path: Path) -> Path:
         ";FFMETADATA1\ntitle=the film\n"
         + "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={t}\nEND={t + 1000}\ntitle=c{t}\n" for t in (0, 1000))
     )
-    picture = make(tmp_path / "p.mkv", *PICTURE, *X264)
+    video = make(tmp_path / "p.mkv", *VIDEO, *X264)
     tags = (
         "-metadata:s:v:0",
         "title=main",
@@ -40,7 +40,7 @@ def film(tmp_path: Path) -> Path:
     )
     marks = ("-disposition:a:0", "0", "-disposition:a:1", "default+comment", "-disposition:s:0", "forced")
     maps = ("-map", "0:v", "-map", "1:a", "-map", "1:a", "-map", "2:s", "-map_metadata", "3", "-map_chapters", "3")
-    inputs = ("-i", picture, *SOUND, "-i", words, "-i", chapters)
+    inputs = ("-i", video, *SOUND, "-i", words, "-i", chapters)
     return make(tmp_path / "film.mkv", *inputs, *maps, "-c:v", "copy", "-c:a", "aac", "-c:s", "srt", *tags, *marks)
 
 
@@ -100,14 +100,14 @@ def presentation_graphics(path: Path, shown: list[tuple[float, float]]) -> Path:
     return path
 
 
-def test_picture_subtitles_are_cut_with_a_part(tmp_path: Path) -> None:
+def test_bitmap_subtitles_are_cut_with_a_part(tmp_path: Path) -> None:
     words = presentation_graphics(tmp_path / "a.sup", [(0.2, 1.4), (1.45, 1.6), (1.9, 2)])
-    picture = make(tmp_path / "p.mkv", *PICTURE, *X264)
-    film = make(tmp_path / "film.mkv", "-i", picture, "-i", words, "-map", 0, "-map", 1, "-c", "copy")
+    video = make(tmp_path / "p.mkv", *VIDEO, *X264)
+    film = make(tmp_path / "film.mkv", "-i", video, "-i", words, "-map", 0, "-map", 1, "-c", "copy")
     assert [stream.codec for stream in probe(film).of("subtitle")] == ["hdmv_pgs_subtitle"]
     passage(film, tmp_path / "part.mkv", Part(24, 40))
     begin = 24 * 1001 / 24000
-    source, output = (pictured(path) for path in (film, tmp_path / "part.mkv"))
+    source, output = (shown_bitmaps(path) for path in (film, tmp_path / "part.mkv"))
     times = [time for time, _ in output]
     expected = [0.0, *(time - begin for time, _ in source if begin < time < 41 * 1001 / 24000)]
     assert times == pytest.approx(expected, abs=0.0021)
@@ -140,11 +140,11 @@ def test_dvd_subtitles_that_begin_before_a_part_are_shown_for_the_rest(
 ) -> None:
     begin = 24 * 1001 / 24000
     words = dvd_subtitles(tmp_path / "words.mkv", [(0.0, 0.0), (begin - 0.5, lasts), (1.7, 0.2)])
-    picture = make(tmp_path / "p.mkv", *PICTURE, "-c:v", "mpeg2video")
-    film = make(tmp_path / f"film{source}", "-i", picture, "-i", words, "-map", 0, "-map", 1, "-c", "copy")
+    video = make(tmp_path / "p.mkv", *VIDEO, "-c:v", "mpeg2video")
+    film = make(tmp_path / f"film{source}", "-i", video, "-i", words, "-map", 0, "-map", 1, "-c", "copy")
     assert [stream.codec for stream in probe(film).of("subtitle")] == ["dvd_subtitle"]
     passage(film, tmp_path / "part.mkv", Part(24, 45))
-    found = [(time, float(shown_for(data) or 0)) for time, data in pictured(tmp_path / "part.mkv")]
+    found = [(time, float(shown_for(data) or 0)) for time, data in shown_bitmaps(tmp_path / "part.mkv")]
     expected = [(1.7 - begin, 0.2)] if left is None else [(0.0, left), (1.7 - begin, 0.2)]
     assert [time for time, _ in found] == pytest.approx([time for time, _ in expected], abs=0.002)
     assert [shown for _, shown in found] == pytest.approx([shown for _, shown in expected], abs=0.03)
@@ -161,7 +161,7 @@ def test_damaged_dvd_subtitles_state_nothing() -> None:
     assert shown_for(bytes.fromhex("000a0004 00000004 77ff")) is None
 
 
-def pictured(path: Path) -> list[tuple[float, bytes]]:
+def shown_bitmaps(path: Path) -> list[tuple[float, bytes]]:
     with av.open(str(path)) as opened:
         packets = [packet for packet in opened.demux(opened.streams.subtitles[0]) if packet.size]
         return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]
@@ -171,7 +171,7 @@ def pictured(path: Path) -> list[tuple[float, bytes]]:
 @pytest.mark.parametrize("form", [".mkv", ".mp4"])
 def test_cover_art(tmp_path: Path, source: str, form: str) -> None:
     art = make(tmp_path / "art.png", "-f", "lavfi", "-i", "testsrc=size=32x32", "-frames:v", "1")
-    plain = make(tmp_path / f"plain{source}", *PICTURE, *X264)
+    plain = make(tmp_path / f"plain{source}", *VIDEO, *X264)
     if source == ".mkv":
         film = make(
             tmp_path / "film.mkv",
@@ -214,7 +214,7 @@ def test_cover_art(tmp_path: Path, source: str, form: str) -> None:
 def test_fonts(tmp_path: Path) -> None:
     font = tmp_path / "a.ttf"
     font.write_bytes(b"font")
-    plain = make(tmp_path / "plain.mkv", *PICTURE, *X264)
+    plain = make(tmp_path / "plain.mkv", *VIDEO, *X264)
     film = make(
         tmp_path / "film.mkv",
         "-i",
@@ -239,7 +239,7 @@ def test_hevc_bears_the_tag_that_players_ask_for(tmp_path: Path, encoder: str, t
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_a_turned_picture_is_shown_upright(tmp_path: Path, degrees: int) -> None:
+def test_a_turned_frame_is_shown_upright(tmp_path: Path, degrees: int) -> None:
     film = moving_video(tmp_path / "a.mp4", frames=3)
     turned = make(tmp_path / "b.mp4", "-i", film, "-c", "copy", "-metadata:s:v", f"rotate={degrees}")
     if degrees and not probe(turned).turn:
@@ -257,7 +257,7 @@ def _gray(path: Path) -> np.ndarray:
     return np.frombuffer(done.stdout, np.uint8).astype(np.int16)
 
 
-def test_mirrored_pictures_are_understood() -> None:
+def test_mirrored_frames_are_understood() -> None:
     one = 1 << 16
     assert turn_of(struct.pack("=9i", -one, 0, 0, 0, one, 0, 0, 0, 1 << 30)) == "h"
     assert turn_of(struct.pack("=9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30)) == ""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vsvfi.errors import VsvfiError
-from vsvfi.media.encoding import Facts, Part, Quality, container, encoder_arguments, ffmpeg_arguments, picture_filters
+from vsvfi.media.encoding import Facts, Part, Quality, container, encoder_arguments, ffmpeg_arguments, video_filters
 from vsvfi.media.hdr import x265_hdr
 from vsvfi.media.probe import Media, Stream
 
@@ -58,11 +58,11 @@ def after(arguments: list[str], option: str) -> str:
 
 
 def test_tags_are_set_on_frames_and_only_where_known() -> None:
-    assert picture_filters(facts(_Range=0, _Matrix=9, _Primaries=9, _Transfer=16, _SARNum=4, _SARDen=3)) == [
+    assert video_filters(facts(_Range=0, _Matrix=9, _Primaries=9, _Transfer=16, _SARNum=4, _SARDen=3)) == [
         "setparams=range=limited:colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084",
         "setsar=4/3",
     ]
-    assert picture_filters(facts(_Matrix=2, _Primaries=2, _Transfer=2)) == ["null"]
+    assert video_filters(facts(_Matrix=2, _Primaries=2, _Transfer=2)) == ["null"]
 
 
 def test_hdr_metadata_goes_to_x265_in_its_own_units() -> None:
@@ -99,7 +99,7 @@ def test_without_media_only_the_pipe_is_read() -> None:
 
 def test_rgb_is_tagged_as_such_and_encoded_in_the_format_that_was_chosen() -> None:
     given = dataclasses.replace(facts(_Matrix=1, _Range=1), pixels="gbrp", encoded="bgr0")
-    assert picture_filters(given)[0] == "setparams=colorspace=gbr:range=full"
+    assert video_filters(given)[0] == "setparams=colorspace=gbr:range=full"
     assert after(encoder_arguments(given, Quality("ffv1")), "-pix_fmt:v:0") == "bgr0"
 
 
@@ -125,7 +125,7 @@ def test_a_part_from_the_middle_takes_its_own_sound() -> None:
     assert "-output_ts_offset" not in arguments
 
 
-def test_a_part_from_the_start_keeps_the_sound_before_the_picture() -> None:
+def test_a_part_from_the_start_keeps_the_sound_before_the_video() -> None:
     given = media(streams=streams("audio", "aac"))
     arguments = ffmpeg_arguments(facts(), Quality("libx264"), given, Part(0, 24), Path("o"), "matroska")
     assert (after(arguments, "-t"), after(arguments, "-output_ts_offset")) == ("0.500000", "0.250000")

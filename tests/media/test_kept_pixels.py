@@ -12,7 +12,7 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 
 from tests.cli.media_files import listing, make, run_ffmpeg
-from tests.media.containers import PICTURE, X264, passage
+from tests.media.containers import VIDEO, X264, passage
 from tests.media.test_encoding import facts
 from vsvfi.cli.piping import fit
 from vsvfi.cli.scripting import open_video, show
@@ -25,8 +25,8 @@ ALPHA = "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='mod(X*5+Y+N*40,256)
 
 def painted(path: Path, encoder: str, pixels: str, *more: object, size: str = "64x48") -> Path:
     """Three frames with noise in every bit, and an alpha that changes."""
-    picture = f"testsrc2=size={size}:rate=25,noise=alls=20:allf=t,{ALPHA}"
-    return make(path, "-f", "lavfi", "-i", picture, "-frames:v", 3, "-pix_fmt", pixels, "-c:v", encoder, *more)
+    video = f"testsrc2=size={size}:rate=25,noise=alls=20:allf=t,{ALPHA}"
+    return make(path, "-f", "lavfi", "-i", video, "-frames:v", 3, "-pix_fmt", pixels, "-c:v", encoder, *more)
 
 
 def samples(path: Path, pixels: str, *decoder: str) -> NDArray[np.generic]:
@@ -156,7 +156,7 @@ def test_a_frame_without_alpha_is_opaque_and_depths_are_full_range() -> None:
     assert values == [0, round(10 * 1023 / 255), 1023, round(30 * 1023 / 255)]
 
 
-def test_picture_and_alpha_are_computed_once() -> None:
+def test_colour_and_alpha_are_computed_once() -> None:
     computed: list[int] = []
     piped = fit(transparent(40, computed), [dataclasses.asdict(Pixels("yuv", 8, 1, 1, alpha=True, name="yuva420p"))])
     computed.clear()
@@ -168,7 +168,7 @@ def test_picture_and_alpha_are_computed_once() -> None:
     assert len(computed) <= 41
 
 
-def test_a_turned_picture_takes_its_alpha_along() -> None:
+def test_a_turned_frame_takes_its_alpha_along() -> None:
     clip = show(transparent(), str(Fraction(25)), 4, [2], "th")
     frame = clip.get_frame(2)
     alpha = frame.props["_Alpha"]
@@ -213,7 +213,7 @@ def test_bestsource_alone_gives_the_same_frames(tmp_path: Path, form: str, monke
         bs = vs.core.bs
 
     monkeypatch.setattr(vs.core.__class__, "core", Core, raising=False)
-    source = make(tmp_path / f"a{form}", *PICTURE, *X264)
+    source = make(tmp_path / f"a{form}", *VIDEO, *X264)
     media = probe(source)
     clip = open_video(str(source), str(tmp_path / "index"), media.video.index)
     monkeypatch.undo()

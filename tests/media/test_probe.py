@@ -92,7 +92,7 @@ def test_a_video_of_which_nothing_can_be_decoded_is_refused(tmp_path: Path) -> N
         probe(path)
 
 
-def test_pictures_with_a_colour_profile_are_read(tmp_path: Path) -> None:
+def test_images_with_a_colour_profile_are_read(tmp_path: Path) -> None:
     """In a separate process: PyAV would free the profile's name twice, which crashes."""
     image = pytest.importorskip("PIL.Image", reason="Pillow is not installed; it writes the profile")
     for index in range(3):

@@ -1,4 +1,4 @@
-"""Pictures as they come, and PNG."""
+"""Images as they come, and PNG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsvfi.errors import VsvfiError
 from vsvfi.media.stills import Still, png, read_still, write_png
 
 image = pytest.importorskip("PIL.Image", reason="Pillow is not installed; it is the other reader")
-pytest.importorskip("av", reason="pictures are read by PyAV")
+pytest.importorskip("av", reason="images are read by PyAV")
 
 
 def pixels(channels: int, kind: type = np.uint8, seed: int = 0) -> np.ndarray:
@@ -80,8 +80,8 @@ def test_chroma_of_a_jpeg_is_smooth(tmp_path: Path) -> None:
     assert np.abs(error[:, 4:-4]).max() <= 4
 
 
-def test_what_is_no_single_picture_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("no picture")
+def test_what_is_no_single_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no image")
     (tmp_path / "cut.png").write_bytes(png(Still(pixels(3)))[:60])
     frames = [image.fromarray(pixels(3, seed=seed)) for seed in range(2)]
     frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])

@@ -14,8 +14,8 @@ from tests.cli.media_files import ffmpeg, make, run_ffmpeg
 from tests.media.containers import (
     FILES,
     HELD,
-    PICTURE,
     VARIABLE_AT,
+    VIDEO,
     X264,
     build,
     coarsest,
@@ -29,7 +29,7 @@ from vsvfi.media.opus import delay_of, forgets_delay
 from vsvfi.media.probe import probe
 
 
-def pictures(path: Path, mode: str = "passthrough") -> np.ndarray:
+def frames(path: Path, mode: str = "passthrough") -> np.ndarray:
     """All frames as ffmpeg shows them, in gray."""
     raw = ("-map", "0:v:0", "-fps_mode", mode, "-f", "rawvideo", "-pix_fmt", "gray", "-")
     done = run_ffmpeg("-v", "quiet", "-i", path, *raw)
@@ -45,12 +45,12 @@ def test_the_rate_is_constant_and_exact(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("form", [".mkv", ".mp4"])
 @pytest.mark.parametrize("name", FILES)
-def test_picture_and_sound_stay_as_far_apart(tmp_path: Path, name: str, form: str) -> None:
+def test_video_and_sound_stay_as_far_apart(tmp_path: Path, name: str, form: str) -> None:
     source, frames = build(name, tmp_path)
     output = tmp_path / f"out{form}"
     passage(source, output)
     times = frame_times(output)
-    before, after = pictures(source, "cfr" if name in HELD else "passthrough"), pictures(output)
+    before, after = frames(source, "cfr" if name in HELD else "passthrough"), frames(output)
     if "variable" in name:  # each output frame shows the last source frame that begins before it
         begins = np.subtract(frame_times(source), frame_times(source)[0])
         shown = [np.searchsorted(begins, n / VARIABLE_AT + 1e-6, "right") - 1 for n in range(len(times))]
@@ -76,7 +76,7 @@ def tolerance(output: Path) -> Fraction:
 
 
 @pytest.mark.parametrize("form", [".mkv", ".mp4"])
-@pytest.mark.parametrize("name", ["Xvid in AVI", "TS, late picture", "MP4, edit list", "Matroska", "Opus in Matroska"])
+@pytest.mark.parametrize("name", ["Xvid in AVI", "TS, late video", "MP4, edit list", "Matroska", "Opus in Matroska"])
 def test_a_part_keeps_the_distance(tmp_path: Path, name: str, form: str) -> None:
     """The first audio packet of a part is one of the source's, and was moved as far as the video."""
     source, _ = build(name, tmp_path)
@@ -92,14 +92,14 @@ def test_a_part_keeps_the_distance(tmp_path: Path, name: str, form: str) -> None
 @pytest.mark.parametrize("form", [".mp4", ".webm", ".mkv"])
 def test_sound_that_is_encoded_anew_is_heard_at_its_time(tmp_path: Path, codec: str, form: str) -> None:
     tone = ("-f", "lavfi", "-i", "aevalsrc='sin(880*2*PI*t)*gte(t,1)':duration=2:s=48000")
-    source = make(tmp_path / ("a.wmv" if codec == "wmav2" else "a.mkv"), *PICTURE, *tone, *X264, "-c:a", codec)
+    source = make(tmp_path / ("a.wmv" if codec == "wmav2" else "a.mkv"), *VIDEO, *tone, *X264, "-c:a", codec)
     output = tmp_path / f"out{form}"
     passage(source, output, encoder="libvpx-vp9" if form == ".webm" else "libx264")
     assert abs(onset(output) - onset(source)) < 0.003  # lossy codecs blur it
 
 
 def test_empty_packets_of_theora_are_frames(tmp_path: Path) -> None:
-    source = make(tmp_path / "a.ogv", *PICTURE, "-c:v", "libtheora", "-c:a", "libvorbis")
+    source = make(tmp_path / "a.ogv", *VIDEO, "-c:v", "libtheora", "-c:a", "libvorbis")
     media = passage(source, tmp_path / "out.mkv")
     assert (media.frames, media.decoded, media.constant, media.rate) == (48, 48, True, Fraction(24000, 1001))
     assert len(frame_times(tmp_path / "out.mkv")) == 48

@@ -20,10 +20,8 @@ from vsvfi.media.verify import Expected, verify
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("film")
-    picture = moving_video(folder / "a.mkv", frames=12)
-    return make(
-        folder / "b.mkv", "-i", picture, "-f", "lavfi", "-i", "sine=duration=0.4", "-c:v", "copy", "-c:a", "flac"
-    )
+    video = moving_video(folder / "a.mkv", frames=12)
+    return make(folder / "b.mkv", "-i", video, "-f", "lavfi", "-i", "sine=duration=0.4", "-c:v", "copy", "-c:a", "flac")
 
 
 def test_what_was_planned_passes(film: Path) -> None:

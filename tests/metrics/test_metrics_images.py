@@ -58,7 +58,7 @@ def every_form() -> list[tuple[object, object]]:
 
 
 @pytest.mark.parametrize(("measure", "form"), every_form())
-def test_a_picture_of_a_batch_scores_as_alone(measure, form) -> None:
+def test_an_image_of_a_batch_scores_as_alone(measure, form) -> None:
     prediction, truth = pair(2, 2, 3, 19, 23)
     together = measure(prediction, truth, form)
     assert together.shape == (2, 2)
@@ -68,7 +68,7 @@ def test_a_picture_of_a_batch_scores_as_alone(measure, form) -> None:
 
 
 @pytest.mark.parametrize(("measure", "form"), every_form())
-def test_equal_pictures_score_highest_whatever_their_type(measure, form) -> None:
+def test_equal_images_score_highest_whatever_their_type(measure, form) -> None:
     levels = (pair(3, 17, 16)[1] * 255).round().to(torch.uint8)
     best = 80 if form == "capped" else math.inf if measure is psnr else 1
     for other in (levels, levels.float() / 255, levels.double() / 255):

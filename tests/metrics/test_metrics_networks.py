@@ -90,7 +90,7 @@ def test_lpips_rounds_to_8_bits_unless_told_otherwise(lpips: Lpips) -> None:
     assert float(lpips(near, two, rounded=False)) != pytest.approx(float(lpips(one, two)), rel=1e-6)
 
 
-def test_flolpips_of_equal_pictures_is_zero_and_of_a_batch_that_of_each(flolpips: FloLpips) -> None:
+def test_flolpips_of_equal_images_is_zero_and_of_a_batch_that_of_each(flolpips: FloLpips) -> None:
     images = torch.stack(random_images(4))
     assert float(flolpips(images[0], images[0], images[1], images[2])) == 0
     parts = flolpips.towards(images[0], images[3], [images[1], images[2]])
@@ -133,7 +133,7 @@ def test_foreign_weights_are_refused() -> None:
     ("shape", "message"),
     [((3, 30, 60), "each side must have 31 pixels or more"), ((1, 40, 40), r"prediction=\(1, 40, 40\), must have 3")],
 )
-def test_pictures_that_lpips_cannot_take_are_refused(lpips: Lpips, shape: tuple[int, ...], message: str) -> None:
+def test_images_that_lpips_cannot_take_are_refused(lpips: Lpips, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         lpips(torch.zeros(shape), torch.zeros(shape))
 

@@ -14,14 +14,14 @@ import torch
 pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
 
 from scripts.evaluate.datasets import SETS, Item, Request, View
+from scripts.evaluate.images import viewed
 from scripts.evaluate.motion_model import MotionPredictor
-from scripts.evaluate.pictures import viewed
 from scripts.evaluate.predict import paddings
 from scripts.evaluate.protocols import Canvas, protocol_for
 from tests.evaluate import layouts
 from tests.metrics.goldens import cases, needs_goldens, section, tensors
 from vsvfi.engine.padding import Padding
-from vsvfi.media.flow_pictures import flow_colours
+from vsvfi.media.flow_images import flow_colours
 from vsvfi.models.family import BuildConfig, SizeRule
 from vsvfi.models.ldmvfi.spec import padded_size
 from vsvfi.models.registry import find

@@ -57,7 +57,7 @@ def test_checkpoints_match_the_published_program(shared: Path, variant: str, mon
 
 
 @pytest.mark.parametrize("variant", SIZES)
-def test_the_flow_of_a_padded_picture_matches(shared: Path, variant: str) -> None:
+def test_the_flow_of_a_padded_image_matches(shared: Path, variant: str) -> None:
     tensors, _, state = golden(shared, "uprnet", variant)
     network = build(variant, state)
     first, second = tensors["pad/img0"], tensors["pad/img1"]

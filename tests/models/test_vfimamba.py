@@ -283,7 +283,7 @@ def test_a_phase_holds_what_it_may_see() -> None:
     assert shared == {first.data_ptr() for first, _ in pair[0].features[:3]}
 
 
-def test_augmentation_does_not_tell_a_picture_from_its_rotation() -> None:
+def test_augmentation_does_not_tell_an_image_from_its_rotation() -> None:
     network = random_network(tta=True)
     first, second, t = torch.rand(1, 3, 32, 64), torch.rand(1, 3, 32, 64), torch.tensor([0.5])
     with torch.inference_mode():

@@ -147,7 +147,7 @@ def test_sums_are_float32_under_half_precision() -> None:
 
 
 @pytest.mark.usefixtures("backend")
-def test_a_batch_equals_single_calls_and_one_picture_serves_all() -> None:
+def test_a_batch_equals_single_calls_and_one_image_serves_all() -> None:
     value, displacement = case((9, 14), batch=3)
     together = splat(value, displacement)
     for index in range(3):
@@ -263,7 +263,7 @@ def test_the_torch_operator_can_be_compiled() -> None:
 
 
 @pytest.mark.usefixtures("backend")
-def test_weights_of_a_picture_without_any_finite_importance() -> None:
+def test_weights_of_an_image_without_any_finite_importance() -> None:
     found = reference.weights("softmax", torch.full((1, 1, 2, 2), nan))
     assert found is not None
     assert bool(found.isnan().all())

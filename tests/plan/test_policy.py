@@ -70,7 +70,7 @@ def test_retiming_never_crosses_a_cut() -> None:
     assert steps[4:8] == [Copy(2), Copy(2), Copy(3), Copy(3)]
 
 
-def test_still_pictures_stay_still() -> None:
+def test_still_images_stay_still() -> None:
     length = 2 * LONGEST_HOLD + 4
     steps = decided(
         Policy(duplicates="retime"), Timeline(Fraction(2), length, None), facts(duplicates=set(range(length - 2)))

@@ -74,7 +74,7 @@ def _inputs() -> ModuleType:
     return module
 
 
-def picture(name: str, shape: Sequence[int], time: float, seed: int) -> Tensor:
+def image(name: str, shape: Sequence[int], time: float, seed: int) -> Tensor:
     """A moving texture of the reference data."""
     return torch.from_numpy(_inputs().picture(name, list(shape), time, seed))
 

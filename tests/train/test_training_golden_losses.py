@@ -14,7 +14,7 @@ from scripts.train.losses import adversarial, diffusion, flows, motion, pixels
 from scripts.train.losses.perceptual import Perceptual
 from scripts.train.recipes import RECIPES
 from scripts.train.schedules import Average, Constant, Cosine
-from tests.train.goldens import case, names, near, needs_goldens, network_weights, noise, picture, seeded, tensor
+from tests.train.goldens import case, image, names, near, needs_goldens, network_weights, noise, seeded, tensor
 from tests.train.goldens import smooth_flow as drawn_flow
 
 pytestmark = needs_goldens
@@ -24,7 +24,7 @@ VALUE, GRADIENT = 1e-5, 1e-4
 
 def _pair(section: str, name: str) -> tuple[Tensor, Tensor]:
     found = case(name)
-    truth = picture(f"{section}/truth", found["shape"], 0.5, found["seed"])
+    truth = image(f"{section}/truth", found["shape"], 0.5, found["seed"])
     prediction = truth + noise(f"{section}/error", found["shape"], 0.08, seed=found["seed"])
     return prediction.double().requires_grad_(), truth.double()
 
@@ -155,7 +155,7 @@ def test_golden_vqfigan(step: int) -> None:
     found = case("vqfigan_loss")
     seed = found["seed"]
     batch, _, height, width = found["shape"]
-    truth = 2 * picture("perceptual/truth", found["shape"], 0.5, seed).double() - 1
+    truth = 2 * image("perceptual/truth", found["shape"], 0.5, seed).double() - 1
     hidden = noise("gan/hidden", [batch, 8, height, width], 0.5, seed=seed).double()
     last = seeded("training/gan/last_layer", [3, 8, 3, 3], 0, (2 / 72) ** 0.5 / 2, seed).double().requires_grad_()
     made = truth + 0.3 * functional.conv2d(hidden, last, padding=1)

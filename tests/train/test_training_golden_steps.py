@@ -15,7 +15,7 @@ from scripts.train.forms.form import Form, Losses
 from scripts.train.forms.gimmvfi import GIMMVFIForm, MotionForm
 from scripts.train.recipe import Recipe
 from scripts.train.recipes import RECIPES
-from tests.train.goldens import case, manifest, names, near, needs_goldens, noise, picture, smooth_flow
+from tests.train.goldens import case, image, manifest, names, near, needs_goldens, noise, smooth_flow
 from tests.train.test_training_golden_losses import lpips
 from vsvfi.models.gimmvfi.network import GIMMVFI
 
@@ -41,13 +41,13 @@ LOSS = {"step_gimmvfi_r": 1e-4, "step_gimmvfi_r_frozen": 1e-4}
 def _frames(found: Any) -> Batch:
     height, width = found["size"]
     shape, seed, t = [found["batch"], 3, height, width], found["seed"], found.get("t", 0.5)
-    first, truth, second = (picture("step", shape, time, seed) for time in (0.0, t, 1.0))
+    first, truth, second = (image("step", shape, time, seed) for time in (0.0, t, 1.0))
     return Batch(first, second, truth, torch.full((shape[0],), t))
 
 
 def _gopro(found: Any) -> Batch:
     height, width = found["size"]
-    nine = [picture("step8", [1, 3, height, width], k / 8, found["seed"]) for k in range(9)]
+    nine = [image("step8", [1, 3, height, width], k / 8, found["seed"]) for k in range(9)]
     first, second = (nine[end].expand(7, -1, -1, -1) for end in (0, 8))
     return Batch(first, second, torch.cat(nine[1:8]), torch.arange(1, 8) / 8)
 

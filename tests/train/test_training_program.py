@@ -37,8 +37,8 @@ TINY = ["--total-batch", "2", "--crop", "64", "--every", "2", "--held", "4"]
 
 
 @pytest.fixture(autouse=True)
-def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = {"middle_only": False, "flows": False, "pictures": (2, 2)}
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = {"middle_only": False, "flows": False, "images": (2, 2)}
     monkeypatch.setattr(Procedural.__init__, "__kwdefaults__", defaults)
 
 
@@ -90,7 +90,7 @@ def _gradients(worker: int, workers: int, address: str, target: str) -> None:
     torch.manual_seed(0)
     form = build_form(recipe)
     form.initialise()
-    source = Procedural(64, 1, middle_only=False, pictures=(2, 2))
+    source = Procedural(64, 1, middle_only=False, images=(2, 2))
     subject = Run(recipe, form, source, Settings(out=Path(), steps=4, batch=2 if workers > 1 else 4))
     samples = Samples(source, recipe.augmentation, 64, 1)
     subject.advance([next(batches(samples, subject.share, 0, 1, 0))])
@@ -173,7 +173,7 @@ def test_flow_still_leads_to_the_same_colour_after_a_transform(change: Callable[
     assert reduce(enlarge(clip)).frames.shape == clip.frames.shape
 
 
-def _picture(path: Path, value: int, size: tuple[int, int] = (64, 48)) -> None:
+def _image(path: Path, value: int, size: tuple[int, int] = (64, 48)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (value, value, value)).save(path)
 
@@ -186,7 +186,7 @@ def test_published_sets_are_read_from_their_layouts(tmp_path: Path) -> None:
     triplets, septuplets = tmp_path / "vimeo_triplet", tmp_path / "vimeo_septuplet"
     for root, prefix, count in ((triplets, "tri", 3), (septuplets, "sep", 7)):
         for k in range(1, count + 1):
-            _picture(root / "sequences" / "0001" / "0001" / f"im{k}.png", 20 * k)
+            _image(root / "sequences" / "0001" / "0001" / f"im{k}.png", 20 * k)
         for part in ("train", "test"):
             (root / f"{prefix}_{part}list.txt").write_text("0001/0001\n\n")
     random = np.random.default_rng(0)
@@ -209,12 +209,12 @@ def test_published_sets_are_read_from_their_layouts(tmp_path: Path) -> None:
     assert _values(Septuplets(septuplets, middle=True).draw(0, 0, random)) == [60, 80, 100]
     for folder in ("GOPR0372_07_00", "GOPR0384_11_00"):
         for k in range(17):
-            _picture(tmp_path / "gopro" / folder / f"{k:06d}.png", k)
+            _image(tmp_path / "gopro" / folder / f"{k:06d}.png", k)
     gopro = GoPro(tmp_path / "gopro")
     assert (len(gopro), gopro.targets) == (2, 7)
     assert _values(gopro.draw(1, 0, random)) == list(range(8, 17))
     for k in range(65):
-        _picture(tmp_path / "xtrain" / "001" / "occ001" / f"{k:04d}.png", k)
+        _image(tmp_path / "xtrain" / "001" / "occ001" / f"{k:04d}.png", k)
     first, middle, last = _values(XTrain(tmp_path / "xtrain").draw(0, 0, random))
     assert middle - first == last - middle > 0
     curriculum = Curriculum(triplets, tmp_path / "xtrain")

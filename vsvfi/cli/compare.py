@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures for programs on stdout")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long to measure (default: 5)")
     parser.add_argument("--places", type=int, default=12, help="places at most, two frames each (default: 12)")
-    parser.add_argument("--pictures", type=int, default=6, help="places to show images of (default: 6)")
+    parser.add_argument("--images", type=int, default=6, help="places to show images of (default: 6)")
     parser.add_argument("--multi", help="state the cost for so many frames per source frame (default: 2)")
     parser.add_argument("--fps", help="state the cost for this frame rate instead")
     parser.add_argument("--scale", type=float, help="resolution of the motion estimation: 1, 0.5 (2K), 0.25 (4K)")
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    check_at_least(arguments, 1, "places", "pictures")
+    check_at_least(arguments, 1, "places", "images")
     if not 0 < arguments.minutes <= 10_000:
         raise ArgumentError("minutes", arguments.minutes, "must be above 0", "leave it out for 5")
     models = chosen_models(arguments.models)
@@ -83,7 +83,7 @@ def main(arguments: argparse.Namespace) -> int:
         with interruptible(), Output(page, [arguments.video], overwrite=arguments.overwrite) as claimed:
             result, interrupted = _compare(arguments, models, checked, claimed)
             with shielded():
-                _write(result, claimed, arguments.pictures)
+                _write(result, claimed, arguments.images)
     except KeyboardInterrupt:
         _leave_if_unfinished(130)
         raise

@@ -20,7 +20,7 @@ from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_ffmpeg
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.media.animation import ENDINGS, animation_arguments
-from vsvfi.media.flow_pictures import flo, flow_colours
+from vsvfi.media.flow_images import flo, flow_colours
 from vsvfi.media.stills import Still, eight_bits, write_new, write_png
 
 

@@ -112,12 +112,12 @@ def _covers(media: Media, form: str, attachments: int, folder: Path | None) -> l
         elif folder is not None:
             ending, mime = _TYPES[stream.codec]
             name = f"cover{number or ''}.{ending}"
-            (folder / name).write_bytes(_picture(media.path, stream.index))
+            (folder / name).write_bytes(_cover(media.path, stream.index))
             where = f"-metadata:s:t:{attachments + number}"
             arguments += ["-attach", str(folder / name), where, f"mimetype={mime}", where, f"filename={name}"]
     return arguments
 
 
-def _picture(path: Path, index: int) -> bytes:
+def _cover(path: Path, index: int) -> bytes:
     with open_container(pyav(), path) as container:
         return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")

@@ -35,7 +35,7 @@ _NOT_IN = {
 _EXPERIMENTAL = {"mp4": frozenset({"flac", "truehd"})}
 """What older ffmpeg writes into a container only with `-strict -2`."""
 
-_WEBM_PICTURES = frozenset({"vp8", "vp9", "av1"})
+_WEBM_VIDEO = frozenset({"vp8", "vp9", "av1"})
 
 VIDEO_ENCODERS = {"webm": ("libvpx-vp9", "libsvtav1", "libaom-av1")}
 """Default video encoders of a container, best first."""
@@ -53,7 +53,7 @@ def video_encoders(form: str) -> tuple[str, ...]:
 
 def holds_video(form: str, codec: str) -> bool:
     """Return False where a container is known to refuse a video codec; the muxer decides."""
-    return form != "webm" or codec in _WEBM_PICTURES
+    return form != "webm" or codec in _WEBM_VIDEO
 
 
 def holds_sound(form: str, codec: str) -> bool:

@@ -176,7 +176,7 @@ def ffmpeg_arguments(
     more_inputs, taken = _beside(facts, media, part, form, rewriting)
     return [
         *_GENERAL, *inputs, *more_inputs, "-map", "0:v:0",
-        *("-filter:v:0", ",".join(picture_filters(facts))), *_chroma_location(facts),
+        *("-filter:v:0", ",".join(video_filters(facts))), *_chroma_location(facts),
         *merge([*encoder_arguments(facts, quality), *_tag(quality.encoder, form)], more),
         *taken, *_ending(form, target),
     ]  # fmt: skip
@@ -298,7 +298,7 @@ class Part:
         return self.count(frames) == frames
 
 
-def picture_filters(facts: Facts) -> list[str]:
+def video_filters(facts: Facts) -> list[str]:
     """Return ffmpeg filters that set tags without changing pixels."""
     codes = ((option, names, read_integer(facts.props, prop, -1)) for prop, option, names in _TAGS)
     tags = [f"{option}={names[code]}" for option, names, code in codes if code in names]

@@ -32,10 +32,10 @@ def forgets_delay(ffmpeg: str, form: str) -> bool:
 
 @functools.cache
 def _tried(ffmpeg: str) -> bool:
-    silence, picture = ("-f", "lavfi", "-i", "anullsrc=r=48000"), ("-f", "lavfi", "-i", "color=s=16x16:r=25")
+    silence, video = ("-f", "lavfi", "-i", "anullsrc=r=48000"), ("-f", "lavfi", "-i", "color=s=16x16:r=25")
     coded = ("-t", "0.08", "-c:a", "libopus", "-c:v", "rawvideo", "-f", "matroska", "-")
     try:
-        command = [ffmpeg, "-v", "quiet", *silence, *picture, *coded]
+        command = [ffmpeg, "-v", "quiet", *silence, *video, *coded]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         with pyav().open(io.BytesIO(done.stdout)) as container:
             first: dict[str, Fraction] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scripts.evaluate.datasets.item import Item, Split, View
 from scripts.evaluate.flow_files import flow_size
-from scripts.evaluate.pictures import picture_size
+from scripts.evaluate.images import image_size
 from vsvfi.errors import ArgumentError
 
 _SHOWN = 3
@@ -40,7 +40,7 @@ def check(split: Split) -> Findings:
     if not split.items:
         faults.append(f"{split.name}: the folder holds nothing of this set")
     elif split.expected is not None and targets != split.expected:
-        warnings.append(f"{split.name}: {targets} pictures to predict, the published set has {split.expected}")
+        warnings.append(f"{split.name}: {targets} images to predict, the published set has {split.expected}")
     missing = [path for item in split.items for path in item.files if not path.is_file()]
     if missing:
         lacking = dict.fromkeys(missing)
@@ -60,7 +60,7 @@ def check(split: Split) -> Findings:
     if split.sizes and (others := [size for size in sizes if size not in split.sizes]):
         listed = ", ".join(f"{width}x{height}" for width, height in sorted(others)[:_SHOWN])
         published = ", ".join(f"{width}x{height}" for width, height in split.sizes)
-        warnings.append(f"{split.name}: pictures of {listed} are here, those of the published set have {published}")
+        warnings.append(f"{split.name}: images of {listed} are here, those of the published set have {published}")
     usable = tuple(item for item, found in checked if not isinstance(found, str))
     return Findings(tuple(faults), tuple(warnings), usable)
 
@@ -70,7 +70,7 @@ def _sizes(item: Item) -> tuple[int, int] | str:
     sizes: dict[tuple[int, int], Path] = {}
     for path in item.files:
         try:
-            sizes.setdefault(flow_size(path) if path.suffix == ".flo" else picture_size(path), path)
+            sizes.setdefault(flow_size(path) if path.suffix == ".flo" else image_size(path), path)
         except (OSError, ArgumentError) as error:
             return f"{item.name} ({error})"
     if len(sizes) > 1:

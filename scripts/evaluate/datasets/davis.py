@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-from scripts.evaluate.datasets.folders import find_folder, folders, pictures
+from scripts.evaluate.datasets.folders import find_folder, folders, images
 from scripts.evaluate.datasets.item import Item, Request, Split, Target, View
 
 
@@ -26,7 +26,7 @@ def vfitex(request: Request) -> list[Split]:
 
 
 def _items(sequence: Path, suffix: str, digits: int, origin: int) -> list[Item]:
-    count = len(pictures(sequence, (suffix,)))
+    count = len(images(sequence, (suffix,)))
     view = View(crop="half") if origin and "4K" in sequence.name else View()
     items = []
     for begin in range(origin, count - 6 + origin, 2):

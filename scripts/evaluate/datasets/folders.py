@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from vsvfi.errors import ArgumentError
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def find_folder(root: Path, candidates: Sequence[str]) -> Path:
@@ -61,7 +61,7 @@ def folders(root: Path) -> list[Path]:
     return sorted((path for path in root.iterdir() if path.is_dir()), key=_order)
 
 
-def pictures(folder: Path, suffixes: Iterable[str] = PICTURES) -> list[Path]:
+def images(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[Path]:
     """The images inside, by name."""
     allowed = tuple(suffixes)
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in allowed and path.is_file())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from scripts.evaluate.datasets.folders import find_folder, folders, pictures
+from scripts.evaluate.datasets.folders import find_folder, folders, images
 from scripts.evaluate.datasets.item import Item, Request, Split, Target, View
 
 GOPRO_TEST = tuple(
@@ -57,7 +57,7 @@ def _split(request: Request, videos: Sequence[Path], notes: Sequence[str]) -> Sp
     assert crop is None or isinstance(crop, int)
     items = []
     for video in videos:
-        frames = pictures(video)
+        frames = images(video)
         for begin in range(0, len(frames) - _STEP, _STEP):
             targets = tuple(
                 Target(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from scripts.evaluate.datasets.folders import find_folder, folders, pictures
+from scripts.evaluate.datasets.folders import find_folder, folders, images
 from scripts.evaluate.datasets.item import Item, Request, Split, Target, View
 
 VIEWS = {"2k": View(reduce="float"), "4k": View()}
@@ -28,7 +28,7 @@ def _splits(request: Request, offsets: tuple[int, ...]) -> list[Split]:
     items, notes = [], []
     for kind in folders(root):
         for scene in folders(kind):
-            frames = pictures(scene, (".png",))
+            frames = images(scene, (".png",))
             name = f"{kind.name}/{scene.name}"
             if len(frames) <= _STEP:
                 notes.append(f"{name} has {len(frames)} frames and is left out: {_STEP + 1} are needed")

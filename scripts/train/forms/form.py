@@ -23,12 +23,12 @@ class Losses:
     Attributes:
         total: to be minimised.
         parts: its named parts, as the published program reports them.
-        picture: the predicted frames [B, 3, H, W] RGB, detached; None if the form predicts none.
+        image: the predicted frames [B, 3, H, W] RGB, detached; None if the form predicts none.
     """
 
     total: Tensor
     parts: dict[str, Tensor]
-    picture: Tensor | None
+    image: Tensor | None
 
 
 class Form(nn.Module, ABC):

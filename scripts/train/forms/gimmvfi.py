@@ -137,10 +137,10 @@ class GIMMVFIForm(Form):
         times = batch.t[:, None, None, None]
         flow, mask, feature = network.start(pair, times)
         preview = _preview(pair, flow, mask)
-        picture = network.finish(pair, times, flow, mask, feature)
+        image = network.finish(pair, times, flow, mask, feature)
         found, targets = self._flows(pair, points)
-        total, parts = stage_two(StageTwo(picture, preview, found, targets), batch.truth, self.perceptual)
-        return Losses(total, parts, picture.detach())
+        total, parts = stage_two(StageTwo(image, preview, found, targets), batch.truth, self.perceptual)
+        return Losses(total, parts, image.detach())
 
     def _flows(self, pair: Pair, points: tuple[Tensor, Tensor]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Return the implicit network's flow at t = 0 and t = 1, and the estimator's."""

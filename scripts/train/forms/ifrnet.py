@@ -28,16 +28,16 @@ class IFRNetForm(Form):
             levels = network.estimate(pair, batch.t)
         flow, mask, residual = levels[-1]
         first, second = backward_warp(pair.first, flow[:, :2]), backward_warp(pair.second, flow[:, 2:])
-        picture = (second + mask * (first - second) + pair.mean + residual).clamp(0, 1)
+        image = (second + mask * (first - second) + pair.mean + residual).clamp(0, 1)
         truth = network.encoder((batch.truth - pair.mean).to(outputs[0].dtype))  # keeps its gradient
         hidden = [output[:, 4:].float() for output in reversed(outputs)]
         parts = {
-            "reconstruction": charbonnier(picture, batch.truth) + census_mean(picture, batch.truth),
+            "reconstruction": charbonnier(image, batch.truth) + census_mean(image, batch.truth),
             "geometry": WEIGHT * geometry(hidden, [features.float() for features in truth[:3]]),
         }
         if batch.flow is not None:
             parts["distillation"] = WEIGHT * distillation([level[0] for level in reversed(levels)], batch.flow)
-        return Losses(torch.stack(list(parts.values())).sum(), parts, picture.detach())
+        return Losses(torch.stack(list(parts.values())).sum(), parts, image.detach())
 
     def initialise(self) -> None:
         reset(self.network)

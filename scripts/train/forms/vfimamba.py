@@ -24,13 +24,13 @@ class VFIMambaForm(Form):
         network = self.network
         (view,) = network.prepare_pair(network.encode_frame(batch.first), network.encode_frame(batch.second))
         with recorded((*network.block, *network.local_block)) as steps:
-            picture = network.predict(view, batch.t)
+            image = network.predict(view, batch.t)
         truth = batch.truth.flip(1)
-        parts = {"prediction": laplacian(picture, truth)}
+        parts = {"prediction": laplacian(image, truth)}
         for index, merged in enumerate(_merged(view.first, view.second, steps)):
             parts[f"merged{index}"] = laplacian(merged, truth)
         total = (parts["prediction"] + sum(parts.values(), start=torch.zeros_like(parts["prediction"]))) / 2
-        return Losses(total, parts, picture.detach().flip(1))
+        return Losses(total, parts, image.detach().flip(1))
 
     def trained(self) -> dict[str, nn.Parameter]:
         weights = super().trained()

@@ -21,18 +21,18 @@ class Procedural(Source):
 
     Args:
         size: side in pixels.
-        seed: of the pictures and the samples.
+        seed: of the images and the samples.
         middle_only: every target is at t = 1/2.
         flows: validate on exact flows, for GIMM's first stage.
-        pictures: backgrounds and sprites to render at the start.
+        images: backgrounds and sprites to render at the start.
     """
 
     def __init__(
-        self, size: int, seed: int, *, middle_only: bool, flows: bool = False, pictures: tuple[int, int] = (64, 80)
+        self, size: int, seed: int, *, middle_only: bool, flows: bool = False, images: tuple[int, int] = (64, 80)
     ) -> None:
         self.size, self.seed, self.time, self.flows = size, seed, 0.5 if middle_only else None, flows
-        self.pictures = pictures
-        self.renderer = Renderer(Bank.drawn(seed, *pictures), 1, (size, size), seed, self.time)
+        self.images = images
+        self.renderer = Renderer(Bank.drawn(seed, *images), 1, (size, size), seed, self.time)
 
     def __len__(self) -> int:
         return HELD_OUT
@@ -46,7 +46,7 @@ class Procedural(Source):
         return Clip(frames, (float(sample.t),), sample.flow[0], sample.motion[0])
 
     def identity(self) -> dict[str, object]:
-        return {"set": "procedural samples of scripts/train/data.py", "seed": self.seed, "pictures": self.pictures}
+        return {"set": "procedural samples of scripts/train/data.py", "seed": self.seed, "images": self.images}
 
     def validation(self, limit: int) -> list[Batch]:
         if self.flows:

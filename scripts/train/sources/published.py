@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scripts.evaluate.datasets.folders import entries, find_folder, find_list, folders, pictures
+from scripts.evaluate.datasets.folders import entries, find_folder, find_list, folders, images
 from scripts.evaluate.datasets.gopro import GOPRO_TEST
 from scripts.evaluate.flow_files import read_flow
-from scripts.evaluate.pictures import read_picture
+from scripts.evaluate.images import read_image
 from scripts.train.augment import Clip
 from scripts.train.batch import Batch
 from scripts.train.sources.source import Source, of_clip
@@ -49,7 +49,7 @@ GOPRO_TRAIN = tuple(
 
 def frames_of(paths: list[Path]) -> Tensor:
     """Read images as [N, 3, H, W] in [0, 1]."""
-    return torch.stack([read_picture(path) for path in paths]).float() / 255
+    return torch.stack([read_image(path) for path in paths]).float() / 255
 
 
 class Vimeo(Source):
@@ -129,7 +129,7 @@ class GoPro(Source):
     def _groups(root: Path, names: Iterable[str]) -> list[list[Path]]:
         found = []
         for folder in (root / name for name in names):
-            shown = pictures(folder) if folder.is_dir() else []
+            shown = images(folder) if folder.is_dir() else []
             found += [shown[8 * i : 8 * i + 9] for i in range((len(shown) - 9) // 8 + 1)]
         return found
 
@@ -176,7 +176,7 @@ class XTrain(Source):
         return len(self.clips)
 
     def draw(self, index: int, epoch: int, random: np.random.Generator) -> Clip:
-        shown = pictures(self.clips[index])
+        shown = images(self.clips[index])
         start = int(random.integers(len(shown) - 2))
         most = (len(shown) - 1 - start) // 2
         if self.distance is not None:
@@ -245,7 +245,7 @@ class Quintuplets(Source):
         if index >= len(self.files):
             assert self.septuplets is not None
             return self.septuplets.draw(index - len(self.files), epoch, random)
-        tiles = (read_picture(self.files[index]).float() / 255).chunk(5, 2)
+        tiles = (read_image(self.files[index]).float() / 255).chunk(5, 2)
         return Clip(torch.stack((tiles[1], tiles[4], tiles[2])), (0.5,))
 
     def identity(self) -> dict[str, object]:

@@ -151,7 +151,7 @@ def test_windows_and_back(size: tuple[int, int]) -> None:
     assert torch.equal(cut[0, 0, :7], functional.pad(x[0, 0, :7], (0, 0, 0, 7 - min(7, size[1]))))
 
 
-def test_attention_to_the_reduced_picture_drops_what_does_not_fill_a_kernel() -> None:
+def test_attention_to_the_reduced_image_drops_what_does_not_fill_a_kernel() -> None:
     """With 9x10 tokens and reduction 4, the last row and the last two columns are not attended to."""
     torch.manual_seed(0)
     attention = Twins().blocks[1].get_submodule("1.attn")

@@ -92,7 +92,7 @@ def test_playback_prepares_a_pair_once_for_all_times() -> None:
 @pytest.mark.parametrize(
     ("height", "halo", "rows"), [(64, 17, 100), (64, 17, 15), (128, 0, 40), (4, 9, 0), (96, 6, 33)]
 )
-def test_strips_cover_a_picture_and_hold_their_halos(height: int, halo: int, rows: int) -> None:
+def test_strips_cover_an_image_and_hold_their_halos(height: int, halo: int, rows: int) -> None:
     made = list(strips(height, halo=halo, row_bytes=7, budget=7 * rows))
     assert [strip.begin for strip in made[1:]] == [strip.end for strip in made[:-1]]
     assert (made[0].begin, made[-1].end) == (0, height)
@@ -104,7 +104,7 @@ def test_strips_cover_a_picture_and_hold_their_halos(height: int, halo: int, row
     assert (len(made) == 1) == (height <= max(rows, 4))
 
 
-def test_strips_make_the_picture_that_the_whole_makes() -> None:
+def test_strips_make_the_image_that_the_whole_makes() -> None:
     """Every part that runs in strips; all inputs are noise, so that a halo too small by one row fails."""
     torch.manual_seed(0)
     network = random_network()

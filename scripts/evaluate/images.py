@@ -18,7 +18,7 @@ _MODES = ("RGB", "RGBA", "L", "P")
 """Kinds of images of at most 8 bits that are RGB after conversion; alpha is dropped."""
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
     """Read (width, height) from an image's header.
 
     Raises:
@@ -28,7 +28,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def read_picture(path: Path) -> Tensor:
+def read_image(path: Path) -> Tensor:
     """Read an image as uint8 RGB [3, H, W].
 
     Raises:
@@ -42,32 +42,32 @@ def read_picture(path: Path) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def viewed(picture: Tensor, view: View) -> Tensor:
+def viewed(image: Tensor, view: View) -> Tensor:
     """A uint8 image [3, H, W] as a set shows it: float32 [1, 3, h, w] in [0, 1]."""
-    picture = cropped(picture, view)
+    image = cropped(image, view)
     if view.reduce == "bytes":
-        parts = functional.avg_pool2d(picture[None].to(torch.float64), 2, divisor_override=1)
+        parts = functional.avg_pool2d(image[None].to(torch.float64), 2, divisor_override=1)
         return ((parts + 2) / 4).floor().to(torch.float32) / 255
-    image = picture[None].to(torch.float32) / 255
+    image = image[None].to(torch.float32) / 255
     return functional.avg_pool2d(image, 2) if view.reduce == "float" else image
 
 
-def cropped(picture: Tensor, view: View) -> Tensor:
+def cropped(image: Tensor, view: View) -> Tensor:
     """Return the part of [.., H, W] inside a view."""
     if view.crop is None:
-        return picture
-    height, width = picture.shape[-2:]
+        return image
+    height, width = image.shape[-2:]
     rows, columns = (height // 2, width // 2) if view.crop == "half" else (view.crop, view.crop)
     top, left = (height - rows) // 2, (width - columns) // 2
-    return picture[..., top : top + rows, left : left + columns]
+    return image[..., top : top + rows, left : left + columns]
 
 
-def write_picture(path: Path, picture: Tensor) -> None:
+def write_image(path: Path, image: Tensor) -> None:
     """Write [1, 3, H, W] in [0, 1] as an 8-bit PNG, rounded to nearest.
 
     A file of that name is replaced atomically.
     """
-    pixels = (picture[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    pixels = (image[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     draft = path.with_name(f"{path.name}.part")
     write_png(draft, Still(pixels), overwrite=True)
     draft.replace(path)
@@ -77,7 +77,7 @@ def _opened(path: Path) -> Image.Image:
     try:
         image = Image.open(path)
     except UnidentifiedImageError:
-        raise ArgumentError("data", str(path), "is not a picture", "fetch the file again") from None
+        raise ArgumentError("data", str(path), "is not an image", "fetch the file again") from None
     if image.mode not in _MODES:
         image.close()
         raise ArgumentError("data", str(path), f"is of mode {image.mode}, must be 8 bits", "convert it to 8-bit RGB")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vsvfi.media.stills import Still, write_png
 
 
-def save_picture(path: Path, picture: NDArray[np.float32]) -> None:
+def save_png(path: Path, image: NDArray[np.float32]) -> None:
     """Write RGB [3, H, W] in [0, 1] with eight bits; a file of that name is replaced."""
-    colour = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+    colour = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
     write_png(path, Still(np.ascontiguousarray(colour)), overwrite=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vsvfi.media.flow_pictures import flo, flow_colours
+from vsvfi.media.flow_images import flo, flow_colours
 
 
 def test_directions_have_the_colours_of_the_wheel() -> None:
