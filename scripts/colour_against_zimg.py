@@ -57,24 +57,31 @@ def formats() -> list[vs.VideoFormat]:
     return found
 
 
-def codings(form: vs.VideoFormat) -> Iterator[Coding]:
+def codings(video_format: vs.VideoFormat) -> Iterator[Coding]:
     """Every coding that makes a difference in this format."""
-    matrices = MATRICES if form.color_family == vs.YUV else (1,)
-    locations = range(6) if form.subsampling_w or form.subsampling_h else (0,)
+    matrices = MATRICES if video_format.color_family == vs.YUV else (1,)
+    locations = range(6) if video_format.subsampling_w or video_format.subsampling_h else (0,)
     for matrix, full, location in itertools.product(matrices, (False, True), locations):
         yield Coding(matrix, full, location)
 
 
 def compare(
-    form: vs.VideoFormat, width: int, height: int, coding: Coding, *, seed: int, extreme: bool, device: torch.device
+    video_format: vs.VideoFormat,
+    width: int,
+    height: int,
+    coding: Coding,
+    *,
+    seed: int,
+    extreme: bool,
+    device: torch.device,
 ) -> Difference:
     """Convert one frame both ways, and RGB of the same size back."""
     generator = np.random.default_rng(seed)
-    blank = vs.core.std.BlankClip(format=form.id, width=width, height=height, length=1, keep=True)
+    blank = vs.core.std.BlankClip(format=video_format.id, width=width, height=height, length=1, keep=True)
     described = frame_format(blank)
     assert described is not None
     colour, ours = Colour(blank, vs.RGBS, None), DeviceColour(described, device)
-    planes = [_random(generator, shape, form, plane, extreme) for plane, shape in enumerate(described.shapes)]
+    planes = [_random(generator, shape, video_format, plane, extreme) for plane, shape in enumerate(described.shapes)]
     rgb = generator.uniform(-0.1, 1.1, (3, height, width)).astype(np.float32)
     if extreme:
         rgb = rgb.round()
@@ -92,15 +99,15 @@ def compare(
 
 
 def _random(
-    generator: np.random.Generator, shape: tuple[int, int], form: vs.VideoFormat, plane: int, extreme: bool
+    generator: np.random.Generator, shape: tuple[int, int], video_format: vs.VideoFormat, plane: int, extreme: bool
 ) -> NDArray[Any]:
-    if form.sample_type == vs.FLOAT:
-        low, high = (-0.5, 0.5) if plane and form.color_family == vs.YUV else (0.0, 1.0)
+    if video_format.sample_type == vs.FLOAT:
+        low, high = (-0.5, 0.5) if plane and video_format.color_family == vs.YUV else (0.0, 1.0)
         values = generator.choice([low, high], shape) if extreme else generator.uniform(low - 0.2, high + 0.2, shape)
-        return values.astype(np.float16 if form.bits_per_sample == 16 else np.float32)
-    top = (1 << form.bits_per_sample) - 1
+        return values.astype(np.float16 if video_format.bits_per_sample == 16 else np.float32)
+    top = (1 << video_format.bits_per_sample) - 1
     codes = generator.choice([0, top], shape) if extreme else generator.integers(0, top + 1, shape)
-    return codes.astype(np.uint8 if form.bits_per_sample == 8 else np.uint16)
+    return codes.astype(np.uint8 if video_format.bits_per_sample == 8 else np.uint16)
 
 
 def _clip(blank: vs.VideoNode, planes: Planes | NDArray[Any]) -> vs.VideoNode:
@@ -136,14 +143,14 @@ def main() -> None:
     device = resolve_device(given.device)
     width, height = (int(side) for side in given.size.split("x"))
     largest: dict[str, list[float]] = {}
-    for form in formats():
+    for video_format in formats():
         rgb = codes = 0.0
-        for coding in codings(form):
+        for coding in codings(video_format):
             for seed in range(given.frames + 1):
-                found = compare(form, width, height, coding, seed=seed, extreme=seed == 0, device=device)
+                found = compare(video_format, width, height, coding, seed=seed, extreme=seed == 0, device=device)
                 rgb, codes = max(rgb, found.rgb), max(codes, found.codes)
-        largest[form.name] = [rgb, codes]
-        print(f"  {form.name:<12} RGB {rgb:.2e}, codes {codes:.3g}", flush=True)
+        largest[video_format.name] = [rgb, codes]
+        print(f"  {video_format.name:<12} RGB {rgb:.2e}, codes {codes:.3g}", flush=True)
     print(json.dumps({"device": str(device), "size": given.size, "frames": given.frames, "largest": largest}))
 
 

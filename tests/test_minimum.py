@@ -61,11 +61,11 @@ def test_frames_and_durations(fake_family: Recorder, arguments: dict[str, object
     assert total == Fraction(6, 24)
 
 
-@pytest.mark.parametrize("form", ["YUV420P8", "YUV422P10", "YUV444PS", "RGB24", "RGBH", "GRAY16"])
-def test_formats(fake_family: Recorder, form: str) -> None:
+@pytest.mark.parametrize("video_format", ["YUV420P8", "YUV422P10", "YUV444PS", "RGB24", "RGBH", "GRAY16"])
+def test_formats(fake_family: Recorder, video_format: str) -> None:
     clip = painted(
         lambda n, plane, array: array.fill(array.dtype.type(1 + n)),
-        format=getattr(vs, form),
+        format=getattr(vs, video_format),
         width=64,
         height=64,
         length=3,

@@ -42,15 +42,15 @@ def main() -> None:
 def calls(name: str, width: int, height: int, device: torch.device) -> dict[str, Callable[[], object]]:
     """Return what is measured for a format."""
     blank = vs.core.std.BlankClip(format=getattr(vs, name), width=width, height=height, length=1, keep=True)
-    form = frame_format(blank)
-    assert form is not None
-    coding = Coding(1, form.family == "rgb", 0)
-    colour, transfers = DeviceColour(form, device), Transfers(device)
-    packed = torch.randint(0, 256, (form.frame_bytes,), dtype=torch.uint8, device=device)
+    described = frame_format(blank)
+    assert described is not None
+    coding = Coding(1, described.family == "rgb", 0)
+    colour, transfers = DeviceColour(described, device), Transfers(device)
+    packed = torch.randint(0, 256, (described.frame_bytes,), dtype=torch.uint8, device=device)
     image = colour.to_rgb(packed, coding)
 
     def with_copies() -> object:
-        staging = transfers.staging((form.frame_bytes,), torch.uint8)
+        staging = transfers.staging((described.frame_bytes,), torch.uint8)
         uploaded = transfers.upload(staging, torch.uint8)
         return transfers.download(colour.from_rgb(colour.to_rgb(uploaded, coding), coding), torch.uint8)
 

@@ -33,13 +33,13 @@ def main() -> None:
     chosen = LOOKUP.choice(device.type)
     heading(device, f"{chosen.name}: {chosen.reason}")
     with inference(device):
-        ways = forms(width, height, device, torch.float16 if given.half else torch.float32)
+        ways = kernels(width, height, device, torch.float16 if given.half else torch.float32)
         seconds = measure(ways, device, given.rounds)
     show(seconds)
     finish(given, device, {"size": [8 * width, 8 * height], "backend": chosen.name, "milliseconds": medians(seconds)})
 
 
-def forms(width: int, height: int, device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[], Tensor]]:
+def kernels(width: int, height: int, device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[], Tensor]]:
     """Return every implementation, on random features and centres a few pixels from their sources."""
     generator = torch.Generator().manual_seed(0)
     source, target = torch.randn(2, 2, 256, height, width, generator=generator).to(device, dtype)

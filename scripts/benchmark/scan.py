@@ -50,7 +50,7 @@ class Stage:
         paths = interleaved_paths(height, width, device)
         return cls(name, (u, delta, rates.to(device), entering, leaving, skip.to(device), bias.to(device)), paths)
 
-    def forms(self) -> dict[str, Call]:
+    def kernels(self) -> dict[str, Call]:
         """Return the reference and every kernel that can run on this device."""
         calls: dict[str, Call] = {"reference": lambda: reference.scan_paths(*self.inputs, True, *self.paths)}
         for kernel in SCAN.usable(self.inputs[0].device.type):
@@ -89,7 +89,7 @@ def main() -> None:
     with inference(device):
         for stage in (3, 4):
             made = Stage.of(f"stage {stage}", across >> stage, down >> stage, 2 * width << stage, device, dtype)
-            seconds = measure(made.forms(), device, given.rounds)
+            seconds = measure(made.kernels(), device, given.rounds)
             found[made.name] = medians(seconds)
             show(seconds, f"{made.name} ", lambda name, made=made: made.rates(found[made.name][name]))  # type: ignore[misc]
     finish(given, device, {"variant": variant.name, "size": [across, down], "milliseconds": found})

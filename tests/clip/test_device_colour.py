@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 @given(
-    form=st.sampled_from(formats()),
+    video_format=st.sampled_from(formats()),
     across=st.integers(1, 5),
     down=st.integers(1, 5),
     coding=st.builds(Coding, st.sampled_from(MATRICES), st.booleans(), st.integers(0, 5)),
@@ -31,24 +31,24 @@ CPU = torch.device("cpu")
     extreme=st.booleans(),
 )
 def test_conversions_equal_those_of_zimg(
-    form: vs.VideoFormat, across: int, down: int, coding: Coding, seed: int, extreme: bool
+    video_format: vs.VideoFormat, across: int, down: int, coding: Coding, seed: int, extreme: bool
 ) -> None:
-    if form.color_family != vs.YUV:
+    if video_format.color_family != vs.YUV:
         coding = replace(coding, matrix=1)
-    width, height = across << form.subsampling_w, down << form.subsampling_h
-    found = compare(form, width, height, coding, seed=seed, extreme=extreme, device=CPU)
-    half = form.sample_type == vs.FLOAT and form.bits_per_sample == 16
+    width, height = across << video_format.subsampling_w, down << video_format.subsampling_h
+    found = compare(video_format, width, height, coding, seed=seed, extreme=extreme, device=CPU)
+    half = video_format.sample_type == vs.FLOAT and video_format.bits_per_sample == 16
     assert found.rgb <= 2e-6
-    assert found.codes <= (1 if form.sample_type == vs.INTEGER else 1e-3 if half else 2e-6)
+    assert found.codes <= (1 if video_format.sample_type == vs.INTEGER else 1e-3 if half else 2e-6)
 
 
 def test_ties_are_rounded_as_zimg_does() -> None:
     """Some of the values are exactly between two codes, as frames blended half and half are."""
     values = np.arange(64, dtype=np.float32).reshape(1, 64) / 64
     blank = vs.core.std.BlankClip(format=vs.GRAY10, width=64, height=1, length=1)
-    form, coding = frame_format(blank), Coding(1, False, 0)
-    assert form is not None
-    packed = DeviceColour(form, CPU).from_rgb(torch.from_numpy(values).expand(1, 3, 1, 64), coding)
+    described, coding = frame_format(blank), Coding(1, False, 0)
+    assert described is not None
+    packed = DeviceColour(described, CPU).from_rgb(torch.from_numpy(values).expand(1, 3, 1, 64), coding)
 
     def paint(n: int, plane: int, array: np.ndarray) -> None:
         array[:] = values
@@ -60,7 +60,7 @@ def test_ties_are_rounded_as_zimg_does() -> None:
 
 def moving(name: str, length: int = 3, props: dict[str, int] | None = None) -> vs.VideoNode:
     """Noise that differs from frame to frame, floating point beyond [0, 1]."""
-    form = getattr(vs, name)
+    video_format = getattr(vs, name)
 
     def paint(n: int, plane: int, array: np.ndarray) -> None:
         generator = np.random.default_rng([plane, n])
@@ -69,8 +69,8 @@ def moving(name: str, length: int = 3, props: dict[str, int] | None = None) -> v
         else:
             array[:] = generator.integers(0, 1 << clip_format.bits_per_sample, array.shape)
 
-    clip_format = vs.core.get_video_format(form)
-    clip = painted(paint, format=form, width=32, height=16, length=length, fpsnum=24)
+    clip_format = vs.core.get_video_format(video_format)
+    clip = painted(paint, format=video_format, width=32, height=16, length=length, fpsnum=24)
     return clip.std.SetFrameProps(**(props or {}))
 
 
@@ -134,8 +134,8 @@ def test_frames_keep_their_own_coding_and_alpha(fake_family: Recorder, monkeypat
 
 
 def test_formats_that_zimg_refuses_are_left_to_it() -> None:
-    form = vs.core.query_video_format(vs.YUV, vs.INTEGER, 8, 3, 0)
-    assert frame_format(vs.core.std.BlankClip(format=form.id, width=64, height=16)) is None
+    video_format = vs.core.query_video_format(vs.YUV, vs.INTEGER, 8, 3, 0)
+    assert frame_format(vs.core.std.BlankClip(format=video_format.id, width=64, height=16)) is None
 
 
 def test_an_unknown_path_is_refused(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,10 @@ from vsvfi.errors import MissingWeightsError, VsvfiError
 pytest.importorskip("av", reason="images for the page are encoded by PyAV")
 
 
-def moving_clip(length: int = 40, form: int = vs.YUV420P8, level: int = 128) -> vs.VideoNode:
+def moving_clip(length: int = 40, kind: int = vs.YUV420P8, level: int = 128) -> vs.VideoNode:
     """A ramp that slides by a pixel per frame."""
     core = vs.core.core
-    blank = core.std.BlankClip(width=64, height=48, format=form, length=length, fpsnum=24, fpsden=1, keep=True)
+    blank = core.std.BlankClip(width=64, height=48, format=kind, length=length, fpsnum=24, fpsden=1, keep=True)
 
     def draw(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         out = f.copy()
@@ -197,9 +197,9 @@ def test_an_interrupt_leaves_whole_places_and_what_the_first_has(calls: int, pla
     assert set(found.left_out.values()) <= {"stopped before it was done"}
 
 
-@pytest.mark.parametrize("form", [vs.YUV420P8, vs.YUV422P10, vs.RGB24, vs.GRAY16, vs.RGBS])
-def test_a_format_and_back(form: int) -> None:
-    clip = moving_clip(form=form) if form != vs.RGBS else moving_clip(form=vs.RGB24).resize.Point(format=vs.RGBS)
+@pytest.mark.parametrize("kind", [vs.YUV420P8, vs.YUV422P10, vs.RGB24, vs.GRAY16, vs.RGBS])
+def test_a_format_and_back(kind: int) -> None:
+    clip = moving_clip(kind=kind) if kind != vs.RGBS else moving_clip(kind=vs.RGB24).resize.Point(format=vs.RGBS)
     conversion = Conversion(clip)
     with clip.get_frame(3) as first, clip.get_frame(4) as second:
         one, two = conversion.image(first), conversion.image(second)

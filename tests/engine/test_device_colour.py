@@ -46,18 +46,18 @@ class Stays(TorchDispatchMode):
         return made
 
 
-@pytest.mark.parametrize("form", FORMATS, ids=lambda form: f"{form.family}{form.bits}")
+@pytest.mark.parametrize("frame_format", FORMATS, ids=lambda frame_format: f"{frame_format.family}{frame_format.bits}")
 @pytest.mark.parametrize("scene_linear", [False, True])
-def test_conversions_stay_on_the_device(form: FrameFormat, scene_linear: bool) -> None:
+def test_conversions_stay_on_the_device(frame_format: FrameFormat, scene_linear: bool) -> None:
     coding = Coding(1, False, 0, scene_linear)
     with FakeTensorMode(), torch.no_grad():
-        colour = DeviceColour(form, torch.device("cuda"))
-        packed = torch.empty(form.frame_bytes, dtype=torch.uint8, device="cuda")
+        colour = DeviceColour(frame_format, torch.device("cuda"))
+        packed = torch.empty(frame_format.frame_bytes, dtype=torch.uint8, device="cuda")
         bounds = torch.zeros(1, 3, 1, 1, device="cuda"), torch.ones(1, 3, 1, 1, device="cuda")
 
         def convert() -> Tensor:
             image = colour.to_rgb(packed, coding)
-            assert (image.shape, image.dtype) == ((1, 3, form.height, form.width), torch.float32)
+            assert (image.shape, image.dtype) == ((1, 3, frame_format.height, frame_format.width), torch.float32)
             return colour.from_rgb(image, coding, bounds if scene_linear else None)
 
         convert()  # uploads the coefficients
@@ -92,11 +92,11 @@ def test_the_path_follows_the_device_and_the_variable(
 def frames() -> Callable[..., HostFrames]:
     """Source frames on the CPU, of the format that is given."""
     padding = Padding(width=32, height=16, left=0, right=0, top=0, bottom=16)
-    return lambda form: HostFrames(CPU, padding, torch.float32, form)
+    return lambda frame_format: HostFrames(CPU, padding, torch.float32, frame_format)
 
 
 @pytest.mark.parametrize(
-    ("form", "full_range", "exceeds"),
+    ("frame_format", "full_range", "exceeds"),
     [
         (FrameFormat("rgb", 8, False, (0, 0), 32, 16), True, False),
         (FrameFormat("rgb", 8, False, (0, 0), 32, 16), False, True),
@@ -106,16 +106,16 @@ def frames() -> Callable[..., HostFrames]:
     ],
 )
 def test_values_are_split_only_where_they_can_exceed_the_range(
-    frames: Callable[..., HostFrames], form: FrameFormat, full_range: bool, exceeds: bool
+    frames: Callable[..., HostFrames], frame_format: FrameFormat, full_range: bool, exceeds: bool
 ) -> None:
-    source = frames(form)
+    source = frames(frame_format)
 
     def load(index: int, into: Tensor) -> None:
-        if form.floating:
+        if frame_format.floating:
             into.view(torch.float32).copy_(torch.linspace(-1, 2, into.numel() // 4))
             into.view(torch.float32)[:3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
         else:
-            into.fill_(255 if form.bits == 8 else 3)
+            into.fill_(255 if frame_format.bits == 8 else 3)
 
     with source.loading(load, {7: Coding(1, full_range, 0)}):
         read = source.read(7)
@@ -128,8 +128,8 @@ def test_values_are_split_only_where_they_can_exceed_the_range(
 
 
 def test_scene_linear_results_are_limited_to_both_source_frames(frames: Callable[..., HostFrames]) -> None:
-    form = FrameFormat("rgb", 32, True, (0, 0), 32, 16)
-    source, coding = frames(form), Coding(1, True, 0, scene_linear=True)
+    frame_format = FrameFormat("rgb", 32, True, (0, 0), 32, 16)
+    source, coding = frames(frame_format), Coding(1, True, 0, scene_linear=True)
 
     def load(index: int, into: Tensor) -> None:
         into.view(torch.float32).view(3, -1)[:] = torch.tensor([[0.1, 0.2, -1.0], [50.0, 0.3, 1e6]])[index][:, None]
@@ -146,16 +146,16 @@ def test_scene_linear_results_are_limited_to_both_source_frames(frames: Callable
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("form", FORMATS, ids=lambda form: f"{form.family}{form.bits}")
-def test_a_captured_graph_converts_as_the_cpu_does(form: FrameFormat) -> None:
+@pytest.mark.parametrize("frame_format", FORMATS, ids=lambda frame_format: f"{frame_format.family}{frame_format.bits}")
+def test_a_captured_graph_converts_as_the_cpu_does(frame_format: FrameFormat) -> None:
     coding, device = Coding(1, False, 0), torch.device("cuda", 0)
-    samples = 8 if form.floating else form.bits
-    codes = torch.randint(0, 1 << samples, (form.frame_bytes // form.sample_bytes,))
-    kind = {8: torch.uint8, 16: torch.float16 if form.floating else torch.uint16, 32: torch.float32}[
-        8 * form.sample_bytes
+    samples = 8 if frame_format.floating else frame_format.bits
+    codes = torch.randint(0, 1 << samples, (frame_format.frame_bytes // frame_format.sample_bytes,))
+    kind = {8: torch.uint8, 16: torch.float16 if frame_format.floating else torch.uint16, 32: torch.float32}[
+        8 * frame_format.sample_bytes
     ]
-    packed = (codes / 256 if form.floating else codes).to(kind).view(torch.uint8)
-    cpu, cuda = DeviceColour(form, CPU), DeviceColour(form, device)
+    packed = (codes / 256 if frame_format.floating else codes).to(kind).view(torch.uint8)
+    cpu, cuda = DeviceColour(frame_format, CPU), DeviceColour(frame_format, device)
     static = torch.zeros_like(packed, device=device)
     with inference(device):
         stream = torch.cuda.Stream(device)
@@ -171,4 +171,4 @@ def test_a_captured_graph_converts_as_the_cpu_does(form: FrameFormat) -> None:
         expected = cpu.to_rgb(packed, coding)
         assert torch.allclose(image.cpu(), expected, atol=1e-5)
         ours, theirs = (t.cpu().view(kind).double() for t in (back, cpu.from_rgb(expected, coding)))
-    assert (ours - theirs).abs().max() <= (1e-3 if form.floating else 1)
+    assert (ours - theirs).abs().max() <= (1e-3 if frame_format.floating else 1)

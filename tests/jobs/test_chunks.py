@@ -1,4 +1,4 @@
-"""The plan of a job and its stored form: arithmetic and files alone."""
+"""The plan of a job and its stored muxer: arithmetic and files alone."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_durations_in_the_list_do_not_drift() -> None:
     assert abs(sum(durations) - 9906 / rate) <= Fraction(1, 1_000_000)
 
 
-MANIFEST = Manifest({"source": "a"}, {"video": "v"}, {"frames": 30}, {"form": "matroska"}, CHUNKS, 2.5)
+MANIFEST = Manifest({"source": "a"}, {"video": "v"}, {"frames": 30}, {"muxer": "matroska"}, CHUNKS, 2.5)
 
 
 def test_a_manifest_is_stored_whole(tmp_path: Path) -> None:

@@ -166,9 +166,11 @@ def passage(
         clip.width, clip.height, length, rate, length, rate, piped.clip.format.subsampling_h == 1, {}, "cpu", *names
     )
     quality = Quality(encoder, crf, "ultrafast") if encoder.startswith("libx") else Quality(encoder)
-    form = container(output)
-    forgets = forgets_delay(program or ffmpeg(), form)
-    arguments = ffmpeg_arguments(facts, quality, media, part, output, form, rewriting=Rewriting(output.parent, forgets))
+    muxer = container(output)
+    forgets = forgets_delay(program or ffmpeg(), muxer)
+    arguments = ffmpeg_arguments(
+        facts, quality, media, part, output, muxer, rewriting=Rewriting(output.parent, forgets)
+    )
     selected = piped.part(part.first, part.last)
     with subprocess.Popen([program or ffmpeg(), *arguments], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None

@@ -44,9 +44,9 @@ def film(tmp_path: Path) -> Path:
     return make(tmp_path / "film.mkv", *inputs, *maps, "-c:v", "copy", "-c:a", "aac", "-c:s", "srt", *tags, *marks)
 
 
-@pytest.mark.parametrize("form", [".mkv", ".mp4"])
-def test_titles_languages_dispositions_and_chapters(film: Path, tmp_path: Path, form: str) -> None:
-    output = tmp_path / f"out{form}"
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_titles_languages_dispositions_and_chapters(film: Path, tmp_path: Path, ending: str) -> None:
+    output = tmp_path / f"out{ending}"
     passage(film, output)
     media = probe(output)
     first, second = media.of("audio")
@@ -54,16 +54,16 @@ def test_titles_languages_dispositions_and_chapters(film: Path, tmp_path: Path, 
     assert second.disposition in ("default+comment", "default")
     assert media.of("subtitle")[0].disposition in ("forced", "default+forced")  # in MP4 one of a kind is always on
     assert media.video.language == "jpn"
-    if form == ".mkv":
+    if ending == ".mkv":
         assert (media.video.title, second.title) == ("main", "talk")
     with av.open(str(output)) as opened:
         assert [chapter["metadata"]["title"] for chapter in opened.chapters()] == ["c0", "c1000"]
         assert opened.metadata["title"] == "the film"
 
 
-@pytest.mark.parametrize("form", [".mkv", ".mp4"])
-def test_subtitles_that_begin_before_a_part_are_shown_at_its_start(film: Path, tmp_path: Path, form: str) -> None:
-    output = tmp_path / f"part{form}"
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_subtitles_that_begin_before_a_part_are_shown_at_its_start(film: Path, tmp_path: Path, ending: str) -> None:
+    output = tmp_path / f"part{ending}"
     passage(film, output, Part(24, 35))
     with av.open(str(output)) as opened:
         packets = [
@@ -168,8 +168,8 @@ def shown_bitmaps(path: Path) -> list[tuple[float, bytes]]:
 
 
 @pytest.mark.parametrize("source", [".mkv", ".mp4"])
-@pytest.mark.parametrize("form", [".mkv", ".mp4"])
-def test_cover_art(tmp_path: Path, source: str, form: str) -> None:
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_cover_art(tmp_path: Path, source: str, ending: str) -> None:
     art = make(tmp_path / "art.png", "-f", "lavfi", "-i", "testsrc=size=32x32", "-frames:v", "1")
     plain = make(tmp_path / f"plain{source}", *VIDEO, *X264)
     if source == ".mkv":
@@ -202,7 +202,7 @@ def test_cover_art(tmp_path: Path, source: str, form: str) -> None:
             "-disposition:v:1",
             "attached_pic",
         )
-    output = tmp_path / f"out{form}"
+    output = tmp_path / f"out{ending}"
     passage(film, output)
     media = probe(output)
     assert [stream.codec for stream in media.of("cover")] == ["png"]

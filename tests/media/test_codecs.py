@@ -26,16 +26,16 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("form", sorted(set(CONTAINERS.values())))
-def test_every_usual_sound_ends_up_in_every_container(tmp_path: Path, sounds: list[Path], form: str) -> None:
+@pytest.mark.parametrize("muxer", sorted(set(CONTAINERS.values())))
+def test_every_usual_sound_ends_up_in_every_container(tmp_path: Path, sounds: list[Path], muxer: str) -> None:
     """Copied according to the table, else encoded; checked with the muxer."""
     inputs = [part for path in sounds for part in ("-i", path)]
     maps = [part for index in range(len(sounds)) for part in ("-map", f"{index}:a")]
-    output = make(tmp_path / "out", *inputs, *maps, *fit_sound(form, ENCODERS), "-f", form)
+    output = make(tmp_path / "out", *inputs, *maps, *fit_sound(muxer, ENCODERS), "-f", muxer)
     found = re.findall(r"Audio: (\w+)", listing(output))
     assert len(found) == len(ENCODERS)
     for encoder, codec in zip(ENCODERS, found):
-        assert (codec == encoder) == holds_sound(form, encoder), (form, encoder, codec)
+        assert (codec == encoder) == holds_sound(muxer, encoder), (muxer, encoder, codec)
 
 
 def test_surround_sound_becomes_opus(tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_webm_has_encoders_of_its_own() -> None:
     assert holds_video("mp4", "ffv1")  # left to the muxer
 
 
-@pytest.mark.parametrize("form", ["mov", "nut"])
-def test_wma_that_nobody_could_decode_again_is_encoded(form: str) -> None:
+@pytest.mark.parametrize("muxer", ["mov", "nut"])
+def test_wma_that_nobody_could_decode_again_is_encoded(muxer: str) -> None:
     """ffmpeg copies it into these without complaint, and then finds no decoder for the result."""
-    assert not holds_sound(form, "wmav2")
+    assert not holds_sound(muxer, "wmav2")
     assert holds_sound("matroska", "wmav2")

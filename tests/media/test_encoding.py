@@ -133,7 +133,7 @@ def test_a_part_from_the_start_keeps_the_sound_before_the_video() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "codec", "fitting"),
+    ("muxer", "codec", "fitting"),
     [
         ("matroska", "ass", "copy"),
         ("matroska", "mov_text", "srt"),
@@ -142,11 +142,11 @@ def test_a_part_from_the_start_keeps_the_sound_before_the_video() -> None:
         ("mp4", "mov_text", "copy"),
     ],
 )
-def test_subtitles_are_taken_over_as_the_container_holds_them(form: str, codec: str, fitting: str) -> None:
+def test_subtitles_are_taken_over_as_the_container_holds_them(muxer: str, codec: str, fitting: str) -> None:
     assert (
         after(
             ffmpeg_arguments(
-                facts(), Quality("libx264"), media(streams=streams("subtitle", codec)), Part(), Path("o"), form
+                facts(), Quality("libx264"), media(streams=streams("subtitle", codec)), Part(), Path("o"), muxer
             ),
             "-c:s:0",
         )

@@ -38,7 +38,7 @@ def samples(path: Path, pixels: str, *decoder: str) -> NDArray[np.generic]:
 
 
 @pytest.mark.parametrize(
-    ("encoder", "pixels", "form", "target"),
+    ("encoder", "pixels", "ending", "target"),
     [
         ("ffv1", "bgr0", ".mkv", "ffv1"),
         ("png", "rgb24", ".mov", "ffv1"),
@@ -59,9 +59,9 @@ def samples(path: Path, pixels: str, *decoder: str) -> NDArray[np.generic]:
         ("ffv1", "gray10le", ".mkv", "ffv1"),
     ],
 )
-def test_lossless_encoders_keep_every_bit(tmp_path: Path, encoder: str, pixels: str, form: str, target: str) -> None:
+def test_lossless_encoders_keep_every_bit(tmp_path: Path, encoder: str, pixels: str, ending: str, target: str) -> None:
     lossless = ("-crf", 0) if encoder == "libx264rgb" else ()
-    source = painted(tmp_path / f"in{form}", encoder, pixels, *lossless)
+    source = painted(tmp_path / f"in{ending}", encoder, pixels, *lossless)
     output = tmp_path / ("out.mov" if target in ("png", "qtrle") else "out.mkv")
     kept = passage(source, output, encoder=target, crf=0)
     plain = {"bgr0": "gbrp"}.get(pixels, pixels)  # without the byte that means nothing
@@ -70,7 +70,7 @@ def test_lossless_encoders_keep_every_bit(tmp_path: Path, encoder: str, pixels: 
 
 
 @pytest.mark.parametrize(
-    ("encoder", "form", "decoder"),
+    ("encoder", "ending", "decoder"),
     [
         ("prores_ks", ".mov", ()),
         ("libvpx-vp9", ".webm", ("-c:v", "libvpx-vp9")),
@@ -81,10 +81,10 @@ def test_lossless_encoders_keep_every_bit(tmp_path: Path, encoder: str, pixels: 
     ("by", "pixels"), [("ffv1", "bgra"), ("prores_ks", "yuva444p10le"), ("libvpx-vp9", "yuva420p")]
 )
 def test_lossy_encoders_keep_the_alpha(
-    tmp_path: Path, by: str, pixels: str, encoder: str, form: str, decoder: tuple[str, ...]
+    tmp_path: Path, by: str, pixels: str, encoder: str, ending: str, decoder: tuple[str, ...]
 ) -> None:
     source = painted(tmp_path / {"ffv1": "in.mkv", "prores_ks": "in.mov", "libvpx-vp9": "in.webm"}[by], by, pixels)
-    output = tmp_path / f"out{form}"
+    output = tmp_path / f"out{ending}"
     media = passage(source, output, encoder=encoder)
     assert media.alpha
     assert probe(output).alpha
@@ -204,8 +204,8 @@ def test_deep_rgb_with_alpha_is_warned_of_without_bestsource(tmp_path: Path, mon
     assert "pip install vapoursynth-bestsource" in lines[0]
 
 
-@pytest.mark.parametrize("form", [".mkv", ".mp4", ".ts", ".avi"])
-def test_bestsource_alone_gives_the_same_frames(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts", ".avi"])
+def test_bestsource_alone_gives_the_same_frames(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if not hasattr(vs.core, "bs"):
         pytest.skip("vapoursynth-bestsource is not installed")
 
@@ -213,7 +213,7 @@ def test_bestsource_alone_gives_the_same_frames(tmp_path: Path, form: str, monke
         bs = vs.core.bs
 
     monkeypatch.setattr(vs.core.__class__, "core", Core, raising=False)
-    source = make(tmp_path / f"a{form}", *VIDEO, *X264)
+    source = make(tmp_path / f"a{ending}", *VIDEO, *X264)
     media = probe(source)
     clip = open_video(str(source), str(tmp_path / "index"), media.video.index)
     monkeypatch.undo()

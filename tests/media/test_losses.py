@@ -39,8 +39,10 @@ from vsvfi.media.probe import Media
     ],
 )
 def test_losses_of_pixels(pixels: str, pipe: str, encoded: str, lost: list[str]) -> None:
-    form = parse(pixels)
-    media = Media(Path("a"), 1, Fraction(0), Fraction(25), True, pixels=pixels, alpha=form is not None and form.alpha)
+    described = parse(pixels)
+    media = Media(
+        Path("a"), 1, Fraction(0), Fraction(25), True, pixels=pixels, alpha=described is not None and described.alpha
+    )
     assert pixel_losses(media, dataclasses.replace(facts(), pixels=pipe, encoded=encoded)) == lost
 
 

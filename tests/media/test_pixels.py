@@ -21,8 +21,8 @@ PNG = "rgb24 rgba rgb48be rgba64be pal8 gray ya8 monob"
 NVENC = "yuv420p nv12 p010le yuv444p p016le yuv444p16le bgr0 bgra x2rgb10le gbrp cuda"
 
 
-def formats(names: str, encoder: str = "ffv1", form: str = "matroska") -> tuple[Pixels, ...]:
-    return taken(names.split(), encoder, form)
+def formats(names: str, encoder: str = "ffv1", muxer: str = "matroska") -> tuple[Pixels, ...]:
+    return taken(names.split(), encoder, muxer)
 
 
 def have(name: str) -> Pixels:

@@ -29,7 +29,7 @@ from vsvfi.media.opus import delay_of, forgets_delay
 from vsvfi.media.probe import probe
 
 
-def frames(path: Path, mode: str = "passthrough") -> np.ndarray:
+def decoded(path: Path, mode: str = "passthrough") -> np.ndarray:
     """All frames as ffmpeg shows them, in gray."""
     raw = ("-map", "0:v:0", "-fps_mode", mode, "-f", "rawvideo", "-pix_fmt", "gray", "-")
     done = run_ffmpeg("-v", "quiet", "-i", path, *raw)
@@ -43,14 +43,14 @@ def test_the_rate_is_constant_and_exact(tmp_path: Path, name: str) -> None:
     assert (media.rate, media.constant, media.frames) == (Fraction(24000, 1001), "variable" not in name, frames)
 
 
-@pytest.mark.parametrize("form", [".mkv", ".mp4"])
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
 @pytest.mark.parametrize("name", FILES)
-def test_video_and_sound_stay_as_far_apart(tmp_path: Path, name: str, form: str) -> None:
+def test_video_and_sound_stay_as_far_apart(tmp_path: Path, name: str, ending: str) -> None:
     source, frames = build(name, tmp_path)
-    output = tmp_path / f"out{form}"
+    output = tmp_path / f"out{ending}"
     passage(source, output)
     times = frame_times(output)
-    before, after = frames(source, "cfr" if name in HELD else "passthrough"), frames(output)
+    before, after = decoded(source, "cfr" if name in HELD else "passthrough"), decoded(output)
     if "variable" in name:  # each output frame shows the last source frame that begins before it
         begins = np.subtract(frame_times(source), frame_times(source)[0])
         shown = [np.searchsorted(begins, n / VARIABLE_AT + 1e-6, "right") - 1 for n in range(len(times))]
@@ -61,7 +61,7 @@ def test_video_and_sound_stay_as_far_apart(tmp_path: Path, name: str, form: str)
     before_cut = sound_packets(source)
     if not before_cut:
         assert times[0] < 0.1
-    elif form == ".mkv" or "WMV" not in name:  # MP4 cannot hold WMA: see below
+    elif ending == ".mkv" or "WMV" not in name:  # MP4 cannot hold WMA: see below
         assert abs(sound_packets(output)[0][0] - before_cut[0][0] - moved(source, output)) <= tolerance(output)
 
 
@@ -75,12 +75,12 @@ def tolerance(output: Path) -> Fraction:
     return (Fraction(1, 1000) if output.suffix == ".mkv" else coarsest(output)) + Fraction(1, 500_000)
 
 
-@pytest.mark.parametrize("form", [".mkv", ".mp4"])
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
 @pytest.mark.parametrize("name", ["Xvid in AVI", "TS, late video", "MP4, edit list", "Matroska", "Opus in Matroska"])
-def test_a_part_keeps_the_distance(tmp_path: Path, name: str, form: str) -> None:
+def test_a_part_keeps_the_distance(tmp_path: Path, name: str, ending: str) -> None:
     """The first audio packet of a part is one of the source's, and was moved as far as the video."""
     source, _ = build(name, tmp_path)
-    output = tmp_path / f"out{form}"
+    output = tmp_path / f"out{ending}"
     passage(source, output, Part(13, 40))
     time, content = sound_packets(output)[0]
     same = [at for at, given in sound_packets(source) if given.endswith(content)]  # TS: less the ADTS header
@@ -89,12 +89,12 @@ def test_a_part_keeps_the_distance(tmp_path: Path, name: str, form: str) -> None
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "libopus", "wmav2"])
-@pytest.mark.parametrize("form", [".mp4", ".webm", ".mkv"])
-def test_sound_that_is_encoded_anew_is_heard_at_its_time(tmp_path: Path, codec: str, form: str) -> None:
+@pytest.mark.parametrize("ending", [".mp4", ".webm", ".mkv"])
+def test_sound_that_is_encoded_anew_is_heard_at_its_time(tmp_path: Path, codec: str, ending: str) -> None:
     tone = ("-f", "lavfi", "-i", "aevalsrc='sin(880*2*PI*t)*gte(t,1)':duration=2:s=48000")
     source = make(tmp_path / ("a.wmv" if codec == "wmav2" else "a.mkv"), *VIDEO, *tone, *X264, "-c:a", codec)
-    output = tmp_path / f"out{form}"
-    passage(source, output, encoder="libvpx-vp9" if form == ".webm" else "libx264")
+    output = tmp_path / f"out{ending}"
+    passage(source, output, encoder="libvpx-vp9" if ending == ".webm" else "libx264")
     assert abs(onset(output) - onset(source)) < 0.003  # lossy codecs blur it
 
 
@@ -105,17 +105,17 @@ def test_empty_packets_of_theora_are_frames(tmp_path: Path) -> None:
     assert len(frame_times(tmp_path / "out.mkv")) == 48
 
 
-@pytest.mark.parametrize("form", [".mp4", ".nut", ".mkv"])
-def test_opus_of_matroska_is_heard_within_half_a_millisecond(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("ending", [".mp4", ".nut", ".mkv"])
+def test_opus_of_matroska_is_heard_within_half_a_millisecond(tmp_path: Path, ending: str) -> None:
     """Matroska states its time in milliseconds, and so its delay of 6.5 ms, which every reader rounds."""
     source, _ = build("Opus in Matroska", tmp_path)
-    output = tmp_path / f"out{form}"
+    output = tmp_path / f"out{ending}"
     passage(source, output)
     with av.open(str(source)) as opened:
         delay = delay_of("opus", opened.streams.audio[0].codec_context.extradata)
     before = sound_packets(source)[0][0] + Fraction(floor(1000 * delay + Fraction(1, 2)), 1000) - delay
     exact = before + moved(source, output)
-    rounded = Fraction(1, 1000) if form == ".mkv" else Fraction(1, 2000) + coarsest(output)
+    rounded = Fraction(1, 1000) if ending == ".mkv" else Fraction(1, 2000) + coarsest(output)
     assert abs(sound_packets(output)[0][0] - exact) <= rounded + Fraction(1, 500_000)
 
 

@@ -118,13 +118,13 @@ def test_a_frame_at_the_wrong_time_is_named(tmp_path: Path) -> None:
         verify(path, Expected(24, Fraction(25)))
 
 
-@pytest.mark.parametrize("form", [".mkv", ".mp4", ".mov", ".nut", ".avi"])
-def test_whole_files_with_reordered_frames_pass(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".mov", ".nut", ".avi"])
+def test_whole_files_with_reordered_frames_pass(tmp_path: Path, ending: str) -> None:
     for codec in (
         X264,
         ("-c:v", "libx265", "-x265-params", "log-level=none:keyint=8:min-keyint=8:open-gop=1:bframes=3"),
     ):
-        if form == ".avi" and codec is not X264:
+        if ending == ".avi" and codec is not X264:
             continue
-        path = moving_video(tmp_path / f"a{form}", "-pix_fmt", "yuv420p", *codec, frames=30)
+        path = moving_video(tmp_path / f"a{ending}", "-pix_fmt", "yuv420p", *codec, frames=30)
         verify(path, Expected(30, Fraction(25)))

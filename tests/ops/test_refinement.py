@@ -17,7 +17,7 @@ NATIVE = {operator.name: operator.kernels[0].run for operator in (op.WARP_PAIR, 
 FORMS = ["reference", "llvmlite"]
 
 
-def form(name: str, chosen: str) -> Callable[..., Tensor]:
+def kernel(name: str, chosen: str) -> Callable[..., Tensor]:
     function: Callable[..., Tensor] = getattr(reference, name) if chosen == "reference" else NATIVE[name]
     return function
 
@@ -39,7 +39,7 @@ def test_the_input_of_a_block(channels: int, kept: int, step: int, ratio: int, l
     """Everything warped at full size and reduced, side by side."""
     first, second, flow = images(1, channels, last), images(2, channels, last), 5 * normal(2, 4, 32, 48)
     state, times = normal(2, kept, 32 // step // ratio, 48 // step // ratio), torch.tensor([0.2, 0.7])
-    found = form("warp_pair", chosen)(first, second, flow, state, times, step, ratio)
+    found = kernel("warp_pair", chosen)(first, second, flow, state, times, step, ratio)
     warped = (backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:]), flow / step)
     one, two, moved = (resize_bilinear(values, Fraction(1, step)) for values in warped)
     plane = times.reshape(2, 1, 1, 1).expand(-1, 1, *moved.shape[2:])
@@ -58,7 +58,7 @@ def test_the_blend(channels: int, chosen: str) -> None:
         normal(2, 1, 32, 48).sigmoid(),
     )
     expected = backward_warp(first[:, :3], flow[:, :2]) * mask + backward_warp(second[:, :3], flow[:, 2:]) * (1 - mask)
-    assert torch.allclose(form("blend_pair", chosen)(first, second, flow, mask), expected, atol=2e-5)
+    assert torch.allclose(kernel("blend_pair", chosen)(first, second, flow, mask), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("chosen", FORMS)
@@ -70,8 +70,8 @@ def test_the_sum_of_flows(step: int, chosen: str) -> None:
         normal(2, 4, 3 * step, 5 * step),
     )
     expected = resize_bilinear(change, Fraction(step)) * step
-    assert torch.allclose(form("add_flow", chosen)(None, change, step), expected, atol=1e-4)
-    assert torch.allclose(form("add_flow", chosen)(flow, change, step), flow + expected, atol=1e-4)
+    assert torch.allclose(kernel("add_flow", chosen)(None, change, step), expected, atol=1e-4)
+    assert torch.allclose(kernel("add_flow", chosen)(flow, change, step), flow + expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("chosen", FORMS)
@@ -80,7 +80,7 @@ def test_a_flow_that_is_broken_stays_in_the_image(number: float, place: int, cho
     """Not a number is no motion, infinity the border."""
     image, flow = normal(1, 3, 4, 12), torch.zeros(1, 4, 4, 12)
     flow[0, 0, 2, 5] = number
-    found = form("blend_pair", chosen)(image, image, flow, torch.ones(1, 1, 4, 12))
+    found = kernel("blend_pair", chosen)(image, image, flow, torch.ones(1, 1, 4, 12))
     expected = image.clone()
     expected[:, :, 2, 5] = image[:, :, 2, place]
     assert torch.allclose(found, expected, atol=1e-5)

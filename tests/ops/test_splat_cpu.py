@@ -49,7 +49,7 @@ def agree(found: list[Tensor], expected: list[Tensor], tolerance: float = 1e-6) 
     channels=st.sampled_from([[1], [3, 8], [16], [32], [40, 1, 5], [70, 29]]),
     weighted=st.sampled_from(["no", "each", "shared"]),
     reach=st.sampled_from([0.0, 0.3, 3.0, 1e3, 1e38]),
-    form=st.sampled_from(["channels last", "contiguous", "slice", "crop", "shared"]),
+    layout=st.sampled_from(["channels last", "contiguous", "slice", "crop", "shared"]),
     axes=st.sampled_from([(0, 1, 2, 3), (0, 2, 3, 1), (0, 1, 3, 2)]),
     seed=st.integers(0, 9999),
 )
@@ -60,12 +60,12 @@ def test_it_is_the_reference(
     channels: list[int],
     weighted: str,
     reach: float,
-    form: str,
+    layout: str,
     axes: tuple[int, ...],
     seed: int,
 ) -> None:
     values, displacement, weight = case(height, width, batch, channels, seed, reach)
-    match form:
+    match layout:
         case "contiguous":
             values = [value.contiguous() for value in values]
         case "slice":
@@ -96,15 +96,15 @@ def test_other_types_are_those_of_the_results(dtype: torch.dtype) -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["channels last", "contiguous", "crop"])
+@pytest.mark.parametrize("layout", ["channels last", "contiguous", "crop"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_bfloat16_is_read_exactly_and_rounded_once(weighted: bool, form: str) -> None:
+def test_bfloat16_is_read_exactly_and_rounded_once(weighted: bool, layout: str) -> None:
     values, displacement, weight = case(9, 14, 2, [3, 70, 8], reach=1.0)
     values = [value.bfloat16() for value in values]
     values[0][0, 1, 4, 4:8] = torch.tensor([nan, torch.inf, -torch.inf, 3.3e38])
-    if form == "contiguous":
+    if layout == "contiguous":
         values = [value.contiguous() for value in values]
-    elif form == "crop":
+    elif layout == "crop":
         values = [
             torch.nn.functional.pad(value, (1, 2, 1, 0)).contiguous(memory_format=torch.channels_last)[:, :, 1:, 1:-2]
             for value in values

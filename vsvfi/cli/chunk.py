@@ -98,8 +98,8 @@ def render_chunk(
     planned = manifest.identity.get("version of", {}).get("vsvfi", __version__)
     if planned != __version__:
         raise VsvfiError(f"the job was planned with vsvfi {planned}, this is {__version__}; install the same version")
-    form = manifest.encoding["chunk_form"]
-    target = folder.chunk_file(chunk, form)
+    muxer = manifest.encoding["chunk_muxer"]
+    target = folder.chunk_file(chunk, muxer)
     facts = Facts.parse(manifest.facts)
     expected = Expected(chunk.frames, facts.rate)
     began = time.monotonic()
@@ -130,7 +130,7 @@ def _render(
     report: Report | None,
 ) -> Outcome:
     encoding, planned = manifest.encoding, Facts.parse(manifest.facts)
-    encoder = find_encoder(encoding["encoder"], encoding["form"])
+    encoder = find_encoder(encoding["encoder"], encoding["muxer"])
     if encoder.note:
         raise VsvfiError(encoder.note)
     script, job, facts_file = (claimed.scratch / name for name in ("script.vpy", "job.json", "facts.json"))
@@ -156,7 +156,7 @@ def _render(
                 f"{planned.frames} of {planned.width}x{planned.height} {planned.pixels}; use the same versions on all "
                 "machines"
             )
-        options = ffmpeg_arguments(facts, quality, None, part, unfinished, encoding["chunk_form"], encoding["more"])
+        options = ffmpeg_arguments(facts, quality, None, part, unfinished, encoding["chunk_muxer"], encoding["more"])
         return [encoder.ffmpeg, *options]
 
     requests = encoding["requests"]

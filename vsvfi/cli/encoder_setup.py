@@ -22,23 +22,23 @@ def encoder_options(encoder: Encoder, quality: Quality) -> tuple[str, ...]:
     return tuple(encoder_args.parse(quality.more, encoder.ffmpeg, encoder.name)) if quality.more else ()
 
 
-def report_notes(encoder: Encoder, media: Media | None, form: str) -> None:
+def report_notes(encoder: Encoder, media: Media | None, muxer: str) -> None:
     """Report which encoder and which audio codecs are replaced."""
     notes = [encoder.note] if encoder.note else []
-    for note in notes + sound_notes(form, media.audio if media is not None else ()):
+    for note in notes + sound_notes(muxer, media.audio if media is not None else ()):
         say(note)
 
 
-def formats(media: Media | None, encoder: Encoder, form: str, more: Sequence[str]) -> dict[str, Any]:
+def formats(media: Media | None, encoder: Encoder, muxer: str, more: Sequence[str]) -> dict[str, Any]:
     """Return what render.vpy needs to choose a pixel format."""
     source = parse(media.pixels) if media is not None else None
     return {
-        "takes": [dataclasses.asdict(pixels) for pixels in takes(encoder, form, more)],
+        "takes": [dataclasses.asdict(pixels) for pixels in takes(encoder, muxer, more)],
         "bits": source.bits if source is not None else None,
     }
 
 
-def takes(encoder: Encoder, form: str, more: Sequence[str]) -> tuple[Pixels, ...]:
+def takes(encoder: Encoder, muxer: str, more: Sequence[str]) -> tuple[Pixels, ...]:
     """Return the pixel formats that an encoder accepts.
 
     A `-pix_fmt` of the user limits them to that one; RGB is included for it and for lossless encoding.
@@ -47,11 +47,11 @@ def takes(encoder: Encoder, form: str, more: Sequence[str]) -> tuple[Pixels, ...
     given = dict(zip(more[::2], more[1::2]))
     lossless = given.get("-lossless") == "1" or any("lossless=1" in value.split(":") for value in given.values())
     names = asked[-1:] or pixel_formats(encoder.ffmpeg, encoder.name)
-    return taken(names, encoder.name, form, rgb=bool(asked) or lossless)
+    return taken(names, encoder.name, muxer, rgb=bool(asked) or lossless)
 
 
-def report_losses(media: Media, form: str, encoder: Encoder, facts: Facts) -> None:
+def report_losses(media: Media, muxer: str, encoder: Encoder, facts: Facts) -> None:
     """Report in one line what is not carried over to the output."""
-    lost = [*pixel_losses(media, facts), *hdr_losses(media, encoder.name, facts.props), *left_behind(media, form)]
+    lost = [*pixel_losses(media, facts), *hdr_losses(media, encoder.name, facts.props), *left_behind(media, muxer)]
     if lost:
-        say(f"not carried over ({encoder.name}, {media.path.suffix} to {form}): {', '.join(lost)}")
+        say(f"not carried over ({encoder.name}, {media.path.suffix} to {muxer}): {', '.join(lost)}")

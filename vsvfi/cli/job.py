@@ -149,7 +149,7 @@ def _opened(request: Request, prepared: Prepared, folder: JobFolder, claimed: Ou
         stored, work={**stored.work, **work}, encoding={**stored.encoding, "requests": request.requests}
     )
     folder.store(manifest)
-    done = sum(folder.done(chunk, manifest.encoding["chunk_form"]) is not None for chunk in manifest.chunks)
+    done = sum(folder.done(chunk, manifest.encoding["chunk_muxer"]) is not None for chunk in manifest.chunks)
     say(f"resuming {str(folder.path)!r}: {done} of {len(manifest.chunks)} chunks are done")
     return manifest
 
@@ -160,8 +160,8 @@ def _render(folder: JobFolder, manifest: Manifest, options: JobOptions) -> int:
     Raises:
         VsvfiError: some failed for good; the others are done.
     """
-    form = manifest.encoding["chunk_form"]
-    done = [chunk for chunk in manifest.chunks if folder.done(chunk, form)]
+    muxer = manifest.encoding["chunk_muxer"]
+    done = [chunk for chunk in manifest.chunks if folder.done(chunk, muxer)]
     missing = [chunk for chunk in manifest.chunks if chunk not in done]
     if not missing:
         return 0
@@ -202,8 +202,8 @@ def _spread(
 
 
 def _how_to_go_on(folder: JobFolder, manifest: Manifest) -> str:
-    form = manifest.encoding["chunk_form"]
-    done = sum(folder.done(chunk, form) is not None for chunk in manifest.chunks)
+    muxer = manifest.encoding["chunk_muxer"]
+    done = sum(folder.done(chunk, muxer) is not None for chunk in manifest.chunks)
     return (
         f"{done} of {len(manifest.chunks)} chunks are kept: run the same command to go on, or "
         f"'vsvfi join {folder.path}' to make a file of what is finished"

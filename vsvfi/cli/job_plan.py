@@ -22,7 +22,7 @@ from vsvfi.cli.programs import Encoder
 from vsvfi.cli.source import Source
 from vsvfi.errors import ArgumentError
 from vsvfi.jobs.chunks import Chunk, from_starts
-from vsvfi.jobs.folder import JobFolder, chunk_form
+from vsvfi.jobs.folder import JobFolder, chunk_muxer
 from vsvfi.jobs.manifest import Manifest, file_identity
 from vsvfi.jobs.progress import clock_time
 from vsvfi.media.encoding import Facts, Part, Quality, container
@@ -158,15 +158,15 @@ def make_plan(
             f"the output has {raw['frames']} frames, numbered from 0",
             "choose a part inside it",
         )
-    form = container(claimed.path)
+    muxer = container(claimed.path)
     return Manifest(
         identity=identity(request, prepared),
         work=work,
         facts=raw,
         encoding={
             "output": str(claimed.path),
-            "form": form,
-            "chunk_form": chunk_form(form),
+            "muxer": muxer,
+            "chunk_muxer": chunk_muxer(muxer),
             "encoder": prepared.encoder.name,
             "crf": request.quality.crf,
             "preset": request.quality.preset,
@@ -189,7 +189,7 @@ def describe_plan(
     folder = JobFolder(claimed.scratch / "plan")
     folder.create()
     manifest = JobFolder(job).manifest() or make_plan(request, prepared, folder, claimed, seconds)
-    facts, form = Facts.parse(manifest.facts), manifest.encoding["chunk_form"]
+    facts, muxer = Facts.parse(manifest.facts), manifest.encoding["chunk_muxer"]
     lowest, highest = _SAMPLE_FRAMES
     wanted = max(lowest, min(math.ceil(manifest.speed * _SAMPLE_SECONDS), highest))
     middle = manifest.first + manifest.frames // 2
@@ -201,7 +201,7 @@ def describe_plan(
     assert outcome is not None
     starting = max(time.monotonic() - began - outcome.running, 0.0)
     speed = sample.frames / max(outcome.running, 1e-6)
-    done = [chunk for chunk in manifest.chunks if JobFolder(job).done(chunk, form)]
+    done = [chunk for chunk in manifest.chunks if JobFolder(job).done(chunk, muxer)]
     left = manifest.frames - sum(chunk.frames for chunk in done)
     size = state.bytes / sample.frames * manifest.frames
     values = {

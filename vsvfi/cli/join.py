@@ -40,13 +40,13 @@ def main(arguments: argparse.Namespace) -> int:
     manifest = folder.manifest() if folder.path.is_dir() else None
     if manifest is None:
         raise VsvfiError(f"{str(arguments.job)!r} is not a job folder; pass one that 'vsvfi render' created")
-    form = manifest.encoding["chunk_form"]
-    ready = leading(manifest.chunks, lambda chunk: folder.done(chunk, form) is not None)
+    muxer = manifest.encoding["chunk_muxer"]
+    ready = leading(manifest.chunks, lambda chunk: folder.done(chunk, muxer) is not None)
     if not ready:
         raise VsvfiError(f"job {str(folder.path)!r} has not finished its first chunk; there is nothing to join yet")
     intended = Path(manifest.encoding["output"])
     output = arguments.output or intended.with_name(f"{intended.stem}.part{intended.suffix}")
-    if container(output) != manifest.encoding["form"]:
+    if container(output) != manifest.encoding["muxer"]:
         raise VsvfiError(f"output {str(output)!r}, the job was encoded for {intended.suffix}; use that ending")
     source = Path(manifest.work["video"])
     with interruptible(), Output(output, [source], overwrite=arguments.overwrite) as claimed:
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
         whole = complete and ready[-1].last == facts.frames - 1
         join(folder, manifest, ready, claimed, Part(ready[0].first, None if whole else ready[-1].last))
         claimed.publish()
-    later = sum(folder.done(chunk, form) is not None for chunk in manifest.chunks[len(ready) :])
+    later = sum(folder.done(chunk, muxer) is not None for chunk in manifest.chunks[len(ready) :])
     behind = f"; {later} finished chunks follow a gap and are left out" if later else ""
     say(f"{output}: {len(ready)} of {len(manifest.chunks)} chunks, frames {ready[0].first} to {ready[-1].last}{behind}")
     return 0
@@ -76,21 +76,21 @@ def join(folder: JobFolder, manifest: Manifest, chunks: Sequence[Chunk], claimed
     Raises:
         VsvfiError: ffmpeg failed, or the file is not as planned.
     """
-    facts, form = Facts.parse(manifest.facts), manifest.encoding["form"]
-    encoder = find_encoder(manifest.encoding["encoder"], form)
+    facts, muxer = Facts.parse(manifest.facts), manifest.encoding["muxer"]
+    encoder = find_encoder(manifest.encoding["encoder"], muxer)
     media = None if manifest.work.get("images") else probe(Path(manifest.work["video"]))
     listing = claimed.scratch / "chunks.txt"
     listing.write_text(concat_list(_linked(folder, manifest, chunks, claimed.scratch), chunks, facts.rate))
-    forgets = forgets_delay(encoder.ffmpeg, form) if media is not None and media.audio else False
+    forgets = forgets_delay(encoder.ffmpeg, muxer) if media is not None and media.audio else False
     unfinished = claimed.begin()
     options = join_arguments(
-        facts, encoder.name, media, part, listing, unfinished, form, Rewriting(claimed.scratch, forgets)
+        facts, encoder.name, media, part, listing, unfinished, muxer, Rewriting(claimed.scratch, forgets)
     )
     with programs() as group:
         program = group.start("ffmpeg", [encoder.ffmpeg, *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         if program.wait() != 0:
             raise VsvfiError(f"ffmpeg: {explain_ffmpeg(program.lines, program.ending(), claimed.path)}")
-    verify(unfinished, planned(facts, media, part, form))
+    verify(unfinished, planned(facts, media, part, muxer))
     return unfinished
 
 
@@ -111,7 +111,7 @@ def _linked(folder: JobFolder, manifest: Manifest, chunks: Sequence[Chunk], scra
     """Return names of the chunks that need no quoting, relative to the list: links, or quoted paths without links."""
     names = []
     for chunk in chunks:
-        path = folder.chunk_file(chunk, manifest.encoding["chunk_form"])
+        path = folder.chunk_file(chunk, manifest.encoding["chunk_muxer"])
         try:
             os.symlink(path, scratch / path.name)
             names.append(path.name)

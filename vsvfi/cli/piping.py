@@ -55,14 +55,20 @@ def fit(clip: vs.VideoNode, takes: Iterable[Mapping[str, Any]], bits: int | None
         takes: the encoder's formats, `Pixels` as mappings; empty if unknown.
         bits: of the source file, which a source filter may have widened; None for those of the clip.
     """
-    form = clip.format
+    video_format = clip.format
     with clip.get_frame(0) as frame:
         given = alpha_of(frame.props, clip.width, clip.height)
         alpha_format = None if given is None else given.format.id
         matrix = read_integer(frame.props, "_Matrix", 2)
-    most = form.bits_per_sample if form.sample_type == vs.INTEGER else 16
+    most = video_format.bits_per_sample if video_format.sample_type == vs.INTEGER else 16
     depth = max(8, min(most, bits or most))
-    have = Pixels(_FAMILIES[form.color_family], depth, form.subsampling_w, form.subsampling_h, alpha_format is not None)
+    have = Pixels(
+        _FAMILIES[video_format.color_family],
+        depth,
+        video_format.subsampling_w,
+        video_format.subsampling_h,
+        alpha_format is not None,
+    )
     chosen = choose(have, [Pixels(**one) for one in takes])
     if chosen is None:
         pipe = carried_over(have)
@@ -83,13 +89,13 @@ def take_part(clip: vs.VideoNode, first: int, last: int | None) -> vs.VideoNode:
 
 
 def _converted(clip: vs.VideoNode, pipe: Pixels, matrix: int | None) -> vs.VideoNode:
-    form = clip.format
+    video_format = clip.format
     wanted = vs.core.core.query_video_format(_CODES[pipe.family], vs.INTEGER, pipe.bits, pipe.across, pipe.down)
-    if wanted.id == form.id:
+    if wanted.id == video_format.id:
         return clip
-    if form.color_family == vs.RGB and wanted.color_family != vs.RGB:
+    if video_format.color_family == vs.RGB and wanted.color_family != vs.RGB:
         return clip.resize.Bicubic(format=wanted.id, matrix=vs.MATRIX_BT709, range=vs.RANGE_LIMITED)
-    if wanted.color_family == vs.RGB and form.color_family != vs.RGB:
+    if wanted.color_family == vs.RGB and video_format.color_family != vs.RGB:
         known = {} if matrix in (1, 4, 5, 6, 7, 8, 9) else {"matrix_in": guess_matrix(clip.height)}
         return clip.resize.Bicubic(format=wanted.id, range=vs.RANGE_FULL, **known)
     return clip.resize.Bicubic(format=wanted.id)
@@ -101,8 +107,8 @@ def _alpha(clip: vs.VideoNode, format_id: int, bits: int) -> vs.VideoNode:
     The image is requested as well, so the clip is cached; otherwise each frame would be computed twice.
     """
     clip.std.SetVideoCache(mode=1)
-    form = vs.core.core.get_video_format(format_id)
-    full = 1.0 if form.sample_type == vs.FLOAT else (1 << form.bits_per_sample) - 1
+    video_format = vs.core.core.get_video_format(format_id)
+    full = 1.0 if video_format.sample_type == vs.FLOAT else (1 << video_format.bits_per_sample) - 1
     opaque = clip.std.BlankClip(format=format_id, color=full, keep=True)
 
     def extract(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:

@@ -79,27 +79,27 @@ def find_ffmpeg() -> str:
     return next(_ffmpegs(), "") or _no_ffmpeg()
 
 
-def find_encoder(wanted: str, form: str = "matroska") -> Encoder:
+def find_encoder(wanted: str, muxer: str = "matroska") -> Encoder:
     """Return an ffmpeg that has the requested encoder.
 
     Args:
         wanted: ffmpeg's name of a video encoder, "auto" for the container's default; libx264 replaces missing libx265.
-        form: ffmpeg's name of the container.
+        muxer: ffmpeg's name of the container format.
 
     Raises:
         VsvfiError: no ffmpeg, none with this encoder, or the container cannot hold its output.
     """
     programs = list(_ffmpegs()) or [_no_ffmpeg()]
-    names = {"auto": codecs.video_encoders(form), "libx265": codecs.DEFAULT_VIDEO_ENCODERS}.get(wanted, (wanted,))
+    names = {"auto": codecs.video_encoders(muxer), "libx265": codecs.DEFAULT_VIDEO_ENCODERS}.get(wanted, (wanted,))
     for name in names:
         for program in programs:
             codec = video_codecs(program).get(name)
             if codec is None:
                 continue
-            if not codecs.holds_video(form, codec):
+            if not codecs.holds_video(muxer, codec):
                 raise VsvfiError(
-                    f"encoder {name!r} makes {codec}, which {codecs.ENDINGS[form]} cannot hold; "
-                    f"use --encoder {' or '.join(codecs.video_encoders(form)[:2])}, or write .mkv"
+                    f"encoder {name!r} makes {codec}, which {codecs.ENDINGS[muxer]} cannot hold; "
+                    f"use --encoder {' or '.join(codecs.video_encoders(muxer)[:2])}, or write .mkv"
                 )
             note = "" if name == names[0] else f"ffmpeg at {program} lacks {names[0]}; using {name} instead"
             return Encoder(program, name, note)

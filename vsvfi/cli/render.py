@@ -255,15 +255,15 @@ def run_script(
         output: the claimed output.
         media: where audio and subtitles come from, None for none.
     """
-    form = container(output.path)
+    muxer = container(output.path)
     more = encoder_options(encoder, quality)
-    report_notes(encoder, media, form)
+    report_notes(encoder, media, muxer)
     quality = dataclasses.replace(quality, encoder=encoder.name)
     path, job, facts_file = (output.scratch / name for name in ("script.vpy", "job.json", "facts.json"))
     arguments = _absolute(work["arguments"])
     work = {
         **work,
-        **formats(media, encoder, form, more),
+        **formats(media, encoder, muxer, more),
         "arguments": arguments,
         "part": [part.first, part.last],
         "facts": str(facts_file),
@@ -282,10 +282,10 @@ def run_script(
         if part.last is not None and part.last >= facts.frames:
             say(f"the output ends with frame {facts.frames - 1}, before end={part.last}")
         if media is not None:
-            report_losses(media, form, encoder, facts)
-        forgets = forgets_delay(encoder.ffmpeg, form) if media is not None and media.audio else False
+            report_losses(media, muxer, encoder, facts)
+        forgets = forgets_delay(encoder.ffmpeg, muxer) if media is not None and media.audio else False
         rewriting = Rewriting(output.scratch, forgets)
-        options = ffmpeg_arguments(facts, quality, media, part, unfinished, form, more, rewriting)
+        options = ffmpeg_arguments(facts, quality, media, part, unfinished, muxer, more, rewriting)
         return [encoder.ffmpeg, *options]
 
     outcome = run_chain(
@@ -296,7 +296,7 @@ def run_script(
         output,
         vspipe_options=[] if requests is None else ["-r", str(requests)],
         report=progress_line(),
-        verify=lambda path: verify(path, planned(seen[0], media, part, form)),
+        verify=lambda path: verify(path, planned(seen[0], media, part, muxer)),
     )
     return summarise(output.given, str(arguments.get("model", "builtin")), encoder.name, seen[0], outcome)
 

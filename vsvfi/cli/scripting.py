@@ -185,9 +185,11 @@ def _turned(clip: vs.VideoNode, turn: str) -> vs.VideoNode:
         return copy
 
     clip = clip.std.ModifyFrame(clip, swap)
-    form = clip.format
-    if form.subsampling_h > form.subsampling_w:  # 4:2:2 turned is 4:4:0, which few encoders support
-        wanted = vs.core.core.query_video_format(form.color_family, form.sample_type, form.bits_per_sample, 0, 0)
+    video_format = clip.format
+    if video_format.subsampling_h > video_format.subsampling_w:  # 4:2:2 turned is 4:4:0, which few encoders support
+        wanted = vs.core.core.query_video_format(
+            video_format.color_family, video_format.sample_type, video_format.bits_per_sample, 0, 0
+        )
         clip = clip.resize.Bicubic(format=wanted.id)
     return clip
 
@@ -230,7 +232,7 @@ def leave_facts(
     clip = output.clip
     with clip.get_frame(0) as frame:
         props = {name: _plain(value) for name, value in frame.props.items() if name != ALPHA}
-    form = clip.format
+    video_format = clip.format
     facts = {
         "width": clip.width,
         "height": clip.height,
@@ -240,7 +242,9 @@ def leave_facts(
         "encoded": output.encoded,
         "source_frames": source.num_frames,
         "source_rate": str(Fraction(source.fps)),
-        "chroma_420": form.color_family == vs.YUV and form.subsampling_w == 1 and form.subsampling_h == 1,
+        "chroma_420": video_format.color_family == vs.YUV
+        and video_format.subsampling_w == 1
+        and video_format.subsampling_h == 1,
         "props": props,
         "device": devices,
         **({} if survey is None else {"survey": survey}),

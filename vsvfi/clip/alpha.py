@@ -34,8 +34,10 @@ def alpha_of(props: Mapping[str, object], width: int, height: int) -> vs.VideoFr
     value = props.get(ALPHA)
     if not isinstance(value, vs.VideoFrame) or (value.width, value.height) != (width, height):
         return None
-    form = value.format
-    usable = form.color_family == vs.GRAY and (form.sample_type == vs.FLOAT or form.bits_per_sample <= 16)
+    video_format = value.format
+    usable = video_format.color_family == vs.GRAY and (
+        video_format.sample_type == vs.FLOAT or video_format.bits_per_sample <= 16
+    )
     return value if usable else None
 
 

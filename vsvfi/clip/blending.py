@@ -25,7 +25,7 @@ _LAYER = 2**31
 
 def rgb_format(io_dtype: torch.dtype) -> int:
     """The RGB format whose samples are of this type."""
-    return next(int(form) for form, dtype in TENSOR_TYPES.items() if dtype == io_dtype)
+    return next(int(video_format) for video_format, dtype in TENSOR_TYPES.items() if dtype == io_dtype)
 
 
 def interpolation_pool(

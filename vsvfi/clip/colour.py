@@ -42,13 +42,13 @@ def guess_matrix(height: int) -> int:
 
 def frame_format(clip: vs.VideoNode) -> FrameFormat | None:
     """The format of a clip's frames if they can be converted on a device; zimg refuses the same formats."""
-    form = clip.format
-    subsampling = (form.subsampling_w, form.subsampling_h)
+    video_format = clip.format
+    subsampling = (video_format.subsampling_w, video_format.subsampling_h)
     if max(subsampling) > 2:
         return None
-    family = _FAMILIES[form.color_family]
-    floating = form.sample_type == vs.FLOAT
-    return FrameFormat(family, form.bits_per_sample, floating, subsampling, clip.width, clip.height)
+    family = _FAMILIES[video_format.color_family]
+    floating = video_format.sample_type == vs.FLOAT
+    return FrameFormat(family, video_format.bits_per_sample, floating, subsampling, clip.width, clip.height)
 
 
 class Colour:

@@ -256,8 +256,8 @@ def _build(
 
     from vsvfi.clip.blending import interpolation_pool, rgb_format  # imports torch, as the session did
 
-    rgb_form = rgb_format(config.io_dtype)
-    colour = Colour(clip, rgb_form, options.matrix)
+    rgb = rgb_format(config.io_dtype)
+    colour = Colour(clip, rgb, options.matrix)
     shown = selection.choose(clip, copies_from, plan, decisions.first_of)
 
     def first_of(source: vs.VideoNode) -> vs.VideoNode:
@@ -280,7 +280,7 @@ def _build(
     alpha = None
     if alpha_format is not None:
         alpha_blend = partial(blend, layer=1)
-        alpha = interpolated_alpha(clip, alpha_format, rgb_form, first_of, second_of, alpha_blend)
+        alpha = interpolated_alpha(clip, alpha_format, rgb, first_of, second_of, alpha_blend)
 
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
@@ -298,13 +298,13 @@ def _build(
 
 def _open_session(clip: vs.VideoNode, options: Options, factor: Fraction, observer: Observer | None) -> Session:
     """Open an engine session for this clip; it closes with the script."""
-    form = clip.format
+    video_format = clip.format
     facts = ClipFacts(
         width=clip.width,
         height=clip.height,
         factor=factor,
         # The 11 bits of half precision suffice for up to 10-bit video, and halve the bytes to transfer.
-        fits_half=form.bits_per_sample <= 10 and form.sample_type == vs.INTEGER,
+        fits_half=video_format.bits_per_sample <= 10 and video_format.sample_type == vs.INTEGER,
         requests=vs.core.core.num_threads,
         frame_format=frame_format(clip),
     )

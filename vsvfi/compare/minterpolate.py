@@ -48,9 +48,9 @@ def minterpolate(
         (image.clip(0, 1).transpose(1, 2, 0) * 255).round().astype(np.uint8).tobytes()
         for image in [*images, *[images[-1]] * _BEYOND]
     )
-    form = ["-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command = [ffmpeg, "-v", "error", *form, "-s", f"{width}x{height}", "-r", "10", "-i", "-"]
-    command += ["-vf", f"format=yuv444p,minterpolate=fps={10 * factor}:{settings}:scd=none,format=rgb24", *form, "-"]
+    layout = ["-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command = [ffmpeg, "-v", "error", *layout, "-s", f"{width}x{height}", "-r", "10", "-i", "-"]
+    command += ["-vf", f"format=yuv444p,minterpolate=fps={10 * factor}:{settings}:scd=none,format=rgb24", *layout, "-"]
     output = subprocess.run(command, input=raw, capture_output=True, check=True, timeout=seconds).stdout
     made = np.frombuffer(output, np.uint8).reshape(-1, height, width, 3)[: (len(images) - 1) * factor + 1]
     return [np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / np.float32(255) for image in made]

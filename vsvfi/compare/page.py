@@ -126,10 +126,10 @@ def _table(result: Result) -> Iterator[str]:
     marks = [best([value(tally) or 0.0 for tally in models]) if models else None for _, value, _, best in columns]
     for tally in result.ranked:
         cells = []
-        for (_, value, form, _), mark in zip(columns, marks, strict=True):
+        for (_, value, written, _), mark in zip(columns, marks, strict=True):
             found = value(tally)
             kind = ' class="best"' if tally.model and len(models) > 1 and found == mark else ""
-            cells.append(f"<td{kind}>{form(found or 0.0)}</td>")
+            cells.append(f"<td{kind}>{written(found or 0.0)}</td>")
         plain = "" if tally.model else ' class="plain"'
         yield f'<tr{plain}><th scope="row">{html.escape(tally.name)}</th>{"".join(cells)}</tr>'
     yield "</tbody></table></div>"

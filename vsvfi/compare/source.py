@@ -98,8 +98,8 @@ class Source:
         grey = grey.std.ShufflePlanes(0, vs.GRAY).std.RemoveFrameProps()
         self._grey = grey.resize.Point(format=vs.GRAYS)
         small = clip.std.RemoveFrameProps()
-        form = {vs.GRAY: vs.GRAYS, vs.RGB: vs.RGBS}.get(clip.format.color_family, vs.YUV444PS)
-        self._look = small.resize.Bilinear(*_LOOK, format=form)
+        video_format = {vs.GRAY: vs.GRAYS, vs.RGB: vs.RGBS}.get(clip.format.color_family, vs.YUV444PS)
+        self._look = small.resize.Bilinear(*_LOOK, format=video_format)
 
     def step(self, n: int) -> Facts:
         """Facts about the step from frame n to the next."""

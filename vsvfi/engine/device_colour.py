@@ -71,14 +71,14 @@ class DeviceColour:
     """Conversions of frames of one format on one device. Thread-safe.
 
     Args:
-        form: of the frames.
+        frame_format: of the frames.
         device: where they are converted.
     """
 
-    def __init__(self, form: FrameFormat, device: torch.device) -> None:
-        self.form = form
+    def __init__(self, frame_format: FrameFormat, device: torch.device) -> None:
+        self.format = frame_format
         self._device = device
-        self._dtype = _dtype(form)
+        self._dtype = _dtype(frame_format)
         self._prepared: dict[Coding, _Coefficients] = {}
 
     def to_rgb(self, packed: Tensor, coding: Coding) -> Tensor:
@@ -91,19 +91,19 @@ class DeviceColour:
         Returns:
             [1, 3, H, W] float32, values outside [0, 1] kept; scene-linear light is compressed.
         """
-        found, form = self._coefficients(coding), self.form
+        found, frame_format = self._coefficients(coding), self.format
         samples = packed.view(self._dtype).to(torch.float32)
         scale, offset = found.luma
         if found.upsampler is None:
-            image = samples.view(1, len(form.shapes), form.height, form.width)
-            if not form.floating:
+            image = samples.view(1, len(frame_format.shapes), frame_format.height, frame_format.width)
+            if not frame_format.floating:
                 image = (image - offset).div_(scale)  # exactly 1 for the highest code
             image = image.expand(1, 3, -1, -1)
         else:
-            area = form.height * form.width
-            luma = samples[:area].view(1, 1, form.height, form.width)
-            chroma = samples[area:].view(1, 2, *form.shapes[1])
-            image = _upsampled(chroma, found.upsampler, form).add_(luma, alpha=1 / scale)
+            area = frame_format.height * frame_format.width
+            luma = samples[:area].view(1, 1, frame_format.height, frame_format.width)
+            chroma = samples[area:].view(1, 2, *frame_format.shapes[1])
+            image = _upsampled(chroma, found.upsampler, frame_format).add_(luma, alpha=1 / scale)
         return compressed(image) if coding.scene_linear else image
 
     def from_rgb(self, image: Tensor, coding: Coding, limits: tuple[Tensor, Tensor] | None = None) -> Tensor:
@@ -117,7 +117,7 @@ class DeviceColour:
         Returns:
             [frame_bytes] uint8 on the device.
         """
-        found, form = self._coefficients(coding), self.form
+        found, frame_format = self._coefficients(coding), self.format
         if coding.scene_linear:
             image = expanded(image if limits is None else image.clamp(*limits))
         scale, offset = found.luma
@@ -130,15 +130,15 @@ class DeviceColour:
                     chroma = functional.conv2d(extended, reduction.weight, None, reduction.stride, groups=2)
                 codes = torch.cat([luma.flatten(), chroma.flatten()])
         else:
-            image = image.sum(1, keepdim=True).div_(3) if form.family == "grey" else image
-            codes = image if form.floating else image * scale + offset
-        if not form.floating:
-            codes = codes.round().clamp_(0, (1 << form.bits) - 1)
+            image = image.sum(1, keepdim=True).div_(3) if frame_format.family == "grey" else image
+            codes = image if frame_format.floating else image * scale + offset
+        if not frame_format.floating:
+            codes = codes.round().clamp_(0, (1 << frame_format.bits) - 1)
         return codes.to(self._dtype).flatten().view(torch.uint8)
 
     def may_exceed(self, coding: Coding) -> bool:
         """Whether RGB values outside [0, 1] can occur."""
-        return self.form.floating or self.form.family == "yuv" or not coding.full_range
+        return self.format.floating or self.format.family == "yuv" or not coding.full_range
 
     def _coefficients(self, coding: Coding) -> _Coefficients:
         found = self._prepared.get(coding)
@@ -147,11 +147,11 @@ class DeviceColour:
         return found
 
     def _compute(self, coding: Coding) -> _Coefficients:
-        form = self.form
-        luma = (1.0, 0.0) if form.floating else _scale(form.bits, coding.full_range, chroma=False)
-        if form.family != "yuv":
+        frame_format = self.format
+        luma = (1.0, 0.0) if frame_format.floating else _scale(frame_format.bits, coding.full_range, chroma=False)
+        if frame_format.family != "yuv":
             return _Coefficients(luma)
-        chroma = (1.0, 0.0) if form.floating else _chroma_scale(form.bits, coding)
+        chroma = (1.0, 0.0) if frame_format.floating else _chroma_scale(frame_format.bits, coding)
         matrix = _matrix(coding.matrix)
         scales = torch.tensor([luma[0], chroma[0], chroma[0]], dtype=torch.float64, device="cpu")
         offsets = torch.tensor([luma[1], chroma[1], chroma[1]], dtype=torch.float64, device="cpu")
@@ -165,7 +165,7 @@ class DeviceColour:
 
     def _upsampler(self, inverse: Tensor, offsets: Tensor, location: int) -> _Upsampler:
         """Combine the filters of both axes and the matrix (codes -> RGB) into one convolution."""
-        (across, down), (height, width) = self.form.subsampling, self.form.shapes[1]
+        (across, down), (height, width) = self.format.subsampling, self.format.shapes[1]
         horizontal, vertical = _sites(location)
         rows, columns = upsampling(height, down, vertical), upsampling(width, across, horizontal)
         filters = (torch.tensor(axis.coefficients, dtype=torch.float64, device="cpu") for axis in (rows, columns))
@@ -175,9 +175,9 @@ class DeviceColour:
 
     def _reductions(self, location: int) -> tuple[_Reduction, ...]:
         """The filters of both axes that reduce chroma."""
-        form, found = self.form, []
+        frame_format, found = self.format, []
         for axis, length, log2, site in zip(
-            (-1, -2), (form.width, form.height), form.subsampling, _sites(location), strict=True
+            (-1, -2), (frame_format.width, frame_format.height), frame_format.subsampling, _sites(location), strict=True
         ):
             if log2:
                 reduction = downsampling(length, log2, site)
@@ -205,23 +205,23 @@ def expanded(image: Tensor) -> Tensor:
     return (image.abs() * LINEAR_SPAN).exp_().sub_(1).div_(LINEAR_GAIN).copysign(image)
 
 
-def _upsampled(chroma: Tensor, upsampler: _Upsampler, form: FrameFormat) -> Tensor:
+def _upsampled(chroma: Tensor, upsampler: _Upsampler, frame_format: FrameFormat) -> Tensor:
     """Chroma codes [1, 2, h, w] -> their part of RGB [1, 3, H, W]."""
-    across, down = (1 << log2 for log2 in form.subsampling)
+    across, down = (1 << log2 for log2 in frame_format.subsampling)
     if down > 1:
         chroma = chroma.index_select(-2, upsampler.rows)
     if across > 1:
         chroma = chroma.index_select(-1, upsampler.columns)
     parts = functional.conv2d(chroma, upsampler.weight, upsampler.bias)
     # Place the phases side by side.
-    split = parts.view(3, down, across, *form.shapes[1]).permute(0, 3, 1, 4, 2)
-    return split.reshape(1, 3, form.height, form.width)
+    split = parts.view(3, down, across, *frame_format.shapes[1]).permute(0, 3, 1, 4, 2)
+    return split.reshape(1, 3, frame_format.height, frame_format.width)
 
 
-def _dtype(form: FrameFormat) -> torch.dtype:
-    if form.floating:
-        return {16: torch.float16, 32: torch.float32}[form.bits]
-    return torch.uint8 if form.bits == 8 else torch.uint16
+def _dtype(frame_format: FrameFormat) -> torch.dtype:
+    if frame_format.floating:
+        return {16: torch.float16, 32: torch.float32}[frame_format.bits]
+    return torch.uint8 if frame_format.bits == 8 else torch.uint16
 
 
 def _scale(bits: int, full_range: bool, *, chroma: bool) -> tuple[float, float]:

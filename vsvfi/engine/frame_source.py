@@ -54,14 +54,14 @@ class HostFrames:
         device: where frames are needed.
         padding: to the network's input size.
         io_dtype: type in which RGB is transferred.
-        form: of the frames that are converted on the device, if any.
+        frame_format: of the frames that are converted on the device, if any.
     """
 
     def __init__(
-        self, device: torch.device, padding: Padding, io_dtype: torch.dtype, form: FrameFormat | None = None
+        self, device: torch.device, padding: Padding, io_dtype: torch.dtype, frame_format: FrameFormat | None = None
     ) -> None:
         self._device, self._padding, self._io_dtype = device, padding, io_dtype
-        self._colour = None if form is None else DeviceColour(form, device)
+        self._colour = None if frame_format is None else DeviceColour(frame_format, device)
         self._local = threading.local()
 
     @contextlib.contextmanager
@@ -87,11 +87,11 @@ class HostFrames:
     def _read_coded(self, index: int, coding: Coding) -> SourceFrame:
         """Load source frame `index` as the clip stores it, and convert it on the device."""
         colour, transfers = self._converter(), self._transfers()
-        staging = transfers.staging((colour.form.frame_bytes,), torch.uint8)
+        staging = transfers.staging((colour.format.frame_bytes,), torch.uint8)
         self._local.load(index, staging)
         image = colour.to_rgb(transfers.upload(staging, torch.uint8), coding)
         # Whether values exceed [0, 1] is not asked per frame: the host would have to wait for the answer.
-        return self._clamped(image, inside=not colour.may_exceed(coding), finite=not colour.form.floating)
+        return self._clamped(image, inside=not colour.may_exceed(coding), finite=not colour.format.floating)
 
     def _clamped(self, image: Tensor, *, inside: bool, finite: bool = False) -> SourceFrame:
         """Pad an image [1, 3, H, W], and split off what is outside [0, 1] unless all of it is `inside`."""

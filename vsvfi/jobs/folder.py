@@ -124,9 +124,9 @@ class JobFolder:
         """Store the manifest."""
         write_json(self.path / _MANIFEST, manifest.as_json())
 
-    def chunk_file(self, chunk: Chunk, form: str) -> Path:
+    def chunk_file(self, chunk: Chunk, muxer: str) -> Path:
         """Return the path of a chunk's video."""
-        return self.path / _CHUNKS / f"{chunk.name}{ENDINGS[form]}"
+        return self.path / _CHUNKS / f"{chunk.name}{ENDINGS[muxer]}"
 
     def state(self, chunk: Chunk) -> State | None:
         """Return the stored state of a chunk, None if it has none."""
@@ -136,13 +136,13 @@ class JobFolder:
         except TypeError:
             return None
 
-    def done(self, chunk: Chunk, form: str) -> State | None:
+    def done(self, chunk: Chunk, muxer: str) -> State | None:
         """Return the state of a chunk if it is done and its file is complete, else None."""
         state = self.state(chunk)
         if state is None or state.state != "done" or state.frames != chunk.frames:
             return None
         try:
-            size = os.stat(self.chunk_file(chunk, form)).st_size
+            size = os.stat(self.chunk_file(chunk, muxer)).st_size
         except OSError:
             return None
         return state if size == state.bytes else None
@@ -197,9 +197,9 @@ ENDINGS = {"matroska": ".mkv", "mp4": ".mp4", "mov": ".mov"}
 """Containers of chunks."""
 
 
-def chunk_form(form: str) -> str:
+def chunk_muxer(muxer: str) -> str:
     """Return the container of the chunks of an output: its own where it states times and colours, else Matroska."""
-    return form if form in ENDINGS else "matroska"
+    return muxer if muxer in ENDINGS else "matroska"
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -99,7 +99,7 @@ def render_remotely(task: Task) -> Answer:
         text = log.read_text(encoding="utf-8", errors="replace")[-_LONGEST_LOG:]
     if failure is not None or not task.upload:
         return Answer(failure, text)
-    path = folder.chunk_file(chunk, manifest.encoding["chunk_form"])
+    path = folder.chunk_file(chunk, manifest.encoding["chunk_muxer"])
     answer = Answer(None, text, folder.state(chunk), path.read_bytes())
     path.unlink()
     return answer

@@ -69,7 +69,7 @@ class Transfer:
             VsvfiError: it is not complete.
             OSError: the disk is full.
         """
-        target = folder.chunk_file(chunk, self._manifest.encoding["chunk_form"])
+        target = folder.chunk_file(chunk, self._manifest.encoding["chunk_muxer"])
         if answer.state is None or answer.state.bytes != len(answer.video):
             raise VsvfiError(f"{chunk} was received incomplete")
         part = target.with_name(f"{target.name}.partial")

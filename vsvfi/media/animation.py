@@ -37,7 +37,7 @@ def animation_arguments(
     elif ending == ".webp":
         encoded = ("-c:v", "libwebp_anim", "-lossless", "0", "-quality", "92", "-loop", "0", "-f", "webp")
     else:
-        form = "mp4" if ending == ".mp4" else "matroska"
-        encoded = ("-c:v", "libx264", "-crf", str(crf), *_BT709, "-movflags", "+faststart", "-f", form)
+        muxer = "mp4" if ending == ".mp4" else "matroska"
+        encoded = ("-c:v", "libx264", "-crf", str(crf), *_BT709, "-movflags", "+faststart", "-f", muxer)
     chosen = _FILTERS.get(ending, _VIDEO_FILTER)
     return ["-hide_banner", "-v", "error", "-y", *source, "-vf", chosen, *encoded, str(output)]

@@ -26,9 +26,9 @@ _TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 """Suffix and MIME type of images that Matroska accepts as cover art."""
 
 
-def holds(form: str, stream: Stream) -> bool:
+def holds(muxer: str, stream: Stream) -> bool:
     """Return whether a container can hold a stream of the source."""
-    matroska, mp4 = form == "matroska", form in ("mp4", "mov")
+    matroska, mp4 = muxer == "matroska", muxer in ("mp4", "mov")
     match stream.kind:
         case "audio":
             return True
@@ -42,45 +42,45 @@ def holds(form: str, stream: Stream) -> bool:
             return False
 
 
-def kept(media: Media, form: str, kind: str) -> tuple[Stream, ...]:
+def kept(media: Media, muxer: str, kind: str) -> tuple[Stream, ...]:
     """Return the streams of a kind that a container can hold."""
-    return tuple(stream for stream in media.of(kind) if holds(form, stream))
+    return tuple(stream for stream in media.of(kind) if holds(muxer, stream))
 
 
-def left_behind(media: Media, form: str) -> list[str]:
+def left_behind(media: Media, muxer: str) -> list[str]:
     """Return the names of the streams that a container cannot hold."""
     return [
         f"{stream.kind} stream {stream.index}{f' ({stream.codec})' if stream.codec else ''}"
         for stream in media.streams
-        if not holds(form, stream)
+        if not holds(muxer, stream)
     ]
 
 
 def carried(
-    media: Media, form: str, beside: Mapping[int, str], folder: Path | None, *, forgets_delay: bool = False
+    media: Media, muxer: str, beside: Mapping[int, str], folder: Path | None, *, forgets_delay: bool = False
 ) -> list[str]:
     """Return ffmpeg output options for all streams that are carried over.
 
     Args:
-        form: ffmpeg's name of the container.
+        muxer: ffmpeg's name of the container format.
         beside: ffmpeg's names of streams that come from another file, by number in the source.
         folder: for cover art that ffmpeg attaches.
         forgets_delay: see `opus`.
     """
-    sound, words = kept(media, form, "audio"), kept(media, form, "subtitle")
+    sound, words = kept(media, muxer, "audio"), kept(media, muxer, "subtitle")
     arguments = ["-map_metadata", "1", "-map_chapters", "1"]
     for stream in (*sound, *words):
         arguments += ["-map", beside.get(stream.index, f"1:{stream.index}")]
-    arguments += fit_sound(form, media.audio, later=opus.ENCODED_DELAY if forgets_delay else Fraction(0))
+    arguments += fit_sound(muxer, media.audio, later=opus.ENCODED_DELAY if forgets_delay else Fraction(0))
     for number, stream in enumerate(words):
-        arguments += [f"-c:s:{number}", _subtitle_codec(form, stream.codec)]
+        arguments += [f"-c:s:{number}", _subtitle_codec(muxer, stream.codec)]
     for letter, streams in (("v", (media.video,)), ("a", sound), ("s", words)):
         for number, stream in enumerate(streams):
             arguments += _labels(f"{letter}:{number}", stream)
-    fonts = kept(media, form, "attachment")
+    fonts = kept(media, muxer, "attachment")
     for stream in fonts:
         arguments += ["-map", f"1:{stream.index}"]
-    return arguments + (["-c:t", "copy"] if fonts else []) + _covers(media, form, len(fonts), folder)
+    return arguments + (["-c:t", "copy"] if fonts else []) + _covers(media, muxer, len(fonts), folder)
 
 
 def _labels(where: str, stream: Stream) -> list[str]:
@@ -90,17 +90,17 @@ def _labels(where: str, stream: Stream) -> list[str]:
     return [*tags, f"-disposition:{where}", stream.disposition]
 
 
-def _subtitle_codec(form: str, codec: str) -> str:
-    if form == "matroska":
+def _subtitle_codec(muxer: str, codec: str) -> str:
+    if muxer == "matroska":
         return "srt" if codec == "mov_text" else "copy"
     return "copy" if codec == "mov_text" else "mov_text"
 
 
-def _covers(media: Media, form: str, attachments: int, folder: Path | None) -> list[str]:
+def _covers(media: Media, muxer: str, attachments: int, folder: Path | None) -> list[str]:
     """Cover art: a video stream of its own in MP4, an attachment in Matroska."""
     arguments: list[str] = []
-    for number, stream in enumerate(kept(media, form, "cover")):
-        if form != "matroska":
+    for number, stream in enumerate(kept(media, muxer, "cover")):
+        if muxer != "matroska":
             arguments += [
                 "-map",
                 f"1:{stream.index}",

@@ -46,53 +46,53 @@ DEFAULT_VIDEO_ENCODERS = ("libx265", "libx264")
 ENDINGS = {"matroska": ".mkv", "mp4": ".mp4", "mov": ".mov", "webm": ".webm", "nut": ".nut", "avi": ".avi"}
 
 
-def video_encoders(form: str) -> tuple[str, ...]:
+def video_encoders(muxer: str) -> tuple[str, ...]:
     """Return the default video encoders of a container, best first."""
-    return VIDEO_ENCODERS.get(form, DEFAULT_VIDEO_ENCODERS)
+    return VIDEO_ENCODERS.get(muxer, DEFAULT_VIDEO_ENCODERS)
 
 
-def holds_video(form: str, codec: str) -> bool:
+def holds_video(muxer: str, codec: str) -> bool:
     """Return False where a container is known to refuse a video codec; the muxer decides."""
-    return form != "webm" or codec in _WEBM_VIDEO
+    return muxer != "webm" or codec in _WEBM_VIDEO
 
 
-def holds_sound(form: str, codec: str) -> bool:
+def holds_sound(muxer: str, codec: str) -> bool:
     """Return whether an audio codec can be copied into a container."""
-    if form in _SOUND:
-        plain_pcm = form == "mov" and codec.startswith("pcm_") and codec not in _NOT_IN["matroska"] - {"pcm_s8"}
-        return codec in _SOUND[form] or plain_pcm
-    return codec not in _NOT_IN.get(form, frozenset())
+    if muxer in _SOUND:
+        plain_pcm = muxer == "mov" and codec.startswith("pcm_") and codec not in _NOT_IN["matroska"] - {"pcm_s8"}
+        return codec in _SOUND[muxer] or plain_pcm
+    return codec not in _NOT_IN.get(muxer, frozenset())
 
 
-def fit_sound(form: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)) -> list[str]:
+def fit_sound(muxer: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)) -> list[str]:
     """Return ffmpeg output options for audio streams: copied, or encoded where the container cannot hold them.
 
     Args:
-        form: ffmpeg's name of the container.
+        muxer: ffmpeg's name of the container format.
         codecs: ffmpeg's names of the codecs of the streams, in output order.
         later: seconds to delay audio that is encoded as Opus, see `opus`.
     """
     arguments = ["-c:a", "copy"]
     for index, codec in enumerate(codecs):
-        if holds_sound(form, codec):
+        if holds_sound(muxer, codec):
             continue
-        encoder = _substitute(form, codec)
+        encoder = _substitute(muxer, codec)
         arguments += [f"-c:a:{index}", encoder]
         if encoder in ("aac", "ac3"):
             arguments += [f"-b:a:{index}", "320k"]
         elif encoder == "libopus":  # supports only these layouts, and refuses 5.1(side)
             moved = f",asetpts=PTS+{float(later):.6f}/TB" if later else ""
             arguments += [f"-filter:a:{index}", f"aformat=channel_layouts=7.1|5.1|stereo|mono{moved}"]
-    if _EXPERIMENTAL.get(form, frozenset()).intersection(codecs):
+    if _EXPERIMENTAL.get(muxer, frozenset()).intersection(codecs):
         arguments += ["-strict", "-2"]
     return arguments
 
 
-def sound_notes(form: str, codecs: Sequence[str]) -> list[str]:
+def sound_notes(muxer: str, codecs: Sequence[str]) -> list[str]:
     """Return a message per audio codec that cannot be copied."""
-    unfit = sorted({codec for codec in codecs if not holds_sound(form, codec)})
+    unfit = sorted({codec for codec in codecs if not holds_sound(muxer, codec)})
     return [
-        f"{ENDINGS[form]} cannot hold {codec} sound, encoding it as {_substitute(form, codec).removeprefix('lib')}; "
+        f"{ENDINGS[muxer]} cannot hold {codec} sound, encoding it as {_substitute(muxer, codec).removeprefix('lib')}; "
         f"write {keeping(codec)} to keep it as it is"
         for codec in unfit
     ]
@@ -100,17 +100,17 @@ def sound_notes(form: str, codecs: Sequence[str]) -> list[str]:
 
 def keeping(codec: str) -> str:
     """Return the suffixes of the usual containers that hold an audio codec."""
-    found = [ENDINGS[form] for form in ("matroska", "mov", "mp4") if holds_sound(form, codec)]
+    found = [ENDINGS[muxer] for muxer in ("matroska", "mov", "mp4") if holds_sound(muxer, codec)]
     return " or ".join(found) or ".nut"
 
 
-def _substitute(form: str, codec: str) -> str:
+def _substitute(muxer: str, codec: str) -> str:
     """Return the encoder for audio that a container cannot hold.
 
     Lossless stays lossless, except in mp4 and webm.
     """
     lossless = codec in _LOSSLESS or codec.startswith("pcm_")
-    match form:
+    match muxer:
         case "mov":
             return "alac" if lossless else "aac"
         case "webm":

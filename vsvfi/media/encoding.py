@@ -142,7 +142,7 @@ def ffmpeg_arguments(
     media: Media | None,
     part: Part,
     target: Path,
-    form: str,
+    muxer: str,
     more: Sequence[str] = (),
     rewriting: Rewriting | None = None,
 ) -> list[str]:
@@ -156,7 +156,7 @@ def ffmpeg_arguments(
         media: where audio, subtitles and chapters come from; None for none.
         part: which output frames come through the pipe.
         target: file to write, of any name.
-        form: its container, see `container`.
+        muxer: its container format, see `container`.
         more: checked options of the encoder, see `encoder_args.parse`.
         rewriting: of streams that must be, None to take them as they are.
     """
@@ -173,17 +173,17 @@ def ffmpeg_arguments(
         "-i",
         "-",
     ]
-    more_inputs, taken = _beside(facts, media, part, form, rewriting)
+    more_inputs, taken = _beside(facts, media, part, muxer, rewriting)
     return [
         *_GENERAL, *inputs, *more_inputs, "-map", "0:v:0",
         *("-filter:v:0", ",".join(video_filters(facts))), *_chroma_location(facts),
-        *merge([*encoder_arguments(facts, quality), *_tag(quality.encoder, form)], more),
-        *taken, *_ending(form, target),
+        *merge([*encoder_arguments(facts, quality), *_tag(quality.encoder, muxer)], more),
+        *taken, *_ending(muxer, target),
     ]  # fmt: skip
 
 
 def join_arguments(
-    facts: Facts, encoder: str, media: Media | None, part: Part, listing: Path, target: Path, form: str,
+    facts: Facts, encoder: str, media: Media | None, part: Part, listing: Path, target: Path, muxer: str,
     rewriting: Rewriting | None = None,
 ) -> list[str]:  # fmt: skip
     """Like `ffmpeg_arguments`, with video that is encoded already: the files of a list for ffmpeg's concat demuxer.
@@ -193,16 +193,16 @@ def join_arguments(
         listing: file in the demuxer's format, each entry with its duration.
     """
     inputs = ["-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
-    more_inputs, taken = _beside(facts, media, part, form, rewriting)
-    video = ["-map", "0:v:0", "-c:v:0", "copy", *_tag(encoder, form)]
-    return [*_GENERAL, *inputs, *more_inputs, *video, *taken, *_ending(form, target)]
+    more_inputs, taken = _beside(facts, media, part, muxer, rewriting)
+    video = ["-map", "0:v:0", "-c:v:0", "copy", *_tag(encoder, muxer)]
+    return [*_GENERAL, *inputs, *more_inputs, *video, *taken, *_ending(muxer, target)]
 
 
 _GENERAL = ("-hide_banner", "-loglevel", "error", "-nostats", "-y", "-copyts")
 
 
 def _beside(
-    facts: Facts, media: Media | None, part: Part, form: str, rewriting: Rewriting | None
+    facts: Facts, media: Media | None, part: Part, muxer: str, rewriting: Rewriting | None
 ) -> tuple[list[str], list[str]]:
     """Return ffmpeg's inputs after the video, and the output options for their streams."""
     if media is None or media.bare:
@@ -218,24 +218,24 @@ def _beside(
         sidecar.write(media.path, streams, placed.window, placed.origin, folder / name, delayed=forgets_delay)
         inputs += ["-itsoffset", _seconds(placed.origin - placed.begin), "-i", f"file:{folder / name}"]
         places.update({stream.index: f"{file}:{number}" for number, stream in enumerate(streams)})
-    return inputs, [*carried(media, form, places, folder, forgets_delay=forgets_delay), *placed.cuts()]
+    return inputs, [*carried(media, muxer, places, folder, forgets_delay=forgets_delay), *placed.cuts()]
 
 
-def _ending(form: str, target: Path) -> list[str]:
-    scale = ["-movie_timescale", str(sidecar.MOVIE_TIMESCALE)] if form in ("mp4", "mov") else []
-    return [*scale, "-max_muxing_queue_size", "4096", "-f", form, f"file:{target}"]
+def _ending(muxer: str, target: Path) -> list[str]:
+    scale = ["-movie_timescale", str(sidecar.MOVIE_TIMESCALE)] if muxer in ("mp4", "mov") else []
+    return [*scale, "-max_muxing_queue_size", "4096", "-f", muxer, f"file:{target}"]
 
 
-def planned(facts: Facts, media: Media | None, part: Part, form: str) -> Expected:
+def planned(facts: Facts, media: Media | None, part: Part, muxer: str) -> Expected:
     """Return what the finished file must contain."""
     frames = part.count(facts.frames)
     if media is None:
         return Expected(frames, facts.rate)
     audio, subtitles, attachments, covers = (
-        len(kept(media, form, kind)) for kind in ("audio", "subtitle", "attachment", "cover")
+        len(kept(media, muxer, kind)) for kind in ("audio", "subtitle", "attachment", "cover")
     )
     window = place(media, part, facts).window
-    sounds = tuple(window.share(stream.start, stream.end) for stream in kept(media, form, "audio"))
+    sounds = tuple(window.share(stream.start, stream.end) for stream in kept(media, muxer, "audio"))
     return Expected(frames, facts.rate, audio, subtitles, attachments, covers, sounds)
 
 
@@ -330,10 +330,10 @@ def encoder_arguments(facts: Facts, quality: Quality) -> list[str]:
     return arguments
 
 
-def _tag(encoder: str, form: str) -> list[str]:
+def _tag(encoder: str, muxer: str) -> list[str]:
     """Return the codec tag that Apple's players require for HEVC in MP4 and MOV."""
     hevc = encoder == "libx265" or encoder.startswith("hevc_")
-    return ["-tag:v:0", "hvc1"] if hevc and form in ("mp4", "mov") else []
+    return ["-tag:v:0", "hvc1"] if hevc and muxer in ("mp4", "mov") else []
 
 
 def _seconds(time: Fraction) -> str:

@@ -25,9 +25,9 @@ def delay_of(codec: str, header: bytes | None) -> Fraction:
     return Fraction(int.from_bytes(header[10:12], "little"), 48000)
 
 
-def forgets_delay(ffmpeg: str, form: str) -> bool:
+def forgets_delay(ffmpeg: str, muxer: str) -> bool:
     """Return whether an ffmpeg writes Opus into a container earlier than it should."""
-    return form in ("matroska", "webm") and _tried(ffmpeg)
+    return muxer in ("matroska", "webm") and _tried(ffmpeg)
 
 
 @functools.cache

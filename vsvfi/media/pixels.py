@@ -66,29 +66,35 @@ class Pixels:
 def parse(name: str) -> Pixels | None:
     """Parse an ffmpeg format; None for palettes, floating point, hardware surfaces and the like."""
     try:
-        form = pyav().VideoFormat(name)
+        description = pyav().VideoFormat(name)
     except ValueError:
         return None  # newer than PyAV
-    colours = [component for component in form.components if not component.is_alpha]
-    odd = form.has_palette or form.is_bit_stream or name.startswith(("bayer", "xyz")) or "f16" in name or "f32" in name
+    colours = [component for component in description.components if not component.is_alpha]
+    odd = (
+        description.has_palette
+        or description.is_bit_stream
+        or name.startswith(("bayer", "xyz"))
+        or "f16" in name
+        or "f32" in name
+    )
     if odd or not colours or not 1 < max(component.bits for component in colours) <= 16:
         return None
-    family = "rgb" if form.is_rgb else "gray" if len(colours) == 1 else "yuv"
+    family = "rgb" if description.is_rgb else "gray" if len(colours) == 1 else "yuv"
     shifts = (
         [0, 0]
         if family != "yuv"
-        else [(16 // size).bit_length() - 1 for size in (form.chroma_width(16), form.chroma_height(16))]
+        else [(16 // size).bit_length() - 1 for size in (description.chroma_width(16), description.chroma_height(16))]
     )
-    return Pixels(family, colours[0].bits, shifts[0], shifts[1], len(colours) < len(form.components), name)
+    return Pixels(family, colours[0].bits, shifts[0], shifts[1], len(colours) < len(description.components), name)
 
 
-def taken(names: Iterable[str], encoder: str, form: str, *, rgb: bool = False) -> tuple[Pixels, ...]:
+def taken(names: Iterable[str], encoder: str, muxer: str, *, rgb: bool = False) -> tuple[Pixels, ...]:
     """Return the formats that an encoder keeps unchanged; empty if unknown.
 
     Args:
         names: ffmpeg's names of the formats that it accepts.
         encoder: its name.
-        form: the container's name.
+        muxer: ffmpeg's name of the container format.
         rgb: accept RGB even if few players support it.
     """
     found = [pixels for pixels in map(parse, names) if pixels is not None and pixels.bits >= 8]
@@ -96,7 +102,7 @@ def taken(names: Iterable[str], encoder: str, form: str, *, rgb: bool = False) -
         found = [pixels for pixels in found if pixels.family != "rgb" or pixels.name.startswith("gbr")]
     if encoder in _YUV_FIRST and not rgb:
         found = [pixels for pixels in found if pixels.family != "rgb"]
-    if encoder in _ALPHA_BESIDE and form not in _HOLDS_BESIDE:
+    if encoder in _ALPHA_BESIDE and muxer not in _HOLDS_BESIDE:
         found = [pixels for pixels in found if not pixels.alpha]
     return tuple(pixels for pixels in found if not (pixels.alpha and pixels.family == "gray"))
 

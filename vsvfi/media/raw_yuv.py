@@ -14,7 +14,7 @@ from vsvfi.media.pyav import pyav
 from vsvfi.media.stills import Still, eight_bits, exactly_converted
 
 _SUBSAMPLING = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}
-_FORM = re.compile(r"yuv(420|422|444)p(?:(9|10|12|14|16)le)?")
+_PIXEL_FORMAT = re.compile(r"yuv(420|422|444)p(?:(9|10|12|14|16)le)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class RawYUV:
     Attributes:
         path: the file.
         width, height: of its frames.
-        form: ffmpeg's name of the pixel format: yuv420p, yuv444p10le ...
+        pixel_format: ffmpeg's name of the pixel format: yuv420p, yuv444p10le ...
         matrix: "601" or "709".
         full_range: samples use all codes.
         frames: number of frames.
@@ -33,7 +33,7 @@ class RawYUV:
     path: Path
     width: int
     height: int
-    form: str
+    pixel_format: str
     matrix: str
     full_range: bool
     frames: int
@@ -43,7 +43,7 @@ class RawYUV:
         cls,
         path: Path,
         size: tuple[int, int],
-        form: str | None = None,
+        pixel_format: str | None = None,
         matrix: str = "601",
         *,
         full_range: bool = False,
@@ -53,38 +53,40 @@ class RawYUV:
         Args:
             path: the file.
             size: width and height.
-            form: pixel format; None reads it off the name: "10bit", "16bit" or else 8 bits, "444", "422" or else 4:2:0.
+            pixel_format: None reads it off the name: "10bit", "16bit" or else 8 bits, "444", "422" or else 4:2:0.
             matrix: "601" or "709".
             full_range: samples use all codes.
 
         Raises:
             ArgumentError: the format is none of these, or the size does not fit the file.
         """
-        form = form or form_of_name(path.name)
-        if not _FORM.fullmatch(form):
-            raise ArgumentError("format", form, "must be planar YUV such as yuv420p, yuv422p10le", "give one of these")
-        found = cls(path, *size, form, matrix, full_range, 0)
+        pixel_format = pixel_format or pixel_format_of_name(path.name)
+        if not _PIXEL_FORMAT.fullmatch(pixel_format):
+            raise ArgumentError(
+                "format", pixel_format, "must be planar YUV such as yuv420p, yuv422p10le", "give one of these"
+            )
+        found = cls(path, *size, pixel_format, matrix, full_range, 0)
         length = os.path.getsize(path)
-        across, down = _SUBSAMPLING[form[3:6]]
+        across, down = _SUBSAMPLING[pixel_format[3:6]]
         if size[0] % across or size[1] % down:
-            rule = f"cannot be {form}, whose chroma is {across}x{down} times smaller"
+            rule = f"cannot be {pixel_format}, whose chroma is {across}x{down} times smaller"
             raise ArgumentError("size", f"{size[0]}x{size[1]}", rule, "give the size that the file was made with")
         if length == 0 or length % found.frame_bytes:
             raise ArgumentError(
                 "size",
                 f"{size[0]}x{size[1]}",
-                f"does not fit {path.name}: its {length} bytes are no whole number of {form} frames of "
+                f"does not fit {path.name}: its {length} bytes are no whole number of {pixel_format} frames of "
                 f"{found.frame_bytes}",
                 "give its size and --format",
             )
-        return cls(path, *size, form, matrix, full_range, length // found.frame_bytes)
+        return cls(path, *size, pixel_format, matrix, full_range, length // found.frame_bytes)
 
     @property
     def frame_bytes(self) -> int:
         """Size of a frame in bytes."""
-        across, down = _SUBSAMPLING[self.form[3:6]]
+        across, down = _SUBSAMPLING[self.pixel_format[3:6]]
         samples = self.width * self.height + 2 * (self.width // across) * (self.height // down)
-        return samples * (2 if self.form.endswith("le") else 1)
+        return samples * (2 if self.pixel_format.endswith("le") else 1)
 
     def read(self, index: int) -> Still:
         """Read a frame as RGB, of 16 bits if it has more than 8.
@@ -98,8 +100,8 @@ class RawYUV:
         if len(content) < self.frame_bytes:
             raise VsvfiError(f"{self.path} ends inside frame {index}; it was changed while it was read")
         av = pyav()
-        frame = av.VideoFrame(self.width, self.height, self.form)
-        deep = self.form.endswith("le")
+        frame = av.VideoFrame(self.width, self.height, self.pixel_format)
+        deep = self.pixel_format.endswith("le")
         start = 0
         for plane in frame.planes:
             row = plane.width * (2 if deep else 1)
@@ -113,7 +115,7 @@ class RawYUV:
         return Still(pixels if deep else eight_bits(pixels))
 
 
-def form_of_name(name: str) -> str:
+def pixel_format_of_name(name: str) -> str:
     """Return the pixel format in a file's name, in the notation of data sets."""
     subsampling = next((kind for kind in ("444", "422") if kind in name), "420")
     bits = next((bits for bits in (16, 14, 12, 10, 9) if f"{bits}bit" in name), 8)

@@ -76,7 +76,7 @@ def _form(stream: Stream, *, delayed: bool) -> str:
         return "mp4" if stream.codec == "mov_text" else "matroska"
     if delayed and stream.delay:
         return "matroska"  # NUT does not state the delay
-    return next((form for form in ("nut", "mov") if holds_sound(form, stream.codec)), "matroska")
+    return next((muxer for muxer in ("nut", "mov") if holds_sound(muxer, stream.codec)), "matroska")
 
 
 def write(
@@ -93,11 +93,11 @@ def write(
         delayed: audio with a delay is moved by it.
     """
     av = pyav()
-    form = target.suffix[1:]
-    options = {"movie_timescale": str(MOVIE_TIMESCALE)} if form in ("mp4", "mov") else {}
+    muxer = target.suffix[1:]
+    options = {"movie_timescale": str(MOVIE_TIMESCALE)} if muxer in ("mp4", "mov") else {}
     with (
         open_container(av, source) as container,
-        av.open(f"file:{target}", "w", format=form, options=options) as output,
+        av.open(f"file:{target}", "w", format=muxer, options=options) as output,
     ):
         inputs = [container.streams[stream.index] for stream in streams]
         outputs = {stream.index: output.add_stream_from_template(stream) for stream in inputs}

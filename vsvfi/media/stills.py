@@ -88,16 +88,16 @@ def write_png(path: Path, still: Still, *, overwrite: bool = False) -> None:
 def png(still: Still) -> bytes:
     """Encode an image as PNG."""
     if still.grey and still.alpha is None:
-        form, pixels = ("gray16be" if still.bits == 16 else "gray"), still.colour[..., 0]
+        pixel_format, pixels = ("gray16be" if still.bits == 16 else "gray"), still.colour[..., 0]
     elif still.alpha is None:
-        form, pixels = ("rgb48be" if still.bits == 16 else "rgb24"), still.colour
+        pixel_format, pixels = ("rgb48be" if still.bits == 16 else "rgb24"), still.colour
     else:
-        form = "rgba64be" if still.bits == 16 else "rgba"
+        pixel_format = "rgba64be" if still.bits == 16 else "rgba"
         pixels = np.concatenate((still.colour, still.alpha[..., None]), -1)
     av = pyav()
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=form)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=pixel_format)
     context = av.CodecContext.create("png", "w")
-    context.width, context.height, context.pix_fmt, context.time_base = *still.size, form, Fraction(1, 25)
+    context.width, context.height, context.pix_fmt, context.time_base = *still.size, pixel_format, Fraction(1, 25)
     frame.pts = 0
     return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
@@ -120,12 +120,12 @@ def write_new(path: Path, content: bytes, *, overwrite: bool = False) -> None:
         part.unlink(missing_ok=True)
 
 
-def exactly_converted(frame: Any, form: str, matrix: str = "auto", *, limited: bool | None = None) -> Any:
+def exactly_converted(frame: Any, pixel_format: str, matrix: str = "auto", *, limited: bool | None = None) -> Any:
     """Convert a frame's pixel format with interpolated chroma, unlike PyAV's default.
 
     Args:
         frame: YUV.
-        form: target pixel format, of 16 bits: with fewer, the nearest chroma sample is used.
+        pixel_format: target pixel format, of 16 bits: with fewer, the nearest chroma sample is used.
         matrix: "601", "709", or "auto" for the frame's own.
         limited: range of its samples, None for the frame's own.
     """
@@ -137,7 +137,7 @@ def exactly_converted(frame: Any, form: str, matrix: str = "auto", *, limited: b
     if limited is not None:
         given += f":in_range={'tv' if limited else 'pc'}"
     scale = graph.add("scale", f"{given}:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp")
-    last = graph.add("format", form)
+    last = graph.add("format", pixel_format)
     sink = graph.add("buffersink")
     source.link_to(scale)
     scale.link_to(last)
@@ -155,14 +155,17 @@ def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _still(frame: Any, path: Path) -> Still:
     """Convert a decoded frame to an image."""
-    form = frame.format
-    bits = max(component.bits for component in form.components)
-    if bits > 16 or re.search(r"f(16|32)(le|be)$", form.name):
-        raise VsvfiError(f"{path} has floating-point samples ({form.name}); save it as a PNG of 16 bits")
-    alpha = form.has_palette or any(component.is_alpha for component in form.components)
-    grey = len([component for component in form.components if not component.is_alpha]) == 1 and not form.has_palette
+    described = frame.format
+    bits = max(component.bits for component in described.components)
+    if bits > 16 or re.search(r"f(16|32)(le|be)$", described.name):
+        raise VsvfiError(f"{path} has floating-point samples ({described.name}); save it as a PNG of 16 bits")
+    alpha = described.has_palette or any(component.is_alpha for component in described.components)
+    grey = (
+        len([component for component in described.components if not component.is_alpha]) == 1
+        and not described.has_palette
+    )
     deep = bits > 8
-    coded = form.name.startswith("yuv")
+    coded = described.name.startswith("yuv")
     wanted = ("rgba64le" if deep or coded else "rgba") if alpha else ("rgb48le" if deep or coded else "rgb24")
     turn, profile = turn_and_profile(path.read_bytes())
     converted = exactly_converted(frame, wanted) if coded else frame.reformat(format=wanted)
@@ -171,7 +174,7 @@ def _still(frame: Any, path: Path) -> Still:
         pixels = TURNS[step](pixels)
     pixels = np.ascontiguousarray(pixels)
     transparent = pixels[..., 3] if alpha else None
-    if form.has_palette and transparent is not None and transparent.min() == 255:
+    if described.has_palette and transparent is not None and transparent.min() == 255:
         transparent = None
     return Still(np.ascontiguousarray(pixels[..., :3]), transparent, grey, profile)
 
