@@ -81,8 +81,8 @@ def _frame(blank: vs.VideoFrame, planes: Planes) -> vs.VideoFrame:
         if blank.format.subsampling_w:
             out.props["_ChromaLocation"] = _CENTRE
     if planes.alpha is not None:
-        form = core.query_video_format(vs.GRAY, blank.format.sample_type, blank.format.bits_per_sample, 0, 0)
-        alpha = core.create_video_frame(form, blank.width, blank.height)
+        gray = core.query_video_format(vs.GRAY, blank.format.sample_type, blank.format.bits_per_sample, 0, 0)
+        alpha = core.create_video_frame(gray, blank.width, blank.height)
         np.copyto(np.asarray(alpha[0]), planes.alpha)
         alpha.props["_Range"] = vs.RANGE_FULL
         out.props[ALPHA] = alpha

@@ -37,11 +37,11 @@ class Planes:
     matrix: int
 
 
-def read_planes(path: Path, form: str) -> Planes:
+def read_planes(path: Path, pixel_format: str) -> Planes:
     """Decode an image in its display orientation.
 
     Args:
-        form: format of the result, see `image_sequence.common_format`.
+        pixel_format: of the result, see `image_sequence.common_format`.
 
     Raises:
         VsvfiError: it cannot be read, or holds several images.
@@ -61,12 +61,14 @@ def read_planes(path: Path, form: str) -> Planes:
         raise VsvfiError(f"{path} cannot be read as an image: it has no decodable frame")
     if several:
         raise VsvfiError(f"{path} contains several images; render it on its own")
-    wanted = parse(form)
-    planes = _planes(frame, form)
+    wanted = parse(pixel_format)
+    planes = _planes(frame, pixel_format)
     for step in turn:
         planes = [TURNS[step](plane) for plane in planes]
-    rgb = form.startswith("gbr")
-    colour = [planes[index] for index in (2, 0, 1)] if rgb else planes[:1] if form.startswith("gray") else planes[:3]
+    rgb = pixel_format.startswith("gbr")
+    colour = (
+        [planes[index] for index in (2, 0, 1)] if rgb else planes[:1] if pixel_format.startswith("gray") else planes[:3]
+    )
     alpha = planes[3] if rgb and len(planes) > 3 else None
     coded = wanted is not None and wanted.family == "yuv"
     full = not coded or int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
@@ -74,16 +76,16 @@ def read_planes(path: Path, form: str) -> Planes:
     return Planes(tuple(colour), alpha, full, _BT601 if matrix in (0, _UNKNOWN) else matrix)
 
 
-def _planes(frame: Any, form: str) -> list[NDArray[Any]]:
+def _planes(frame: Any, pixel_format: str) -> list[NDArray[Any]]:
     """Return all planes of a frame in a format, in ffmpeg's order."""
     name, given = frame.format.name, frame.format
-    target = pyav().VideoFormat(form)
-    if name.removeprefix("yuvj").removeprefix("yuv") == form.removeprefix("yuv"):
+    target = pyav().VideoFormat(pixel_format)
+    if name.removeprefix("yuvj").removeprefix("yuv") == pixel_format.removeprefix("yuv"):
         return _raw(frame)
     if re.match(r"yuv|nv|uyvy|yuyv", name):
-        return _raw(exactly_converted(frame, form))
-    if "f32" in form or "f16" in name:
-        return _raw(frame.reformat(format=form))
+        return _raw(exactly_converted(frame, pixel_format))
+    if "f32" in pixel_format or "f16" in name:
+        return _raw(frame.reformat(format=pixel_format))
     bits, deep = (8 if given.has_palette else given.components[0].bits), target.components[0].bits
     grey = not given.has_palette and len([one for one in given.components if not one.is_alpha]) == 1
     alpha = given.has_palette or any(component.is_alpha for component in given.components)
@@ -98,8 +100,8 @@ def _planes(frame: Any, form: str) -> list[NDArray[Any]]:
         planes = [(plane.astype(np.uint32) * highest + most // 2) // most for plane in planes]
     kind = np.uint8 if deep == 8 else np.uint16
     planes = [plane.astype(kind, copy=False) for plane in planes]
-    colours = [planes[0]] * 3 if grey and form.startswith("gbr") else planes[: 1 if grey else 3]
-    if "gbrap" in form:
+    colours = [planes[0]] * 3 if grey and pixel_format.startswith("gbr") else planes[: 1 if grey else 3]
+    if "gbrap" in pixel_format:
         opaque = planes[-1] if len(planes) in (2, 4) else np.full_like(planes[0], highest)
         return [*colours, opaque]
     return list(colours)
@@ -124,8 +126,8 @@ def _plain_grey(frame: Any, *, deep: bool) -> Any:
 
 def _raw(frame: Any) -> list[NDArray[Any]]:
     """Return the planes of a planar frame as arrays."""
-    form = frame.format
-    kind = np.dtype(np.float32 if "f32" in form.name else np.uint8 if form.components[0].bits <= 8 else "<u2")
+    described = frame.format
+    kind = np.dtype(np.float32 if "f32" in described.name else np.uint8 if described.components[0].bits <= 8 else "<u2")
     planes = []
     for plane in frame.planes:
         rows = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // kind.itemsize)

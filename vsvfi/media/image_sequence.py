@@ -158,27 +158,27 @@ def common_format(names: set[str]) -> str:
 
     YUV (JPEG, WebP) is kept if all images have the same one; mixed with others it becomes RGB of 16 bits.
     """
-    forms = [pyav().VideoFormat(name) for name in names]
+    formats = [pyav().VideoFormat(name) for name in names]
     parsed = [parse(name) for name in names]
     if any(re.search(r"f(16|32)(le|be)?$", name) for name in names):
-        return "gbrapf32le" if any(_transparent(form) for form in forms) else "gbrpf32le"
+        return "gbrapf32le" if any(_transparent(found) for found in formats) else "gbrpf32le"
     if len(names) == 1 and parsed[0] is not None and parsed[0].family == "yuv" and not parsed[0].alpha:
         return carrier(parsed[0]).name
-    alpha = any(_transparent(form) for form in forms)
-    depth = max(max(component.bits for component in form.components) for form in forms)
+    alpha = any(_transparent(found) for found in formats)
+    depth = max(max(component.bits for component in found.components) for found in formats)
     if any(pixels is not None and pixels.family == "yuv" for pixels in parsed):
         depth = 16
-    family = "gray" if not alpha and all(_grey(form) for form in forms) else "rgb"
+    family = "gray" if not alpha and all(_grey(found) for found in formats) else "rgb"
     bits = next(bits for bits in (8, 10, 12, 16) if bits >= min(depth, 16))
     return carrier(Pixels(family, bits, alpha=alpha)).name
 
 
-def _transparent(form: Any) -> bool:
-    return any(component.is_alpha for component in form.components)
+def _transparent(found: Any) -> bool:
+    return any(component.is_alpha for component in found.components)
 
 
-def _grey(form: Any) -> bool:
-    return len([component for component in form.components if not component.is_alpha]) == 1
+def _grey(found: Any) -> bool:
+    return len([component for component in found.components if not component.is_alpha]) == 1
 
 
 @dataclass(frozen=True, slots=True)
