@@ -66,6 +66,24 @@ def test_a_file_that_the_source_filter_cannot_decode_is_named(monkeypatch: pytes
     assert open_video("/films/a.mkv", "/tmp/index") == "opened"
 
 
+def test_bestsource_reads_what_lsmas_gives_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    opened = numbered(2)
+    core = SimpleNamespace(
+        lsmas=SimpleNamespace(LWLibavSource=lambda *given, **named: opened),
+        log_message=lambda level, text: lines.append(text),
+    )
+    monkeypatch.setattr(scripting.vs, "core", SimpleNamespace(core=core))
+    with pytest.raises(vs.Error, match=r"'a\.mkv' have no timestamp, .* pip install vapoursynth-bestsource"):
+        open_video("/films/a.mkv", "/tmp/index", bestsource="needed")
+    assert open_video("/films/a.mpg", "/tmp/index", bestsource="better").num_frames == 2
+    assert "may give other frames of 'a.mpg' where a part or chunk begins; pip install" in lines[0]
+    core.bs = SimpleNamespace(VideoSource=lambda *given, **named: "opened")
+    assert open_video("/films/a.mkv", "/tmp/index", bestsource="needed") == "opened"
+    assert open_video("/films/a.mpg", "/tmp/index", bestsource="better") == "opened"
+    assert isinstance(open_video("/films/a.mp4", "/tmp/index"), vs.VideoNode)
+
+
 def test_two_packets_of_fields_make_a_frame() -> None:
     clip = show(numbered(10), "50", 20, [])
     assert (clip.num_frames, clip.fps) == (10, 25)

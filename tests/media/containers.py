@@ -125,7 +125,7 @@ VARIABLE_AT = Fraction(60)
 
 def shown_clip(media: Media, index: Path) -> vs.VideoNode:
     """The clip that render.vpy passes to `interpolate()`; at a constant rate where that does it by times."""
-    clip = open_video(str(media.path), str(index), media.video.index, media.decoder)
+    clip = open_video(str(media.path), str(index), media.video.index, media.decoder, media.bestsource)
     clip = show(clip, str(media.rate), media.decoded, media.hidden, media.turn, media.held, timed=bool(media.times))
     if not media.times:
         return clip

@@ -9,11 +9,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import vapoursynth as vs
 
 from tests.cli.media_files import ffmpeg, make, run_ffmpeg
 from tests.media.containers import (
     FILES,
     HELD,
+    SOUND,
     VARIABLE_AT,
     VIDEO,
     X264,
@@ -22,8 +24,10 @@ from tests.media.containers import (
     frame_times,
     onset,
     passage,
+    shown_clip,
     sound_packets,
 )
+from vsvfi.errors import VsvfiError
 from vsvfi.media.encoding import Part
 from vsvfi.media.opus import delay_of, forgets_delay
 from vsvfi.media.probe import probe
@@ -103,6 +107,51 @@ def test_empty_packets_of_theora_are_frames(tmp_path: Path) -> None:
     media = passage(source, tmp_path / "out.mkv")
     assert (media.frames, media.decoded, media.constant, media.rate) == (48, 48, True, Fraction(24000, 1001))
     assert len(frame_times(tmp_path / "out.mkv")) == 48
+
+
+def exact() -> None:
+    if not hasattr(vs.core, "bs"):
+        pytest.skip("vapoursynth-bestsource is not installed")
+
+
+def test_times_before_zero_are_read_from_matroska(tmp_path: Path) -> None:
+    """Matroska cannot express them, so that the first frames have no time; lsmas would give other frames."""
+    exact()
+    whole = make(tmp_path / "whole.mp4", *VIDEO, *SOUND, *X264, "-c:a", "aac")
+    negative = ("-itsoffset", -0.5, "-i", whole, "-c", "copy", "-avoid_negative_ts", "disabled")
+    source = make(tmp_path / "a.mkv", *negative)
+    output = tmp_path / "out.mkv"
+    media = passage(source, output)
+    assert (media.frames, media.constant, media.rate) == (48, True, Fraction(24000, 1001))
+    assert abs(decoded(whole) - decoded(output)).mean() < 8
+    apart = sound_packets(output)[0][0] - sound_packets(whole)[0][0]
+    assert abs(apart - Fraction(frame_times(output)[0] - frame_times(whole)[0])) <= tolerance(output)
+
+
+def test_frames_of_a_program_stream_are_exact_after_a_jump(tmp_path: Path) -> None:
+    """A part or a chunk begins with one; lsmas gives other frames there."""
+    exact()
+    source, _ = build("MPG", tmp_path)
+    clip = shown_clip(probe(source), tmp_path / "index")
+    wanted = decoded(source)
+    numbers = [30, 45, 20, 36, 10, 47, 0, 25]
+    read = np.stack([np.asarray(clip.get_frame(number)[0]) for number in numbers]).astype(np.int16)
+    assert abs(read - wanted[numbers]).max() < 40  # limited and full range
+    # a neighbour differs by far more
+    assert abs(read - wanted[[number - 1 for number in numbers]]).max() > 80
+
+
+def test_recordings_joined_by_their_bytes_are_refused(tmp_path: Path) -> None:
+    """The remedy of the message works."""
+    once = make(tmp_path / "a.ts", *VIDEO, *SOUND, *X264, "-c:a", "aac").read_bytes()
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(once + once)
+    with pytest.raises(
+        VsvfiError, match=r"its timestamps jump from .* at frame 48; .* -fflags \+genpts -i FILE -c copy"
+    ):
+        probe(joined)
+    media = probe(make(tmp_path / "joined.mkv", "-fflags", "+genpts", "-i", joined, "-c", "copy"))
+    assert (media.frames, media.constant) == (96, True)
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".nut", ".mkv"])

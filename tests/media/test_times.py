@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from vsvfi.media.times import held_frames, judge, presentation_times, standard_rate, usual_duration
+from vsvfi.media.times import discontinuity, held_frames, judge, presentation_times, standard_rate, usual_duration
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,21 @@ def test_without_any_times_frames_follow_each_other_at_the_rate() -> None:
 
 def test_packets_that_lost_their_time_come_last() -> None:
     assert presentation_times([0, 20, 10, None], [None, 0, None, None], 0, Fraction(10)) == [0, 10, 20, 30]
+
+
+def test_packets_without_a_time_before_zero_come_first() -> None:
+    """Matroska: three of five frames have times below zero; one with a time is stored between them."""
+    times = presentation_times([None, 0, None, None, 10], [None, 0, None, None, 5], None, Fraction(10))
+    assert times == [-30, -20, -10, 0, 10]
+
+
+def test_times_that_jump_are_noticed() -> None:
+    base = Fraction(1, 10)
+    assert not discontinuity([None, 0, 0, 5, 3, 1000], base, allowed=False)
+    assert discontinuity([0, 5, 1005], base, allowed=True) == "jump from 0.50 s to 100.50 s at frame 2"
+    assert not discontinuity([0, 5, 1005], base, allowed=False)
+    assert discontinuity([0, 40000], base, allowed=False)
+    assert discontinuity([0, 50, None, 10], base, allowed=False) == "jump from 5.00 s to 1.00 s at frame 3"
 
 
 def test_frames_without_data_are_repeated_where_time_is_counted_in_frames() -> None:

@@ -196,7 +196,7 @@ def _open(media: Media, path: Path, scratch: Path) -> Source:
     from vsvfi.cli.scripting import open_video, show
     from vsvfi.compare.source import Source
 
-    clip = open_video(str(path), str(scratch / "index.lwi"), media.video.index, media.decoder)
+    clip = open_video(str(path), str(scratch / "index.lwi"), media.video.index, media.decoder, media.bestsource)
     clip = show(clip, str(media.rate), media.decoded, media.hidden, media.turn, media.held, timed=bool(media.times))
     if clip.format is None or clip.format.color_family == vs.UNDEFINED or not clip.width:
         raise VsvfiError(f"{path.name} changes its size or format; pass a part of it with one size and format")

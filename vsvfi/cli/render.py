@@ -215,6 +215,7 @@ def render(
             "turn": media.turn,
             "held": media.held,
             "decoder": media.decoder,
+            "bestsource": str(media.bestsource),
             "filter": None if source.filter is None else os.path.abspath(source.filter),
             "trimmed": source.trim is not None,
             "arguments": arguments,

@@ -21,6 +21,9 @@ import vapoursynth as vs
 from vsvfi.cli.piping import Piped
 from vsvfi.clip.alpha import ALPHA, alpha_of
 from vsvfi.clip.props import read_integer
+from vsvfi.media.readers import Bestsource
+
+_INSTALL = "pip install vapoursynth-bestsource, which is then used for such files"
 
 _WATCH = 0.5
 """Seconds between looks at the parent process."""
@@ -55,40 +58,56 @@ def _runs(process: int) -> bool:
     return True
 
 
-def open_video(path: str, index: str, stream: int | None = None, decoder: str = "") -> vs.VideoNode:
+def open_video(
+    path: str, index: str, stream: int | None = None, decoder: str = "", bestsource: str = ""
+) -> vs.VideoNode:
     """Return a video stream of a file, opened by lsmas.
 
-    bestsource is used instead if lsmas is missing, cannot decode the file or damages the image.
+    bestsource is used instead if the file needs it, or if lsmas is missing, cannot decode it or damages the image.
 
     Args:
         path: the file.
         index: where the source filter may store its index; never beside the video.
         stream: number of the stream in the file, None for the first video.
         decoder: ffmpeg's name of the decoder to prefer, "" for the usual one.
+        bestsource: whether it needs bestsource, see `vsvfi.media.readers.Bestsource`.
 
     Raises:
         vapoursynth.Error: no source filter is installed, or it cannot read the file.
     """
     core = vs.core.core
-    if hasattr(core, "lsmas"):
-        clip, fault = _opened_by_lsmas(path, index, -1 if stream is None else stream, decoder)
-        if clip is not None and not _misread_by_lsmas(clip):
+    track = -1 if stream is None else stream
+    if hasattr(core, "lsmas") and not (bestsource and hasattr(core, "bs")):
+        name = os.path.basename(path)
+        if bestsource == Bestsource.NEEDED:
+            raise vs.Error(
+                f"some frames of {name!r} have no timestamp, and the source filter lsmas would give them in another "
+                f"order; {_INSTALL}"
+            )
+        clip, fault = _opened_by_lsmas(path, index, track, decoder)
+        damaged = clip is not None and _misread_by_lsmas(clip)
+        if clip is not None and not damaged:
+            if bestsource:
+                _warn(f"the source filter lsmas may give other frames of {name!r} where a part or chunk begins")
             return clip
         if clip is None and not hasattr(core, "bs"):
             raise vs.Error(
                 f"the source filter lsmas {fault}; encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv), "
-                "or pip install vapoursynth-bestsource, which is then used"
+                f"or {_INSTALL}"
             )
-        if not hasattr(core, "bs"):
-            core.log_message(
-                vs.MESSAGE_TYPE_WARNING,
+        if clip is not None and not hasattr(core, "bs"):
+            _warn(
                 "the source filter lsmas sets about 1 % of the samples of RGB with transparency and more than 8 bits "
-                "to zero; pip install vapoursynth-bestsource, which is then used for such files",
+                "to zero"
             )
             return clip
     if hasattr(core, "bs"):
-        return core.bs.VideoSource(path, track=-1 if stream is None else stream, cachemode=4, cachepath=f"{index}.bs")
-    raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas (or vapoursynth-bestsource)")
+        return core.bs.VideoSource(path, track=track, cachemode=4, cachepath=f"{index}.bs")
+    raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas vapoursynth-bestsource")
+
+
+def _warn(what: str) -> None:
+    vs.core.core.log_message(vs.MESSAGE_TYPE_WARNING, f"{what}; {_INSTALL}")
 
 
 def _opened_by_lsmas(path: str, index: str, stream: int, decoder: str) -> tuple[vs.VideoNode | None, str]:

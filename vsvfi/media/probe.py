@@ -9,6 +9,8 @@ presented. A render keeps every distance between them. Presentation means:
 - Where packets have no presentation times (AVI, ASF, elementary streams), frames are shown at the decoding times, later
   by the decoder's delay: its first frame has the time of the packet that released it.
 - Where there are no times at all, frames follow each other at the rate that the codec states.
+- Matroska cannot express times before zero: frames without a time at its start precede the others at the codec's rate.
+- Times that jump (recordings joined by their bytes) place nothing, and are refused.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from vsvfi.errors import VsvfiError
 from vsvfi.media.opus import delay_of
 from vsvfi.media.pixels import parse
 from vsvfi.media.pyav import pyav
-from vsvfi.media.times import first_at, held_frames, judge, presentation_times
+from vsvfi.media.readers import Bestsource, bestsource_for
+from vsvfi.media.times import discontinuity, first_at, held_frames, judge, presentation_times
 
 _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
 """Names of decoders that differ from those of their codecs."""
@@ -97,6 +100,7 @@ class Media:
         alpha: its frames have transparency, in their pixels or beside them (VP8, VP9).
         decoder: ffmpeg's name of the decoder that reads transparency beside the pixels, "" for the usual one.
         bare: it is made of images, so there is nothing to carry over.
+        bestsource: whether this source filter has to read it.
     """
 
     path: Path
@@ -116,6 +120,7 @@ class Media:
     alpha: bool = False
     decoder: str = ""
     bare: bool = False
+    bestsource: Bestsource = Bestsource.UNNEEDED
 
     def of(self, kind: str) -> tuple[Stream, ...]:
         """The streams of a kind, in the file's order."""
@@ -274,6 +279,7 @@ def turn_of(matrix: bytes) -> str:
 def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first: _FirstFrame) -> Media:
     base = Fraction(video.time_base)
     own = [packet for packet in packets if packet.stream == video.index]
+    _check_continuity(path, container, own, base)
     declared = video.guessed_rate or video.average_rate
     rate = Fraction(declared) if declared else Fraction(25)
     stamps = presentation_times(
@@ -315,6 +321,9 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
         pixels=pixels,
         alpha=beside or (known is not None and known.alpha),
         decoder=_ALPHA_DECODERS.get(stream.codec, "") if beside else "",
+        bestsource=bestsource_for(
+            container.format.name, [packet.pts for packet in own], [packet.dts for packet in own]
+        ),
     )
 
 
@@ -322,6 +331,15 @@ def _last_duration(packets: list[_Packet], rate: Fraction, base: Fraction) -> Fr
     """Return how long the last frame is shown: a GIF states it, most files do not."""
     last = max(packets, key=lambda packet: packet.pts or 0)
     return last.duration * base if last.pts is not None and last.duration > 0 else 1 / rate
+
+
+def _check_continuity(path: Path, container: Any, packets: list[_Packet], base: Fraction) -> None:
+    """Refuse a file whose frames cannot be placed by their times."""
+    allowed = bool(container.format.flags & pyav().format.Flags.ts_discont.value)
+    jump = discontinuity([packet.dts for packet in packets], base, allowed=allowed)
+    if jump:
+        how = "-fflags +genpts -i FILE -c copy" if allowed else "-i FILE -c:v ffv1 -c:a copy"
+        raise VsvfiError(f"{path}: its timestamps {jump}; write it again with ffmpeg {how} OUT.mkv, and render that")
 
 
 def _streams(container: Any, video: int, packets: Iterable[_Packet]) -> Iterable[Stream]:

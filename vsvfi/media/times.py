@@ -19,6 +19,18 @@ _COARSE = Fraction(1, 200)
 _MOST_HELD = Fraction(1, 10)
 """Share of frames without data up to which a file is said to have its declared rate."""
 
+_STRETCH = 3600
+"""Seconds that a frame may last; recordings joined by their bytes have longer gaps, or times that go back."""
+
+_DISCONTINUITY = 10
+"""The same where formats allow discontinuities: ffmpeg's limit for transport and program streams."""
+
+_JITTER = Fraction(1, 2)
+"""Seconds by which decoding times may go back."""
+
+_MOST_REORDERED = 16
+"""Frames that may be stored after one that is shown later, in H.264 and HEVC."""
+
 _REORDER = 4
 """Where a file is cut off, so many of its last frames may lack frames before them: reference frames are stored first.
 """
@@ -35,20 +47,44 @@ def presentation_times(
         first: the decoder's time of the first frame, None if it has none.
         period: a frame's duration, for streams without any timestamps.
     """
-    known = [stamp for stamp in pts if stamp is not None]
+    known = sorted(stamp for stamp in pts if stamp is not None)
     if len(known) == len(pts):
-        return [Fraction(stamp) for stamp in sorted(known)]
+        return [Fraction(stamp) for stamp in known]
     decoding = sorted(stamp for stamp in dts if stamp is not None)
+    if known and None in dts and (missing := _missing_at_start(pts)):
+        return [known[0] - index * period for index in range(missing, 0, -1)] + [Fraction(stamp) for stamp in known]
     if 2 * len(decoding) > len(dts):
         # Decoding times differ from presentation times by the decoder's delay, known from its first frame.
         delay = 0 if first is None else first - decoding[0]
         times = [Fraction(stamp + delay) for stamp in decoding]
     elif 2 * len(known) > len(pts):
-        times = [Fraction(stamp) for stamp in sorted(known)]
+        times = [Fraction(stamp) for stamp in known]
     else:
         times = []
     start = times[-1] + period if times else Fraction(first or 0)
     return times + [start + index * period for index in range(len(pts) - len(times))]
+
+
+def _missing_at_start(pts: Sequence[int | None]) -> int:
+    """Return how many packets lack a time that is before all others, as Matroska cannot express; else 0."""
+    untimed = [index for index, stamp in enumerate(pts) if stamp is None]
+    return len(untimed) if untimed[0] == 0 and untimed[-1] < len(untimed) + _MOST_REORDERED else 0
+
+
+def discontinuity(stamps: Sequence[int | None], base: Fraction, *, allowed: bool) -> str:
+    """Return where decoding times go back or leave a long gap, so that frames cannot be placed by them; "" if nowhere.
+
+    Args:
+        stamps: decoding timestamps, in file order.
+        base: their unit in seconds.
+        allowed: the format allows discontinuities.
+    """
+    longest = _DISCONTINUITY if allowed else _STRETCH
+    known = [(index, stamp * base) for index, stamp in enumerate(stamps) if stamp is not None]
+    for (_, before), (index, after) in pairwise(known):
+        if after < before - _JITTER or after > before + longest:
+            return f"jump from {float(before):.2f} s to {float(after):.2f} s at frame {index}"
+    return ""
 
 
 def judge(
