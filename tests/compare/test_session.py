@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -11,11 +13,12 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
+from vsvfi.compare.deadline import Deadline
 from vsvfi.compare.methods import Model, Plain, blend, block_matching
 from vsvfi.compare.places import Place
 from vsvfi.compare.result import Result
 from vsvfi.compare.scores import HIGHEST, scores, tiles
-from vsvfi.compare.session import Comparison, Maker
+from vsvfi.compare.session import Comparison, Maker, Scores
 from vsvfi.compare.source import Conversion, Image, Source
 from vsvfi.errors import MissingWeightsError, VsvfiError
 
@@ -58,14 +61,16 @@ def compared(
     seconds: float = 60.0,
     places: int = 6,
     result: Result | None = None,
+    measures: Scores | None = None,
 ) -> Result:
     source = Source(moving_clip())
     conversion = Conversion(source.clip)
     found = result or Result("clip", (64, 48), 40, Fraction(24), Fraction(2), "cpu")
     runs = [Place(tuple(range(5 * index, 5 * index + 5)), 1.0, 0.1, (0.0,)) for index in range(places)]
-    until = time.monotonic() + seconds
+    limit = Deadline(seconds)
+    measures = {"psnr": scores(64, 48)["psnr"]} if measures is None else measures
     Comparison(
-        source, conversion, makers(conversion), frozenset(models), scores(64, 48), found, until, lambda text, done: None
+        source, conversion, makers(conversion), frozenset(models), measures, found, limit, lambda text, done: None
     ).run(runs)
     return found
 
@@ -134,17 +139,61 @@ def test_models_are_not_left_out_where_that_gains_little() -> None:
     assert found.left_out == {}
 
 
-def test_the_time_is_kept() -> None:
-    found = compared(
-        lambda conversion: {
-            "one": lambda kept: Method("one", 0.5, conversion),
-            "two": lambda kept: Method("two", 0.0, conversion),
-        },
-        ["one"],
-        seconds=0.2,
-    )
-    assert len(found.places) == 1
-    assert found.left_out == {"two": "no time was left for it; use more --minutes"}
+@pytest.mark.parametrize("slow", ["making", "predicting", "scoring"])
+def test_nothing_is_waited_for_when_the_time_is_over(slow: str) -> None:
+    for_ever, waited = threading.Event(), []
+
+    def wait(step: str) -> None:
+        if step == slow:
+            waited.append(for_ever.wait(60))
+
+    class Slow(Method):
+        def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
+            wait("predicting")
+            return super().predict(kept, until)
+
+    def make(conversion: Conversion) -> dict[str, Maker]:
+        def slow_one(kept: Sequence[vs.VideoFrame]) -> Method:
+            wait("making")
+            return Slow("slow", 0.0, conversion)
+
+        return {
+            "hold": lambda kept: Method("hold", 0.0, conversion),
+            "slow": slow_one,
+            "after": lambda kept: Method("after", 0.0, conversion),
+        }
+
+    calls = itertools.count()
+
+    def score(prediction: Image, truth: Image) -> float:
+        if next(calls) >= 2:  # those of the first method
+            wait("scoring")
+        return 30.0
+
+    found = compared(make, ["hold", "slow", "after"], seconds=1.0, measures={"psnr": score})
+    assert not waited, "it was waited for"
+    for_ever.set()
+    assert [tally.name for tally in found.tallies] == ["hold"]
+    assert len(found.places) == len(found.shots) == 1
+    assert found.left_out.keys() == {"slow", "after"}
+    assert found.left_out["slow"].startswith("too slow for the time given, not done after ")
+    assert found.left_out["after"] == "no time was left for it; use more --minutes"
+
+
+def test_a_deadline_passes_results_and_errors_on_and_abandons_the_rest() -> None:
+    limit = Deadline(0.3)
+    assert limit.call(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        limit.call(lambda: 1 // 0)
+    assert not limit.busy
+    end = threading.Event()
+    with pytest.raises(TimeoutError):
+        limit.call(lambda: end.wait(60))
+    assert limit.busy
+    assert limit.left == 0
+    with pytest.raises(TimeoutError):
+        limit.call(lambda: 7)
+    end.set()
 
 
 @pytest.mark.parametrize(("calls", "places", "left_out"), [(0, 6, {"endless"}), (2, 2, set())])
@@ -232,8 +281,6 @@ def test_a_model_predicts_through_interpolate() -> None:
     ):
         true = conversion.image(truth)
         assert measure(made, true) > max(30.0, measure(mixed, true) - 3)
-    with pytest.raises(TimeoutError):
-        model.predict(kept, time.monotonic())
 
 
 def test_an_ffmpeg_that_fails_is_named() -> None:

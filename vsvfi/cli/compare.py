@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from vsvfi.cli.interrupts import interruptible, shielded
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_ffmpeg
 from vsvfi.cli.render import readable_name
+from vsvfi.compare.deadline import Deadline
 from vsvfi.engine.catalogue import list_models
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.models.registry import find
@@ -54,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the page if it exists")
     parser.add_argument("--json", action="store_true", help="print the figures for programs on stdout")
-    parser.add_argument("--minutes", type=float, default=5.0, help="how long to measure (default: 5)")
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="time for everything but writing the page (default: 5)"
+    )
     parser.add_argument("--places", type=int, default=12, help="places at most, two frames each (default: 12)")
     parser.add_argument("--images", type=int, default=6, help="places to show images of (default: 6)")
     parser.add_argument("--multi", help="state the cost for so many frames per source frame (default: 2)")
@@ -66,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    began = time.monotonic()
     check_at_least(arguments, 1, "places", "images")
     if not 0 < arguments.minutes <= 10_000:
         raise ArgumentError("minutes", arguments.minutes, "must be above 0", "leave it out for 5")
@@ -79,28 +84,32 @@ def main(arguments: argparse.Namespace) -> int:
     if not os.path.isfile(arguments.video):
         raise VsvfiError(f"{arguments.video} is not a file; give the video to compare models on")
     page = arguments.output or Path(f"{arguments.video.stem}.compare.html")
+    deadline = Deadline(60 * arguments.minutes - (time.monotonic() - began))
     try:
         with interruptible(), Output(page, [arguments.video], overwrite=arguments.overwrite) as claimed:
-            result, interrupted = _compare(arguments, models, checked, claimed)
+            result, interrupted = _compare(arguments, models, checked, claimed, deadline)
             with shielded():
                 _write(result, claimed, arguments.images)
     except KeyboardInterrupt:
-        _leave_if_unfinished(130)
+        _leave_if_busy(deadline, 130)
+        raise
+    except VsvfiError as error:
+        if deadline.busy:
+            say(f"vsvfi: {error}")
+            _leave_if_busy(deadline, 1)
         raise
     if arguments.json:
         print(json.dumps(result.as_json()))
     for line in [*summary(result), f"page: {page}"]:
         say(line)
     code = 130 if interrupted else 0
-    _leave_if_unfinished(code)
+    _leave_if_busy(deadline, code)
     return code
 
 
-def _leave_if_unfinished(code: int) -> None:
-    """End the process now if a network is still running: its call cannot be stopped, and an exit would wait for it."""
-    from vsvfi.compare.methods import unfinished
-
-    if unfinished():
+def _leave_if_busy(deadline: Deadline, code: int) -> None:
+    """End the process now if a call is still running: it cannot be stopped, and an exit would wait for it."""
+    if deadline.busy:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, AttributeError):
                 stream.flush()
@@ -129,21 +138,21 @@ def chosen_models(text: str | None) -> list[str]:
 
 
 def _compare(
-    arguments: argparse.Namespace, models: Sequence[str], checked: options.Options, claimed: Output
+    arguments: argparse.Namespace, models: Sequence[str], checked: options.Options, claimed: Output, deadline: Deadline
 ) -> tuple[Result, bool]:
-    """Return the result, and whether the user stopped it."""
+    """Return the result, and whether the user stopped it.
+
+    Raises:
+        VsvfiError: the video cannot be compared, or the time was over before the first place.
+    """
+    progress = Progress(deadline.until)
+    progress("reading the video", 0.0)
+    source, conversion = _in_time(deadline, "reading the video", lambda: _read(arguments.video, claimed.scratch))
     from vsvfi.compare.result import Result
     from vsvfi.compare.scores import scores
     from vsvfi.compare.session import Comparison
-    from vsvfi.compare.source import Conversion
     from vsvfi.engine.device import describe, resolve_device
-    from vsvfi.media.probe import probe
 
-    until = time.monotonic() + 60 * arguments.minutes
-    progress = Progress(until)
-    progress("reading the video", 0.0)
-    path = readable_name(arguments.video, claimed.scratch)
-    source = _open(probe(path), path, claimed.scratch)
     clip = source.clip
     rate = source.rate()
     factor = checked.multi if checked.fps is None else checked.fps / source_rate_for(checked.fps, rate)
@@ -151,13 +160,14 @@ def _compare(
         arguments.video.name, (clip.width, clip.height), clip.num_frames, rate, factor,
         ", ".join(describe(resolve_device(name)) for name in checked.devices), times=source.times,
     )  # fmt: skip
-    conversion = Conversion(clip)
     try:
-        places = _places(arguments, source, progress)
+        places = _in_time(deadline, "looking for places", lambda: _places(arguments, source, progress))
         given = {"scale": arguments.scale, "device": arguments.device, "precision": arguments.precision}
-        makers = _makers(models, source, conversion, given, result, until, baselines=not arguments.no_baselines)
-        measures = scores(*result.size, checked.devices[0])
-        comparison = Comparison(source, conversion, makers, frozenset(models), measures, result, until, progress)
+        makers = _makers(
+            models, source, conversion, given, result, deadline.until, baselines=not arguments.no_baselines
+        )
+        measures = _in_time(deadline, "loading LPIPS", lambda: scores(*result.size, checked.devices[0]))
+        comparison = Comparison(source, conversion, makers, frozenset(models), measures, result, deadline, progress)
         comparison.run(places)
     except KeyboardInterrupt:
         result.complete = False
@@ -166,6 +176,29 @@ def _compare(
     progress.end()
     _add_hours(result)
     return result, not result.complete
+
+
+def _in_time[Found](deadline: Deadline, doing: str, function: Callable[[], Found]) -> Found:
+    """Return what a call returns.
+
+    Raises:
+        VsvfiError: the time was over before.
+    """
+    try:
+        return deadline.call(function)
+    except TimeoutError:
+        raise VsvfiError(f"the time was over while {doing}; use more --minutes") from None
+
+
+def _read(video: Path, scratch: Path) -> tuple[Source, Conversion]:
+    """Open the video, and import what compares it."""
+    importlib.import_module("vsvfi.compare.scores")
+    from vsvfi.compare.source import Conversion
+    from vsvfi.media.probe import probe
+
+    path = readable_name(video, scratch)
+    source = _open(probe(path), path, scratch)
+    return source, Conversion(source.clip)
 
 
 def _places(arguments: argparse.Namespace, source: Source, progress: Progress) -> list[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,15 +18,6 @@ KEPT = 3
 """Frames of a place that are passed to the methods; those between are predicted."""
 
 
-_requested: set[Future[Any]] = set()
-"""Frames that are being computed."""
-
-
-def unfinished() -> bool:
-    """Whether a model still computes a frame that nobody waits for: a call of a network cannot be stopped."""
-    return bool(_requested)
-
-
 class Method(Protocol):
     """Predicts the frames between the kept frames of a place."""
 
@@ -36,8 +26,12 @@ class Method(Protocol):
     def predict(self, kept: Sequence[vs.VideoFrame], until: float) -> tuple[list[Image], float]:
         """Return the frames between in RGB, after conversion to the video's format and back, and their seconds.
 
+        Args:
+            kept: the frames around them.
+            until: when they are no longer wanted, by `time.monotonic()`.
+
         Raises:
-            TimeoutError: they are not finished at the deadline `until`, by `time.monotonic()`.
+            TimeoutError: they were not finished by then.
         """
 
 
@@ -83,23 +77,15 @@ class Model:
         made: list[vs.VideoFrame] = []
         if self._places == 1:  # only the last one is timed, without compilation and first allocations
             for n in wanted[:-1]:
-                made += self._frames([n], until)
+                made.append(self._output.get_frame(n))
         started = time.perf_counter()
         asked = wanted[len(made) :]
-        made += self._frames(asked, until)
+        made += [future.result() for future in [self._output.get_frame_async(n) for n in asked]]
         seconds = (time.perf_counter() - started) * len(wanted) / len(asked)
         images = [self._conversion.image(frame) for frame in made]
         for frame in made:
             frame.close()
         return images, seconds
-
-    def _frames(self, numbers: Sequence[int], until: float) -> list[vs.VideoFrame]:
-        """Request frames at once and wait for them; unlike in `get_frame` a signal or the deadline ends the wait."""
-        requested: list[Future[vs.VideoFrame]] = [self._output.get_frame_async(n) for n in numbers]
-        _requested.update(requested)
-        for future in requested:
-            future.add_done_callback(_requested.discard)
-        return [future.result(max(until - time.monotonic(), 0)) for future in requested]
 
 
 class Plain:

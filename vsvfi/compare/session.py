@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import vapoursynth as vs
 
+from vsvfi.compare.deadline import Deadline
 from vsvfi.compare.images import heat, webp
-from vsvfi.compare.methods import KEPT, Method, unfinished
+from vsvfi.compare.methods import KEPT, Method
 from vsvfi.compare.places import Place
 from vsvfi.compare.result import Result, Shot, Tally, duration
 from vsvfi.compare.source import Conversion, Image, Source
@@ -28,6 +30,35 @@ _MATTERS = 1 / 3
 """Least share of the time for which a model may be left out."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A place's frames.
+
+    Attributes:
+        frames: all of them.
+        kept: those that methods get.
+        around: the same as images.
+        wanted: numbers of the removed frames.
+        truths: the same as images in [0, 1].
+    """
+
+    frames: Sequence[vs.VideoFrame]
+    kept: Sequence[vs.VideoFrame]
+    around: Sequence[Image]
+    wanted: Sequence[int]
+    truths: Sequence[Image]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A method's predictions at a place, seconds per frame, score -> value of each frame, and flicker."""
+
+    images: Sequence[Image]
+    seconds: float
+    scores: Mapping[str, Sequence[float]]
+    flicker: float
+
+
 class Comparison:
     """Compares methods at places.
 
@@ -38,7 +69,7 @@ class Comparison:
         models: which of them are models of vsvfi.
         scores: what predictions are scored with.
         result: filled in one whole place at a time, so that it is valid after an interrupt.
-        until: the deadline, by `time.monotonic()`.
+        deadline: ends the comparison.
         report: called with the current step and the completed share of the work, 0 to 1.
     """
 
@@ -50,23 +81,22 @@ class Comparison:
         models: frozenset[str],
         scores: Scores,
         result: Result,
-        until: float,
+        deadline: Deadline,
         report: Callable[[str, float], None],
     ) -> None:
         self._source, self._conversion, self._makers, self._models = source, conversion, dict(makers), models
-        self._scores, self._result, self._until, self._report = scores, result, until, report
+        self._scores, self._result, self._deadline, self._report = scores, result, deadline, report
         self._methods: dict[str, Method] = {}
         self._tallies: dict[str, Tally] = {}
         self._beside = 0.0
         """Seconds that a place takes without the methods: reading, scores, images."""
 
     def run(self, places: Sequence[Place]) -> None:
-        """Compare at as many places as the time allows, but at least at one."""
+        """Compare at as many places as the time allows."""
         for index, place in enumerate(places):
-            now = time.monotonic()
             if index:
-                self._drop_slow(index, len(places), self._until - now)
-                if now + self._place_cost() > self._until:
+                self._drop_slow(index, len(places))
+                if self._place_cost() > self._deadline.left:
                     return
             try:
                 self._compare(index, len(places), place)
@@ -84,101 +114,93 @@ class Comparison:
             TimeoutError: a method is still running at the deadline, at a later place.
         """
         began, asked = time.monotonic(), 0.0
-        frames = self._source.frames(place.frames)
-        kept, wanted = [frames[n] for n in place.frames[::2]], place.frames[1::2]
-        truths = [self._conversion.image(frames[n]).clip(0, 1) for n in wanted]
-        made: dict[str, list[Image]] = {}
-        found: dict[str, tuple[float, dict[str, list[float]], float]] = {}
+        read: _Read | None = None
+        found: dict[str, _Answer] = {}
         try:
             for number, name in enumerate(list(self._makers)):
                 self._report(f"place {index + 1} of {count}, {name}", (index + number / len(self._makers)) / count)
-                if index == 0 and found and time.monotonic() > self._until:
+                if index == 0 and not self._deadline.left:
                     self._leave_out(name, "no time was left for it; use more --minutes")
                     continue
                 started = time.monotonic()
                 try:
-                    if name not in self._methods:
-                        self._methods[name] = self._makers[name](kept)
-                    images, seconds = self._methods[name].predict(kept, self._until)
+                    if read is None:
+                        read = self._deadline.call(lambda: self._read(place))
+                    images, seconds = self._predict(name, read.kept)
+                    asked += time.monotonic() - started
+                    found[name] = self._score(images, read.truths, seconds)
                 except TimeoutError:
                     if index:
                         raise
                     waited = duration(time.monotonic() - started)
                     self._leave_out(name, f"too slow for the time given, not done after {waited}; use more --minutes")
-                    continue
                 except (VsvfiError, vs.Error, MemoryError) as error:
+                    asked += time.monotonic() - started
                     reason = " ".join(str(error).split()).removeprefix("interpolate: ") or "out of memory"
                     self._leave_out(name, for_command(reason, weights="", model=""))
-                    continue
-                finally:
-                    asked += time.monotonic() - started
-                made[name] = [image.clip(0, 1) for image in images]
-                scores = {
-                    score: [measure(image, truth) for image, truth in zip(made[name], truths, strict=True)]
-                    for score, measure in self._scores.items()
-                }
-                found[name] = seconds / len(wanted), scores, _flicker(made[name], truths)
         except KeyboardInterrupt:
-            if index == 0 and found:
+            if index == 0 and found and read is not None:
                 for name in self._makers.keys() - found.keys():
                     self._leave_out(name, "stopped before it was done")
-                self._keep(index, place, found, self._shot(index, place, made, truths, found, kept))
+                self._keep(index, place, read, found)
             raise
-        if found:
-            self._keep(index, place, found, self._shot(index, place, made, truths, found, kept))
-        if not unfinished():  # else the frames are still read
-            for frame in frames.values():
+        if found and read is not None:
+            self._keep(index, place, read, found)
+        if read is not None and not self._deadline.busy:  # else the frames are still read
+            for frame in read.frames:
                 frame.close()
         self._beside = time.monotonic() - began - asked
 
-    def _keep(
-        self,
-        index: int,
-        place: Place,
-        found: Mapping[str, tuple[float, dict[str, list[float]], float]],
-        shot: Shot,
-    ) -> None:
-        for name, (seconds, scores, flicker) in found.items():
+    def _read(self, place: Place) -> _Read:
+        frames = self._source.frames(place.frames)
+        kept, wanted = [frames[n] for n in place.frames[::2]], place.frames[1::2]
+        images = {n: self._conversion.image(frame) for n, frame in frames.items()}
+        return _Read(
+            tuple(frames.values()),
+            kept,
+            [images[n] for n in place.frames[::2]],
+            wanted,
+            [images[n].clip(0, 1) for n in wanted],
+        )
+
+    def _predict(self, name: str, kept: Sequence[vs.VideoFrame]) -> tuple[list[Image], float]:
+        """Return a method's predictions and its seconds; it is made at the first place."""
+
+        def call() -> tuple[list[Image], float]:
+            if name not in self._methods:
+                self._methods[name] = self._makers[name](kept)
+            return self._methods[name].predict(kept, self._deadline.until)
+
+        return self._deadline.call(call)
+
+    def _score(self, images: Sequence[Image], truths: Sequence[Image], seconds: float) -> _Answer:
+        def call() -> _Answer:
+            made = [image.clip(0, 1) for image in images]
+            scores = {
+                score: [measure(image, truth) for image, truth in zip(made, truths, strict=True)]
+                for score, measure in self._scores.items()
+            }
+            return _Answer(made, seconds / len(truths), scores, _flicker(made, truths))
+
+        return self._deadline.call(call)
+
+    def _keep(self, index: int, place: Place, read: _Read, found: Mapping[str, _Answer]) -> None:
+        """Add a place to the result."""
+        shot = _shot(index, read, found)
+        for name, answer in found.items():
             tally = self._tallies.setdefault(name, Tally(name, name in self._models))
-            tally.seconds.append(seconds)
-            tally.flicker.append(flicker)
-            for score, values in scores.items():
-                tally.scores.setdefault(score, {}).update(zip(place.frames[1::2], values, strict=True))
+            tally.seconds.append(answer.seconds)
+            tally.flicker.append(answer.flicker)
+            for score, values in answer.scores.items():
+                tally.scores.setdefault(score, {}).update(zip(read.wanted, values, strict=True))
         self._result.places.append(place.frames)
         self._result.shots.append(shot)
         self._result.tallies = list(self._tallies.values())
 
-    def _shot(
-        self,
-        index: int,
-        place: Place,
-        made: Mapping[str, Sequence[Image]],
-        truths: Sequence[Image],
-        found: Mapping[str, tuple[float, dict[str, list[float]], float]],
-        kept: Sequence[vs.VideoFrame],
-    ) -> Shot:
-        """Images of the frame that methods differ most in."""
-
-        def spread(which: int) -> float:
-            values = [scores["psnr"][which] for _, scores, _ in found.values()]
-            return max(values) - min(values) - 0.1 * sum(values) / len(values)
-
-        which = max(range(len(truths)), key=spread)
-        ends = {
-            name: self._conversion.image(frame) for name, frame in (("before", kept[which]), ("after", kept[which + 1]))
-        }
-        shown = {"truth": truths[which], **ends, **{name: images[which] for name, images in made.items()}}
-        return Shot(
-            index,
-            place.frames[2 * which + 1],
-            {name: webp(image) for name, image in shown.items()},
-            {name: webp(heat(images[which], truths[which]), longest=960) for name, images in made.items()},
-        )
-
-    def _drop_slow(self, done: int, wanted: int, left: float) -> None:
+    def _drop_slow(self, done: int, wanted: int) -> None:
         """Leave out the slowest model while there would be too few places with it."""
         missing = min(FEWEST, wanted) - done
-        while missing > 0 and self._place_cost() * missing > max(left, 0):
+        while missing > 0 and self._place_cost() * missing > self._deadline.left:
             models = [name for name in self._tallies if name in self._models]
             if len(models) < 2:
                 return
@@ -201,6 +223,25 @@ class Comparison:
         for shot in self._result.shots:
             shot.shown.pop(name, None)
             shot.errors.pop(name, None)
+
+
+def _shot(index: int, read: _Read, found: Mapping[str, _Answer]) -> Shot:
+    """Images of the frame that methods differ most in."""
+
+    def spread(which: int) -> float:
+        values = [answer.scores["psnr"][which] for answer in found.values()]
+        return max(values) - min(values) - 0.1 * sum(values) / len(values)
+
+    which = max(range(len(read.truths)), key=spread)
+    truth = read.truths[which]
+    made = {name: answer.images[which] for name, answer in found.items()}
+    shown = {"truth": truth, "before": read.around[which], "after": read.around[which + 1], **made}
+    return Shot(
+        index,
+        read.wanted[which],
+        {name: webp(image) for name, image in shown.items()},
+        {name: webp(heat(image, truth), longest=960) for name, image in made.items()},
+    )
 
 
 def _flicker(made: Sequence[Image], truths: Sequence[Image]) -> float:

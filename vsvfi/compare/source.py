@@ -122,11 +122,18 @@ class Source:
         spots = sorted({round(index * max(last - RUN + 1, 0) / max(wanted - 1, 1)) for index in range(wanted)})
         until = time.monotonic() + seconds
         found: list[Place] = []
-        for done, position in enumerate(positions(len(spots))):
+
+        def step(n: int) -> Facts:
             if found and time.monotonic() > until:
-                break
+                raise TimeoutError
+            return self.step(n)
+
+        for done, position in enumerate(positions(len(spots))):
             report(done, len(spots))
-            run = run_from(spots[position], last, self.step, self.times)
+            try:
+                run = run_from(spots[position], last, step, self.times)
+            except TimeoutError:
+                break
             if run is not None and not any(place.frames == run for place in found):
                 found.append(self._place(run))
         return found
