@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from tests.cli.media_files import make
 from vsvfi.cli import main
 from vsvfi.cli.compare import chosen_models
+from vsvfi.compare.deadline import Deadline
 from vsvfi.media.probe import probe
 
 pytest.importorskip("av", reason="videos are read by PyAV")
@@ -110,6 +112,25 @@ def test_a_page_is_not_overwritten_unasked(video: Path, tmp_path: Path, capsys: 
 def test_wrong_arguments(video: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
     assert main(["compare", str(video), *options]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", ["open", "compare"])
+def test_a_run_whose_time_is_over_too_soon_fails(
+    step: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = iter({"open": [], "compare": [1, 2, 3]}[step])  # opening, places and scores are in time
+
+    def call(limit: Deadline, function: Callable[[], object]) -> object:
+        if next(ends, None) is None:
+            raise TimeoutError
+        return function()
+
+    monkeypatch.setattr(Deadline, "call", call)
+    page = tmp_path / "page.html"
+    assert main(["compare", str(video), "--models", "builtin", "-o", str(page), "--device", "cpu"]) == 1
+    message = {"open": "vsvfi: the time was over while reading the video; use more --minutes", "compare": "use more"}
+    assert message[step] in capsys.readouterr().err
+    assert page.exists() is (step == "compare")
 
 
 def test_a_video_that_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

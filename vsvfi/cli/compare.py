@@ -102,7 +102,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(json.dumps(result.as_json()))
     for line in [*summary(result), f"page: {page}"]:
         say(line)
-    code = 130 if interrupted else 0
+    code = 130 if interrupted else 0 if result.places else 1
     _leave_if_busy(deadline, code)
     return code
 
