@@ -239,7 +239,7 @@ def _phases(
     """
     import torch
 
-    from vsvfi.engine.device import inference
+    from vsvfi.engine.device import inference, wait_for
 
     generator = torch.Generator().manual_seed(0)
     shape = (1, 3, size[1], size[0])
@@ -255,10 +255,10 @@ def _phases(
     def timed(call: Callable[[], object]) -> Callable[[], float]:
         def measure() -> float:
             with inference(device):
-                _synchronise(device)
+                wait_for(device)
                 started = time.perf_counter()
                 call()
-                _synchronise(device)
+                wait_for(device)
                 return time.perf_counter() - started
 
         return measure
@@ -277,6 +277,7 @@ def _run_clip(clip: vs.VideoNode, arguments: argparse.Namespace, checked: option
     """
     from vsvfi.cli.phase_times import PhaseTimes
     from vsvfi.clip.graph import interpolate_with_config
+    from vsvfi.engine.device import wait_for
 
     times = PhaseTimes(device)
     output = interpolate_with_config(
@@ -303,15 +304,8 @@ def _run_clip(clip: vs.VideoNode, arguments: argparse.Namespace, checked: option
             begun = time.perf_counter()
         if n == (clip.num_frames - 1) * arguments.multi - 1:
             ended = time.perf_counter()
-    _synchronise(device)
+    wait_for(device)
     return Run(first - created, ended - begun, times.between(begun, ended))
-
-
-def _synchronise(device: torch.device) -> None:
-    import torch
-
-    if device.type in ("cuda", "xpu", "mps"):
-        getattr(torch, device.type).synchronize()
 
 
 def _summary(values: list[float]) -> dict[str, float]:

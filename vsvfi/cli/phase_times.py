@@ -23,6 +23,11 @@ class PhaseTimes(Observer):
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._noted: list[tuple[float, float, list[Any]]] = []
+        self._origin: Any = None
+        if device.type == "cuda":
+            event: Any = torch.cuda.Event
+            self._origin = event(enable_timing=True)
+            self._origin.record()
 
     @contextlib.contextmanager
     def phase(self, phase: Phase, positions: Sequence[Fraction]) -> Iterator[None]:
@@ -39,16 +44,23 @@ class PhaseTimes(Observer):
     def between(self, begun: float, ended: float) -> float:
         """Seconds between two values of `time.perf_counter` during which any phase ran.
 
-        On CUDA the sum of device times, which requires that the device has been synchronised.
+        On CUDA these are times of the device, for phases that the host queued meanwhile; the device must be idle.
         """
-        if self._device.type == "cuda":
-            return sum(
-                events[0].elapsed_time(events[1]) / 1000
+        if self._device.type != "cuda":
+            return covered([(max(started, begun), min(stopped, ended)) for started, stopped, _ in self._noted])
+        return covered(
+            [
+                (self._origin.elapsed_time(events[0]) / 1000, self._origin.elapsed_time(events[1]) / 1000)
                 for started, _, events in list(self._noted)
                 if begun <= started <= ended
-            )
-        total, until = 0.0, begun  # phases of several frames may run at the same time
-        for started, stopped, _ in sorted(self._noted, key=lambda noted: noted[:2]):
-            total += max(0.0, min(stopped, ended) - max(started, until))
-            until = max(until, stopped)
-        return total
+            ]
+        )
+
+
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """The time that spans cover; those of several frames overlap."""
+    total, until = 0.0, float("-inf")
+    for started, stopped in sorted(spans):
+        total += max(0.0, stopped - max(started, until))
+        until = max(until, stopped)
+    return total

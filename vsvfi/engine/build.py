@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vsvfi.engine.device import inference
+from vsvfi.engine.device import inference, wait_for
 from vsvfi.engine.model_config import ModelConfig, Placement
 from vsvfi.engine.runtimes.binding import bind
 from vsvfi.errors import ForeignWeightsError, ModelSpecError
@@ -59,6 +59,7 @@ class LoadedModel:
         network = network.requires_grad_(False).eval().to(device=device)
         with inference(device):
             network.prepare_operators()
+            wait_for(device)  # workers use the weights on streams of their own
         return bind(network, self.family, self.variant, build, placement)
 
 

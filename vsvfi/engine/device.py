@@ -123,6 +123,12 @@ def describe(device: torch.device) -> str:
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
+def wait_for(device: torch.device) -> None:
+    """Wait until all work on the device is done."""
+    if device.type in ("cuda", "xpu", "mps"):
+        getattr(torch, device.type).synchronize()
+
+
 def release(device: torch.device) -> None:
     """Release cached device memory to the system."""
     if device.type == "cuda":

@@ -189,7 +189,8 @@ class DeviceColour:
         return tuple(found)
 
     def _constant(self, values: Tensor) -> Tensor:
-        return values.to(self._device, torch.float32).contiguous()
+        # The copy is waited for; a kernel after it would not be, and other streams use the result.
+        return values.to(torch.float32).contiguous().to(self._device)
 
     def _indices(self, axis: AxisFilter) -> Tensor:
         return torch.tensor(axis.source, dtype=torch.int64, device=self._device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,6 +21,7 @@ from vsvfi.engine.observer import Observer
 from vsvfi.engine.run_config import CacheSizes
 from vsvfi.engine.runtimes.binding import release_specialised
 from vsvfi.engine.static_regions import StaticRegion, find_static_region
+from vsvfi.engine.streams import Ordered, Ordering, streams_of
 from vsvfi.models.interpolator import Interpolator, tensor_bytes
 from vsvfi.plan.bisection import bisection_path
 from vsvfi.plan.timeline import Copy, FrameKey, Interpolate
@@ -81,11 +82,17 @@ class Pipeline[Frame, Pair]:
         self._network, self._source, self._device, self._observer = network, source, device, observer
         self._bisects, self._batched_levels = bisects, sizes.batched_levels
         entries = sizes.entries
-        self._frames: Cache[FrameKey, CachedFrame[Frame]] = Cache(
+        # Each entry has an event: workers of a GPU compute on streams of their own.
+        self._ordering = Ordering(streams_of(device))
+        self._frames: Cache[FrameKey, Ordered[CachedFrame[Frame]]] = Cache(
             sizes.frames, tensor_bytes, None if entries is None else 2 * entries
         )
-        self._pairs: Cache[tuple[FrameKey, FrameKey], CachedPair[Pair]] = Cache(sizes.pairs, tensor_bytes, entries)
-        self._levels: Cache[tuple[int, int, int], list[Tensor]] = Cache(sizes.levels, tensor_bytes, 2 * workers)
+        self._pairs: Cache[tuple[FrameKey, FrameKey], Ordered[CachedPair[Pair]]] = Cache(
+            sizes.pairs, tensor_bytes, entries
+        )
+        self._levels: Cache[tuple[int, int, int], Ordered[list[Tensor]]] = Cache(
+            sizes.levels, tensor_bytes, 2 * workers
+        )
         self._synthesised = 0
         self._count = threading.Lock()
 
@@ -97,18 +104,21 @@ class Pipeline[Frame, Pair]:
         """
         known = self._frames.peek(goal) if self._bisects else None
         if known is not None:
-            return known.image
+            return self._ordering.used(known).image
         steps = goal.t.denominator
         if not self._bisects or not 2 < steps <= 2**self._batched_levels:
             return self._synthesise([goal])[0]
         level = [Interpolate(goal.first, goal.second, Fraction(step, steps)) for step in range(1, steps, 2)]
-        made = self._levels.get((goal.first, goal.second, steps), functools.partial(self._synthesise, level))
+        made = self._get(self._levels, (goal.first, goal.second, steps), functools.partial(self._synthesise, level))
         return made[goal.t.numerator // 2]
 
     def source_frame(self, index: int) -> SourceFrame:
         """Source frame `index`, from the cache if it is there."""
         held = self._frames.peek(Copy(index))
-        return self._source.read(index) if held is None else SourceFrame(held.image, held.out_of_range)
+        if held is None:
+            return self._source.read(index)
+        frame = self._ordering.used(held)
+        return SourceFrame(frame.image, frame.out_of_range)
 
     def forget(self) -> None:
         """Empty the caches, and free what the runtime holds."""
@@ -174,7 +184,7 @@ class Pipeline[Frame, Pair]:
         )
 
     def _pair(self, first: FrameKey, second: FrameKey) -> CachedPair[Pair]:
-        return self._pairs.get((first, second), functools.partial(self._prepare, first, second))
+        return self._get(self._pairs, (first, second), functools.partial(self._prepare, first, second))
 
     def _prepare(self, first: FrameKey, second: FrameKey) -> CachedPair[Pair]:
         before, after = self._frame(first), self._frame(second)
@@ -185,7 +195,11 @@ class Pipeline[Frame, Pair]:
             return CachedPair(self._network.prepare_pair(before.encoded, after.encoded), static_region)
 
     def _frame(self, key: FrameKey) -> CachedFrame[Frame]:
-        return self._frames.get(key, functools.partial(self._encode, key))
+        return self._get(self._frames, key, functools.partial(self._encode, key))
+
+    def _get[K: Hashable, V](self, cache: Cache[K, Ordered[V]], key: K, compute: Callable[[], V]) -> V:
+        """The value of a cache, for use on the current stream."""
+        return self._ordering.used(cache.get(key, lambda: self._ordering.computed(compute())))
 
     def _encode(self, key: FrameKey) -> CachedFrame[Frame]:
         if isinstance(key, Copy):

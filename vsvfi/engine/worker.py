@@ -20,6 +20,7 @@ from vsvfi.engine.model_config import Placement
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.pipeline import Pipeline
 from vsvfi.engine.run_config import CacheSizes, RunConfig
+from vsvfi.engine.streams import StreamPool, streams_of
 from vsvfi.engine.workers import ClosedError, Workers
 from vsvfi.errors import DeviceMemoryError, VsvfiError
 from vsvfi.models.interpolator import Interpolator
@@ -65,6 +66,7 @@ class DeviceWorker[Frame, Pair]:
         self._advice = memory_advice(config.model, config.build, placement, config.workers)
         self._padding = config.padding
         self._sharing = Sharing()
+        self._streams = StreamPool(streams_of(device))
         self._frames = HostFrames(device, config.padding, config.io_dtype, config.frame_format)
         workers = config.workers
         self._pipeline = Pipeline(
@@ -121,7 +123,11 @@ class DeviceWorker[Frame, Pair]:
         """
         held = self._pipeline.describe_caches()
         try:
-            with inference(self.device), self._frames.loading(request.load, request.codings):
+            with (
+                inference(self.device),
+                self._streams.lent(),
+                self._frames.loading(request.load, request.codings),
+            ):
                 request.deliver(self._interpolated(request.goal))
             malloc.trim()
         except Exception as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import ClassVar
 
@@ -95,24 +95,23 @@ def tensor_bytes(value: object) -> int:
 
     A storage shared by several views counts once.
     """
-    seen: dict[int, int] = {}
-    _collect(value, seen)
-    return sum(seen.values())
+    storages = (tensor.untyped_storage() for tensor in tensors_of(value))
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
-def _collect(value: object, seen: dict[int, int]) -> None:
+def tensors_of(value: object) -> Iterator[Tensor]:
+    """Yield all tensors inside tensors, tuples, lists, dicts and dataclasses."""
     if isinstance(value, Tensor):
-        storage = value.untyped_storage()
-        seen[storage.data_ptr()] = storage.nbytes()
+        yield value
     elif isinstance(value, tuple | list):
         for item in value:
-            _collect(item, seen)
+            yield from tensors_of(item)
     elif isinstance(value, dict):
         for item in value.values():
-            _collect(item, seen)
+            yield from tensors_of(item)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for member in dataclasses.fields(value):
-            _collect(getattr(value, member.name), seen)
+            yield from tensors_of(getattr(value, member.name))
 
 
 def broadcast_times(t: Tensor | float, batch: int, like: Tensor) -> Tensor:

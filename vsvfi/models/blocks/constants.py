@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -11,6 +13,20 @@ from torch.utils._pytree import tree_leaves
 
 _ENTRIES = 16
 """Values that one module remembers: those of a few sizes."""
+
+
+_held = threading.local()
+
+
+@contextmanager
+def holding_constants() -> Iterator[list[object]]:
+    """Collect the values that this thread gets while active, to keep them alive after they are forgotten."""
+    before, values = getattr(_held, "values", None), list[object]()
+    _held.values = values
+    try:
+        yield values
+    finally:
+        _held.values = before
 
 
 class Constants:
@@ -42,6 +58,9 @@ class Constants:
                 self._values = {}
             self._values[key] = found
             _wait_for(found)
+        holder: list[object] | None = getattr(_held, "values", None)
+        if holder is not None:
+            holder.append(found)
         return cast("V", found)
 
     def clear(self) -> None:

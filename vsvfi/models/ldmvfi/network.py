@@ -63,6 +63,7 @@ class LDMVFI(Interpolator[Frame, Pair]):
     """
 
     full_precision = ("first_stage_model.quantize.",)
+    pieces = ("encode_frame", "denoise", "decode")
 
     def __init__(
         self,
@@ -156,17 +157,21 @@ class LDMVFI(Interpolator[Frame, Pair]):
 
     def sample(self, condition: Tensor, x: Tensor, noises: Tensor | None) -> Tensor:
         """Sample the latent of the middle frame [B, 3, h, w], not quantised, from both latents and all noise."""
+        shifts = self._unet.shifts([update.t for update in self.updates])
+        return ddim(self.updates, lambda latent, index: self.denoise(latent, condition, shifts[index]), x, noises)
+
+    def denoise(self, latent: Tensor, condition: Tensor, shifts: Mapping[nn.Module, Tensor]) -> Tensor:
+        """Predict the noise in latents [B, 3, h, w] for one step, whose shifts these are."""
+        dtype = self.first_stage_model.post_quant_conv.weight.dtype
+        entering = torch.cat((latent, condition), 1).to(dtype).contiguous(memory_format=torch.channels_last)
+        noise: Tensor = self._unet(entering, shifts)
+        return noise
+
+    @property
+    def _unet(self) -> UNet:
         unet = self.model["diffusion_model"]
         assert isinstance(unet, UNet)
-        dtype = self.first_stage_model.post_quant_conv.weight.dtype
-        shifts = unet.shifts([update.t for update in self.updates])
-
-        def denoise(latent: Tensor, index: int) -> Tensor:
-            entering = torch.cat((latent, condition), 1).to(dtype).contiguous(memory_format=torch.channels_last)
-            noise: Tensor = unet(entering, shifts[index])
-            return noise
-
-        return ddim(self.updates, denoise, x, noises)
+        return unet
 
     def decode(self, pair: Pair, latent: Tensor) -> Tensor:
         """Decode a sampled latent to the frame, [B, 3, H, W] in [0, 1]."""

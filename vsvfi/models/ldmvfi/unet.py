@@ -7,7 +7,7 @@ names are the published keys.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ class Downsample(nn.Module):
 class Stage(nn.ModuleList):
     """A sequence of modules, of which residual blocks also take the step's shift."""
 
-    def forward(self, x: Tensor, shifts: dict[nn.Module, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, shifts: Mapping[nn.Module, Tensor]) -> Tensor:
         for part in self:
             x = part(x, shifts[part]) if isinstance(part, ResidualBlock) else part(x)
         return x
@@ -121,7 +121,7 @@ class UNet(nn.Module):
         blocks = [module for module in self.modules() if isinstance(module, ResidualBlock)]
         return {block: block.emb_layers(embedding) for block in blocks}
 
-    def forward(self, x: Tensor, shifts: dict[nn.Module, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, shifts: Mapping[nn.Module, Tensor]) -> Tensor:
         """Map [B, 9, h, w] and the shifts of one step to the noise [B, 3, h, w]; sizes are multiples of 8."""
         skips = []
         for block in self.input_blocks:
