@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ class FakeStreams:
         self._written: dict[int, tuple[object, int, Tensor]] = {}
         self._kept: set[tuple[int, object]] = set()
         self.waits = 0
+        self.several = threading.Event()
 
     def current(self) -> Any:
         return getattr(self._local, "stream", MAIN)
@@ -54,6 +56,8 @@ class FakeStreams:
         with self._lock:
             name = f"stream {len(self._clocks)}"
             self._clocks[name] = Counter()
+            if len(self._clocks) > 2:
+                self.several.set()
             return name
 
     def record(self) -> Any:
@@ -85,6 +89,10 @@ class FakeStreams:
             reader = self.current()
             assert self._clocks[reader][writer] >= tick, f"{reader} reads what {writer} has not finished"
             assert reader == writer or (_storage(tensor), reader) in self._kept, "its memory may be reused too early"
+
+
+def _wait_for_several(streams: FakeStreams) -> None:
+    assert streams.several.wait(30)
 
 
 def _storage(tensor: Tensor) -> int:
@@ -129,6 +137,7 @@ def test_no_worker_uses_what_another_has_not_finished(
     streams: FakeStreams, fake_family: Recorder, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = loaded(name, fake_family.weights)
+    fake_family.hook = partial(_wait_for_several, streams)  # else one thread may do everything
     config = run_config(model_config(model), (WIDTH, HEIGHT), multi=4, workers=3)
     placement = dataclasses.replace(EXACT, runtime=RuntimeChoice("watched"))
     session = Session(dataclasses.replace(config, placements=(placement,)), model)
