@@ -34,7 +34,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hashes(path: Path) -> list[str]:
-    done = run_ffmpeg("-v", "error", "-i", path, "-map", "0:v:0", "-f", "framemd5", "-")
+    done = run_ffmpeg("-v", "error", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-")
     return [line.split(b",")[-1].decode() for line in done.stdout.splitlines() if line[:1].isdigit()]
 
 
@@ -85,6 +85,41 @@ def test_images_make_a_job(fake: None, whole: Path, tmp_path: Path, capsys: pyte
     assert render(tmp_path / "*.png", output, "--rate", 25, "--gaps", "close", "-e", 15, "--workers", 1) == 0
     assert hashes(output) == hashes(whole)[:16]
     assert not job_of(output).exists()
+
+
+def test_vfr_keeps_the_times_of_the_source(
+    fake: None, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With an encoder that reorders frames, sound that begins before them, in a part as well."""
+    stamps = [40 * n if n < 10 else 400 + 100 * (n - 10) for n in range(FRAMES // 2)]
+    image = "color=size=64x48:rate=25:duration=1,settb=1/1000,setpts='if(lt(N,10),40*N,100*N-600)'"
+    sound = "aevalsrc='sin(2764*t)':duration=2"
+    video = make(
+        *(tmp_path / "in.mkv", "-itsoffset", 0.1, "-f", "lavfi", "-i", image, "-f", "lavfi", "-i", sound),
+        *("-fps_mode", "passthrough", "-c:v", "libx264", "-c:a", "flac"),
+    )
+    source = packets(video, "0:v:0")
+    assert [time for time, _ in source] == pytest.approx([0.1 + stamp / 1000 for stamp in stamps], abs=1e-6)
+    output = tmp_path / "out.mkv"
+    more = ("--vfr", "--encoder", "libx264", "--crf", 0)
+    assert render(video, output, *more, "--fps", 60) == 2
+    assert render(video, tmp_path / "out.mp4", *more) == 1
+    assert render(video, output, *more, "--no-job") == 1
+    assert render(video, output, *more, "--multi", "5/2") == 2
+    said = capsys.readouterr().err
+    for reason in ("--fps sets others", "write .mkv instead", "leave out --no-job", "must be whole with --vfr"):
+        assert reason in said
+    assert render(video, output, *more) == 0
+    assert hashes(output) == hashes(whole)
+    found = [time for time, _ in packets(output, "0:v:0")]
+    assert found[::2] == pytest.approx([time for time, _ in source], abs=1e-6)
+    between = [(time + later) / 2 for time, later in zip(found[::2], [*found[2::2], 2.0], strict=True)]
+    assert found[1::2] == pytest.approx(between, abs=0.00051)
+    assert packets(output, "0:a:0") == packets(video, "0:a:0")
+    assert render(video, tmp_path / "part.mkv", *more, "--trim", "0.35-1.05") == 0
+    assert hashes(tmp_path / "part.mkv") == hashes(whole)[18:33]  # from 360 ms to 1000 ms
+    part = [time for time, _ in packets(tmp_path / "part.mkv", "0:v:0")]
+    assert part == pytest.approx([time - found[18] for time in found[18:33]], abs=0.0011)
 
 
 def test_what_fails_is_tried_again_named_and_resumed(

@@ -40,8 +40,10 @@ def is_job(options: JobOptions, output: Path, media: Media, encoder: str, more: 
         VsvfiError: it is asked for, with an encoder that has a bitrate to keep.
     """
     if options.never:
+        if options.joined:
+            raise VsvfiError("--vfr sets the frames' times when chunks are joined; leave out --no-job")
         return False
-    asked = options.asked or (options.place(output) / "manifest.json").exists()
+    asked = options.asked or options.joined or (options.place(output) / "manifest.json").exists()
     long = media.frames / media.rate >= LONG
     if not asked and not long:
         return False

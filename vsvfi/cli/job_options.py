@@ -28,6 +28,7 @@ class JobOptions:
         restart: forget what an earlier run with other settings has rendered.
         plan: only print the plan.
         json: print progress as JSON lines.
+        joined: the output needs what is done when chunks are joined.
     """
 
     folder: Path | None = None
@@ -39,6 +40,7 @@ class JobOptions:
     restart: bool = False
     plan: bool = False
     json: bool = False
+    joined: bool = False
 
     @property
     def asked(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import os
 import subprocess
 from collections.abc import Sequence
@@ -22,6 +24,8 @@ from vsvfi.jobs.manifest import Manifest
 from vsvfi.media.encoding import Facts, Part, Rewriting, container, join_arguments, planned
 from vsvfi.media.opus import forgets_delay
 from vsvfi.media.probe import probe
+from vsvfi.media.retime import write_retimed
+from vsvfi.media.split_times import split_times
 from vsvfi.media.verify import verify
 
 HELP = "join the finished chunks of a job of 'vsvfi render' to a file"
@@ -76,22 +80,40 @@ def join(folder: JobFolder, manifest: Manifest, chunks: Sequence[Chunk], claimed
     Raises:
         VsvfiError: ffmpeg failed, or the file is not as planned.
     """
-    facts, muxer = Facts.parse(manifest.facts), manifest.encoding["muxer"]
+    facts, muxer = _timed(manifest), manifest.encoding["muxer"]
     encoder = find_encoder(manifest.encoding["encoder"], muxer)
     media = None if manifest.work.get("images") else probe(Path(manifest.work["video"]))
-    listing = claimed.scratch / "chunks.txt"
-    listing.write_text(concat_list(_linked(folder, manifest, chunks, claimed.scratch), chunks, facts.rate))
+    listing = None if facts.times else claimed.scratch / "chunks.txt"
+    if listing is not None:
+        listing.write_text(concat_list(_linked(folder, manifest, chunks, claimed.scratch), chunks, facts.rate))
     forgets = forgets_delay(encoder.ffmpeg, muxer) if media is not None and media.audio else False
     unfinished = claimed.begin()
     options = join_arguments(
         facts, encoder.name, media, part, listing, unfinished, muxer, Rewriting(claimed.scratch, forgets)
     )
     with programs() as group:
-        program = group.start("ffmpeg", [encoder.ffmpeg, *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        given = subprocess.DEVNULL if listing is not None else subprocess.PIPE
+        program = group.start("ffmpeg", [encoder.ffmpeg, *options], stdin=given, stdout=subprocess.DEVNULL)
+        if listing is None:
+            files = [folder.chunk_file(chunk, manifest.encoding["chunk_muxer"]) for chunk in chunks]
+            assert program.process.stdin is not None
+            # Where ffmpeg fails, it closes the pipe and says why.
+            with contextlib.suppress(OSError), program.process.stdin as pipe:
+                write_retimed(files, [chunk.first for chunk in chunks], facts.times, pipe)
         if program.wait() != 0:
             raise VsvfiError(f"ffmpeg: {explain_ffmpeg(program.lines, program.ending(), claimed.path)}")
     verify(unfinished, planned(facts, media, part, muxer))
     return unfinished
+
+
+def _timed(manifest: Manifest) -> Facts:
+    """Return the facts of a job's clip, with the times of its frames where it keeps the source's."""
+    facts, times = Facts.parse(manifest.facts), manifest.work.get("kept_times")
+    if not times:
+        return facts
+    return dataclasses.replace(
+        facts, times=split_times([Fraction(time) for time in times], facts.frames // (len(times) - 1))
+    )
 
 
 def concat_list(files: Sequence[str], chunks: Sequence[Chunk], rate: Fraction) -> str:

@@ -194,13 +194,14 @@ def render(
         encoder = find_encoder(quality.encoder, container(output))
         readable = readable_name(video, claimed.scratch)
         media = source.probe(readable)
+        kept = source.kept_times(media, checked, output)
         request = dataclasses.replace(request, part=(part := source.part(part, media, checked)))
-        if not media.constant and checked.fps is None:
+        if not media.constant and checked.fps is None and not kept:
             raise ArgumentError(
                 "fps",
                 None,
                 f"{video.name} has a variable frame rate, and a pipe of frames carries one constant rate",
-                "give a target rate, for example --fps 60",
+                "give a target rate, for example --fps 60, or keep its times in .mkv with --vfr",
             )
         work = {
             "video": str(readable),
@@ -211,7 +212,8 @@ def render(
             "stream": media.video.index,
             "decoded": media.decoded,
             "hidden": media.hidden,
-            "times": [str(time) for time in media.times],
+            "times": [] if kept else [str(time) for time in media.times],
+            "kept_times": [str(time) for time in kept],
             "turn": media.turn,
             "held": media.held,
             "decoder": media.decoder,
@@ -221,6 +223,7 @@ def render(
             "arguments": arguments,
         }
         more = encoder_options(encoder, quality)
+        job = dataclasses.replace(job, joined=bool(kept))
         if is_job(job, output, media, encoder.name, more, crf=quality.crf is not None):
             report_notes(encoder, media, container(output))
             work.update(formats(media, encoder, container(output), more))

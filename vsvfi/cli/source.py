@@ -6,17 +6,20 @@ import argparse
 import dataclasses
 import hashlib
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from vsvfi import options
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.jobs.manifest import file_identity, files_identity
-from vsvfi.media.encoding import Part
+from vsvfi.media.encoding import Part, container
 from vsvfi.media.image_sequence import ImageSequence, find_images, is_sequence, parse_rate, probe_images
 from vsvfi.media.probe import Media, probe
+from vsvfi.media.split_times import split_times
 from vsvfi.media.timecodes import read_timecodes
 from vsvfi.media.times import judge
 
@@ -34,6 +37,7 @@ class Source:
         timecodes: a file with the times of the frames.
         images: the images, None for a video file.
         rate: of the images.
+        vfr: the output keeps the frames' own times.
     """
 
     path: Path
@@ -42,6 +46,7 @@ class Source:
     timecodes: Path | None = None
     images: ImageSequence | None = None
     rate: Fraction = Fraction(0)
+    vfr: bool = False
 
     def probe(self, readable: Path) -> Media:
         """Return the source's properties.
@@ -64,8 +69,30 @@ class Source:
             return media
         times = read_timecodes(self.timecodes, media.frames)
         rate, constant = judge(times)
-        ends = () if constant else tuple(media.start + time for time in (*times, times[-1] + 1 / rate))
-        return dataclasses.replace(media, rate=rate, constant=constant, times=ends)
+        ends = tuple(media.start + time for time in (*times, times[-1] + 1 / rate))
+        return dataclasses.replace(media, rate=rate, constant=constant, times=() if constant else ends, stamps=ends)
+
+    def kept_times(self, media: Media, checked: options.Options, output: Path) -> tuple[Fraction, ...]:
+        """Return the times of the source's frames that the output keeps, and the end of the last; none without --vfr.
+
+        Raises:
+            VsvfiError: they cannot be kept.
+        """
+        if not self.vfr:
+            return ()
+        if checked.fps is not None:
+            raise ArgumentError("vfr", True, "keeps the times of the source's frames, and --fps sets others", "use one")
+        if checked.multi.denominator != 1:
+            raise ArgumentError(
+                "multi", str(checked.multi), "must be whole with --vfr, which keeps all frames", "use 2"
+            )
+        if container(output) not in ("matroska", "webm"):
+            raise VsvfiError(f"--vfr needs a container that has a time for each frame; write .mkv instead of {output}")
+        if not media.stamps:
+            raise VsvfiError(f"{self.path} has no time for each frame, so --vfr cannot keep them; leave it out")
+        if any(later <= earlier for earlier, later in pairwise(media.stamps)):
+            raise VsvfiError(f"{self.path} has frames with equal times, so --vfr cannot keep them; use --fps")
+        return media.stamps
 
     def part(self, part: Part, media: Media, checked: options.Options) -> Part:
         """Return the output frames of the stretch, or `part` where none is given.
@@ -75,6 +102,8 @@ class Source:
         """
         if self.trim is None:
             return part
+        if self.vfr:
+            return self._kept_part(*self.trim, media, int(checked.multi))
         rate = checked.fps or media.rate * checked.multi
         begin, end = self.trim
         first = -(-begin * rate // 1)
@@ -88,6 +117,15 @@ class Source:
             )
         return Part(int(first), None if last is None else max(int(last), int(first)))
 
+    def _kept_part(self, begin: Fraction, end: Fraction | None, media: Media, factor: int) -> Part:
+        times = split_times(media.stamps, factor)[:-1]
+        first = bisect_left(times, begin)
+        if first == len(times):
+            raise ArgumentError(
+                "trim", f"{float(begin):g} s", f"the last frame is at {float(times[-1]):.3f} s", "give an earlier time"
+            )
+        return Part(first, None if end is None else max(bisect_left(times, end) - 1, first))
+
     def content(self) -> str:
         """Return the identity of the file, or of the images."""
         return file_identity(self.path) if self.images is None else files_identity(self.images.files)
@@ -97,6 +135,7 @@ class Source:
         parts = [str(self.trim or "")]
         if self.images is not None:
             parts.append(f"{self.rate} images/s to {self.images.numbers[-1]}")
+        parts += ["times kept"] if self.vfr else []
         for path in (self.filter, self.timecodes):
             parts.append("" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16])
         return " ".join(parts).strip()
@@ -110,6 +149,9 @@ def add_source_options(parser: Any) -> None:
     """Add the options to a parser or a group of one."""
     parser.add_argument("--trim", metavar="BEGIN-END", help="a stretch of the source: 00:01:00-00:02:30, or 90.5-")
     parser.add_argument("--filter", metavar="FILE.vpy", type=Path, help="your own steps: before(clip) and after(clip)")
+    parser.add_argument(
+        "--vfr", action="store_true", help="keep the times of the source's frames, and divide those between (.mkv)"
+    )
     parser.add_argument("--rate", metavar="N", help="images per second, for a folder or a pattern of images")
     parser.add_argument(
         "--gaps",
@@ -135,7 +177,7 @@ def source_of(arguments: argparse.Namespace) -> Source:
         if path is not None and not path.is_file():
             raise VsvfiError(f"--{name} {path} is not a file; give one")
     trim = None if arguments.trim is None else parse_trim(arguments.trim)
-    source = Source(arguments.video, trim, arguments.filter, arguments.timecodes)
+    source = Source(arguments.video, trim, arguments.filter, arguments.timecodes, vfr=arguments.vfr)
     if not is_sequence(arguments.video):
         for name in ("rate", "gaps"):
             if getattr(arguments, name) is not None:

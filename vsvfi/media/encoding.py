@@ -73,6 +73,7 @@ class Facts:
         pixels: ffmpeg's name of the format in the pipe.
         encoded: ffmpeg's name of the format to encode in, "" for the encoder's choice.
         device: what the model runs on, for messages.
+        times: start of each frame in seconds, the first at 0, and the end of the last; empty at a constant rate.
     """
 
     width: int
@@ -86,6 +87,11 @@ class Facts:
     device: str
     pixels: str = "yuv420p"
     encoded: str = ""
+    times: tuple[Fraction, ...] = ()
+
+    def time(self, n: int) -> Fraction:
+        """Return when output frame n begins, in seconds from the first; the end of the last for their number."""
+        return self.times[n] if self.times else n / self.rate
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Facts:
@@ -183,16 +189,18 @@ def ffmpeg_arguments(
 
 
 def join_arguments(
-    facts: Facts, encoder: str, media: Media | None, part: Part, listing: Path, target: Path, muxer: str,
+    facts: Facts, encoder: str, media: Media | None, part: Part, listing: Path | None, target: Path, muxer: str,
     rewriting: Rewriting | None = None,
 ) -> list[str]:  # fmt: skip
-    """Like `ffmpeg_arguments`, with video that is encoded already: the files of a list for ffmpeg's concat demuxer.
+    """Like `ffmpeg_arguments`, with video that is encoded already.
 
     Args:
         encoder: that has made the video.
-        listing: file in the demuxer's format, each entry with its duration.
+        listing: a list of files for ffmpeg's concat demuxer, each with its duration; None for Matroska on standard
+            input.
     """
-    inputs = ["-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
+    concat = ["-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
+    inputs = ["-f", "matroska", "-i", "-"] if listing is None else concat
     more_inputs, taken = _beside(facts, media, part, muxer, rewriting)
     video = ["-map", "0:v:0", "-c:v:0", "copy", *_tag(encoder, muxer)]
     return [*_GENERAL, *inputs, *more_inputs, *video, *taken, *_ending(muxer, target)]
@@ -229,14 +237,15 @@ def _ending(muxer: str, target: Path) -> list[str]:
 def planned(facts: Facts, media: Media | None, part: Part, muxer: str) -> Expected:
     """Return what the finished file must contain."""
     frames = part.count(facts.frames)
+    times = facts.times[part.first : part.first + frames]
     if media is None:
-        return Expected(frames, facts.rate)
+        return Expected(frames, facts.rate, times=times)
     audio, subtitles, attachments, covers = (
         len(kept(media, muxer, kind)) for kind in ("audio", "subtitle", "attachment", "cover")
     )
     window = place(media, part, facts).window
     sounds = tuple(window.share(stream.start, stream.end) for stream in kept(media, muxer, "audio"))
-    return Expected(frames, facts.rate, audio, subtitles, attachments, covers, sounds)
+    return Expected(frames, facts.rate, audio, subtitles, attachments, covers, sounds, times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +283,8 @@ class Place:
 
 def place(media: Media, part: Part, facts: Facts) -> Place:
     """Place a part of the output on the source's time line."""
-    begin = media.start + part.first / facts.rate
-    end = None if part.whole(facts.frames) else begin + part.count(facts.frames) / facts.rate
+    begin = media.start + facts.time(part.first)
+    end = None if part.whole(facts.frames) else media.start + facts.time(part.first + part.count(facts.frames))
     if part.first > 0:
         return Place(begin, begin, end, begin)
     origin = min([begin, *(stream.start for stream in media.of("audio"))])

@@ -147,6 +147,7 @@ def probe_images(images: ImageSequence, rate: Fraction) -> Media:
         video=Stream(0, "video", ""),
         decoded=len(images.files),
         times=() if constant else times,
+        stamps=times,
         pixels=pixels,
         alpha="gbrap" in pixels,
         bare=True,

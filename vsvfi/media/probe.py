@@ -20,6 +20,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ class Media:
         decoded: number of frames including those not shown.
         hidden: positions in `decoded` of the frames that are not shown.
         times: where the rate varies, when each frame shown is on the file's time line, and the end of the last.
+        stamps: the same, whether it varies or not; empty where frames are `held`.
         held: positions in the frames shown of those that are repeated for a constant rate, each as often as that; AVI
         has empty packets there.
         turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and
@@ -113,6 +115,7 @@ class Media:
     decoded: int = 0
     hidden: tuple[int, ...] = ()
     times: tuple[Fraction, ...] = ()
+    stamps: tuple[Fraction, ...] = ()
     held: tuple[int, ...] = ()
     turn: str = ""
     dynamic_hdr: tuple[str, ...] = ()
@@ -299,6 +302,7 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
     held = () if constant or not declared else held_frames(shown, Fraction(declared), base)
     if held:
         rate, constant = Fraction(declared), True
+    stamped = (*shown, shown[-1] + _last_duration(own, rate, base))
     context = video.codec_context
     pixels = context.pix_fmt or "yuv420p"
     stream = _stream(video, [], "video")
@@ -314,7 +318,8 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
         streams=tuple(_streams(container, video.index, packets)),
         decoded=len(times),
         hidden=hidden,
-        times=() if constant else (*shown, shown[-1] + _last_duration(own, rate, base)),
+        times=() if constant else stamped,
+        stamps=() if held else stamped,
         held=held,
         turn=first.turn,
         dynamic_hdr=first.dynamic_hdr,
@@ -328,9 +333,10 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
 
 
 def _last_duration(packets: list[_Packet], rate: Fraction, base: Fraction) -> Fraction:
-    """Return how long the last frame is shown: a GIF states it, most files do not."""
-    last = max(packets, key=lambda packet: packet.pts or 0)
-    return last.duration * base if last.pts is not None and last.duration > 0 else 1 / rate
+    """Return how long the last frame is shown, where durations are those of the frames: in a GIF, not in Matroska."""
+    ordered = sorted((packet.pts, packet.duration) for packet in packets if packet.pts is not None)
+    true = all(begin + duration == end for (begin, duration), (end, _) in pairwise(ordered))
+    return ordered[-1][1] * base if ordered and true and ordered[-1][1] > 0 else 1 / rate
 
 
 def _check_continuity(path: Path, container: Any, packets: list[_Packet], base: Fraction) -> None:

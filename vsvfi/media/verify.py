@@ -17,6 +17,9 @@ from vsvfi.media.pyav import pyav
 _SLACK = Fraction(2)
 """Seconds by which audio may end early: sources have gaps and damaged ends."""
 
+_ROUNDED = Fraction(2, 1000)
+"""Matroska's times are milliseconds; those of two frames are rounded, and may be moved once more."""
+
 _SILENCE = (Fraction(0), Fraction(0))
 
 _KINDS = {"audio": "audio", "subtitle": "subtitle", "attachment": "attachment", "cover": "cover art"}
@@ -31,6 +34,7 @@ class Expected:
         rate: their rate.
         audio, subtitles, attachments, covers: number of streams.
         sounds: duration of each audio stream in seconds, None if unknown.
+        times: start of each frame in seconds, from any zero; empty at a constant rate.
     """
 
     frames: int
@@ -40,6 +44,7 @@ class Expected:
     attachments: int = 0
     covers: int = 0
     sounds: tuple[Fraction | None, ...] = ()
+    times: tuple[Fraction, ...] = ()
 
 
 @dataclass(slots=True)
@@ -91,6 +96,9 @@ def _check_streams(counts: Counter[str], expected: Expected) -> None:
 def _check_times(times: Sequence[Fraction], expected: Expected) -> None:
     if len(times) != expected.frames:
         raise _wrong(f"holds {len(times)} of {expected.frames} frames")
+    if expected.times:
+        _check_own_times(times, expected.times)
+        return
     lasts, wanted = times[-1] - times[0], (expected.frames - 1) / expected.rate
     if abs(lasts - wanted) > max(2 / expected.rate, wanted / 1000):
         raise _wrong(f"shows its frames over {float(lasts):.3f} s instead of {float(wanted):.3f} s")
@@ -99,6 +107,13 @@ def _check_times(times: Sequence[Fraction], expected: Expected) -> None:
         planned = times[0] + number * lasts / max(1, len(times) - 1)
         if abs(time - planned) > allowed:
             raise _wrong(f"shows frame {number} after {float(time):.3f} s instead of {float(planned):.3f} s")
+
+
+def _check_own_times(times: Sequence[Fraction], expected: Sequence[Fraction]) -> None:
+    for number, (time, wanted) in enumerate(zip(times, expected, strict=True)):
+        after, planned = time - times[0], wanted - expected[0]
+        if abs(after - planned) > _ROUNDED:
+            raise _wrong(f"shows frame {number} after {float(after):.3f} s instead of {float(planned):.3f} s")
 
 
 def _check_sounds(found: Sequence[tuple[Fraction, Fraction]], expected: Expected) -> None:

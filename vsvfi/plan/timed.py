@@ -12,7 +12,7 @@ from math import ceil
 from vsvfi.errors import ArgumentError
 from vsvfi.plan.timeline import LARGEST_LENGTH, Timeline
 
-_LONGEST_STEP = 4
+LONGEST_STEP = 4
 """In usual frame durations: a longer frame is static, with motion only in its last usual duration."""
 
 _MOST_SKIPPED = 64
@@ -63,7 +63,7 @@ class TimedTimeline(Timeline):
         """Where output frame n begins, in source frames: halfway in time between two is halfway in position."""
         index, now = self.source_index(n), n / self.fps
         begin, end = self.times[index], self.times[index + 1]
-        if end - begin > _LONGEST_STEP * self.usual:
+        if end - begin > LONGEST_STEP * self.usual:
             begin = end - self.usual
         return index + max(Fraction(0), min((now - begin) / (end - begin), Fraction(1)))
 
