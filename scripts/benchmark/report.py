@@ -46,13 +46,12 @@ class Result:
     def markdown(self) -> str:
         """Format title, conditions, table and notes as Markdown."""
         table = [self.columns, ["---"] * len(self.columns), *self.rows]
-        command = self.command if self.command == "not kept" else f"`{self.command}`"
         lines = [
             f"### {self.title}",
             "",
             f"[{self.readme.removesuffix('/README.md')}](../{self.readme}) · {self.machine} · {self.versions}",
             "",
-            f"Command: {command}. Conditions: {self.conditions}.",
+            f"Command: `{self.command}`. Conditions: {self.conditions}.",
             "",
             *(f"| {' | '.join(row)} |" for row in table),
         ]

@@ -89,7 +89,7 @@ class Colour:
         name = next(name for name, code in MATRICES.items() if code == self._default_matrix)
         self._core.log_message(
             vs.MESSAGE_TYPE_INFORMATION,
-            f"interpolate: frames have no _Matrix property, assuming {name}; pass matrix= to override",
+            f"interpolate: frames have no usable _Matrix, assuming {name}; pass matrix= to override",
         )
 
     def to_rgb(self, clip: vs.VideoNode) -> vs.VideoNode:
