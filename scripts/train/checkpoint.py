@@ -34,6 +34,11 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
         draft.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, for `replace_file`."""
+    path.write_text(text, encoding="utf-8")
+
+
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Save a checkpoint."""
     replace_file(path, lambda draft: torch.save(dict(state), draft))

@@ -7,6 +7,7 @@ import importlib.util
 import math
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from scripts.png import save_png
 from scripts.train.batch import Batch
-from scripts.train.checkpoint import export
+from scripts.train.checkpoint import export, replace_file, write_text
 from scripts.train.record import commit, licence_terms, versions
 from scripts.train.run import Run
 from scripts.train.scoring import blended, score
@@ -24,6 +25,9 @@ _EVERY = 10.0
 
 _SHOWN = 4
 """Samples of an image."""
+
+_FIRST = 4
+"""First steps of a run that each have a row in the curve, so that another run can be compared at once."""
 
 
 class Reporter:
@@ -42,6 +46,8 @@ class Reporter:
         self._count = 0
         self._began = self._shown = time.monotonic()
         self._first = subject.step
+        if subject.worker == 0:
+            _shorten(self.out / "curve.csv", subject.step)
         self._cases = subject.source.validation(subject.settings.held) if subject.worker == 0 else []
         self._board = _board(self.out) if subject.worker == 0 else None
 
@@ -56,14 +62,16 @@ class Reporter:
             _say(f"start: held out {subject.started:.3f}{blend}, {len(self._cases)} samples")
 
     def step(self, losses: dict[str, float]) -> None:
-        """Count the losses of a step, and show progress now and then."""
+        """Count the losses of a step; show progress now and then, and the first steps in the curve."""
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
         now = time.monotonic()
-        if self.subject.worker == 0 and now - self._shown >= _EVERY:
+        subject = self.subject
+        if subject.worker == 0 and subject.step <= _FIRST:
+            self._write_row({"step": subject.step, "rate": subject.rate, **losses, "heldout": ""})
+        if subject.worker == 0 and now - self._shown >= _EVERY:
             self._shown = now
-            subject = self.subject
             pace = (now - self._began) / max(1, subject.step - self._first)
             left = pace * (subject.settings.steps - subject.step)
             _say(
@@ -91,8 +99,9 @@ class Reporter:
             return True
         result = self._score() if self._cases else -losses["total"]
         means = {name: value / max(1, self._count) for name, value in self._sums.items()}
-        rate = float(subject.optimisers[0].param_groups[0]["lr"])
-        self._write_row({"step": subject.step, "rate": rate, **means, "heldout": result})
+        if subject.step <= _FIRST:
+            _shorten(self.out / "curve.csv", subject.step - 1)
+        self._write_row({"step": subject.step, "rate": subject.rate, **means, "heldout": result})
         if batch is not None and image is not None:
             images = (batch.first, batch.truth, image.float(), batch.second)
             rows = [torch.cat([*image[:_SHOWN].clamp(0, 1)], 2) for image in images]
@@ -122,7 +131,8 @@ class Reporter:
             writer.writerow(row)
         if self._board is not None:
             for name, value in row.items():
-                self._board.add_scalar(name, value, self.subject.step)
+                if name != "step" and value != "":
+                    self._board.add_scalar(name, value, self.subject.step)
 
     def record(self, result: float) -> dict[str, object]:
         """Describe the weights."""
@@ -157,6 +167,15 @@ class Reporter:
         _say(f"{done} at step {subject.step}, best {subject.best:.3f}: {self.out / 'weights.safetensors'}")
         if self._board is not None:
             self._board.close()
+
+
+def _shorten(curve: Path, step: int) -> None:
+    """Remove the rows after a step, which a killed process may have written since its last checkpoint."""
+    if not curve.exists():
+        return
+    header, *rows = curve.read_text(encoding="utf-8").splitlines()
+    kept = [header, *(row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= step)]
+    replace_file(curve, lambda draft: write_text(draft, "".join(f"{line}\n" for line in kept)))
 
 
 def _board(folder: object) -> Any:

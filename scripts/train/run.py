@@ -76,6 +76,11 @@ class Run:
         self.step, self.best, self.elapsed, self.stale, self.skipped = 0, float("-inf"), 0.0, 0, 0
         self.started: float | None = None
 
+    @property
+    def rate(self) -> float:
+        """Learning rate of the last step, of the optimiser's first group."""
+        return float(self.optimisers[0].param_groups[0]["lr"])
+
     def _averaged(self) -> dict[str, Tensor]:
         """Return the tensors that are averaged."""
         assert self.recipe.average is not None

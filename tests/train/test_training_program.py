@@ -36,14 +36,8 @@ from vsvfi.ops.warp import backward_warp
 TINY = ["--total-batch", "2", "--crop", "64", "--every", "2", "--held", "4"]
 
 
-@pytest.fixture(autouse=True)
-def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = {"middle_only": False, "flows": False, "images": (2, 2)}
-    monkeypatch.setattr(Procedural.__init__, "__kwdefaults__", defaults)
-
-
 def _train(out: Path, *more: str, recipe: str = "builtin_uprnet") -> int:
-    return program.main([recipe, "--data", "procedural", "--out", str(out), "--steps", "4", *TINY, *more])
+    return program.main([recipe, "--data", "procedural", "2", "2", "--out", str(out), "--steps", "4", *TINY, *more])
 
 
 def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(tmp_path: Path) -> None:
@@ -121,9 +115,10 @@ def test_accumulated_parts_have_the_samples_of_the_whole_batch() -> None:
         (["ifrnet_s", "--data", "nowhere"], "nowhere does not exist; check the path"),
         (["ifrnet_s", "--data", "video", "show.mkv"], "fine-tunes weights; name them with --weights"),
         (["gimm", "--data", "video", "show.mkv"], "is not offered"),
-        (["gimmvfi_r_p", "--data", "procedural"], "this recipe needs torchvision's AlexNet"),
-        (["ifrnet_s", "--data", "procedural", "--batch", "5"], "must be a multiple of it"),
-        (["ifrnet_s", "--data", "procedural", "--resume"], "start without --resume"),
+        (["ifrnet_s", "--data", "procedural", "0", "2"], "give nothing more, or the numbers"),
+        (["gimmvfi_r_p", "--data", "procedural", "1", "1"], "this recipe needs torchvision's AlexNet"),
+        (["ifrnet_s", "--data", "procedural", "1", "1", "--batch", "5"], "must be a multiple of it"),
+        (["ifrnet_s", "--data", "procedural", "1", "1", "--resume"], "start without --resume"),
     ],
 )
 def test_a_wrong_command_says_what_to_do(

@@ -16,6 +16,10 @@ HELD_OUT = 1 << 30
 """First number of the samples that are kept apart."""
 
 
+IMAGES = (64, 80)
+"""Backgrounds and sprites to render at the start."""
+
+
 class Procedural(Source):
     """Samples of `scripts.train.data`.
 
@@ -28,7 +32,7 @@ class Procedural(Source):
     """
 
     def __init__(
-        self, size: int, seed: int, *, middle_only: bool, flows: bool = False, images: tuple[int, int] = (64, 80)
+        self, size: int, seed: int, *, middle_only: bool, flows: bool = False, images: tuple[int, int] = IMAGES
     ) -> None:
         self.size, self.seed, self.time, self.flows = size, seed, 0.5 if middle_only else None, flows
         self.images = images
@@ -53,9 +57,9 @@ class Procedural(Source):
             return [of_clip(self._clip(HELD_OUT + index)) for index in range(limit)]
         return [
             Batch(case.first, case.second, case.truth, torch.tensor([case.t], dtype=torch.float32))
-            for case in cases(max(1, limit // 4))
+            for case in cases(-(-limit // 4))
             if case.name != "still" and (self.time is None or case.t == self.time)
-        ]
+        ][:limit]
 
 
 class Mixed(Source):

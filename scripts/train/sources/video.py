@@ -23,7 +23,7 @@ from torch import Tensor
 
 from scripts.train.augment import Clip, crop, reduce
 from scripts.train.batch import Batch
-from scripts.train.checkpoint import replace_file
+from scripts.train.checkpoint import replace_file, write_text
 from scripts.train.sources.source import Source, of_clip
 from vsvfi.media.probe import first_video, open_container
 from vsvfi.media.pyav import pyav
@@ -110,12 +110,8 @@ def decode(path: Path, folder: Path, limit: int) -> Decoded:
     replace_file(raw, write)
     decoded = Decoded(file=str(raw), cuts=[], **facts)  # type: ignore[arg-type]
     decoded = Decoded(**{**asdict(decoded), "cuts": _cuts(decoded)})
-    replace_file(described, lambda draft: _write_text(draft, json.dumps(asdict(decoded))))
+    replace_file(described, lambda draft: write_text(draft, json.dumps(asdict(decoded))))
     return decoded
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _write_frames(path: Path, draft: Path, limit: int) -> dict[str, object]:
