@@ -14,25 +14,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scripts.evaluate.datasets import SETS, Request
+from scripts.evaluate.estimators import load_estimator
 from scripts.evaluate.flow_files import write_flow
 from scripts.evaluate.images import read_image
 from scripts.evaluate.progress import Progress
 from scripts.reported import reported
 from vsvfi.engine.device import inference, resolve_device
 from vsvfi.errors import ArgumentError
-from vsvfi.models.flow.flowformer import FlowFormer
-from vsvfi.weights.fetch import fetch
-from vsvfi.weights.load import load_state, match_state
-from vsvfi.weights.source import Hub
+from vsvfi.models.flow.estimator import FlowEstimator
 
-SOURCE = Hub(repo="GSean/GIMM-VFI", file="flowformer_sintel.pth")
-_LICENCE = "Apache-2.0 (FlowFormer), from the repository of GIMM-VFI (S-Lab License 1.0, non-commercial)"
-_IGNORED = (r".*\.num_batches_tracked$", r".*svt\.norm\.", r"memory_decoder\.att\.pos_emb\.")
 _NAME = re.compile(r"im(\d)_im(\d)")
 
 
@@ -66,25 +62,14 @@ def missing_flows(data: str, root: Path) -> list[Missing]:
     return found
 
 
-def load_flowformer(weights: Path | None, device: torch.device) -> FlowFormer:
+def load_flowformer(weights: Path | None, device: torch.device) -> FlowEstimator[Any]:
     """Load FlowFormer with its published weights, or with those of a file.
 
     Raises:
         WeightsError: they are not available, or are those of another network.
     """
-    path = weights or fetch("flowformer", (SOURCE,), licence=_LICENCE, listed=False)
-    network = FlowFormer()
-    expected = network.state_dict()
-    state = match_state(
-        load_state(path),
-        {key: tensor.shape for key, tensor in expected.items()},
-        origin=str(path),
-        model="flowformer",
-        ignored=_IGNORED,
-        dtypes={key: tensor.dtype for key, tensor in expected.items()},
-    )
-    network.load_state_dict(state)
-    network = network.requires_grad_(False).eval().to(device)
+    network, _ = load_estimator("flowformer", weights)
+    network = network.to(device)
     network.prepare_operators()
     return network
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -52,27 +53,53 @@ def frames_of(paths: list[Path]) -> Tensor:
     return torch.stack([read_image(path) for path in paths]).float() / 255
 
 
+TEACHER = "teacher.json"
+"""File in a folder of flows that says how they were made."""
+
+
+def made_by(folder: Path) -> object:
+    """Describe the estimator of stored flows; None where there are none."""
+    path = folder / TEACHER
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    return "not stated" if folder.is_dir() else None
+
+
 class Vimeo(Source):
-    """Triplets of `tri_trainlist.txt`, with a teacher's flows where they are in `flow/`."""
+    """Triplets of `tri_trainlist.txt`, with a teacher's flows where there is a folder `flow/`.
+
+    Raises:
+        ValueError: some of the flows are missing.
+    """
+
+    FOLDER = "flow"
 
     def __init__(self, root: Path) -> None:
         self.root = find_folder(root, ("vimeo_triplet",))
         self.clips = entries(find_list(self.root, "tri_trainlist.txt"))
-        self.taught = bool(self.clips) and all(path.is_file() for path in self._flows(self.clips[0]))
+        self.taught = (self.root / self.FOLDER).is_dir()
+        lacking = [path for entry in self.clips for path in self.flows(self.root, entry) if not path.is_file()]
+        if self.taught and lacking:
+            raise ValueError(
+                f"train: data={root}, {len(lacking)} teacher flows are missing: {lacking[0]} ...; make them with "
+                f"scripts.train.teacher, or rename {self.root / self.FOLDER} to train without a teacher"
+            )
 
-    def _flows(self, entry: str) -> list[Path]:
-        return [self.root / "flow" / entry / f"flow_t{end}.flo" for end in (0, 1)]
+    @classmethod
+    def flows(cls, root: Path, entry: str) -> tuple[Path, Path]:
+        """Return the files of a triplet's flows from the middle frame to the first and to the last."""
+        return root / cls.FOLDER / entry / "flow_t0.flo", root / cls.FOLDER / entry / "flow_t1.flo"
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def draw(self, index: int, epoch: int, random: np.random.Generator) -> Clip:
         entry = self.clips[index]
-        flow = torch.cat([read_flow(path)[0] for path in self._flows(entry)]) if self.taught else None
+        flow = torch.cat([read_flow(path)[0] for path in self.flows(self.root, entry)]) if self.taught else None
         return Clip(_triplet(self.root, entry), (0.5,), flow)
 
     def identity(self) -> dict[str, object]:
-        return {"set": "Vimeo90K triplets", "clips": len(self), "teacher_flows": self.taught}
+        return {"set": "Vimeo90K triplets", "clips": len(self), "teacher": made_by(self.root / self.FOLDER)}
 
     def validation(self, limit: int) -> list[Batch]:
         listed = entries(find_list(self.root, "tri_testlist.txt"))
@@ -258,6 +285,7 @@ class Quintuplets(Source):
 class Flows(Source):
     """Stored flows of Vimeo90K triplets for GIMM's first stage: `flow_sequences/ENTRY/imA_imB.flo`."""
 
+    FOLDER = "flow_sequences"
     NAMES = ("im2_im1", "im2_im3", "im1_im3", "im3_im1")
 
     def __init__(self, root: Path) -> None:
@@ -271,12 +299,12 @@ class Flows(Source):
         return self._clip(self.lists["train"][index])
 
     def _clip(self, entry: str) -> Clip:
-        fields = [read_flow(self.root / "flow_sequences" / entry / f"{name}.flo")[0] for name in self.NAMES]
+        fields = [read_flow(self.root / self.FOLDER / entry / f"{name}.flo")[0] for name in self.NAMES]
         frames = torch.zeros(3, 3, *fields[0].shape[1:])  # stage 1 sees no frames
         return Clip(frames, (0.5,), torch.cat(fields[:2]), torch.cat(fields[2:]))
 
     def identity(self) -> dict[str, object]:
-        return {"set": "flows of Vimeo90K triplets", "clips": len(self)}
+        return {"set": "flows of Vimeo90K triplets", "clips": len(self), "teacher": made_by(self.root / self.FOLDER)}
 
     def validation(self, limit: int) -> list[Batch]:
         return [of_clip(self._clip(entry)) for entry in _spread(self.lists["test"], limit)]

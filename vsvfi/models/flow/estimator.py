@@ -29,7 +29,12 @@ class FlowEstimator[Features: FlowFeatures](nn.Module, ABC):
     """Estimate optical flow in both directions between two images.
 
     Image sizes are multiples of 8, and at least 64.
+
+    Attributes:
+        iterations: of the recurrence.
     """
+
+    iterations: int
 
     def prepare_operators(self) -> None:
         """Load and compile operators for the device and type of the weights."""
