@@ -31,7 +31,7 @@ from scripts.train import train as builtin
 from scripts.train.build import build_form, load
 from scripts.train.losses.perceptual import Perceptual, perceptual
 from scripts.train.plan import describe, listing
-from scripts.train.recipe import Recipe, fine_tuned
+from scripts.train.recipe import Recipe, fine_tuned, with_rate
 from scripts.train.recipes import RECIPES
 from scripts.train.record import licence_terms, origin_of
 from scripts.train.report import Reporter
@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--total-batch", type=int, default=0, help="samples per step, instead of the recipe's")
     parser.add_argument("--crop", type=int, default=0, help="side of the samples, instead of the recipe's")
+    parser.add_argument("--rate", type=float, default=0.0, help="initial learning rate, instead of the recipe's")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="fp32 is what was published")
@@ -165,6 +166,8 @@ def _adjusted(given: argparse.Namespace, fine: bool) -> Recipe:
         recipe = replace(recipe, crop=given.crop)
     if given.total_batch:
         recipe = replace(recipe, batch=given.total_batch)
+    if given.rate:
+        recipe = with_rate(recipe, given.rate)
     if given.perceptual == "none" and recipe.form == "gimmvfi":
         recipe = replace(recipe, perceptual=None)
     return recipe

@@ -122,3 +122,20 @@ def fine_tuned(recipe: Recipe) -> Recipe:
         average=Average(0.999),
         clip_norm=1.0,
     )
+
+
+def with_rate(recipe: Recipe, rate: float) -> Recipe:
+    """Return the recipe with another initial rate of its first group; other groups and the final rate keep the ratio.
+
+    Raises:
+        ValueError: the rate is not above 0.
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"train: --rate={rate}, must be above 0 and below 1; published rates are 1e-5 to 3e-4")
+    factor = rate / recipe.groups[0].rate
+    schedule = recipe.schedule
+    if isinstance(schedule, Cosine) and not schedule.proportional:
+        schedule = replace(schedule, end=factor * schedule.end)
+    return replace(
+        recipe, groups=tuple(replace(group, rate=factor * group.rate) for group in recipe.groups), schedule=schedule
+    )

@@ -1,20 +1,22 @@
 """Render a procedural show with a look of its own, to try fine-tuning on.
 
-    python -m scripts.train.show out/show.mp4 --scenes 24
+    python -m scripts.train.show out/scroll.mp4
+    python -m scripts.train.show out/inks.mp4 --look inks
 
-Flat drawings with outlines and a paper grain that moves with them, in three inks: nothing that the packaged model was
-trained on looks like it.
+Two looks that the packaged model was not trained on: a side-scrolling cartoon with repeated patterns (`scroll`), and
+drawings with outlines and a paper grain that moves with them, in three inks (`inks`).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.train import scroll
 from vsvfi.media.pyav import pyav
 from vsvfi.synthetic import scene
 
@@ -40,20 +42,35 @@ def inked(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return printed
 
 
-def frames(scenes: int, width: int, height: int, seed: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames of all scenes."""
+def _inks(scenes: int, size: tuple[int, int], seed: int) -> Iterator[NDArray[np.uint8]]:
     for number in range(scenes):
-        shown = scene(seed + number, width, height, kind=("mixed", "textured", "flat")[number % 3])
+        shown = scene(seed + number, *size, kind=("mixed", "textured", "flat")[number % 3])
         for frame in range(LENGTH):
             yield inked(shown.frame(frame / 2))
 
 
-def render(path: Path, scenes: int, size: tuple[int, int] = (320, 192), seed: int = 77_000) -> None:
+def _scroll(scenes: int, size: tuple[int, int], seed: int) -> Iterator[NDArray[np.uint8]]:
+    for number in range(scenes):
+        shown = scroll.Scene(seed + number, *size)
+        for frame in range(LENGTH):
+            yield (shown.frame(frame) * 255 + 0.5).astype(np.uint8)
+
+
+LOOKS: dict[str, Callable[[int, tuple[int, int], int], Iterator[NDArray[np.uint8]]]] = {
+    "scroll": _scroll,
+    "inks": _inks,
+}
+"""The frames [H, W, 3] of so many scenes, of a size and a seed."""
+
+
+def render(
+    path: Path, scenes: int, size: tuple[int, int] = (320, 192), seed: int = 77_000, look: str = "scroll"
+) -> None:
     """Write the show as H.264."""
     with pyav().open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "12", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for image in frames(scenes, *size, seed):
+        for image in LOOKS[look](scenes, size, seed):
             container.mux(stream.encode(pyav().VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
 
@@ -64,9 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("path", type=Path)
     parser.add_argument("--scenes", type=int, default=24)
     parser.add_argument("--seed", type=int, default=77_000)
+    parser.add_argument("--look", choices=list(LOOKS), default="scroll")
     given = parser.parse_args(arguments)
     given.path.parent.mkdir(parents=True, exist_ok=True)
-    render(given.path, given.scenes, seed=given.seed)
+    render(given.path, given.scenes, seed=given.seed, look=given.look)
     return 0
 
 
