@@ -15,6 +15,7 @@ from vsvfi.cli.steps import Steps
 from vsvfi.errors import ArgumentError
 from vsvfi.media.encoding import Part
 from vsvfi.media.probe import Media
+from vsvfi.media.slow_motion import slow_motion
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,19 @@ def test_a_stretch_selects_the_output_frames_inside_it() -> None:
     assert Source(Path("a.mkv"), (Fraction(1, 3), None)).part(Part(), media, options.parse()) == Part(17, None)
     with pytest.raises(ArgumentError, match=r"ends after 10.000 s"):
         Source(Path("a.mkv"), (Fraction(10), None)).part(Part(), media, options.parse())
+
+
+def test_slow_motion_keeps_the_rate_and_multiplies_a_given_factor() -> None:
+    source = Source(Path("a.mkv"), slow=Fraction(5, 2))
+    for given, multi in (({}, "5/2"), ({"multi": 2}, "5"), ({"multi": "3/2"}, "15/4")):
+        assert source.slowed(given) == {"multi": multi}
+    assert source.slowed({"fps": 60}) == {"fps": 60}
+    assert Source(Path("a.mkv")).slowed({}) == {}
+    media = slow_motion(Media(Path("a.mkv"), 250, Fraction(3), Fraction(25), True), Fraction(4), "atempo")
+    source = Source(Path("a.mkv"), (Fraction(1), Fraction(2)), slow=Fraction(4))
+    assert source.part(Part(), media, options.parse(multi=4)) == Part(100, 199)
+    with pytest.raises(ArgumentError, match=r"10 s.*ends after 10.000 s"):
+        Source(Path("a.mkv"), (Fraction(10), None), slow=Fraction(4)).part(Part(), media, options.parse(multi=4))
 
 
 def test_times_of_a_file_replace_those_of_the_container(tmp_path: Path) -> None:
@@ -91,6 +105,9 @@ def test_steps_before_and_after(tmp_path: Path) -> None:
     [
         (["--trim", "1-2", "-s", "3"], "contradicts --start"),
         (["--filter", "nothing.vpy"], "is not a file"),
+        (["--slow", "1"], "must be a number above 1"),
+        (["--slow-sound", "drop"], "give --slow N too"),
+        (["--rate", "24"], "is for images, not for a video"),
         (["--timecodes", "nothing.txt"], "is not a file"),
     ],
 )

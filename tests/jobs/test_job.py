@@ -122,6 +122,15 @@ def test_vfr_keeps_the_times_of_the_source(
     assert part == pytest.approx([time - found[18] for time in found[18:33]], abs=0.0011)
 
 
+def test_a_job_in_slow_motion(fake: None, video: Path, whole: Path, tmp_path: Path) -> None:
+    """Sound is slowed when the chunks are joined; see tests.media.test_slow_motion."""
+    output = tmp_path / "out.mkv"
+    assert render(video, output, "--slow", 2, "--chunk", 1, "-e", 23) == 0
+    assert hashes(output) == hashes(whole)[:24]
+    assert packets(output, "0:v:0")[-1][0] == pytest.approx(23 / 25, abs=0.001)
+    assert sum(packets(output, "0:a:0")[-1]) == pytest.approx(24 / 25, abs=0.1)
+
+
 def test_what_fails_is_tried_again_named_and_resumed(
     fake: None, video: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:

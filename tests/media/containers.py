@@ -22,6 +22,8 @@ from vsvfi.media.losses import pixel_formats
 from vsvfi.media.opus import forgets_delay
 from vsvfi.media.pixels import parse, taken
 from vsvfi.media.probe import Media, probe
+from vsvfi.media.slow_motion import slow_motion
+from vsvfi.media.stretch import Stretch
 from vsvfi.media.verify import verify
 from vsvfi.plan.timed import timed
 
@@ -151,12 +153,18 @@ def passage(
     program: str | None = None,
     encoder: str = "libx264",
     crf: float = 10,
+    slow: Stretch | None = None,
 ) -> Media:
-    """Through everything but `interpolate()`: source filter, pipe, ffmpeg, with the streams of the source."""
+    """Through everything but `interpolate()`: source filter, pipe, ffmpeg, with the streams of the source.
+
+    In slow motion, each frame is repeated; only factor and sound of `slow` count.
+    """
     if not hasattr(vs.core, "lsmas"):
         pytest.skip("no source filter")
-    media = probe(source)
+    media = probe(source) if slow is None else slow_motion(probe(source), slow.factor, slow.sound)
     clip = shown_clip(media, output.with_suffix(".lwi"))
+    if slow is not None:
+        clip = vs.core.std.Interleave([clip] * int(slow.factor))
     takes = taken(pixel_formats(ffmpeg(), encoder), encoder, container(output))
     source = parse(media.pixels)
     piped = fit(clip, [asdict(one) for one in takes], source.bits if source else None)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from vsvfi.cli.chain import say
-from vsvfi.cli.programs import Encoder
+from vsvfi.cli.programs import Encoder, has_filter
+from vsvfi.cli.source import Source
+from vsvfi.errors import VsvfiError
 from vsvfi.media import encoder_args
 from vsvfi.media.carried import left_behind
-from vsvfi.media.codecs import sound_notes
+from vsvfi.media.codecs import slow_notes, sound_notes
 from vsvfi.media.encoding import Facts, Quality
 from vsvfi.media.losses import hdr_losses, pixel_formats, pixel_losses
 from vsvfi.media.pixels import Pixels, parse, taken
@@ -22,10 +24,21 @@ def encoder_options(encoder: Encoder, quality: Quality) -> tuple[str, ...]:
     return tuple(encoder_args.parse(quality.more, encoder.ffmpeg, encoder.name)) if quality.more else ()
 
 
+def check_slow_sound(ffmpeg: str, source: Source) -> None:
+    """Raise if an ffmpeg lacks the filter that is to slow the sound.
+
+    Raises:
+        VsvfiError: with the remedy.
+    """
+    if source.slow != 1 and source.slow_sound != "drop" and not has_filter(ffmpeg, source.slow_sound):
+        raise VsvfiError(f"ffmpeg at {ffmpeg} has no filter {source.slow_sound}; use another one with --slow-sound")
+
+
 def report_notes(encoder: Encoder, media: Media | None, muxer: str) -> None:
     """Report which encoder and which audio codecs are replaced."""
     notes = [encoder.note] if encoder.note else []
-    for note in notes + sound_notes(muxer, media.audio if media is not None else ()):
+    about = sound_notes if media is None or media.stretch is None else slow_notes
+    for note in notes + about(muxer, media.audio if media is not None else ()):
         say(note)
 
 

@@ -25,6 +25,7 @@ from vsvfi.media.encoding import Facts, Part, Rewriting, container, join_argumen
 from vsvfi.media.opus import forgets_delay
 from vsvfi.media.probe import probe
 from vsvfi.media.retime import write_retimed
+from vsvfi.media.slow_motion import slow_motion
 from vsvfi.media.split_times import split_times
 from vsvfi.media.verify import verify
 
@@ -83,6 +84,9 @@ def join(folder: JobFolder, manifest: Manifest, chunks: Sequence[Chunk], claimed
     facts, muxer = _timed(manifest), manifest.encoding["muxer"]
     encoder = find_encoder(manifest.encoding["encoder"], muxer)
     media = None if manifest.work.get("images") else probe(Path(manifest.work["video"]))
+    if media is not None and manifest.work.get("slow"):
+        factor, sound = manifest.work["slow"]
+        media = slow_motion(media, Fraction(factor), sound)
     listing = None if facts.times else claimed.scratch / "chunks.txt"
     if listing is not None:
         listing.write_text(concat_list(_linked(folder, manifest, chunks, claimed.scratch), chunks, facts.rate))

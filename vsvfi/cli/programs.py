@@ -139,6 +139,13 @@ def _listed(ffmpeg: str) -> dict[str, tuple[str, str]]:
     return found
 
 
+def has_filter(ffmpeg: str, name: str) -> bool:
+    """Return whether an ffmpeg has a filter."""
+    command = [ffmpeg, "-hide_banner", "-h", f"filter={name}"]
+    shown = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    return shown.stdout.startswith(f"Filter {name}\n".encode())
+
+
 def _ffmpegs() -> Iterator[str]:
     on_path = shutil.which("ffmpeg")
     if on_path is not None:

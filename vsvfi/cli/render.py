@@ -19,7 +19,7 @@ from typing import Any
 from vsvfi import options
 from vsvfi.cli.chain import run_chain, say
 from vsvfi.cli.chunk import read_script
-from vsvfi.cli.encoder_setup import encoder_options, formats, report_losses, report_notes
+from vsvfi.cli.encoder_setup import check_slow_sound, encoder_options, formats, report_losses, report_notes
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.job import finished_before, is_job, run_job
 from vsvfi.cli.job_options import JobOptions, add_job_options, job_options
@@ -183,6 +183,7 @@ def render(
     Raises:
         VsvfiError: with the reason and the remedy.
     """
+    arguments = source.slowed(arguments)
     checked = options.parse(**arguments)
     video = source.path
     check_files(video, output)
@@ -193,6 +194,7 @@ def render(
     with interruptible(), Output(output, _inputs(source, checked), overwrite=overwrite) as claimed:
         encoder = find_encoder(quality.encoder, container(output))
         readable = readable_name(video, claimed.scratch)
+        check_slow_sound(encoder.ffmpeg, source)
         media = source.probe(readable)
         kept = source.kept_times(media, checked, output)
         request = dataclasses.replace(request, part=(part := source.part(part, media, checked)))
@@ -214,6 +216,7 @@ def render(
             "hidden": media.hidden,
             "times": [] if kept else [str(time) for time in media.times],
             "kept_times": [str(time) for time in kept],
+            "slow": None if source.slow == 1 else [str(source.slow), source.slow_sound],
             "turn": media.turn,
             "held": media.held,
             "decoder": media.decoder,

@@ -7,11 +7,12 @@ import dataclasses
 import hashlib
 import re
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from vsvfi import options
 from vsvfi.errors import ArgumentError, VsvfiError
@@ -19,7 +20,9 @@ from vsvfi.jobs.manifest import file_identity, files_identity
 from vsvfi.media.encoding import Part, container
 from vsvfi.media.image_sequence import ImageSequence, find_images, is_sequence, parse_rate, probe_images
 from vsvfi.media.probe import Media, probe
+from vsvfi.media.slow_motion import slow_motion
 from vsvfi.media.split_times import split_times
+from vsvfi.media.stretch import SlowSound
 from vsvfi.media.timecodes import read_timecodes
 from vsvfi.media.times import judge
 
@@ -38,6 +41,8 @@ class Source:
         images: the images, None for a video file.
         rate: of the images.
         vfr: the output keeps the frames' own times.
+        slow: how many times as long the output lasts.
+        slow_sound: how sound is slowed.
     """
 
     path: Path
@@ -47,6 +52,8 @@ class Source:
     images: ImageSequence | None = None
     rate: Fraction = Fraction(0)
     vfr: bool = False
+    slow: Fraction = Fraction(1)
+    slow_sound: SlowSound = "atempo"
 
     def probe(self, readable: Path) -> Media:
         """Return the source's properties.
@@ -57,7 +64,21 @@ class Source:
         Raises:
             VsvfiError: it cannot be read, or does not suit the timecodes file.
         """
-        return self.timed(probe(readable) if self.images is None else probe_images(self.images, self.rate))
+        media = self.timed(probe(readable) if self.images is None else probe_images(self.images, self.rate))
+        return media if self.slow == 1 else slow_motion(media, self.slow, self.slow_sound)
+
+    def slowed(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the arguments of `interpolate()` for the slowed source, which keeps its rate unless another is given.
+
+        Raises:
+            ArgumentError: one of them is wrong.
+        """
+        if self.slow == 1:
+            return arguments
+        checked = options.parse(**arguments)
+        if checked.fps is not None:
+            return arguments
+        return {**arguments, "multi": str(self.slow * (checked.multi if arguments.get("multi") is not None else 1))}
 
     def timed(self, media: Media) -> Media:
         """Return a source's properties with the times of the timecodes file, if one is given.
@@ -105,20 +126,21 @@ class Source:
         if self.vfr:
             return self._kept_part(*self.trim, media, int(checked.multi))
         rate = checked.fps or media.rate * checked.multi
-        begin, end = self.trim
+        begin, end = (None if time is None else time * self.slow for time in self.trim)
+        assert begin is not None
         first = -(-begin * rate // 1)
         last = None if end is None else -(-end * rate // 1) - 1
         if begin >= media.frames / media.rate and media.constant:
             raise ArgumentError(
                 "trim",
-                f"{float(begin):g} s",
-                f"the source ends after {float(media.frames / media.rate):.3f} s",
+                f"{float(begin / self.slow):g} s",
+                f"the source ends after {float(media.frames / media.rate / self.slow):.3f} s",
                 "give an earlier time",
             )
         return Part(int(first), None if last is None else max(int(last), int(first)))
 
     def _kept_part(self, begin: Fraction, end: Fraction | None, media: Media, factor: int) -> Part:
-        times = split_times(media.stamps, factor)[:-1]
+        times = [time / self.slow for time in split_times(media.stamps, factor)[:-1]]
         first = bisect_left(times, begin)
         if first == len(times):
             raise ArgumentError(
@@ -136,6 +158,7 @@ class Source:
         if self.images is not None:
             parts.append(f"{self.rate} images/s to {self.images.numbers[-1]}")
         parts += ["times kept"] if self.vfr else []
+        parts += [f"{self.slow} times as long, sound {self.slow_sound}"] if self.slow != 1 else []
         for path in (self.filter, self.timecodes):
             parts.append("" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16])
         return " ".join(parts).strip()
@@ -151,6 +174,12 @@ def add_source_options(parser: Any) -> None:
     parser.add_argument("--filter", metavar="FILE.vpy", type=Path, help="your own steps: before(clip) and after(clip)")
     parser.add_argument(
         "--vfr", action="store_true", help="keep the times of the source's frames, and divide those between (.mkv)"
+    )
+    parser.add_argument("--slow", metavar="N", help="slow motion: N times as long, at the source's rate")
+    parser.add_argument(
+        "--slow-sound",
+        choices=get_args(SlowSound.__value__),
+        help="with --slow: ffmpeg's filter that slows the sound (default: atempo), or drop",
     )
     parser.add_argument("--rate", metavar="N", help="images per second, for a folder or a pattern of images")
     parser.add_argument(
@@ -178,6 +207,12 @@ def source_of(arguments: argparse.Namespace) -> Source:
             raise VsvfiError(f"--{name} {path} is not a file; give one")
     trim = None if arguments.trim is None else parse_trim(arguments.trim)
     source = Source(arguments.video, trim, arguments.filter, arguments.timecodes, vfr=arguments.vfr)
+    if arguments.slow is not None:
+        source = dataclasses.replace(
+            source, slow=_slowness(arguments.slow), slow_sound=arguments.slow_sound or "atempo"
+        )
+    elif arguments.slow_sound is not None:
+        raise ArgumentError("slow-sound", arguments.slow_sound, "is for slow motion", "give --slow N too")
     if not is_sequence(arguments.video):
         for name in ("rate", "gaps"):
             if getattr(arguments, name) is not None:
@@ -187,6 +222,16 @@ def source_of(arguments: argparse.Namespace) -> Source:
         raise ArgumentError("rate", None, "images have no rate of their own", "give one, for example --rate 24")
     images = find_images(arguments.video, arguments.gaps or "refuse")
     return dataclasses.replace(source, path=images.files[0], images=images, rate=parse_rate(arguments.rate))
+
+
+def _slowness(text: str) -> Fraction:
+    try:
+        factor = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        factor = Fraction(0)
+    if not 1 < factor <= 64:
+        raise ArgumentError("slow", text, "must be a number above 1 and up to 64", "give for example --slow 4 or 5/2")
+    return factor
 
 
 def parse_trim(text: str) -> tuple[Fraction, Fraction | None]:

@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vsvfi.media import opus
-from vsvfi.media.codecs import fit_sound
+from vsvfi.media.codecs import fit_sound, slow_sound
 from vsvfi.media.probe import Media, Stream, open_container
 from vsvfi.media.pyav import pyav
 
@@ -57,8 +57,9 @@ def left_behind(media: Media, muxer: str) -> list[str]:
 
 
 def carried(
-    media: Media, muxer: str, beside: Mapping[int, str], folder: Path | None, *, forgets_delay: bool = False
-) -> list[str]:
+    media: Media, muxer: str, beside: Mapping[int, str], folder: Path | None, *, forgets_delay: bool = False,
+    chapters: int = 1,
+) -> list[str]:  # fmt: skip
     """Return ffmpeg output options for all streams that are carried over.
 
     Args:
@@ -66,12 +67,17 @@ def carried(
         beside: ffmpeg's names of streams that come from another file, by number in the source.
         folder: for cover art that ffmpeg attaches.
         forgets_delay: see `opus`.
+        chapters: number of ffmpeg's input with the chapters, -1 for none.
     """
     sound, words = kept(media, muxer, "audio"), kept(media, muxer, "subtitle")
-    arguments = ["-map_metadata", "1", "-map_chapters", "1"]
+    arguments = ["-map_metadata", "1", "-map_chapters", str(chapters)]
     for stream in (*sound, *words):
         arguments += ["-map", beside.get(stream.index, f"1:{stream.index}")]
-    arguments += fit_sound(muxer, media.audio, later=opus.ENCODED_DELAY if forgets_delay else Fraction(0))
+    later = opus.ENCODED_DELAY if forgets_delay else Fraction(0)
+    if media.stretch is None:
+        arguments += fit_sound(muxer, media.audio, later=later)
+    else:
+        arguments += slow_sound(muxer, media.audio, media.stretch.sound_filter(), later=later)
     for number, stream in enumerate(words):
         arguments += [f"-c:s:{number}", _subtitle_codec(muxer, stream.codec)]
     for letter, streams in (("v", (media.video,)), ("a", sound), ("s", words)):

@@ -88,6 +88,35 @@ def fit_sound(muxer: str, codecs: Sequence[str], *, later: Fraction = Fraction(0
     return arguments
 
 
+def slow_sound(muxer: str, codecs: Sequence[str], chain: str, *, later: Fraction = Fraction(0)) -> list[str]:
+    """Return ffmpeg output options for audio streams that are filtered, and so always encoded.
+
+    Args:
+        muxer, codecs, later: as for `fit_sound`.
+        chain: ffmpeg's filters.
+    """
+    arguments = []
+    for index, codec in enumerate(codecs):
+        encoder = _slow_encoder(muxer, codec)
+        arguments += [f"-c:a:{index}", encoder]
+        if encoder in ("aac", "ac3"):
+            arguments += [f"-b:a:{index}", "320k"]
+        opus = f",aformat=channel_layouts=7.1|5.1|stereo|mono,asetpts=PTS+{float(later):.6f}/TB"
+        arguments += [f"-filter:a:{index}", chain + (opus if encoder == "libopus" else "")]
+    return arguments
+
+
+def slow_notes(muxer: str, codecs: Sequence[str]) -> list[str]:
+    """Return a message about audio that is slowed down."""
+    encoders = sorted({_slow_encoder(muxer, codec).removeprefix("lib") for codec in codecs})
+    return [f"sound is slowed down and encoded as {' and '.join(encoders)}"] if encoders else []
+
+
+def _slow_encoder(muxer: str, codec: str) -> str:
+    lossless = codec in _LOSSLESS or codec.startswith("pcm_")
+    return _substitute(muxer, codec) if lossless or muxer in ("webm", "avi") else "aac"
+
+
 def sound_notes(muxer: str, codecs: Sequence[str]) -> list[str]:
     """Return a message per audio codec that cannot be copied."""
     unfit = sorted({codec for codec in codecs if not holds_sound(muxer, codec)})

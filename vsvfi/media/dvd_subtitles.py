@@ -33,6 +33,15 @@ def begun(packet: bytes, ago: Fraction) -> bytes:
     return bytes(changed)
 
 
+def stretched(packet: bytes, factor: Fraction) -> bytes:
+    """Return the packet with everything in it that many times as late."""
+    changed = bytearray(packet)
+    for at in _sequences(packet):
+        delay = int.from_bytes(packet[at : at + 2])
+        changed[at : at + 2] = min(round(delay * factor), 0xFFFF).to_bytes(2)
+    return bytes(changed)
+
+
 def _sequences(packet: bytes) -> Iterator[int]:
     """Yield the offset of each control sequence; of a broken packet those before the fault."""
     before, at = 0, int.from_bytes(packet[2:4])

@@ -20,7 +20,9 @@ from vsvfi.media import sidecar
 from vsvfi.media.carried import carried, kept
 from vsvfi.media.encoder_args import merge
 from vsvfi.media.hdr import svtav1_hdr, x265_hdr
-from vsvfi.media.probe import Media
+from vsvfi.media.probe import Media, open_container
+from vsvfi.media.pyav import pyav
+from vsvfi.media.stretch import Stretch, write_chapters
 from vsvfi.media.verify import Expected
 
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm", ".nut": "nut", ".avi": "avi"}
@@ -217,6 +219,9 @@ def _beside(
         return [], []
     folder, forgets_delay = (rewriting.folder, rewriting.forgets_delay) if rewriting else (None, False)
     placed = place(media, part, facts)
+    if media.stretch is not None:
+        assert rewriting is not None
+        return _stretched_beside(media, media.stretch, placed, muxer, rewriting)
     inputs = ["-itsoffset", _seconds(_APART - placed.begin), *placed.skip(), "-i", f"file:{media.path}"]
     cut = not part.whole(facts.frames)
     beside = sidecar.needed(media.streams, part=cut, delayed=forgets_delay) if folder is not None else ()
@@ -227,6 +232,32 @@ def _beside(
         inputs += ["-itsoffset", _seconds(placed.origin - placed.begin), "-i", f"file:{folder / name}"]
         places.update({stream.index: f"{file}:{number}" for number, stream in enumerate(streams)})
     return inputs, [*carried(media, muxer, places, folder, forgets_delay=forgets_delay), *placed.cuts()]
+
+
+def _stretched_beside(
+    media: Media, stretch: Stretch, placed: Place, muxer: str, rewriting: Rewriting
+) -> tuple[list[str], list[str]]:
+    """Like `_beside`, for slow motion: sound from the file's own time line, all else from rewritten files."""
+    source = ["-i", f"file:{media.path}"]
+    inputs = [*source, "-itsoffset", _seconds(_APART - stretch.origin(placed.begin)), *source]
+    places = {stream.index: f"2:{stream.index}" for stream in media.of("audio")}
+    file = 3
+    for name, streams in sidecar.files(media.of("subtitle")).items():
+        target = rewriting.folder / name
+        sidecar.write(media.path, streams, placed.window, placed.begin, target, stretch=stretch)
+        inputs += ["-i", f"file:{target}"]
+        places.update({stream.index: f"{file}:{number}" for number, stream in enumerate(streams)})
+        file += 1
+    listed = rewriting.folder / "chapters.txt"
+    with open_container(pyav(), media.path) as container:
+        has_chapters = write_chapters(container.chapters(), stretch, placed.begin, placed.end, listed)
+    inputs += ["-f", "ffmetadata", "-i", f"file:{listed}"] if has_chapters else []
+    options = carried(
+        *(media, muxer, places, rewriting.folder),
+        forgets_delay=rewriting.forgets_delay,
+        chapters=file if has_chapters else -1,
+    )
+    return inputs, [*options, *placed.cuts()]
 
 
 def _ending(muxer: str, target: Path) -> list[str]:

@@ -29,6 +29,7 @@ from vsvfi.media.opus import delay_of
 from vsvfi.media.pixels import parse
 from vsvfi.media.pyav import pyav
 from vsvfi.media.readers import Bestsource, bestsource_for
+from vsvfi.media.stretch import Stretch
 from vsvfi.media.times import discontinuity, first_at, held_frames, judge, presentation_times
 
 _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
@@ -103,6 +104,7 @@ class Media:
         decoder: ffmpeg's name of the decoder that reads transparency beside the pixels, "" for the usual one.
         bare: it is made of images, so there is nothing to carry over.
         bestsource: whether this source filter has to read it.
+        stretch: how the file is stretched to what is stated here, None where it is not.
     """
 
     path: Path
@@ -124,6 +126,7 @@ class Media:
     decoder: str = ""
     bare: bool = False
     bestsource: Bestsource = Bestsource.UNNEEDED
+    stretch: Stretch | None = None
 
     def of(self, kind: str) -> tuple[Stream, ...]:
         """The streams of a kind, in the file's order."""

@@ -5,6 +5,7 @@ DVD subtitles state inside how long they are shown, which is shortened too.
 Audio whose time base is coarser than a millisecond (MP3 in AVI): ffmpeg would move it by whole units only.
 Audio of which an edit list hides more than encoder delay: ffmpeg would copy what is hidden.
 Opus where ffmpeg would write it early, see `opus`.
+Subtitles of a source that is stretched.
 
 Audio goes to formats that place it to the sample: NUT, or MOV for what NUT does not hold. Matroska's stamps are
 milliseconds, which is as fine as subtitles are.
@@ -22,6 +23,7 @@ from vsvfi.media import dvd_subtitles
 from vsvfi.media.codecs import holds_sound
 from vsvfi.media.probe import Stream, open_container
 from vsvfi.media.pyav import pyav
+from vsvfi.media.stretch import Stretch
 
 _COARSE = Fraction(1, 1000)
 _FINE = Fraction(1, 1_000_000)
@@ -47,7 +49,7 @@ class Window:
 
 
 def needed(streams: Sequence[Stream], *, part: bool, delayed: bool = False) -> tuple[Stream, ...]:
-    """Return the streams that must be rewritten, see above.
+    """Return the streams that must be rewritten, see above, where the source is not stretched.
 
     Args:
         streams: those of the source.
@@ -80,7 +82,14 @@ def _form(stream: Stream, *, delayed: bool) -> str:
 
 
 def write(
-    source: Path, streams: Sequence[Stream], window: Window, origin: Fraction, target: Path, *, delayed: bool = False
+    source: Path,
+    streams: Sequence[Stream],
+    window: Window,
+    origin: Fraction,
+    target: Path,
+    *,
+    delayed: bool = False,
+    stretch: Stretch | None = None,
 ) -> None:
     """Copy the packets of `streams` inside a window to a new file.
 
@@ -91,6 +100,7 @@ def write(
         origin: time on the source's time line that becomes zero.
         target: file to write, its name from `files`.
         delayed: audio with a delay is moved by it.
+        stretch: of the source's time line to that of `window` and `origin`.
     """
     av = pyav()
     muxer = target.suffix[1:]
@@ -118,10 +128,25 @@ def write(
         for packet in container.demux(inputs):
             if not packet.size:
                 continue
+            packet = packet if stretch is None else _stretched(packet, stretch)
             for kept, time in _inside(packet, kinds[packet.stream.index], window, waiting):
                 put(kept, packet.stream.index, time)
         for index, packet in waiting.items():  # visible until the end of the file
             put(packet, index, window.begin)
+
+
+def _stretched(packet: Any, stretch: Stretch) -> Any:
+    """Return a subtitle with its time and duration on the stretched time line."""
+    base, kind = packet.time_base, packet.stream.codec_context.codec.canonical_name
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    result = packet
+    if kind == "dvd_subtitle":
+        result = pyav().Packet(dvd_subtitles.stretched(bytes(packet), stretch.factor))
+        result.stream, result.time_base = packet.stream, base
+    result.duration = round((packet.duration or 0) * stretch.factor)
+    if stamp is not None:
+        result.pts = result.dts = round(stretch.time(stamp * base) / base)
+    return result
 
 
 def _unit(stream: Any) -> Fraction:
