@@ -11,6 +11,7 @@ import torch
 from vsvfi.cli.multiply_adds import multiply_adds, parameters
 from vsvfi.engine.device import inference
 from vsvfi.engine.padding import Padding
+from vsvfi.engine.runtimes.binding import unbound
 
 
 def measure_afresh(
@@ -41,7 +42,7 @@ def measure_afresh(
         return network(*images, t)
 
     with inference(device):
-        counts = multiply_adds(call)
+        counts = multiply_adds(lambda: unbound(network)(*images, t))
         for _ in range(warm_up):
             call()
         stamps = _Stamps(device)

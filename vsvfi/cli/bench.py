@@ -121,7 +121,7 @@ def main(arguments: argparse.Namespace) -> int:
                 Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vsvfi-bench-"))) / "random.safetensors"
             )
             write_random_weights(checked.model, weights)
-        result = _measure(arguments, dataclasses.replace(checked, weights=weights), size)
+        result = measure(arguments, dataclasses.replace(checked, weights=weights), size)
     if arguments.json:
         print(json.dumps(result))
     else:
@@ -166,7 +166,7 @@ def write_random_weights(model: str, path: Path, seed: int = 0) -> None:
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
-def _measure(arguments: argparse.Namespace, checked: options.Options, size: tuple[int, int]) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace, checked: options.Options, size: tuple[int, int]) -> dict[str, Any]:
     """Measure everything in interleaved rounds."""
     import torch
     import vapoursynth as vs
@@ -184,7 +184,7 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
     model = load_weights(config.model, checked.weights)
     placement = config.placements[0]
     network = model.network(config.build, placement)
-    phases = _phases(network, placement.device, config.padding, size)
+    calls = phases(network, placement.device, config.padding, size)
     afresh = None
     if arguments.afresh:
         from vsvfi.cli.afresh import measure_afresh
@@ -195,7 +195,7 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
     runs: list[Run] = []
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     for _ in range(arguments.rounds):
-        for name, call in phases.items():
+        for name, call in calls.items():
             times[name].extend(call() for _ in range(_REPEATS))
         runs.append(_run_clip(clip, arguments, checked, placement.device))
     # Models limited to t = 1/2 reach other timesteps by bisection, which needs further pairs: their phases do not
@@ -230,7 +230,7 @@ def _measure(arguments: argparse.Namespace, checked: options.Options, size: tupl
     }
 
 
-def _phases(
+def phases(
     network: Any, device: torch.device, padding: Padding, size: tuple[int, int]
 ) -> dict[str, Callable[[], float]]:
     """Return for each phase a function that runs it once on device tensors and returns seconds.

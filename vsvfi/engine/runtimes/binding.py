@@ -55,6 +55,18 @@ def release_specialised(network: Interpolator[Any, Any]) -> None:
             bound.clear()
 
 
+def failure_of(network: Interpolator[Any, Any]) -> str | None:
+    """Why eager execution replaced the runtime of a bound network, or None."""
+    bound = next((piece for piece in vars(network).values() if isinstance(piece, BoundPiece)), None)
+    return None if bound is None else bound.failure
+
+
+def unbound[Frame, Pair](network: Interpolator[Frame, Pair]) -> Interpolator[Frame, Pair]:
+    """The network that runs eagerly, of a bound one."""
+    bound = next((piece for piece in vars(network).values() if isinstance(piece, BoundPiece)), None)
+    return network if bound is None else bound.network
+
+
 class Status:
     """Whether a runtime still runs a network; one failure ends it for all pieces.
 
@@ -118,6 +130,16 @@ class BoundPiece:
         self.clear()
         # outside the handler, whose error keeps the tensors of the failed call alive
         return self._eager(*args, **kwargs) if expected is None else expected
+
+    @property
+    def failure(self) -> str | None:
+        """Why it runs eagerly now, or None."""
+        return self._status.failure
+
+    @property
+    def network(self) -> Interpolator[Any, Any]:
+        """The network itself."""
+        return self._piece.network
 
     def clear(self) -> None:
         """Drop all specialised callables and what they hold."""
