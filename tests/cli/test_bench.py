@@ -75,7 +75,7 @@ def test_a_busy_machine_is_told(
 
     monkeypatch.setattr(bench.os, "getloadavg", average, raising=False)
     monkeypatch.setattr(bench.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
-    monkeypatch.setattr(bench, "_measure", lambda *given: {})
+    monkeypatch.setattr(bench, "measure", lambda *given: {})
     monkeypatch.setattr(bench, "report", lambda result: ["measured"])
     assert main(["bench"]) == 0
     shown = capsys.readouterr()
