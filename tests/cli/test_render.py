@@ -32,6 +32,7 @@ from tests.cli.media_files import (
 from tests.media.test_kept_pixels import painted, samples
 from vsvfi.cli import main
 from vsvfi.cli.bench import write_random_weights
+from vsvfi.cli.render import readable_name
 from vsvfi.cli.summary import Summary, describe, progress_line
 
 MODEL = "ifrnet_s"
@@ -299,16 +300,26 @@ def test_odd_names_a_device_list_an_end_beyond_the_end_and_encoder_arguments(tmp
     folder = tmp_path / "Re: 100% 'it'"
     folder.mkdir()
     moving_video(folder / "in.mkv", frames=4)
-    video = os.fsdecode(b"Show: caf\xe9\n1 %d.mkv")
+    video, output = "-Show: é\n1 %d.mkv", os.fsdecode(b"-Show: caf\xe9\n2 %d.mkv")
     (folder / "in.mkv").rename(folder / video)
     options = ("--model", MODEL, "--weights", weights, "--preset", "ultrafast", "--crf", "17.5", "--encoder", "libx264")
-    more = ("-a", "device=['cpu']", "-s", "2", "-e", "99", "--encoder-args=-tune film -g 1", "--output=-Show: 2.mkv")
-    command = [sys.executable, "-m", "vsvfi", "render", video, *map(str, options), *more]
+    more = ("-a", "device=['cpu']", "-s", "2", "-e", "99", "--encoder-args=-tune film -g 1", f"--output={output}")
+    command = [sys.executable, "-m", "vsvfi", "render", *map(str, options), *more, "--", video]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
     assert "the output ends with frame 7, before end=99" in done.stderr
-    assert {path.name for path in folder.iterdir()} == {video, "-Show: 2.mkv"}
-    assert len(packets(folder / "-Show: 2.mkv", "0:v:0")) == 6
+    assert {path.name for path in folder.iterdir()} == {video, output}
+    assert len(packets(folder / output, "0:v:0")) == 6
+
+
+def test_a_name_that_is_no_text_gets_a_link(tmp_path: Path) -> None:
+    """Source filters take text only."""
+    video = tmp_path / os.fsdecode(b"caf\xe9 %d.mkv")
+    video.write_bytes(b"content")
+    (tmp_path / "scratch").mkdir()
+    readable = readable_name(video, tmp_path / "scratch")
+    assert str(readable).isascii()
+    assert (readable.suffix, readable.read_bytes()) == (".mkv", b"content")
 
 
 def test_webm_gets_what_it_holds(tmp_path: Path, weights: Path) -> None:
