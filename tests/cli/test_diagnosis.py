@@ -91,3 +91,4 @@ def test_vspipes_reason() -> None:
         ["lsmas: failed to output a video frame."], "exit code 1"
     )
     assert len(explain_vspipe(["x" * 5000], "exit code 1")) == 600
+    assert "if the video changes its size" in explain_vspipe(["hm"], "it was ended by SIGABRT")

@@ -267,6 +267,10 @@ def test_a_part_outside_the_output(tmp_path: Path, weights: Path, capsys: pytest
         (("in.mkv", "-o", "out.xyz"), "its format is not known by the name"),
         (("in.mkv", "-o", "no/such/folder/out.mkv"), "does not exist; create it first"),
         (("in.mkv", "-o", "in.mkv", "--overwrite"), "is the source itself; choose another name"),
+        *(
+            (("in.mkv", "-o", "there.mkv", "--overwrite", option, "there.mkv"), "is a file that the render reads")
+            for option in ("--weights", "--filter", "--timecodes")
+        ),
         (("in.mkv", "-o", "there.mkv"), "exists; choose another name or pass --overwrite"),
         (("in.mkv", "-o", "out.mkv"), "in.mkv cannot be read as video"),
         (("in.mkv", "-o", "out.mkv", "--multi", "0"), "multi='0', must be a number from 1"),

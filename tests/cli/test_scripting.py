@@ -64,6 +64,9 @@ def test_a_file_that_the_source_filter_cannot_decode_is_named(monkeypatch: pytes
         open_video("/films/a.mkv", "/tmp/index")
     core.bs = SimpleNamespace(VideoSource=lambda *given, **named: "opened")
     assert open_video("/films/a.mkv", "/tmp/index") == "opened"
+    core.bs = SimpleNamespace(VideoSource=fail)
+    with pytest.raises(vs.Error, match=r"bestsource cannot decode 'a\.mkv' \(.*; encode the file again"):
+        open_video("/films/a.mkv", "/tmp/index")
 
 
 def test_bestsource_reads_what_lsmas_gives_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:

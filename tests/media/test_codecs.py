@@ -11,14 +11,29 @@ from tests.cli.media_files import listing, make
 from vsvfi.media.codecs import fit_sound, holds_sound, holds_video, keeping, sound_notes, video_encoders
 from vsvfi.media.encoding import CONTAINERS
 
-ENCODERS = ("pcm_s16le", "pcm_s24le", "pcm_u8", "pcm_s8", "pcm_mulaw", "aac", "flac", "alac", "ac3", "wavpack")
+ENCODERS = (
+    "pcm_s16le",
+    "pcm_s24le",
+    "pcm_u8",
+    "pcm_s8",
+    "pcm_mulaw",
+    "aac",
+    "flac",
+    "alac",
+    "ac3",
+    "wavpack",
+    "adpcm_ima_qt",
+)
 
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One file for each of `ENCODERS`."""
     folder = tmp_path_factory.mktemp("sounds")
-    paths = [folder / f"{encoder}.{'mov' if encoder in ('pcm_s8', 'alac') else 'mka'}" for encoder in ENCODERS]
+    paths = [
+        folder / f"{encoder}.{'mov' if encoder in ('pcm_s8', 'alac', 'adpcm_ima_qt') else 'mka'}"
+        for encoder in ENCODERS
+    ]
     outputs: list[object] = []
     for encoder, path in zip(ENCODERS, paths):
         outputs += ["-c:a", encoder, path]
@@ -59,7 +74,8 @@ def test_a_note_names_the_codec_and_the_remedy() -> None:
     ]
     assert sound_notes("webm", ["aac"])[0].startswith(".webm cannot hold aac sound, encoding it as opus; write .mkv")
     assert sound_notes("matroska", ["truehd"]) == []
-    assert keeping("pcm_bluray") == ".nut"
+    assert keeping("pcm_s16le_planar") == ".nut"
+    assert sound_notes("matroska", ["nellymoser"]) == [".mkv cannot hold nellymoser sound, encoding it as flac"]
 
 
 def test_webm_has_encoders_of_its_own() -> None:

@@ -30,6 +30,12 @@ def test_times_in_milliseconds_are_constant() -> None:
     assert judge([Fraction(round(1000 * n * 1001 / 24000), 1000) for n in range(200)]) == (Fraction(24000, 1001), True)
 
 
+def test_a_first_frame_that_lasts_longer_leaves_the_rate() -> None:
+    """As in an MP4 in fragments with audio."""
+    times = [Fraction(0), *(Fraction(810 + 512 * n, 12800) for n in range(24))]
+    assert judge(times, Fraction(24)) == (25, True)
+
+
 def test_frames_that_stay_away_are_not_constant() -> None:
     assert judge([Fraction(n, 30) for n in range(300) if n % 10 < 7]) == (Fraction(30), False)
 

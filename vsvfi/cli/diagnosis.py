@@ -116,6 +116,8 @@ def explain_vspipe(lines: Sequence[str], ending: str) -> str:
         if "No space left on device" in line:
             return _short(f"{line.strip()}; free some space, or set TMPDIR to a folder that has some")
     last = _PYTHON.sub("", _last(lines, ending))
+    if "SIGABRT" in ending or "SIGSEGV" in ending:  # lsmas overflows its buffers where the frame size grows
+        return f"{last}; if the video changes its size, encode it with one (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
     if "lsmas: failed to output a video frame" in last:  # streams with missing or negative timestamps
         return f"{last.rstrip('.')}; encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
     return last

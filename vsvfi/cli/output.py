@@ -27,7 +27,7 @@ class Output:
 
     Args:
         output: the requested file; a symbolic link is resolved.
-        sources: files that must not be the output under any name.
+        sources: files that must not be the output under any name; the video first.
         overwrite: an existing output may be replaced.
 
     Attributes:
@@ -121,8 +121,10 @@ class Output:
             raise VsvfiError(f"output {self.shown} is a folder; give the name of a file in it")
         if not stat.S_ISREG(found.st_mode):
             raise VsvfiError(f"output {self.shown} is not a regular file; choose another name")
-        if any(os.path.samestat(found, os.stat(source)) for source in self._sources):
-            raise VsvfiError(f"output {self.shown} is the source itself; choose another name")
+        for source in self._sources:
+            if os.path.samestat(found, os.stat(source)):
+                what = "the source itself" if source == self._sources[0] else "a file that the render reads"
+                raise VsvfiError(f"output {self.shown} is {what}; choose another name")
         if not self._overwrite:
             raise VsvfiError(f"output {self.shown} exists; choose another name or pass --overwrite")
 

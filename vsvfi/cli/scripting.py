@@ -25,6 +25,8 @@ from vsvfi.media.readers import Bestsource
 
 _INSTALL = "pip install vapoursynth-bestsource, which is then used for such files"
 
+_ENCODE = "encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
+
 _WATCH = 0.5
 """Seconds between looks at the parent process."""
 
@@ -76,9 +78,8 @@ def open_video(
         vapoursynth.Error: no source filter is installed, or it cannot read the file.
     """
     core = vs.core.core
-    track = -1 if stream is None else stream
+    name, track = os.path.basename(path), -1 if stream is None else stream
     if hasattr(core, "lsmas") and not (bestsource and hasattr(core, "bs")):
-        name = os.path.basename(path)
         if bestsource == Bestsource.NEEDED:
             raise vs.Error(
                 f"some frames of {name!r} have no timestamp, and the source filter lsmas would give them in another "
@@ -91,10 +92,7 @@ def open_video(
                 _warn(f"the source filter lsmas may give other frames of {name!r} where a part or chunk begins")
             return clip
         if clip is None and not hasattr(core, "bs"):
-            raise vs.Error(
-                f"the source filter lsmas {fault}; encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv), "
-                f"or {_INSTALL}"
-            )
+            raise vs.Error(f"the source filter lsmas {fault}; {_ENCODE}, or {_INSTALL}")
         if clip is not None and not hasattr(core, "bs"):
             _warn(
                 "the source filter lsmas sets about 1 % of the samples of RGB with transparency and more than 8 bits "
@@ -102,7 +100,12 @@ def open_video(
             )
             return clip
     if hasattr(core, "bs"):
-        return core.bs.VideoSource(path, track=track, cachemode=4, cachepath=f"{index}.bs")
+        try:
+            return core.bs.VideoSource(path, track=track, cachemode=4, cachepath=f"{index}.bs")
+        except vs.Error as error:
+            raise vs.Error(
+                f"the source filter bestsource cannot decode {name!r} ({_plain_reason(error)}); {_ENCODE}"
+            ) from None
     raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas vapoursynth-bestsource")
 
 
@@ -123,8 +126,13 @@ def _opened_by_lsmas(path: str, index: str, stream: int, decoder: str) -> tuple[
             clip.get_frame(0).close()
             return clip, ""
     except vs.Error as error:
-        return None, f"cannot decode {name!r} ({str(error).removeprefix('lsmas: ').rstrip('.')})"
+        return None, f"cannot decode {name!r} ({_plain_reason(error)})"
     return None, f"cannot open {name!r}"
+
+
+def _plain_reason(error: vs.Error) -> str:
+    """Return the message of a source filter without its name."""
+    return str(error).removeprefix("lsmas: ").removeprefix("VideoSource: ").rstrip(".")
 
 
 def _misread_by_lsmas(clip: vs.VideoNode) -> bool:

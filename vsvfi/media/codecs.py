@@ -15,22 +15,33 @@ def _names(text: str) -> frozenset[str]:
 
 _LOSSLESS = frozenset({"flac", "alac", "truehd", "mlp", "wavpack", "tta", "ape", "mp4als", "wmalossless"})
 
+_PCM = _names(
+    "pcm_alaw pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_mulaw pcm_s16be pcm_s16le pcm_s24be pcm_s24le pcm_s32be "
+    "pcm_s32le pcm_s8 pcm_u8"
+)
+
+_WAV = _names(
+    "aac ac3 adpcm_g722 adpcm_g726 adpcm_ima_wav adpcm_ms adpcm_yamaha amr_nb amr_wb atrac3 dts eac3 flac g723_1 g729 "
+    "gsm_ms imc mp2 mp3 opus sipr speex truespeech vorbis"
+)
+"""Codecs with a tag of WAV, which both Matroska and NUT use for codecs that have none of their own."""
+
 _SOUND = {
+    "matroska": _WAV
+    | (_PCM - {"pcm_f32be", "pcm_f64be", "pcm_s8"})
+    | _names(
+        "alac atrac1 cook mlp mp1 qdm2 qdmc ra_144 ra_288 truehd tta wavpack wmav1 wmav2 wmapro wmavoice wmalossless"
+    ),
+    "nut": _WAV | _PCM | _names("pcm_s16be_planar pcm_s8_planar pcm_s16le_planar wavpack"),
     "mp4": _names("aac mp3 mp2 mp1 ac3 eac3 ac4 alac opus dts vorbis flac truehd"),
-    "mov": _names("aac mp3 mp2 ac3 eac3 alac dts vorbis qdm2 qdmc amr_nb amr_wb gsm adpcm_ima_qt"),
+    "mov": _PCM | _names("aac mp3 mp2 ac3 eac3 alac dts vorbis qdm2 qdmc amr_nb amr_wb gsm adpcm_ima_qt"),
     "webm": frozenset({"opus", "vorbis"}),
     "avi": _names(
         "aac mp3 mp2 ac3 eac3 dts flac vorbis wmav1 wmav2 adpcm_ms adpcm_ima_wav pcm_u8 pcm_s16le pcm_s24le pcm_s32le "
         "pcm_f32le pcm_f64le pcm_alaw pcm_mulaw"
     ),
 }
-"""Audio codecs that these containers hold; in mov also PCM."""
-
-_NOT_IN = {
-    "matroska": _names("pcm_s8 pcm_dvd pcm_bluray pcm_s24daud pcm_vidc pcm_s8_planar pcm_s16le_planar"),
-    "nut": _names("wmav1 wmav2 alac truehd mlp tta pcm_dvd pcm_bluray pcm_s24daud pcm_vidc"),
-}
-"""Audio codecs that these do not hold; they take nearly everything."""
+"""Audio codecs that containers hold; others, such as those of games, telephones and old cameras, are encoded."""
 
 _EXPERIMENTAL = {"mp4": frozenset({"flac", "truehd"})}
 """What older ffmpeg writes into a container only with `-strict -2`."""
@@ -58,10 +69,7 @@ def holds_video(muxer: str, codec: str) -> bool:
 
 def holds_sound(muxer: str, codec: str) -> bool:
     """Return whether an audio codec can be copied into a container."""
-    if muxer in _SOUND:
-        plain_pcm = muxer == "mov" and codec.startswith("pcm_") and codec not in _NOT_IN["matroska"] - {"pcm_s8"}
-        return codec in _SOUND[muxer] or plain_pcm
-    return codec not in _NOT_IN.get(muxer, frozenset())
+    return codec in _SOUND[muxer]
 
 
 def fit_sound(muxer: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)) -> list[str]:
@@ -121,16 +129,16 @@ def sound_notes(muxer: str, codecs: Sequence[str]) -> list[str]:
     """Return a message per audio codec that cannot be copied."""
     unfit = sorted({codec for codec in codecs if not holds_sound(muxer, codec)})
     return [
-        f"{ENDINGS[muxer]} cannot hold {codec} sound, encoding it as {_substitute(muxer, codec).removeprefix('lib')}; "
-        f"write {keeping(codec)} to keep it as it is"
+        f"{ENDINGS[muxer]} cannot hold {codec} sound, encoding it as {_substitute(muxer, codec).removeprefix('lib')}"
+        + (f"; write {where} to keep it as it is" if (where := keeping(codec)) else "")
         for codec in unfit
     ]
 
 
 def keeping(codec: str) -> str:
-    """Return the suffixes of the usual containers that hold an audio codec."""
+    """Return the suffixes of the usual containers that hold an audio codec; of another one, or "", if none does."""
     found = [ENDINGS[muxer] for muxer in ("matroska", "mov", "mp4") if holds_sound(muxer, codec)]
-    return " or ".join(found) or ".nut"
+    return " or ".join(found or [ENDINGS[muxer] for muxer in ("nut",) if holds_sound(muxer, codec)])
 
 
 def _substitute(muxer: str, codec: str) -> str:

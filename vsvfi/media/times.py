@@ -109,8 +109,18 @@ def judge(
         stated = standard_rate(declared) if declared else Fraction(0)
         if stated and abs((len(whole) - 1) / stated - (whole[-1] - whole[0])) <= max(2 * tick, period / 4):
             return stated, True
-        return standard_rate(1 / period), True
+        return _usual_rate(whole, allowed) or standard_rate(1 / period), True
     return standard_rate(1 / usual_duration(times)), False
+
+
+def _usual_rate(times: Sequence[Fraction], allowed: Fraction) -> Fraction | None:
+    """Return the rate of most frames if it is a standard one and places every frame as well as the mean rate does.
+
+    A single duration may differ: ffmpeg makes the first frame of an MP4 in fragments longer by the audio's delay.
+    """
+    rate = standard_rate(1 / usual_duration(times))
+    fits = all(abs(time - times[0] - index / rate) <= allowed for index, time in enumerate(times))
+    return rate if fits and rate in STANDARD_RATES else None
 
 
 def _rounded_standard(times: Sequence[Fraction], tick: Fraction) -> Fraction | None:
