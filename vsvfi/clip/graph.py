@@ -98,7 +98,7 @@ def interpolate(
         scene_change: between the frames around a scene change, "hold" the first, show the "nearest", or "blend" them.
         duplicates: "skip" (repeat duplicate frames), "retime" (turn held drawings into even motion) or "off".
         max_hold: with "retime", the longest hold that is re-timed, in source frames (2 to 24); None for 4.
-        exclude: source frames that are only repeated: "[100 250] [900 1200]", or [(100, 250), 900], ends included.
+        exclude: source frames that are only repeated: `"[100 250] [900 1200]"` or `[(100, 250), 900]`, ends included.
         tile: not supported yet.
         streams: concurrent frames per device; None for 2, or fewer if memory is short.
         cache: maximum MiB of cached frames and pairs per device; None for the device's default.

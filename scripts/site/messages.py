@@ -1,0 +1,120 @@
+"""Every error message of the package, read from its source: for the troubleshooting page."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.site.pages import ROOT
+from vsvfi import errors
+
+_MARK = re.compile(r"<!-- messages: (\w+) -->")
+_GAP = "…"
+
+
+@dataclass(frozen=True, order=True)
+class Message:
+    """One message, with `…` for what depends on the case."""
+
+    module: str
+    text: str
+
+
+def classes() -> dict[str, type[errors.VsvfiError]]:
+    """Return all error classes by name."""
+    found = vars(errors).items()
+    return {name: kind for name, kind in found if inspect.isclass(kind) and issubclass(kind, errors.VsvfiError)}
+
+
+def messages() -> dict[str, list[Message]]:
+    """Return the messages of each class, in the order of modules."""
+    found: dict[str, set[Message]] = defaultdict(set)
+    for path in sorted((ROOT / "vsvfi").rglob("*.py")):
+        if path.name == "errors.py":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                for name, text in _built(function):
+                    found[name].add(Message(_module(path), text))
+    return {name: sorted(entries) for name, entries in found.items()}
+
+
+def inserted(markdown: str) -> str:
+    """Replace the marks `<!-- messages: CLASS -->` of a page by lists."""
+    if not _MARK.search(markdown):
+        return markdown
+    known = messages()
+
+    def listed(match: re.Match[str]) -> str:
+        lines, module = [], ""
+        for message in known.get(match[1], []):
+            if message.module != module:
+                module = message.module
+                lines += ["", f"In `{module}`:", ""]
+            lines.append(f"- `{message.text}`")
+        return "\n".join(lines)
+
+    return _MARK.sub(listed, markdown)
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def _built(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
+    """Yield class and text of every error that a function builds."""
+    known = classes()
+    texts = {
+        target.id: node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr | ast.Constant | ast.IfExp)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            if name in known:
+                text = _text(known[name], node, texts)
+                if text.strip(f"{_GAP} ;,=:'") != "":
+                    yield name, text
+
+
+def _text(kind: type[errors.VsvfiError], call: ast.Call, texts: Mapping[str, ast.expr]) -> str:
+    """Build the message as the class does, from the literal parts of the call's arguments."""
+    if kind.__init__ is errors.VsvfiError.__init__:  # takes the message as it is
+        return "; ".join(_literal(argument, texts) for argument in call.args)
+    names = list(inspect.signature(kind).parameters)
+    given = dict(zip(names, (_literal(argument, texts) for argument in call.args), strict=False))
+    given |= {word.arg: _literal(word.value, texts) for word in call.keywords if word.arg}
+    values: dict[str, object] = dict(given)
+    if "listed" in values:
+        values["listed"] = given["listed"] == "True"
+    for name, value in {"attempts": [(_GAP, _GAP)], "known": [_GAP], "path": Path(_GAP)}.items():
+        if name in values:
+            values[name] = value
+    text = str(kind(**values))
+    return text.replace(f"'{_GAP}'", _GAP).replace("`", "'")
+
+
+def _literal(node: ast.expr, texts: Mapping[str, ast.expr]) -> str:
+    """Return a string expression's text, with a gap for what is computed."""
+    match node:
+        case ast.Constant(value=str() as value):
+            return " ".join(value.split()) if "\n" in value else value
+        case ast.Constant(value=value):
+            return str(value)
+        case ast.JoinedStr(values=parts):
+            return "".join(str(part.value) if isinstance(part, ast.Constant) else _GAP for part in parts)
+        case ast.IfExp(body=body, orelse=other):
+            return f"{_literal(body, texts)} / {_literal(other, texts)}"
+        case ast.Name(id=name) if name in texts:
+            return _literal(texts[name], {})
+    return _GAP
