@@ -31,7 +31,7 @@ def report(result: dict[str, Any]) -> Iterator[str]:
 
 
 def _afresh(found: dict[str, Any]) -> Iterator[str]:
-    """One pair from the beginning."""
+    """Format the time of one pair without caches."""
     width, height = found["padded_size"]
     yield (
         f"  one pair afresh {found['mean_ms']:8.2f} ms   (median {found['median_ms']:.2f}, {found['calls']} calls "

@@ -166,12 +166,12 @@ class FrameFiles:
                 self._remove_folders()
 
     def image(self, still: Still) -> None:
-        """One of the given images, in its place among the frames."""
+        """Add a given image, in its place among the frames."""
         self._held = still
         self._show(still, write=not self._wanted.new_only)
 
     def new(self, still: Still) -> None:
-        """A new frame."""
+        """Add a new frame."""
         self._show(still, write=True)
 
     def pair(self, index: int, first: Still, second: Still, made: Sequence[Still]) -> None:
@@ -264,7 +264,7 @@ class _Animation:
         self._output.publish()
 
     def give_up(self) -> None:
-        """End ffmpeg."""
+        """Stop ffmpeg."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -287,7 +287,7 @@ class _Animation:
 
 
 def _of_bits(still: Still, bits: int | None) -> Still:
-    """The image with samples of so many bits."""
+    """Convert an image to samples of so many bits."""
     if bits is None or bits == still.bits:
         return still
 
@@ -299,7 +299,7 @@ def _of_bits(still: Still, bits: int | None) -> Still:
 
 
 def _over_white(still: Still) -> NDArray[Any]:
-    """[H, W, 3] without transparency."""
+    """Blend transparency over white: [H, W, 3]."""
     if still.alpha is None:
         return still.colour
     peak = np.iinfo(still.colour.dtype).max
@@ -316,7 +316,7 @@ def _mean(first: Still, second: Still) -> Still:
 
 
 def _row(stills: Sequence[Still]) -> Still:
-    """Images side by side."""
+    """Put images side by side."""
     bits = max(still.bits for still in stills)
     same = [_of_bits(still, bits) for still in stills]
     peak = np.iinfo(same[0].colour.dtype).max

@@ -144,7 +144,7 @@ def _rate(text: str | None, new: int) -> Fraction:
 
 
 def _run(images: Images, times: Sequence[Fraction], blender: StillBlender, files: FrameFiles, *, flow: bool) -> None:
-    """Every pair in turn."""
+    """Interpolate every pair in turn."""
     report, done = progress_line(), 0
     total = (len(images) - 1) * len(times)
     for index, (first, second) in enumerate(_pairs(images)):
@@ -166,7 +166,7 @@ def _run(images: Images, times: Sequence[Fraction], blender: StillBlender, files
 
 
 def _pairs(images: Images) -> Iterator[tuple[Any, Any]]:
-    """Neighbours, each read once.
+    """Yield neighbouring images, each read once.
 
     Raises:
         VsvfiError: they differ in size.

@@ -31,7 +31,7 @@ class Chunk:
 
     @property
     def frames(self) -> int:
-        """How many frames it has."""
+        """Number of frames."""
         return self.last - self.first + 1
 
     @property

@@ -25,7 +25,7 @@ class Running(Protocol):
         """Wait until it has ended; returns why it failed, None if it is done."""
 
     def stop(self) -> None:
-        """End it."""
+        """Stop rendering it."""
 
 
 class Observer(Protocol):

@@ -23,15 +23,15 @@ _INEXACT = ("mpeg", "jpeg_pipe")
 """Formats in which lsmas may give other frames, or none, after a jump."""
 
 
-def bestsource_for(form: str, pts: Sequence[int | None], dts: Sequence[int | None]) -> Bestsource:
+def bestsource_for(demuxer: str, pts: Sequence[int | None], dts: Sequence[int | None]) -> Bestsource:
     """Return whether bestsource has to read a file.
 
     Args:
-        form: ffmpeg's name of its format.
+        demuxer: ffmpeg's name of the container format.
         pts: presentation timestamps of the packets, None where the container stores none.
         dts: decoding timestamps likewise.
     """
-    if form in _INEXACT:
+    if demuxer in _INEXACT:
         return Bestsource.BETTER
     incomplete = None in pts and None in dts and any(stamp is not None for stamp in (*pts, *dts))
     return Bestsource.NEEDED if incomplete else Bestsource.UNNEEDED
