@@ -7,6 +7,7 @@
     ├── ClipError (ValueError)         the clip cannot be interpolated as it is; names the remedy
     ├── UnsupportedVersionError        VapourSynth is older than vsvfi needs
     ├── ModelSpecError                 a family's spec.py is broken (a fault of ours, never skipped)
+    ├── ExportError                    a network cannot be written as ONNX, or is not the same there
     ├── WeightsError
     │   ├── MissingWeightsError        not on this machine, and may not be fetched
     │   ├── DownloadError              every source failed; names each with its reason
@@ -163,6 +164,13 @@ class ModelSpecError(VsvfiError):
 
     def __init__(self, family: str, fault: str) -> None:
         super().__init__(f"models.{family}.spec: {fault}")
+
+
+class ExportError(VsvfiError):
+    """A network cannot be written as ONNX, or a written one does not compute the same."""
+
+    def __init__(self, fact: str, remedy: str) -> None:
+        super().__init__(f"{fact}; {remedy}")
 
 
 class WeightsError(VsvfiError):

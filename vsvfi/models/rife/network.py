@@ -248,8 +248,8 @@ def _summed(masks: Sequence[Tensor]) -> Tensor:
 
 
 def _is_on_host(tensor: Tensor) -> bool:
-    """Whether the host can read a tensor without waiting for a device."""
-    return tensor.device.type == "cpu"
+    """Whether the host can read a tensor without waiting for a device; while a network is traced there is no value."""
+    return tensor.device.type == "cpu" and type(tensor) is Tensor
 
 
 def _chosen(condition: Tensor, one: Estimate, other: Estimate) -> Estimate:
