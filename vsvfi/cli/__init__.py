@@ -21,7 +21,7 @@ from vsvfi import __version__
 from vsvfi.errors import ArgumentError, VsvfiError, for_command
 from vsvfi.packages import one_line
 
-_COMMANDS = ("models", "doctor", "render", "join", "frames", "compare", "bench")
+_COMMANDS = ("models", "doctor", "render", "join", "frames", "compare", "bench", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -137,6 +137,7 @@ class Family:
         code_licence: licence of the published program (ours is MIT and independent of it).
         ignored_keys: patterns (`re.match`) of published keys that are not used; all other keys must match exactly.
         renamed_keys: published prefix -> attribute path here.
+        no_export: why its networks cannot be written as ONNX graphs; empty if they can.
         batches: run the midpoints of one bisection level as one batch (`Interpolator.synthesise_batch`).
     """
 
@@ -153,6 +154,7 @@ class Family:
     code_licence: str = ""
     ignored_keys: tuple[str, ...] = ()
     renamed_keys: Mapping[str, str] = field(default_factory=dict)
+    no_export: str = ""
     batches: bool = False
 
     @property

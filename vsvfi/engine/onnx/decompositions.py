@@ -34,8 +34,8 @@ def splat_sums(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | 
     pixels = height * width
     ones = torch.ones((batch, 1, height, width), dtype=torch.float32, device=displacement.device)
     rows = torch.cat([*(value.float().expand(batch, -1, -1, -1) for value in values), ones], 1).flatten(2)
+    counts = None if weight is None else (torch.isfinite(weight) & (weight != 0)).flatten(1)
     if weight is not None:
-        counts = (torch.isfinite(weight) & (weight != 0)).flatten(1)
         rows = rows * torch.where(torch.isfinite(weight), weight, 0).flatten(2)
     displacement = displacement.float()
     x = displacement[:, 0] + torch.arange(width, dtype=torch.float32, device=displacement.device)
@@ -48,7 +48,7 @@ def splat_sums(values: Sequence[Tensor], displacement: Tensor, weight: Tensor | 
             column, row = left + across, top + down
             # Comparisons with NaN are false, so sources that are not finite reach no target.
             reached = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            if weight is not None:
+            if counts is not None:
                 reached = reached & counts
             target = torch.where(reached, row * width + column, pixels)
             if pixels >= 2**24:  # beyond which float32 does not hold every index
@@ -70,9 +70,10 @@ def nan_to_num(
 ) -> Tensor:
     """Like `torch.nan_to_num`, but also bounds finite values to [neginf, posinf]: three nodes instead of ten.
 
-    Flow that is bounded to 1e9 pixels points to the border as before.
+    Flow that is bounded to 1e9 pixels points to the border as before. NaN is found by comparison with itself, since
+    OpenVINO's provider does not know IsNaN.
     """
     limits = torch.finfo(values.dtype)
     lower = limits.min if neginf is None else neginf
     upper = limits.max if posinf is None else posinf
-    return torch.where(torch.isnan(values), 0.0 if nan is None else nan, values).clamp(lower, upper)
+    return torch.where(values == values, values, 0.0 if nan is None else nan).clamp(lower, upper)

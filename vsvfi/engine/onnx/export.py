@@ -10,16 +10,17 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from vsvfi.engine.build import AnyInterpolator
 from vsvfi.engine.onnx.interface import Interface
 from vsvfi.engine.onnx.lowering import OPSETS, lower
 from vsvfi.engine.onnx.tracing import trace
 from vsvfi.errors import ArgumentError, ExportError
+from vsvfi.models.interpolator import Interpolator
 from vsvfi.packages import load, one_line
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def check_packages() -> None:
 
 
 def export_method(
-    network: AnyInterpolator,
+    network: Interpolator[Any, Any],
     interface: Interface,
     tensors: list[Tensor],
     *,
@@ -82,7 +83,7 @@ def export_method(
                 "use another model",
             ) from error
     assert written is not None
-    model = cast("ModelProto", written.model_proto)
+    model = written.model_proto
     _strip(model)
     lower(model, opset)
     _describe(model, notes or {})
@@ -103,9 +104,8 @@ def _strip(model: ModelProto) -> None:
 
 
 def _describe(model: ModelProto, notes: Mapping[str, str]) -> None:
-    from vsvfi import __version__
-
-    model.producer_name, model.producer_version, model.graph.name = "vsvfi", __version__, "vsvfi"
+    version = metadata.version("vsvfi")
+    model.producer_name, model.producer_version, model.graph.name = "vsvfi", version, "vsvfi"
     for key, value in notes.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from vsvfi.engine.build import AnyInterpolator
 from vsvfi.engine.runtimes.signature import Tree, split
+from vsvfi.models.interpolator import Interpolator
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Interface:
         inputs: names of their tensors.
         results: their tensors.
         tree: what the method returns, without its tensors.
+        convolves: it computes convolutions, so that it matters how it is run.
     """
 
     method: str
@@ -53,6 +55,7 @@ class Interface:
     inputs: tuple[str, ...]
     results: tuple[Result, ...]
     tree: Tree
+    convolves: bool
 
     @property
     def outputs(self) -> list[Result]:
@@ -67,7 +70,7 @@ class Interface:
 
 
 def interface_of(
-    network: AnyInterpolator, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
+    network: Interpolator[Any, Any], method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
 ) -> Interface:
     """Find out what a method returns, without computing it.
 
@@ -78,7 +81,8 @@ def interface_of(
     """
     arguments, tensors = split((args, dict(kwargs or {})))
     # While gradients are recorded, networks neither remember constants nor write to their arguments
-    with torch.inference_mode(False), torch.enable_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    watch = _Watch()
+    with torch.inference_mode(False), torch.enable_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode, watch:
         fakes = [mode.from_tensor(tensor.detach()) for tensor in tensors]
         positional, named = arguments.join(fakes)
         result = getattr(network, method)(*positional, **named)
@@ -90,7 +94,19 @@ def interface_of(
         Result(name if name not in inputs else f"{name}_out", places.get(id(tensor)), tuple(tensor.shape), tensor.dtype)
         for name, tensor in zip(named_results, returned, strict=True)
     ]
-    return Interface(method, arguments, tuple(inputs), tuple(results), tree)
+    return Interface(method, arguments, tuple(inputs), tuple(results), tree, watch.convolves)
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.convolves = False
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.convolves |= function is torch.ops.aten.convolution.default
+        return function(*args, **(kwargs or {}))
 
 
 _SINGLE = {"encode_frame": "frame", "prepare_pair": "pair", "synthesise": "interpolated", "forward": "interpolated"}

@@ -58,6 +58,7 @@ def _variant(name: str, published: str, width: int, parameters: int, note: str) 
 FAMILY = VFIMambaFamily(
     name="vfimamba",
     title="VFIMamba",
+    no_export="its selective scan depends on one token after the other, and no ONNX operator computes it",
     paper="Zhang et al., VFIMamba: Video Frame Interpolation with State Space Models, NeurIPS 2024, "
     "https://arxiv.org/abs/2407.02315",
     network="vsvfi.models.vfimamba.network:VFIMamba",
