@@ -1,7 +1,9 @@
 """Measure how fast models are against one another.
 
     python -m scripts.benchmark.pairs --size 640x360 --threads 1 rife426 rife40 builtin ifrnet_s
+    python -m scripts.benchmark.pairs --threads 2 rife426@fp32@onnx:cpu rife426@bf16 rife426
 
+A model's name may be followed by its precision and its runtime.
 Processor time for a pair of frames in playback: one frame encoded, the pair prepared, and all its times in one batch.
 Models take turns in every round, so that the ratio to the last model counts even where the machine is busy.
 """
@@ -31,12 +33,13 @@ def main() -> None:
     arguments.add_argument("models", nargs="+", metavar="MODEL", help="the last one is what the others are compared to")
     arguments.add_argument("--multi", type=int, default=2, help="frames between two are one less (default: 2)")
     arguments.add_argument("--precision", default="fp32")
+    arguments.add_argument("--wall", action="store_true", help="on a CPU, time by the clock instead of processor time")
     given = arguments.parse_args()
     device = start(given)
     first, second = moving_pair(*size_of(given))
     times = torch.arange(1, given.multi, dtype=torch.float32, device=device) / given.multi
     calls = {name: pair_of(name, given.device, given.precision, (first, second), times) for name in given.models}
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    clock = time.process_time if device.type == "cpu" and not given.wall else time.perf_counter
     with inference(device):
         seconds = measure(calls, device, given.rounds, clock)
     heading(device, given.size, f"{given.multi}x", given.precision)
@@ -51,10 +54,14 @@ def pair_of(
 ) -> Callable[[], Tensor]:
     """Build a model; returns a call that computes what a new pair needs in playback.
 
+    `model` is NAME, NAME@PRECISION or NAME@PRECISION@RUNTIME; `precision` is that of the first form.
+
     Models whose weights are not installed get seeded random ones, which take the same time.
     """
     height, width = images[0].shape[2:]
-    parsed = options.parse(model=model, device=device, precision=precision)
+    model, _, further = model.partition("@")
+    wanted, _, runtime = further.partition("@")
+    parsed = options.parse(model=model, device=device, precision=wanted or precision, runtime=runtime or "eager")
     config = resolve(parsed, ClipFacts(width=width, height=height))
     with tempfile.TemporaryDirectory() as folder:
         weights = installed(config.model.variant.sources)

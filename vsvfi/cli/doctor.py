@@ -35,6 +35,12 @@ _LISTED = (
     "mamba-ssm",
     "causal-conv1d",
     "triton",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
 )
 
 

@@ -13,6 +13,7 @@ from vsvfi.engine.onnx.tracing import exportable
 from vsvfi.engine.runtimes.interface import Call, Piece, Runtime
 from vsvfi.engine.runtimes.onnx import providers, store
 from vsvfi.engine.runtimes.signature import split
+from vsvfi.errors import ExportError
 from vsvfi.models.family import Family, Variant
 from vsvfi.packages import load
 
@@ -79,7 +80,10 @@ class OnnxRuntime(Runtime):
             network = exportable(piece.network, wide)
             given = [tensor.to(wide) if wide and tensor.dtype == torch.bfloat16 else tensor for tensor in tensors]
             notes = {"model": piece.variant.name, "method": piece.name}
-            return bytes(export_method(network, interface, given, notes=notes).SerializeToString())
+            try:
+                return bytes(export_method(network, interface, given, notes=notes).SerializeToString())
+            except ExportError as error:  # which is no error of the user, and eager execution remains
+                raise RuntimeError(str(error)) from error
 
         return key, store.graph(key, write)
 
