@@ -178,8 +178,8 @@ def test_providers_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers, "load", lambda name: "ModuleNotFoundError: No module named 'onnxruntime'")
     assert "pip install 'vsvfi[onnx]'" in str(RUNTIME.obstacle("cpu"))
     assert "vsvfi[onnx-gpu]" in str(RUNTIME.obstacle("cuda", "tensorrt"))
-    monkeypatch.setattr("vsvfi.engine.runtimes.onnx.runtime.load", lambda name: "ModuleNotFoundError: none")
-    assert "onnx cannot be imported" in str(RUNTIME.obstacle("cpu", "cpu"))
+    monkeypatch.setattr("vsvfi.engine.runtimes.onnx.runtime.is_installed", lambda name: False)
+    assert "the package onnx is not installed" in str(RUNTIME.obstacle("cpu", "cpu"))
 
 
 def test_engines_are_kept_and_types_hold(tmp_path: Path) -> None:

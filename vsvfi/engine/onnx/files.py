@@ -113,7 +113,8 @@ def write_phase(config: ModelConfig, loaded: LoadedModel, wanted: Wanted) -> tup
 
 def _arguments(network: Interpolator[Any, Any], wanted: Wanted) -> tuple[tuple[Any, ...], Interface]:
     """Arguments of the phase, all zero, and its interface, from the interfaces of the phases before it."""
-    image, t = torch.zeros(1, 3, wanted.size[1], wanted.size[0]), torch.zeros(1)
+    shape = 1, 3, wanted.size[1], wanted.size[0]
+    image, t = (torch.zeros(size, dtype=torch.float32, device="cpu") for size in (shape, (1,)))
     args: tuple[Any, ...] = (image, image.clone(), t) if wanted.phase == "all" else (image,)
     for earlier in _BEFORE[wanted.phase]:
         made: Callable[[], Any] = _maker(network, METHODS[earlier], args)
@@ -134,9 +135,11 @@ def _maker(network: Interpolator[Any, Any], method: str, args: tuple[Any, ...]) 
 def _sample(network: Interpolator[Any, Any], size: tuple[int, int], method: str) -> tuple[list[Tensor], list[Tensor]]:
     """Tensors of real arguments of a method, and of its results: two smooth random images, one moved."""
     width, height = size
-    coarse = torch.rand((1, 3, max(height // 16, 2), max(width // 16, 2)), generator=torch.Generator().manual_seed(1))
+    shape = 1, 3, max(height // 16, 2), max(width // 16, 2)
+    generator = torch.Generator("cpu").manual_seed(1)
+    coarse = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
     first = functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
-    second, t = first.roll((2, 3), (2, 3)), torch.full((1,), _TIME)
+    second, t = first.roll((2, 3), (2, 3)), torch.full((1,), _TIME, dtype=torch.float32, device="cpu")
     with torch.inference_mode():
         if method == "forward":
             args: tuple[Any, ...] = (first, second, t)

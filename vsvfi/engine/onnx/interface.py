@@ -155,5 +155,5 @@ def _unique(named: Iterator[tuple[str, Tensor]]) -> list[str]:
 
 def zeros_of(interface: Interface, given: Sequence[Tensor]) -> Any:
     """What the method returns, with zeros for what is computed: arguments of the next method."""
-    computed = (torch.zeros(result.shape, dtype=result.dtype) for result in interface.outputs)
+    computed = (torch.zeros(result.shape, dtype=result.dtype, device="cpu") for result in interface.outputs)
     return interface.returned(computed, given)

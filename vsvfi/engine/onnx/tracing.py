@@ -56,7 +56,7 @@ def trace(network: Interpolator[Any, Any], interface: Interface, tensors: list[T
         interface: of the method.
         tensors: of its arguments; only shapes and types are used.
     """
-    zeros = tuple(torch.zeros(tensor.shape, dtype=tensor.dtype) for tensor in tensors)
+    zeros = tuple(torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu") for tensor in tensors)
     # While gradients are recorded, networks neither remember constants nor write to their arguments
     with torch.inference_mode(False), torch.enable_grad():
         program = torch.export.export(_Flat(network, interface), zeros, strict=False)

@@ -15,7 +15,7 @@ from vsvfi.engine.runtimes.onnx import providers, store
 from vsvfi.engine.runtimes.signature import split
 from vsvfi.errors import ExportError
 from vsvfi.models.family import Family, Variant
-from vsvfi.packages import load
+from vsvfi.packages import is_installed, load
 
 
 class OnnxRuntime(Runtime):
@@ -26,9 +26,8 @@ class OnnxRuntime(Runtime):
 
     def obstacle(self, device: str, provider: str | None = None) -> str | None:
         for name in EXPORT_PACKAGES:
-            found = load(name)
-            if isinstance(found, str):
-                return f"{name} cannot be imported ({found}); pip install 'vsvfi[onnx]'"
+            if not is_installed(name):
+                return f"the package {name} is not installed; pip install 'vsvfi[onnx]'"
         if provider is not None:
             return providers.obstacle(device, provider)
         return None if providers.chosen(device) else providers.obstacle(device, "cuda" if device == "cuda" else "cpu")
