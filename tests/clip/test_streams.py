@@ -26,7 +26,7 @@ def test_as_many_frames_at_a_time_as_there_are_threads_and_memory_for(
         torch.set_num_threads(4)
         assert workers(streams=3) == 3
         monkeypatch.setattr(
-            memory, "estimate_memory", lambda model, size, dtype, batch=1: 1 << (60 if batch > 1 else 1)
+            memory, "estimate_memory", lambda model, size, placement, batch=1: 1 << (60 if batch > 1 else 1)
         )
         assert workers() == 1
     finally:

@@ -16,9 +16,14 @@ from torch import Tensor
 from tests.building import EXACT
 from tests.engine.sessions import Notes, ask, load, source
 from tests.fakes import Recorder
+from tests.models.live_bytes import pretend_weights, pretending
+from vsvfi.engine import memory
+from vsvfi.engine.build import construct
 from vsvfi.engine.memory import memory_advice
 from vsvfi.engine.model_config import ModelConfig, Placement
 from vsvfi.engine.observer import Phase
+from vsvfi.engine.padding import Padding
+from vsvfi.engine.runtimes.interface import RuntimeChoice
 from vsvfi.engine.session import Session
 from vsvfi.errors import ClipError, DeviceMemoryError
 from vsvfi.models.family import Family
@@ -178,3 +183,45 @@ def test_a_size_that_cannot_fit_is_refused(opened: Callable[..., Session], monke
         ClipError, match=r"2 concurrent frames of 30x18 take Fake about 2147483648\.0 GiB in float32, cpu has"
     ):
         opened(workers=2)
+
+
+@pytest.mark.parametrize("name", ["uprnet_base", "builtin_hq", "vfimamba_s"])
+def test_estimates_are_close_to_what_is_counted(name: str) -> None:
+    """The peak of two frames through all phases, on fake tensors; activations grow with the area alone."""
+    config, size, number = ModelConfig.of(Options(model=name)), (256, 128), 2
+    build = config.build_config(*size)
+    padding, network = Padding.of(build, *size), construct(config.family, config.variant, build).to("meta")
+    with pretending() as live:
+        half = lambda place: torch.float32 if f"{place}.".startswith(network.full_precision) else torch.float16  # noqa: E731
+        pretend_weights(network.requires_grad_(False), half, "cuda")
+        shape = (1, 3, padding.padded_area // 256, 256)
+        images = [torch.empty(shape, device="cuda").contiguous(memory_format=torch.channels_last) for _ in range(2)]
+        t = torch.full((1,), 0.5, device="cuda")
+        with live:
+            for image in images:
+                live.count(image)
+            network(*images, t)
+    estimate = config.family.estimate_memory(config.variant, *size, number)
+    assert live.peak <= estimate <= 1.2 * live.peak
+
+
+def test_graphs_give_way_and_caches_shrink_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, size = ModelConfig.of(Options(model="uprnet_llarge")), (3840, 2160)
+    cuda = torch.device("cuda")
+    graph, eager = (Placement(cuda, torch.float16, RuntimeChoice(name)) for name in ("graph", "eager"))
+    monkeypatch.setattr(memory, "default_cache", lambda device: memory.memory(device) // 3)
+
+    def has(gib: int) -> None:
+        monkeypatch.setattr(memory, "memory", lambda device: gib << 30)
+
+    has(80)
+    assert memory.fitting_placements(model, size, (graph,)) == (graph,)
+    assert memory.fitting_cache(model, size, graph, 1) == (80 << 30) // 3
+    has(16)
+    assert memory.fitting_placements(model, size, (graph,)) == (eager,)
+    assert 1 << 30 < memory.fitting_cache(model, size, eager, 1) < 4 << 30
+    monkeypatch.setattr(memory, "describe", str)
+    with pytest.raises(ClipError, match=r"3840x2160 takes UPR-Net about 2\d\.\d GiB.*streams=1\), runtime='eager'"):
+        memory.check_memory(model, size, graph)
+    memory.check_memory(model, size, eager)
+    assert "runtime='eager'" in memory_advice(model, model.build_config(*size), graph, 1)

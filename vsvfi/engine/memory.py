@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
-from vsvfi.engine.device import default_streams, describe, memory
+from vsvfi.engine.device import default_cache, default_streams, describe, memory
 from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.runtimes.interface import EAGER
+from vsvfi.engine.runtimes.registry import find
 from vsvfi.errors import ClipError
 from vsvfi.models.family import BuildConfig
 
 
-def estimate_memory(model: ModelConfig, size: tuple[int, int], dtype: torch.dtype, batch: int = 1) -> int:
-    """Estimate the peak memory in bytes for `batch` concurrent frames, weights included.
+def estimate_memory(model: ModelConfig, size: tuple[int, int], placement: Placement, batch: int = 1) -> int:
+    """Estimate the peak memory in bytes for `batch` concurrent frames, weights and the runtime's buffers included.
 
     0 if the family provides no estimate.
     """
-    frame = model.family.estimate_memory(model.variant, *size, dtype.itemsize)
-    return model.variant.parameters * dtype.itemsize + batch * frame if frame else 0
+    number = placement.dtype.itemsize
+    frame = model.family.estimate_memory(model.variant, *size, number)
+    frame += int(frame * find(placement.runtime.name).memory_share)
+    return model.variant.parameters * number + batch * frame if frame else 0
+
+
+def fitting_placements(
+    model: ModelConfig, size: tuple[int, int], placements: tuple[Placement, ...]
+) -> tuple[Placement, ...]:
+    """Replace runtimes that were chosen automatically by eager execution where only that fits in memory."""
+    return tuple(
+        replace(placement, runtime=EAGER)
+        if estimate_memory(model, size, placement) > memory(placement.device)
+        else placement
+        for placement in placements
+    )
+
+
+def fitting_cache(model: ModelConfig, size: tuple[int, int], placement: Placement, workers: int) -> int:
+    """Bytes for the caches of a device: its default, or what the concurrent frames leave; at least an eighth of it."""
+    default = default_cache(placement.device)
+    left = memory(placement.device) - estimate_memory(model, size, placement, workers)
+    return max(default // 8, min(default, left))
 
 
 def fitting_workers(
@@ -29,7 +54,7 @@ def fitting_workers(
     found = min(default_streams(placement.device) for placement in placements)
     found = found if requests is None else min(found, max(1, requests))
     for placement in placements:
-        while found > 1 and estimate_memory(model, size, placement.dtype, found) > memory(placement.device):
+        while found > 1 and estimate_memory(model, size, placement, found) > memory(placement.device):
             found -= 1
     return found
 
@@ -40,15 +65,16 @@ def check_memory(model: ModelConfig, size: tuple[int, int], placement: Placement
     Raises:
         ClipError: `batch` concurrent frames of this size need more memory than the device has.
     """
-    needed, there = estimate_memory(model, size, placement.dtype, batch), memory(placement.device)
+    needed, there = estimate_memory(model, size, placement, batch), memory(placement.device)
     if needed > there:
         width, height = size
         frames = f"{batch} concurrent frames of {width}x{height} take" if batch > 1 else f"{width}x{height} takes"
         takes, has = (f"{bytes_ / 2**30:.1f} GiB" for bytes_ in (needed, there))
         precision = str(placement.dtype).removeprefix("torch.")
+        eager = "" if placement.runtime == EAGER else "runtime='eager', "
         raise ClipError(
             f"{frames} {model.family.title} about {takes} in {precision}, {describe(placement.device)} has {has}",
-            "use smaller frames, fewer at a time (streams=1), precision='fp16' on a GPU, or another model",
+            f"use smaller frames, fewer at a time (streams=1), {eager}precision='fp16' on a GPU, or another model",
         )
 
 
@@ -60,6 +86,8 @@ def memory_advice(model: ModelConfig, build: BuildConfig, placement: Placement, 
         advice.append("precision='fp16'")
     if "memory" in family.options:
         advice.append("a smaller options={'memory': ...}")
+    if placement.runtime != EAGER:
+        advice.append("runtime='eager'")
     if workers > 1:
         advice.append("streams=1")
     return ", ".join([*advice, "a smaller cache=", "smaller frames or another model"])

@@ -125,11 +125,12 @@ def resolve_for_clip(model: ModelConfig, options: Options, clip: ClipFacts) -> R
     import torch
 
     from vsvfi.engine.colour_path import choose_colour
-    from vsvfi.engine.device import default_cache
-    from vsvfi.engine.memory import check_memory, fitting_workers
+    from vsvfi.engine.memory import check_memory, fitting_cache, fitting_placements, fitting_workers
     from vsvfi.engine.padding import Padding
 
     size = (clip.width, clip.height)
+    if options.runtime == "auto":
+        placements = fitting_placements(model, size, placements)
     padding = Padding.of(build, *size)
     workers = options.streams or fitting_workers(model, size, placements, clip.requests)
     for placement in placements:
@@ -138,7 +139,8 @@ def resolve_for_clip(model: ModelConfig, options: Options, clip: ClipFacts) -> R
     bisects = model.variant.uses_bisection(build)
     levels = complete_levels(clip.factor) if bisects and model.family.batches else 0
     entries = None if options.cache is not None else 2 + workers + (4 if bisects else 0)
-    budgets = [default_cache(at.device) if options.cache is None else options.cache for at in placements]
+    given = options.cache
+    budgets = [fitting_cache(model, size, at, workers) if given is None else given for at in placements]
     return RunConfig(
         model=model,
         build=build,

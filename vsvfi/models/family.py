@@ -183,6 +183,13 @@ class Family:
         """
         return 0
 
+    def padded_area(self, variant: Variant, width: int, height: int) -> int:
+        """Return the pixels of a padded frame, with the default options and scale."""
+        scale = self.default_scale(width, height)
+        rule = self.build_config(width, height, scale, self.option_defaults, variant).size_rule
+        left, right, top, bottom = rule.padding(width, height, scale)
+        return (left + width + right) * (top + height + bottom)
+
     def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
         """Convert a published state dict before its keys are matched with our `names`.
 

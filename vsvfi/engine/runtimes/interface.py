@@ -68,11 +68,13 @@ class Runtime(ABC):
     Attributes:
         summary: one line for `vsvfi doctor`.
         providers: that may be named after a colon.
+        memory_share: what it takes beside the activations of eager execution, in proportion to them.
         default_on: kinds of devices on which `runtime="auto"` chooses it.
     """
 
     summary: ClassVar[str]
     providers: ClassVar[tuple[str, ...]] = ()
+    memory_share: ClassVar[float] = 0.0
     default_on: ClassVar[frozenset[str]] = frozenset()
 
     def obstacle(self, device: str, provider: str | None = None) -> str | None:

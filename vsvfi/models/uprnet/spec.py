@@ -78,6 +78,13 @@ class UPRNetFamily(Family):
         """See `default_scale`."""
         return default_scale(width, height)
 
+    def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
+        """Estimate the features of two frames at all levels and of the finest synthesis; counted on fake tensors."""
+        channels, views = variant.config["width"], variant.ensemble if isinstance(variant, UPRNetVariant) else 1
+        assert isinstance(channels, int)
+        values = 22 * channels + 25 * (views - 1)
+        return self.padded_area(variant, width, height) * (150 + 53 * (views - 1) + values * number)
+
     def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
     ) -> BuildConfig:

@@ -22,6 +22,7 @@ class GraphRuntime(Runtime):
     """
 
     summary = "CUDA graphs: one launch per phase"
+    memory_share = 0.7  # static inputs and results: at most this for UPR-Net, VFIMamba and IFRNet
     default_on = frozenset({"cuda"})
 
     def __init__(self, graphs: Graphs | None = None) -> None:
