@@ -68,6 +68,15 @@ def test_bf16_is_automatic_only_where_the_cpu_and_the_model_allow_it(
     assert resolve_precision("fp32", cpu, half=True, bfloat=True) == torch.float32
 
 
+def test_half_precision_is_not_the_default_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name, expected in (("NVIDIA GeForce GTX 1660", torch.float32), ("NVIDIA GeForce RTX 2060", torch.float16)):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device, name=name: name)
+        assert resolve_precision("auto", cuda, half=True) == expected
+        assert resolve_precision("fp16", cuda, half=True) == torch.float16
+
+
 def test_precision_rules() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
     assert resolve_precision("auto", cpu, half=True) == torch.float32

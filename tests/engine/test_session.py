@@ -157,3 +157,16 @@ def test_workers_share_torchs_threads_and_leave_others_alone(opened: Callable[..
         assert taken == [3, 1]
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_first_frame_that_is_not_finite_is_logged_once(
+    opened: Callable[..., Session], caplog: pytest.LogCaptureFixture
+) -> None:
+    session = opened()
+    (device,) = session._workers
+    with torch.inference_mode():
+        device._pipeline._network.gain.fill_(float("nan"))  # type: ignore[attr-defined,operator]
+    for first in range(2):
+        ask(session, first, Fraction(1, 2))
+    (record,) = caplog.records
+    assert "first frame holds NaN or infinity; pass precision='fp32'" in record.getMessage()

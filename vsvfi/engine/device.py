@@ -59,8 +59,8 @@ def _count(kind: str) -> int:
 def resolve_precision(precision: Precision, device: torch.device, *, half: bool, bfloat: bool = False) -> torch.dtype:
     """Resolve the type to compute in.
 
-    "auto" is fp16 on CUDA and XPU where the model allows it (`half`), bf16 on a CPU with bfloat16 instructions where
-    the model's results are as good in it (`bfloat`), else fp32.
+    "auto" is fp16 on CUDA (but not on GTX 16xx) and XPU where the model allows it (`half`), bf16 on a CPU with bfloat16
+    instructions where the model's results are as good in it (`bfloat`), else fp32.
 
     Raises:
         ArgumentError: fp16 on the CPU, or for a model that exceeds its tolerance in fp16.
@@ -68,7 +68,7 @@ def resolve_precision(precision: Precision, device: torch.device, *, half: bool,
     if precision == "auto":
         if device.type == "cpu":
             return torch.bfloat16 if bfloat and multiplies_bfloat16() else torch.float32
-        return torch.float16 if half and device.type in ("cuda", "xpu") else torch.float32
+        return torch.float16 if half and device.type in ("cuda", "xpu") and _computes_half(device) else torch.float32
     if precision == "fp16" and device.type == "cpu":
         raise ArgumentError(
             "precision",
@@ -79,6 +79,13 @@ def resolve_precision(precision: Precision, device: torch.device, *, half: bool,
     if precision == "fp16" and not half:
         raise ArgumentError("precision", precision, "is not accurate enough for this model", "use 'fp32' or 'bf16'")
     return _DTYPES[precision]
+
+
+def _computes_half(device: torch.device) -> bool:
+    """Whether the device's half precision is fast and right; cuDNN's can return NaN on Turing without tensor cores."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return True
+    return "GTX 16" not in torch.cuda.get_device_name(device)
 
 
 def multiplies_bfloat16() -> bool:

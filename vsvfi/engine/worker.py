@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from vsvfi.engine.workers import ClosedError, Workers
 from vsvfi.errors import DeviceMemoryError, VsvfiError
 from vsvfi.models.interpolator import Interpolator
 from vsvfi.plan.timeline import Interpolate
+
+_log = logging.getLogger(__name__)
 
 CLOSED = "the session is closed: its script was unloaded"
 
@@ -66,6 +69,7 @@ class DeviceWorker[Frame, Pair]:
         self._advice = memory_advice(config.model, config.build, placement, config.workers)
         self._padding = config.padding
         self._sharing = Sharing()
+        self._checked = False
         self._streams = StreamPool(streams_of(device))
         self._frames = HostFrames(device, config.padding, config.io_dtype, config.frame_format)
         workers = config.workers
@@ -143,4 +147,11 @@ class DeviceWorker[Frame, Pair]:
         for end, weight in zip(ends, (1 - float(goal.t), float(goal.t)), strict=True):
             if end.out_of_range is not None:
                 image = image + weight * end.out_of_range
+        if not self._checked:  # once, since the host has to wait for the answer
+            self._checked = True
+            if not bool(torch.isfinite(image).all()):
+                _log.warning(
+                    "%s: the first frame holds NaN or infinity; pass precision='fp32', or check the weights",
+                    describe(self.device),
+                )
         return self._frames.download(image, goal.first, ends)
