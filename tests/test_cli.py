@@ -126,6 +126,24 @@ def test_a_model_that_is_fetched_by_hand_says_how(
     assert err.endswith(f"put it at {tmp_path / 'cache' / 'by-hand' / 'ldmvfi-vqflow-f32-c256-concat_max.ckpt'}\n")
 
 
+def test_the_networks_of_metrics_are_fetched_by_the_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vsvfi.metrics import weights
+
+    assert set(models._METRICS) == set(weights.OF_METRICS)
+    with monkeypatch.context() as patched:
+        patched.setattr(weights, "fetch", lambda name, sources, **further: tmp_path / str(name))
+        code, out, _ = run(capsys, "models", "fetch", "lpips", "fid")
+    assert code == 0
+    names = ["AlexNet (LPIPS)", "LPIPS heads", "InceptionV3 (FID)"]
+    assert out.splitlines() == [f"{name}\t{tmp_path / name}" for name in names]
+    monkeypatch.setenv("VSVFI_OFFLINE", "1")
+    code, out, err = run(capsys, "models", "fetch", "flolpips")
+    assert (code, out) == (1, "")
+    assert err.startswith("vsvfi: AlexNet (LPIPS): its weights are not on this machine and downloads are off")
+
+
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["models", "fetch"], ["models", "--nothing"]])
 def test_wrong_usage_is_explained_on_stderr(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

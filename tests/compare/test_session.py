@@ -320,6 +320,7 @@ def test_tiles_stand_for_large_images() -> None:
 def test_lpips_is_computed_where_its_weights_are_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from vsvfi.compare import scores as module
     from vsvfi.metrics.lpips import Lpips, LpipsNetwork
+    from vsvfi.metrics.weights import OF_METRICS, Published
 
     drawn = LpipsNetwork().state_dict()
     features = {key: value for key, value in drawn.items() if key.startswith("features.")}
@@ -332,5 +333,10 @@ def test_lpips_is_computed_where_its_weights_are_installed(monkeypatch: pytest.M
     assert found["lpips"](image, image) == 0
     assert found["lpips"](image, image[:, :, ::-1].copy()) > 0
     assert "lpips" not in scores(64, 30, "cpu")
-    monkeypatch.setattr(module, "installed", lambda sources: None)
-    assert "lpips" not in scores(64, 48, "cpu")
+    for missing in OF_METRICS["lpips"]:  # one of both is not enough
+
+        def installed(sources: object, missing: Published = missing) -> Path | None:
+            return None if sources is missing.sources else tmp_path
+
+        monkeypatch.setattr(module, "installed", installed)
+        assert "lpips" not in scores(64, 48, "cpu")

@@ -20,6 +20,9 @@ from vsvfi.weights.record import read_record
 
 HELP = "list the models and fetch their weights"
 
+_METRICS = ("lpips", "flolpips", "fid")
+"""Metrics whose networks have weights."""
+
 _NARROWEST_TEXT = 24
 """Least width of the text beside the other columns; on a narrower terminal it is printed below them."""
 
@@ -34,9 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action = actions.add_parser(
         "fetch",
         help="download the weights of models",
-        description="Download the weights of models; prints where they are.",
+        description="Download the weights of models, or of the networks of metrics; prints where they are.",
     )
-    action.add_argument("names", nargs="+", metavar="NAME", help="a model, as listed by 'vsvfi models'")
+    action.add_argument(
+        "names", nargs="+", metavar="NAME", help=f"a model, as listed by 'vsvfi models', or {', '.join(_METRICS)}"
+    )
     action.set_defaults(weights_option="", model_option="")  # nothing else replaces what it is to fetch
     action = actions.add_parser(
         "options",
@@ -92,10 +97,23 @@ def _entries(record: Mapping[str, object], indent: str = "") -> Iterator[str]:
 
 def _fetch(names: list[str]) -> int:
     """Download weights, after checking every name."""
-    for variant in [registry.find(name)[1] for name in names]:
+    variants = {name: registry.find(name)[1] for name in names if name not in _METRICS}
+    for name in names:
+        if name in _METRICS:
+            _fetch_metric(name)
+            continue
+        variant = variants[name]
         path = fetch(variant.name, variant.sources, licence=variant.licence, licence_notice=variant.licence_notice)
         print(f"{variant.name}\t{path}", flush=True)
     return 0
+
+
+def _fetch_metric(name: str) -> None:
+    """Download the weights of a metric's networks."""
+    from vsvfi.metrics.weights import OF_METRICS
+
+    for network in OF_METRICS[name]:
+        print(f"{network.name}\t{network.path()}", flush=True)
 
 
 def _options(names: list[str]) -> int:

@@ -11,7 +11,7 @@ from vsvfi.compare.source import Image
 from vsvfi.engine.device import resolve_device
 from vsvfi.metrics import psnr, ssim
 from vsvfi.metrics.lpips import Lpips
-from vsvfi.metrics.weights import ALEXNET
+from vsvfi.metrics.weights import OF_METRICS
 from vsvfi.weights.fetch import installed
 
 HIGHEST = 100.0
@@ -25,7 +25,7 @@ _SMALLEST, _SMALLEST_LPIPS = 11, 31
 
 
 def scores(width: int, height: int, device: str = "cpu") -> Scores:
-    """Return the available scores for images of this size; LPIPS only if AlexNet's weights are installed.
+    """Return the available scores for images of this size; LPIPS only if its weights are installed.
 
     Args:
         width, height: of the images.
@@ -34,7 +34,7 @@ def scores(width: int, height: int, device: str = "cpu") -> Scores:
     found: dict[str, Callable[[Image, Image], float]] = {"psnr": _psnr}
     if min(width, height) >= _SMALLEST:
         found["ssim"] = _ssim
-    if min(width, height) >= _SMALLEST_LPIPS and installed(ALEXNET.sources) is not None:
+    if min(width, height) >= _SMALLEST_LPIPS and all(installed(network.sources) for network in OF_METRICS["lpips"]):
         found["lpips"] = _lpips(device)
     return found
 

@@ -97,6 +97,14 @@ INCEPTION = Published(
 )
 
 
+OF_METRICS: Mapping[str, Sequence[Published]] = {
+    "lpips": (ALEXNET, LPIPS_HEADS),
+    "flolpips": (ALEXNET, LPIPS_HEADS, PWCNET),
+    "fid": (INCEPTION,),
+}
+"""Metric -> the weights that it needs."""
+
+
 def shapes(module: nn.Module) -> dict[str, torch.Size]:
     """Return name -> shape of every tensor of a network."""
     return {key: tensor.shape for key, tensor in module.state_dict().items()}
