@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+import vsvfi
 from scripts.site import arguments, commands, links, messages
 from scripts.site.pages import ROOT, pages
 from vsvfi.models import registry
@@ -98,3 +99,9 @@ def test_links_follow_files_to_their_pages() -> None:
     assert hosted == "[c](https://example.org/vsvfi/blob/main/vsvfi/models/ifrnet/spec.py)"
     with pytest.raises(ValueError, match="link to nowhere, which does not exist"):
         links.rewritten("[f](nowhere)", source, "models/ifrnet.md", addresses, None)
+
+
+def test_the_citation_names_this_version_and_the_changelog_has_it() -> None:
+    assert f"version: {vsvfi.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## \[(?:Unreleased|{re.escape(vsvfi.__version__)})\]", changes, re.MULTILINE)

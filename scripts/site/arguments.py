@@ -99,6 +99,7 @@ def _of_families() -> str:
     lines: list[str] = []
     for family in registry.families():
         names = ", ".join(f"`{variant.name}`" for variant in family.variants)
-        lines += [f"### {family.name}", "", f"[{names}](../vsvfi/models/{family.name}/README.md)", ""]
+        lines += [f"### {family.name}", "", f"[{family.title}](../vsvfi/models/{family.name}/README.md): {names}.", ""]
+        lines += [f"{family.paper}.", ""]
         lines += [table(family.options) if family.options else "No options.", ""]
     return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -112,12 +111,3 @@ def _blurred(image: Tensor) -> Tensor:
     line = torch.tensor((1.0, 4.0, 6.0, 4.0, 1.0), dtype=image.dtype, device=image.device) / 16
     flat = functional.pad(image.reshape(batch * channels, 1, height, width), (2, 2, 2, 2), mode="reflect")
     return functional.conv2d(flat, torch.outer(line, line)[None, None]).reshape(image.shape)
-
-
-PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "charbonnier": charbonnier,
-    "census_mean": census_mean,
-    "census_weighted": census_weighted,
-    "laplacian": laplacian,
-}
-"""Losses of (prediction, truth) by the name under which a recipe weights them."""
