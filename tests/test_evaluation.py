@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -130,3 +131,36 @@ def test_captions_move_by_their_speed_and_nothing_else_does(speed: int) -> None:
     assert (text[0][:, speed:] == text[2][:, :-speed]).all()
     if speed % 2 == 0:
         assert (text[0][:, speed // 2 :] == text[1][:, : -(speed // 2)]).all()
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "option"),
+    [
+        ("quality", ["--model", "ifrnet"], ", pass a file with --checkpoint, or use --model builtin"),
+        ("figure", ["--model", "ifrnet", "--out", "figure.jpg"], " network access, or use --model builtin"),
+        ("temporal", ["--model", "ifrnet"], " network access, or use --model builtin"),
+        ("make_flows", ["vtf", "--data", "."], "allow downloads, or pass a file with --weights"),
+    ],
+)
+def test_missing_weights_are_one_line_with_the_scripts_own_option(
+    script: str,
+    arguments: list[str],
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("VSVFI_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    if script == "make_flows":
+        pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
+    program = importlib.import_module(f"scripts.evaluate.{script}")
+    if script == "make_flows":
+        images = tmp_path / "im1.png", tmp_path / "im3.png"
+        monkeypatch.setattr(program, "missing_flows", lambda *_: [program.Missing(images, None, None)])
+        for image in images:
+            image.touch()
+    assert program.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert option in error
