@@ -39,6 +39,7 @@ class Architecture:
         outputs: the weights whose outputs are flows, masks and colours.
         estimate: computes a network's outputs for a batch.
         used: the network as `interpolate()` would use it on images of (width, height).
+        begin: loads weights that a run begins with.
     """
 
     config: dict[str, Any]
@@ -46,3 +47,4 @@ class Architecture:
     outputs: Callable[[Any], list[Tensor]]
     estimate: Callable[[Any, Sample], Estimate]
     used: Callable[[Any, tuple[int, int]], AnyInterpolator] = lambda network, size: network
+    begin: Callable[[Any, dict[str, Tensor]], object] = lambda network, state: network.load_state_dict(state)

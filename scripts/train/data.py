@@ -43,7 +43,7 @@ class Sample:
 
 
 @dataclass(slots=True)
-class _Motion:
+class Motion:
     """Motions of one layer, one per sample; every member [B, 1, 1]."""
 
     x: Tensor
@@ -86,14 +86,14 @@ class _Motion:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class Layer:
     """Textures [B, 3 or 4, s, s] with their motions.
 
     `extent` [B, 1, 1] is the distance in pixels from the middle of a texture to its border.
     """
 
     textures: Tensor
-    motion: _Motion
+    motion: Motion
     extent: Tensor
 
     def drawn(self, places: tuple[Tensor, Tensor]) -> Tensor:
@@ -131,13 +131,16 @@ class Renderer:
         It depends only on seed, step and reach, so a resumed run gets the same data.
         """
         random = torch.Generator().manual_seed((self._seed << 32) + step)
-        return _Drawing(self._bank, self._batch, self._width, self._height, random, self._device, reach).sample(
+        return Drawing(self._bank, self._batch, self._width, self._height, random, self._device, reach).sample(
             self._time
         )
 
 
-class _Drawing:
+class Drawing:
     """State of one batch during rendering."""
+
+    blurs = 0.12
+    """Share of the batches with motion blur."""
 
     def __init__(
         self,
@@ -184,13 +187,13 @@ class _Drawing:
 
     def motion(
         self, place: tuple[Tensor, Tensor], camera: tuple[Tensor, Tensor], still: float, zoom: Tensor, slow: Tensor
-    ) -> _Motion:
+    ) -> Motion:
         """Motion around a place, which is reached at time 1/2; the part `slow` of what is not the camera's."""
         own_x, own_y = self.displacement(still)
         velocity_x, velocity_y = camera[0] + slow * own_x, camera[1] + slow * own_y
         bend, lively, wavy = self.chance(0.15), slow * self.chance(0.5), self.chance(0.3)
         wavelength = self.uniform(30, 120)
-        return _Motion(
+        return Motion(
             x=place[0] - velocity_x / 2,
             y=place[1] - velocity_y / 2,
             velocity_x=velocity_x,
@@ -229,7 +232,7 @@ class _Drawing:
         places = [[layer.motion.to_layer(self.x, self.y, time) for time in times] for layer in layers]
         composed = [self.composite(layers, [place[which] for place in places]) for which in range(3)]
         images = [image for image, _ in composed]
-        if float(torch.rand(1, generator=self.random)) < 0.12:
+        if float(torch.rand(1, generator=self.random)) < self.blurs:
             images = self.smeared(layers, times, camera, images)
         flow, forth, back = self.flows(layers[0].motion, places[0], times)
         for number, layer in enumerate(layers[1:]):
@@ -245,7 +248,7 @@ class _Drawing:
         flow, motion = (field.masked_fill(inset, 0) for field in (flow, torch.cat((forth, back), 1)))
         return self.exposed(images, t, flow, motion, still)
 
-    def layers(self) -> tuple[tuple[Tensor, Tensor], list[_Layer]]:
+    def layers(self) -> tuple[tuple[Tensor, Tensor], list[Layer]]:
         """Draw the camera's shift and the layers: a background that follows it, and up to four sprites.
 
         Some sprites are semi-transparent. They move on their own as well, or are fixed to the screen like captions. A
@@ -265,7 +268,7 @@ class _Drawing:
         motion.spin = motion.spin * 0.5
         index = torch.randint(len(self.bank.backgrounds), (self.batch,), generator=self.random).to(self.device)
         textures = self.recolour(self.bank.backgrounds[index])
-        found = [_Layer(textures, motion, textures.shape[-1] / 2 / self.uniform(1.3, 2.2))]
+        found = [Layer(textures, motion, textures.shape[-1] / 2 / self.uniform(1.3, 2.2))]
         for _ in range(int(torch.randint(0, 5, (1,), generator=self.random))):
             level = int(torch.randint(0, len(SPRITES), (1,), generator=self.random))
             extent = self.uniform(0.18, 0.42) * SPRITES[level]
@@ -274,7 +277,7 @@ class _Drawing:
             motion = self.motion(place, (free * camera[0], free * camera[1]), 0.3, torch.zeros_like(zoom), free * slow)
             index = torch.randint(len(self.bank.sprites[level]), (self.batch,), generator=self.random).to(self.device)
             opacity = 1 - self.chance(0.12) * self.uniform(0.2, 0.7)
-            found.append(_Layer(self.recolour(self.bank.sprites[level][index]) * opacity[..., None], motion, extent))
+            found.append(Layer(self.recolour(self.bank.sprites[level][index]) * opacity[..., None], motion, extent))
         return camera, found
 
     def inset(self) -> Tensor:
@@ -295,7 +298,7 @@ class _Drawing:
         )
         return self.chance(0.8)[..., None] * (images.roll(1, 0) + self.chance(0.5)[..., None] * noise)
 
-    def composite(self, layers: list[_Layer], places: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
+    def composite(self, layers: list[Layer], places: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
         """Compose the layers at their positions.
 
         Returns the image [B, 3, H, W] and each sprite's coverage [B, 1, H, W] bool.
@@ -308,7 +311,7 @@ class _Drawing:
         return image, covers
 
     def smeared(
-        self, layers: list[_Layer], times: list[Tensor], camera: tuple[Tensor, Tensor], images: list[Tensor]
+        self, layers: list[Layer], times: list[Tensor], camera: tuple[Tensor, Tensor], images: list[Tensor]
     ) -> list[Tensor]:
         """Add motion blur of an open shutter around each time, limited to 6 pixels of the camera's motion."""
         span = torch.minimum(self.uniform(0, 0.5), 6 / (torch.hypot(*camera) + 1e-3))
@@ -322,7 +325,7 @@ class _Drawing:
         return result
 
     def flows(
-        self, motion: _Motion, places: list[tuple[Tensor, Tensor]], times: list[Tensor]
+        self, motion: Motion, places: list[tuple[Tensor, Tensor]], times: list[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the flows of one layer whose positions at the three times are `places`.
 
@@ -335,7 +338,7 @@ class _Drawing:
             self.flow(motion, places[2], times[0]),
         )
 
-    def flow(self, motion: _Motion, place: tuple[Tensor, Tensor], time: Tensor) -> Tensor:
+    def flow(self, motion: Motion, place: tuple[Tensor, Tensor], time: Tensor) -> Tensor:
         """Compute the displacement to another time of points at layer positions `place`: [B, 2, H, W]."""
         x, y = motion.to_image(*place, time)
         return torch.stack((x - self.x, y - self.y), 1)

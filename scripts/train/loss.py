@@ -56,6 +56,15 @@ def census(image: Tensor, truth: Tensor, reach: int = 3) -> Tensor:
     return distance
 
 
+def sharpness(image: Tensor, truth: Tensor, least: float = 1e-4) -> Tensor:
+    """Mean absolute logarithm of the ratio of both images' gradient energies, [B, 3, H, W] each."""
+    energies = [
+        shown.diff(dim=2).square().mean((1, 2, 3)) + shown.diff(dim=3).square().mean((1, 2, 3)) + least
+        for shown in (image, truth)
+    ]
+    return (energies[0] / energies[1]).log().abs().mean()
+
+
 def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
     """Mean error of the flows [B, 4, h, w] of all levels against the exact one [B, 4, H, W].
 
@@ -72,7 +81,12 @@ def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
 
 
 def losses(
-    estimate: Estimate, sample: Sample, flow_weight: float, deviation_weight: float = 0.0, census_weight: float = 0.0
+    estimate: Estimate,
+    sample: Sample,
+    flow_weight: float,
+    deviation_weight: float = 0.0,
+    census_weight: float = 0.0,
+    sharpness_weight: float = 0.0,
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the total loss and its terms."""
     error = estimate.images[-1] - sample.truth
@@ -93,6 +107,9 @@ def losses(
     if census_weight:
         parts["census"] = census(estimate.images[-1], sample.truth)
         total = total + census_weight * parts["census"]
+    if sharpness_weight:
+        parts["sharpness"] = sharpness(estimate.images[-1], sample.truth)
+        total = total + sharpness_weight * parts["sharpness"]
     for image in estimate.images[:-1]:  # coarse images feed the next level
         truth = functional.avg_pool2d(sample.truth, sample.truth.shape[-1] // image.shape[-1])
         total = total + 0.25 * charbonnier(image - truth) / len(estimate.images)

@@ -34,13 +34,16 @@ from scripts.png import save_png
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
 from scripts.train.heldout import SIZE, Score, score
+from scripts.train.fine import FINE
 from scripts.train.ifrnet import IFRNET
 from scripts.train.loss import losses
 from scripts.train.optimiser import Muon
+from scripts.train.rife import RIFE
+from scripts.train.scenery.renderer import Scenery, SceneryRenderer
 from scripts.train.uprnet import UPRNET
 from vsvfi.engine.build import AnyInterpolator
 
-ARCHITECTURES = {"ifrnet": IFRNET, "uprnet": UPRNET}
+ARCHITECTURES = {"fine": FINE, "ifrnet": IFRNET, "rife": RIFE, "uprnet": UPRNET}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,8 @@ class Settings:
     flow_weight: float = 0.05
     deviation_weight: float = 0.0
     census_weight: float = 0.0
+    sharpness_weight: float = 0.0
+    scenery: bool = False
     heldout: int = 4
     far: float = 0.25
     until: int = 0
@@ -92,7 +97,7 @@ class Trainer:
         self.config = {**self.architecture.config, **({"width": settings.width} if settings.width else {})}
         self.network = self.architecture.fresh(**self.config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.weights is not None:
-            self.network.load_state_dict(load_file(settings.weights))
+            self.architecture.begin(self.network, load_file(settings.weights))
         self.average: AnyInterpolator = copy.deepcopy(self.network).eval()
         outputs = {id(weight) for weight in self.architecture.outputs(self.network)}
         matrices = [
@@ -111,14 +116,25 @@ class Trainer:
             self.optimisers.append(Muon(matrices, lr=settings.rate))
         self.step = 0
         self.best = float("-inf")
-        bank = Bank.drawn(settings.seed, settings.backgrounds, settings.sprites).to(self.device)
         self.workers = distributed.get_world_size() if distributed.is_initialized() else 1
         self.worker = distributed.get_rank() if distributed.is_initialized() else 0
         batch = max(1, settings.batch // self.workers)
-        self.renderer = Renderer(bank, batch, (settings.size, settings.size), settings.seed)
-        self.easy = Renderer(bank, 2 * batch, (settings.size // 2, settings.size // 2), settings.seed)
-        self.distant = Renderer(bank, max(1, batch // 4), (2 * settings.size, 2 * settings.size), settings.seed)
+        self.renderer, self.easy, self.distant = (
+            self._renderer(max(1, count), side)
+            for count, side in (
+                (batch, settings.size),
+                (2 * batch, settings.size // 2),
+                (batch // 4, 2 * settings.size),
+            )
+        )
         self.elapsed = 0.0  # seconds of training, over all resumed parts
+
+    def _renderer(self, batch: int, side: int) -> Renderer | SceneryRenderer:
+        settings = self.settings
+        drawn = (settings.seed, settings.backgrounds, settings.sprites)
+        if settings.scenery:
+            return SceneryRenderer(Scenery.of(*drawn, self.device), batch, (side, side), settings.seed)
+        return Renderer(Bank.drawn(*drawn).to(self.device), batch, (side, side), settings.seed)
 
     def progress(self) -> float:
         """Completed share of the run, 0 to 1."""
@@ -156,9 +172,8 @@ class Trainer:
                 group["lr"] = self.rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half):
             estimate = self.architecture.estimate(self.network, sample)
-        total, parts = losses(
-            estimate, sample, self.flow_weight(), self.settings.deviation_weight, self.settings.census_weight
-        )
+        weights = self.settings.deviation_weight, self.settings.census_weight, self.settings.sharpness_weight
+        total, parts = losses(estimate, sample, self.flow_weight(), *weights)
         self.network.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         elapsed = self._shared(self.elapsed + time.monotonic() - began)
@@ -325,6 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("flow-weight", float),
         ("deviation-weight", float),
         ("census-weight", float),
+        ("sharpness-weight", float),
         ("far", float),
         ("until", int),
         ("backgrounds", int),
@@ -337,6 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--adam", action="store_true", help="AdamW for all weights instead of Muon for those of convolutions"
     )
+    parser.add_argument("--scenery", action="store_true", help="text, periodic things, drawings, fast and many movers")
     parser.add_argument("--full-precision", action="store_true", help="no bfloat16")
     parser.add_argument(
         "--compile",
@@ -346,7 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
     given = vars(parser.parse_args(arguments))
-    if given["width"] and given["architecture"] != "uprnet":
+    if given["width"] and given["architecture"] not in ("uprnet", "fine"):
         parser.error(f"--width {given['width']} is for --architecture uprnet; leave it out")
     resume, threads, half, muon = (
         given.pop("resume"),

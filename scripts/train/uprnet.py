@@ -9,7 +9,7 @@ from torch.nn import functional
 from scripts.train.architecture import Architecture, Estimate
 from scripts.train.data import Sample
 from vsvfi.models.uprnet.network import UPRNet
-from vsvfi.models.uprnet.parts import SLOPE, FeaturePyramid, MotionEstimator
+from vsvfi.models.uprnet.parts import SLOPE, FeaturePyramid
 from vsvfi.models.uprnet.spec import BUILTIN_MORE_LEVELS, levels_for
 
 LEVELS = 3
@@ -23,19 +23,25 @@ def fresh_network(width: int) -> UPRNet:
     """
     network = UPRNet(width, levels=LEVELS)
     with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=0.2)
-            if isinstance(module, nn.ConvTranspose2d):
-                # Four taps of the kernel reach each output
-                nn.init.normal_(module.weight, std=(module.in_channels * 4 / 2) ** -0.5)
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
-                module.bias.zero_()
-        _normalise(network.feat_pyramid)
-        for weight in output_weights(network):
-            weight.zero_()
-        _keep_the_flow(network.motion_estimator)
+        initialise(network)
+        network.synthesis_network.pred.weight.zero_()
     return network
+
+
+def initialise(network: UPRNet) -> None:
+    """Fill the weights of a network so that features keep their scale and the estimator passes on the flow."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, a=0.2)
+        if isinstance(module, nn.ConvTranspose2d):
+            # Four taps of the kernel reach each output
+            nn.init.normal_(module.weight, std=(module.in_channels * 4 / 2) ** -0.5)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+            module.bias.zero_()
+    _normalise(network.feat_pyramid)
+    estimator = network.motion_estimator
+    layers = [estimator.get_submodule(f"conv_layer{number}.0") for number in range(1, 7)]
+    keep_the_flow([layer for layer in layers if isinstance(layer, nn.Conv2d)])
 
 
 def _normalise(pyramid: FeaturePyramid) -> None:
@@ -62,14 +68,13 @@ def _normalise(pyramid: FeaturePyramid) -> None:
             x = layer(x)
 
 
-def _keep_the_flow(estimator: MotionEstimator) -> None:
-    """Initialise the estimator to pass on the current flow, so that every level learns a correction.
+def keep_the_flow(layers: list[nn.Conv2d]) -> None:
+    """Initialise an estimator's convolutions to pass on the current flow, the last four inputs.
 
-    Each of the four components has its own pair of channels with opposite signs, which inverts the leaky ReLU:
-    x = (leaky(x) - leaky(-x)) / (1 + slope).
+    Every level thus learns a correction. Each of the four components has its own pair of channels with opposite signs,
+    which inverts the leaky ReLU: x = (leaky(x) - leaky(-x)) / (1 + slope).
     """
-    layers = [estimator.get_submodule(f"conv_layer{number}.0") for number in range(1, 7)]
-    first, *between, last = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    first, *between, last = layers
     pair = torch.cat((torch.eye(4), -torch.eye(4)))  # [8, 4]
     undo = pair.T / (1 + SLOPE)
     first.weight[:8] = 0
@@ -77,6 +82,7 @@ def _keep_the_flow(estimator: MotionEstimator) -> None:
     for layer in between:
         layer.weight[:8] = 0
         layer.weight[:8, :8, 1, 1] = pair @ undo
+    last.weight.zero_()
     last.weight[:, :8, 1, 1] = undo
 
 

@@ -147,6 +147,13 @@ class IFNet(Interpolator[Frame, Pair]):
             found = self._step(index, pair, times, found, steps[index])
         return found
 
+    def estimates(self, pair: Pair, times: Tensor) -> list[Estimate]:
+        """Return the estimate after every block, for training; versions with a fallback never take it here."""
+        found = [self._refine(0, self._first_block(pair.reduced, times, self.ensemble), None, self.steps[0])]
+        for index in range(1, len(self.steps)):
+            found.append(self._step(index, pair, times, found[-1], self.steps[index]))
+        return found
+
     def _with_fallback(self, pair: Pair, times: Tensor, start: Estimate) -> Estimate:
         """Run the remaining blocks; on large motion, start over at half the resolution.
 

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.models.uprnet.fine import FineMatcher, FlowRefiner
 from vsvfi.models.uprnet.parts import FeaturePyramid, MotionEstimator, SynthesisNetwork
 from vsvfi.ops.splat import splat, warm_up
-from vsvfi.ops.warp import resize_bilinear
+from vsvfi.ops.warp import backward_warp, resize_bilinear
 
 _QUARTER, _HALF, _TWICE, _FOURFOLD = Fraction(1, 4), Fraction(1, 2), Fraction(2), Fraction(4)
 
@@ -79,14 +80,21 @@ class UPRNet(Interpolator[Frame, Pair]):
         scale: 1, 1/2 or 1/4: resolution of the finest motion estimate; the levels above it are skipped.
         levels: pyramid levels, the coarsest at 1/2^(levels-1); sizes must be multiples of 2^(levels+1).
         ensemble: how many of `VIEWS` are averaged: 1, 2 or 4, which reduces errors (not part of the paper).
+        fine: match on a finer grid at the finest level, and let the synthesis copy backward-warped images (ours).
     """
 
-    def __init__(self, width: int, *, scale: Fraction = Fraction(1), levels: int = 3, ensemble: int = 1) -> None:
+    def __init__(
+        self, width: int, *, scale: Fraction = Fraction(1), levels: int = 3, ensemble: int = 1, fine: bool = False
+    ) -> None:
         super().__init__()
+        self.fine = fine
         self.views = VIEWS[:ensemble]
         self.feat_pyramid = FeaturePyramid(width)
         self.motion_estimator = MotionEstimator(width)
-        self.synthesis_network = SynthesisNetwork(width)
+        self.synthesis_network = SynthesisNetwork(width, copies=fine)
+        if fine:
+            self.fine_matcher = FineMatcher(width)
+            self.flow_refiner = FlowRefiner(width)
         skipped = scale.denominator.bit_length() - 1
         self.levels = tuple(level for level in reversed(range(levels)) if level >= skipped or level == 0)
         """The computed levels, coarse to fine."""
@@ -138,6 +146,10 @@ class UPRNet(Interpolator[Frame, Pair]):
                 flow, feature = 2 * resize_bilinear(flow, _TWICE), 2 * resize_bilinear(feature, _TWICE)
             flow, feature = self.motion_estimator(before.features[2], after.features[2], flow, feature)
             pyramids.append(_flow_pyramid(flow))
+        if self.fine and len(self.levels) == self._motion_levels:
+            halves = first.levels[-1].features[1], second.levels[-1].features[1]
+            flow, feature = self.fine_matcher(*halves, flow, feature)
+            pyramids[-1] = _flow_pyramid(self.flow_refiner(*halves, flow, feature), _TWICE)
         if len(self.levels) > self._motion_levels:  # the finest level resizes its flow directly from the last estimate
             factor = 2 ** self.levels[-2]
             pyramids.append(_flow_pyramid(factor * resize_bilinear(flow, Fraction(factor))))
@@ -177,12 +189,17 @@ class UPRNet(Interpolator[Frame, Pair]):
         """Synthesise the frame of one level, [B, 3, h, w]; `previous` is the last level's, clamped, at this size."""
         displacements = [(times * flow[:, :2], (1 - times) * flow[:, 2:]) for flow in flows]
         warped_features = []
-        images = []
+        images: list[Tensor] = []
+        covered: list[Tensor] = []
         for step, (forth, back) in enumerate(displacements):
             if step == 0:  # image and finest features share a displacement
-                image_0, feature_0 = splat((before.image, before.features[0]), forth)
-                image_1, feature_1 = splat((after.image, after.features[0]), back)
+                image_0, feature_0, *found_0 = splat((before.image, before.features[0], *self._moved(forth)), forth)
+                image_1, feature_1, *found_1 = splat((after.image, after.features[0], *self._moved(back)), back)
                 images = [image_0, image_1]
+                for image, found in zip((before.image, after.image), (found_0, found_1)):
+                    if found:  # where nothing arrives the copy is of the same place
+                        images.append(backward_warp(image, -found[0][:, :2]))
+                        covered.append(found[0][:, 2:])
             else:
                 feature_0, feature_1 = splat(before.features[step], forth), splat(after.features[step], back)
             warped_features.append((feature_0, feature_1))
@@ -190,19 +207,27 @@ class UPRNet(Interpolator[Frame, Pair]):
             previous = torch.lerp(images[0], images[1], times)
         batch = previous.shape[0]
         originals = [level.image.expand(batch, -1, -1, -1) for level in (before, after)]
-        output = self.synthesis_network([previous, *images, *originals, *displacements[0]], warped_features).float()
+        entering = [previous, *images[:2], *originals, *displacements[0], *images[2:], *covered]
+        output = self.synthesis_network(entering, warped_features).float()
         residual = 2 * torch.sigmoid(output[:, :3]) - 1
-        weight_0, weight_1 = torch.sigmoid(output[:, 3:4]) * (1 - times), torch.sigmoid(output[:, 4:5]) * times
-        merged = (images[0] * weight_0 + images[1] * weight_1) / (weight_0 + weight_1)
+        masks = torch.sigmoid(output[:, 3:])
+        shares = [masks[:, index : index + 1] * (times if index % 2 else 1 - times) for index in range(len(images))]
+        merged = sum(image * share for image, share in zip(images, shares, strict=True)) / sum(shares)
         image: Tensor = merged + residual
         return image
 
+    def _moved(self, displacement: Tensor) -> tuple[Tensor, ...]:
+        """What is splatted besides: the displacement, and ones, which show where something arrives."""
+        return (torch.cat((displacement, torch.ones_like(displacement[:, :1])), 1),) if self.fine else ()
 
-def _flow_pyramid(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Resize flow [B, 4, h/4, w/4] in pixels of the level to full, half and quarter size.
+
+def _flow_pyramid(flow: Tensor, factor: Fraction = _FOURFOLD) -> tuple[Tensor, Tensor, Tensor]:
+    """Resize flow [B, 4, h/4, w/4] or [B, 4, h/2, w/2] in pixels of the level to full, half and quarter size.
+
+    `factor` is the full size divided by the flow's.
 
     Each result is in pixels of its own grid; the quarter size is smoothed.
     """
-    full = resize_bilinear(flow, _FOURFOLD)
+    full = resize_bilinear(flow, factor)
     half = 0.5 * resize_bilinear(full, _HALF)
     return full, half, 0.5 * resize_bilinear(half, _HALF)

@@ -78,24 +78,27 @@ class MotionEstimator(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """A U-Net from warped images and features to a residual and two masks (section 3.3)."""
+    """A U-Net from warped images and features to a residual and two masks (section 3.3).
 
-    def __init__(self, width: int) -> None:
+    With `copies` it also gets two backward-warped images and where the splatted ones have holes, and makes four masks.
+    """
+
+    def __init__(self, width: int, *, copies: bool = False) -> None:
         super().__init__()
         full, half, quarter = 2 * width, 4 * width, 8 * width
-        self.encoder_conv = _block(19, full, full)
+        self.encoder_conv = _block(27 if copies else 19, full, full)
         self.encoder_down1 = _block(full + 2 * width, half, half, half, stride=2)
         self.encoder_down2 = _block(half + 4 * width, quarter, quarter, quarter, stride=2)
         self.decoder_up1 = _upsampling_block(quarter + 8 * width, half)
         self.decoder_up2 = _upsampling_block(half + half, full)
         self.decoder_conv = _block(full + full, full, full)
-        self.pred = _conv(full, 5)
+        self.pred = _conv(full, 7 if copies else 5)
 
     def forward(self, entering: Sequence[Tensor], features: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Return the five outputs before their activations, [B, 5, h, w].
+        """Return the outputs before their activations, [B, 5 or 7, h, w].
 
         Args:
-            entering: the inputs of `encoder_conv`, in order: 19 channels in all.
+            entering: the inputs of `encoder_conv`, in order.
             features: warped features of both images at full, half and quarter size.
         """
         dtype = self.pred.weight.dtype
