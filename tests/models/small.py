@@ -201,6 +201,7 @@ CASES = (
     Case(**_UPRNET, note="one level", size=(32, 16), arguments={"levels": 1}),  # type: ignore[arg-type]
     Case(**_UPRNET, note="half", size=(32, 48), arguments={"scale": _HALF, "levels": 3}),  # type: ignore[arg-type]
     Case(**_UPRNET, note="quarter", size=(32, 96), arguments={"scale": _QUARTER, "levels": 4}),  # type: ignore[arg-type]
+    Case(**{**_UPRNET, "config": {"width": 4, "fine": True}}, note="fine", size=(32, 48), arguments={"levels": 3}),  # type: ignore[arg-type]
     Case(**_UPRNET, note="ensemble", size=(32, 48), arguments={"levels": 3, "ensemble": 4}),  # type: ignore[arg-type]
     Case(**_VFIMAMBA, size=(32, 64)),  # type: ignore[arg-type]
     Case(**_VFIMAMBA, note="tta", size=(32, 32), arguments={"tta": True}),  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Draw text as layers for training samples: captions, tickers, credits and signs in the fonts that are installed.
 
-Fonts are looked up by name through Pillow and never copied; one that is not installed is left out.
+Fonts are looked up by name through Pillow and never copied; one that is not installed is left out. Pillow's own, with
+which `scripts.evaluate.trials` measures, serves only where there is no other.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ _COMMON = "eeeettttaaaooiinnsshhrrdlcu"
 @functools.cache
 def fonts() -> tuple[str | None, ...]:
     """Return the names of the installed fonts; None is Pillow's own."""
-    found: list[str | None] = [None]
+    found: list[str | None] = []
     for name in _NAMES:
         try:
             ImageFont.truetype(name, 10)
         except OSError:
             continue
         found.append(name)
-    return tuple(found)
+    return tuple(found) or (None,)
 
 
 def _words(random: np.random.Generator, letters: int) -> str:
@@ -82,9 +83,7 @@ def strip(random: np.random.Generator) -> NDArray[np.float32]:
     count = max(1, int((STRIP[0] * FINE - 0.2 * size) // pitch))
     count = count if random.random() < 0.5 else 1
     top = (STRIP[0] * FINE - pitch * count) / 2
-    lines = [
-        (top + pitch * index, _words(random, int(STRIP[1] * FINE / (0.45 * size)))) for index in range(count)
-    ]
+    lines = [(top + pitch * index, _words(random, int(STRIP[1] * FINE / (0.45 * size)))) for index in range(count)]
     letters = _mask(lines, font, 0)
     bright = random.random() < 0.7
     ink = np.clip(random.uniform(0.75, 1.0, 3) if bright else random.uniform(0, 0.3, 3), 0, 1).astype(np.float32)

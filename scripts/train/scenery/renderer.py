@@ -89,9 +89,7 @@ class Strip(Layer):
 
     def drawn(self, places: tuple[Tensor, Tensor]) -> Tensor:
         grid = torch.stack((places[0] / self.extent, places[1] / (self.extent * self.aspect)), -1)
-        return functional.grid_sample(
-            self.textures, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-        )
+        return functional.grid_sample(self.textures, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 class SceneryRenderer:
@@ -278,7 +276,9 @@ class _Scene(Drawing):
         )
         textures = self.pick(self.scenery.periodic)
         place = (self.uniform(0.2, 0.8) * self.width, self.uniform(0.2, 0.8) * self.height)
-        motion = self.straight(place, velocity, self.chance(0.3) * self.normal(0.3), self.chance(0.2) * self.normal(0.01))
+        motion = self.straight(
+            place, velocity, self.chance(0.3) * self.normal(0.3), self.chance(0.2) * self.normal(0.01)
+        )
         return Layer(textures, motion, textures.shape[-1] / 2 * self.uniform(0.5, 1.3))
 
     def figure(self, camera: tuple[Tensor, Tensor]) -> list[Layer]:

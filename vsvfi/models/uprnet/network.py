@@ -113,7 +113,9 @@ class UPRNet(Interpolator[Frame, Pair]):
     def prepare_operators(self) -> None:
         pred = self.synthesis_network.pred
         dtype, width = pred.weight.dtype, pred.in_channels // 2
-        warm_up(pred.weight.device, [[(3, torch.float32), (width, dtype)], [(2 * width, dtype)], [(4 * width, dtype)]])
+        moved = [(3, torch.float32)] if self.fine else []  # see `_moved`
+        shapes = [[(3, torch.float32), (width, dtype), *moved], [(2 * width, dtype)], [(4 * width, dtype)]]
+        warm_up(pred.weight.device, shapes)
 
     def encode_frame(self, image: Tensor) -> Frame:
         image = image.flip(1)  # the network sees BGR

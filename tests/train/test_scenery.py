@@ -1,0 +1,76 @@
+"""Training samples of text, thin periodic things, drawings and fast or many movers: they are true and repeatable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scripts.train.scenery import drawings, lettering
+from scripts.train.scenery.renderer import KINDS, Scenery, SceneryRenderer, Squashed
+from vsvfi.ops.warp import backward_warp
+
+
+@pytest.fixture(scope="module")
+def scenery() -> Scenery:
+    return Scenery.drawn(0, 2, 3)
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_motion_explains_the_frames_of_every_kind(scenery: Scenery, kind: str) -> None:
+    renderer = SceneryRenderer(scenery, 2, (64, 64), 3, {kind: 1.0})
+    warped, apart = 0.0, 0.0
+    for step in range(3):
+        sample = renderer.draw(step)
+        moving = sample.motion[:, :2].square().sum(1, keepdim=True) > 0.25
+        for image, other, flow in (
+            (sample.second, sample.first, sample.motion[:, :2]),
+            (sample.first, sample.truth, sample.flow[:, :2]),
+        ):
+            error = (backward_warp(image, flow) - other).abs().amax(1, keepdim=True)[moving]
+            warped += float(error.mean()) if error.numel() else 0.0
+            change = (image - other).abs().amax(1, keepdim=True)[moving]
+            apart += float(change.mean()) if change.numel() else 0.0
+        assert 0 <= float(sample.first.min()) <= float(sample.first.max()) <= 1
+    again = renderer.draw(2)
+    assert torch.equal(again.first, sample.first)
+    assert torch.equal(again.motion, sample.motion)
+    assert warped < 0.75 * apart
+
+
+def test_squashing_is_inverted_exactly() -> None:
+    values = torch.rand(14, 2, 1, 1, generator=torch.Generator().manual_seed(4))
+    motion = Squashed(*values, squash=torch.tensor([0.3, -0.2]).reshape(2, 1, 1))
+    x, y = torch.meshgrid(torch.arange(4.0), torch.arange(5.0), indexing="xy")
+    x, y = x.expand(2, -1, -1), y.expand(2, -1, -1)
+    u, v = motion.to_layer(x, y, 0.9)
+    assert float((torch.stack(motion.to_image(u, v, 0.9)) - torch.stack((x, y))).abs().max()) < 1e-4
+    assert not torch.allclose(u, motion.to_layer(x, y, 0.5)[0])
+
+
+def test_letters_fill_a_part_of_their_strip_in_every_font() -> None:
+    random = np.random.default_rng(1)
+    for _ in range(6):
+        strip = lettering.strip(random)
+        assert strip.shape == (4, lettering.STRIP[0] * lettering.FINE, lettering.STRIP[1] * lettering.FINE)
+        assert (strip[:3] <= strip[3] + 1e-6).all()  # premultiplied
+        assert 0.01 < float(strip[3].mean())
+    assert len(set(lettering.fonts())) == len(lettering.fonts()) > 0
+
+
+def test_a_missing_font_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lettering, "_NAMES", ("no-such-font.ttf",))
+    lettering.fonts.cache_clear()
+    assert lettering.fonts() == (None,)
+    assert float(lettering.strip(np.random.default_rng(2))[3].mean()) > 0.01
+    lettering.fonts.cache_clear()
+
+
+def test_periodic_layers_repeat() -> None:
+    """A horizontal, vertical or slanted period shows as a peak of the spectrum far above its mean."""
+    random = np.random.default_rng(3)
+    for _ in range(4):
+        layer = drawings.periodic(random)
+        middle = layer[:3, 120:264, 120:264].sum(0)
+        spectrum = np.abs(np.fft.fft2(middle - middle.mean()))
+        assert spectrum.max() > 20 * spectrum.mean()
