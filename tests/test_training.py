@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
 from scripts.train.export import main as export
 from scripts.train.heldout import SIZE
-from scripts.train.loss import census, deviation
+from scripts.train.loss import census, deviation, sharpness
 from scripts.train.recording import halved_colour, quantised
 from scripts.train.train import ARCHITECTURES, Settings, Trainer, main, train
 from vsvfi.ops.warp import backward_warp
@@ -257,6 +258,36 @@ def test_census_sees_edges_and_no_brightness() -> None:
 def test_deviation_is_the_root_of_the_mean_square_of_each_image() -> None:
     error = torch.stack([torch.full((3, 4, 4), 0.3), torch.cat((torch.zeros(3, 4, 2), torch.full((3, 4, 2), 0.4)), 2)])
     assert float(deviation(error)) == pytest.approx((0.3 + 0.4 / 2**0.5) / 2, rel=1e-3)
+
+
+def test_sharpness_is_of_gradients_alone() -> None:
+    image = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(6))
+    assert float(sharpness(image, image)) == 0
+    assert float(sharpness(image, 0.1 + image)) == pytest.approx(0, abs=1e-5)
+    assert float(sharpness(0.5 * image, image)) == pytest.approx(math.log(4), abs=1e-2)
+
+
+def test_a_finer_network_begins_as_the_plain_one(bank: Bank) -> None:
+    """Its additions pass on the flow; backward-warped copies of the same images have a small share."""
+    sample = drawn(bank, 1)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        plain, finer = ARCHITECTURES["uprnet"].fresh(width=4), ARCHITECTURES["fine"].fresh(width=4)
+        nn.init.normal_(plain.motion_estimator.conv_layer6[0].weight, std=0.3)
+        nn.init.normal_(plain.synthesis_network.pred.weight, std=0.05)
+    state = plain.state_dict()
+    ARCHITECTURES["fine"].begin(finer, state)
+    with torch.no_grad():
+        made = [network.eval()(sample.first, sample.second, sample.t) for network in (plain, finer)]
+        flows = [
+            network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second)).flows[-1][0]
+            for network in (plain, finer)
+        ]
+    assert float((made[0] - made[1]).abs().mean()) < 0.25 * float((made[0] - sample.first).abs().mean())
+    assert float((flows[0] - flows[1]).abs().mean()) < 0.05 * float(flows[0].abs().mean())
+    del state["feat_pyramid.conv_stage0.0.weight"]
+    with pytest.raises(KeyError, match="lack feat_pyramid"):
+        ARCHITECTURES["fine"].begin(finer, state)
 
 
 def test_the_score_is_of_the_network_as_it_is_used() -> None:

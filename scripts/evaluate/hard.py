@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from scripts.evaluate.quality import Predictor, Question, folder_questions, predictor, video_questions
 from scripts.evaluate.trials import Trial, everything
-from scripts.picture import save_picture
+from scripts.png import save_png
 from scripts.train.heldout import FIRST_SEED, psnr
 from scripts.train.train import ARCHITECTURES
 from vsvfi.compare.dis_flow import MISSING, dis
@@ -127,7 +127,7 @@ def measure(
             drawn.append(made)
         if pictures is not None:
             strip = torch.cat([image[..., trial.window[0], trial.window[1]] for image in drawn], 2)
-            save_picture(pictures / f"{trial.group}-{trial.name}.png".replace(" ", "_"), strip[0].numpy())
+            save_png(pictures / f"{trial.group}-{trial.name}.png".replace(" ", "_"), strip[0].numpy())
     other = {name: {"seconds": round(seconds[name], 2)} for name in methods}
     for name, found in shares.items():
         if found:

@@ -34,8 +34,8 @@ def output_weights(network: UPRNet) -> list[Tensor]:
     return [
         network.motion_estimator.get_parameter("conv_layer6.0.weight"),
         network.synthesis_network.pred.weight,
-        network.fine_matcher.layers[-1].weight,
-        network.flow_refiner.layers[-1].weight,
+        network.fine_matcher.layers[-1].get_parameter("weight"),
+        network.flow_refiner.layers[-1].get_parameter("weight"),
     ]
 
 

@@ -38,9 +38,9 @@ def estimate(network: IFNet, sample: Sample) -> Estimate:
     """Compute the flows after every block, and the image of the last."""
     pair = network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second))
     found = network.estimates(pair, sample.t)
-    pictures = [blend_pair(pair.first, pair.second, one.flow, network.mask(one)) for one in found]
+    images = [blend_pair(pair.first, pair.second, one.flow, network.mask(one)) for one in found]
     flows = [one.flow for one in found]
-    return Estimate(pictures, flows, sample.flow, torch.zeros_like(pictures[-1]))
+    return Estimate(images, flows, sample.flow, torch.zeros_like(images[-1]))
 
 
 RIFE = Architecture({"widths": (96, 64, 48, 32)}, fresh_network, output_weights, estimate)

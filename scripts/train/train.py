@@ -33,8 +33,8 @@ from torch import distributed, nn
 from scripts.png import save_png
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
-from scripts.train.heldout import SIZE, Score, score
 from scripts.train.fine import FINE
+from scripts.train.heldout import SIZE, Score, score
 from scripts.train.ifrnet import IFRNET
 from scripts.train.loss import losses
 from scripts.train.optimiser import Muon

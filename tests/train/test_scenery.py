@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from scripts.train.scenery import drawings, lettering
+from scripts.train.scenery.__main__ import main as sheet
 from scripts.train.scenery.renderer import KINDS, Scenery, SceneryRenderer, Squashed
 from vsvfi.ops.warp import backward_warp
 
@@ -54,7 +58,7 @@ def test_letters_fill_a_part_of_their_strip_in_every_font() -> None:
         strip = lettering.strip(random)
         assert strip.shape == (4, lettering.STRIP[0] * lettering.FINE, lettering.STRIP[1] * lettering.FINE)
         assert (strip[:3] <= strip[3] + 1e-6).all()  # premultiplied
-        assert 0.01 < float(strip[3].mean())
+        assert float(strip[3].mean()) > 0.01
     assert len(set(lettering.fonts())) == len(lettering.fonts()) > 0
 
 
@@ -74,3 +78,10 @@ def test_periodic_layers_repeat() -> None:
         middle = layer[:3, 120:264, 120:264].sum(0)
         spectrum = np.abs(np.fft.fft2(middle - middle.mean()))
         assert spectrum.max() > 20 * spectrum.mean()
+
+
+def test_the_sheet_has_a_row_per_kind(scenery: Scenery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Scenery, "drawn", lambda *arguments: scenery)
+    assert sheet(["--out", str(tmp_path / "sheet.png"), "--side", "32"]) == 0
+    with Image.open(tmp_path / "sheet.png") as drawn:
+        assert drawn.size == (6 * 32, len(KINDS) * 32)

@@ -105,7 +105,7 @@ def strip(random: np.random.Generator) -> NDArray[np.float32]:
         bar[round(max(0, top - 0.1 * size)) : round(top + pitch * count)] = random.choice([1.0, 1.0, 0.6, 0.35])
         colour = (random.uniform(0, 0.35, 3) if bright else random.uniform(0.65, 1, 3)).astype(np.float32)
         base = np.concatenate((colour[:, None, None] * bar, bar[None]))
-        made = made + base * (1 - made[3:])
+        made = (made + base * (1 - made[3:])).astype(np.float32)
     return made
 
 

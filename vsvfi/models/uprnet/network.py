@@ -9,6 +9,7 @@ pass per pair and synthesis another one per timestep. Attribute names are the pu
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -198,9 +199,9 @@ class UPRNet(Interpolator[Frame, Pair]):
                 image_0, feature_0, *found_0 = splat((before.image, before.features[0], *self._moved(forth)), forth)
                 image_1, feature_1, *found_1 = splat((after.image, after.features[0], *self._moved(back)), back)
                 images = [image_0, image_1]
-                for image, found in zip((before.image, after.image), (found_0, found_1)):
+                for original, found in zip((before.image, after.image), (found_0, found_1)):
                     if found:  # where nothing arrives the copy is of the same place
-                        images.append(backward_warp(image, -found[0][:, :2]))
+                        images.append(backward_warp(original, -found[0][:, :2]))
                         covered.append(found[0][:, 2:])
             else:
                 feature_0, feature_1 = splat(before.features[step], forth), splat(after.features[step], back)
@@ -214,9 +215,9 @@ class UPRNet(Interpolator[Frame, Pair]):
         residual = 2 * torch.sigmoid(output[:, :3]) - 1
         masks = torch.sigmoid(output[:, 3:])
         shares = [masks[:, index : index + 1] * (times if index % 2 else 1 - times) for index in range(len(images))]
-        merged = sum(image * share for image, share in zip(images, shares, strict=True)) / sum(shares)
-        image: Tensor = merged + residual
-        return image
+        weighted = [image * share for image, share in zip(images, shares, strict=True)]
+        merged = functools.reduce(torch.add, weighted) / functools.reduce(torch.add, shares)
+        return merged + residual
 
     def _moved(self, displacement: Tensor) -> tuple[Tensor, ...]:
         """What is splatted besides: the displacement, and ones, which show where something arrives."""
