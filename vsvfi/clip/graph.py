@@ -89,6 +89,7 @@ def interpolate(
         model: "builtin" (packaged, no download) or a name from `vsvfi.list_models()`.
         multi: output frames per source frame, 1 or more: an int, a Fraction such as Fraction(5, 2), or "5/2".
         scale: relative resolution of the motion estimation: 1, 0.5 (for 2K), 0.25 (for 4K); None chooses by size.
+            A smaller scale is faster and takes less memory; on real footage it loses quality, fast motion included.
         fps: target frame rate: 60, "60000/1001", (60000, 1001), a Fraction, or 59.94 (NTSC); overrides `multi`.
         weights: a checkpoint file to use instead of the published one.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a list of devices to share the work.
