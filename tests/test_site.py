@@ -13,6 +13,7 @@ import pytest
 import vsvfi
 from scripts.site import arguments, commands, links, messages
 from scripts.site.pages import ROOT, pages
+from tests.browser import chromium
 from vsvfi.models import registry
 
 
@@ -105,3 +106,16 @@ def test_the_citation_names_this_version_and_the_changelog_has_it() -> None:
     assert f"version: {vsvfi.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## \[(?:Unreleased|{re.escape(vsvfi.__version__)})\]", changes, re.MULTILINE)
+
+
+def test_pages_fit_a_phone_and_load_nothing_from_elsewhere(site: Path) -> None:
+    names = ["index", "models", "troubleshooting", "arguments", "benchmarks", "models/rife"]
+    with chromium() as browser:
+        for index, name in enumerate(names):
+            page = site / f"{name}.html"
+            browser.open(page, width=390 if index % 2 else 1280, dark=index in (1, 2))
+            assert all(url.startswith("file:") for url in browser.requests()), name
+            assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
+            assert browser.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)"), name
+            scheme = browser.evaluate("document.body.getAttribute('data-md-color-scheme')")
+            assert scheme == ("slate" if index in (1, 2) else "default"), name
