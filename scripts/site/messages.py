@@ -95,13 +95,15 @@ def _text(kind: type[errors.VsvfiError], call: ast.Call, texts: Mapping[str, ast
     given = dict(zip(names, (_literal(argument, texts) for argument in call.args), strict=False))
     given |= {word.arg: _literal(word.value, texts) for word in call.keywords if word.arg}
     values: dict[str, object] = dict(given)
+    if _GAP in given.get("value", ""):
+        values["value"] = _GAP
     if "listed" in values:
         values["listed"] = given["listed"] == "True"
     for name, value in {"attempts": [(_GAP, _GAP)], "known": [_GAP], "path": Path(_GAP)}.items():
         if name in values:
             values[name] = value
     text = str(kind(**values))
-    return text.replace(f"'{_GAP}'", _GAP).replace("`", "'")
+    return re.sub(rf"'({_GAP}|True|False|None|\d+)'", r"\1", text, count=1).replace("`", "'")
 
 
 def _literal(node: ast.expr, texts: Mapping[str, ast.expr]) -> str:
