@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import vsvfi
 from tests.models.goldens import closeness, golden
 from vsvfi.engine.padding import Padding
 from vsvfi.errors import ArgumentError
 from vsvfi.models.interpolator import tensor_bytes
-from vsvfi.models.registry import check_options
+from vsvfi.models.registry import check_options, find
 from vsvfi.models.uprnet import network as network_module
 from vsvfi.models.uprnet import parts
-from vsvfi.models.uprnet.network import UPRNet
+from vsvfi.models.uprnet.network import UPRNet, _cropped, _grown
 from vsvfi.models.uprnet.spec import FAMILY, default_scale, levels_for
 from vsvfi.ops.splat.op import SPLAT
 from vsvfi.weights.source import Url
@@ -334,3 +335,30 @@ def test_published_weights_are_pinned_and_their_licence_is_told() -> None:
             assert len(source.git_blob) == 40
             assert "CC BY-NC-ND 4.0" in variant.licence
             assert "may not be used commercially" in variant.licence_notice
+
+
+@pytest.mark.parametrize("name", ["builtin", "builtin_hq"])
+@pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (3840, 2160), (720, 576), (1080, 1920), (854, 480)])
+def test_packaged_models_pad_little(name: str, size: tuple[int, int]) -> None:
+    family, variant = find(name)
+    scale = family.default_scale(*size)
+    build = family.build_config(*size, scale, family.option_defaults, variant)
+    assert Padding.of(build, *size).padded_area < 1.1 * size[0] * size[1]
+
+
+@pytest.mark.parametrize("scale", [Fraction(1), Fraction(1, 2)])
+def test_levels_are_padded_where_the_size_does_not_suit_them(scale: Fraction) -> None:
+    """An image with a grey border gives the same levels as the same image without, in which each level adds it."""
+    network = UPRNet(8, scale=scale, levels=4).eval()
+    image = torch.rand(1, 3, 40, 36, generator=torch.Generator().manual_seed(0))
+    framed = functional.pad(image, (0, 28, 0, 24), value=0.5)  # to multiples of 32, as published
+    with torch.inference_mode():
+        levels, published = network.encode_frame(image).levels, network.encode_frame(framed).levels
+        for level, other in zip(levels, published, strict=True):
+            height, width = level.image.shape[2:]
+            assert torch.equal(level.image, other.image[..., :height, :width])
+            assert (height % 4, width % 4) == (0, 0)
+        assert levels[-1].image.shape[2:] == image.shape[2:]
+        assert network(image, image.flip(3), torch.tensor([0.5])).shape == image.shape
+        assert _grown(framed, 32) is framed
+        assert torch.equal(_cropped(framed, image), image)

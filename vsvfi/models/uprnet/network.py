@@ -15,6 +15,7 @@ from fractions import Fraction
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.uprnet.fine import FineMatcher, FlowRefiner
@@ -23,6 +24,8 @@ from vsvfi.ops.splat import splat, warm_up
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
 _QUARTER, _HALF, _TWICE, _FOURFOLD = Fraction(1, 4), Fraction(1, 2), Fraction(2), Fraction(4)
+_FEATURES = 4
+"""Size of a level divided by that of its smallest features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,8 @@ class UPRNet(Interpolator[Frame, Pair]):
     Args:
         width: channels of the finest features; every other width follows from it.
         scale: 1, 1/2 or 1/4: resolution of the finest motion estimate; the levels above it are skipped.
-        levels: pyramid levels, the coarsest at 1/2^(levels-1); sizes must be multiples of 2^(levels+1).
+        levels: pyramid levels, the coarsest at 1/2^(levels-1). Sizes are multiples of 2^(levels+1) as published; of
+            other multiples of 4, each level is padded by itself, which computes less than padding the image.
         ensemble: how many of `VIEWS` are averaged: 1, 2 or 4, which reduces errors (not part of the paper).
         fine: match on a finer grid at the finest level, and let the synthesis copy backward-warped images (ours).
     """
@@ -125,7 +129,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         return Frame(plain, tuple(Frame(levels) for levels in others))
 
     def _levels(self, image: Tensor) -> tuple[Level, ...]:
-        return tuple(self._level(resize_bilinear(image, Fraction(1, 2**level))) for level in self.levels)
+        return tuple(self._level(_reduced(image, 2**level)) for level in self.levels)
 
     def _level(self, image: Tensor) -> Level:
         return Level(image, self.feat_pyramid(image))
@@ -146,7 +150,9 @@ class UPRNet(Interpolator[Frame, Pair]):
             zip(first.levels[: self._motion_levels], second.levels[: self._motion_levels], strict=True)
         ):
             if index:
-                flow, feature = 2 * resize_bilinear(flow, _TWICE), 2 * resize_bilinear(feature, _TWICE)
+                flow, feature = (
+                    _cropped(2 * resize_bilinear(coarse, _TWICE), before.features[2]) for coarse in (flow, feature)
+                )
             flow, feature = self.motion_estimator(before.features[2], after.features[2], flow, feature)
             pyramids.append(_flow_pyramid(flow))
         if self.fine and len(self.levels) == self._motion_levels:
@@ -155,7 +161,8 @@ class UPRNet(Interpolator[Frame, Pair]):
             pyramids[-1] = _flow_pyramid(self.flow_refiner(*halves, flow, feature), _TWICE)
         if len(self.levels) > self._motion_levels:  # the finest level resizes its flow directly from the last estimate
             factor = 2 ** self.levels[-2]
-            pyramids.append(_flow_pyramid(factor * resize_bilinear(flow, Fraction(factor))))
+            resized = factor * resize_bilinear(flow, Fraction(factor))
+            pyramids.append(_flow_pyramid(_cropped(resized, first.levels[-1].features[2])))
         return Pair(first, second, tuple(pyramids))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
@@ -180,9 +187,8 @@ class UPRNet(Interpolator[Frame, Pair]):
         ):
             previous = None
             if made:
-                previous = resize_bilinear(
-                    made[-1].clamp(0, 1), Fraction(2 ** (self.levels[index - 1] - self.levels[index]))
-                )
+                factor = Fraction(2 ** (self.levels[index - 1] - self.levels[index]))
+                previous = _cropped(resize_bilinear(made[-1].clamp(0, 1), factor), before.image)
             made.append(self._image(before, after, flows, times, previous))
         return made
 
@@ -222,6 +228,22 @@ class UPRNet(Interpolator[Frame, Pair]):
     def _moved(self, displacement: Tensor) -> tuple[Tensor, ...]:
         """What is splatted besides: the displacement, and ones, which show where something arrives."""
         return (torch.cat((displacement, torch.ones_like(displacement[:, :1])), 1),) if self.fine else ()
+
+
+def _reduced(image: Tensor, factor: int) -> Tensor:
+    """Reduce an image, and pad it for the features at a quarter of its size."""
+    return _grown(resize_bilinear(_grown(image, factor), Fraction(1, factor)), _FEATURES)
+
+
+def _grown(image: Tensor, multiple: int) -> Tensor:
+    """Pad right and bottom with grey, as the engine does, to a multiple in both directions."""
+    right, bottom = (-size % multiple for size in (image.shape[3], image.shape[2]))
+    return functional.pad(image, (0, right, 0, bottom), value=0.5) if right or bottom else image
+
+
+def _cropped(image: Tensor, like: Tensor) -> Tensor:
+    """Crop right and bottom what another level was padded by, to the size of `like`."""
+    return image[..., : like.shape[2], : like.shape[3]]
 
 
 def _flow_pyramid(flow: Tensor, factor: Fraction = _FOURFOLD) -> tuple[Tensor, Tensor, Tensor]:
