@@ -54,10 +54,15 @@ def test_images_take_each_others_place_by_keys(browser: Browser, written: Path) 
     browser.press("b", "KeyB", "b")
     assert browser.evaluate(SHOWN) == ["rife"]
     assert "Shown: rife, 31.00 dB" in browser.evaluate("document.querySelector('[role=status]').textContent")
-    browser.press("b", "KeyB", "b")
-    assert browser.evaluate("getComputedStyle(document.querySelector('.right')).clipPath") == "inset(0px 0px 0px 100%)"
-    browser.press("2", "Digit2", "2")
     browser.press(" ", "Space", " ")
+    covered = "getComputedStyle(document.querySelector('.right')).clipPath"
+    assert browser.evaluate(covered) == "inset(0px 0px 0px 100%)"
+    browser.press("e", "KeyE", "e")
+    assert browser.evaluate(SHOWN) == ["error rife"], "errors stay behind the true frame"
+    browser.press("e", "KeyE", "e")
+    browser.press("b", "KeyB", "b")
+    assert browser.evaluate(covered) == "inset(0px 0px 0px 100%)"
+    browser.press("2", "Digit2", "2")
     assert browser.evaluate(SHOWN) == ["builtin"]
     browser.press("n", "KeyN", "n")
     assert browser.evaluate(SHOWN) == ["blend"]

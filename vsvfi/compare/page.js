@@ -50,13 +50,19 @@ for (const place of document.querySelectorAll(".place")) {
     draw(true);
   }
 
+  /* What was chosen for the right is shown, also where the left image covers everything. */
+  function reveal() {
+    if (Number(slider.value) >= 100) swapped = true;
+    draw(true);
+  }
+
   function choose(index) {
-    if (index < right.options.length) { right.selectedIndex = index; draw(true); }
+    if (index < right.options.length) { right.selectedIndex = index; reveal(); }
   }
 
   const keys = {
     b: toggle, " ": toggle,
-    e: () => { errors.checked = !errors.checked; draw(true); },
+    e: () => { errors.checked = !errors.checked; reveal(); },
     "+": () => setZoom(zoom * 2), "=": () => setZoom(zoom * 2), "-": () => setZoom(zoom / 2), 0: () => setZoom(1),
     n: () => choose((right.selectedIndex + 1) % right.options.length),
     p: () => choose((right.selectedIndex + right.options.length - 1) % right.options.length),
@@ -67,7 +73,8 @@ for (const place of document.querySelectorAll(".place")) {
     const action = /^[1-9]$/.test(event.key) ? () => choose(Number(event.key) - 1) : keys[event.key.toLowerCase()];
     if (action) { event.preventDefault(); action(); }
   });
-  for (const control of [left, right, errors]) control.addEventListener("change", () => draw(true));
+  left.addEventListener("change", () => draw(true));
+  for (const control of [right, errors]) control.addEventListener("change", reveal);
   slider.addEventListener("input", () => { swapped = false; draw(false); });
   slider.addEventListener("change", () => draw(true));
   blink.addEventListener("click", toggle);

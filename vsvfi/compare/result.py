@@ -184,7 +184,7 @@ def duration(seconds: float) -> str:
             return f"{seconds / size:.1f} {unit}"
     if seconds >= 1:
         return f"{seconds:.1f} seconds"
-    return f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"
+    return f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.2g} ms"
 
 
 def _listed(names: Sequence[str]) -> str:
