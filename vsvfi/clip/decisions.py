@@ -94,6 +94,14 @@ def second_of(plan: vs.VideoFrame) -> int:
     return decision.frame if isinstance(decision, Copy) else decision.second
 
 
+def nearest_of(plan: vs.VideoFrame) -> int:
+    """The copied source frame, or the nearer of the two around an interpolated frame; the first if equally near."""
+    decision = shown(plan)
+    if isinstance(decision, Copy):
+        return decision.frame
+    return decision.first if decision.t <= Fraction(1, 2) else decision.second
+
+
 def timing(plan: vs.VideoFrame) -> Timing:
     """When the output frame is shown, from its frame of `decision_clip`."""
     numerator, denominator, *marks = plan.props[_TIMING]

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Unpack
 import vapoursynth as vs
 
 from vsvfi.clip import decisions, scenes
+from vsvfi.clip.alignment import Alignment
 from vsvfi.clip.alpha import alpha_of, interpolated_alpha
 from vsvfi.clip.colour import Colour, check_progressive, frame_format
 from vsvfi.clip.cross_fade import cross_faded
@@ -30,6 +31,7 @@ from vsvfi.clip.failures import essential, reporting
 from vsvfi.clip.finish import finished
 from vsvfi.clip.lifetime import close_with_environment
 from vsvfi.clip.log import library_log_to_core
+from vsvfi.clip.overlays import Mask, check_mask, restored
 from vsvfi.clip.readable import readable
 from vsvfi.clip.select import Selection
 from vsvfi.clip.stdout import stdout_to_stderr
@@ -70,6 +72,7 @@ def interpolate(
     duplicates: DuplicateMode = "skip",
     max_hold: int | None = None,
     exclude: Excluded | None = None,
+    mask: Mask | None = None,
     tile: int | None = None,
     streams: int | None = None,
     cache: int | None = None,
@@ -100,6 +103,8 @@ def interpolate(
         duplicates: "skip" (repeat duplicate frames), "retime" (turn held drawings into even motion) or "off".
         max_hold: with "retime", the longest hold that is re-timed, in source frames (2 to 24); None for 4.
         exclude: source frames that are only repeated: `"[100 250] [900 1200]"` or `[(100, 250), 900]`, ends included.
+        mask: what must not move: "auto" (overlays are found), or a Gray clip of the same size, white = keep. There,
+            interpolated frames show the nearest source frame.
         tile: not supported yet.
         streams: concurrent frames per device; None for 2, or fewer if memory is short.
         cache: maximum MiB of cached frames and pairs per device; None for the device's default.
@@ -129,6 +134,7 @@ def interpolate(
         duplicates=duplicates,
         max_hold=max_hold,
         exclude=exclude,
+        mask=mask,
         tile=tile,
         streams=streams,
         cache=cache,
@@ -221,6 +227,8 @@ def _build(
 ) -> Interpolated:
     """Build the graph for a checked clip and checked options."""
     check_within(options.exclude, clip.num_frames)
+    if options.mask is not None and options.mask != "auto":
+        check_mask(options.mask, clip)
     by_time = None if times is None or options.fps is None else timed(times, clip.num_frames, options.fps)
     timeline = by_time or _timeline(clip, options)
     selection = Selection(timeline)
@@ -250,22 +258,13 @@ def _build(
     )
     durations = split_durations(timeline) if options.fps is None else constant_durations(timeline)
     plan = decisions.decision_clip(informing, facts, selection, timeline, policy, durations)
-    retime = options.duplicates == "retime"
-    copies_from = range(-policy.behind, policy.ahead + 2) if retime else range(2)
-    starts = range(-policy.behind, 1) if retime else range(1)
-    ends = range(1, policy.ahead + 2) if retime else range(1, 2)
+    align = Alignment(selection, plan, policy)
 
     from vsvfi.clip.blending import interpolation_pool, rgb_format  # imports torch, as the session did
 
     rgb = rgb_format(config.io_dtype)
     colour = Colour(clip, rgb, options.matrix)
-    shown = selection.choose(clip, copies_from, plan, decisions.first_of)
-
-    def first_of(source: vs.VideoNode) -> vs.VideoNode:
-        return selection.choose(source, starts, plan, decisions.first_of)
-
-    def second_of(source: vs.VideoNode) -> vs.VideoNode:
-        return selection.choose(source, ends, plan, decisions.second_of)
+    shown = align.shown(clip)
 
     def blend(first: vs.VideoNode, second: vs.VideoNode, layer: int = 0, colour: Colour | None = None) -> vs.VideoNode:
         pool = interpolation_pool(session, first, second, plan, layer, colour)
@@ -274,20 +273,22 @@ def _build(
 
     if config.frame_format is None:
         rgb = colour.to_rgb(clip)
-        first, second = first_of(rgb), second_of(rgb)
+        first, second = align.first(rgb), align.second(rgb)
         blended = colour.from_rgb(blend(first, second), shown, first, second)
     else:
-        blended = blend(first_of(clip), second_of(clip), colour=colour)
+        blended = blend(align.first(clip), align.second(clip), colour=colour)
+    if options.mask is not None:
+        blended = restored(blended, clip, options.mask, align)
     alpha = None
     if alpha_format is not None:
         alpha_blend = partial(blend, layer=1)
-        alpha = interpolated_alpha(clip, alpha_format, rgb, first_of, second_of, alpha_blend)
+        alpha = interpolated_alpha(clip, alpha_format, rgb, align.first, align.second, alpha_blend)
 
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
     nodes = {Copy: finished(shown, shown, plan, output), Interpolate: finished(blended, shown, plan, output, alpha)}
     if policy.at_cuts == "blend":
-        fades = cross_faded(first_of(clip), second_of(clip), plan)
+        fades = cross_faded(align.first(clip), align.second(clip), plan)
         nodes[CrossFade] = finished(fades, shown, plan, output)
 
     def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:

@@ -24,6 +24,7 @@ from vsvfi.options.arguments import (
     parse_cache,
     parse_devices,
     parse_duplicates,
+    parse_mask,
     parse_matrix,
     parse_max_hold,
     parse_model,
@@ -67,6 +68,7 @@ class Options:
         duplicates: handling of duplicate frames.
         max_hold: longest hold of a drawing that is re-timed, in source frames, or None for the default.
         exclude: source frames that are only repeated while they are shown.
+        mask: what must not move: "auto", a clip, or None.
         streams: number of concurrent frames, or None for the device's default.
         cache: maximum bytes of the frame and pair caches, or None for the device's default.
         matrix: H.273 code to assume for frames without `_Matrix`, or None to guess by height.
@@ -88,6 +90,7 @@ class Options:
     duplicates: DuplicateMode = "skip"
     max_hold: int | None = None
     exclude: Ranges = ()
+    mask: object = None
     streams: int | None = None
     cache: int | None = None
     matrix: int | None = None
@@ -111,6 +114,7 @@ class Arguments(TypedDict, total=False):
     duplicates: object
     max_hold: object
     exclude: object
+    mask: object
     tile: object
     streams: object
     cache: object
@@ -134,6 +138,7 @@ def parse(
     duplicates: object = "skip",
     max_hold: object = None,
     exclude: object = None,
+    mask: object = None,
     tile: object = None,
     streams: object = None,
     cache: object = None,
@@ -167,6 +172,7 @@ def parse(
         duplicates=parse_duplicates(duplicates),
         max_hold=parse_max_hold(max_hold),
         exclude=parse_exclude(exclude),
+        mask=parse_mask(mask),
         streams=parse_streams(streams),
         cache=parse_cache(cache),
         matrix=parse_matrix(matrix),

@@ -250,6 +250,18 @@ def parse_cache(value: object) -> int | None:
     return None if whole is None else whole << 20
 
 
+@checked("mask")
+def parse_mask(value: object) -> object:
+    """None, "auto", or a clip, which the graph checks."""
+    if value is None or type(value).__module__ == "vapoursynth":
+        return value
+    if plain_text(value) != "auto":
+        raise ArgumentError(
+            "mask", value, 'must be "auto" or a clip', "pass a Gray clip of the same size, white = keep"
+        )
+    return "auto"
+
+
 @checked("matrix")
 def parse_matrix(value: object) -> int | None:
     """A matrix by its H.273 code, or by name in any common spelling ("709", "bt709", "Rec.709")."""

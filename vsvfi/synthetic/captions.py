@@ -65,12 +65,21 @@ def _captioned(background: Array, offset: float) -> Array:
     return image
 
 
+def caption(text: str, size: int) -> NDArray[np.float32]:
+    """Coverage of each pixel by a line of text, [7 * size, 6 * size * letters], with `size` pixels per dot.
+
+    Raises:
+        KeyError: a letter is not in the font.
+    """
+    letters = [
+        np.array([[int(dot) for dot in row] + [0] for row in _FONT[letter].split()], np.float32) for letter in text
+    ]
+    return np.concatenate(letters, 1).repeat(size, 0).repeat(size, 1)
+
+
 def _strip(size: int, width: int, offset: float) -> NDArray[np.float32]:
     """Coverage of each pixel by text, [7 * size + 1, width]."""
-    letters = [
-        np.array([[int(dot) for dot in row] + [0] for row in _FONT[letter].split()], np.float32) for letter in _LINE
-    ]
-    line = np.concatenate(letters, 1).repeat(size, 0).repeat(size * _FINE, 1)
+    line = caption(_LINE, size).repeat(_FINE, 1)
     columns = (np.arange(width * _FINE) + round(offset * _FINE)) % line.shape[1]
     strip = line[:, columns].reshape(line.shape[0], width, _FINE).mean(2, dtype=np.float32)
     return np.concatenate((strip, np.zeros((1, width), np.float32)))
