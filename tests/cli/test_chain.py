@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -170,6 +171,14 @@ def test_an_ffmpeg_that_misbehaves(tmp_path: Path, body: str, message: str) -> N
         chain(tmp_path, write(tmp_path, length=500), program=faulty(tmp_path, body))
     assert str(caught.value).startswith(message)
     assert len(str(caught.value)) < 800
+    assert left(tmp_path) == {"script.sh"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stands in for ffmpeg with a shell script")
+def test_an_empty_output_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(VsvfiError, match=r"^ffmpeg: it wrote nothing, and the disk of .* is full; free some space$"):
+        chain(tmp_path, write(tmp_path, length=5), program=faulty(tmp_path, "cat >/dev/null; exit 0"))
     assert left(tmp_path) == {"script.sh"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from vsvfi.errors import VsvfiError
 _PROGRESS = re.compile(r"Frame: (\d+)/(\d+)(?: \(([\d.]+) fps\))?")
 _FINISHED = re.compile(r"Output (\d+) frames in ([\d.]+) seconds")
 _SHOWN = ("Warning: ", "Information: interpolate: ")
+_FULL = 1 << 16
+"""Free bytes below which a disk counts as full."""
 _GRACE = 10.0
 """Seconds that one program may continue after the other has exited early."""
 
@@ -98,7 +101,7 @@ def run_chain(
         _check(reader, writer, output)
         ended = time.monotonic()
         if unfinished.stat().st_size == 0:
-            raise VsvfiError("ffmpeg: it reported success but wrote nothing; check that it is a real ffmpeg")
+            raise VsvfiError(_nothing_written(unfinished.parent))
         if verify is not None:
             verify(unfinished)
         output.publish()
@@ -160,6 +163,13 @@ def _frames(reader: Program) -> int | None:
     """Return how many frames vspipe reports to have written, None if it has not finished."""
     found = [match for line in reader.lines if (match := _FINISHED.search(line))]
     return int(found[-1][1]) if found else None
+
+
+def _nothing_written(folder: Path) -> str:
+    """Explain an empty output; ffmpeg may exit with success on a full disk."""
+    if shutil.disk_usage(folder).free < _FULL:
+        return f"ffmpeg: it wrote nothing, and the disk of {str(folder)!r} is full; free some space"
+    return "ffmpeg: it reported success but wrote nothing; check that it is a real ffmpeg"
 
 
 def _await_facts(path: Path, reader: Program) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -172,8 +173,9 @@ def _render(folder: JobFolder, manifest: Manifest, options: JobOptions) -> int:
     with Shown(json=options.json) as shown:
         setting = Setting(shown, streams if isinstance(streams, int) else None)
         failed = _spread(folder, manifest, missing, progress, setting, options)
-    for chunk, failure in failed.items():
-        folder.set_state(chunk, State("failed", error=failure.reason))
+    with contextlib.suppress(VsvfiError):  # a full disk, which the failures name
+        for chunk, failure in failed.items():
+            folder.set_state(chunk, State("failed", error=failure.reason))
     if failed:
         named = "; ".join(f"{chunk}: {failure.reason}" for chunk, failure in failed.items())
         raise VsvfiError(

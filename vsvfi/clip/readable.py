@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import vapoursynth as vs
 
 from vsvfi.clip.failures import essential, reporting
+from vsvfi.clip.stalls import Stalls
 
 UNREADABLE = "_vsvfi_unreadable"
 """Prop of a blank frame that replaces an unreadable one; holds the cause."""
@@ -29,10 +30,12 @@ def readable(clip: vs.VideoNode) -> vs.VideoNode:
     blank = clip.std.BlankClip(width=1, height=1, format=vs.GRAY8, keep=True)
     template = clip.std.BlankClip(keep=True)
     logged: set[int] = set()
+    stalls = Stalls()
 
     def guard(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         try:
-            return clip.get_frame(n)
+            with stalls.waiting(core):
+                return clip.get_frame(n)
         except Exception as error:
             cause = essential(error)
         if n not in logged and len(logged) < _MOST_WARNINGS:
