@@ -28,12 +28,13 @@ import torch
 from torch import distributed
 
 from scripts.train import train as builtin
-from scripts.train.build import build_form, load
-from scripts.train.losses.perceptual import Perceptual, perceptual
+from scripts.train.build import build_form, check_start, load
+from scripts.train.checkpoint import remove_drafts
+from scripts.train.losses.perceptual import PUBLISHED_DROPOUT, Perceptual, perceptual
 from scripts.train.plan import describe, listing
 from scripts.train.recipe import Recipe, fine_tuned, with_rate
 from scripts.train.recipes import RECIPES
-from scripts.train.record import licence_terms, origin_of
+from scripts.train.record import all_terms, origin_of
 from scripts.train.report import Reporter
 from scripts.train.run import Run, Settings, run
 from scripts.train.sources.choose import choose
@@ -101,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--perceptual", choices=["recipe", "none"], default="recipe")
     parser.add_argument("--lpips-backbone", type=Path, help="torchvision's AlexNet or VGG-16")
     parser.add_argument("--lpips-heads", type=Path, help="the weights of LPIPS 0.1 for it")
+    parser.add_argument(
+        "--exact", action="store_true", help="as published to the letter; refuses options that change the recipe"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
     parser.add_argument("--plan", action="store_true", help="show what would be done, and stop")
     return parser
@@ -117,10 +121,11 @@ def _train(given: argparse.Namespace, command: str) -> None:
         distributed.init_process_group("nccl" if given.device == "cuda" else "gloo")
     fine = given.data[0] == "video"
     recipe = _adjusted(given, fine)
+    if given.exact:
+        _be_exact(given, fine)
     paths = _begin_with(given.weights, recipe)
     if fine and not paths and not given.resume:
         raise ValueError("--data video, fine-tunes weights; name them with --weights published or a file")
-    origins = [origin_of(path, recipe.model) for path in paths]
     source = choose(given, recipe)
     settings = Settings(
         out=given.out,
@@ -141,16 +146,19 @@ def _train(given: argparse.Namespace, command: str) -> None:
     form.initialise()
     for path in paths:
         load(form, recipe, load_state(path), str(path))
-    subject = Run(recipe, form, source, settings)
+    subject = Run(recipe, form, source, settings, [origin_of(path, recipe.model) for path in paths])
+    if given.resume:
+        subject.restore(given.out / "last.pt")
+    else:
+        check_start(form, recipe)
     if subject.worker == 0:
-        terms = [licence_terms(recipe.model, origin) for origin in origins] or [licence_terms(recipe.model, None)]
-        print(describe(subject, terms), file=sys.stderr, flush=True)
+        print(describe(subject, all_terms(recipe.model, subject.origins)), file=sys.stderr, flush=True)
     if given.plan:
         return
     given.out.mkdir(parents=True, exist_ok=True)
-    if given.resume:
-        subject.restore(given.out / "last.pt")
-    reporter = Reporter(subject, command, origins)
+    if subject.worker == 0:
+        remove_drafts(given.out)
+    reporter = Reporter(subject, command)
     if subject.worker == 0 and not given.resume:
         reporter.begin()
     run(subject, reporter.step, reporter.validate)
@@ -173,6 +181,27 @@ def _adjusted(given: argparse.Namespace, fine: bool) -> Recipe:
     return recipe
 
 
+def _be_exact(given: argparse.Namespace, fine: bool) -> None:
+    """Compute in float32 without shortcuts of the GPU.
+
+    Raises:
+        ValueError: an option changes the published run.
+    """
+    changed = [f"--{name}" for name in ("total-batch", "crop", "rate") if getattr(given, name.replace("-", "_"))]
+    changed += [
+        words
+        for words, there in (
+            ("--precision bf16", given.precision == "bf16"),
+            ("--perceptual none", given.perceptual == "none"),
+            ("--data video", fine),
+        )
+        if there
+    ]
+    if changed:
+        raise ValueError(f"--exact, {', '.join(changed)} changes the published run; leave out one or the other")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+
 def _begin_with(weights: list[str] | None, recipe: Recipe) -> list[Path]:
     """Return the files of initial weights; published ones are downloaded after showing their licence."""
     if weights == ["published"]:
@@ -184,7 +213,8 @@ def _begin_with(weights: list[str] | None, recipe: Recipe) -> list[Path]:
 def _perceptual(given: argparse.Namespace, recipe: Recipe) -> Perceptual | None:
     if recipe.perceptual is None:
         return None
-    return perceptual(recipe.perceptual, given.lpips_backbone, given.lpips_heads)
+    dropout = PUBLISHED_DROPOUT if given.exact and recipe.perceptual == "vgg" else 0.0
+    return perceptual(recipe.perceptual, given.lpips_backbone, given.lpips_heads, dropout)
 
 
 def _published_steps(recipe: Recipe, clips: int) -> int:

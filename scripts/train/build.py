@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scripts.train.forms.form import Form
-from scripts.train.forms.gimmvfi import DecoderForm, GIMMVFIForm, MotionForm
+from scripts.train.forms.gimmvfi import ESTIMATOR, DecoderForm, GIMMVFIForm, MotionForm
 from scripts.train.forms.ifrnet import IFRNetForm
 from scripts.train.forms.ldmvfi import AutoEncoderForm, DenoisingForm
 from scripts.train.forms.uprnet import UPRNetForm
@@ -66,28 +66,45 @@ def build_form(recipe: Recipe, perceptual: Perceptual | None = None, *, fine_tun
 
 
 def load(form: Form, recipe: Recipe, state: Mapping[str, Tensor], origin: str) -> None:
-    """Load weights under the published keys, strictly; stage 1 of GIMM-VFI takes the motion module's alone.
+    """Load weights under the published keys, strictly: a whole network, or some of its sections.
+
+    A flow estimator's own file is taken as that section of GIMM-VFI.
 
     Raises:
         ForeignWeightsError: they are those of another network.
     """
     family, _ = find(recipe.model)
-    own = form.network.state_dict()
-    names = {name for name in own if not name.endswith("num_batches_tracked")}
-    if form.parts:
-        trained = {name for name in names if name.startswith(form.parts)}
-        if set(state) <= trained:
-            names = trained
-    expected = {name: tuple(own[name].shape) for name in own if name in names}
+    held = [section for section in form.sections if any(key.startswith(section) for key in state)]
+    if not held and (ESTIMATOR,) in form.sections:
+        state, held = {f"{ESTIMATOR}{key}": tensor for key, tensor in state.items()}, [(ESTIMATOR,)]
+    filled = {prefix for section in held or form.sections for prefix in section}
+    own = {
+        name: tuple(tensor.shape)
+        for name, tensor in form.network.state_dict().items()
+        if name.startswith(tuple(filled)) and not name.endswith("num_batches_tracked")
+    }
     found = match_state(
-        family.adapt_state(state, expected),
-        expected,
+        family.adapt_state(state, own),
+        own,
         origin=origin,
         model=recipe.model,
         ignored=family.ignored_keys,
         renamed=family.renamed_keys,
     )
     form.network.load_state_dict(found, strict=False)
+    form.filled |= filled
+
+
+def check_start(form: Form, recipe: Recipe) -> None:
+    """Check that everything has weights that the recipe does not draw itself.
+
+    Raises:
+        ValueError: something has none.
+    """
+    if set(form.required) <= form.filled:
+        return
+    start = recipe.start if set(form.required) - set(form.parts) else "the published weights"
+    raise ValueError(f"train: {recipe.name} begins with {start}; name the files with --weights")
 
 
 def build_optimiser(recipe: Recipe, named: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:

@@ -34,6 +34,12 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
         draft.unlink(missing_ok=True)
 
 
+def remove_drafts(folder: Path) -> None:
+    """Remove what processes that were killed left unfinished."""
+    for draft in folder.glob(".*.part"):
+        draft.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, for `replace_file`."""
     path.write_text(text, encoding="utf-8")

@@ -41,8 +41,6 @@ def describe(subject: Run, terms: list[str]) -> str:
         *(f"licence: {line}" for line in terms),
         *(f"note: {line}" for line in recipe.notes),
     ]
-    if recipe.start and subject.step == 0:
-        lines.append(f"begins with {recipe.start}; name them with --weights")
     if settings.bfloat and not recipe.autocast:
         lines.append("note: --precision bf16 has no effect: this recipe needs float32")
     return "\n".join(lines)

@@ -202,7 +202,7 @@ _LDMVFI = Recipe(
     perceptual="vgg",
     operations=4.0,
     cost="1 GPU, about 70 epochs (not confirmed)",
-    notes=("LPIPS without the original's dropout, which adds noise to the loss",),
+    notes=("LPIPS without the original's dropout, which adds noise to the loss; --exact has it",),
 )
 _LDMVFI_UNET = replace(
     _LDMVFI,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -34,6 +34,11 @@ def licence_terms(model: str, origin: Mapping[str, object] | None) -> str:
     if model.startswith("builtin"):
         return "builtin's weights are MIT: keep its notice with the result"
     return _TERMS.get(family.name, f"the weights it begins with are {variant.licence}")
+
+
+def all_terms(model: str, origins: Sequence[Mapping[str, object]]) -> list[str]:
+    """State the terms of everything that a run began with, each once."""
+    return list(dict.fromkeys(licence_terms(model, origin) for origin in origins)) or [licence_terms(model, None)]
 
 
 def origin_of(path: Path, model: str) -> dict[str, object]:

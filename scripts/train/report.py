@@ -16,7 +16,7 @@ from torch import Tensor
 from scripts.png import save_png
 from scripts.train.batch import Batch
 from scripts.train.checkpoint import export, replace_file, write_text
-from scripts.train.record import commit, licence_terms, versions
+from scripts.train.record import all_terms, commit, versions
 from scripts.train.run import Run
 from scripts.train.scoring import blended, score
 
@@ -36,11 +36,10 @@ class Reporter:
     Args:
         subject: the run.
         command: how it was started, for the record.
-        origins: descriptions of the weights that it begins with.
     """
 
-    def __init__(self, subject: Run, command: str, origins: list[dict[str, object]]) -> None:
-        self.subject, self.command, self.origins = subject, command, origins
+    def __init__(self, subject: Run, command: str) -> None:
+        self.subject, self.command = subject, command
         self.out = subject.settings.out
         self._sums: dict[str, float] = {}
         self._count = 0
@@ -86,7 +85,7 @@ class Reporter:
         """Score the weights that would be exported."""
         subject = self.subject
         own = {name: tensor.detach().clone() for name, tensor in subject.form.network.state_dict().items()}
-        subject.form.network.load_state_dict(subject.weights())
+        subject.form.network.load_state_dict(subject.weights(), strict=False)
         result = score(subject.form, self._cases, subject.device)
         subject.form.network.load_state_dict(own)
         return result
@@ -138,7 +137,6 @@ class Reporter:
         """Describe the weights."""
         subject = self.subject
         recipe, settings = subject.recipe, subject.settings
-        terms = [licence_terms(recipe.model, origin) for origin in self.origins]
         return {
             "trained_by": "scripts.train",
             "recipe": recipe.name,
@@ -152,8 +150,8 @@ class Reporter:
             "crop": recipe.crop,
             "precision": "bf16" if settings.bfloat and recipe.autocast else "fp32",
             "data": subject.source.identity(),
-            "began_with": self.origins,
-            "licence": " ".join(terms) if terms else licence_terms(recipe.model, None),
+            "began_with": subject.origins,
+            "licence": " ".join(all_terms(recipe.model, subject.origins)),
             "scores": {"held_out": result, "held_out_start": subject.started, "samples": len(self._cases)},
             "seconds": round(subject.elapsed),
             "skipped_steps": subject.skipped,

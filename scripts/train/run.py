@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,24 @@ class Settings:
 
 
 class Run:
-    """A network in training form, its optimisers, its average and its progress."""
+    """A network in training form, its optimisers, its average and its progress.
 
-    def __init__(self, recipe: Recipe, form: Form, source: Source, settings: Settings) -> None:
+    Args:
+        recipe: of the run.
+        form: with the weights that it begins with.
+        source: of the samples.
+        settings: of the run.
+        origins: descriptions of the files that the weights came from.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        form: Form,
+        source: Source,
+        settings: Settings,
+        origins: Sequence[dict[str, object]] = (),
+    ) -> None:
         self.recipe, self.source, self.settings = recipe, source, settings
         self.device = torch.device(settings.device)
         self.form = form.to(self.device)
@@ -75,6 +90,7 @@ class Run:
             self.average = {name: value.detach().clone() for name, value in self._averaged().items()}
         self.step, self.best, self.elapsed, self.stale, self.skipped = 0, float("-inf"), 0.0, 0, 0
         self.started: float | None = None
+        self.origins = list(origins)
 
     @property
     def rate(self) -> float:
@@ -87,9 +103,10 @@ class Run:
         return self.form.network.state_dict() if self.recipe.average.buffers else {**self.trained}
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the weights to use: the average where there is one."""
-        state = dict(self.form.network.state_dict())
-        return {name: self.average.get(name, tensor) for name, tensor in state.items()}
+        """Return the weights to use: the average where there is one; those that have no values are left out."""
+        filled = tuple(self.form.filled)
+        state = self.form.network.state_dict()
+        return {name: self.average.get(name, tensor) for name, tensor in state.items() if name.startswith(filled)}
 
     def advance(self, parts: list[Batch]) -> tuple[dict[str, float], Batch, Tensor | None]:
         """Run one optimiser step on this process's micro-batches.
@@ -154,6 +171,8 @@ class Run:
             "skipped": self.skipped,
             "started": self.started,
             "elapsed": self.elapsed,
+            "origins": self.origins,
+            "filled": sorted(self.form.filled),
             "form": {
                 name: value for name, value in self.form.state_dict().items() if not name.startswith("perceptual.")
             },
@@ -178,6 +197,8 @@ class Run:
         missing, unknown = self.form.load_state_dict(state["form"], strict=False)
         assert not unknown
         assert all(name.startswith("perceptual.") for name in missing)
+        self.form.filled = set(state["filled"])
+        self.origins = state["origins"]
         self.average = state["average"]
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)

@@ -38,14 +38,22 @@ class Form(nn.Module, ABC):
         network: with the published keys.
 
     Attributes:
-        parts: names of the attributes of the network that are trained; empty for all.
+        parts: prefixes of the weights that are trained; empty for all.
+        drawn: prefixes of the weights that `initialise` draws.
+        required: prefixes of the weights that must come from files.
+        sections: prefixes of the parts of the network that files may hold alone.
+        filled: prefixes of the weights that have values; the others are not exported.
     """
 
     parts: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ("",)
+    required: tuple[str, ...] = ()
+    sections: tuple[tuple[str, ...], ...] = (("",),)
 
     def __init__(self, network: AnyInterpolator) -> None:
         super().__init__()
         self.network = network
+        self.filled = set(self.drawn)
 
     @abstractmethod
     def forward(self, batch: Batch, random: torch.Generator) -> Losses:

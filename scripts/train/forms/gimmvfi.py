@@ -18,6 +18,11 @@ from vsvfi.ops.warp import backward_warp, resize_bilinear
 MOTION = ("cnn_encoder.", "res_conv.", "alpha_", "hyponet.")
 """Prefixes of the motion module's keys."""
 
+ESTIMATOR, DECODERS = "flow_estimator.", "amt_"
+"""Prefixes of the flow estimator's and the decoders' keys."""
+
+SECTIONS = ((ESTIMATOR,), MOTION, (DECODERS,))
+
 SHARE = 0.1
 """Share of the pixels at which stage 2 compares flows."""
 
@@ -76,7 +81,8 @@ class MotionForm(Form):
     A batch holds the flows between the outer frames (`motion`) and from the middle one (`flow`), at t = 1/2.
     """
 
-    parts = MOTION
+    parts = drawn = MOTION
+    sections = SECTIONS
     network: GIMMVFI
 
     def forward(self, batch: Batch, random: torch.Generator) -> Losses:
@@ -115,6 +121,9 @@ class GIMMVFIForm(Form):
         batch_statistics: use statistics of the batch in batch norms, as published; else the stored ones.
     """
 
+    drawn: tuple[str, ...] = (DECODERS,)
+    required: tuple[str, ...] = (ESTIMATOR, *MOTION)
+    sections = SECTIONS
     network: GIMMVFI
 
     def __init__(
@@ -157,14 +166,15 @@ class GIMMVFIForm(Form):
     def initialise(self) -> None:
         """Draw the decoders' weights; flow estimator and motion module begin with their own."""
         for name, module in self.network.named_children():
-            if name.startswith("amt_"):
+            if name.startswith(DECODERS):
                 reset(module)
 
 
 class DecoderForm(GIMMVFIForm):
     """Fine-tuning of the decoders alone, with stored statistics and the published flow estimator."""
 
-    parts = ("amt_",)
+    parts = (DECODERS,)
+    drawn, required = (), (ESTIMATOR, *MOTION, DECODERS)
 
     def __init__(self, network: GIMMVFI, perceptual: Perceptual | None = None) -> None:
         super().__init__(network, perceptual, batch_statistics=False)

@@ -17,6 +17,12 @@ ACTIVE_FROM = 5000
 """First batch with an adversarial loss: the published 10000 counts both optimisers."""
 
 
+AUTO_ENCODER, UNET = "first_stage_model.", "model."
+"""Prefixes of the keys of both networks."""
+
+SECTIONS = ((AUTO_ENCODER,), (UNET,))
+
+
 class AutoEncoderForm(Form):
     """VQ-FIGAN with a patch discriminator, which has an optimiser of its own.
 
@@ -25,7 +31,8 @@ class AutoEncoderForm(Form):
         perceptual: LPIPS with VGG-16.
     """
 
-    parts = ("first_stage_model.",)
+    parts = drawn = (AUTO_ENCODER,)
+    sections = SECTIONS
     network: LDMVFI
 
     def __init__(self, network: LDMVFI, perceptual: Perceptual) -> None:
@@ -49,15 +56,17 @@ class AutoEncoderForm(Form):
 
     def forward(self, batch: Batch, random: torch.Generator) -> Losses:
         truth, made, codebook = self.reconstruct(batch)
-        loss = generator_loss(
-            truth,
-            made,
-            codebook,
-            last_layer=self.network.first_stage_model.decoder.conv_out.weight,
-            perceptual=self.perceptual,
-            discriminator=self.discriminator,
-            active=self.batches >= ACTIVE_FROM,
-        )
+        with torch.random.fork_rng(range(torch.cuda.device_count()) if truth.is_cuda else []):
+            torch.manual_seed(random.initial_seed())  # of the dropout in --exact
+            loss = generator_loss(
+                truth,
+                made,
+                codebook,
+                last_layer=self.network.first_stage_model.decoder.conv_out.weight,
+                perceptual=self.perceptual,
+                discriminator=self.discriminator,
+                active=self.batches >= ACTIVE_FROM,
+            )
         parts = {
             "reconstruction": loss.reconstruction,
             "perceptual": loss.perceptual,
@@ -82,7 +91,9 @@ class AutoEncoderForm(Form):
 class DenoisingForm(Form):
     """The U-Net on latents of a frozen auto-encoder, before quantisation."""
 
-    parts = ("model.",)
+    parts = drawn = (UNET,)
+    required = (AUTO_ENCODER,)
+    sections = SECTIONS
     network: LDMVFI
 
     def forward(self, batch: Batch, random: torch.Generator) -> Losses:

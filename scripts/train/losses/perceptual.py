@@ -1,6 +1,7 @@
 """LPIPS, version 0.1, with gradients: AlexNet (GIMM-VFI) or VGG-16 (LDMVFI).
 
-Without the original's dropout, which makes the loss noisy with the same mean. Weights are files that the user names.
+The original's dropout makes the loss noisy with the same mean; it is off by default. Weights are files that the user
+names.
 """
 
 from __future__ import annotations
@@ -11,20 +12,29 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vsvfi.metrics.lpips import LpipsNetwork
 
 _CONVOLUTIONS = (2, 2, 3, 3, 3)
 """Convolutions of VGG-16's five blocks."""
 
+PUBLISHED_DROPOUT = 0.5
+"""Of LDMVFI's LPIPS, which its training program puts in training mode by accident."""
+
 _WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VggNetwork(LpipsNetwork):
-    """The features of VGG-16 after the last activation of each block, and a weight for each of their channels."""
+    """The features of VGG-16 after the last activation of each block, and a weight for each of their channels.
 
-    def __init__(self) -> None:
+    Args:
+        dropout: share of the differences that is left out at random.
+    """
+
+    def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         layers: list[nn.Module] = []
         inputs = 3
         for block, (count, width) in enumerate(zip(_CONVOLUTIONS, _WIDTHS, strict=True)):
@@ -45,19 +55,22 @@ class VggNetwork(LpipsNetwork):
             image = layer(image)
             if index in self._compared:
                 normal = image / (image.square().sum(1, keepdim=True).sqrt() + 1e-10)
-                maps.append(self.heads[len(maps)]((normal[:batch] - normal[batch:]).square())[:, 0])
+                apart = functional.dropout((normal[:batch] - normal[batch:]).square(), self.dropout)
+                maps.append(self.heads[len(maps)](apart)[:, 0])
         return maps
 
 
-NETWORKS = {"alex": LpipsNetwork, "vgg": VggNetwork}
-
-
 class Perceptual(nn.Module):
-    """LPIPS of images in [0, 1] as a loss; its weights are constant."""
+    """LPIPS of images in [0, 1] as a loss; its weights are constant.
 
-    def __init__(self, kind: Literal["alex", "vgg"]) -> None:
+    Args:
+        kind: of the features.
+        dropout: of VGG-16's differences.
+    """
+
+    def __init__(self, kind: Literal["alex", "vgg"], dropout: float = 0.0) -> None:
         super().__init__()
-        self.network = NETWORKS[kind]()
+        self.network = VggNetwork(dropout) if kind == "vgg" else LpipsNetwork()
         self.requires_grad_(False)
 
     def forward(self, prediction: Tensor, truth: Tensor) -> Tensor:
@@ -71,7 +84,9 @@ class Perceptual(nn.Module):
         self.network.load_state_dict(state)
 
 
-def perceptual(kind: Literal["alex", "vgg"], backbone: Path | None, heads: Path | None) -> Perceptual:
+def perceptual(
+    kind: Literal["alex", "vgg"], backbone: Path | None, heads: Path | None, dropout: float = 0.0
+) -> Perceptual:
     """Build the loss from files.
 
     Raises:
@@ -88,6 +103,6 @@ def perceptual(kind: Literal["alex", "vgg"], backbone: Path | None, heads: Path 
             )
     assert backbone is not None
     assert heads is not None
-    loss = Perceptual(kind)
+    loss = Perceptual(kind, dropout)
     loss.load(*(torch.load(path, map_location="cpu", weights_only=True) for path in (backbone, heads)))
     return loss
