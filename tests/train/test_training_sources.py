@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,9 @@ def test_published_sets_are_read_from_their_layouts(tmp_path: Path) -> None:
     assert [stage(epoch) for epoch in (0, 49, 50, 299)] == [0, 0, 1, 5]
     assert {curriculum.draw(0, 0, random).frames.shape[-1] for _ in range(8)} == {64}
     assert {curriculum.draw(0, 60, random).frames.shape[-1] for _ in range(16)} == {64, 256}
+    assert curriculum.xtrain.distance is not None
+    assert [curriculum.xtrain.distance(epoch) for epoch in (0, 50, 100, 250)] == [2, 2, 4, 32]
+    pickle.loads(pickle.dumps(curriculum))  # reader processes get it, and are not always forked
     strip = np.concatenate([np.full((8, 8, 3), value, np.uint8) for value in (1, 3, 5, 7, 4)], 1)
     (tmp_path / "bvidvc" / "quintuplets" / "00000").mkdir(parents=True)
     Image.fromarray(strip).save(tmp_path / "bvidvc" / "quintuplets" / "00000" / "quintuplet.png")

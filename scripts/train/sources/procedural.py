@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -20,6 +22,9 @@ IMAGES = (64, 80)
 """Backgrounds and sprites to render at the start."""
 
 
+_bank = lru_cache(maxsize=2)(Bank.drawn)
+
+
 class Procedural(Source):
     """Samples of `scripts.train.data`.
 
@@ -36,7 +41,7 @@ class Procedural(Source):
     ) -> None:
         self.size, self.seed, self.time, self.flows = size, seed, 0.5 if middle_only else None, flows
         self.images = images
-        self.renderer = Renderer(Bank.drawn(seed, *images), 1, (size, size), seed, self.time)
+        self.renderer = Renderer(_bank(seed, *images), 1, (size, size), seed, self.time)
 
     def __len__(self) -> int:
         return HELD_OUT

@@ -228,16 +228,20 @@ def stage(epoch: int) -> int:
     return min(epoch // 50, 5)
 
 
+def _distance(epoch: int) -> int:
+    return 1 << max(1, stage(epoch))
+
+
+def _side(epoch: int) -> int:
+    return int(256 * (1, 1.5, 2, 2.5, 3)[max(1, stage(epoch)) - 1])
+
+
 class Curriculum(Source):
     """Our curriculum for VFIMamba: Vimeo90K alone, then two samples of it to one of X-TRAIN with growing motion."""
 
     def __init__(self, vimeo: Path, xtrain: Path) -> None:
         self.vimeo = Vimeo(vimeo)
-        self.xtrain = XTrain(
-            xtrain,
-            distance=lambda epoch: 2 ** max(1, stage(epoch)),
-            side=lambda epoch: int(256 * (1, 1.5, 2, 2.5, 3)[max(1, stage(epoch)) - 1]),
-        )
+        self.xtrain = XTrain(xtrain, _distance, _side)
 
     def __len__(self) -> int:
         return len(self.vimeo)
