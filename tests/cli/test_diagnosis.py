@@ -91,4 +91,7 @@ def test_vspipes_reason() -> None:
         ["lsmas: failed to output a video frame."], "exit code 1"
     )
     assert len(explain_vspipe(["x" * 5000], "exit code 1")) == 600
+    assert "-vf bwdif" in explain_vspipe(["vapoursynth.Error: interpolate: the clip is interlaced; x"], "exit code 1")
+    varies = "vapoursynth.Error: interpolate: the clip's format or size varies; x"
+    assert "changes its format or size; encode it with one (ffmpeg" in explain_vspipe([varies], "exit code 1")
     assert "if the video changes its size" in explain_vspipe(["hm"], "it was ended by SIGABRT")

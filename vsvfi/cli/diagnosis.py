@@ -85,6 +85,22 @@ _RULES: tuple[tuple[str, str], ...] = (
 """Patterns among the lines of a failed ffmpeg, the most informative first, and the message for each."""
 
 
+_FOR_COMMAND: tuple[tuple[str, str], ...] = (
+    (
+        "interpolate: the clip is interlaced",
+        "interpolate: the video is interlaced; deinterlace it first (ffmpeg -i FILE -vf bwdif -c:v ffv1 -c:a copy "
+        "OUT.mkv), or, if it is marked so but progressive, pass --filter FILE.vpy with a function before(clip) that "
+        "returns clip.std.SetFieldBased(0)",
+    ),
+    (
+        "interpolate: the clip's format or size varies",
+        "interpolate: the video changes its format or size; encode it with one (ffmpeg -i FILE -c:v ffv1 -c:a copy "
+        "OUT.mkv)",
+    ),
+)
+"""Errors of `interpolate()` whose remedy is for scripts, and what to say instead."""
+
+
 def explain_ffmpeg(lines: Sequence[str], ending: str, target: Path) -> str:
     """Return why ffmpeg failed.
 
@@ -118,6 +134,9 @@ def explain_vspipe(lines: Sequence[str], ending: str) -> str:
     last = _PYTHON.sub("", _last(lines, ending))
     if "SIGABRT" in ending or "SIGSEGV" in ending:  # lsmas overflows its buffers where the frame size grows
         return f"{last}; if the video changes its size, encode it with one (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
+    for begin, message in _FOR_COMMAND:
+        if last.startswith(begin):
+            return message
     if "lsmas: failed to output a video frame" in last:  # streams with missing or negative timestamps
         return f"{last.rstrip('.')}; encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
     return last
