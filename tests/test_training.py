@@ -128,12 +128,14 @@ def test_training_begins_as_blending(bank: Bank, name: str, config: dict[str, An
 def test_a_few_steps_lower_the_loss(settings: Settings, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small = replace(ARCHITECTURES["ifrnet"], config={"widths": (8, 8, 8, 8), "side": 4})
     monkeypatch.setitem(ARCHITECTURES, "ifrnet", small)
-    every = {"deviation_weight": 1.0, "census_weight": 0.1} if architecture == "uprnet" else {}
+    every: dict[str, Any] = {"deviation_weight": 1.0, "census_weight": 0.1} if architecture == "uprnet" else {}
+    if architecture == "fine":
+        every = {"sharpness_weight": 0.02, "scenery": settings.out / "scenery.pt"}
     trainer = Trainer(
         replace(
             settings,
             architecture=architecture,
-            width=4 if architecture == "uprnet" else 0,
+            width=4 if architecture in ("uprnet", "fine") else 0,
             steps=1000,
             rate=5e-3,
             **every,
@@ -141,7 +143,7 @@ def test_a_few_steps_lower_the_loss(settings: Settings, architecture: str, monke
     )
     sample = trainer.renderer.draw(2)
     trainer.easy.draw = lambda step, reach=1.0: sample  # type: ignore[method-assign]
-    totals = [trainer.advance()[0]["total"] for _ in range(10 if architecture == "uprnet" else 20)]
+    totals = [trainer.advance()[0]["total"] for _ in range(20 if architecture in ("ifrnet", "rife") else 10)]
     assert min(totals[-3:]) < 0.9 * totals[0]
 
 

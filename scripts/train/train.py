@@ -22,7 +22,7 @@ import csv
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ class Settings:
     deviation_weight: float = 0.0
     census_weight: float = 0.0
     sharpness_weight: float = 0.0
-    scenery: bool = False
+    scenery: Path | None = None
     heldout: int = 4
     far: float = 0.25
     until: int = 0
@@ -118,23 +118,22 @@ class Trainer:
         self.best = float("-inf")
         self.workers = distributed.get_world_size() if distributed.is_initialized() else 1
         self.worker = distributed.get_rank() if distributed.is_initialized() else 0
-        batch = max(1, settings.batch // self.workers)
-        self.renderer, self.easy, self.distant = (
-            self._renderer(max(1, count), side)
-            for count, side in (
-                (batch, settings.size),
-                (2 * batch, settings.size // 2),
-                (batch // 4, 2 * settings.size),
-            )
-        )
+        self.renderer, self.easy, self.distant = self._renderers()
         self.elapsed = 0.0  # seconds of training, over all resumed parts
 
-    def _renderer(self, batch: int, side: int) -> Renderer | SceneryRenderer:
+    def _renderers(self) -> Iterator[Renderer | SceneryRenderer]:
+        """Yield what draws samples of the usual size, of half of it, and of twice of it, from the same textures."""
         settings = self.settings
         drawn = (settings.seed, settings.backgrounds, settings.sprites)
-        if settings.scenery:
-            return SceneryRenderer(Scenery.of(*drawn, self.device), batch, (side, side), settings.seed)
-        return Renderer(Bank.drawn(*drawn).to(self.device), batch, (side, side), settings.seed)
+        stored = Scenery.stored(settings.scenery, *drawn).to(self.device) if settings.scenery else None
+        bank = Bank.drawn(*drawn).to(self.device) if stored is None else stored.bank
+        batch = max(1, settings.batch // self.workers)
+        sizes = (batch, settings.size), (2 * batch, settings.size // 2), (max(1, batch // 4), 2 * settings.size)
+        for count, side in sizes:
+            if stored is None:
+                yield Renderer(bank, count, (side, side), settings.seed)
+            else:
+                yield SceneryRenderer(stored, count, (side, side), settings.seed)
 
     def progress(self) -> float:
         """Completed share of the run, 0 to 1."""
@@ -353,7 +352,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--adam", action="store_true", help="AdamW for all weights instead of Muon for those of convolutions"
     )
-    parser.add_argument("--scenery", action="store_true", help="text, periodic things, drawings, fast and many movers")
+    parser.add_argument(
+        "--scenery",
+        type=Path,
+        metavar="FILE",
+        help="also text, periodic things, drawings, fast and many movers; their textures are rendered into this file",
+    )
     parser.add_argument("--full-precision", action="store_true", help="no bfloat16")
     parser.add_argument(
         "--compile",

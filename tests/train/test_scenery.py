@@ -80,6 +80,22 @@ def test_periodic_layers_repeat() -> None:
         assert spectrum.max() > 20 * spectrum.mean()
 
 
+def test_textures_are_rendered_once_into_a_file(
+    scenery: Scenery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Scenery, "drawn", lambda seed, backgrounds, sprites: scenery)
+    path = tmp_path / "out" / "scenery.pt"
+    Scenery.stored(path, 0, 2, 3)
+    monkeypatch.setattr(Scenery, "drawn", None)
+    again = Scenery.stored(path, 0, 2, 3)
+    kind = {"drawn": 1.0}
+    samples = [SceneryRenderer(drawn, 1, (32, 32), 3, kind).draw(1) for drawn in (scenery, again)]
+    assert torch.equal(samples[0].truth, samples[1].truth)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    with pytest.raises(ValueError, match=r"holds .*'sprites': 3.* not .*'sprites': 4.*name another file"):
+        Scenery.stored(path, 0, 2, 4)
+
+
 def test_the_sheet_has_a_row_per_kind(scenery: Scenery, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Scenery, "drawn", lambda *arguments: scenery)
     assert sheet(["--out", str(tmp_path / "sheet.png"), "--side", "32"]) == 0

@@ -5,9 +5,10 @@ Each batch is one kind of scene; what cameras and codecs add, and the exact flow
 
 from __future__ import annotations
 
-import functools
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ _SHUTTER = 5
 
 @dataclass(frozen=True, slots=True)
 class Scenery:
-    """Textures of all kinds: a bank, strips of text, periodic layers, cel parts, flat backgrounds."""
+    """Textures of all kinds in 8 bits: a bank, strips of text, periodic layers, cel parts, flat backgrounds."""
 
     bank: Bank
     strips: Tensor
@@ -36,22 +37,48 @@ class Scenery:
     flat: Tensor
 
     @classmethod
-    def of(cls, seed: int, backgrounds: int, sprites: int, device: torch.device) -> Scenery:
-        """Return what `drawn` renders on a device, rendered once per process."""
-        return _drawn(seed, backgrounds, sprites).to(device)
-
-    @classmethod
     def drawn(cls, seed: int, backgrounds: int, sprites: int) -> Scenery:
         """Render the textures of a seed; `backgrounds` and `sprites` count those of the bank and set the others."""
         random = np.random.default_rng((0x5CE2, seed))
+        bank = Bank.drawn(seed, backgrounds, sprites)
         parts = drawings.tensor([drawings.part(random) for _ in range(sprites)])
         return cls(
-            Bank.drawn(seed, backgrounds, sprites),
-            lettering.strips(random, sprites),
-            drawings.tensor([drawings.periodic(random) for _ in range(backgrounds)]),
-            (parts, drawings.halved(parts)),
-            drawings.tensor([drawings.flat_background(random) for _ in range(backgrounds)]),
+            Bank(_bytes(bank.backgrounds), tuple(_bytes(size) for size in bank.sprites)),
+            _bytes(lettering.strips(random, sprites)),
+            _bytes(drawings.tensor([drawings.periodic(random) for _ in range(backgrounds)])),
+            (_bytes(parts), _bytes(drawings.halved(parts))),
+            _bytes(drawings.tensor([drawings.flat_background(random) for _ in range(backgrounds)])),
         )
+
+    @classmethod
+    def stored(cls, path: Path, seed: int, backgrounds: int, sprites: int) -> Scenery:
+        """Read textures from a file, which is rendered and written first if it is missing.
+
+        Raises:
+            ValueError: the file holds textures of another seed or of other counts.
+        """
+        wanted = {"seed": seed, "backgrounds": backgrounds, "sprites": sprites}
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+            torch.save({**wanted, "textures": cls.drawn(**wanted)._state()}, beside)
+            beside.replace(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = {name: state[name] for name in wanted}
+        if found != wanted:
+            raise ValueError(f"Scenery.stored: path={path} holds {found}, not {wanted}; name another file")
+        textures = state["textures"]
+        bank = Bank(textures["backgrounds"], tuple(textures["sprites"]))
+        return cls(bank, textures["strips"], textures["periodic"], tuple(textures["parts"]), textures["flat"])
+
+    def _state(self) -> dict[str, Tensor | list[Tensor]]:
+        others: dict[str, Tensor | list[Tensor]] = {
+            "strips": self.strips,
+            "periodic": self.periodic,
+            "parts": list(self.parts),
+            "flat": self.flat,
+        }
+        return {"backgrounds": self.bank.backgrounds, "sprites": list(self.bank.sprites), **others}
 
     def to(self, device: torch.device) -> Scenery:
         parts = (self.parts[0].to(device), self.parts[1].to(device))
@@ -60,9 +87,9 @@ class Scenery:
         )
 
 
-@functools.cache
-def _drawn(seed: int, backgrounds: int, sprites: int) -> Scenery:
-    return Scenery.drawn(seed, backgrounds, sprites)
+def _bytes(textures: Tensor) -> Tensor:
+    """Textures in [0, 1] in a quarter of the memory."""
+    return (textures * 255).round().byte()
 
 
 @dataclass(slots=True)
@@ -142,6 +169,9 @@ class _Scene(Drawing):
     def one(self) -> float:
         """Draw one number of [0, 1) for the whole batch."""
         return float(torch.rand(1, generator=self.random))
+
+    def recolour(self, textures: Tensor) -> Tensor:
+        return Drawing.recolour(self, textures.float() / 255)
 
     def pick(self, textures: Tensor) -> Tensor:
         """Draw a texture for every sample, recoloured."""
