@@ -55,11 +55,12 @@ def test_the_figure_shows_the_truth_first_and_every_method(
     monkeypatch.setattr(figure, "_WIDTH", 96)
     monkeypatch.setattr(figure, "_HEIGHT", 64)
     monkeypatch.setattr(figure, "SHOWN", (("flat", 1), ("mixed", 0)))
-    assert figure.main(["--out", str(tmp_path / "figure.jpg")]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert figure.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["mixed", "flat"]
     assert all("blend" in line and "minterpolate" in line and "builtin" in line for line in lines)
-    (drawn,) = quality.decode(tmp_path / "figure.jpg")
+    (drawn,) = quality.decode(tmp_path / "comparison.jpg")
     assert drawn.shape == (3, 2 * 68 - 4, 4 * 100 - 4)
     (truth,) = (
         question.truth for question in quality.synthetic_questions(2, 96, 64, only={("flat", 1)}) if question.t == 0.5

@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Draw the true frame, and what blending, minterpolate and a model make of it."
     )
-    parser.add_argument("--out", type=Path, required=True, help="the JPEG file to write")
+    parser.add_argument(
+        "--out", type=Path, default=Path("comparison.jpg"), help="the JPEG file to write (default: comparison.jpg)"
+    )
     parser.add_argument("--model", default="builtin")
     given = parser.parse_args(arguments)
     predict = predictor(given.model, None, "auto", "auto")

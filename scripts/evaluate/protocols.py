@@ -148,22 +148,21 @@ def _ldmvfi(data: str, *splits: str, per_sequence: bool = False) -> Row:
     return Row(data, protocol, splits)
 
 
+_IFRNETS = ("ifrnet_s", "ifrnet", "ifrnet_l")
 _UPRNET = ("uprnet_base", "uprnet_large", "uprnet_llarge")
 _GREY = 0.5
 
 TABLE: Mapping[str, tuple[Row, ...]] = {
     "ifrnet": (
-        Row("vimeo90k", _IFRNET),
-        Row("ucf101", _IFRNET, ("dvf",)),
-        Row("snu_film", Protocol(metrics=PLAIN, scale=Fraction(4, 5), padding=Pad(20))),
+        Row("vimeo90k", _IFRNET, models=_IFRNETS),
+        Row("ucf101", _IFRNET, ("dvf",), _IFRNETS),
+        Row("snu_film", Protocol(metrics=PLAIN, scale=Fraction(4, 5), padding=Pad(20)), models=_IFRNETS),
         Row(
             "middlebury",
             Protocol(metrics={**PLAIN, "IE": "ie"}, scale=FULL, padding=Canvas(640, 480)),
+            models=_IFRNETS,
         ),
-        *(
-            Row(data, _IFRNET_8X, models=("ifrnet_gopro", "ifrnet_s_gopro", "ifrnet_l_gopro"))
-            for data in ("gopro", "adobe240")
-        ),
+        *(Row(data, _IFRNET_8X, models=tuple(f"{name}_gopro" for name in _IFRNETS)) for data in ("gopro", "adobe240")),
     ),
     "uprnet": (
         Row("vimeo90k", _uprnet(3), models=_UPRNET),
