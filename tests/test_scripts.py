@@ -133,7 +133,7 @@ def test_the_tests_install_more_and_the_demo_is_content_with_it(checkout: Checko
     checkout.program("../a check out/scripts/check", '#!/usr/bin/env bash\necho checked "$@"\n')
     assert checkout.run(str(checkout.root / "scripts" / "test"), "-k", "x").stdout == "checked -k x\n"
     checkout.demo()
-    assert [call.rpartition(" ")[2] for call in checkout.installs()] == [".[dev,video]"]
+    assert [call.rpartition(" ")[2] for call in checkout.installs()] == [".[dev,docs,video]"]
 
 
 def test_changed_requirements_are_installed(checkout: Checkout) -> None:
