@@ -158,6 +158,8 @@ REFUSED: list[tuple[str, object, str]] = [
     ("scene_threshold", True, "scene_threshold=True"),
     ("duplicates", "drop", "duplicates='drop', is not an allowed value"),
     ("scene_change", "fade", "scene_change='fade', is not an allowed value"),
+    ("curve", "0 1 2", "curve='0 1 2', must be a list of positions or a function"),
+    ("curve", [0, -1], "curve=-1, is no position in source frames"),
     ("max_hold", 1, "max_hold=1, must be a whole number from 2 to 24"),
     ("exclude", "[5 3]", "must be ranges of source frames, first and last, in order"),
     ("exclude", "[1 2", "must be ranges of source frames"),

@@ -386,3 +386,26 @@ def test_any_order_of_requests_gives_the_same_frames(fake_family: Recorder) -> N
 def test_several_devices_share_the_work(fake_family: Recorder) -> None:
     with pytest.raises(vs.Error, match="a list must name different devices"):
         interpolated(fake_family, numbered(), device=["cpu", "cpu"])
+
+
+# --- curves
+# ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_places_every_frame(fake_family: Recorder) -> None:
+    positions = [0, 0.25, 0.5, 4, 4.5, 3, 2.75, 2.75, 11, 0]
+    result = interpolated(fake_family, numbered(length=12), curve=positions)
+    assert result.num_frames == len(positions)
+    assert result.fps == 48
+    for n in random.Random(1).sample(range(10), 10):
+        frame = result.get_frame(n)
+        assert value(frame) == pytest.approx((positions[n] + 1) * 0.01, abs=1e-6)
+        assert Fraction(int(frame.props["_DurationNum"]), int(frame.props["_DurationDen"])) == Fraction(1, 48)
+    backwards = interpolated(fake_family, numbered(length=12), curve=lambda n: 11 - Fraction(n, 3), multi=2, fps=30)
+    assert (backwards.num_frames, backwards.fps) == (24, 30)
+    assert value(backwards.get_frame(4)) == pytest.approx((12 - 4 / 3) * 0.01, abs=1e-6)
+
+
+def test_a_curve_remaps_retimed_drawings(fake_family: Recorder) -> None:
+    result = interpolated(fake_family, held([1, 1, 2, 2, 3, 3]), curve=[3, 2, 1, 0], duplicates="retime")
+    assert [round(value(frame) * 100, 3) for frame in result.frames(close=True)] == [2.5, 2, 1.5, 1]

@@ -33,3 +33,15 @@ def parse_size(text: str, *, least: int = 1, even: bool = False) -> tuple[int, i
             return width, height
     rule = f"must be WIDTHxHEIGHT{f', even numbers from {least}' if even else ''}"
     raise ArgumentError("size", text, rule, "use for example --size 1280x720")
+
+
+def check_whole(curve: object) -> None:
+    """Refuse a curve for a whole file, whose sound and chapters would not follow it.
+
+    Raises:
+        ArgumentError: there is one.
+    """
+    if curve is not None:
+        raise ArgumentError(
+            "curve", curve, "is for scripts: sound and chapters of a file cannot follow it", "use it in a .vpy script"
+        )

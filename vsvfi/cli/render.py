@@ -18,6 +18,7 @@ from typing import Any
 
 from vsvfi import options
 from vsvfi.cli.chain import run_chain, say
+from vsvfi.cli.checks import check_whole
 from vsvfi.cli.chunk import read_script
 from vsvfi.cli.encoder_setup import check_slow_sound, encoder_options, formats, report_losses, report_notes
 from vsvfi.cli.interrupts import interruptible
@@ -185,6 +186,7 @@ def render(
     """
     arguments = source.slowed(arguments)
     checked = options.parse(**arguments)
+    check_whole(checked.curve)
     video = source.path
     check_files(video, output)
     arguments = _absolute(arguments)

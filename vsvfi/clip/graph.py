@@ -30,7 +30,8 @@ from vsvfi.clip.durations import constant_durations, split_durations
 from vsvfi.clip.failures import essential, reporting
 from vsvfi.clip.finish import finished
 from vsvfi.clip.lifetime import close_with_environment
-from vsvfi.clip.log import library_log_to_core
+from vsvfi.clip.log import inform, library_log_to_core
+from vsvfi.clip.output_timeline import timeline_of
 from vsvfi.clip.overlays import Mask, check_mask, restored
 from vsvfi.clip.readable import readable
 from vsvfi.clip.select import Selection
@@ -44,9 +45,8 @@ from vsvfi.options import Arguments, CutMode, DuplicateMode, Excluded, Options, 
 from vsvfi.options.ranges import check_within
 from vsvfi.plan.assignment import assign_worker
 from vsvfi.plan.bisection import MAX_DEPTH, complete_levels
+from vsvfi.plan.curve import Curve
 from vsvfi.plan.policy import LONGEST_HOLD, Policy
-from vsvfi.plan.rates import check_storable, source_rate_for
-from vsvfi.plan.timed import timed
 from vsvfi.plan.timeline import Copy, CrossFade, Interpolate, Timeline
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def interpolate(
     scale: float | Fraction | None = None,
     *,
     fps: Rate | None = None,
+    curve: Curve | None = None,
     weights: str | PathLike[str] | None = None,
     device: str | Sequence[str] = "auto",
     precision: Precision = "auto",
@@ -94,6 +95,8 @@ def interpolate(
         scale: relative resolution of the motion estimation: 1, 0.5 (for 2K), 0.25 (for 4K); None chooses by size.
             A smaller scale is faster and takes less memory; on real footage it loses quality, fast motion included.
         fps: target frame rate: 60, "60000/1001", (60000, 1001), a Fraction, or 59.94 (NTSC); overrides `multi`.
+        curve: for speed ramps and reversed playback: the position of each output frame in source frames, as a list, or
+            as a function of the output frame's number; the output's rate is `fps`, or `multi` times the clip's.
         weights: a checkpoint file to use instead of the published one.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu", or a list of devices to share the work.
         precision: "auto", "fp32", "fp16" or "bf16".
@@ -125,6 +128,7 @@ def interpolate(
         multi=multi,
         scale=scale,
         fps=fps,
+        curve=curve,
         weights=weights,
         device=device,
         precision=precision,
@@ -229,8 +233,7 @@ def _build(
     check_within(options.exclude, clip.num_frames)
     if options.mask is not None and options.mask != "auto":
         check_mask(options.mask, clip)
-    by_time = None if times is None or options.fps is None else timed(times, clip.num_frames, options.fps)
-    timeline = by_time or _timeline(clip, options)
+    timeline = timeline_of(clip, options, times)
     selection = Selection(timeline)
     if timeline.truncated:
         vs.core.log_message(
@@ -256,7 +259,8 @@ def _build(
         threshold=options.scene_threshold,
         duplicates=options.duplicates != "off",
     )
-    durations = split_durations(timeline) if options.fps is None else constant_durations(timeline)
+    split = options.fps is None and options.curve is None
+    durations = split_durations(timeline) if split else constant_durations(timeline)
     plan = decisions.decision_clip(informing, facts, selection, timeline, policy, durations)
     align = Alignment(selection, plan, policy)
 
@@ -317,47 +321,14 @@ def _open_session(clip: vs.VideoNode, options: Options, factor: Fraction, observ
 
         session = open_session(config, options, facts, observer)
     close_with_environment(session)
-    _inform(session.config.describe())
+    inform(session.config.describe())
     if session.config.bisects and 2 ** complete_levels(factor) != factor:
-        _inform(
+        inform(
             f"{options.model} can only interpolate the midpoint of two frames; with factor {factor}, other timesteps "
             f"are rounded to the nearest 1/{2**MAX_DEPTH} and need extra inference passes; use multi=2, 4, 8 or 16 to "
             "avoid this"
         )
     return session
-
-
-def _inform(text: str) -> None:
-    """Log an information message to VapourSynth's log."""
-    vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: {text}")
-
-
-def _timeline(clip: vs.VideoNode, options: Options) -> Timeline:
-    """The timeline of the output."""
-    rate = Fraction(clip.fps) if clip.fps else None
-    if options.fps is None:
-        check_storable("multi", options.multi, rate, options.multi)
-        return Timeline(options.multi, clip.num_frames, rate)
-    if rate is None:
-        raise ArgumentError(
-            "fps",
-            str(options.fps),
-            "needs a clip of constant frame rate",
-            "use multi=, or give the clip a rate first with clip.std.AssumeFPS(fpsnum=24000, fpsden=1001)",
-        )
-    counted = source_rate_for(options.fps, rate)
-    factor = options.fps / counted
-    if not Fraction(1, 8) <= factor <= 1000:
-        raise ArgumentError(
-            "fps",
-            str(options.fps),
-            f"must be 1/8 to 1000 times the clip's rate of {rate}",
-            "choose a nearer rate, or std.SelectEvery frames first",
-        )
-    check_storable("fps", options.fps, counted, factor)
-    if counted != rate:
-        _inform(f"the clip's rate of {rate} is a rounded form of {counted}; using {counted} as the source rate")
-    return Timeline(factor, clip.num_frames, counted)
 
 
 def _by_pair(pool: Sequence[vs.VideoNode]) -> Callable[[int, vs.VideoFrame], vs.VideoNode]:

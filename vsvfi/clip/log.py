@@ -34,6 +34,11 @@ def library_log_to_core() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+def inform(text: str) -> None:
+    """Log an information message to VapourSynth's log."""
+    vs.core.log_message(vs.MESSAGE_TYPE_INFORMATION, f"interpolate: {text}")
+
+
 def once(level: vs.MessageType) -> Callable[[str], None]:
     """Return a function that logs its first message and drops all later ones."""
     core, logged = vs.core.core, False

@@ -22,6 +22,7 @@ from vsvfi.options.arguments import (
     Rate,
     SceneMode,
     parse_cache,
+    parse_curve,
     parse_devices,
     parse_duplicates,
     parse_mask,
@@ -58,6 +59,7 @@ class Options:
         model: name of the model.
         multi: output frames per source frame (>= 1); ignored if `fps` is given.
         fps: target frame rate in frames per second, or None.
+        curve: positions of the output frames, or a function of their numbers, or None.
         scale: resolution of the motion estimation relative to the clip, or None for the family's choice.
         weights: a checkpoint to use instead of the published one.
         devices: torch device names; "auto" alone means the best available one.
@@ -80,6 +82,7 @@ class Options:
     model: str = "builtin"
     multi: Fraction = Fraction(2)
     fps: Fraction | None = None
+    curve: object = None
     scale: Fraction | None = None
     weights: Path | None = None
     devices: tuple[str, ...] = ("auto",)
@@ -105,6 +108,7 @@ class Arguments(TypedDict, total=False):
     multi: object
     scale: object
     fps: object
+    curve: object
     weights: object
     device: object
     precision: object
@@ -129,6 +133,7 @@ def parse(
     multi: object = 2,
     scale: object = None,
     fps: object = None,
+    curve: object = None,
     weights: object = None,
     device: object = "auto",
     precision: object = "auto",
@@ -162,6 +167,7 @@ def parse(
         model=parse_model(model),
         multi=parse_multi(multi),
         fps=None if fps is None else parse_rate(fps),
+        curve=parse_curve(curve),
         scale=parse_scale(scale),
         weights=parse_weights(weights),
         devices=parse_devices(device),

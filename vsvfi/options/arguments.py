@@ -45,6 +45,8 @@ _RUNTIME = re.compile(r"[a-z]{1,20}(?::[a-z]{1,20})?")
 _LARGEST_MULTI = 1000
 _LARGEST_TERM = 2**31 - 1
 _MOST_ENTRIES = 64
+_MOST_POSITIONS = 10_000_000
+_FINEST = 1 << 16
 
 
 @checked("model")
@@ -94,6 +96,29 @@ def parse_rate(value: object) -> Fraction:
             return ntsc
         fraction = fraction.limit_denominator(1000) or fraction
     return _simple("fps", value, fraction)
+
+
+@checked("curve")
+def parse_curve(value: object) -> object:
+    """None, a function, or positions as a tuple; `plan.curve` checks them against a clip."""
+    if value is None or callable(value):
+        return value
+    array = value.tolist() if type(value).__module__ == "numpy" else value  # type: ignore[attr-defined]
+    positions = plain_items(array, _MOST_POSITIONS)
+    if positions is None:
+        raise ArgumentError(
+            "curve", value, "must be a list of positions or a function", "give one position per output frame"
+        )
+    return tuple(parse_position(position) for position in positions)
+
+
+@checked("curve")
+def parse_position(value: object) -> Fraction:
+    """One position of a curve in source frames; floats are rounded to a fraction of few digits."""
+    number = plain_number(value)
+    if number is None or not isfinite(number) or not number >= 0:
+        raise ArgumentError("curve", value, "is no position in source frames, 0 or more", "give numbers from 0 on")
+    return Fraction(number).limit_denominator(_FINEST) if isinstance(number, float) else Fraction(number)
 
 
 @checked("scale")

@@ -141,7 +141,14 @@ def scene_marks(timeline: Timeline, policy: Policy, n: int, facts: FactsAt) -> t
     index = policy.shown_scene(timeline, n, facts)
     before = policy.shown_scene(timeline, n - 1, facts) if n > 0 else index
     after = policy.shown_scene(timeline, n + 1, facts) if n + 1 < timeline.length else index
-    return any(facts(k).cut for k in range(before, index)), any(facts(k).cut for k in range(index, after))
+    return _crosses(timeline, before, index, facts), _crosses(timeline, index, after, facts)
+
+
+def _crosses(timeline: Timeline, index: int, other: int, facts: FactsAt) -> bool:
+    """Whether a cut lies between two source frames, or they are further apart than footage is played."""
+    if abs(other - index) > timeline.stride:
+        return True
+    return any(facts(k).cut for k in range(min(index, other), max(index, other)))
 
 
 def reach(timeline: Timeline, policy: Policy) -> tuple[int, int]:
