@@ -98,7 +98,7 @@ def _text(kind: type[errors.VsvfiError], call: ast.Call, texts: Mapping[str, ast
     if _GAP in given.get("value", ""):
         values["value"] = _GAP
     if "listed" in values:
-        values["listed"] = given["listed"] == "True"
+        values["listed"] = given["listed"] != "False"  # a variable: as for models, which most users meet
     for name, value in {"attempts": [(_GAP, _GAP)], "known": [_GAP], "path": Path(_GAP)}.items():
         if name in values:
             values[name] = value
