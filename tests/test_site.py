@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 import vsvfi
-from scripts.site import arguments, commands, links, messages
+from scripts.site import arguments, commands, examples, links, messages
 from scripts.site.pages import ROOT, pages
 from tests.browser import chromium
 from vsvfi.models import registry
@@ -77,6 +77,12 @@ def test_every_command_is_listed() -> None:
     text = commands.inserted((ROOT / "docs/commands.md").read_text(encoding="utf-8"))
     for command in ("render", "join", "models fetch", "doctor"):
         assert f"# vsvfi {command}\n\n```text\nusage: vsvfi {command} " in text
+
+
+def test_every_example_is_shown() -> None:
+    text = examples.inserted((ROOT / "examples/README.md").read_text(encoding="utf-8"))
+    for path in (ROOT / "examples").glob("*.vpy"):
+        assert f"## {path.name}\n\n```python\n{path.read_text(encoding='utf-8').rstrip()}\n```\n" in text
 
 
 def test_every_error_class_is_explained_with_its_messages() -> None:

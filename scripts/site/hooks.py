@@ -10,7 +10,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 if str(_ROOT) not in sys.path:  # mkdocs loads this file by its path
     sys.path.insert(0, str(_ROOT))
 
-from scripts.site import arguments, commands, links, messages  # noqa: E402
+from scripts.site import arguments, commands, examples, links, messages  # noqa: E402
 from scripts.site.pages import pages, source_of  # noqa: E402
 
 
@@ -29,6 +29,6 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Fill in what is written from code, and rewrite links."""
     address = page.file.src_uri
-    for part in (arguments, commands, messages):
+    for part in (arguments, commands, examples, messages):
         markdown = part.inserted(markdown)
     return links.rewritten(markdown, source_of(address), address, pages(), config.repo_url or None)
