@@ -14,6 +14,7 @@ _SINGLE = {
     "README.md": "index.md",
     "examples/README.md": "recipes.md",
     "scripts/benchmark/README.md": "measuring.md",
+    "scripts/gpu/README.md": "measuring-a-gpu.md",
     "scripts/train/README.md": "training-builtin.md",
     "vsvfi/clip/README.md": "scene-changes.md",
     "CHANGELOG.md": "changelog.md",

@@ -20,7 +20,7 @@ from tests.building import EXACT, loaded, model_config, run_config
 from tests.engine.sessions import HEIGHT, WIDTH, ask, source
 from tests.fakes import Recorder
 from vsvfi.cli.phase_times import covered
-from vsvfi.engine import pipeline, worker
+from vsvfi.engine import pipeline, transfers, worker
 from vsvfi.engine.runtimes.interface import Call, Piece, Runtime, RuntimeChoice
 from vsvfi.engine.session import Session
 from vsvfi.engine.streams import Ordering, StreamPool, streams_of
@@ -195,3 +195,19 @@ def test_time_that_overlapping_spans_cover() -> None:
     assert counted([]) == 0
     assert counted([(3, 5), (0, 2), (1, 2.5), (4, 4.5)]) == 4.5
     assert counted([(2, 1), (5, 6)]) == 1
+
+
+def test_the_host_sleeps_while_it_waits_for_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that spin keep a core of the encoder's busy for each worker."""
+    made: list[dict[str, bool]] = []
+
+    class Event:
+        def __init__(self, **given: bool) -> None:
+            made.append(given)
+
+        def record(self) -> None:
+            pass
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    transfers._record()
+    assert made == [{"blocking": True}]
