@@ -63,14 +63,9 @@ def cropped(image: Tensor, view: View) -> Tensor:
 
 
 def write_image(path: Path, image: Tensor) -> None:
-    """Write [1, 3, H, W] in [0, 1] as an 8-bit PNG, rounded to nearest.
-
-    A file of that name is replaced atomically.
-    """
+    """Write [1, 3, H, W] in [0, 1] as an 8-bit PNG, rounded to nearest; a file of that name is replaced atomically."""
     pixels = (image[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    draft = path.with_name(f"{path.name}.part")
-    write_png(draft, Still(pixels), overwrite=True)
-    draft.replace(path)
+    write_png(path, Still(pixels), overwrite=True)
 
 
 def _opened(path: Path) -> Image.Image:
