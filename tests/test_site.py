@@ -73,6 +73,13 @@ def test_arguments_and_options_are_all_listed() -> None:
     assert "<!--" not in text
 
 
+def test_the_api_page_has_every_public_name() -> None:
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    for name in set(vsvfi.__all__) - {"__version__", "errors"}:
+        assert f"::: {vsvfi._HOME[name]}.{name}\n" in text
+    assert "`vsvfi.errors`" in text
+
+
 def test_every_command_is_listed() -> None:
     text = commands.inserted((ROOT / "docs/commands.md").read_text(encoding="utf-8"))
     for command in ("render", "join", "models fetch", "doctor"):
