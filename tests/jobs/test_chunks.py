@@ -18,6 +18,7 @@ from vsvfi.jobs.folder import JobFolder, State, write_json
 from vsvfi.jobs.manifest import Manifest, differences, file_identity, files_identity
 from vsvfi.jobs.progress import Progress, clock_time
 from vsvfi.jobs.retry import Failure, Places, Try, next_try
+from vsvfi.jobs.transfer import Transfer
 from vsvfi.media.constant import bitrate_target
 
 CHUNKS = from_starts([0, 10, 25], 29)
@@ -129,6 +130,20 @@ def test_one_of_many_files_that_is_added_removed_or_replaced_is_noticed(tmp_path
     files[3].unlink()
     with pytest.raises(VsvfiError, match=r"3\.png cannot be read"):
         files_identity(files)
+
+
+def test_uploaded_images_belong_to_the_job(tmp_path: Path) -> None:
+    """Each is stored before the manifest; the folder is then one with files of the job alone."""
+    images = [str(tmp_path / name) for name in ("a_1.v2.png", "a_2.v2.png")]
+    work = {"video": images[0], "images": images, "arguments": {}, "filter": None}
+    transfer = Transfer(None, "job", Manifest({}, work, {}, {}, (), 1.0))
+    for name in transfer.names:
+        (tmp_path / name).touch()
+    assert len(transfer.names) == 2
+    JobFolder(tmp_path).create()
+    (tmp_path / "other.png").touch()
+    with pytest.raises(VsvfiError, match="contains other files"):
+        JobFolder(tmp_path).create()
 
 
 def test_a_chunk_is_done_when_its_file_is_as_stated(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_images_make_a_job(fake: None, whole: Path, tmp_path: Path, capsys: pyte
     last = tmp_path / "f25.png"
     last.rename(tmp_path / "f26.png")
     assert render(tmp_path, output, "--rate", 25) == 1
-    assert "lacks images: 24 after f01.png" in capsys.readouterr().err
+    assert "lacks the numbers 25 from f01.png on" in capsys.readouterr().err
     assert render(tmp_path / "*.png", output, "--rate", 25, "--gaps", "close", "-e", 15, "--workers", 1) == 0
     assert hashes(output) == hashes(whole)[:16]
     assert not job_of(output).exists()

@@ -25,7 +25,7 @@ SUFFIX = ".vsvfi-job"
 _MANIFEST, _LOCK, _RESULT = "manifest.json", "lock", "result.json"
 _CHUNKS, _LOGS = "chunks", "logs"
 _OURS = re.compile(
-    r"manifest\.json|result\.json|lock|source(_weights|_filter)?(\.\w+)?|index\.lwi(\.bs.*)?|[\w.]+\.json\.\d+\.part"
+    r"manifest\.json|result\.json|lock|source(_weights|_filter|_image\d+)?(\.\w+)?|index\.lwi(\.bs.*)?|[\w.]+\.json\.\d+\.part"
     r"|chunks/\d{5}\.\w+(\.\w+)?(\.partial)?|chunks/\.\d{5}\.\w+\.vsvfi-lock|chunks/\.vsvfi-\w+\.partial"
     r"|chunks/\d{5}\.json\.\d+\.part|logs/[\w.@+-]+\.log"
 )

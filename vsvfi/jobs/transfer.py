@@ -46,6 +46,11 @@ class Transfer:
             for role, path in self._files.items()
         }
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the files on a worker."""
+        return list(self._names.values())
+
     def provide(self, address: str) -> None:
         """Send everything to a worker that does not have it yet.
 

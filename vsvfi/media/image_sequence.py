@@ -102,12 +102,12 @@ def find_images(given: Path, gaps: Gaps) -> ImageSequence:
             f"{given} holds several sequences ({', '.join(list(names)[:4])}); choose one with a pattern such as "
             f"'{files[0].parent / (re.split(r'[0-9]', files[0].name)[0] + '*' + files[0].suffix)}'"
         )
-    numbers = _positions(files)
-    missing = _missing(numbers)
+    numbers, first, step = _positions(files)
+    missing = _missing([first + number * step for number in numbers], step)
     if missing and gaps == "refuse":
         raise VsvfiError(
-            f"{given} lacks images: {missing} after {files[0].name}, counted from 0; add them, or give --gaps fill "
-            "to interpolate over them, or --gaps close to take their neighbours as consecutive"
+            f"{given} lacks the numbers {missing} from {files[0].name} on; add these images, or give --gaps fill to "
+            "interpolate over them, or --gaps close to take their neighbours as consecutive"
         )
     if gaps != "fill":
         numbers = range(len(files))
@@ -228,28 +228,31 @@ def _numbered(given: Path) -> re.Match[str] | None:
     return _NUMBERED.search(given.name)
 
 
-def _positions(files: Sequence[Path]) -> Sequence[int]:
+def _positions(files: Sequence[Path]) -> tuple[Sequence[int], int, int]:
     """Return the position of each image: by the number in its name if names differ in one number, else consecutive.
 
     Numbers in equal steps (a render of every second frame) are consecutive.
+
+    Returns:
+        The positions, the number of the first image, and the step from one number to the next.
     """
     parts = [re.split(r"(\d+)", path.name) for path in files]
     if len({len(one) for one in parts}) > 1:
-        return range(len(files))
+        return range(len(files)), 0, 1
     varying = [index for index in range(len(parts[0])) if len({one[index] for one in parts}) > 1]
     if len(varying) != 1 or varying[0] % 2 == 0:
-        return range(len(files))
+        return range(len(files)), 0, 1
     numbers = [int(one[varying[0]]) for one in parts]
     for (first, earlier), (second, later) in pairwise(zip(files, numbers, strict=True)):
         if earlier == later:
             raise VsvfiError(f"{first} and {second} have the same number; remove one of them")
     step = math.gcd(*(later - earlier for earlier, later in pairwise(numbers)))
-    return [(number - numbers[0]) // step for number in numbers]
+    return [(number - numbers[0]) // step for number in numbers], numbers[0], step
 
 
-def _missing(numbers: Sequence[int]) -> str:
+def _missing(numbers: Sequence[int], step: int) -> str:
     """Return the missing numbers in words, "" for none."""
-    holes = [(earlier + 1, later - 1) for earlier, later in pairwise(numbers) if later - earlier > 1]
+    holes = [(earlier + step, later - step) for earlier, later in pairwise(numbers) if later - earlier > step]
     shown = [str(first) if first == last else f"{first} to {last}" for first, last in holes[:5]]
     return ", ".join(shown) + (f" and {len(holes) - 5} more gaps" if len(holes) > 5 else "")
 
