@@ -15,7 +15,6 @@ _SINGLE = {
     "examples/README.md": "recipes.md",
     "scripts/benchmark/README.md": "measuring.md",
     "scripts/gpu/README.md": "measuring-a-gpu.md",
-    "scripts/gpu/README.md": "gpu-acceptance.md",
     "scripts/train/README.md": "training-builtin.md",
     "vsvfi/clip/README.md": "scene-changes.md",
     "CHANGELOG.md": "changelog.md",
