@@ -16,6 +16,8 @@ import pytest
 from tests.jobs import fake_render
 from tests.jobs.test_job import fake, hashes, job_of, render, video, whole
 from vsvfi.cli import main
+from vsvfi.errors import VsvfiError
+from vsvfi.jobs.transfer import Transfer
 
 pytest.importorskip("distributed", reason="dask.distributed is not installed (extra 'cluster')")
 __all__ = ["fake", "video", "whole"]
@@ -68,6 +70,34 @@ def test_uploaded_and_rendered_on_both_workers(
     assert '"worker": "w1"' in seen.out
     assert "Dask cluster at" in seen.err
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def test_a_worker_that_cannot_store_the_source_is_left_out(
+    fake: None, cluster: Any, video: Path, whole: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    address, _ = cluster
+    with distributed.Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2, 60)
+    real, refused = Transfer.provide, []
+
+    def provide(self: Transfer, worker: str) -> None:
+        if len(refused) < full:
+            refused.append(worker)
+            raise VsvfiError(f"worker {worker} cannot store the job's files (No space left on device)")
+        real(self, worker)
+
+    monkeypatch.setattr(Transfer, "provide", provide)
+    more = ("--scheduler", address, "--upload", "-e", 11)
+    full = 1
+    assert render(video, tmp_path / "out.mkv", *more) == 0
+    assert "(No space left on device); the other workers do its work" in capsys.readouterr().err
+    assert hashes(tmp_path / "out.mkv") == hashes(whole)[:12]
+    full, refused = 2, []
+    assert render(video, tmp_path / "out.mkv", *more, "--overwrite") == 1
+    assert len(set(refused)) == 2
+    assert "vsvfi: worker tcp" in capsys.readouterr().err
 
 
 def test_a_killed_workers_chunk_goes_to_another(

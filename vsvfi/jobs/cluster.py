@@ -105,6 +105,7 @@ class _Cluster:
         self._reports: queue.SimpleQueue[tuple[str, int, float]] = queue.SimpleQueue()
         self._looked = 0.0
         self._workers: dict[str, str] = {}
+        self._unfit: set[str] = set()
         self._resources: dict[str, int] | None = None
         self._lonely = False
 
@@ -134,21 +135,23 @@ class _Cluster:
         found = self._client.scheduler_info(n_workers=-1)["workers"]
         gpus = {address for address, worker in found.items() if worker.get("resources", {}).get("GPU", 0) >= 1}
         self._resources = {"GPU": 1} if gpus else None
-        self._workers = {address: str(found[address]["name"]) for address in gpus or found}
+        self._workers = {
+            address: str(found[address]["name"]) for address in gpus or found if address not in self._unfit
+        }
         if not self._workers and not self._lonely:
             self._setting.observer.note("the cluster has no workers; waiting for one")
         self._lonely = not self._workers
 
     def _assign(self) -> None:
         busy = {one.address for one in self._assigned}
-        for address, name in self._workers.items():
+        for address, name in list(self._workers.items()):
             suits = (task for task in self._waiting if self._places.suits(task[0], address, self._workers))
             if address in busy or (found := next(suits, None)) is None:
                 continue
+            if not self._receives(address):
+                continue
             self._waiting.remove(found)
             chunk, current = found
-            if self._transfer is not None:
-                self._transfer.provide(address)
             task = Task(str(self._folder.path), self._job, chunk.number, current, upload=self._transfer is not None)
             future = self._client.submit(
                 render_remotely,
@@ -160,6 +163,25 @@ class _Cluster:
             )
             self._assigned.append(_Assigned(chunk, current, address, name, future))
             self._progress.started(name, chunk)
+
+    def _receives(self, address: str) -> bool:
+        """Send the files to a worker that needs them; one that cannot store them is not used.
+
+        Raises:
+            VsvfiError: no other worker is left.
+        """
+        if self._transfer is None:
+            return True
+        try:
+            self._transfer.provide(address)
+        except VsvfiError as error:
+            self._unfit.add(address)
+            del self._workers[address]
+            if not self._workers and not self._assigned:
+                raise
+            self._setting.observer.note(f"{error}; the other workers do its work")
+            return False
+        return True
 
     def _collect(self) -> None:
         """Take reports and results, and queue the chunks of lost workers again."""

@@ -18,6 +18,8 @@ _PIECE = 4 << 20
 """Bytes sent at a time; Dask is made for small messages."""
 
 _AHEAD = 8
+_PATIENCE = 300.0
+"""Seconds to wait for a worker to store a piece; it may be lost meanwhile."""
 
 
 class Transfer:
@@ -62,9 +64,10 @@ class Transfer:
         try:
             for role, path in self._files.items():
                 self._send(address, path, self._names[role])
-            self._call(address, prepare, self._job, self._manifest.as_json(), self._names).result()
+            self._call(address, prepare, self._job, self._manifest.as_json(), self._names).result(_PATIENCE)
         except OSError as error:
-            raise VsvfiError(f"worker {address} cannot receive the job's files ({error})") from error
+            reason = error.strerror or str(error) or "it does not answer"
+            raise VsvfiError(f"worker {address} cannot store the job's files ({reason})") from error
         self._provided.add(address)
 
     def store(self, answer: Answer, folder: JobFolder, chunk: Chunk) -> None:
@@ -98,16 +101,16 @@ class Transfer:
             while (piece := file.read(_PIECE)) or offset == 0:
                 future = self._call(address, write_piece, self._job, name, offset, piece)
                 if offset == 0:
-                    future.result()  # creates the file
+                    future.result(_PATIENCE)  # creates the file
                 else:
                     sent.append(future)
                 if len(sent) >= _AHEAD:
-                    sent.pop(0).result()
+                    sent.pop(0).result(_PATIENCE)
                 offset += len(piece)
                 if not piece:
                     break
         for future in sent:
-            future.result()
+            future.result(_PATIENCE)
 
     def _call(self, address: str, function: Any, *arguments: Any) -> Any:
         return self._client.submit(function, *arguments, workers=[address], pure=False)
