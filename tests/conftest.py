@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import fakes
+from tests import fakes, reference_data
 
 # No test reaches out by accident; those of downloads talk to a local server.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -19,6 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would its children
 
+reference_data.check()
+
 settings.register_profile("vsvfi", deadline=None)  # no test times anything
 settings.load_profile("vsvfi")
 
@@ -26,10 +28,9 @@ settings.load_profile("vsvfi")
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of goldens and clips beside the repository."""
-    folder = Path(__file__).resolve().parents[2] / "shared"
-    if not (folder / "goldens").is_dir():
-        pytest.skip("the shared folder with reference data is not beside this clone")
-    return folder
+    if not reference_data.GOLDENS.is_dir():
+        pytest.skip(reference_data.REASON)
+    return reference_data.FOLDER
 
 
 @pytest.fixture

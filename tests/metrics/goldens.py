@@ -6,9 +6,7 @@ import functools
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +15,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests import reference_data
 from vsvfi.metrics.lpips import LpipsNetwork
 
-_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "goldens" / "metrics"
-FOLDER = Path(os.environ.get("VSVFI_GOLDENS_METRICS") or _BESIDE)
+FOLDER = reference_data.GOLDENS / "metrics"
 
 needs_goldens = pytest.mark.skipif(
     not (FOLDER / "cases.json").is_file(),
-    reason="the metrics' reference data are not beside this clone (VSVFI_GOLDENS_METRICS names another folder)",
+    reason=reference_data.REASON,
 )
 
 

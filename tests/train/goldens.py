@@ -6,9 +6,7 @@ import functools
 import hashlib
 import importlib.util
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,12 +16,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "goldens" / "training"
-FOLDER = Path(os.environ.get("VSVFI_GOLDENS_TRAINING") or _BESIDE)
+from tests import reference_data
+
+FOLDER = reference_data.GOLDENS / "training"
 
 needs_goldens = pytest.mark.skipif(
     not (FOLDER / "cases.json").is_file(),
-    reason="the reference data of training are not beside this clone (VSVFI_GOLDENS_TRAINING names another folder)",
+    reason=reference_data.REASON,
 )
 
 
