@@ -162,7 +162,8 @@ class IFNet(Interpolator[Frame, Pair]):
         """
         found = self._step(1, pair, times, start, self.steps[1])
         correction = (found.flow - start.flow).abs()
-        large = (correction[:, :2].amax() > _LARGE) & (correction[:, 2:].amax() > _LARGE)
+        every = (0, 1, 2, 3)  # ONNX knows no maximum without axes
+        large = (correction[:, :2].amax(every) > _LARGE) & (correction[:, 2:].amax(every) > _LARGE)
         if _is_on_host(large):
             return self._coarser(pair, times) if bool(large) else self._finished(pair, times, found, self.steps)
         return _chosen(large, self._coarser(pair, times), self._finished(pair, times, found, self.steps))
