@@ -38,6 +38,7 @@ from scripts.train.record import all_terms, origin_of
 from scripts.train.report import Reporter
 from scripts.train.run import Run, Settings, run
 from scripts.train.sources.choose import choose
+from scripts.train.sources.source import ENDLESS
 from vsvfi.errors import VsvfiError, for_command
 from vsvfi.models.registry import find
 from vsvfi.weights.fetch import fetch
@@ -218,9 +219,15 @@ def _perceptual(given: argparse.Namespace, recipe: Recipe) -> Perceptual | None:
 
 
 def _published_steps(recipe: Recipe, clips: int) -> int:
-    """Return the length of the published run on data of this size."""
+    """Return the length of the published run on data of this size.
+
+    Raises:
+        ValueError: it is stated in passes through data that has no end.
+    """
     if recipe.length.steps:
         return recipe.length.steps
+    if clips >= ENDLESS:
+        raise ValueError("--data procedural, of which an epoch has no end; pass --steps")
     return recipe.length.epochs * max(1, clips // recipe.batch)
 
 

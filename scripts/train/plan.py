@@ -5,6 +5,7 @@ from __future__ import annotations
 from scripts.train.recipe import Recipe
 from scripts.train.recipes import RECIPES
 from scripts.train.run import Run
+from scripts.train.sources.source import ENDLESS
 
 
 def listing() -> str:
@@ -29,11 +30,12 @@ def describe(subject: Run, terms: list[str]) -> str:
     """State what a run will do, before it does it."""
     recipe, settings, share = subject.recipe, subject.settings, subject.share
     samples = settings.steps * recipe.batch
-    passes = settings.steps * share.clips / len(subject.source)
+    clips = len(subject.source)
+    passes = f", {settings.steps * share.clips / clips:.2g} passes through {clips} clips" if clips < ENDLESS else ""
     precision = "bfloat16 layers" if settings.bfloat and recipe.autocast else "float32"
     lines = [
         f"{recipe.name}: trains {recipe.model} for {settings.steps} steps of {recipe.batch} samples of "
-        f"{recipe.crop}x{recipe.crop}: {samples} samples, {passes:.2g} passes through {len(subject.source)} clips",
+        f"{recipe.crop}x{recipe.crop}: {samples} samples{passes}",
         f"{subject.workers} process{'es' * (subject.workers > 1)}, {share.parts} accumulated part"
         f"{'s' * (share.parts > 1)} of {share.size} clips, {precision}",
         f"cost: {recipe.operations:g} T multiply-adds a step with the published batch and crop; "

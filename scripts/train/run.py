@@ -126,6 +126,7 @@ class Run:
             (made.total / len(parts)).backward()  # type: ignore[no-untyped-call]
             for name, value in {"total": made.total, **made.parts}.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / len(parts)
+        sums = average_losses(sums, self.workers, self.device)
         sums["norm"] = self._apply(self.optimisers[0], list(self.trained.values()))
         if isinstance(self.form, AutoEncoderForm):
             self.form.discriminator.zero_grad(set_to_none=True)
@@ -221,6 +222,15 @@ def _share(recipe: Recipe, source: Source, batch: int, worker: int, workers: int
             f"processes; use one of {fitting or 'fewer processes'}"
         )
     return Share(clips, size, worker, workers)
+
+
+def average_losses(losses: dict[str, float], workers: int, device: torch.device) -> dict[str, float]:
+    """Average the losses over all processes."""
+    if workers == 1:
+        return losses
+    values = torch.tensor(list(losses.values()), dtype=torch.float64, device=device)
+    distributed.all_reduce(values)
+    return dict(zip(losses, (values / workers).tolist(), strict=True))
 
 
 def average_gradients(weights: list[nn.Parameter], workers: int) -> None:

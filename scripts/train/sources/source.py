@@ -15,6 +15,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from scripts.train.augment import Augmentation, Clip, augmented
 from scripts.train.batch import Batch
 
+ENDLESS = 1 << 24
+"""Number of clips from which a source is drawn in order, since no run sees all of it."""
+
 
 class Source(ABC):
     """A set of clips."""
@@ -85,7 +88,7 @@ class Samples(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         """Return sample `number` of the run; it depends on the seed and the number alone."""
         epoch, place = divmod(number, len(self.source))
-        index = int(_order(self.seed, epoch, len(self.source))[place]) if len(self.source) < 1 << 24 else place
+        index = int(_order(self.seed, epoch, len(self.source))[place]) if len(self.source) < ENDLESS else place
         random = np.random.default_rng((self.seed, epoch, index))
         clip = self.source.draw(index, epoch, random)
         return of_clip(augmented(clip, self.augmentation, self.crop, random))
