@@ -67,7 +67,9 @@ class Reporter:
         self._count += 1
         now = time.monotonic()
         subject = self.subject
-        if subject.worker == 0 and subject.step <= _FIRST:
+        settings = subject.settings
+        validated = subject.step % settings.every == 0 or subject.step in (settings.steps, settings.until)
+        if subject.worker == 0 and subject.step <= _FIRST and not validated:
             self._write_row({"step": subject.step, "rate": subject.rate, **losses, "heldout": ""})
         if subject.worker == 0 and now - self._shown >= _EVERY:
             self._shown = now
