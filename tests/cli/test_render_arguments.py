@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_render import refused
-from vsvfi.cli import main
+from vsvfi.cli import main, render
+from vsvfi.errors import ArgumentError, VsvfiError
 
 
 def test_a_negative_frame_number_is_a_wrong_argument(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,3 +58,12 @@ def test_numbers_that_are_none(arguments: tuple[str, str], capsys: pytest.Captur
         main(["render", "a", "-o", "b.mkv", *arguments])
     assert caught.value.code == 2
     assert f"argument {arguments[0]}" in capsys.readouterr().err
+
+
+def test_a_job_that_cannot_be_written(tmp_path: Path) -> None:
+    """A value that JSON cannot hold, and a folder for temporary files that is full or gone."""
+    there, gone = tmp_path / "job", tmp_path / "gone" / "job"
+    with pytest.raises(ArgumentError, match="holds a value that cannot be passed on"):
+        render._write_job(there, "", there, {"arguments": {"options": {"x": 1j}}})
+    with pytest.raises(VsvfiError, match=r"cannot be written .*; free some space, or set TMPDIR"):
+        render._write_job(gone, "", gone, {"arguments": {}})
