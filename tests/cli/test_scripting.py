@@ -107,3 +107,16 @@ def test_another_number_of_frames_is_logged() -> None:
     finally:
         vs.core.remove_log_handler(handle)
     assert any("gives 7 frames, the file has 8; sound may be out of sync" in line for line in said)
+
+
+@pytest.mark.parametrize(("turn", "location"), [("t", vs.CHROMA_TOP), ("tv", vs.CHROMA_BOTTOM), ("v", vs.CHROMA_LEFT)])
+def test_a_turned_frame_has_the_aspect_and_the_chroma_of_its_new_axes(turn: str, location: int) -> None:
+    clip = vs.core.std.BlankClip(width=16, height=8, format=vs.YUV420P8, length=2, fpsnum=25)
+    clip = clip.std.SetFrameProps(_SARNum=4, _SARDen=3, _ChromaLocation=vs.CHROMA_LEFT)
+    frame = show(clip, "25", 2, [], turn).get_frame(1)
+    turned = "t" in turn
+    assert (frame.width, frame.height) == ((8, 16) if turned else (16, 8))
+    assert (frame.props["_SARNum"], frame.props["_SARDen"]) == ((3, 4) if turned else (4, 3))
+    assert frame.props["_ChromaLocation"] == location
+    # 4:2:2 turned would be 4:4:0, which few encoders take
+    assert show(clip.resize.Bicubic(format=vs.YUV422P8), "25", 2, [], "t").format.id == vs.YUV444P8
