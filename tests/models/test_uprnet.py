@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 import vsvfi
+from tests.fake_cuda import fake_cuda, fake_image, on_fake_cuda
 from tests.models.goldens import closeness, golden
+from vsvfi.engine.build import construct
 from vsvfi.engine.padding import Padding
 from vsvfi.errors import ArgumentError
 from vsvfi.models.interpolator import tensor_bytes
@@ -362,3 +364,20 @@ def test_levels_are_padded_where_the_size_does_not_suit_them(scale: Fraction) ->
         assert network(image, image.flip(3), torch.tensor([0.5])).shape == image.shape
         assert _grown(framed, 32) is framed
         assert torch.equal(_cropped(framed, image), image)
+
+
+def test_the_default_model_launches_fewer_than_900_kernels_a_frame() -> None:
+    """At 1080p in half precision: one frame encoded, the pair prepared, one frame synthesised."""
+    family, variant = find("builtin")
+    build = family.build_config(1920, 1080, Fraction(1, 2), family.option_defaults, variant)
+    padding = Padding.of(build, 1920, 1080)
+    network = construct(family, variant, build).requires_grad_(False).to("meta")
+    with fake_cuda() as watch:
+        t = torch.full((1,), 0.5, device="cuda")
+        network = on_fake_cuda(network, torch.float16)
+        first, second = (fake_image(padding.padded_area // 1920, 1920) for _ in range(2))
+        frame = network.encode_frame(first)
+        network.forward(first, second, t)  # what is computed once
+        with watch:
+            network.synthesise(network.prepare_pair(frame, network.encode_frame(second)), t)
+    assert sum(watch.launches.values()) < 900, watch.launches

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsvfi.ops.correlation import local_correlation
+from tests.ops.cuda_emulation.launcher import EmulatedLauncher
+from vsvfi.ops.correlation import cuda, local_correlation, op
 
 
 def by_definition(first: Tensor, second: Tensor, radius: int) -> Tensor:
@@ -59,3 +60,39 @@ def test_what_does_not_fit_is_refused() -> None:
         local_correlation(torch.rand(1, 3, 4, 5), torch.rand(1, 3, 4, 6), 4)
     with pytest.raises(ValueError, match="radius=-1, must be 0 or more"):
         local_correlation(torch.rand(1, 3, 4, 5), torch.rand(1, 3, 4, 5), -1)
+
+
+SAMPLES = list(op.sample_inputs())
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("sample", SAMPLES, ids=["planes", "channels last", "parts, small", "radius 0"])
+def test_one_launch_is_the_definition(
+    emulated: EmulatedLauncher, sample: tuple[Tensor, Tensor, int], backwards: bool
+) -> None:
+    emulated.backwards = backwards
+    found = cuda.run(emulated, *sample)
+    torch.testing.assert_close(found.double(), by_definition(*sample), rtol=1e-5, atol=1e-6)
+    assert found.permute(0, 2, 3, 1).is_contiguous()
+    assert [launch.name for launch in emulated.launches] == ["correlation"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_kernel_sums_narrow_types_in_float32(emulated: EmulatedLauncher, dtype: torch.dtype) -> None:
+    first, second = torch.randn(2, 1, 300, 2, 5, generator=torch.Generator().manual_seed(1)).to(dtype)
+    found = cuda.run(emulated, first, second, 1)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), by_definition(first, second, 1), rtol=torch.finfo(dtype).eps, atol=1e-6)
+
+
+def test_the_operator_is_registered_right() -> None:
+    torch.library.opcheck(op.correlation, SAMPLES[0], test_utils=("test_schema", "test_faketensor"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_gpu_agrees_with_the_reference(sample: tuple[Tensor, Tensor, int]) -> None:
+    first, second, radius = sample
+    found = local_correlation(first.cuda(), second.cuda(), radius)
+    torch.testing.assert_close(found.cpu().double(), by_definition(*sample), rtol=1e-4, atol=1e-5)

@@ -20,6 +20,7 @@ from torch.nn import functional
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.uprnet.fine import FineMatcher, FlowRefiner
 from vsvfi.models.uprnet.parts import FeaturePyramid, MotionEstimator, SynthesisNetwork
+from vsvfi.ops import activation, correlation
 from vsvfi.ops.splat import splat, warm_up
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
@@ -118,6 +119,8 @@ class UPRNet(Interpolator[Frame, Pair]):
     def prepare_operators(self) -> None:
         pred = self.synthesis_network.pred
         dtype, width = pred.weight.dtype, pred.in_channels // 2
+        correlation.warm_up(pred.weight.device, dtype)
+        activation.warm_up(pred.weight.device, dtype)
         moved = [(3, torch.float32)] if self.fine else []  # see `_moved`
         shapes = [[(3, torch.float32), (width, dtype), *moved], [(2 * width, dtype)], [(4 * width, dtype)]]
         warm_up(pred.weight.device, shapes)

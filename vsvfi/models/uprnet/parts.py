@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.activated import Activated
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.ops.correlation import local_correlation
 from vsvfi.ops.splat import splat
@@ -34,7 +35,7 @@ class FeaturePyramid(nn.Module):
                     _conv(channels if layer else entering, channels, stride=2 if stage and not layer else 1),
                     nn.LeakyReLU(SLOPE, inplace=True),
                 ]
-            self.add_module(f"conv_stage{stage}", nn.Sequential(*layers))
+            self.add_module(f"conv_stage{stage}", Activated(*layers))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map [B, 3, h, w] to width, 2 width and 4 width channels at full, half and quarter size.
@@ -58,7 +59,7 @@ class MotionEstimator(nn.Module):
         for layer, (entering, leaving) in enumerate(itertools.pairwise(widths), 1):
             convolution = _conv(entering, leaving, kernel=1 if layer == 1 else 3)
             activation = [] if layer == 6 else [nn.LeakyReLU(SLOPE, inplace=True)]
-            self.add_module(f"conv_layer{layer}", nn.Sequential(convolution, *activation))
+            self.add_module(f"conv_layer{layer}", Activated(convolution, *activation))
 
     def forward(self, first: Tensor, second: Tensor, flow: Tensor, feature: Tensor) -> tuple[Tensor, Tensor]:
         """Return a new flow (not a residual) and a new motion feature.
@@ -121,11 +122,11 @@ def _block(*widths: int, stride: int = 1) -> nn.Sequential:
     layers: list[nn.Module] = []
     for index, (entering, leaving) in enumerate(itertools.pairwise(widths)):
         layers += [_conv(entering, leaving, stride=1 if index else stride), PReLU(leaving)]
-    return nn.Sequential(*layers)
+    return Activated(*layers)
 
 
 def _upsampling_block(inputs: int, outputs: int) -> nn.Sequential:
     """A transposed convolution to twice the size and a convolution, each with PReLU."""
-    return nn.Sequential(
+    return Activated(
         nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), PReLU(outputs), _conv(outputs, outputs), PReLU(outputs)
     )

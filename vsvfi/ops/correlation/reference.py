@@ -10,20 +10,8 @@ _BLOCK = 16
 """Columns of one product: wider blocks compute more values outside the band, narrower ones are less efficient."""
 
 
-def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
-    """Correlate each pixel of `first` with the pixels of `second` around the same position.
-
-    V[k](y, x) = mean over channels of first(y, x) * second(y + k // d - radius, x + k % d - radius) with d = 2 * radius
-    + 1; `second` counts as zero outside the frame (UPR-Net, section 3.2; PWC-Net's cost volume). For half-precision
-    features products are summed in float32 by the matrix product.
-
-    Args:
-        first: [B, C, H, W].
-        second: the same shape and type.
-        radius: in pixels along each axis, 0 or more.
-
-    Returns:
-        [B, d * d, H, W] of the same type, channels last in memory.
+def check(first: Tensor, second: Tensor, radius: int) -> None:
+    """Refuse arguments that do not fit.
 
     Raises:
         ValueError: the shapes differ, or the radius is negative.
@@ -35,6 +23,11 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
         )
     if radius < 0:
         raise ValueError(f"local_correlation: radius={radius}, must be 0 or more")
+
+
+def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """See `vsvfi.ops.correlation.local_correlation`. For half-precision features the matrix product sums in float32."""
+    check(first, second, radius)
     batch, channels, height, width = first.shape
     reach = 2 * radius + 1
     blocks = -(-width // _BLOCK)
