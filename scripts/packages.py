@@ -27,7 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 UNREACHABLE = 75
 
 RESOLVED: Mapping[str, Sequence[str]] = {
-    "x86_64-manylinux_2_28": ("video,evaluate,cluster,docs,dev,cuda13,onnx", "video,onnx-gpu", "video,onnx-openvino"),
+    "x86_64-manylinux_2_28": (
+        "video,evaluate,cluster,completion,docs,dev,cuda13,onnx",
+        "video,onnx-gpu",
+        "video,onnx-openvino",
+    ),
     "windows": ("video,evaluate,cluster,docs,dev,cuda13,onnx", "video,onnx-gpu", "video,onnx-directml"),
     "aarch64-apple-darwin": ("video,evaluate,cluster,docs,onnx",),
 }

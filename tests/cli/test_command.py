@@ -19,6 +19,7 @@ import pytest
 import vsvfi
 from vsvfi import cli
 from vsvfi.cli import inventory, models, programs
+from vsvfi.cli.completion import SHELLS
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = f"'{sys.executable}' -m vsvfi"
@@ -36,6 +37,23 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.parametrize("kind", SHELLS)
+def test_shells_complete_every_command(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab", reason="shtab is not installed (extra `completion`)")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--print-completion", kind])
+    assert ended.value.code == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in cli._COMMANDS)
+    assert "opset" in script
+
+
+def test_completion_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("vsvfi.cli.completion.load", lambda name: "ModuleNotFoundError: none")
+    assert cli.main(["--print-completion", "bash"]) == 1
+    assert "pip install 'vsvfi[completion]'" in capsys.readouterr().err
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Sequence
 
 from vsvfi import __version__
+from vsvfi.cli.completion import SHELLS, PrintCompletion
 from vsvfi.errors import ArgumentError, VsvfiError, for_command
 from vsvfi.packages import one_line
 
@@ -27,6 +28,7 @@ _COMMANDS = ("models", "doctor", "render", "join", "frames", "compare", "bench",
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; `argv` excludes the program name, None takes the process's arguments."""
     _write_anything()
+    arguments = argparse.Namespace()
     try:
         arguments = _parser().parse_args(argv)
         code = int(arguments.run(arguments))
@@ -100,6 +102,9 @@ def _discard_output() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vsvfi", description="Video frame interpolation for VapourSynth.")
     parser.add_argument("--version", action="version", version=f"vsvfi {__version__}")
+    parser.add_argument(
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what completes commands in a shell"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in _COMMANDS:
         module = importlib.import_module(f"{__name__}.{name}")
