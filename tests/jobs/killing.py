@@ -8,6 +8,7 @@ of two workers of a local Dask cluster, which is started again after each kill.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import json
 import os
@@ -135,6 +136,8 @@ def main() -> int:
         for program in arguments.programs:
             hit = 0
             cluster = Cluster(Path(folder)) if program == "worker" else None
+            if cluster is not None:
+                atexit.register(cluster.stop)
             where = [] if cluster is None else ["--scheduler", cluster.address]
             for number in range(arguments.moments):
                 place = Path(folder) / f"{program}-{number}"
@@ -152,7 +155,7 @@ def main() -> int:
                 left = [path.name for path in place.iterdir()]
                 if again.returncode != 0 or hashes(output) != expected or left != ["out.mkv"]:
                     bad += 1
-                    print(f"{program}, {moment:.2f} s: {left}, {said.decode()}")
+                    print(f"{program}, {moment:.2f} s: {left}, {said.decode()}", flush=True)
             if cluster is not None:
                 cluster.stop()
             print(f"{program}: {arguments.moments} moments, {hit} of them while it ran", flush=True)
