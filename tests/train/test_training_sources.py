@@ -107,6 +107,17 @@ def test_published_sets_are_read_from_their_layouts(tmp_path: Path) -> None:
     quintuplets = Quintuplets(tmp_path)
     assert len(quintuplets) == 2
     assert _values(quintuplets.draw(0, 0, random)) == [3, 4, 5]
+    for source, count in (
+        (Vimeo(tmp_path), 1),
+        (Septuplets(septuplets), 1),
+        (gopro, 2),
+        (curriculum, 1),
+        (quintuplets, 1),
+    ):
+        kept_apart = source.validation(8)
+        assert len(kept_apart) == count
+        assert all(batch.first.shape == batch.truth.shape == (1, 3, 48, 64) for batch in kept_apart)
+        assert isinstance(source.identity()["clips"], int)
 
 
 # --- a teacher's flows
