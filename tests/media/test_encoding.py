@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from vsvfi.errors import VsvfiError
-from vsvfi.media.encoding import Facts, Part, Quality, container, encoder_arguments, ffmpeg_arguments, video_filters
+from vsvfi.media.encoding import (
+    Facts,
+    Part,
+    Quality,
+    container,
+    encoder_arguments,
+    ffmpeg_arguments,
+    join_arguments,
+    video_filters,
+)
 from vsvfi.media.hdr import x265_hdr
 from vsvfi.media.probe import Media, Stream
 
@@ -95,6 +104,13 @@ def test_without_media_only_the_pipe_is_read() -> None:
     assert after(arguments, "-f") == "rawvideo"
     given = [after(arguments, name) for name in ("-pixel_format", "-video_size", "-framerate")]
     assert given == ["yuv420p", "96x64", "50:1"]
+
+
+def test_hevc_that_is_joined_gets_its_tag_again() -> None:
+    """Matroska on standard input has none to copy."""
+    arguments = join_arguments(facts(), "libx265", None, Part(), None, Path("o"), "mp4")
+    assert arguments[arguments.index("-c:v:0") :][:4] == ["-c:v:0", "copy", "-tag:v:0", "hvc1"]
+    assert "-tag:v:0" not in join_arguments(facts(), "libx264", None, Part(), None, Path("o"), "mp4")
 
 
 def test_rgb_is_tagged_as_such_and_encoded_in_the_format_that_was_chosen() -> None:
