@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from vsvfi.cli import locking, marker, output
+from vsvfi.cli import interrupts, locking, marker, output
 from vsvfi.cli.output import Output, rename_new
 from vsvfi.errors import VsvfiError
 
@@ -263,3 +264,10 @@ def test_a_marker_that_a_full_disk_cuts_short(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(VsvfiError, match="No space left on device"), Output(tmp_path / "a.mkv"):
         pass
     assert names(tmp_path) == set()
+
+
+def test_an_impatient_second_signal_does_not_end_the_clean_up() -> None:
+    with interrupts.interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            interrupts._handle(signal.SIGINT, None)
+        interrupts._handle(signal.SIGINT, None)
