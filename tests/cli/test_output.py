@@ -270,4 +270,7 @@ def test_an_impatient_second_signal_does_not_end_the_clean_up() -> None:
     with interrupts.interruptible():
         with pytest.raises(KeyboardInterrupt):
             interrupts._handle(signal.SIGINT, None)
-        interrupts._handle(signal.SIGINT, None)
+        try:
+            interrupts._handle(signal.SIGINT, None)
+        except KeyboardInterrupt:
+            pytest.fail("the second signal interrupts too")
