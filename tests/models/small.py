@@ -182,6 +182,7 @@ def _rife(version: Version, **arguments: object) -> Case:
 
 
 _UPRNET = {"family": "uprnet", "config": {"width": 4}, "draw": _moving, "near": (1e-3, 1e-5)}
+_FINE = {**_UPRNET, "config": {"width": 4, "fine": True, "detail": 0.6}}
 _VFIMAMBA = {"family": "vfimamba", "config": {"width": 4}, "draw": _steep, "near": (1e-4, 1e-4), "half": 2e-2}
 _HALF, _QUARTER = Fraction(1, 2), Fraction(1, 4)
 _IFRNET = {"widths": (8, 12, 16, 20), "side": 8}
@@ -201,7 +202,12 @@ CASES = (
     Case(**_UPRNET, note="one level", size=(32, 16), arguments={"levels": 1}),  # type: ignore[arg-type]
     Case(**_UPRNET, note="half", size=(32, 48), arguments={"scale": _HALF, "levels": 3}),  # type: ignore[arg-type]
     Case(**_UPRNET, note="quarter", size=(32, 96), arguments={"scale": _QUARTER, "levels": 4}),  # type: ignore[arg-type]
-    Case(**{**_UPRNET, "config": {"width": 4, "fine": True}}, note="fine", size=(32, 48), arguments={"levels": 3}),  # type: ignore[arg-type]
+    Case(
+        **{**_UPRNET, "config": {"width": 4, "fine": True, "detail": 0.6}},
+        note="fine",
+        size=(32, 48),
+        arguments={"levels": 3},
+    ),  # type: ignore[arg-type]
     Case(**_UPRNET, note="ensemble", size=(32, 48), arguments={"levels": 3, "ensemble": 4}),  # type: ignore[arg-type]
     Case(**_VFIMAMBA, size=(32, 64)),  # type: ignore[arg-type]
     Case(**_VFIMAMBA, note="tta", size=(32, 32), arguments={"tta": True}),  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.models.uprnet.detail import restore_detail
 from vsvfi.models.uprnet.fine import FineMatcher, FlowRefiner
 from vsvfi.models.uprnet.parts import FeaturePyramid, MotionEstimator, SynthesisNetwork
 from vsvfi.ops import activation, correlation
@@ -86,13 +87,22 @@ class UPRNet(Interpolator[Frame, Pair]):
         levels: pyramid levels, the coarsest at 1/2^(levels-1). Sizes are multiples of 2^(levels+1) as published; of
             other multiples of 4, each level is padded by itself, which computes less than padding the image.
         ensemble: how many of `VIEWS` are averaged: 1, 2 or 4, which reduces errors (not part of the paper).
+        detail: how much of the detail is restored that splatting blurs; 0 for nothing, as published (ours).
         fine: match on a finer grid at the finest level, and let the synthesis copy backward-warped images (ours).
     """
 
     def __init__(
-        self, width: int, *, scale: Fraction = Fraction(1), levels: int = 3, ensemble: int = 1, fine: bool = False
+        self,
+        width: int,
+        *,
+        scale: Fraction = Fraction(1),
+        levels: int = 3,
+        ensemble: int = 1,
+        detail: float = 0.0,
+        fine: bool = False,
     ) -> None:
         super().__init__()
+        self.detail = detail
         self.fine = fine
         self.views = VIEWS[:ensemble]
         self.feat_pyramid = FeaturePyramid(width)
@@ -169,10 +179,19 @@ class UPRNet(Interpolator[Frame, Pair]):
         return Pair(first, second, tuple(pyramids))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        image = self.images(pair, t)[-1].clamp(0, 1)
+        image = self._shown(pair, t)
         for view, other in zip(self.views[1:], pair.others, strict=True):
-            image = image + view.mirrored(self.images(other, 1 - t if view.backwards else t)[-1].clamp(0, 1))
+            image = image + view.mirrored(self._shown(other, 1 - t if view.backwards else t))
         return (image / len(self.views) if pair.others else image).flip(1)
+
+    def _shown(self, pair: Pair, t: Tensor) -> Tensor:
+        """Return the finest image of one view, [B, 3, H, W] BGR in [0, 1]."""
+        image = self.images(pair, t)[-1]
+        if self.detail:
+            flow = pair.flows[-1][0]
+            times = broadcast_times(t, flow.shape[0], flow).reshape(-1, 1, 1, 1)
+            image = restore_detail(image.clamp(0, 1), flow, times, self.detail)
+        return image.clamp(0, 1)
 
     def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
         flow = pair.flows[-1][0]
