@@ -96,6 +96,7 @@ def test_the_encoder_decides_what_is_passed() -> None:
         "log-level=error",
     ]
     assert encoder_arguments(facts(), Quality("ffv1")) == ["-c:v:0", "ffv1"]
+    assert encoder_arguments(facts(), Quality("libx264", 17.5)) == ["-c:v:0", "libx264", "-crf", "17.5"]
 
 
 def test_without_media_only_the_pipe_is_read() -> None:
