@@ -203,6 +203,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         Not clamped, since a clamp would stop the gradient of values outside [0, 1].
         """
         times = broadcast_times(t, pair.first.levels[0].image.shape[0], pair.flows[0][0]).reshape(-1, 1, 1, 1)
+        shares = times, 1 - times
         made: list[Tensor] = []
         for index, (before, after, flows) in enumerate(
             zip(pair.first.levels, pair.second.levels, pair.flows, strict=True)
@@ -211,14 +212,26 @@ class UPRNet(Interpolator[Frame, Pair]):
             if made:
                 factor = Fraction(2 ** (self.levels[index - 1] - self.levels[index]))
                 previous = _cropped(resize_bilinear(made[-1].clamp(0, 1), factor), before.image)
-            made.append(self._image(before, after, flows, times, previous))
+            made.append(self._image(before, after, flows, shares, previous))
         return made
 
     def _image(
-        self, before: Level, after: Level, flows: tuple[Tensor, Tensor, Tensor], times: Tensor, previous: Tensor | None
+        self,
+        before: Level,
+        after: Level,
+        flows: tuple[Tensor, Tensor, Tensor],
+        times: tuple[Tensor, Tensor],
+        previous: Tensor | None,
     ) -> Tensor:
-        """Synthesise the frame of one level, [B, 3, h, w]; `previous` is the last level's, clamped, at this size."""
-        displacements = [(times * flow[:, :2], (1 - times) * flow[:, 2:]) for flow in flows]
+        """Synthesise the frame of one level, [B, 3, h, w].
+
+        Args:
+            before, after, flows: the level's.
+            times: from the first and to the second frame, [B, 1, 1, 1].
+            previous: the last level's frame, clamped, at this size.
+        """
+        passed, left = times
+        displacements = [(passed * flow[:, :2], left * flow[:, 2:]) for flow in flows]
         warped_features = []
         images: list[Tensor] = []
         covered: list[Tensor] = []
@@ -235,14 +248,14 @@ class UPRNet(Interpolator[Frame, Pair]):
                 feature_0, feature_1 = splat(before.features[step], forth), splat(after.features[step], back)
             warped_features.append((feature_0, feature_1))
         if previous is None:
-            previous = torch.lerp(images[0], images[1], times)
+            previous = torch.lerp(images[0], images[1], passed)
         batch = previous.shape[0]
         originals = [level.image.expand(batch, -1, -1, -1) for level in (before, after)]
         entering = [previous, *images[:2], *originals, *displacements[0], *images[2:], *covered]
         output = self.synthesis_network(entering, warped_features).float()
         residual = 2 * torch.sigmoid(output[:, :3]) - 1
         masks = torch.sigmoid(output[:, 3:])
-        shares = [masks[:, index : index + 1] * (times if index % 2 else 1 - times) for index in range(len(images))]
+        shares = [masks[:, index : index + 1] * (passed if index % 2 else left) for index in range(len(images))]
         weighted = [image * share for image, share in zip(images, shares, strict=True)]
         merged = functools.reduce(torch.add, weighted) / functools.reduce(torch.add, shares)
         return merged + residual
