@@ -231,8 +231,7 @@ def _build(
 ) -> Interpolated:
     """Build the graph for a checked clip and checked options."""
     check_within(options.exclude, clip.num_frames)
-    if options.mask is not None and options.mask != "auto":
-        check_mask(options.mask, clip)
+    mask = check_mask(options.mask, clip)
     timeline = timeline_of(clip, options, times)
     selection = Selection(timeline)
     if timeline.truncated:
@@ -281,8 +280,8 @@ def _build(
         blended = colour.from_rgb(blend(first, second), shown, first, second)
     else:
         blended = blend(align.first(clip), align.second(clip), colour=colour)
-    if options.mask is not None:
-        blended = restored(blended, clip, options.mask, align)
+    if mask is not None:
+        blended = restored(blended, clip, mask, align)
     alpha = None
     if alpha_format is not None:
         alpha_blend = partial(blend, layer=1)

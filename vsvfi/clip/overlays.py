@@ -56,7 +56,8 @@ def _kept(interpolated: vs.VideoNode, source: vs.VideoNode, mask: object) -> vs.
     looks = [(clip.format.name, clip.width, clip.height) for clip in (interpolated, source)]
     if looks[0] != looks[1]:
         raise ClipError(f"the clips differ: {looks[0]} and {looks[1]}", "bring both to one format and size first")
-    if mask is None:
+    checked = check_mask(mask, source)
+    if checked is None:
         return interpolated
     rated = bool(interpolated.fps and source.fps)
     factor = interpolated.fps / source.fps if rated else interpolated.num_frames / source.num_frames
@@ -72,7 +73,7 @@ def _kept(interpolated: vs.VideoNode, source: vs.VideoNode, mask: object) -> vs.
     selection = Selection(timeline)
     policy = Policy(duplicates="off")
     plan = decisions.decision_clip(informing, facts, selection, timeline, policy, (0, lambda n, frames: None))
-    merged = restored(interpolated, source, mask, Alignment(selection, plan, policy))
+    merged = restored(interpolated, source, checked, Alignment(selection, plan, policy))
 
     def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
         return merged if isinstance(decisions.shown(f), Interpolate) else interpolated
@@ -80,19 +81,19 @@ def _kept(interpolated: vs.VideoNode, source: vs.VideoNode, mask: object) -> vs.
     return interpolated.std.FrameEval(reporting(choose), prop_src=plan, clip_src=[merged, interpolated])
 
 
-def restored(image: vs.VideoNode, source: vs.VideoNode, mask: object, align: Alignment) -> vs.VideoNode:
+def restored(image: vs.VideoNode, source: vs.VideoNode, mask: Mask, align: Alignment) -> vs.VideoNode:
     """Return interpolated frames with the nearest source frame's samples inside the mask.
 
     Args:
         image: interpolated frames, in the format of `source`.
         source: the source clip.
-        mask: "auto", or a clip; see `check_mask`.
+        mask: "auto", or a clip that has passed `check_mask`.
         align: to the output of `image`.
     """
     if isinstance(mask, str):
         kept = align.last_step(step_masks(overlay_masks(readable(source))))
     else:
-        given = _whole(check_mask(mask, source), source.num_frames)
+        given = _whole(mask, source.num_frames)
         kept = vs.core.std.Expr([align.first(given), align.second(given)], "x y max")
     for _ in range(_FEATHER + 1):
         kept = kept.std.Maximum()
@@ -100,12 +101,16 @@ def restored(image: vs.VideoNode, source: vs.VideoNode, mask: object, align: Ali
     return _merged(image, align.nearest(source), kept)
 
 
-def check_mask(mask: object, clip: vs.VideoNode) -> vs.VideoNode:
-    """Refuse masks that do not fit a clip.
+def check_mask(mask: object, clip: vs.VideoNode) -> Mask | None:
+    """Return a parsed `mask=`, refusing clips that do not fit `clip`.
 
     Raises:
         ArgumentError: with the rule.
     """
+    if mask is None:
+        return None
+    if mask == "auto":
+        return "auto"
     if not isinstance(mask, vs.VideoNode):
         raise ArgumentError("mask", type(mask).__name__, 'must be "auto" or a clip', "pass a Gray clip, white = keep")
     form, rule = mask.format, None

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from vsvfi.engine.runtimes.interface import EAGER, RuntimeChoice
-from vsvfi.engine.runtimes.registry import check_name, choose
+from vsvfi.engine.runtimes.interface import AUTO, EAGER, RuntimeChoice
+from vsvfi.engine.runtimes.registry import choose, named
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import BuildConfig, Family, Variant
 from vsvfi.models.registry import check_options, check_scale, find
@@ -38,12 +38,14 @@ class ModelConfig:
         family, variant: from the registry.
         scale: as given; None for the family's choice.
         options: of the family, checked, with defaults filled in.
+        runtime: the one that the user named, or `AUTO`; `place` chooses for each device.
     """
 
     family: Family
     variant: Variant
     scale: Fraction | None
     options: Mapping[str, object]
+    runtime: RuntimeChoice = AUTO
 
     @classmethod
     def of(cls, options: Options) -> ModelConfig:
@@ -54,8 +56,8 @@ class ModelConfig:
             ArgumentError: its family does not accept these options, or there is no such runtime.
         """
         family, variant = find(options.model)
-        check_name(options.runtime)
-        return cls(family, variant, options.scale, check_options(family, dict(options.options)))
+        runtime = named(options.runtime)
+        return cls(family, variant, options.scale, check_options(family, dict(options.options)), runtime)
 
     def adopt(self, variant: Variant) -> ModelConfig:
         """Return a copy for the variant that the weights belong to (`Family.recognise`)."""
@@ -90,7 +92,7 @@ def place(options: Options, model: ModelConfig) -> tuple[Placement, ...]:
         Placement(
             device,
             resolve_precision(precision, device, half=half, bfloat=bfloat),
-            choose(options.runtime, device.type, model.family, model.variant),
+            choose(model.runtime, device.type, model.family, model.variant),
         )
         for device in devices
     )

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from vsvfi.engine.model_config import ModelConfig, Placement, place
+from vsvfi.engine.runtimes.interface import AUTO
 from vsvfi.models.family import BuildConfig, Variant
 from vsvfi.options import Options
 from vsvfi.plan.bisection import complete_levels
@@ -129,7 +130,7 @@ def resolve_for_clip(model: ModelConfig, options: Options, clip: ClipFacts) -> R
     from vsvfi.engine.padding import Padding
 
     size = (clip.width, clip.height)
-    if options.runtime == "auto":
+    if model.runtime == AUTO:
         placements = fitting_placements(model, size, placements)
     padding = Padding.of(build, *size)
     workers = options.streams or fitting_workers(model, size, placements, clip.requests)

@@ -228,7 +228,7 @@ def test_runtimes_are_found_by_their_folders(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(registry, "find", runtimes.__getitem__)
 
     def choose(text: str, device: str = "cpu") -> RuntimeChoice:
-        return registry.choose(text, device, model.family, model.variant)
+        return registry.choose(registry.named(text), device, model.family, model.variant)
 
     assert choose("auto") == choose("eager") == EAGER
     assert choose("altered:one") == RuntimeChoice("altered", "one")

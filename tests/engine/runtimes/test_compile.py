@@ -16,7 +16,7 @@ from vsvfi.engine.device import inference
 from vsvfi.engine.runtimes import registry
 from vsvfi.engine.runtimes.compile import runtime as module
 from vsvfi.engine.runtimes.compile.runtime import CompileRuntime
-from vsvfi.engine.runtimes.interface import EAGER, Piece, RuntimeChoice
+from vsvfi.engine.runtimes.interface import AUTO, EAGER, Piece, RuntimeChoice
 from vsvfi.engine.runtimes.signature import split
 from vsvfi.errors import ArgumentError
 from vsvfi.models.registry import find
@@ -64,12 +64,12 @@ def test_a_session_is_compiled(fake_family: Recorder, caplog: pytest.LogCaptureF
 
 def test_compilation_is_off_by_default_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     family, variant = find("builtin")
-    assert registry.choose("auto", "cpu", family, variant) == EAGER
+    assert registry.choose(AUTO, "cpu", family, variant) == EAGER
     monkeypatch.setattr(module.shutil, "which", lambda name: None)
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(module.sys, "platform", "linux")
     with pytest.raises(ArgumentError, match=r"not available on cpu: it needs a C\+\+ compiler"):
-        registry.choose("compile", "cpu", family, variant)
+        registry.choose(RuntimeChoice("compile"), "cpu", family, variant)
     monkeypatch.setattr(module, "is_installed", lambda name: False)
     assert "triton" in str(CompileRuntime().obstacle("cuda"))
     assert CompileRuntime().obstacle("mps")

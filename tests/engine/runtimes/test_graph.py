@@ -23,7 +23,7 @@ from vsvfi.engine.runtimes import registry
 from vsvfi.engine.runtimes.binding import bind
 from vsvfi.engine.runtimes.graph.recorded import Recorded
 from vsvfi.engine.runtimes.graph.runtime import GraphRuntime
-from vsvfi.engine.runtimes.interface import RuntimeChoice
+from vsvfi.engine.runtimes.interface import AUTO, RuntimeChoice
 from vsvfi.engine.session import Session
 from vsvfi.errors import ArgumentError
 from vsvfi.models.blocks.constants import _ENTRIES, Constants
@@ -189,8 +189,8 @@ def test_a_session_gives_the_same_frames_and_each_stream_its_own_graphs(
 def test_graphs_need_cuda_and_are_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
     family, variant = find("builtin")
     with pytest.raises(ArgumentError, match="runtime='graph', is not available on cpu: it needs a CUDA device"):
-        registry.choose("graph", "cpu", family, variant)
+        registry.choose(RuntimeChoice("graph"), "cpu", family, variant)
     monkeypatch.setattr(torch.version, "hip", None)
-    assert registry.choose("auto", "cuda", family, variant) == RuntimeChoice("graph")
+    assert registry.choose(AUTO, "cuda", family, variant) == RuntimeChoice("graph")
     monkeypatch.setattr(torch.version, "hip", "6.4")
-    assert registry.choose("auto", "cuda", family, variant) == RuntimeChoice("eager")
+    assert registry.choose(AUTO, "cuda", family, variant) == RuntimeChoice("eager")

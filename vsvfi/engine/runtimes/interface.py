@@ -33,6 +33,9 @@ class RuntimeChoice:
         return self.name if self.provider is None else f"{self.name}:{self.provider}"
 
 
+AUTO = RuntimeChoice("auto")
+"""Chosen for each device, see `registry.choose`."""
+
 EAGER = RuntimeChoice("eager")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import vsvfi.engine.runtimes
-from vsvfi.engine.runtimes.interface import EAGER, Runtime, RuntimeChoice
+from vsvfi.engine.runtimes.interface import AUTO, EAGER, Runtime, RuntimeChoice
 from vsvfi.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -27,36 +27,39 @@ def find(name: str) -> Runtime:
     return cast(Runtime, importlib.import_module(f"vsvfi.engine.runtimes.{name}.runtime").RUNTIME)
 
 
-def check_name(text: str) -> None:
-    """Check the name in a parsed `runtime=` without importing anything heavy.
+def named(text: str) -> RuntimeChoice:
+    """Return the runtime that `runtime=` names, or `AUTO`, without importing anything heavy.
 
     Raises:
         ArgumentError: there is no such runtime here.
     """
     choice = RuntimeChoice.of(text)
-    if choice.name != "auto" and choice.name not in names():
+    if choice.name != AUTO.name and choice.name not in names():
         raise ArgumentError("runtime", text, "is not available", f"use {_alternatives()}")
-    if choice.name == "auto" and choice.provider:
+    if choice.name == AUTO.name and choice.provider:
         raise ArgumentError("runtime", text, "names a provider without a runtime", f"use {_alternatives()}")
+    return choice
 
 
-def choose(text: str, device: str, family: Family, variant: Variant) -> RuntimeChoice:
-    """Resolve a parsed `runtime=` for one kind of device and one model.
+def choose(choice: RuntimeChoice, device: str, family: Family, variant: Variant) -> RuntimeChoice:
+    """Return the runtime for one kind of device and one model.
 
-    "auto" takes the runtime that is the device's default if it is available and accepts the model, else eager.
+    `AUTO` takes the runtime that is the device's default if it is available and accepts the model, else eager.
 
     Raises:
         ArgumentError: the named runtime is not available on this device, or cannot run the model.
     """
-    check_name(text)
-    choice = RuntimeChoice.of(text)
-    if choice.name == "auto":
+    if choice == AUTO:
         for name in names():
-            runtime = find(name) if device in _default_on(name) else None
-            if runtime and runtime.obstacle(device) is None and runtime.declines(family, variant) is None:
+            runtime = find(name)
+            if (
+                device in runtime.default_on
+                and runtime.obstacle(device) is None
+                and runtime.declines(family, variant) is None
+            ):
                 return RuntimeChoice(name)
         return EAGER
-    runtime = find(choice.name)
+    text, runtime = str(choice), find(choice.name)
     if choice.provider is not None and choice.provider not in runtime.providers:
         known = ", ".join(f"'{choice.name}:{provider}'" for provider in runtime.providers)
         raise ArgumentError("runtime", text, "names an unknown provider", f"use {known or repr(choice.name)}")
@@ -65,10 +68,6 @@ def choose(text: str, device: str, family: Family, variant: Variant) -> RuntimeC
     if reason := runtime.declines(family, variant):
         raise ArgumentError("runtime", text, f"cannot run {variant.name}: {reason}", "use runtime='auto'")
     return choice
-
-
-def _default_on(name: str) -> frozenset[str]:
-    return find(name).default_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +92,4 @@ def availability(device: str) -> list[Availability]:
 
 
 def _alternatives() -> str:
-    return ", ".join(map(repr, ("auto", *names())))
+    return ", ".join(map(repr, (AUTO.name, *names())))
