@@ -1,6 +1,6 @@
-"""Count the multiply-adds of a network: of its layers as publications count them, and of vsvfi's own operators.
+"""Count the multiply-adds of a network: of its layers as publications count them, and of vsvfi's operators.
 
-torch counts convolutions, matrix products and attention (of a transposed convolution what it computes; some published
+torch counts convolutions, matrix products and attention (for a transposed convolution what it computes; some published
 figures count it at the size of its result, four times as much). What it misses or counts wrongly is added here:
 operators of vsvfi, and the local correlation, which is computed as matrix products that are larger than the correlation
 itself.
@@ -53,11 +53,9 @@ def _sepconv(
     return 2 * prod(alpha) * (image[1] * (_BILINEAR + 1) + 2)
 
 
-def _warp_pair(
-    first: Shape, second: Shape, flow: Shape, state: Shape, times: Any, step: int, ratio: int, *, out_shape: Any,
-    **named: Any,
-) -> int:  # fmt: skip
+def _warp_pair(first: Shape, second: Shape, flow: Shape, *others: Any, out_shape: Any, **named: Any) -> int:
     """Both images are sampled at each pixel of the reduced size, where reduction reads two by two of them."""
+    _, _, step, _ = others
     pixels = flow[0] * prod(flow[2:]) // step**2
     return 2 * _BILINEAR * pixels * min(step, 2) ** 2 * (first[1] + second[1])
 

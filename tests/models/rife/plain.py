@@ -104,7 +104,7 @@ class Plain:
         start = [first, second, *heads, time]
         flow, mask, feature = self.both(0, start, None, steps[0], self.ensemble)
         for k in range(1, len(steps)):
-            dflow, new, feature = self.step(k, first, second, heads, time, flow, mask, feature, steps[k])
+            dflow, new, feature = self.step(k, (first, second), heads, time, flow, mask, feature, steps[k])
             if (
                 k == 1
                 and self.version.fallback
@@ -113,7 +113,7 @@ class Plain:
             ):
                 steps = [2 * step for step in steps]
                 flow, mask, feature = self.both(0, start, None, steps[0], False)
-                dflow, new, feature = self.step(1, first, second, heads, time, flow, mask, feature, steps[1])
+                dflow, new, feature = self.step(1, (first, second), heads, time, flow, mask, feature, steps[1])
                 self.found["fallback"] = dflow
             flow = flow + dflow
             mask = mask + new if self.version.summed else new
@@ -124,8 +124,7 @@ class Plain:
     def step(
         self,
         k: int,
-        first: Tensor,
-        second: Tensor,
+        images: tuple[Tensor, Tensor],
         heads: tuple[Tensor, Tensor],
         time: Tensor,
         flow: Tensor,
@@ -134,6 +133,6 @@ class Plain:
         s: Fraction,
     ) -> tuple[Tensor, Tensor, Tensor]:
         forth, back = flow[:, :2], flow[:, 2:]
-        images = [backward_warp(first, forth), backward_warp(second, back)]
+        warped = [backward_warp(images[0], forth), backward_warp(images[1], back)]
         features = [backward_warp(heads[0], forth), backward_warp(heads[1], back)] if heads[0].shape[1] else list(heads)
-        return self.both(k, [*images, *features, time, mask, feature], flow, s, self.ensemble)
+        return self.both(k, [*warped, *features, time, mask, feature], flow, s, self.ensemble)
