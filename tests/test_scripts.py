@@ -323,13 +323,13 @@ def test_the_demo_of_a_drawn_clip(tmp_path: Path, weights: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"demo.mkv", "demo.png"}
 
 
-def test_the_demo_of_a_video_keeps_its_sound(tmp_path: Path, weights: Path) -> None:
+def test_the_demo_of_a_video_keeps_its_audio(tmp_path: Path, weights: Path) -> None:
     video = flash_video(tmp_path / "in.mkv", seconds=1.0, rate="25")
     demo(tmp_path / "out", video, "--model", "ifrnet_s", "--weights", weights)
     output = tmp_path / "out" / "demo.mkv"
     assert "Audio: flac" in listing(output)
-    (video, video_length), (sound, sound_length) = (packets(output, stream)[-1] for stream in ("0:v:0", "0:a:0"))
-    assert abs(video + video_length - sound - sound_length) < 0.05
+    (video, video_length), (audio, audio_length) = (packets(output, stream)[-1] for stream in ("0:v:0", "0:a:0"))
+    assert abs(video + video_length - audio - audio_length) < 0.05
     assert len(packets(output, "0:v:0")) == 50
     assert png_size(tmp_path / "out" / "demo.png") == (3 * 96 + 2 * 4, 64)
 

@@ -44,8 +44,8 @@ def flash_video(path: Path, *, rate: str = "24000/1001", offset: float = 0.0, se
         f"color=black:size=96x64:rate={rate}:duration={seconds},"
         f"drawbox=enable='gte(t+{offset},{FLASH}-0.001)':color=white:t=fill"
     )
-    sound = f"aevalsrc='sin(880*2*PI*t)*gte(t,{FLASH})':duration={seconds + offset}"
-    inputs = ["-itsoffset", offset, "-f", "lavfi", "-i", image, "-f", "lavfi", "-i", sound]
+    audio = f"aevalsrc='sin(880*2*PI*t)*gte(t,{FLASH})':duration={seconds + offset}"
+    inputs = ["-itsoffset", offset, "-f", "lavfi", "-i", image, "-f", "lavfi", "-i", audio]
     return make(path, *inputs, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-colorspace", "bt709", "-c:a", "flac")
 
 

@@ -157,7 +157,7 @@ def faulty(folder: Path, body: str) -> str:
         ("echo no such thing >&2; exit 3", "ffmpeg: no such thing"),
         ("exit 3", "ffmpeg: exit code 3; it closed the pipe before it had read all frames"),
         ("head -c 60000 >/dev/null; kill -9 $$", "ffmpeg: it was ended by SIGKILL"),
-        ("head -c 60000 >/dev/null; echo why >&2; kill -11 $$", "ffmpeg: it was ended by SIGSEGV; its last words: why"),
+        ("head -c 60000 >/dev/null; echo why >&2; kill -11 $$", "ffmpeg: it was ended by SIGSEGV; last message: why"),
         ("head -c 100000 >/dev/null; exit 0", "ffmpeg: it ended before it had read all frames"),
         ("cat >/dev/null; exit 0", "ffmpeg: it reported success but wrote nothing"),
         ("head -c 30000000 /dev/zero | tr '\\0' x >&2; cat >/dev/null; exit 1", "ffmpeg: xxxx"),
@@ -188,7 +188,7 @@ def test_an_empty_output_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monk
     [
         ("exec 0<&-; sleep 1000", ", and gave no reason"),
         ("trap '' TERM; exec 0<&-; sleep 1000", ", and gave no reason"),
-        ("echo the licence server is away >&2; exec sleep 1000 <&-", "; its last words: the licence server is away"),
+        ("echo the licence server is away >&2; exec sleep 1000 <&-", "; last message: the licence server is away"),
         ("echo '/x: No space left on device' >&2; exec sleep 1000 <&-", None),
     ],
 )

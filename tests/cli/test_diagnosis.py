@@ -74,8 +74,7 @@ def test_ffmpegs_reason(lines: list[str], message: str) -> None:
 
 def test_a_signal_comes_first() -> None:
     assert (
-        explain_ffmpeg(["hm"], "it was ended by SIGSEGV", Path("a.mkv"))
-        == "it was ended by SIGSEGV; its last words: hm"
+        explain_ffmpeg(["hm"], "it was ended by SIGSEGV", Path("a.mkv")) == "it was ended by SIGSEGV; last message: hm"
     )
 
 

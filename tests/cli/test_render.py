@@ -82,7 +82,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.25])
-def test_sound_is_kept_and_in_sync(tmp_path: Path, weights: Path, offset: float) -> None:
+def test_audio_is_kept_and_in_sync(tmp_path: Path, weights: Path, offset: float) -> None:
     video = flash_video(tmp_path / "in.mkv", offset=offset)
     output = tmp_path / "out.mkv"
     summary = render(weights, video, output)
@@ -95,24 +95,24 @@ def test_sound_is_kept_and_in_sync(tmp_path: Path, weights: Path, offset: float)
     times = [time for time, _ in packets(output, "0:v:0")]
     assert len(times) == 96
     assert abs(times[0] - offset) < 0.01
-    image, sound = times[int(np.argmax(luma(output) > 128))], tone_start(output)
-    assert abs(image - sound) < 1 / 23
-    assert abs(sound - FLASH) < 0.03
+    image, audio = times[int(np.argmax(luma(output) > 128))], tone_start(output)
+    assert abs(image - audio) < 1 / 23
+    assert abs(audio - FLASH) < 0.03
     last, duration = packets(output, "0:a:0")[-1]
     last_before, duration_before = packets(video, "0:a:0")[-1]
     assert abs(last + duration - last_before - duration_before) < 0.01
     assert not list(tmp_path.glob("*.lwi"))
 
 
-def test_a_part_takes_its_own_sound(tmp_path: Path, weights: Path) -> None:
+def test_a_part_takes_its_own_audio(tmp_path: Path, weights: Path) -> None:
     video = flash_video(tmp_path / "in.mkv", offset=0.25)
     output = tmp_path / "out.mkv"
     assert render(weights, video, output, "-s", 20, "-e", 67, "-r", 2).frames == 48
     times = [time for time, _ in packets(output, "0:v:0")]
     assert times[0] < 0.01
-    image, sound = times[int(np.argmax(luma(output) > 128))], tone_start(output)
+    image, audio = times[int(np.argmax(luma(output) > 128))], tone_start(output)
     assert abs(image - (FLASH - 0.25 - 20 * 1001 / 48000)) < 1 / 23
-    assert abs(image - sound) < 1 / 23
+    assert abs(image - audio) < 1 / 23
     begin, _ = packets(output, "0:a:0")[0]
     end = sum(packets(output, "0:a:0")[-1])
     assert 0 <= begin < 0.12
@@ -327,8 +327,8 @@ def test_a_name_that_is_no_text_gets_a_link(tmp_path: Path) -> None:
 
 
 def test_webm_gets_what_it_holds(tmp_path: Path, weights: Path) -> None:
-    sound = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=0.2", "-f", "lavfi", "-i", "sine=duration=0.2")
-    video = make(tmp_path / "in.mkv", *sound, "-c:v", "libx264", "-c:a", "aac")
+    audio = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=0.2", "-f", "lavfi", "-i", "sine=duration=0.2")
+    video = make(tmp_path / "in.mkv", *audio, "-c:v", "libx264", "-c:a", "aac")
     output = tmp_path / "out.webm"
     options = ("--model", MODEL, "--weights", weights, "-e", "3")
     assert main(["render", str(video), "-o", str(output), *map(str, options)]) == 0

@@ -106,7 +106,7 @@ def test_another_number_of_frames_is_logged() -> None:
         assert show(numbered(7), "25", 8, []).num_frames == 7
     finally:
         vs.core.remove_log_handler(handle)
-    assert any("gives 7 frames, the file has 8; sound may be out of sync" in line for line in said)
+    assert any("gives 7 frames, the file has 8; audio may be out of sync" in line for line in said)
 
 
 @pytest.mark.parametrize(("turn", "location"), [("t", vs.CHROMA_TOP), ("tv", vs.CHROMA_BOTTOM), ("v", vs.CHROMA_LEFT)])

@@ -106,7 +106,7 @@ def test_steps_before_and_after(tmp_path: Path) -> None:
         (["--trim", "1-2", "-s", "3"], "contradicts --start"),
         (["--filter", "nothing.vpy"], "is not a file"),
         (["--slow", "1"], "must be a number above 1"),
-        (["--slow-sound", "drop"], "give --slow N too"),
+        (["--slow-audio", "drop"], "give --slow N too"),
         (["--rate", "24"], "is for images, not for a video"),
         (["--timecodes", "nothing.txt"], "is not a file"),
     ],

@@ -90,12 +90,12 @@ def test_images_make_a_job(fake: None, whole: Path, tmp_path: Path, capsys: pyte
 def test_vfr_keeps_the_times_of_the_source(
     fake: None, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With an encoder that reorders frames, sound that begins before them, in a part as well."""
+    """With an encoder that reorders frames, audio that begins before them, in a part as well."""
     stamps = [40 * n if n < 10 else 400 + 100 * (n - 10) for n in range(FRAMES // 2)]
     image = "color=size=64x48:rate=25:duration=1,settb=1/1000,setpts='if(lt(N,10),40*N,100*N-600)'"
-    sound = "aevalsrc='sin(2764*t)':duration=2"
+    audio = "aevalsrc='sin(2764*t)':duration=2"
     video = make(
-        *(tmp_path / "in.mkv", "-itsoffset", 0.1, "-f", "lavfi", "-i", image, "-f", "lavfi", "-i", sound),
+        *(tmp_path / "in.mkv", "-itsoffset", 0.1, "-f", "lavfi", "-i", image, "-f", "lavfi", "-i", audio),
         *("-fps_mode", "passthrough", "-c:v", "libx264", "-c:a", "flac"),
     )
     source = packets(video, "0:v:0")
@@ -123,7 +123,7 @@ def test_vfr_keeps_the_times_of_the_source(
 
 
 def test_a_job_in_slow_motion(fake: None, video: Path, whole: Path, tmp_path: Path) -> None:
-    """Sound is slowed when the chunks are joined; see tests.media.test_slow_motion."""
+    """Audio is slowed when the chunks are joined; see tests.media.test_slow_motion."""
     output = tmp_path / "out.mkv"
     assert render(video, output, "--slow", 2, "--chunk", 1, "-e", 23) == 0
     assert hashes(output) == hashes(whole)[:24]
@@ -286,5 +286,5 @@ def test_ctrl_c_says_how_to_go_on_and_a_second_render_is_refused(
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert b"run the same command to go on, or 'vsvfi join" in said
+    assert b"run the same command to resume, or 'vsvfi join" in said
     assert {path.name for path in tmp_path.iterdir()} == {job_of(output).name}

@@ -28,17 +28,17 @@ from vsvfi.media.verify import verify
 from vsvfi.plan.timed import timed
 
 VIDEO = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24000/1001:duration=2")
-SOUND = ("-f", "lavfi", "-i", "sine=duration=2")
+AUDIO = ("-f", "lavfi", "-i", "sine=duration=2")
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "3", "-x264-params", "bframes=3:b-adapt=0:keyint=24")
 
 
-def _plain(name: str, *codecs: object, sound: bool = True) -> Callable[[Path], Path]:
-    return lambda folder: make(folder / name, *VIDEO, *(SOUND if sound else ()), *codecs)
+def _plain(name: str, *codecs: object, audio: bool = True) -> Callable[[Path], Path]:
+    return lambda folder: make(folder / name, *VIDEO, *(AUDIO if audio else ()), *codecs)
 
 
 def _from_mp4(name: str, *options: object, before: tuple[object, ...] = ()) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
-        whole = make(folder / "whole.mp4", *VIDEO, *SOUND, *X264, "-c:a", "aac")
+        whole = make(folder / "whole.mp4", *VIDEO, *AUDIO, *X264, "-c:a", "aac")
         return make(folder / name, *before, "-i", whole, *options)
 
     return build
@@ -46,7 +46,7 @@ def _from_mp4(name: str, *options: object, before: tuple[object, ...] = ()) -> C
 
 def _cut(name: str, codecs: tuple[object, ...], begin: float, end: float) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
-        data = make(folder / f"whole{Path(name).suffix}", *VIDEO, *SOUND, *codecs).read_bytes()
+        data = make(folder / f"whole{Path(name).suffix}", *VIDEO, *AUDIO, *codecs).read_bytes()
         path = folder / name
         path.write_bytes(data[int(begin * len(data)) // 188 * 188 : int(end * len(data))])
         return path
@@ -56,7 +56,7 @@ def _cut(name: str, codecs: tuple[object, ...], begin: float, end: float) -> Cal
 
 def _late(name: str, seconds: float) -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
-        whole = make(folder / "whole.mp4", *VIDEO, *SOUND, *X264, "-c:a", "aac")
+        whole = make(folder / "whole.mp4", *VIDEO, *AUDIO, *X264, "-c:a", "aac")
         return make(
             folder / name, "-itsoffset", seconds, "-i", whole, "-i", whole, "-map", "0:v", "-map", "1:a", "-c", "copy"
         )
@@ -67,19 +67,19 @@ def _late(name: str, seconds: float) -> Callable[[Path], Path]:
 def _variable(name: str) -> Callable[[Path], Path]:
     """24000/1001 with frames left out here and there; and audio that begins later."""
     fewer = ("-vf", "select='not(between(mod(n,24),15,17))'", "-fps_mode", "vfr")
-    late = ("-itsoffset", 0.25, *SOUND)
+    late = ("-itsoffset", 0.25, *AUDIO)
     return lambda folder: make(folder / name, *VIDEO, *late, *fewer, *X264, "-c:a", "aac")
 
 
 OPEN_GOP = ("-c:v", "libx264", "-preset", "veryfast", "-x264-params", "open-gop=1:keyint=16:bframes=3", "-c:a", "aac")
 
 FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
-    "elementary .264": (_plain("a.264", *X264, sound=False), 48),
+    "elementary .264": (_plain("a.264", *X264, audio=False), 48),
     "elementary .hevc": (
-        _plain("a.hevc", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", sound=False),
+        _plain("a.hevc", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", audio=False),
         48,
     ),
-    "elementary .m2v": (_plain("a.m2v", "-c:v", "mpeg2video", "-bf", "2", sound=False), 48),
+    "elementary .m2v": (_plain("a.m2v", "-c:v", "mpeg2video", "-bf", "2", audio=False), 48),
     "H.264 in AVI": (_from_mp4("a.avi", "-c:v", "copy", "-c:a", "mp3"), 48),
     "Xvid in AVI": (_plain("a.avi", "-c:v", "mpeg4", "-bf", "2", "-c:a", "mp3"), 48),
     "AVI, an empty packet": (_plain("a.avi", "-c:v", "mpeg4", "-c:a", "mp3"), 49),
@@ -157,11 +157,11 @@ def passage(
 ) -> Media:
     """Through everything but `interpolate()`: source filter, pipe, ffmpeg, with the streams of the source.
 
-    In slow motion, each frame is repeated; only factor and sound of `slow` count.
+    In slow motion, each frame is repeated; only factor and audio of `slow` count.
     """
     if not hasattr(vs.core, "lsmas"):
         pytest.skip("no source filter")
-    media = probe(source) if slow is None else slow_motion(probe(source), slow.factor, slow.sound)
+    media = probe(source) if slow is None else slow_motion(probe(source), slow.factor, slow.audio)
     clip = shown_clip(media, output.with_suffix(".lwi"))
     if slow is not None:
         clip = vs.core.std.Interleave([clip] * int(slow.factor))
@@ -202,7 +202,7 @@ def frame_times(path: Path) -> list[float]:
         return [float(stamp * video.time_base) for stamp in frames if stamp is not None]
 
 
-def sound_packets(path: Path) -> list[tuple[Fraction, bytes]]:
+def audio_packets(path: Path) -> list[tuple[Fraction, bytes]]:
     """Times and contents of the packets of audio; without those that an edit list hides beyond encoder delay."""
     with av.open(str(path)) as opened:
         if not opened.streams.audio:

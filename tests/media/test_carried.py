@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.cli.media_files import listing, make, moving_video, run_ffmpeg
-from tests.media.containers import SOUND, VIDEO, X264, passage
+from tests.media.containers import AUDIO, VIDEO, X264, passage
 from vsvfi.media.carried import left_behind
 from vsvfi.media.dvd_subtitles import begun, shown_for
 from vsvfi.media.encoding import Part
@@ -40,7 +40,7 @@ def film(tmp_path: Path) -> Path:
     )
     marks = ("-disposition:a:0", "0", "-disposition:a:1", "default+comment", "-disposition:s:0", "forced")
     maps = ("-map", "0:v", "-map", "1:a", "-map", "1:a", "-map", "2:s", "-map_metadata", "3", "-map_chapters", "3")
-    inputs = ("-i", video, *SOUND, "-i", words, "-i", chapters)
+    inputs = ("-i", video, *AUDIO, "-i", words, "-i", chapters)
     return make(tmp_path / "film.mkv", *inputs, *maps, "-c:v", "copy", "-c:a", "aac", "-c:s", "srt", *tags, *marks)
 
 

@@ -133,7 +133,7 @@ def test_the_first_frame_is_at_zero_and_the_muxer_moves_what_comes_before() -> N
     assert "-t" not in arguments
 
 
-def test_a_part_from_the_middle_takes_its_own_sound() -> None:
+def test_a_part_from_the_middle_takes_its_own_audio() -> None:
     given = media(streams=streams("audio", "aac"))
     arguments = ffmpeg_arguments(facts(), Quality("libx264"), given, Part(50, 74), Path("o"), "matroska")
     assert after(arguments, "-ss") == "1.250000"
@@ -142,7 +142,7 @@ def test_a_part_from_the_middle_takes_its_own_sound() -> None:
     assert "-output_ts_offset" not in arguments
 
 
-def test_a_part_from_the_start_keeps_the_sound_before_the_video() -> None:
+def test_a_part_from_the_start_keeps_the_audio_before_the_video() -> None:
     given = media(streams=streams("audio", "aac"))
     arguments = ffmpeg_arguments(facts(), Quality("libx264"), given, Part(0, 24), Path("o"), "matroska")
     assert (after(arguments, "-t"), after(arguments, "-output_ts_offset")) == ("0.500000", "0.250000")

@@ -62,7 +62,7 @@ def test_a_variable_rate_is_noticed(tmp_path: Path) -> None:
     assert (media.rate, media.constant) == (Fraction(25), False)
 
 
-def test_sound_alone_is_refused(tmp_path: Path) -> None:
+def test_audio_alone_is_refused(tmp_path: Path) -> None:
     path = make(tmp_path / "a.wav", "-f", "lavfi", "-i", "sine=duration=0.1")
     with pytest.raises(VsvfiError, match="has no video stream"):
         probe(path)

@@ -1,4 +1,4 @@
-"""Slow motion: frames, sound, subtitles and chapters stay together."""
+"""Slow motion: frames, audio, subtitles and chapters stay together."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from vsvfi.media.dvd_subtitles import shown_for, stretched
 from vsvfi.media.encoding import Part
 from vsvfi.media.probe import Media, Stream, probe
 from vsvfi.media.slow_motion import slow_motion
-from vsvfi.media.stretch import SlowSound, Stretch
+from vsvfi.media.stretch import SlowAudio, Stretch
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """White from one second on, when a tone, a subtitle and a chapter begin; sound begins 0.1 s before the frames."""
+    """White from one second on, when a tone, a subtitle and a chapter begin; audio begins 0.1 s before the frames."""
     folder = tmp_path_factory.mktemp("film")
     words, chapters = folder / "a.srt", folder / "a.txt"
     words.write_text("1\n00:00:00,400 --> 00:00:00,500\nearly\n\n2\n00:00:01,000 --> 00:00:01,500\nnow\n")
@@ -53,14 +53,14 @@ def shown(path: Path) -> tuple[list[tuple[float, float]], list[tuple[str, float,
 
 
 @pytest.mark.parametrize(
-    ("sound", "ending", "factor"), [("atempo", ".mkv", 3), ("atempo", ".mp4", 2), ("rubberband", ".webm", 3)]
+    ("audio", "ending", "factor"), [("atempo", ".mkv", 3), ("atempo", ".mp4", 2), ("rubberband", ".webm", 3)]
 )
-def test_all_is_stretched_together(film: Path, tmp_path: Path, sound: SlowSound, ending: str, factor: int) -> None:
-    if not has_filter(ffmpeg(), sound):
-        pytest.skip(f"ffmpeg has no {sound}")
+def test_all_is_stretched_together(film: Path, tmp_path: Path, audio: SlowAudio, ending: str, factor: int) -> None:
+    if not has_filter(ffmpeg(), audio):
+        pytest.skip(f"ffmpeg has no {audio}")
     output = tmp_path / f"out{ending}"
     encoder = "libvpx-vp9" if ending == ".webm" else "libx264"
-    passage(film, output, slow=Stretch(Fraction(factor), Fraction(0), sound), encoder=encoder)
+    passage(film, output, slow=Stretch(Fraction(factor), Fraction(0), audio), encoder=encoder)
     flash = 0.9 * factor
     frames = [time for time, _ in packets(output, "0:v:0")]
     assert len(frames) == 20 * factor
@@ -94,7 +94,7 @@ def test_a_part_in_slow_motion(film: Path, tmp_path: Path) -> None:
     assert chapters[1] == ("bright; loud", pytest.approx(0.3, abs=0.002), pytest.approx(1.6, abs=0.002))
 
 
-def test_sound_is_dropped_on_request(film: Path, tmp_path: Path) -> None:
+def test_audio_is_dropped_on_request(film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     passage(film, output, slow=Stretch(Fraction(2), Fraction(0), "drop"))
     media = probe(output)
@@ -126,7 +126,7 @@ def test_times_of_a_stretched_source() -> None:
     ],
 )
 def test_a_chain_of_filters_within_their_limits(factor: Fraction, chain: str) -> None:
-    assert f"first_pts=0,{chain},asetpts" in Stretch(factor, Fraction(0)).sound_filter()
+    assert f"first_pts=0,{chain},asetpts" in Stretch(factor, Fraction(0)).audio_filter()
 
 
 def test_times_inside_dvd_subtitles() -> None:

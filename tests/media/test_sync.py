@@ -13,19 +13,19 @@ import vapoursynth as vs
 
 from tests.cli.media_files import ffmpeg, make, run_ffmpeg
 from tests.media.containers import (
+    AUDIO,
     FILES,
     HELD,
-    SOUND,
     VARIABLE_AT,
     VIDEO,
     X264,
+    audio_packets,
     build,
     coarsest,
     frame_times,
     onset,
     passage,
     shown_clip,
-    sound_packets,
 )
 from vsvfi.errors import VsvfiError
 from vsvfi.media.encoding import Part
@@ -49,7 +49,7 @@ def test_the_rate_is_constant_and_exact(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("ending", [".mkv", ".mp4"])
 @pytest.mark.parametrize("name", FILES)
-def test_video_and_sound_stay_as_far_apart(tmp_path: Path, name: str, ending: str) -> None:
+def test_video_and_audio_stay_as_far_apart(tmp_path: Path, name: str, ending: str) -> None:
     source, frames = build(name, tmp_path)
     output = tmp_path / f"out{ending}"
     passage(source, output)
@@ -62,11 +62,11 @@ def test_video_and_sound_stay_as_far_apart(tmp_path: Path, name: str, ending: st
         assert len(times) == pytest.approx(2 * VARIABLE_AT, abs=2)
     assert len(times) == frames
     assert abs(before[:frames] - after).mean() < 8, "other frames than those shown"
-    before_cut = sound_packets(source)
+    before_cut = audio_packets(source)
     if not before_cut:
         assert times[0] < 0.1
     elif ending == ".mkv" or "WMV" not in name:  # MP4 cannot hold WMA: see below
-        assert abs(sound_packets(output)[0][0] - before_cut[0][0] - moved(source, output)) <= tolerance(output)
+        assert abs(audio_packets(output)[0][0] - before_cut[0][0] - moved(source, output)) <= tolerance(output)
 
 
 def moved(source: Path, output: Path, frame: int = 0) -> Fraction:
@@ -86,15 +86,15 @@ def test_a_part_keeps_the_distance(tmp_path: Path, name: str, ending: str) -> No
     source, _ = build(name, tmp_path)
     output = tmp_path / f"out{ending}"
     passage(source, output, Part(13, 40))
-    time, content = sound_packets(output)[0]
-    same = [at for at, given in sound_packets(source) if given.endswith(content)]  # TS: less the ADTS header
+    time, content = audio_packets(output)[0]
+    same = [at for at, given in audio_packets(source) if given.endswith(content)]  # TS: less the ADTS header
     distance = moved(source, output, 13)
     assert min(abs(time - at - distance) for at in same) <= tolerance(output)
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "libopus", "wmav2"])
 @pytest.mark.parametrize("ending", [".mp4", ".webm", ".mkv"])
-def test_sound_that_is_encoded_anew_is_heard_at_its_time(tmp_path: Path, codec: str, ending: str) -> None:
+def test_audio_that_is_encoded_anew_is_heard_at_its_time(tmp_path: Path, codec: str, ending: str) -> None:
     tone = ("-f", "lavfi", "-i", "aevalsrc='sin(880*2*PI*t)*gte(t,1)':duration=2:s=48000")
     source = make(tmp_path / ("a.wmv" if codec == "wmav2" else "a.mkv"), *VIDEO, *tone, *X264, "-c:a", codec)
     output = tmp_path / f"out{ending}"
@@ -117,14 +117,14 @@ def exact() -> None:
 def test_times_before_zero_are_read_from_matroska(tmp_path: Path) -> None:
     """Matroska cannot express them, so that the first frames have no time; lsmas would give other frames."""
     exact()
-    whole = make(tmp_path / "whole.mp4", *VIDEO, *SOUND, *X264, "-c:a", "aac")
+    whole = make(tmp_path / "whole.mp4", *VIDEO, *AUDIO, *X264, "-c:a", "aac")
     negative = ("-itsoffset", -0.5, "-i", whole, "-c", "copy", "-avoid_negative_ts", "disabled")
     source = make(tmp_path / "a.mkv", *negative)
     output = tmp_path / "out.mkv"
     media = passage(source, output)
     assert (media.frames, media.constant, media.rate) == (48, True, Fraction(24000, 1001))
     assert abs(decoded(whole) - decoded(output)).mean() < 8
-    apart = sound_packets(output)[0][0] - sound_packets(whole)[0][0]
+    apart = audio_packets(output)[0][0] - audio_packets(whole)[0][0]
     assert abs(apart - Fraction(frame_times(output)[0] - frame_times(whole)[0])) <= tolerance(output)
 
 
@@ -143,7 +143,7 @@ def test_frames_of_a_program_stream_are_exact_after_a_jump(tmp_path: Path) -> No
 
 def test_recordings_joined_by_their_bytes_are_refused(tmp_path: Path) -> None:
     """The remedy of the message works."""
-    once = make(tmp_path / "a.ts", *VIDEO, *SOUND, *X264, "-c:a", "aac").read_bytes()
+    once = make(tmp_path / "a.ts", *VIDEO, *AUDIO, *X264, "-c:a", "aac").read_bytes()
     joined = tmp_path / "joined.ts"
     joined.write_bytes(once + once)
     with pytest.raises(
@@ -162,10 +162,10 @@ def test_opus_of_matroska_is_heard_within_half_a_millisecond(tmp_path: Path, end
     passage(source, output)
     with av.open(str(source)) as opened:
         delay = delay_of("opus", opened.streams.audio[0].codec_context.extradata)
-    before = sound_packets(source)[0][0] + Fraction(floor(1000 * delay + Fraction(1, 2)), 1000) - delay
+    before = audio_packets(source)[0][0] + Fraction(floor(1000 * delay + Fraction(1, 2)), 1000) - delay
     exact = before + moved(source, output)
     rounded = Fraction(1, 1000) if ending == ".mkv" else Fraction(1, 2000) + coarsest(output)
-    assert abs(sound_packets(output)[0][0] - exact) <= rounded + Fraction(1, 500_000)
+    assert abs(audio_packets(output)[0][0] - exact) <= rounded + Fraction(1, 500_000)
 
 
 def test_the_muxer_is_tried() -> None:

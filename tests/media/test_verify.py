@@ -37,8 +37,8 @@ def test_what_was_planned_passes(film: Path) -> None:
         (Expected(12, Fraction(25), 1, attachments=1), "holds 0 of 1 attachment streams"),
         (Expected(12, Fraction(25), 1, covers=1), "holds 0 of 1 cover art streams"),
         (
-            Expected(12, Fraction(25), 1, sounds=(Fraction(60),)),
-            r"0\.\d+ s instead of 60\.000 s of sound in audio stream 1",
+            Expected(12, Fraction(25), 1, audio_durations=(Fraction(60),)),
+            r"0\.\d+ s instead of 60\.000 s in audio stream 1",
         ),
         (Expected(12, Fraction(50), 1), r"over 0\.440 s instead of 0\.220 s"),
     ],

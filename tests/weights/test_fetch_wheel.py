@@ -164,7 +164,7 @@ def test_pip_that_brings_nothing(index: Path, cache: Path, monkeypatch: pytest.M
     monkeypatch.setattr(wheel, "_pip", lambda: [sys.executable, "-c", "pass"])
     assert "pip brought 0 wheels of toynet==1.0, must be one" in fail(make_wheel(index), cache)
     monkeypatch.setattr(wheel, "_pip", lambda: [sys.executable, "-c", "raise SystemExit(3)"])
-    assert "pip could not download toynet==1.0: it said nothing" in fail(make_wheel(index), cache)
+    assert "pip could not download toynet==1.0: it printed nothing" in fail(make_wheel(index), cache)
 
 
 def test_no_pip_at_all(index: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

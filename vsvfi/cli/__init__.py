@@ -3,7 +3,7 @@
 Each subcommand is a module of this package with `HELP`, `add_arguments(parser)` and `main(arguments) -> int`, cheap to
 import.
 
-Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong arguments, 130 interrupted. VSVFI_DEBUG=1 shows
+Exit codes: 0 done, 1 failed (with the reason on stderr), 2 wrong arguments, 130 interrupted. VSVFI_DEBUG=1 shows
 where an error comes from.
 """
 

@@ -36,12 +36,12 @@ def parse_size(text: str, *, least: int = 1, even: bool = False) -> tuple[int, i
 
 
 def check_whole(curve: object) -> None:
-    """Refuse a curve for a whole file, whose sound and chapters would not follow it.
+    """Refuse a curve for a whole file, whose audio and chapters would not follow it.
 
     Raises:
         ArgumentError: there is one.
     """
     if curve is not None:
         raise ArgumentError(
-            "curve", curve, "is for scripts: sound and chapters of a file cannot follow it", "use it in a .vpy script"
+            "curve", curve, "is for scripts: audio and chapters of a file cannot follow it", "use it in a .vpy script"
         )

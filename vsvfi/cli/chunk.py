@@ -178,7 +178,7 @@ def read_script() -> str:
 
 
 def _complete(target: Path, expected: Expected) -> bool:
-    """Return whether a chunk was finished by a run that was killed before it could say so."""
+    """Return whether a chunk was finished by a run that was killed before it recorded that."""
     if not target.is_file():
         return False
     try:

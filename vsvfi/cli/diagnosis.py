@@ -34,7 +34,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Only VP8 or VP9 or AV1 video",
-        ".webm holds VP8, VP9 and AV1 video, Vorbis and Opus sound and WebVTT subtitles; choose --encoder libvpx-vp9 "
+        ".webm holds VP8, VP9 and AV1 video, Vorbis and Opus audio and WebVTT subtitles; choose --encoder libvpx-vp9 "
         "or libsvtav1, or write .mkv",
     ),
     (
@@ -98,7 +98,7 @@ _FOR_COMMAND: tuple[tuple[str, str], ...] = (
         "OUT.mkv)",
     ),
 )
-"""Errors of `interpolate()` whose remedy is for scripts, and what to say instead."""
+"""Errors of `interpolate()` whose remedy is for scripts, and the remedy for commands."""
 
 
 def explain_ffmpeg(lines: Sequence[str], ending: str, target: Path) -> str:
@@ -144,12 +144,12 @@ def explain_vspipe(lines: Sequence[str], ending: str) -> str:
 
 def _last(lines: Sequence[str], ending: str) -> str:
     """Return the last informative line, and how the program ended if a signal stopped it."""
-    said = [line.strip() for line in lines if line.strip()]
-    informative = [line for line in said if not _EMPTY.search(line)] or said
+    stripped = [line.strip() for line in lines if line.strip()]
+    informative = [line for line in stripped if not _EMPTY.search(line)] or stripped
     if not informative:
         return f"{ending}, without giving a reason; check free memory, the disk and the program itself"
     last = _short(_PREFIX.sub("", informative[-1]))
-    return last if ending.startswith("exit code") else f"{ending}; its last words: {last}"
+    return last if ending.startswith("exit code") else f"{ending}; last message: {last}"
 
 
 def _short(text: str) -> str:

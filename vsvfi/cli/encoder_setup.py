@@ -12,7 +12,7 @@ from vsvfi.cli.source import Source
 from vsvfi.errors import VsvfiError
 from vsvfi.media import encoder_args
 from vsvfi.media.carried import left_behind
-from vsvfi.media.codecs import slow_notes, sound_notes
+from vsvfi.media.codecs import audio_notes, slow_notes
 from vsvfi.media.encoding import Facts, Quality
 from vsvfi.media.losses import hdr_losses, pixel_formats, pixel_losses
 from vsvfi.media.pixels import Pixels, parse, taken
@@ -24,20 +24,20 @@ def encoder_options(encoder: Encoder, quality: Quality) -> tuple[str, ...]:
     return tuple(encoder_args.parse(quality.more, encoder.ffmpeg, encoder.name)) if quality.more else ()
 
 
-def check_slow_sound(ffmpeg: str, source: Source) -> None:
-    """Raise if an ffmpeg lacks the filter that is to slow the sound.
+def check_slow_audio(ffmpeg: str, source: Source) -> None:
+    """Raise if an ffmpeg lacks the filter that is to slow the audio.
 
     Raises:
         VsvfiError: with the remedy.
     """
-    if source.slow != 1 and source.slow_sound != "drop" and not has_filter(ffmpeg, source.slow_sound):
-        raise VsvfiError(f"ffmpeg at {ffmpeg} has no filter {source.slow_sound}; use another one with --slow-sound")
+    if source.slow != 1 and source.slow_audio != "drop" and not has_filter(ffmpeg, source.slow_audio):
+        raise VsvfiError(f"ffmpeg at {ffmpeg} has no filter {source.slow_audio}; use another one with --slow-audio")
 
 
 def report_notes(encoder: Encoder, media: Media | None, muxer: str) -> None:
     """Report which encoder and which audio codecs are replaced."""
     notes = [encoder.note] if encoder.note else []
-    about = sound_notes if media is None or media.stretch is None else slow_notes
+    about = audio_notes if media is None or media.stretch is None else slow_notes
     for note in notes + about(muxer, media.audio if media is not None else ()):
         say(note)
 

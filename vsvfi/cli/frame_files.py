@@ -278,8 +278,10 @@ class _Animation:
         assert self._errors is not None
         self._process.wait()
         self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
-        raise VsvfiError(f"ffmpeg could not write {self.path}: {said[-1] if said else 'it ended'}; try another ending")
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        raise VsvfiError(
+            f"ffmpeg could not write {self.path}: {lines[-1] if lines else 'it ended'}; try another ending"
+        )
 
     def _close(self) -> None:
         if self._errors is not None:
@@ -287,7 +289,7 @@ class _Animation:
 
 
 def _of_bits(still: Still, bits: int | None) -> Still:
-    """Convert an image to samples of so many bits."""
+    """Convert an image to samples of `bits` bits."""
     if bits is None or bits == still.bits:
         return still
 

@@ -31,7 +31,7 @@ from vsvfi.media.encoding import Facts
 from vsvfi.media.probe import Media
 
 LONG = 300
-"""Seconds of a source from which on its render is a job unless the user says otherwise."""
+"""Seconds of a source from which on its render is a job by default."""
 
 
 def is_job(options: JobOptions, output: Path, media: Media, encoder: str, more: Sequence[str], *, crf: bool) -> bool:
@@ -104,7 +104,7 @@ def run_job(request: Request, prepared: Prepared, claimed: Output, options: JobO
         try:
             rendered = _render(folder, manifest, options)
         except KeyboardInterrupt:
-            say(_how_to_go_on(folder, manifest))
+            say(_how_to_resume(folder, manifest))
             raise
         facts = Facts.parse(manifest.facts)
         outcome = Outcome(manifest.frames, time.monotonic() - began, time.monotonic() - began)
@@ -172,7 +172,7 @@ def _render(folder: JobFolder, manifest: Manifest, options: JobOptions) -> int:
     streams = manifest.work["arguments"].get("streams")
     with Shown(json=options.json) as shown:
         setting = Setting(shown, streams if isinstance(streams, int) else None)
-        failed = _spread(folder, manifest, missing, progress, setting, options)
+        failed = _distribute(folder, manifest, missing, progress, setting, options)
     with contextlib.suppress(VsvfiError):  # a full disk, which the failures name
         for chunk, failure in failed.items():
             folder.set_state(chunk, State("failed", error=failure.reason))
@@ -180,12 +180,12 @@ def _render(folder: JobFolder, manifest: Manifest, options: JobOptions) -> int:
         named = "; ".join(f"{chunk}: {failure.reason}" for chunk, failure in failed.items())
         raise VsvfiError(
             f"{len(failed)} of {len(manifest.chunks)} chunks failed, the others are done. {named}. "
-            + _how_to_go_on(folder, manifest)
+            + _how_to_resume(folder, manifest)
         )
     return sum(chunk.frames for chunk in missing)
 
 
-def _spread(
+def _distribute(
     folder: JobFolder,
     manifest: Manifest,
     missing: Sequence[Chunk],
@@ -205,10 +205,10 @@ def _spread(
     return run_locally(missing, local_workers(options.workers), start, progress, setting)
 
 
-def _how_to_go_on(folder: JobFolder, manifest: Manifest) -> str:
+def _how_to_resume(folder: JobFolder, manifest: Manifest) -> str:
     muxer = manifest.encoding["chunk_muxer"]
     done = sum(folder.done(chunk, muxer) is not None for chunk in manifest.chunks)
     return (
-        f"{done} of {len(manifest.chunks)} chunks are kept: run the same command to go on, or "
+        f"{done} of {len(manifest.chunks)} chunks are kept: run the same command to resume, or "
         f"'vsvfi join {folder.path}' to make a file of what is finished"
     )

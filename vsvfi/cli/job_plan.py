@@ -30,7 +30,7 @@ from vsvfi.models.registry import find
 from vsvfi.weights.fetch import installed
 
 _PLACES = frozenset({"device", "streams", "cache"})
-"""Arguments of `interpolate()` that say where and how fast frames are computed, not which."""
+"""Arguments of `interpolate()` that change where and how fast frames are computed, not their content."""
 
 _SAMPLE_SECONDS, _SAMPLE_FRAMES = 5.0, (16, 240)
 

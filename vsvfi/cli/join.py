@@ -85,8 +85,8 @@ def join(folder: JobFolder, manifest: Manifest, chunks: Sequence[Chunk], claimed
     encoder = find_encoder(manifest.encoding["encoder"], muxer)
     media = None if manifest.work.get("images") else probe(Path(manifest.work["video"]))
     if media is not None and manifest.work.get("slow"):
-        factor, sound = manifest.work["slow"]
-        media = slow_motion(media, Fraction(factor), sound)
+        factor, audio = manifest.work["slow"]
+        media = slow_motion(media, Fraction(factor), audio)
     listing = None if facts.times else claimed.scratch / "chunks.txt"
     if listing is not None:
         listing.write_text(concat_list(_linked(folder, manifest, chunks, claimed.scratch), chunks, facts.rate))
@@ -101,7 +101,7 @@ def join(folder: JobFolder, manifest: Manifest, chunks: Sequence[Chunk], claimed
         if listing is None:
             files = [folder.chunk_file(chunk, manifest.encoding["chunk_muxer"]) for chunk in chunks]
             assert program.process.stdin is not None
-            # Where ffmpeg fails, it closes the pipe and says why.
+            # If ffmpeg fails, it closes the pipe and reports why.
             with contextlib.suppress(OSError), program.process.stdin as pipe:
                 write_retimed(files, [chunk.first for chunk in chunks], facts.times, pipe)
         if program.wait() != 0:

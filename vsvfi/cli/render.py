@@ -20,7 +20,7 @@ from vsvfi import options
 from vsvfi.cli.chain import run_chain, say
 from vsvfi.cli.checks import check_whole
 from vsvfi.cli.chunk import read_script
-from vsvfi.cli.encoder_setup import check_slow_sound, encoder_options, formats, report_losses, report_notes
+from vsvfi.cli.encoder_setup import check_slow_audio, encoder_options, formats, report_losses, report_notes
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.job import finished_before, is_job, run_job
 from vsvfi.cli.job_options import JobOptions, add_job_options, job_options
@@ -35,7 +35,7 @@ from vsvfi.media.opus import forgets_delay
 from vsvfi.media.probe import Media
 from vsvfi.media.verify import verify
 
-HELP = "interpolate a video file and encode it with ffmpeg, sound included"
+HELP = "interpolate a video file and encode it with ffmpeg, audio included"
 
 _NAMED = ("model", "multi", "fps", "scale", "device", "precision", "scene", "duplicates", "weights", "runtime")
 
@@ -196,7 +196,7 @@ def render(
     with interruptible(), Output(output, _inputs(source, checked), overwrite=overwrite) as claimed:
         encoder = find_encoder(quality.encoder, container(output))
         readable = readable_name(video, claimed.scratch)
-        check_slow_sound(encoder.ffmpeg, source)
+        check_slow_audio(encoder.ffmpeg, source)
         media = source.probe(readable)
         kept = source.kept_times(media, checked, output)
         request = dataclasses.replace(request, part=(part := source.part(part, media, checked)))
@@ -218,7 +218,7 @@ def render(
             "hidden": media.hidden,
             "times": [] if kept else [str(time) for time in media.times],
             "kept_times": [str(time) for time in kept],
-            "slow": None if source.slow == 1 else [str(source.slow), source.slow_sound],
+            "slow": None if source.slow == 1 else [str(source.slow), source.slow_audio],
             "turn": media.turn,
             "held": media.held,
             "decoder": media.decoder,

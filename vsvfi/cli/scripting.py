@@ -177,7 +177,7 @@ def show(
         if 2 * clip.num_frames == decoded:  # two packets make a frame: each holds a field
             exact /= 2
         else:
-            vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"{message}; sound may be out of sync")
+            vs.core.log_message(vs.MESSAGE_TYPE_WARNING, f"{message}; audio may be out of sync")
     clip = clip.std.DuplicateFrames(list(held)) if held else clip
     return _turned(clip.std.AssumeFPS(fpsnum=exact.numerator, fpsden=exact.denominator), turn)
 

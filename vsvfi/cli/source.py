@@ -1,4 +1,4 @@
-"""The source of a render: a file or images, with the times of its frames, a stretch of it, and the user's steps."""
+"""The source of a render: a file or images, with the times of its frames, a section of it, and the user's steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vsvfi.media.image_sequence import ImageSequence, find_images, is_sequence, 
 from vsvfi.media.probe import Media, probe
 from vsvfi.media.slow_motion import slow_motion
 from vsvfi.media.split_times import split_times
-from vsvfi.media.stretch import SlowSound
+from vsvfi.media.stretch import SlowAudio
 from vsvfi.media.timecodes import read_timecodes
 from vsvfi.media.times import judge
 
@@ -42,7 +42,7 @@ class Source:
         rate: of the images.
         vfr: the output keeps the frames' own times.
         slow: how many times as long the output lasts.
-        slow_sound: how sound is slowed.
+        slow_audio: how audio is slowed.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class Source:
     rate: Fraction = Fraction(0)
     vfr: bool = False
     slow: Fraction = Fraction(1)
-    slow_sound: SlowSound = "atempo"
+    slow_audio: SlowAudio = "atempo"
 
     def probe(self, readable: Path) -> Media:
         """Return the source's properties.
@@ -65,7 +65,7 @@ class Source:
             VsvfiError: it cannot be read, or does not suit the timecodes file.
         """
         media = self.timed(probe(readable) if self.images is None else probe_images(self.images, self.rate))
-        return media if self.slow == 1 else slow_motion(media, self.slow, self.slow_sound)
+        return media if self.slow == 1 else slow_motion(media, self.slow, self.slow_audio)
 
     def slowed(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the arguments of `interpolate()` for the slowed source, which keeps its rate unless another is given.
@@ -116,10 +116,10 @@ class Source:
         return media.stamps
 
     def part(self, part: Part, media: Media, checked: options.Options) -> Part:
-        """Return the output frames of the stretch, or `part` where none is given.
+        """Return the output frames of the section that `trim` names, or `part` without `trim`.
 
         Raises:
-            ArgumentError: the stretch holds no frame.
+            ArgumentError: the section contains no frame.
         """
         if self.trim is None:
             return part
@@ -158,7 +158,7 @@ class Source:
         if self.images is not None:
             parts.append(f"{self.rate} images/s to {self.images.numbers[-1]}")
         parts += ["times kept"] if self.vfr else []
-        parts += [f"{self.slow} times as long, sound {self.slow_sound}"] if self.slow != 1 else []
+        parts += [f"{self.slow} times as long, audio {self.slow_audio}"] if self.slow != 1 else []
         for path in (self.filter, self.timecodes):
             parts.append("" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16])
         return " ".join(parts).strip()
@@ -177,9 +177,9 @@ def add_source_options(parser: Any) -> None:
     )
     parser.add_argument("--slow", metavar="N", help="slow motion: N times as long, at the source's rate")
     parser.add_argument(
-        "--slow-sound",
-        choices=get_args(SlowSound.__value__),
-        help="with --slow: ffmpeg's filter that slows the sound (default: atempo), or drop",
+        "--slow-audio",
+        choices=get_args(SlowAudio.__value__),
+        help="with --slow: ffmpeg's filter that slows the audio (default: atempo), or drop",
     )
     parser.add_argument("--rate", metavar="N", help="images per second, for a folder or a pattern of images")
     parser.add_argument(
@@ -209,10 +209,10 @@ def source_of(arguments: argparse.Namespace) -> Source:
     source = Source(arguments.video, trim, arguments.filter, arguments.timecodes, vfr=arguments.vfr)
     if arguments.slow is not None:
         source = dataclasses.replace(
-            source, slow=_slowness(arguments.slow), slow_sound=arguments.slow_sound or "atempo"
+            source, slow=_slowness(arguments.slow), slow_audio=arguments.slow_audio or "atempo"
         )
-    elif arguments.slow_sound is not None:
-        raise ArgumentError("slow-sound", arguments.slow_sound, "is for slow motion", "give --slow N too")
+    elif arguments.slow_audio is not None:
+        raise ArgumentError("slow-audio", arguments.slow_audio, "is for slow motion", "give --slow N too")
     if not is_sequence(arguments.video):
         for name in ("rate", "gaps"):
             if getattr(arguments, name) is not None:
@@ -235,7 +235,7 @@ def _slowness(text: str) -> Fraction:
 
 
 def parse_trim(text: str) -> tuple[Fraction, Fraction | None]:
-    """Parse a stretch such as 00:01:00-00:02:30, 90.5- or -1:30.
+    """Parse a section such as 00:01:00-00:02:30, 90.5- or -1:30.
 
     Raises:
         ArgumentError: it is none.

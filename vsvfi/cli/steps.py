@@ -43,7 +43,7 @@ class Steps:
         if abs(duration - now) > max(1 / Fraction(clip.fps), 1 / Fraction(result.fps)):
             raise vs.Error(
                 f"--filter: before(clip) changes the duration from {float(duration):.3f} s to {float(now):.3f} s, so "
-                "that sound would not fit; keep it, and take a part with --trim"
+                "that audio would not fit; keep it, and take a part with --trim"
             )
         if fixed and result.num_frames != clip.num_frames:
             raise vs.Error(

@@ -64,7 +64,7 @@ def _speed(clip: vs.VideoNode, first: int, last: int) -> float:
 
 
 def _scene_starts(source: vs.VideoNode, interpolated: Interpolated, wish: Mapping[str, Any]) -> Callable[[int], bool]:
-    """Return a function that says whether an output frame is the first of a scene."""
+    """Return a function that decides whether an output frame is the first of a scene."""
     scene = "props" if wish["scene"] == "props" else "auto"
     measured = scenes.facts(readable(source), scene=scene, threshold=wish["threshold"], duplicates=False)
 

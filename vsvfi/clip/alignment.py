@@ -10,7 +10,7 @@ from vsvfi.plan.policy import Policy
 
 
 class Alignment:
-    """Aligns source clips to the output, by the two source frames that an interpolated frame lies between."""
+    """Aligns source clips to the output by the two source frames around an interpolated frame."""
 
     def __init__(self, selection: Selection, plan: vs.VideoNode, policy: Policy) -> None:
         self._selection, self._plan = selection, plan
@@ -37,6 +37,6 @@ class Alignment:
         return self._selection.choose(source, span, self._plan, decisions.nearest_of)
 
     def last_step(self, steps: vs.VideoNode) -> vs.VideoNode:
-        """Of a clip whose frame k is about the step from k to k + 1: the step to the source frame after."""
+        """The step that ends at the source frame after; frame k of `steps` is the step from k to k + 1."""
         span = range(self._starts.start, self._ends.stop - 1)
         return self._selection.choose(steps, span, self._plan, lambda plan: decisions.second_of(plan) - 1)

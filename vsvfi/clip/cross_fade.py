@@ -41,7 +41,7 @@ def cross_faded(first: vs.VideoNode, second: vs.VideoNode, plan: vs.VideoNode) -
 
 
 def mix(frame: vs.VideoFrame, other: vs.VideoFrame, t: float) -> None:
-    """Add `t` parts of another frame to each plane of `frame`, in place."""
+    """Mix another frame into each plane of `frame` with weight `t`, in place."""
     for plane in range(frame.format.num_planes):
         target: NDArray[Any] = np.asarray(frame[plane])
         mixed = target.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Store the plan as a clip: the props of its frame n say what output frame n shows and for how long.
+"""Store the plan as a clip: the props of its frame n state what output frame n shows and for how long.
 
 The clip is 1x1 and aligned to the output. Only this module converts between decisions and props: `plan.policy` decides
 from facts about source frames (`scenes`) at request time, and callers decode the result with `shown` or `timing`.

@@ -51,7 +51,7 @@ def constant_durations(timeline: Timeline) -> tuple[int, DurationOf]:
         if rate is not None and given is not None and given > 0 and abs(given - 1 / rate) > _STAMP:
             warn(
                 f"source frame {timeline.source_index(n)} lasts {float(given):.4f} s, but the clip's rate of {rate} "
-                f"says {float(1 / rate):.4f} s. fps= places frames by the clip's rate, so video and sound drift "
+                f"says {float(1 / rate):.4f} s. fps= places frames by the clip's rate, so video and audio drift "
                 "apart; use multi=, which keeps every duration, or 'vsvfi render FILE --fps', which knows every "
                 "frame's time"
             )

@@ -12,7 +12,7 @@ and the `WINDOW` frames after it, never from earlier requests:
 4. From such sure places along edges that stay, where something moves nearby; then small gaps, and pixels nearby whose
    values stay.
 
-An overlay that appears or goes is found from its first to its last frame, since the window may lie before or after.
+An overlay that appears or disappears is found from its first to its last frame, since the window may be on either side.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import vapoursynth as vs
 
 WINDOW = 6
-"""Frames before and after a frame that tell what stays; an overlay lasts at least one more."""
+"""Frames compared before and after a frame; an overlay must last at least one frame longer."""
 
 _EDGE = 0.03
 """Weakest edge of an overlay: change of luma per pixel, on a scale of 0 to 1."""
@@ -32,10 +32,10 @@ _SHIFT = 0.6
 """Pixels by which an edge may seem to move over the window: half-transparent overlays change with their ground."""
 
 _LINKS = 10
-"""Times that edges next to sure ones are added, 8 pixels further each time."""
+"""How often edges next to accepted ones are added, 8 pixels further each time."""
 
 _DENSE = 0.04
-"""Least share of edges that are rather upright, and of those that are rather level, in a square of 17 pixels."""
+"""Least share of mostly vertical edges, and of mostly horizontal ones, in a square of 17 pixels."""
 
 _RESTLESS = 0.004
 """Texture that does not stay, per pixel of the quarter-size image: above the grain that pooling leaves."""
@@ -90,7 +90,7 @@ def overlay_masks(clip: vs.VideoNode) -> vs.VideoNode:
 def step_masks(masks: vs.VideoNode) -> vs.VideoNode:
     """Return what stays between frames k and k + 1, from `overlay_masks`: 255 or 0 in GRAY8.
 
-    Where both show an overlay, and where a whole one appears or goes: no part of it is in both.
+    Where both show an overlay, and where a whole one appears or disappears: no part of it is in both.
     """
     following = shifted(masks, 1)
     both = vs.core.std.Expr([masks, following], "x y min")
@@ -153,7 +153,7 @@ def _motion(luma: vs.VideoNode) -> tuple[vs.VideoNode, vs.VideoNode]:
         [_ahead(measure, WINDOW // 2) for measure in (length, across, down)],
         f"x y dup * z dup * + sqrt - x {_TURNING} * {_RESTLESS} max > 1 0 ?",
     )
-    # In both halves of the window: what appears or goes once does not move.
+    # In both halves of the window: what appears or disappears once does not move.
     moving = vs.core.std.Expr([half, shifted(half, WINDOW // 2)], "x y min")
     radius = max(3, min(small.width, small.height) // 8)
     share = moving.std.BoxBlur(hradius=radius, vradius=radius)

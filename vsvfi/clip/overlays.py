@@ -1,6 +1,6 @@
 """Keep what must not move: inside a mask, interpolated frames show the nearest source frame.
 
-Interpolators tear subtitles, logos and other things that are drawn over a picture and stand still in it.
+Interpolators tear subtitles, logos and other graphics that are drawn over moving footage and do not move.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
     last = clip.num_frames - 1
     factor = 4 if min(clip.width, clip.height) >= 720 else 2
     blank = clip.std.BlankClip(width=1, height=1, format=vs.GRAY8, keep=True)
-    said = blank.std.CopyFrameProps(clip, props=[_NEXT, _PREVIOUS, UNREADABLE])
+    marked = blank.std.CopyFrameProps(clip, props=[_NEXT, _PREVIOUS, UNREADABLE])
     pooled = _pooled(clip, factor)
     statistics = blank.std.CopyFrameProps(_statistics(pooled)).std.CopyFrameProps(clip, props=[UNREADABLE])
     differences = [blank.std.CopyFrameProps(_differences(clip, pooled))] if duplicates else []
@@ -111,7 +111,7 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
         return out
 
     return blank.std.ModifyFrame(
-        [blank, said, _shifted(said, 1), *(_shifted(statistics, offset) for offset in window), *differences],
+        [blank, marked, _shifted(marked, 1), *(_shifted(statistics, offset) for offset in window), *differences],
         reporting(judge, "source frame"),
     )
 
@@ -188,7 +188,7 @@ def _differences(clip: vs.VideoNode, pooled: vs.VideoNode) -> vs.VideoNode:
 
 
 def _stated(props: Mapping[str, object], following: Mapping[str, object]) -> bool | None:
-    """Whether the source's props mark the step between two frames as a cut, or None if they do not say."""
+    """Whether the source's props mark the step between two frames as a cut, or None if they do not state it."""
     stated = read_integer(props, _NEXT)
     if stated is not None:
         return bool(stated)

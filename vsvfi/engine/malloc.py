@@ -6,7 +6,7 @@ All threads share one heap, since per-thread heaps would each retain free memory
 
 glibc before 2.38 does not reuse a freed aligned block for the next aligned one of the same size, and frames and tensors
 are aligned: free memory spreads with the number of frames, and so do the pages it occupies. So free pages are released
-whenever resident memory has grown (`trim`). The amount of free memory says nothing, since released pages count as free.
+whenever resident memory has grown (`trim`). Free memory is no indication, since released pages count as free.
 
 The settings apply to the whole process, so they are changed inside vspipe, and in other programs only if
 VSVFI_MALLOC=keep is set.

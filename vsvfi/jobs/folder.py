@@ -1,7 +1,7 @@
 """The folder of a job: manifest, one state per chunk, finished chunks, logs, and a lock.
 
 Every file is written under another name, flushed and renamed, so that none is ever incomplete under its own name. A
-chunk is done if its state says so and its file has the size stated there.
+chunk is done if its state is "done" and its file has the size stated there.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Progress:
         self._workers[worker] = _Working(chunk)
 
     def advanced(self, worker: str, frames: int, rate: float = 0.0) -> None:
-        """A worker has rendered so many frames of its chunk."""
+        """Record how many frames of its chunk a worker has rendered."""
         working = self._workers.get(worker)
         if working is not None:
             working.frames, working.rate = min(frames, working.chunk.frames), rate

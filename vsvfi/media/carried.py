@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vsvfi.media import opus
-from vsvfi.media.codecs import fit_sound, slow_sound
+from vsvfi.media.codecs import fit_audio, slow_audio
 from vsvfi.media.probe import Media, Stream, open_container
 from vsvfi.media.pyav import pyav
 
@@ -69,18 +69,18 @@ def carried(
         forgets_delay: see `opus`.
         chapters: number of ffmpeg's input with the chapters, -1 for none.
     """
-    sound, words = kept(media, muxer, "audio"), kept(media, muxer, "subtitle")
+    audio, words = kept(media, muxer, "audio"), kept(media, muxer, "subtitle")
     arguments = ["-map_metadata", "1", "-map_chapters", str(chapters)]
-    for stream in (*sound, *words):
+    for stream in (*audio, *words):
         arguments += ["-map", beside.get(stream.index, f"1:{stream.index}")]
     later = opus.ENCODED_DELAY if forgets_delay else Fraction(0)
     if media.stretch is None:
-        arguments += fit_sound(muxer, media.audio, later=later)
+        arguments += fit_audio(muxer, media.audio, later=later)
     else:
-        arguments += slow_sound(muxer, media.audio, media.stretch.sound_filter(), later=later)
+        arguments += slow_audio(muxer, media.audio, media.stretch.audio_filter(), later=later)
     for number, stream in enumerate(words):
         arguments += [f"-c:s:{number}", _subtitle_codec(muxer, stream.codec)]
-    for letter, streams in (("v", (media.video,)), ("a", sound), ("s", words)):
+    for letter, streams in (("v", (media.video,)), ("a", audio), ("s", words)):
         for number, stream in enumerate(streams):
             arguments += _labels(f"{letter}:{number}", stream)
     fonts = kept(media, muxer, "attachment")

@@ -26,7 +26,7 @@ _WAV = _names(
 )
 """Codecs with a tag of WAV, which both Matroska and NUT use for codecs that have none of their own."""
 
-_SOUND = {
+_AUDIO = {
     "matroska": _WAV
     | (_PCM - {"pcm_f32be", "pcm_f64be", "pcm_s8"})
     | _names(
@@ -67,12 +67,12 @@ def holds_video(muxer: str, codec: str) -> bool:
     return muxer != "webm" or codec in _WEBM_VIDEO
 
 
-def holds_sound(muxer: str, codec: str) -> bool:
+def holds_audio(muxer: str, codec: str) -> bool:
     """Return whether an audio codec can be copied into a container."""
-    return codec in _SOUND[muxer]
+    return codec in _AUDIO[muxer]
 
 
-def fit_sound(muxer: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)) -> list[str]:
+def fit_audio(muxer: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)) -> list[str]:
     """Return ffmpeg output options for audio streams: copied, or encoded where the container cannot hold them.
 
     Args:
@@ -82,7 +82,7 @@ def fit_sound(muxer: str, codecs: Sequence[str], *, later: Fraction = Fraction(0
     """
     arguments = ["-c:a", "copy"]
     for index, codec in enumerate(codecs):
-        if holds_sound(muxer, codec):
+        if holds_audio(muxer, codec):
             continue
         encoder = _substitute(muxer, codec)
         arguments += [f"-c:a:{index}", encoder]
@@ -96,11 +96,11 @@ def fit_sound(muxer: str, codecs: Sequence[str], *, later: Fraction = Fraction(0
     return arguments
 
 
-def slow_sound(muxer: str, codecs: Sequence[str], chain: str, *, later: Fraction = Fraction(0)) -> list[str]:
+def slow_audio(muxer: str, codecs: Sequence[str], chain: str, *, later: Fraction = Fraction(0)) -> list[str]:
     """Return ffmpeg output options for audio streams that are filtered, and so always encoded.
 
     Args:
-        muxer, codecs, later: as for `fit_sound`.
+        muxer, codecs, later: as for `fit_audio`.
         chain: ffmpeg's filters.
     """
     arguments = []
@@ -117,7 +117,7 @@ def slow_sound(muxer: str, codecs: Sequence[str], chain: str, *, later: Fraction
 def slow_notes(muxer: str, codecs: Sequence[str]) -> list[str]:
     """Return a message about audio that is slowed down."""
     encoders = sorted({_slow_encoder(muxer, codec).removeprefix("lib") for codec in codecs})
-    return [f"sound is slowed down and encoded as {' and '.join(encoders)}"] if encoders else []
+    return [f"audio is slowed down and encoded as {' and '.join(encoders)}"] if encoders else []
 
 
 def _slow_encoder(muxer: str, codec: str) -> str:
@@ -125,11 +125,11 @@ def _slow_encoder(muxer: str, codec: str) -> str:
     return _substitute(muxer, codec) if lossless or muxer in ("webm", "avi") else "aac"
 
 
-def sound_notes(muxer: str, codecs: Sequence[str]) -> list[str]:
+def audio_notes(muxer: str, codecs: Sequence[str]) -> list[str]:
     """Return a message per audio codec that cannot be copied."""
-    unfit = sorted({codec for codec in codecs if not holds_sound(muxer, codec)})
+    unfit = sorted({codec for codec in codecs if not holds_audio(muxer, codec)})
     return [
-        f"{ENDINGS[muxer]} cannot hold {codec} sound, encoding it as {_substitute(muxer, codec).removeprefix('lib')}"
+        f"{ENDINGS[muxer]} cannot hold {codec} audio, encoding it as {_substitute(muxer, codec).removeprefix('lib')}"
         + (f"; write {where} to keep it as it is" if (where := keeping(codec)) else "")
         for codec in unfit
     ]
@@ -137,8 +137,8 @@ def sound_notes(muxer: str, codecs: Sequence[str]) -> list[str]:
 
 def keeping(codec: str) -> str:
     """Return the suffixes of the usual containers that hold an audio codec; of another one, or "", if none does."""
-    found = [ENDINGS[muxer] for muxer in ("matroska", "mov", "mp4") if holds_sound(muxer, codec)]
-    return " or ".join(found or [ENDINGS[muxer] for muxer in ("nut",) if holds_sound(muxer, codec)])
+    found = [ENDINGS[muxer] for muxer in ("matroska", "mov", "mp4") if holds_audio(muxer, codec)]
+    return " or ".join(found or [ENDINGS[muxer] for muxer in ("nut",) if holds_audio(muxer, codec)])
 
 
 def _substitute(muxer: str, codec: str) -> str:

@@ -156,7 +156,7 @@ def ffmpeg_arguments(
 ) -> list[str]:
     """Return ffmpeg's arguments after the program: y4m on standard input, `target` as output.
 
-    The pipe of raw frames counts frames from zero. The file's time line is moved (`-copyts -itsoffset`) until the first
+    The pipe of raw frames counts frames from zero. The file's timeline is moved (`-copyts -itsoffset`) until the first
     frame of the pipe is at zero on it; where audio starts earlier, the muxer moves everything (`-output_ts_offset`). So
     no stream is moved by less than a unit of its time base.
 
@@ -237,7 +237,7 @@ def _beside(
 def _stretched_beside(
     media: Media, stretch: Stretch, placed: Place, muxer: str, rewriting: Rewriting
 ) -> tuple[list[str], list[str]]:
-    """Like `_beside`, for slow motion: sound from the file's own time line, all else from rewritten files."""
+    """Like `_beside`, for slow motion: audio from the file's own timeline, all else from rewritten files."""
     source = ["-i", f"file:{media.path}"]
     inputs = [*source, "-itsoffset", _seconds(_APART - stretch.origin(placed.begin)), *source]
     places = {stream.index: f"2:{stream.index}" for stream in media.of("audio")}
@@ -275,13 +275,13 @@ def planned(facts: Facts, media: Media | None, part: Part, muxer: str) -> Expect
         len(kept(media, muxer, kind)) for kind in ("audio", "subtitle", "attachment", "cover")
     )
     window = place(media, part, facts).window
-    sounds = tuple(window.share(stream.start, stream.end) for stream in kept(media, muxer, "audio"))
-    return Expected(frames, facts.rate, audio, subtitles, attachments, covers, sounds, times)
+    durations = tuple(window.share(stream.start, stream.end) for stream in kept(media, muxer, "audio"))
+    return Expected(frames, facts.rate, audio, subtitles, attachments, covers, durations, times)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Position of an output on the source's time line, in seconds.
+    """Position of an output on the source's timeline, in seconds.
 
     Attributes:
         begin: time of its first frame.
@@ -313,7 +313,7 @@ class Place:
 
 
 def place(media: Media, part: Part, facts: Facts) -> Place:
-    """Place a part of the output on the source's time line."""
+    """Place a part of the output on the source's timeline."""
     begin = media.start + facts.time(part.first)
     end = None if part.whole(facts.frames) else media.start + facts.time(part.first + part.count(facts.frames))
     if part.first > 0:

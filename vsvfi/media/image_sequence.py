@@ -41,7 +41,7 @@ class ImageSequence:
 
     Attributes:
         files: of the images.
-        numbers: position of each on the time line, in frames; they differ by one where nothing is missing.
+        numbers: position of each on the timeline, in frames; they differ by one where nothing is missing.
     """
 
     files: tuple[Path, ...]

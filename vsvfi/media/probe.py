@@ -1,6 +1,6 @@
 """Read a video file's properties for a render: when its frames are shown, and its other streams.
 
-Sync has one definition. Every stream of a container is placed on the container's own time line; `Media.start` is the
+Sync has one definition. Every stream of a container is placed on the container's own timeline; `Media.start` is the
 time on it at which the first frame is shown, `Stream.start` that of the first packet of another stream that is
 presented. A render keeps every distance between them. Presentation means:
 
@@ -56,7 +56,7 @@ class Stream:
         index: its number in the file.
         kind: "audio", "subtitle", "data", "attachment", "cover", or "video" for further videos.
         codec: ffmpeg's name of the codec.
-        start: time of its first presented packet, on the file's time line.
+        start: time of its first presented packet, on the file's timeline.
         hidden: an edit list hides packets before `start`, more of them than one of encoder delay.
         base: unit of its timestamps in seconds.
         end: end of its last packet.
@@ -85,14 +85,14 @@ class Media:
     Attributes:
         path: the file.
         frames: number of frames that its first video stream shows, those `held` included.
-        start: time of the first frame on the file's time line, in seconds.
+        start: time of the first frame on the file's timeline, in seconds.
         rate: its frame rate where it is constant; else the rate most of its frames have.
         constant: no frame is off by more than half a frame (or 25 ms) from where a constant rate would show it.
         video: the first video stream.
         streams: the others.
         decoded: number of frames including those not shown.
         hidden: positions in `decoded` of the frames that are not shown.
-        times: where the rate varies, when each frame shown is on the file's time line, and the end of the last.
+        times: where the rate varies, when each frame shown is on the file's timeline, and the end of the last.
         stamps: the same, whether it varies or not; empty where frames are `held`.
         held: positions in the frames shown of those that are repeated for a constant rate, each as often as that; AVI
         has empty packets there.

@@ -1,4 +1,4 @@
-"""Rewrite streams with PyAV into small files, packet by packet, that ffmpeg would not cut or move exactly.
+"""Rewrite streams that ffmpeg would not cut or move exactly into small files, packet by packet with PyAV.
 
 Subtitles of a part: one that begins before the part and is still visible at its start is kept, from the start on.
 DVD subtitles state inside how long they are shown, which is shortened too.
@@ -7,8 +7,8 @@ Audio of which an edit list hides more than encoder delay: ffmpeg would copy wha
 Opus where ffmpeg would write it early, see `opus`.
 Subtitles of a source that is stretched.
 
-Audio goes to formats that place it to the sample: NUT, or MOV for what NUT does not hold. Matroska's stamps are
-milliseconds, which is as fine as subtitles are.
+Audio goes to formats with timestamps exact to the sample: NUT, or MOV for codecs that NUT does not hold. Matroska's
+milliseconds are as fine as the times of subtitles.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from vsvfi.media import dvd_subtitles
-from vsvfi.media.codecs import holds_sound
+from vsvfi.media.codecs import holds_audio
 from vsvfi.media.probe import Stream, open_container
 from vsvfi.media.pyav import pyav
 from vsvfi.media.stretch import Stretch
@@ -35,7 +35,7 @@ MOVIE_TIMESCALE = 90_000
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of a file's time line, in seconds; `end` None means to the end of the file."""
+    """A section of a file's timeline, in seconds; `end` None means to the end of the file."""
 
     begin: Fraction
     end: Fraction | None
@@ -49,11 +49,11 @@ class Window:
 
 
 def needed(streams: Sequence[Stream], *, part: bool, delayed: bool = False) -> tuple[Stream, ...]:
-    """Return the streams that must be rewritten, see above, where the source is not stretched.
+    """Return the streams that must be rewritten (see above) if the source is not stretched.
 
     Args:
         streams: those of the source.
-        part: the output is not the whole.
+        part: the output is only a part of the source.
         delayed: audio with a delay has to be moved by it.
     """
     return tuple(
@@ -78,7 +78,7 @@ def _form(stream: Stream, *, delayed: bool) -> str:
         return "mp4" if stream.codec == "mov_text" else "matroska"
     if delayed and stream.delay:
         return "matroska"  # NUT does not state the delay
-    return next((muxer for muxer in ("nut", "mov") if holds_sound(muxer, stream.codec)), "matroska")
+    return next((muxer for muxer in ("nut", "mov") if holds_audio(muxer, stream.codec)), "matroska")
 
 
 def write(
@@ -97,10 +97,10 @@ def write(
         source: the file they are in.
         streams: audio and subtitle streams; they become streams 0, 1, ... in this order.
         window: what to copy.
-        origin: time on the source's time line that becomes zero.
+        origin: time on the source's timeline that becomes zero.
         target: file to write, its name from `files`.
         delayed: audio with a delay is moved by it.
-        stretch: of the source's time line to that of `window` and `origin`.
+        stretch: from the source's timeline to that of `window` and `origin`.
     """
     av = pyav()
     muxer = target.suffix[1:]
@@ -136,7 +136,7 @@ def write(
 
 
 def _stretched(packet: Any, stretch: Stretch) -> Any:
-    """Return a subtitle with its time and duration on the stretched time line."""
+    """Return a subtitle with its time and duration on the stretched timeline."""
     base, kind = packet.time_base, packet.stream.codec_context.codec.canonical_name
     stamp = packet.pts if packet.pts is not None else packet.dts
     result = packet

@@ -6,23 +6,23 @@ import dataclasses
 from fractions import Fraction
 
 from vsvfi.media.probe import Media
-from vsvfi.media.stretch import SlowSound, Stretch
+from vsvfi.media.stretch import SlowAudio, Stretch
 
 
-def slow_motion(media: Media, factor: Fraction, sound: SlowSound) -> Media:
+def slow_motion(media: Media, factor: Fraction, audio: SlowAudio) -> Media:
     """Return a source's properties with its first frame at 0 and all times stretched.
 
     Args:
         factor: how many times as long everything lasts.
-        sound: how sound is slowed.
+        audio: how audio is slowed.
     """
-    stretch = Stretch(factor, media.start, sound)
+    stretch = Stretch(factor, media.start, audio)
     streams = tuple(
         dataclasses.replace(
             stream, start=max(stretch.time(stream.start), Fraction(0)), end=stretch.time(stream.end), hidden=False
         )
         for stream in media.streams
-        if stream.kind != "audio" or sound != "drop"
+        if stream.kind != "audio" or audio != "drop"
     )
     return dataclasses.replace(
         media,

@@ -30,7 +30,7 @@ class Still:
 
     Attributes:
         colour: [H, W, 3], uint8 or uint16 of the full range.
-        alpha: [H, W] of the same type, None where it has no transparency.
+        alpha: [H, W] of the same type, None without transparency.
         grey: it has no colour; all channels are equal.
         profile: it has a colour profile, which is not read.
     """
@@ -42,7 +42,7 @@ class Still:
 
     @property
     def bits(self) -> int:
-        """Of a sample: 8 or 16."""
+        """Bits per sample: 8 or 16."""
         return 8 * self.colour.dtype.itemsize
 
     @property
@@ -80,7 +80,7 @@ def write_png(path: Path, still: Still, *, overwrite: bool = False) -> None:
     """Write an image as PNG of its bit depth.
 
     Raises:
-        FileExistsError: there is such a file, and it may not be replaced.
+        FileExistsError: the file exists, and `overwrite` is not set.
     """
     write_new(path, png(still), overwrite=overwrite)
 
@@ -106,7 +106,7 @@ def write_new(path: Path, content: bytes, *, overwrite: bool = False) -> None:
     """Write a file that appears under its name when it is complete.
 
     Raises:
-        FileExistsError: there is such a file, and it may not be replaced.
+        FileExistsError: the file exists, and `overwrite` is not set.
     """
     if not overwrite:
         with path.open("xb") as file:

@@ -1,4 +1,4 @@
-"""Slow motion: stretch a source's sound, subtitles and chapters with its frames."""
+"""Slow motion: stretch a source's audio, subtitles and chapters with its frames."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-type SlowSound = Literal["atempo", "rubberband", "drop"]
-"""How sound is slowed at its pitch: by one of these filters of ffmpeg; or it is left out."""
+type SlowAudio = Literal["atempo", "rubberband", "drop"]
+"""ffmpeg's filter that slows audio at constant pitch, or "drop" to leave audio out."""
 
 _SLOWEST = 2
-"""Factor that one atempo filter reaches."""
+"""Largest factor of one atempo filter."""
 
 _WINDOW = Fraction(2048, 48_000)
-"""Seconds of the pieces of sound that atempo moves. It places them by their beginning, so what begins later in one is
-heard early, by up to this per factor above 1."""
+"""Length in seconds of the pieces of audio that atempo moves. A piece keeps its start, so what begins later inside it
+is heard early, by up to this length per factor above 1."""
 
 _EARLY = Fraction(32, 1000)
-"""Seconds by which rubberband is early, per factor above 1."""
+"""Seconds by which the output of rubberband is early, per factor above 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +27,27 @@ class Stretch:
 
     Attributes:
         factor: how many times as long everything lasts.
-        start: time of the first frame on the file's time line, which becomes 0.
-        sound: see `SlowSound`.
+        start: time of the first frame on the file's timeline, which becomes 0.
+        audio: see `SlowAudio`.
     """
 
     factor: Fraction
     start: Fraction
-    sound: SlowSound = "atempo"
+    audio: SlowAudio = "atempo"
 
     def time(self, time: Fraction) -> Fraction:
-        """Return where a time of the file is on the stretched time line."""
+        """Return where a time of the file is on the stretched timeline."""
         return (time - self.start) * self.factor
 
     def origin(self, time: Fraction) -> Fraction:
-        """Return the file's time that a time of the stretched time line is from."""
+        """Return the time in the file of a time on the stretched timeline."""
         return self.start + time / self.factor
 
-    def sound_filter(self) -> str:
-        """Return ffmpeg's filters for sound that begins with the first frame at 0; gaps become silence."""
+    def audio_filter(self) -> str:
+        """Return ffmpeg's filters for audio that begins with the first frame at 0; gaps become silence."""
         aligned = "atrim=start=0,aresample=async=1:first_pts=0"
         rest, steps, late = self.factor, [], Fraction(0)
-        if self.sound == "rubberband":
+        if self.audio == "rubberband":
             steps, late, rest = [f"rubberband=tempo={float(1 / rest):.9g}"], _EARLY * (rest - 1), Fraction(1)
         while rest > 1:
             step = min(rest, Fraction(_SLOWEST))
@@ -62,7 +62,7 @@ def write_chapters(chapters: list[Any], stretch: Stretch, begin: Fraction, end: 
 
     Args:
         chapters: as PyAV states them.
-        begin, end: of the output on the stretched time line; `end` None for the end of the source.
+        begin, end: of the output on the stretched timeline; `end` None for the end of the source.
 
     Returns:
         Whether there are any.

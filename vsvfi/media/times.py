@@ -10,14 +10,13 @@ from itertools import pairwise
 from vsvfi.plan.rates import STANDARD_RATES
 
 _AUDIBLE = Fraction(1, 40)
-"""Tolerated deviation of a frame in seconds; viewers are said to notice audio from 45 ms early on.
-"""
+"""Tolerated deviation of a frame in seconds: below the 45 ms from which early audio is noticed."""
 
 _COARSE = Fraction(1, 200)
 """Ticks from this length in seconds on are too coarse to state a rate: a GIF has centiseconds."""
 
 _MOST_HELD = Fraction(1, 10)
-"""Share of frames without data up to which a file is said to have its declared rate."""
+"""Largest share of frames without data at which the declared rate is accepted."""
 
 _STRETCH = 3600
 """Seconds that a frame may last; recordings joined by their bytes have longer gaps, or times that go back."""
@@ -32,8 +31,7 @@ _MOST_REORDERED = 16
 """Frames that may be stored after one that is shown later, in H.264 and HEVC."""
 
 _REORDER = 4
-"""Where a file is cut off, so many of its last frames may lack frames before them: reference frames are stored first.
-"""
+"""Frames at the end of a truncated file that may follow a gap: reference frames are stored first."""
 
 
 def presentation_times(
@@ -181,7 +179,7 @@ def standard_rate(rate: Fraction) -> Fraction:
 
 
 def held_frames(times: Sequence[Fraction], rate: Fraction, tick: Fraction) -> tuple[int, ...]:
-    """Return which frames to repeat where a container counts time in frames, as AVI does, and few store no data.
+    """Return which frames to repeat if a container counts time in frames, as AVI does, and few of them store no data.
 
     Args:
         times: of the frames shown.
@@ -189,7 +187,7 @@ def held_frames(times: Sequence[Fraction], rate: Fraction, tick: Fraction) -> tu
         tick: the unit of its times in seconds.
 
     Returns:
-        Each frame as often as it is to be repeated; nothing if the rate is not constant in this way.
+        Each frame's index as often as the frame is shown; empty if the rate is not constant in this way.
     """
     if tick * rate != 1:
         return ()

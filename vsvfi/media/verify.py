@@ -33,7 +33,7 @@ class Expected:
         frames: number of frames of its video.
         rate: their rate.
         audio, subtitles, attachments, covers: number of streams.
-        sounds: duration of each audio stream in seconds, None if unknown.
+        audio_durations: duration of each audio stream in seconds, None if unknown.
         times: start of each frame in seconds, from any zero; empty at a constant rate.
     """
 
@@ -43,7 +43,7 @@ class Expected:
     subtitles: int = 0
     attachments: int = 0
     covers: int = 0
-    sounds: tuple[Fraction | None, ...] = ()
+    audio_durations: tuple[Fraction | None, ...] = ()
     times: tuple[Fraction, ...] = ()
 
 
@@ -55,7 +55,7 @@ class _Found:
     decoded: bool = False
     last_key: Fraction | None = None
     after_key: int = 0
-    sounds: dict[int, tuple[Fraction, Fraction]] = field(default_factory=dict)
+    audio_spans: dict[int, tuple[Fraction, Fraction]] = field(default_factory=dict)
 
 
 def verify(path: Path, expected: Expected) -> None:
@@ -68,16 +68,16 @@ def verify(path: Path, expected: Expected) -> None:
     try:
         with open_container(av, path) as container:
             video = first_video(container, path)
-            sounds = [stream.index for stream in container.streams.audio]
+            audio = [stream.index for stream in container.streams.audio]
             counts = Counter("cover" if is_cover(stream) else str(stream.type) for stream in container.streams)
-            found = _read(container, video, sounds)
+            found = _read(container, video, audio)
         if found.stamps and not found.decoded:
             raise ValueError("no frame of it can be decoded")
     except (OSError, ValueError) as error:  # PyAV's errors are such
         raise _wrong(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     _check_streams(counts, expected)
     _check_times(sorted(found.stamps), expected)
-    _check_sounds([found.sounds.get(index, _SILENCE) for index in sounds], expected)
+    _check_audio([found.audio_spans.get(index, _SILENCE) for index in audio], expected)
     try:
         shown = _decode_end(path, found.last_key, found.after_key)
     except (OSError, ValueError) as error:
@@ -116,16 +116,16 @@ def _check_own_times(times: Sequence[Fraction], expected: Sequence[Fraction]) ->
             raise _wrong(f"shows frame {number} after {float(after):.3f} s instead of {float(planned):.3f} s")
 
 
-def _check_sounds(found: Sequence[tuple[Fraction, Fraction]], expected: Expected) -> None:
-    for number, ((begin, end), wanted) in enumerate(zip(found, expected.sounds, strict=False)):
+def _check_audio(found: Sequence[tuple[Fraction, Fraction]], expected: Expected) -> None:
+    for number, ((begin, end), wanted) in enumerate(zip(found, expected.audio_durations, strict=False)):
         if wanted is not None and end - begin < wanted - wanted / 50 - _SLACK:
             raise _wrong(
-                f"has {float(end - begin):.3f} s instead of {float(wanted):.3f} s of sound in audio stream {number + 1}"
+                f"has {float(end - begin):.3f} s instead of {float(wanted):.3f} s in audio stream {number + 1}"
             )
 
 
-def _read(container: Any, video: Any, sounds: Sequence[int]) -> _Found:
-    """Read all packets of a file; `sounds` are the numbers of its audio streams."""
+def _read(container: Any, video: Any, audio: Sequence[int]) -> _Found:
+    """Read all packets of a file; `audio` are the numbers of its audio streams."""
     found = _Found()
     index, base = video.index, Fraction(video.time_base)
     for packet in container.demux():
@@ -141,10 +141,10 @@ def _read(container: Any, video: Any, sounds: Sequence[int]) -> _Found:
             if packet.is_keyframe:
                 found.last_key, found.after_key = time, 0
             found.after_key += found.last_key is not None and time >= found.last_key
-        elif number in sounds and stamp is not None:
+        elif number in audio and stamp is not None:
             time = stamp * Fraction(packet.time_base)
-            begin, end = found.sounds.get(number, (time, time))
-            found.sounds[number] = (begin, max(end, time + (packet.duration or 0) * Fraction(packet.time_base)))
+            begin, end = found.audio_spans.get(number, (time, time))
+            found.audio_spans[number] = (begin, max(end, time + (packet.duration or 0) * Fraction(packet.time_base)))
     return found
 
 

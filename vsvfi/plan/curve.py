@@ -79,7 +79,7 @@ def curved(curve: object, source_length: int, multi: Fraction, rate: Fraction | 
     Args:
         curve: the positions, or a function that returns the position of output frame n.
         source_length: frames of the source.
-        multi: output frames per source frame, which says how often a function is called: for
+        multi: output frames per source frame, which sets how often a function is called:
             ceil(source_length * multi) frames.
         rate: output frames per second, or None.
 

@@ -17,7 +17,7 @@ from vsvfi.plan.bisection import nearest
 from vsvfi.plan.timeline import Copy, CrossFade, Decision, Interpolate, Timeline
 
 LONGEST_HOLD = 4
-"""Maximum frames of a held drawing that is re-timed ("on fours") unless told otherwise; longer holds stay static."""
+"""Maximum frames of a held drawing that is re-timed ("on fours") by default; longer holds stay static."""
 
 SNAP = Fraction(1, 100)
 """Distance in source frames up to which the source frame is copied: it is sharper, and the offset is invisible."""

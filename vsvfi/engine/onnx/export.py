@@ -1,7 +1,7 @@
 """Write a method of a network as an ONNX model.
 
 torch's exporter by tracing into `torch.export` (`dynamo=True`) is used: the older one by TorchScript is deprecated,
-cannot be told what an operator of ours consists of, and records values of the sample input as constants.
+cannot decompose our operators, and records values of the sample input as constants.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def interface_of(
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes convolutions."""
+    """Records whether convolutions were called."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

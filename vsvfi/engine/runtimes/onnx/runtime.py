@@ -81,7 +81,7 @@ class OnnxRuntime(Runtime):
             notes = {"model": piece.variant.name, "method": piece.name}
             try:
                 return bytes(export_method(network, interface, given, notes=notes).SerializeToString())
-            except ExportError as error:  # which is no error of the user, and eager execution remains
+            except ExportError as error:  # not the user's error: eager execution replaces it
                 raise RuntimeError(str(error)) from error
 
         return key, store.graph(key, write)
