@@ -7,13 +7,10 @@ import pytest
 import vapoursynth as vs
 
 import vsvfi
+from tests.clip.clips import interpolated
 from tests.fakes import Recorder, arrays, numbered, painted
 
 ALPHA_FORMATS = ["GRAY8", "GRAY10", "GRAY16", "GRAYH", "GRAYS"]
-
-
-def interpolated(fake: Recorder, clip: vs.VideoNode, **arguments: object) -> vs.VideoNode:
-    return vsvfi.interpolate(clip, **{"model": "fake", "weights": fake.weights, "device": "cpu", **arguments})
 
 
 def flat(values: list[float], name: str = "GRAY8", width: int = 32, height: int = 16) -> vs.VideoNode:

@@ -8,7 +8,7 @@ from itertools import accumulate
 import pytest
 import vapoursynth as vs
 
-import vsvfi
+from tests.clip.clips import interpolated
 from tests.fakes import Recorder, numbered, value
 from vsvfi.clip.graph import interpolate_with_config
 from vsvfi.options import Arguments
@@ -25,10 +25,6 @@ TRUE = [
     Fraction(1, 24),
 ]
 RATE = Fraction(24)
-
-
-def interpolated(fake: Recorder, clip: vs.VideoNode, **arguments: object) -> vs.VideoNode:
-    return vsvfi.interpolate(clip, **{"model": "fake", "weights": fake.weights, "device": "cpu", **arguments})
 
 
 def stamped(durations: list[tuple[int, int] | None], drawing: int = 1) -> vs.VideoNode:

@@ -7,17 +7,13 @@ import time
 import pytest
 import vapoursynth as vs
 
-import vsvfi
+from tests.clip.clips import interpolated
 from tests.fakes import Recorder, numbered
 from vsvfi.clip import finish, scenes
 from vsvfi.clip.failures import essential, frame_error
 from vsvfi.errors import FrameError
 
 BROKEN = 6
-
-
-def interpolated(fake: Recorder, clip: vs.VideoNode, **arguments: object) -> vs.VideoNode:
-    return vsvfi.interpolate(clip, **{"model": "fake", "weights": fake.weights, "device": "cpu", **arguments})
 
 
 def broken(clip: vs.VideoNode, *frames: int, cause: Exception | None = None) -> vs.VideoNode:

@@ -7,6 +7,7 @@ import pytest
 import vapoursynth as vs
 
 import vsvfi
+from tests.clip.clips import interpolated
 from tests.fakes import Recorder, arrays, numbered, painted
 from vsvfi.clip.overlay_detection import overlay_masks, step_masks
 from vsvfi.synthetic.captions import caption
@@ -95,10 +96,6 @@ def test_backgrounds_are_not_frozen(arguments: dict[str, object]) -> None:
 def halves(n: int, plane: int, array: np.ndarray) -> None:
     """White in the left half."""
     array[:, : array.shape[1] // 2] = 255
-
-
-def interpolated(fake: Recorder, clip: vs.VideoNode, **arguments: object) -> vs.VideoNode:
-    return vsvfi.interpolate(clip, **{"model": "fake", "weights": fake.weights, "device": "cpu", **arguments})
 
 
 @pytest.mark.parametrize("name", ["YUV420P8", "YUV422P16", "RGB24", "RGBH", "GRAYS", "YUV444PH"])

@@ -5,12 +5,8 @@ from __future__ import annotations
 import pytest
 import vapoursynth as vs
 
-import vsvfi
+from tests.clip.clips import interpolated
 from tests.fakes import Recorder, numbered, value
-
-
-def interpolated(fake: Recorder, clip: vs.VideoNode, **arguments: object) -> vs.VideoNode:
-    return vsvfi.interpolate(clip, **{"model": "fake", "weights": fake.weights, "device": "cpu", **arguments})
 
 
 def test_out_of_memory_names_the_frame_and_the_knobs(fake_family: Recorder) -> None:
