@@ -43,7 +43,7 @@ def test_library_code_never_prints_to_stdout(path: Path) -> None:
             assert any(keyword.arg == "file" for keyword in node.keywords), f"line {node.lineno}"
 
 
-def test_only_planes_and_blending_see_both_worlds() -> None:
+def test_only_planes_and_the_pool_see_both_worlds() -> None:
     """planes.py moves data between frames and tensors; blending.py joins a session to nodes.
 
     Beside them, only the commands doctor and bench import both torch and vapoursynth.
@@ -58,7 +58,7 @@ def test_only_planes_and_blending_see_both_worlds() -> None:
         }
         if {"torch", "vapoursynth"} <= modules:
             both.add(path.name)
-    assert both <= {"planes.py", "blending.py", "doctor.py", "bench.py"}
+    assert both <= {"planes.py", "interpolation_pool.py", "doctor.py", "bench.py"}
 
 
 def test_no_path_of_a_machine_is_committed() -> None:

@@ -20,7 +20,7 @@ from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.media import animation
 
 if TYPE_CHECKING:
-    from vsvfi.cli.blending_stills import StillBlender
+    from vsvfi.cli.interpolating_stills import StillInterpolator
 
 HELP = "interpolate between images: two or more, a folder, or headerless YUV"
 
@@ -95,10 +95,10 @@ def main(arguments: argparse.Namespace) -> int:
     shows = Shows(arguments.animation, arguments.beside, arguments.flow_animation, rate, arguments.crf)
     claimed = FrameFiles(arguments.output, wanted, shows, sources, overwrite=arguments.overwrite)
     with interruptible(), claimed as files:
-        from vsvfi.cli.blending_stills import StillBlender
+        from vsvfi.cli.interpolating_stills import StillInterpolator
 
         flow = arguments.flow or bool(arguments.flow_animation)
-        _run(images, times, StillBlender(checked), files, flow=flow)
+        _run(images, times, StillInterpolator(checked), files, flow=flow)
     if arguments.json:
         print(json.dumps({"model": checked.model, "files": [str(path) for path in files.written]}))
     say(f"{arguments.output}: {len(files.written)} files")
@@ -143,7 +143,9 @@ def _rate(text: str | None, new: int) -> Fraction:
     return rate
 
 
-def _run(images: Images, times: Sequence[Fraction], blender: StillBlender, files: FrameFiles, *, flow: bool) -> None:
+def _run(
+    images: Images, times: Sequence[Fraction], interpolator: StillInterpolator, files: FrameFiles, *, flow: bool
+) -> None:
     """Interpolate every pair in turn."""
     report, done = progress_line(), 0
     total = (len(images) - 1) * len(times)
@@ -152,7 +154,7 @@ def _run(images: Images, times: Sequence[Fraction], blender: StillBlender, files
             if first.profile:
                 say("the images have a colour profile; the new frames are written without it")
             files.image(first)
-        pair = blender.open(first, second)
+        pair = interpolator.open(first, second)
         made = []
         for t in times:
             made.append(pair.frame(t))

@@ -25,7 +25,7 @@ _EQUAL = "_vsvfi_equal"
 type Align = Callable[[vs.VideoNode], vs.VideoNode]
 """Aligns a source-aligned clip to the output, by the first or second source frame of an interpolated frame."""
 
-type Blend = Callable[[vs.VideoNode, vs.VideoNode], vs.VideoNode]
+type Between = Callable[[vs.VideoNode, vs.VideoNode], vs.VideoNode]
 """Interpolates between two RGB clips that are aligned to the output."""
 
 
@@ -42,23 +42,23 @@ def alpha_of(props: Mapping[str, object], width: int, height: int) -> vs.VideoFr
 
 
 def interpolated_alpha(
-    clip: vs.VideoNode, format_id: int, rgb_format: int, first: Align, second: Align, blend: Blend
+    clip: vs.VideoNode, format_id: int, rgb_format: int, first: Align, second: Align, between: Between
 ) -> vs.VideoNode:
     """Interpolate alpha, aligned to the output; frames without alpha have the prop MISSING.
 
     Args:
         clip: the source.
         format_id: of the alpha.
-        rgb_format: the format that `blend` works in.
+        rgb_format: the format that `between` works in.
         first: aligns a clip by the first source frame of an output frame.
         second: aligns a clip by the second source frame.
-        blend: interpolates between two RGB clips.
+        between: interpolates between two RGB clips.
     """
     alpha = _extracted(clip, format_id)
     depth = vs.GRAYH if rgb_format == vs.RGBH else vs.GRAYS
     grey = _converted(alpha, depth)
     rgb = vs.core.std.ShufflePlanes([grey, grey, grey], planes=[0, 0, 0], colorfamily=vs.RGB)
-    planes = blend(first(rgb), second(rgb)).std.SplitPlanes()
+    planes = between(first(rgb), second(rgb)).std.SplitPlanes()
     mean = vs.core.std.Expr(planes, "x y + z + 3 / 0 max 1 min", format=vs.GRAYS)
     kept = first(alpha)
     computed = _converted(mean, format_id).std.CopyFrameProps(kept)

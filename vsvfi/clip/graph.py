@@ -6,8 +6,8 @@ only the callbacks of `readable` request frames and wait for them, since these m
 
     source ── facts ── decisions (1x1, aligned to the output)
        │                  │
-       ├── chosen source frame ────────────────────────── finish ── copies ─┐
-       └── RGB ── first, second ── pool of K ── back ──── finish ── blends ─┴─ output
+       ├── chosen source frame ────────────────────────────── finish ── copies ─┐
+       └── RGB ── first, second ── pool of K ── back ── finish ── interpolated ─┴─ output
 """
 
 from __future__ import annotations
@@ -263,13 +263,15 @@ def _build(
     plan = decisions.decision_clip(informing, facts, selection, timeline, policy, durations)
     align = Alignment(selection, plan, policy)
 
-    from vsvfi.clip.blending import interpolation_pool, rgb_format  # imports torch, as the session did
+    from vsvfi.clip.interpolation_pool import interpolation_pool, rgb_format  # imports torch, as the session did
 
     rgb = rgb_format(config.io_dtype)
     colour = Colour(clip, rgb, options.matrix)
     shown = align.shown(clip)
 
-    def blend(first: vs.VideoNode, second: vs.VideoNode, layer: int = 0, colour: Colour | None = None) -> vs.VideoNode:
+    def between(
+        first: vs.VideoNode, second: vs.VideoNode, layer: int = 0, colour: Colour | None = None
+    ) -> vs.VideoNode:
         pool = interpolation_pool(session, first, second, plan, layer, colour)
         template = first.std.BlankClip(length=timeline.length, keep=True)
         return template.std.FrameEval(reporting(_by_pair(pool)), prop_src=plan, clip_src=pool)
@@ -277,19 +279,22 @@ def _build(
     if config.frame_format is None:
         rgb = colour.to_rgb(clip)
         first, second = align.first(rgb), align.second(rgb)
-        blended = colour.from_rgb(blend(first, second), shown, first, second)
+        interpolated = colour.from_rgb(between(first, second), shown, first, second)
     else:
-        blended = blend(align.first(clip), align.second(clip), colour=colour)
+        interpolated = between(align.first(clip), align.second(clip), colour=colour)
     if mask is not None:
-        blended = restored(blended, clip, mask, align)
+        interpolated = restored(interpolated, clip, mask, align)
     alpha = None
     if alpha_format is not None:
-        alpha_blend = partial(blend, layer=1)
-        alpha = interpolated_alpha(clip, alpha_format, rgb, align.first, align.second, alpha_blend)
+        alpha_between = partial(between, layer=1)
+        alpha = interpolated_alpha(clip, alpha_format, rgb, align.first, align.second, alpha_between)
 
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
-    nodes = {Copy: finished(shown, shown, plan, output), Interpolate: finished(blended, shown, plan, output, alpha)}
+    nodes = {
+        Copy: finished(shown, shown, plan, output),
+        Interpolate: finished(interpolated, shown, plan, output, alpha),
+    }
     if policy.at_cuts == "blend":
         fades = cross_faded(align.first(clip), align.second(clip), plan)
         nodes[CrossFade] = finished(fades, shown, plan, output)

@@ -17,7 +17,7 @@ from vsvfi.media.stills import Still
 from vsvfi.options import Options
 
 
-class StillBlender:
+class StillInterpolator:
     """Opens pairs of images with one model.
 
     Args:
