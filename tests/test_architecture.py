@@ -44,7 +44,7 @@ def test_library_code_never_prints_to_stdout(path: Path) -> None:
 
 
 def test_only_planes_and_the_pool_see_both_worlds() -> None:
-    """planes.py moves data between frames and tensors; blending.py joins a session to nodes.
+    """planes.py moves data between frames and tensors; interpolation_pool.py joins a session to nodes.
 
     Beside them, only the commands doctor and bench import both torch and vapoursynth.
     """
