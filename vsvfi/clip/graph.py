@@ -26,11 +26,12 @@ from vsvfi.clip.alignment import Alignment
 from vsvfi.clip.alpha import alpha_of, interpolated_alpha
 from vsvfi.clip.colour import Colour, check_progressive, frame_format
 from vsvfi.clip.cross_fade import cross_faded
-from vsvfi.clip.durations import constant_durations, split_durations
+from vsvfi.clip.durations import DurationOf, constant_durations, split_durations
 from vsvfi.clip.failures import essential, reporting
 from vsvfi.clip.finish import finished
 from vsvfi.clip.lifetime import close_with_environment
 from vsvfi.clip.log import inform, library_log_to_core
+from vsvfi.clip.motion_blur import check_transfer, motion_blurred
 from vsvfi.clip.output_timeline import timeline_of
 from vsvfi.clip.overlays import Mask, check_mask, restored
 from vsvfi.clip.readable import readable
@@ -47,6 +48,7 @@ from vsvfi.plan.assignment import assign_worker
 from vsvfi.plan.bisection import MAX_DEPTH, complete_levels
 from vsvfi.plan.curve import Curve
 from vsvfi.plan.policy import LONGEST_HOLD, Policy
+from vsvfi.plan.shutter import shuttered
 from vsvfi.plan.timeline import Copy, CrossFade, Interpolate, Timeline
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def interpolate(
     max_hold: int | None = None,
     exclude: Excluded | None = None,
     mask: Mask | None = None,
+    shutter: float | Fraction | None = None,
+    shutter_samples: int = 8,
     tile: int | None = None,
     streams: int | None = None,
     cache: int | None = None,
@@ -108,6 +112,8 @@ def interpolate(
         exclude: source frames that are only repeated: `"[100 250] [900 1200]"` or `[(100, 250), 900]`, ends included.
         mask: what must not move: "auto" (overlays are found), or a Gray clip of the same size, white = keep. There,
             interpolated frames show the nearest source frame.
+        shutter: motion blur of a shutter that is open for so many degrees of an output frame, above 0 and up to 360.
+        shutter_samples: interpolated times per output frame that `shutter` averages in linear light, 2 to 31.
         tile: not supported yet.
         streams: concurrent frames per device; None for 2, or fewer if memory is short.
         cache: maximum MiB of cached frames and pairs per device; None for the device's default.
@@ -139,6 +145,8 @@ def interpolate(
         max_hold=max_hold,
         exclude=exclude,
         mask=mask,
+        shutter=shutter,
+        shutter_samples=shutter_samples,
         tile=tile,
         streams=streams,
         cache=cache,
@@ -233,77 +241,107 @@ def _build(
     check_within(options.exclude, clip.num_frames)
     mask = check_mask(options.mask, clip)
     timeline = timeline_of(clip, options, times)
-    selection = Selection(timeline)
-    if timeline.truncated:
-        vs.core.log_message(
-            vs.MESSAGE_TYPE_WARNING,
-            f"interpolate: the output is cut off after {timeline.length} frames, the most that a clip can hold",
-        )
-    session = _open_session(clip, options, timeline.factor, observer)
-    config = session.config
+    transfer = None if options.shutter is None else check_transfer(clip)
+    sampled = timeline if options.shutter is None else shuttered(timeline, options.shutter, options.shutter_samples)
+    session = _open_session(clip, options, sampled.factor, observer)
+    parts = _Parts(clip, alpha_format, options, mask, session, *_rules(clip, options, session.config.bisects))
+    split = options.fps is None and options.curve is None
+    plan, align = parts.planned(timeline, split_durations(timeline) if split else constant_durations(timeline))
+    rate = timeline.rate or Fraction(0, 1)
+    output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
+    if transfer is None:
+        return Interpolated(parts.frames(timeline, plan, align, output), session.config, timeline)
+    samples_plan, samples_align = parts.planned(sampled, (0, lambda n, frames: None))
+    samples = parts.frames(sampled, samples_plan, samples_align, clip.std.BlankClip(length=sampled.length, keep=True))
+    shown = align.shown(clip)
+    count = options.shutter_samples
+    blurred = motion_blurred(samples, samples_plan, count, shown, options.matrix, transfer)
+    made = finished(blurred, shown, plan, output)
+    return Interpolated(output.std.FrameEval(lambda n: made, clip_src=made), session.config, timeline)
+
+
+def _rules(clip: vs.VideoNode, options: Options, bisects: bool) -> tuple[Policy, vs.VideoNode, vs.VideoNode]:
+    """What decides about frames: the policy, a clip that only informs, and the facts about each step of the source."""
     policy = Policy(
         at_cuts=None if options.scene == "off" else options.scene_change,
         duplicates=options.duplicates,
         longest_hold=options.max_hold or LONGEST_HOLD,
         excluded=options.exclude,
-        bisects=config.bisects,
+        bisects=bisects,
     )
     # Measurements use a clip that never fails, since they only inform decisions.
     informing = readable(clip)
     facts = scenes.facts(
         informing,
-        scene="props"
-        if options.scene == "off"
-        else options.scene,  # keeps the scene marks of the output correct even if cuts are interpolated
+        # keeps the scene marks of the output correct even if cuts are interpolated
+        scene="props" if options.scene == "off" else options.scene,
         threshold=options.scene_threshold,
         duplicates=options.duplicates != "off",
     )
-    split = options.fps is None and options.curve is None
-    durations = split_durations(timeline) if split else constant_durations(timeline)
-    plan = decisions.decision_clip(informing, facts, selection, timeline, policy, durations)
-    align = Alignment(selection, plan, policy)
+    return policy, informing, facts
 
-    from vsvfi.clip.interpolation_pool import interpolation_pool, rgb_format  # imports torch, as the session did
 
-    rgb = rgb_format(config.io_dtype)
-    colour = Colour(clip, rgb, options.matrix)
-    shown = align.shown(clip)
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the frames of one clip are made with, along any timeline."""
 
-    def between(
-        first: vs.VideoNode, second: vs.VideoNode, layer: int = 0, colour: Colour | None = None
-    ) -> vs.VideoNode:
-        pool = interpolation_pool(session, first, second, plan, layer, colour)
-        template = first.std.BlankClip(length=timeline.length, keep=True)
-        return template.std.FrameEval(reporting(_by_pair(pool)), prop_src=plan, clip_src=pool)
+    clip: vs.VideoNode
+    alpha_format: int | None
+    options: Options
+    mask: Mask | None
+    session: Session
+    policy: Policy
+    informing: vs.VideoNode
+    facts: vs.VideoNode
 
-    if config.frame_format is None:
-        rgb = colour.to_rgb(clip)
-        first, second = align.first(rgb), align.second(rgb)
-        interpolated = colour.from_rgb(between(first, second), shown, first, second)
-    else:
-        interpolated = between(align.first(clip), align.second(clip), colour=colour)
-    if mask is not None:
-        interpolated = restored(interpolated, clip, mask, align)
-    alpha = None
-    if alpha_format is not None:
-        alpha_between = partial(between, layer=1)
-        alpha = interpolated_alpha(clip, alpha_format, rgb, align.first, align.second, alpha_between)
+    def planned(self, timeline: Timeline, durations: tuple[int, DurationOf]) -> tuple[vs.VideoNode, Alignment]:
+        """The plan of a timeline, and what aligns source clips to it."""
+        selection = Selection(timeline)
+        plan = decisions.decision_clip(self.informing, self.facts, selection, timeline, self.policy, durations)
+        return plan, Alignment(selection, plan, self.policy)
 
-    rate = timeline.rate or Fraction(0, 1)
-    output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
-    nodes = {
-        Copy: finished(shown, shown, plan, output),
-        Interpolate: finished(interpolated, shown, plan, output, alpha),
-    }
-    if policy.at_cuts == "blend":
-        fades = cross_faded(align.first(clip), align.second(clip), plan)
-        nodes[CrossFade] = finished(fades, shown, plan, output)
+    def frames(self, timeline: Timeline, plan: vs.VideoNode, align: Alignment, output: vs.VideoNode) -> vs.VideoNode:
+        """The frames of a timeline: copied, interpolated or cross-faded; as `output` in length and rate."""
+        from vsvfi.clip.interpolation_pool import interpolation_pool, rgb_format  # imports torch, as the session did
 
-    def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
-        return nodes[type(decisions.shown(f))]
+        clip, session = self.clip, self.session
+        transfer_format = rgb_format(session.config.io_dtype)
+        colour = Colour(clip, transfer_format, self.options.matrix)
+        shown = align.shown(clip)
 
-    chosen = output.std.FrameEval(reporting(choose), prop_src=plan, clip_src=list(nodes.values()))
-    return Interpolated(chosen, config, timeline)
+        def between(
+            first: vs.VideoNode, second: vs.VideoNode, layer: int = 0, colour: Colour | None = None
+        ) -> vs.VideoNode:
+            pool = interpolation_pool(session, first, second, plan, layer, colour)
+            template = first.std.BlankClip(length=timeline.length, keep=True)
+            return template.std.FrameEval(reporting(_by_pair(pool)), prop_src=plan, clip_src=pool)
+
+        if session.config.frame_format is None:
+            rgb = colour.to_rgb(clip)
+            first, second = align.first(rgb), align.second(rgb)
+            interpolated = colour.from_rgb(between(first, second), shown, first, second)
+        else:
+            interpolated = between(align.first(clip), align.second(clip), colour=colour)
+        if self.mask is not None:
+            interpolated = restored(interpolated, clip, self.mask, align)
+        alpha = None
+        if self.alpha_format is not None:
+            alpha_between = partial(between, layer=1)
+            alpha = interpolated_alpha(
+                clip, self.alpha_format, transfer_format, align.first, align.second, alpha_between
+            )
+        nodes = {
+            Copy: finished(shown, shown, plan, output),
+            Interpolate: finished(interpolated, shown, plan, output, alpha),
+        }
+        if self.policy.at_cuts == "blend":
+            fades = cross_faded(align.first(clip), align.second(clip), plan)
+            nodes[CrossFade] = finished(fades, shown, plan, output)
+
+        def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
+            return nodes[type(decisions.shown(f))]
+
+        return output.std.FrameEval(reporting(choose), prop_src=plan, clip_src=list(nodes.values()))
 
 
 def _open_session(clip: vs.VideoNode, options: Options, factor: Fraction, observer: Observer | None) -> Session:

@@ -37,6 +37,8 @@ from vsvfi.options.arguments import (
     parse_scale,
     parse_scene,
     parse_scene_change,
+    parse_shutter,
+    parse_shutter_samples,
     parse_streams,
     parse_threshold,
     parse_weights,
@@ -71,6 +73,8 @@ class Options:
         max_hold: longest hold of a drawing that is re-timed, in source frames, or None for the default.
         exclude: source frames that are only repeated while they are shown.
         mask: what must not move: "auto", a clip, or None.
+        shutter: degrees of the shutter that blurs motion, or None.
+        shutter_samples: interpolated times per output frame that it averages.
         streams: number of concurrent frames, or None for the device's default.
         cache: maximum bytes of the frame and pair caches, or None for the device's default.
         matrix: H.273 code to assume for frames without `_Matrix`, or None to guess by height.
@@ -94,6 +98,8 @@ class Options:
     max_hold: int | None = None
     exclude: Ranges = ()
     mask: object = None
+    shutter: Fraction | None = None
+    shutter_samples: int = 8
     streams: int | None = None
     cache: int | None = None
     matrix: int | None = None
@@ -119,6 +125,8 @@ class Arguments(TypedDict, total=False):
     max_hold: object
     exclude: object
     mask: object
+    shutter: object
+    shutter_samples: object
     tile: object
     streams: object
     cache: object
@@ -144,6 +152,8 @@ def parse(
     max_hold: object = None,
     exclude: object = None,
     mask: object = None,
+    shutter: object = None,
+    shutter_samples: object = 8,
     tile: object = None,
     streams: object = None,
     cache: object = None,
@@ -179,6 +189,8 @@ def parse(
         max_hold=parse_max_hold(max_hold),
         exclude=parse_exclude(exclude),
         mask=parse_mask(mask),
+        shutter=parse_shutter(shutter),
+        shutter_samples=parse_shutter_samples(shutter_samples),
         streams=parse_streams(streams),
         cache=parse_cache(cache),
         matrix=parse_matrix(matrix),

@@ -287,6 +287,27 @@ def parse_mask(value: object) -> object:
     return "auto"
 
 
+@checked("shutter")
+def parse_shutter(value: object) -> Fraction | None:
+    """Degrees of a shutter."""
+    if value is None:
+        return None
+    rule, remedy = "must be a number of degrees above 0 and up to 360", "use 180 for half of each output frame"
+    degrees, is_float = _fraction("shutter", value, rule, remedy)
+    degrees = degrees.limit_denominator(1000) if is_float else degrees
+    if not 0 < degrees <= 360:
+        raise ArgumentError("shutter", value, rule, remedy)
+    return _simple("shutter", value, degrees)
+
+
+@checked("shutter_samples")
+def parse_shutter_samples(value: object) -> int:
+    """Interpolated times per output frame."""
+    remedy = "use 8, or more for fast motion; each is one more frame to interpolate"
+    samples = _whole("shutter_samples", value, 2, 31, remedy)
+    return 8 if samples is None else samples
+
+
 @checked("matrix")
 def parse_matrix(value: object) -> int | None:
     """A matrix by its H.273 code, or by name in any common spelling ("709", "bt709", "Rec.709")."""
