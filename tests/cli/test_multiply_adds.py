@@ -46,11 +46,14 @@ def test_local_correlation_is_not_counted_by_its_blocks() -> None:
     found = counted(lambda: parts.local_correlation(features, features, 4))
     assert found == {"layers": 0, "correlation": 6 * 20 * 81 * 8}
     assert parts.local_correlation.__module__.startswith("vsvfi.ops")
+    on_cuda = counted(lambda: torch.ops.vsvfi.correlation(features, features, 4))
+    assert on_cuda == found
 
 
 def test_warps_and_splats() -> None:
     image, flow = normal(1, 3, 6, 8), normal(1, 2, 6, 8)
     assert counted(lambda: backward_warp(image, flow)) == {"layers": 0, "warp": 4 * 3 * 48}
+    assert counted(lambda: torch.ops.vsvfi.warp(image, flow, 0))["warp"] == 4 * 3 * 48  # what CUDA calls
     found = counted(lambda: splat.splat(image, flow))
     assert found == {"layers": 0, "splat": 4 * (3 + 1) * 48}
 

@@ -191,6 +191,7 @@ class Made:
                 Kernel("cupy", self.by("cupy")),
             ],
             sample_inputs=lambda: [(torch.arange(3.0),)],
+            multiply_adds=lambda values: 0,
         )
 
     def by(self, name: str):  # type: ignore[no-untyped-def]

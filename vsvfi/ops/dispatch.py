@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+type Shape = Sequence[int]
+"""What `Operator.multiply_adds` gets in place of a tensor."""
+
+BILINEAR = 4
+"""Multiply-adds of a sample between pixels, for each channel."""
+
 type Tree = Tensor | int | float | bool | Sequence[Tensor] | None
 """An argument of an operator."""
 
@@ -59,6 +65,7 @@ class Operator[**P, R]:
         reference: the definition, in plain torch, for any device.
         kernels: best first.
         sample_inputs: small arguments on the CPU, including edge cases.
+        multiply_adds: returns those of a call, for its arguments with shapes in place of tensors; see `vsvfi bench`.
         tolerance: of the self-test, relative to the largest value.
     """
 
@@ -69,9 +76,11 @@ class Operator[**P, R]:
         reference: Callable[P, R],
         kernels: Sequence[Kernel[P, R]],
         sample_inputs: Callable[[], Iterable[tuple[Tree, ...]]],
+        multiply_adds: Callable[..., int],
         tolerance: float = 1e-4,
     ) -> None:
         self.name, self.reference, self.kernels, self.sample_inputs = name, reference, tuple(kernels), sample_inputs
+        self.multiply_adds = multiply_adds
         self._tolerance = tolerance
         self._tested: dict[str, str | None] = {}
         self._first: dict[tuple[str, str | None], Kernel[P, R]] = {}

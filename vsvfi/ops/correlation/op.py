@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from math import prod
 
 import torch
 from torch import Tensor
 
 from vsvfi.ops import cuda as launchers
 from vsvfi.ops.correlation import cuda, reference
-from vsvfi.ops.dispatch import Kernel, Operator, register
+from vsvfi.ops.dispatch import Kernel, Operator, Shape, register
 
 
 def _reference(first: Tensor, second: Tensor, radius: int) -> Tensor:
@@ -36,11 +37,17 @@ def sample_inputs() -> Iterator[tuple[Tensor, Tensor, int]]:
     yield normal(1, 3, 2, 2), normal(1, 3, 2, 2), 0
 
 
+def _multiply_adds(first: Shape, second: Shape, radius: int) -> int:
+    """Every displacement is a product of two feature vectors."""
+    return prod(first) * (2 * radius + 1) ** 2
+
+
 CORRELATION = Operator(
     "correlation",
     reference=_reference,
     kernels=[Kernel(name, functools.partial(_cuda, name)) for name in ("nvrtc", "cupy")],
     sample_inputs=sample_inputs,
+    multiply_adds=_multiply_adds,
 )
 
 

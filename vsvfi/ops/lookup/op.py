@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import torch
 from torch import Tensor
 
 from vsvfi.ops import cuda as launchers
-from vsvfi.ops.dispatch import Kernel, Operator, register
+from vsvfi.ops.dispatch import BILINEAR, Kernel, Operator, Shape, register
 from vsvfi.ops.lookup import cuda, reference
 
 LARGEST_RADIUS = 7
@@ -62,6 +63,13 @@ def sample_inputs() -> Iterator[tuple[list[Tensor], Tensor | None, Tensor, int]]
     yield targets, source, centres, 4
 
 
+def _multiply_adds(levels: Sequence[Shape], source: Shape | None, centres: Shape, radius: int) -> int:
+    """A window of samples in every level; on demand also the products that they are taken from."""
+    window, around = (2 * radius + 1) ** 2, (2 * radius + 2) ** 2
+    products = 0 if source is None else around * source[1]
+    return centres[0] * prod(centres[2:]) * len(levels) * (BILINEAR * window + products)
+
+
 LOOKUP = Operator(
     "lookup",
     reference=_reference,
@@ -70,6 +78,7 @@ LOOKUP = Operator(
         *(Kernel(name, functools.partial(_cuda, name), _declines) for name in ("nvrtc", "cupy")),
     ],
     sample_inputs=sample_inputs,
+    multiply_adds=_multiply_adds,
 )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import Concatenate
 
 import torch
 from torch import Tensor
 
 from vsvfi.ops import cuda as launchers
-from vsvfi.ops.dispatch import Kernel, Operator, register
+from vsvfi.ops.dispatch import BILINEAR, Kernel, Operator, Shape, register
 from vsvfi.ops.refinement import cuda, reference
 
 LAUNCHERS = ("nvrtc", "cupy")
@@ -103,23 +104,37 @@ def _kernels[**P](cpu: Callable[P, Tensor], gpu: Callable[Concatenate[str, P], T
     return kernels
 
 
+def _warp_multiply_adds(first: Shape, second: Shape, flow: Shape, state: Shape, times: Shape, *steps: int) -> int:
+    """Both images are sampled at each pixel of the reduced size, where reduction reads two by two of them."""
+    step, _ = steps
+    return BILINEAR * flow[0] * (prod(flow[2:]) // step**2) * min(step, 2) ** 2 * (first[1] + second[1])
+
+
+def _blend_multiply_adds(first: Shape, second: Shape, flow: Shape, mask: Shape) -> int:
+    """Both images are sampled and mixed."""
+    return flow[0] * prod(flow[2:]) * 3 * (2 * BILINEAR + 1)
+
+
 WARP_PAIR = Operator(
     "warp_pair",
     reference=reference.warp_pair,
     kernels=_kernels(_warp_pair, _warp_pair_cuda),
     sample_inputs=_warp_samples,
+    multiply_adds=_warp_multiply_adds,
 )
 BLEND_PAIR = Operator(
     "blend_pair",
     reference=reference.blend_pair,
     kernels=_kernels(_blend_pair, _blend_pair_cuda),
     sample_inputs=_blend_samples,
+    multiply_adds=_blend_multiply_adds,
 )
 ADD_FLOW = Operator(
     "add_flow",
     reference=reference.add_flow,
     kernels=_kernels(_add_flow, _add_flow_cuda),
     sample_inputs=_add_samples,
+    multiply_adds=lambda flow, change, step: 0,  # resizing and sums are not counted in plain torch either
 )
 
 

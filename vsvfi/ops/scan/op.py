@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vsvfi.ops import cuda as launchers
-from vsvfi.ops.dispatch import Kernel, Operator, register
+from vsvfi.ops.dispatch import Kernel, Operator, Shape, register
 from vsvfi.ops.scan import cuda, mamba, reference
 
 
@@ -121,6 +121,12 @@ def sample_inputs() -> Iterator[tuple[Tensor | bool, ...]]:
     )
 
 
+def _multiply_adds(u: Shape, delta: Shape, a: Shape, *others: object) -> int:
+    """Per token, channel and state: the state decays, takes in the input, and is read."""
+    _, paths, length, channels = delta
+    return u[0] * paths * length * channels * (3 * a[-1] + 1)
+
+
 SCAN = Operator(
     "scan",
     reference=_reference,
@@ -130,6 +136,7 @@ SCAN = Operator(
         *(Kernel(name, functools.partial(_cuda, name), _cuda_declines) for name in ("nvrtc", "cupy")),
     ],
     sample_inputs=sample_inputs,
+    multiply_adds=_multiply_adds,
 )
 
 

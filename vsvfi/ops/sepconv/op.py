@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from math import prod
 
 import torch
 from torch import Tensor
 
 from vsvfi.ops import cuda as launchers
-from vsvfi.ops.dispatch import Kernel, Operator, register
+from vsvfi.ops.dispatch import BILINEAR, Kernel, Operator, Shape, register
 from vsvfi.ops.sepconv import cuda, reference
 
 
@@ -56,6 +57,11 @@ def sample_inputs() -> Iterator[tuple[Tensor | int, ...]]:
     yield image, vertical, horizontal, alpha, beta, mask, 1, 2
 
 
+def _multiply_adds(image: Shape, vertical: Shape, horizontal: Shape, alpha: Shape, *others: object) -> int:
+    """Every tap is a sample times its row's, its column's and its own weight."""
+    return prod(alpha) * (image[1] * (BILINEAR + 1) + 2)
+
+
 SEPCONV = Operator(
     "sepconv",
     reference=_reference,
@@ -64,6 +70,7 @@ SEPCONV = Operator(
         *(Kernel(name, functools.partial(_cuda, name)) for name in ("nvrtc", "cupy")),
     ],
     sample_inputs=sample_inputs,
+    multiply_adds=_multiply_adds,
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 from vsvfi.ops import cuda as launchers
-from vsvfi.ops.dispatch import Kernel, Operator, register
+from vsvfi.ops.dispatch import BILINEAR, Kernel, Operator, Shape, register
 from vsvfi.ops.splat import cuda, reference
 
 
@@ -43,6 +44,11 @@ def sample_inputs() -> Iterator[tuple[list[Tensor], Tensor, Tensor | None]]:
     yield values, displacement, torch.rand(2, 1, 9, 13, generator=generator, dtype=torch.float32, device="cpu") + 0.1
 
 
+def _multiply_adds(values: Sequence[Shape], displacement: Shape, weight: Shape | None) -> int:
+    """Every value and the weight go to four pixels."""
+    return BILINEAR * displacement[0] * prod(displacement[2:]) * (sum(value[1] for value in values) + 1)
+
+
 SPLAT = Operator(
     "splat",
     reference=reference.splat_sums,
@@ -51,6 +57,7 @@ SPLAT = Operator(
         *(Kernel(name, functools.partial(_cuda, name)) for name in ("nvrtc", "cupy")),
     ],
     sample_inputs=sample_inputs,
+    multiply_adds=_multiply_adds,
 )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from math import prod
 
 import torch
 from torch import Tensor
 
 from vsvfi.ops import cuda as launchers
-from vsvfi.ops.dispatch import Kernel, Operator, register
+from vsvfi.ops.dispatch import BILINEAR, Kernel, Operator, Shape, register
 from vsvfi.ops.warp import cuda, reference
 
 
@@ -36,11 +37,17 @@ def sample_inputs() -> Iterator[tuple[Tensor, Tensor, int]]:
     yield normal(2, 5, 14, 13), flow, 4
 
 
+def _multiply_adds(image: Shape, flow: Shape, top: int) -> int:
+    """Every pixel is a sample."""
+    return BILINEAR * image[1] * flow[0] * prod(flow[2:])
+
+
 WARP = Operator(
     "warp",
     reference=_reference,
     kernels=[Kernel(name, functools.partial(_cuda, name)) for name in ("nvrtc", "cupy")],
     sample_inputs=sample_inputs,
+    multiply_adds=_multiply_adds,
 )
 
 
