@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from fractions import Fraction
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,11 @@ from torch import Tensor
 
 from tests import building
 from tests.models.ldmvfi.pieces import INNER, OUTPUT, VARIANT, Stored, assert_close, opened, recorded
-from vsvfi.engine import build
 from vsvfi.engine.model_config import Placement
-from vsvfi.models.ldmvfi import autoencoder, sampler, spec
+from vsvfi.models.ldmvfi import autoencoder, sampler
 from vsvfi.models.ldmvfi import network as network_module
 from vsvfi.models.ldmvfi.network import LDMVFI
-from vsvfi.models.ldmvfi.spec import FAMILY, padded_size
+from vsvfi.models.ldmvfi.spec import padded_size
 from vsvfi.ops.sepconv import sepconv
 
 
@@ -150,26 +149,16 @@ def test_recursion_matches_through_the_session(stored: Stored, monkeypatch: pyte
     assert (counts["frames_encoded"], counts["pairs_prepared"], counts["syntheses"]) == (3, 3, 3)
 
 
-def test_the_weights_are_the_published_ones_by_name_and_number(shared: Path) -> None:
-    """Every published tensor is used or ignored on purpose, and every weight of ours is among them."""
+def test_the_stored_count_of_weights_excludes_unused_ones(shared: Path) -> None:
     manifest = json.loads((shared / "goldens" / "ldmvfi" / "ldmvfi.weights.json").read_text())
-    published = {key: torch.empty(entry["shape"], device="meta") for key, entry in manifest.items()}
-    ours = build.construct(
-        FAMILY, VARIANT, FAMILY.build_config(256, 256, Fraction(1), FAMILY.option_defaults)
-    ).state_dict()
-    adapted = spec.averaged(published, ours)
-    assert adapted.keys() >= ours.keys()
-    assert all(adapted[key].shape == tensor.shape for key, tensor in ours.items())
+    sizes = {key: prod(entry["shape"]) for key, entry in manifest.items()}
     used = sum(
-        tensor.numel()
-        for key, tensor in published.items()
+        size
+        for key, size in sizes.items()
         if key.startswith(("model_ema.diffusion", "first_stage")) and "running" not in key
     )
-    counters = sum(key.startswith("first_stage") and key.endswith("num_batches_tracked") for key in published)
+    counters = sum(key.startswith("first_stage") and key.endswith("num_batches_tracked") for key in sizes)
     assert used - counters == VARIANT.parameters
-    ignored = [key for key in adapted if any(re.match(pattern, key) for pattern in FAMILY.ignored_keys)]
-    assert set(adapted) == set(ours) | set(ignored)
-    assert not set(ours) & set(ignored)
 
 
 @pytest.mark.gpu
