@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from scripts.evaluate.datasets.item import View
+from scripts.png import save_png
 from vsvfi.errors import ArgumentError
-from vsvfi.media.stills import Still, write_png
 
 _MODES = ("RGB", "RGBA", "L", "P")
 """Kinds of images of at most 8 bits that are RGB after conversion; alpha is dropped."""
@@ -63,9 +63,8 @@ def cropped(image: Tensor, view: View) -> Tensor:
 
 
 def write_image(path: Path, image: Tensor) -> None:
-    """Write [1, 3, H, W] in [0, 1] as an 8-bit PNG, rounded to nearest; a file of that name is replaced atomically."""
-    pixels = (image[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    write_png(path, Still(pixels), overwrite=True)
+    """Write [1, 3, H, W] in [0, 1] as an 8-bit PNG, see `save_png`."""
+    save_png(path, image[0].float().cpu().numpy())
 
 
 def _opened(path: Path) -> Image.Image:

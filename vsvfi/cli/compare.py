@@ -271,17 +271,14 @@ def _makers(
 
 def _add_hours(result: Result) -> None:
     from vsvfi.compare.cost import hours
-    from vsvfi.models.registry import check_options, check_scale
+    from vsvfi.engine.model_config import ModelConfig
 
     width, height = result.size
     for tally in result.ranked:
         bisection = False
         if tally.model:
-            family, variant = find(tally.name)
-            build = family.build_config(
-                width, height, check_scale(family, None, width, height), check_options(family, {}), variant
-            )
-            bisection = variant.uses_bisection(build)
+            config = ModelConfig.of(options.Options(model=tally.name))
+            bisection = config.variant.uses_bisection(config.build_config(width, height))
         result.hours[tally.name] = hours(result.frames, result.factor, tally.seconds_per_frame, bisection=bisection)
 
 
