@@ -44,7 +44,7 @@ def is_job(options: JobOptions, output: Path, media: Media, encoder: str, more: 
         if options.joined:
             raise VsvfiError("--vfr sets the frames' times when chunks are joined; leave out --no-job")
         return False
-    asked = options.asked or options.joined or (options.place(output) / "manifest.json").exists()
+    asked = options.requested or options.joined or (options.place(output) / "manifest.json").exists()
     long = media.frames / media.rate >= LONG
     if not asked and not long:
         return False

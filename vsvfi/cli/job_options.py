@@ -43,8 +43,8 @@ class JobOptions:
     joined: bool = False
 
     @property
-    def asked(self) -> bool:
-        """An option was given that only a job has."""
+    def requested(self) -> bool:
+        """Whether an option was given that only jobs have."""
         return bool(self.folder or self.workers or self.scheduler or self.seconds or self.restart or self.plan)
 
     def place(self, output: Path) -> Path:
@@ -83,7 +83,7 @@ def job_options(arguments: argparse.Namespace) -> JobOptions:
         plan=arguments.plan,
         json=arguments.json,
     )
-    if options.never and options.asked:
+    if options.never and options.requested:
         raise ArgumentError(
             "no-job", True, "contradicts --job, --workers, --scheduler, --chunk, --plan and --restart", "leave it out"
         )

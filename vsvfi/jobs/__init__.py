@@ -1,1 +1,1 @@
-"""Long renders as jobs: chunks that can be rendered one by one, resumed, spread over workers and joined."""
+"""Long renders as jobs: chunks that can be rendered one by one, resumed, distributed to workers and joined."""

@@ -1,4 +1,4 @@
-"""Spread chunks over the workers of this machine, one thread per worker."""
+"""Distribute chunks to the workers of this machine, one thread per worker."""
 
 from __future__ import annotations
 
