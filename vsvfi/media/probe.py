@@ -301,7 +301,10 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
     hidden = tuple(index for index, stamp in enumerate(stamps) if index < earliest or stamp in discarded)
     away = set(hidden)
     shown = [time for index, time in enumerate(times) if index not in away]
-    rate, constant = judge(shown, Fraction(declared) if declared else None, base)
+    reordered = any(
+        later < earlier for earlier, later in pairwise(packet.pts for packet in own if packet.pts is not None)
+    )
+    rate, constant = judge(shown, Fraction(declared) if declared else None, base, reordered=reordered)
     held = () if constant or not declared else held_frames(shown, Fraction(declared), base)
     if held:
         rate, constant = Fraction(declared), True

@@ -86,7 +86,11 @@ def discontinuity(stamps: Sequence[int | None], base: Fraction, *, allowed: bool
 
 
 def judge(
-    times: Sequence[Fraction], declared: Fraction | None = None, tick: Fraction = Fraction(0)
+    times: Sequence[Fraction],
+    declared: Fraction | None = None,
+    tick: Fraction = Fraction(0),
+    *,
+    reordered: bool = False,
 ) -> tuple[Fraction, bool]:
     """Return the frame rate of these presentation times in seconds, and whether it is constant.
 
@@ -94,10 +98,11 @@ def judge(
         times: in order.
         declared: the rate that the container or the codec states; taken where the times agree with it.
         tick: the times' unit, by which each may be rounded.
+        reordered: frames are stored in another order, so that a file that was cut off has a gap before its last ones.
     """
     if len(times) < 2 or times[-1] == times[0]:
         return standard_rate(declared) if declared else Fraction(25), True
-    whole = times[: _undamaged(times)]
+    whole = times[: _undamaged(times)] if reordered else times
     period = (whole[-1] - whole[0]) / (len(whole) - 1)
     allowed = max(period / 2, _AUDIBLE)
     if all(abs(time - whole[0] - index * period) <= allowed for index, time in enumerate(whole)):
