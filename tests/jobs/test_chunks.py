@@ -74,7 +74,17 @@ def test_durations_in_the_list_do_not_drift() -> None:
     assert abs(sum(durations) - 9906 / rate) <= Fraction(1, 1_000_000)
 
 
-MANIFEST = Manifest({"source": "a"}, {"video": "v"}, {"frames": 30}, {"muxer": "matroska"}, CHUNKS, 2.5)
+ENCODING = {
+    "output": "out.mkv",
+    "muxer": "matroska",
+    "chunk_muxer": "matroska",
+    "encoder": "libx265",
+    "crf": None,
+    "preset": None,
+    "more": [],
+    "requests": None,
+}
+MANIFEST = Manifest({"source": "a"}, {"video": "v"}, {"frames": 30}, ENCODING, CHUNKS, 2.5)
 
 
 def test_a_manifest_is_stored_whole(tmp_path: Path) -> None:
@@ -85,11 +95,12 @@ def test_a_manifest_is_stored_whole(tmp_path: Path) -> None:
     assert folder.manifest() == MANIFEST
     assert (MANIFEST.first, MANIFEST.frames) == (0, 30)
     raw = MANIFEST.as_json()
-    del raw["chunks"]
-    write_json(folder.path / "manifest.json", raw)
-    with pytest.raises(VsvfiError, match=r"incomplete.*--restart"):
-        folder.manifest()
-    write_json(folder.path / "manifest.json", {"vsvfi_job": 0})
+    encoding = {name: value for name, value in ENCODING.items() if name != "chunk_muxer"}
+    for damaged in ({name: raw[name] for name in raw if name != "chunks"}, {**raw, "encoding": encoding}):
+        write_json(folder.path / "manifest.json", damaged)
+        with pytest.raises(VsvfiError, match=r"incomplete.*--restart"):
+            folder.manifest()
+    write_json(folder.path / "manifest.json", {**raw, "vsvfi_job": 1})
     with pytest.raises(VsvfiError, match=r"not written by this version"):
         folder.manifest()
 

@@ -12,7 +12,10 @@ from typing import Any
 from vsvfi.errors import VsvfiError
 from vsvfi.jobs.chunks import Chunk
 
-VERSION = 1
+VERSION = 2
+"""Raised when the names or the meaning of stored values change."""
+
+_ENCODING = ("output", "muxer", "chunk_muxer", "encoder", "crf", "preset", "more", "requests")
 
 _SAMPLES = 64
 _SAMPLE = 1 << 16
@@ -26,7 +29,7 @@ class Manifest:
         identity: what must not change between two runs of the job, by name.
         work: the job of render.vpy without what depends on the chunk.
         facts: what the script found out about its clip, see `vsvfi.media.encoding.Facts`.
-        encoding: ffmpeg's name of the container of chunks, encoder and options.
+        encoding: the output, ffmpeg's names of its container and that of chunks, encoder and options.
         chunks: in order.
         speed: frames per second without encoding, measured when the job was planned.
     """
@@ -53,9 +56,8 @@ class Manifest:
             raise ValueError("its manifest was not written by this version of vsvfi")
         try:
             chunks = tuple(Chunk(**chunk) for chunk in raw["chunks"])
-            return cls(
-                raw["identity"], raw["work"], raw["facts"], raw["encoding"], chunks=chunks, speed=float(raw["speed"])
-            )
+            encoding = {name: raw["encoding"][name] for name in _ENCODING}
+            return cls(raw["identity"], raw["work"], raw["facts"], encoding, chunks=chunks, speed=float(raw["speed"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"its manifest is incomplete ({error})") from None
 
