@@ -18,7 +18,7 @@ from torch import Tensor
 from tests import reference_data
 from vsvfi.metrics.lpips import LpipsNetwork
 
-FOLDER = reference_data.GOLDENS / "metrics"
+FOLDER = reference_data.of("metrics")
 
 needs_goldens = pytest.mark.skipif(
     not (FOLDER / "cases.json").is_file(),

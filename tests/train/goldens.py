@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tests import reference_data
 
-FOLDER = reference_data.GOLDENS / "training"
+FOLDER = reference_data.of("training")
 
 needs_goldens = pytest.mark.skipif(
     not (FOLDER / "cases.json").is_file(),
