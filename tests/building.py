@@ -12,8 +12,9 @@ from torch import Tensor
 
 from vsvfi.engine.build import AnyInterpolator, LoadedModel, load_weights
 from vsvfi.engine.model import Model
-from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.model_config import ModelConfig
 from vsvfi.engine.observer import Observer
+from vsvfi.engine.placement import Placement
 from vsvfi.engine.run_config import ClipFacts, RunConfig, resolve_for_clip
 from vsvfi.engine.session import Session
 from vsvfi.models.family import BuildConfig

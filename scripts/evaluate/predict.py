@@ -19,8 +19,9 @@ from scripts.evaluate.protocols import Canvas, Pad, Protocol
 from vsvfi.engine.build import AnyInterpolator, LoadedModel
 from vsvfi.engine.device import inference
 from vsvfi.engine.memory import check_memory
-from vsvfi.engine.model_config import ModelConfig, Placement, place
+from vsvfi.engine.model_config import ModelConfig, place
 from vsvfi.engine.padding import Padding
+from vsvfi.engine.placement import Placement
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import BuildConfig, SizeRule
 from vsvfi.models.registry import check_options

@@ -17,10 +17,9 @@ from vsvfi.cli.bench_clip import moving_clip
 from vsvfi.clip.graph import interpolate_with_config
 from vsvfi.clip.planes import planes_of
 from vsvfi.engine.device import inference
-from vsvfi.engine.model_config import Placement
+from vsvfi.engine.placement import Placement, RuntimeChoice
 from vsvfi.engine.runtimes.binding import failure_of
 from vsvfi.engine.runtimes.comparison import deviation
-from vsvfi.engine.runtimes.interface import RuntimeChoice
 from vsvfi.ops.dispatch import operators
 from vsvfi.ops.probe import DEVICES
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from vsvfi import options
 from vsvfi.cli.bench import write_random_weights
 from vsvfi.engine.build import AnyInterpolator, LoadedModel, load_weights
-from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.model_config import ModelConfig
 from vsvfi.engine.padding import Padding
+from vsvfi.engine.placement import Placement
 from vsvfi.weights.fetch import installed
 
 MODELS = (

@@ -16,9 +16,8 @@ from vsvfi import options
 from vsvfi.cli import bench
 from vsvfi.cli.multiply_adds import multiply_adds
 from vsvfi.engine.device import inference
-from vsvfi.engine.model_config import Placement
+from vsvfi.engine.placement import Placement, RuntimeChoice
 from vsvfi.engine.runtimes.binding import failure_of, unbound
-from vsvfi.engine.runtimes.interface import RuntimeChoice
 from vsvfi.weights.fetch import installed
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}

@@ -26,8 +26,8 @@ from vsvfi.engine.device import (
     resolve_device,
     resolve_precision,
 )
-from vsvfi.engine.model_config import Placement
 from vsvfi.engine.padding import Padding
+from vsvfi.engine.placement import Placement
 from vsvfi.engine.session import Session
 from vsvfi.engine.transfers import Transfers
 from vsvfi.errors import ArgumentError, DeviceError

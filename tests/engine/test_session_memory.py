@@ -20,10 +20,10 @@ from tests.models.live_bytes import pretend_weights, pretending
 from vsvfi.engine import memory
 from vsvfi.engine.build import construct
 from vsvfi.engine.memory import memory_advice
-from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.model_config import ModelConfig
 from vsvfi.engine.observer import Phase
 from vsvfi.engine.padding import Padding
-from vsvfi.engine.runtimes.interface import RuntimeChoice
+from vsvfi.engine.placement import Placement, RuntimeChoice
 from vsvfi.engine.session import Session
 from vsvfi.errors import ClipError, DeviceMemoryError
 from vsvfi.models.family import Family

@@ -21,7 +21,8 @@ from tests.engine.sessions import HEIGHT, WIDTH, ask, source
 from tests.fakes import Recorder
 from vsvfi.cli.phase_times import covered
 from vsvfi.engine import pipeline, transfers, worker
-from vsvfi.engine.runtimes.interface import Call, Piece, Runtime, RuntimeChoice
+from vsvfi.engine.placement import RuntimeChoice
+from vsvfi.engine.runtimes.interface import Call, Piece, Runtime
 from vsvfi.engine.session import Session
 from vsvfi.engine.streams import Ordering, StreamPool, streams_of
 from vsvfi.models.interpolator import tensors_of

@@ -23,7 +23,8 @@ from scripts.evaluate.published import APPROXIMATE, CONFIRMED, SECOND_HAND, figu
 from scripts.evaluate.settings import overridden, parse
 from tests.building import EXACT
 from tests.evaluate import layouts
-from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.model_config import ModelConfig
+from vsvfi.engine.placement import Placement
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import BuildConfig, Family, SizeRule, Timesteps, Variant
 from vsvfi.models.registry import check_options, check_scale, families, find

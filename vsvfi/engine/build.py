@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from vsvfi.engine.device import inference, wait_for
-from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.model_config import ModelConfig
+from vsvfi.engine.placement import Placement
 from vsvfi.engine.runtimes.binding import bind
 from vsvfi.errors import ForeignWeightsError, ModelSpecError
 from vsvfi.models.family import BuildConfig, Family, Variant

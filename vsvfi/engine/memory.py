@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 from vsvfi.engine.device import default_cache, default_streams, describe, memory
-from vsvfi.engine.model_config import ModelConfig, Placement
-from vsvfi.engine.runtimes.interface import EAGER
+from vsvfi.engine.model_config import ModelConfig
+from vsvfi.engine.placement import EAGER, Placement
 from vsvfi.engine.runtimes.registry import find
 from vsvfi.errors import ClipError
 from vsvfi.models.family import BuildConfig

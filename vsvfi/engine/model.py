@@ -14,9 +14,10 @@ from vsvfi.engine.arguments import check_images, check_inputs, check_times
 from vsvfi.engine.build import AnyInterpolator, LoadedModel, load_weights
 from vsvfi.engine.device import inference
 from vsvfi.engine.memory import check_memory
-from vsvfi.engine.model_config import ModelConfig, Placement, place
+from vsvfi.engine.model_config import ModelConfig, place
 from vsvfi.engine.padding import Padding
 from vsvfi.engine.pair import OpenedPair
+from vsvfi.engine.placement import Placement
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import BuildConfig
 from vsvfi.options import (

@@ -8,26 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
-from vsvfi.engine.runtimes.interface import AUTO, EAGER, RuntimeChoice
+from vsvfi.engine.placement import AUTO, Placement, RuntimeChoice
 from vsvfi.engine.runtimes.registry import choose, named
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import BuildConfig, Family, Variant
 from vsvfi.models.registry import check_options, check_scale, find
 from vsvfi.options import Options
-
-if TYPE_CHECKING:
-    import torch
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """A device, the type it computes in, and the runtime that runs networks there."""
-
-    device: torch.device
-    dtype: torch.dtype
-    runtime: RuntimeChoice = EAGER
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from vsvfi.engine.model_config import ModelConfig, Placement, place
-from vsvfi.engine.runtimes.interface import AUTO
+from vsvfi.engine.model_config import ModelConfig, place
+from vsvfi.engine.placement import AUTO, Placement
 from vsvfi.models.family import BuildConfig, Variant
 from vsvfi.options import Options
 from vsvfi.plan.bisection import complete_levels

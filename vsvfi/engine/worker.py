@@ -17,9 +17,9 @@ from vsvfi.engine.exclusive import Sharing
 from vsvfi.engine.frame_source import Codings, HostFrames, Load
 from vsvfi.engine.memory import memory_advice
 from vsvfi.engine.memory_errors import is_out_of_memory
-from vsvfi.engine.model_config import Placement
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.pipeline import Pipeline
+from vsvfi.engine.placement import Placement
 from vsvfi.engine.run_config import CacheSizes, RunConfig
 from vsvfi.engine.streams import StreamPool, streams_of
 from vsvfi.engine.workers import ClosedError, Workers

@@ -15,11 +15,12 @@ from torch import Tensor
 from tests.building import EXACT, build_config, loaded
 from tests.fakes import Recorder
 from vsvfi.engine.build import AnyInterpolator
-from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.model_config import ModelConfig
+from vsvfi.engine.placement import EAGER, Placement, RuntimeChoice
 from vsvfi.engine.runtimes import registry
 from vsvfi.engine.runtimes.binding import COMPARED_CALLS, release_specialised
 from vsvfi.engine.runtimes.comparison import difference
-from vsvfi.engine.runtimes.interface import EAGER, Call, Piece, Runtime, RuntimeChoice
+from vsvfi.engine.runtimes.interface import Call, Piece, Runtime
 from vsvfi.engine.runtimes.signature import signature_of, split
 from vsvfi.errors import ArgumentError
 from vsvfi.options import Options, parse

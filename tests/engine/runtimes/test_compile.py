@@ -13,10 +13,11 @@ from tests.building import EXACT, build_config, loaded
 from tests.fakes import Recorder
 from tests.models.small import CASES
 from vsvfi.engine.device import inference
+from vsvfi.engine.placement import AUTO, EAGER, RuntimeChoice
 from vsvfi.engine.runtimes import registry
 from vsvfi.engine.runtimes.compile import runtime as module
 from vsvfi.engine.runtimes.compile.runtime import CompileRuntime
-from vsvfi.engine.runtimes.interface import AUTO, EAGER, Piece, RuntimeChoice
+from vsvfi.engine.runtimes.interface import Piece
 from vsvfi.engine.runtimes.signature import split
 from vsvfi.errors import ArgumentError
 from vsvfi.models.registry import find

@@ -18,12 +18,12 @@ from tests.fakes import Recorder
 from tests.models.small import CASES, Case
 from vsvfi.engine.build import AnyInterpolator
 from vsvfi.engine.device import inference
+from vsvfi.engine.placement import AUTO, RuntimeChoice
 from vsvfi.engine.run_config import RunConfig
 from vsvfi.engine.runtimes import registry
 from vsvfi.engine.runtimes.binding import bind
 from vsvfi.engine.runtimes.graph.recorded import Recorded
 from vsvfi.engine.runtimes.graph.runtime import GraphRuntime
-from vsvfi.engine.runtimes.interface import AUTO, RuntimeChoice
 from vsvfi.engine.session import Session
 from vsvfi.errors import ArgumentError
 from vsvfi.models.blocks.constants import _ENTRIES, Constants

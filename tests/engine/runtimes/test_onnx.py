@@ -20,8 +20,7 @@ import vsvfi
 from tests.fakes import arrays
 from tests.models.small import CASES, Case
 from vsvfi.engine.build import AnyInterpolator, LoadedModel
-from vsvfi.engine.model_config import Placement
-from vsvfi.engine.runtimes.interface import RuntimeChoice
+from vsvfi.engine.placement import Placement, RuntimeChoice
 from vsvfi.engine.runtimes.onnx import providers, store
 from vsvfi.engine.runtimes.onnx.runtime import RUNTIME
 from vsvfi.errors import ArgumentError, ExportError

@@ -21,7 +21,7 @@ from vsvfi.clip.graph import interpolate
 from vsvfi.engine import memory
 from vsvfi.engine.build import LoadedModel
 from vsvfi.engine.memory import check_memory
-from vsvfi.engine.model_config import Placement
+from vsvfi.engine.placement import Placement
 from vsvfi.errors import ArgumentError, ClipError
 from vsvfi.models.ldmvfi import autoencoder
 from vsvfi.models.ldmvfi import network as network_module

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests import building
 from tests.models.ldmvfi.pieces import INNER, OUTPUT, VARIANT, Stored, assert_close, opened, recorded
-from vsvfi.engine.model_config import Placement
+from vsvfi.engine.placement import Placement
 from vsvfi.models.ldmvfi import autoencoder, sampler
 from vsvfi.models.ldmvfi import network as network_module
 from vsvfi.models.ldmvfi.network import LDMVFI

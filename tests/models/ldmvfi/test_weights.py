@@ -13,7 +13,7 @@ from tests import building
 from tests.building import build_config, loaded
 from tests.models.ldmvfi.pieces import CPU, built, random_images
 from vsvfi.engine.build import LoadedModel
-from vsvfi.engine.model_config import Placement
+from vsvfi.engine.placement import Placement
 from vsvfi.errors import ForeignWeightsError
 from vsvfi.models.ldmvfi.network import LDMVFI
 from vsvfi.models.ldmvfi.unet import UNet

@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsvfi.engine.build import LoadedModel
-from vsvfi.engine.model_config import ModelConfig, Placement
+from vsvfi.engine.model_config import ModelConfig
 from vsvfi.engine.onnx.export import check_packages, export_method
 from vsvfi.engine.onnx.interface import Interface, interface_of, zeros_of
 from vsvfi.engine.onnx.lowering import OPSETS
 from vsvfi.engine.onnx.tracing import exportable
 from vsvfi.engine.onnx.verify import Verified, check_structure, compare
 from vsvfi.engine.padding import Padding
+from vsvfi.engine.placement import Placement
 from vsvfi.engine.runtimes.signature import split
 from vsvfi.errors import ArgumentError, ExportError
 from vsvfi.models.interpolator import Interpolator

@@ -11,9 +11,9 @@ from typing import Any
 
 from vsvfi.engine.device import describe
 from vsvfi.engine.memory_errors import is_out_of_memory
-from vsvfi.engine.model_config import Placement
+from vsvfi.engine.placement import EAGER, Placement
 from vsvfi.engine.runtimes.comparison import difference
-from vsvfi.engine.runtimes.interface import EAGER, Call, Piece, Runtime
+from vsvfi.engine.runtimes.interface import Call, Piece, Runtime
 from vsvfi.engine.runtimes.registry import find
 from vsvfi.engine.runtimes.signature import signature_of, split
 from vsvfi.errors import VsvfiError

@@ -8,35 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 if TYPE_CHECKING:
-    from vsvfi.engine.model_config import Placement
+    from vsvfi.engine.placement import Placement
     from vsvfi.models.family import BuildConfig, Family, Variant
     from vsvfi.models.interpolator import Interpolator
 
 type Call = Callable[..., object]
 """Has the signature of a phase; see `Interpolator`."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeChoice:
-    """A runtime by name, and its provider if one was named."""
-
-    name: str
-    provider: str | None = None
-
-    @classmethod
-    def of(cls, text: str) -> RuntimeChoice:
-        """Split "name" or "name:provider"."""
-        name, _, provider = text.partition(":")
-        return cls(name, provider or None)
-
-    def __str__(self) -> str:
-        return self.name if self.provider is None else f"{self.name}:{self.provider}"
-
-
-AUTO = RuntimeChoice("auto")
-"""Chosen for each device, see `registry.choose`."""
-
-EAGER = RuntimeChoice("eager")
 
 
 @dataclass(frozen=True, slots=True)

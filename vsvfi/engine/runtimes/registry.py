@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import vsvfi.engine.runtimes
-from vsvfi.engine.runtimes.interface import AUTO, EAGER, Runtime, RuntimeChoice
+from vsvfi.engine.placement import AUTO, EAGER, RuntimeChoice
+from vsvfi.engine.runtimes.interface import Runtime
 from vsvfi.errors import ArgumentError
 
 if TYPE_CHECKING:
