@@ -22,17 +22,19 @@ from vsvfi import errors
 if TYPE_CHECKING:
     from vsvfi.clip.graph import interpolate
     from vsvfi.clip.overlays import keep_overlays
+    from vsvfi.clip.show import show
     from vsvfi.engine.catalogue import list_models
     from vsvfi.engine.model import load_model
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "errors", "interpolate", "keep_overlays", "list_models", "load_model"]
+__all__ = ["__version__", "errors", "interpolate", "keep_overlays", "list_models", "load_model", "show"]
 
 _HOME = {
     "interpolate": "vsvfi.clip.graph",
     "keep_overlays": "vsvfi.clip.overlays",
     "load_model": "vsvfi.engine.model",
     "list_models": "vsvfi.engine.catalogue",
+    "show": "vsvfi.clip.show",
 }
 
 

@@ -115,6 +115,15 @@ def test_inside_a_mask_the_nearest_source_frame_is_kept(fake_family: Recorder, n
     assert dict(kept.get_frame(1).props) == dict(plain.get_frame(1).props)
 
 
+@pytest.mark.parametrize("name", ["GRAY16", "GRAYH", "GRAYS"])
+def test_masks_may_have_any_depth(fake_family: Recorder, name: str) -> None:
+    source = numbered(length=2, width=48)
+    mask = painted(halves, format=vs.GRAY8, width=48, height=16, length=1)
+    deep = mask.resize.Point(format=getattr(vs, name), range_in=vs.RANGE_FULL, range=vs.RANGE_FULL)
+    results = [arrays(interpolated(fake_family, source, mask=given).get_frame(1))[0] for given in (mask, deep)]
+    assert np.abs(results[0] - results[1]).max() < 1e-5
+
+
 def test_the_filter_alone_does_the_same(fake_family: Recorder) -> None:
     source = numbered(length=5, width=48)
     mask = painted(

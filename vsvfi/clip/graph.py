@@ -23,17 +23,18 @@ import vapoursynth as vs
 
 from vsvfi.clip import decisions, scenes
 from vsvfi.clip.alignment import Alignment
-from vsvfi.clip.alpha import alpha_of, interpolated_alpha
-from vsvfi.clip.colour import Colour, check_progressive, frame_format
+from vsvfi.clip.alpha import interpolated_alpha
+from vsvfi.clip.check import check_clip
+from vsvfi.clip.colour import Colour, frame_format
 from vsvfi.clip.cross_fade import cross_faded
 from vsvfi.clip.durations import DurationOf, constant_durations, split_durations
-from vsvfi.clip.failures import essential, reporting
+from vsvfi.clip.failures import reporting
 from vsvfi.clip.finish import finished
 from vsvfi.clip.lifetime import close_with_environment
 from vsvfi.clip.log import inform, library_log_to_core
 from vsvfi.clip.motion_blur import check_transfer, motion_blurred
 from vsvfi.clip.output_timeline import timeline_of
-from vsvfi.clip.overlays import Mask, check_mask, restored
+from vsvfi.clip.overlays import Mask, check_mask, kept_mask, restored
 from vsvfi.clip.readable import readable
 from vsvfi.clip.select import Selection
 from vsvfi.clip.stdout import stdout_to_stderr
@@ -41,7 +42,7 @@ from vsvfi.clip.version import check_version
 from vsvfi.clip.waiting import let_waiting_threads_sleep
 from vsvfi.engine.observer import Observer
 from vsvfi.engine.run_config import ClipFacts, RunConfig, resolve
-from vsvfi.errors import ArgumentError, ClipError, VsvfiError
+from vsvfi.errors import VsvfiError
 from vsvfi.options import Arguments, CutMode, DuplicateMode, Excluded, Options, Precision, Rate, SceneMode, parse
 from vsvfi.options.ranges import check_within
 from vsvfi.plan.assignment import assign_worker
@@ -53,9 +54,6 @@ from vsvfi.plan.timeline import Copy, CrossFade, Interpolate, Timeline
 
 if TYPE_CHECKING:
     from vsvfi.engine.session import Session
-
-_PROBED_LENGTH = 10_000_000
-"""Longer clips are placeholders that players pass before there are frames: none is requested on construction."""
 
 
 def interpolate(
@@ -158,11 +156,22 @@ def interpolate(
 
 @dataclass(frozen=True, slots=True)
 class Interpolated:
-    """An interpolated clip, its resolved options, and its timeline."""
+    """An interpolated clip, its resolved options, its timeline, and how it was made.
+
+    Attributes:
+        plan: of `decision_clip`.
+        align: aligns source clips to the output.
+        facts: about each step of the source.
+        kept: where masks keep the source's frames, aligned to the output, or None.
+    """
 
     clip: vs.VideoNode
     config: RunConfig
     timeline: Timeline
+    plan: vs.VideoNode
+    align: Alignment
+    facts: vs.VideoNode
+    kept: vs.VideoNode | None
 
 
 def interpolate_with_config(
@@ -185,49 +194,9 @@ def interpolate_with_config(
     try:
         check_version()
         options = parse(**arguments)
-        return _build(*_check_clip(clip), options, observer, times)
+        return _build(*check_clip(clip), options, observer, times)
     except VsvfiError as error:
         raise vs.Error(f"interpolate: {error}") from None
-
-
-def _check_clip(clip: object) -> tuple[vs.VideoNode, int | None]:
-    """Refuse unsupported clips before anything is built.
-
-    Returns:
-        The clip, and the format of the alpha that its first frame carries, or None.
-
-    Raises:
-        ArgumentError, ClipError: with the remedy.
-    """
-    if not isinstance(clip, vs.VideoNode):
-        raise ArgumentError(
-            "clip", type(clip).__name__, "must be a VapourSynth video clip", "pass what a source filter returns"
-        )
-    if clip.format is None or clip.format.color_family == vs.UNDEFINED or clip.width == 0 or clip.height == 0:
-        raise ClipError(
-            "the clip's format or size varies",
-            "bring it to one format and size first, for example clip.resize.Bicubic(width, height, format=vs.YUV420P8)",
-        )
-    if clip.format.sample_type == vs.INTEGER and clip.format.bits_per_sample > 16:
-        raise ClipError(
-            f"the clip is {clip.format.name}, samples of {clip.format.bits_per_sample} bits",
-            "convert it to 16 bits or float first with clip.resize.Point(format=...)",
-        )
-    if getattr(clip, "gpu_resident", False):
-        raise ClipError("the clip's frames are on the GPU", "add .std.GPUDownload() before interpolate")
-    if clip.num_frames <= _PROBED_LENGTH:
-        try:
-            frame = clip.get_frame(0)
-        except vs.Error as error:  # other frames may be readable; requests for this one report the error
-            vs.core.log_message(
-                vs.MESSAGE_TYPE_WARNING, f"interpolate: source frame 0 cannot be read ({essential(error)})"
-            )
-            return clip, None
-        with frame:
-            check_progressive(frame.props)
-            alpha = alpha_of(frame.props, clip.width, clip.height)
-            return clip, None if alpha is None else int(alpha.format.id)
-    return clip, None
 
 
 def _build(
@@ -250,14 +219,16 @@ def _build(
     rate = timeline.rate or Fraction(0, 1)
     output = clip.std.BlankClip(length=timeline.length, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True)
     if transfer is None:
-        return Interpolated(parts.frames(timeline, plan, align, output), session.config, timeline)
+        made = parts.frames(timeline, plan, align, output)
+        return Interpolated(made, session.config, timeline, plan, align, parts.facts, parts.kept(align))
     samples_plan, samples_align = parts.planned(sampled, (0, lambda n, frames: None))
     samples = parts.frames(sampled, samples_plan, samples_align, clip.std.BlankClip(length=sampled.length, keep=True))
     shown = align.shown(clip)
     count = options.shutter_samples
     blurred = motion_blurred(samples, samples_plan, count, shown, options.matrix, transfer)
-    made = finished(blurred, shown, plan, output)
-    return Interpolated(output.std.FrameEval(lambda n: made, clip_src=made), session.config, timeline)
+    averaged = finished(blurred, shown, plan, output)
+    made = output.std.FrameEval(lambda n: averaged, clip_src=averaged)
+    return Interpolated(made, session.config, timeline, plan, align, parts.facts, parts.kept(align))
 
 
 def _rules(clip: vs.VideoNode, options: Options, bisects: bool) -> tuple[Policy, vs.VideoNode, vs.VideoNode]:
@@ -300,6 +271,10 @@ class _Parts:
         plan = decisions.decision_clip(self.informing, self.facts, selection, timeline, self.policy, durations)
         return plan, Alignment(selection, plan, self.policy)
 
+    def kept(self, align: Alignment) -> vs.VideoNode | None:
+        """Where the mask keeps the source's frames."""
+        return None if self.mask is None else kept_mask(self.clip, self.mask, align)
+
     def frames(self, timeline: Timeline, plan: vs.VideoNode, align: Alignment, output: vs.VideoNode) -> vs.VideoNode:
         """The frames of a timeline: copied, interpolated or cross-faded; as `output` in length and rate."""
         from vsvfi.clip.interpolation_pool import interpolation_pool, rgb_format  # imports torch, as the session did
@@ -322,8 +297,9 @@ class _Parts:
             interpolated = colour.from_rgb(between(first, second), shown, first, second)
         else:
             interpolated = between(align.first(clip), align.second(clip), colour=colour)
-        if self.mask is not None:
-            interpolated = restored(interpolated, clip, self.mask, align)
+        kept = self.kept(align)
+        if kept is not None:
+            interpolated = restored(interpolated, clip, kept, align)
         alpha = None
         if self.alpha_format is not None:
             alpha_between = partial(between, layer=1)

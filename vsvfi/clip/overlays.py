@@ -73,7 +73,8 @@ def _kept(interpolated: vs.VideoNode, source: vs.VideoNode, mask: object) -> vs.
     selection = Selection(timeline)
     policy = Policy(duplicates="off")
     plan = decisions.decision_clip(informing, facts, selection, timeline, policy, (0, lambda n, frames: None))
-    merged = restored(interpolated, source, checked, Alignment(selection, plan, policy))
+    align = Alignment(selection, plan, policy)
+    merged = restored(interpolated, source, kept_mask(source, checked, align), align)
 
     def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
         return merged if isinstance(decisions.shown(f), Interpolate) else interpolated
@@ -81,14 +82,13 @@ def _kept(interpolated: vs.VideoNode, source: vs.VideoNode, mask: object) -> vs.
     return interpolated.std.FrameEval(reporting(choose), prop_src=plan, clip_src=[merged, interpolated])
 
 
-def restored(image: vs.VideoNode, source: vs.VideoNode, mask: Mask, align: Alignment) -> vs.VideoNode:
-    """Return interpolated frames with the nearest source frame's samples inside the mask.
+def kept_mask(source: vs.VideoNode, mask: Mask, align: Alignment) -> vs.VideoNode:
+    """Return where interpolated frames show the nearest source frame, aligned to the output, with a soft edge.
 
     Args:
-        image: interpolated frames, in the format of `source`.
         source: the source clip.
         mask: "auto", or a clip that has passed `check_mask`.
-        align: to the output of `image`.
+        align: to the output.
     """
     if isinstance(mask, str):
         kept = align.last_step(step_masks(overlay_masks(readable(source))))
@@ -97,7 +97,11 @@ def restored(image: vs.VideoNode, source: vs.VideoNode, mask: Mask, align: Align
         kept = vs.core.std.Expr([align.first(given), align.second(given)], "x y max")
     for _ in range(_FEATHER + 1):
         kept = kept.std.Maximum()
-    kept = kept.std.BoxBlur(hradius=_FEATHER, vradius=_FEATHER)
+    return kept.std.BoxBlur(hradius=_FEATHER, vradius=_FEATHER)
+
+
+def restored(image: vs.VideoNode, source: vs.VideoNode, kept: vs.VideoNode, align: Alignment) -> vs.VideoNode:
+    """Return interpolated frames with the nearest source frame's samples where `kept_mask` is white."""
     return _merged(image, align.nearest(source), kept)
 
 
@@ -114,7 +118,7 @@ def check_mask(mask: object, clip: vs.VideoNode) -> Mask | None:
     if not isinstance(mask, vs.VideoNode):
         raise ArgumentError("mask", type(mask).__name__, 'must be "auto" or a clip', "pass a Gray clip, white = keep")
     form, rule = mask.format, None
-    if form is None or form.color_family != vs.GRAY or form.bits_per_sample > 16 != form.sample_type == vs.FLOAT:
+    if form is None or form.color_family != vs.GRAY or (form.sample_type == vs.INTEGER and form.bits_per_sample > 16):
         rule = "must be Gray, 8 to 16 bit or float"
     elif (mask.width, mask.height) != (clip.width, clip.height):
         rule = f"must have the clip's size of {clip.width}x{clip.height}"
@@ -130,6 +134,8 @@ def check_mask(mask: object, clip: vs.VideoNode) -> Mask | None:
 def _whole(mask: vs.VideoNode, length: int) -> vs.VideoNode:
     """A mask for every source frame."""
     bare = mask.std.RemoveFrameProps()
+    if mask.format.id == vs.GRAYH:  # which std.Maximum does not take
+        bare = bare.resize.Point(format=vs.GRAYS)
     return bare.std.Loop(times=length) if mask.num_frames < length else bare
 
 
