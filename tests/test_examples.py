@@ -126,7 +126,7 @@ def test_the_documented_command(name: str, tmp_path: Path, given: dict[str, dict
     if name == "hdr_10bit.vpy":
         assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in listing(output)
     else:
-        factor = Fraction(12, 5) if name == "target_fps.vpy" else Fraction(2)  # of 25 fps
+        factor = Fraction(12, 5) if name == "target_fps.vpy" else FACTOR.get(name, Fraction(2))  # of 25 fps
         assert len(packets(output, "0:v:0")) == math.ceil(3 * factor)
 
 
