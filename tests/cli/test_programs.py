@@ -98,6 +98,25 @@ def test_the_wheel_is_asked_where_path_falls_short(tmp_path: Path, monkeypatch: 
     assert programs.find_encoder("libx265").ffmpeg == fuller
 
 
+def test_an_ffmpeg_that_is_killed_while_it_lists_its_encoders_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise another ffmpeg would encode this chunk, which may not fit to those of the first."""
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    program = Path(stand_in(tmp_path, "ffv1"))
+    with_path(monkeypatch, tmp_path)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: stand_in(tmp_path / "wheel", "ffv1"))
+    script = program.read_text()
+    once = "#!/bin/sh\nmkdir $0.killed 2>/dev/null && kill -9 $$\n"
+    program.write_text(script.replace("#!/bin/sh\n", once))
+    assert programs.find_encoder("ffv1").ffmpeg == str(program)
+    assert (tmp_path / "ffmpeg.killed").exists()
+    programs._listed.cache_clear()
+    program.write_text(script.replace("#!/bin/sh\n", "#!/bin/sh\nkill -9 $$\n"))
+    with pytest.raises(VsvfiError, match=r"ffmpeg was killed by another program; run the same command again"):
+        programs.find_encoder("ffv1")
+
+
 def test_no_ffmpeg_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_wheel: None) -> None:
     with_path(monkeypatch, tmp_path)
     for find in (programs.find_ffmpeg, lambda: programs.find_encoder("libx265")):

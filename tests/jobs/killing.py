@@ -146,9 +146,10 @@ def main() -> int:
                 moment = chance.uniform(0.1, arguments.longest)
                 running = begin(video, output, "--chunk", "1", *where)
                 if cluster is None:
-                    hit += kill_once(running, program, moment)
+                    killed = kill_once(running, program, moment)
                 else:
-                    hit += kill_worker(running, cluster, number % 2, moment)
+                    killed = kill_worker(running, cluster, number % 2, moment)
+                hit += killed
                 running.communicate()
                 again = begin(video, output, "--chunk", "1", *where, *(["--overwrite"] * (running.returncode == 0)))
                 _, said = again.communicate()
@@ -156,6 +157,8 @@ def main() -> int:
                 if again.returncode != 0 or hashes(output) != expected or left != ["out.mkv"]:
                     bad += 1
                     print(f"{program}, {moment:.2f} s: {left}, {said.decode()}", flush=True)
+                how = "killed while it ran" if killed else "not running any more"
+                print(f"{program} {number + 1}, {moment:.2f} s: {how}, {bad} bad so far", flush=True)
             if cluster is not None:
                 cluster.stop()
             print(f"{program}: {arguments.moments} moments, {hit} of them while it ran", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -17,6 +18,9 @@ import pytest
 from tests.cli.media_files import flash_video, make, packets, run_ffmpeg
 from tests.jobs import fake_render
 from vsvfi.cli import main
+from vsvfi.cli.chunk import render_chunk
+from vsvfi.errors import VsvfiError
+from vsvfi.jobs.folder import JobFolder
 
 FRAMES = 50
 ARGUMENTS = ("--encoder", "ffv1", "--device", "cpu")
@@ -161,6 +165,14 @@ def test_what_fails_is_tried_again_named_and_resumed(
     )
     assert "trim, filter or timecodes was none and is" in said
     assert "--restart" in said
+
+    folder = JobFolder(job_of(output))
+    manifest = folder.manifest()
+    assert manifest is not None
+    versions = {**manifest.identity["version of"], "ffmpeg": "ffmpeg version 1"}
+    planned = dataclasses.replace(manifest, identity={**manifest.identity, "version of": versions})
+    with pytest.raises(VsvfiError, match=r"planned with another ffmpeg \(ffmpeg version 1, here ffmpeg version"):
+        render_chunk(folder, planned, manifest.chunks[2], {}, "")
 
     kept = (job_of(output) / "chunks" / "00001.mkv").stat().st_mtime_ns
     monkeypatch.setenv("FAKE_FAIL", "0")  # chunk 1 is not rendered again

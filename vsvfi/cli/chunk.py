@@ -24,7 +24,7 @@ from vsvfi import __version__
 from vsvfi.cli.chain import Outcome, Report, run_chain
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output, reason, remedy
-from vsvfi.cli.programs import find_encoder
+from vsvfi.cli.programs import ffmpeg_version, find_encoder
 from vsvfi.errors import VsvfiError
 from vsvfi.jobs.chunks import Chunk
 from vsvfi.jobs.folder import JobFolder, State
@@ -95,9 +95,7 @@ def render_chunk(
     Raises:
         VsvfiError: why it failed.
     """
-    planned = manifest.identity.get("version of", {}).get("vsvfi", __version__)
-    if planned != __version__:
-        raise VsvfiError(f"the job was planned with vsvfi {planned}, this is {__version__}; install the same version")
+    _check_version(manifest, "vsvfi", __version__)
     muxer = manifest.encoding["chunk_muxer"]
     target = folder.chunk_file(chunk, muxer)
     facts = Facts.parse(manifest.facts)
@@ -133,6 +131,7 @@ def _render(
     encoder = find_encoder(encoding["encoder"], encoding["muxer"])
     if encoder.note:
         raise VsvfiError(encoder.note)
+    _check_version(manifest, "ffmpeg", ffmpeg_version(encoder.ffmpeg))
     script, job, facts_file = (claimed.scratch / name for name in ("script.vpy", "job.json", "facts.json"))
     work = {
         **manifest.work,
@@ -170,6 +169,13 @@ def _render(
         report=report,
         verify=lambda path: verify(path, expected),
     )
+
+
+def _check_version(manifest: Manifest, name: str, version: str) -> None:
+    """Raise if a program has another version than in the plan; chunks of two ffmpegs may not fit together."""
+    planned = manifest.identity.get("version of", {}).get(name, version)
+    if planned != version:
+        raise VsvfiError(f"the job was planned with another {name} ({planned}, here {version}); install the same one")
 
 
 def read_script() -> str:

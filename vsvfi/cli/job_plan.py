@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import math
 import os
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from vsvfi import __version__, options
 from vsvfi.cli.chain import evaluate
 from vsvfi.cli.chunk import read_script, render_chunk
 from vsvfi.cli.output import Output
-from vsvfi.cli.programs import Encoder
+from vsvfi.cli.programs import Encoder, ffmpeg_version
 from vsvfi.cli.source import Source
 from vsvfi.errors import ArgumentError
 from vsvfi.jobs.chunks import Chunk, from_starts
@@ -112,7 +111,7 @@ def identity(request: Request, prepared: Prepared) -> dict[str, Any]:
             "preset": request.quality.preset or "default",
             "more": request.quality.more,
         },
-        "version of": {"vsvfi": __version__, "ffmpeg": _ffmpeg_version(prepared.encoder.ffmpeg), **_versions()},
+        "version of": {"vsvfi": __version__, "ffmpeg": ffmpeg_version(prepared.encoder.ffmpeg), **_versions()},
     }
 
 
@@ -237,11 +236,6 @@ def _weights(arguments: Mapping[str, Any]) -> str | None:
     checked = options.parse(**arguments)
     path = checked.weights or installed(find(checked.model)[1].sources)
     return None if path is None else file_identity(path)
-
-
-def _ffmpeg_version(ffmpeg: str) -> str:
-    done = subprocess.run([ffmpeg, "-version"], capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    return done.stdout.decode(errors="replace").partition("\n")[0].split(" Copyright")[0].strip()
 
 
 def _versions() -> dict[str, str]:

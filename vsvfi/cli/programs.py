@@ -6,7 +6,6 @@ import functools
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from vsvfi.errors import VsvfiError
 from vsvfi.media import codecs
+from vsvfi.media.program_output import program_output
 from vsvfi.packages import find_package, load
 
 _SUFFIX = ".exe" if os.name == "nt" else ""
@@ -125,13 +125,11 @@ def video_codecs(ffmpeg: str) -> dict[str, str]:
 def _listed(ffmpeg: str) -> dict[str, tuple[str, str]]:
     """Encoders of an ffmpeg, each with its kind (V, A, S) and codec."""
     try:
-        listed = subprocess.run(
-            [ffmpeg, "-hide_banner", "-encoders"], capture_output=True, stdin=subprocess.DEVNULL, check=False
-        )
+        listed = program_output([ffmpeg, "-hide_banner", "-encoders"])
     except OSError:
         return {}
     found = {}
-    for line in listed.stdout.decode(errors="replace").splitlines():
+    for line in listed.decode(errors="replace").splitlines():
         row = line.split(maxsplit=2)
         if len(row) > 2 and row[0][0] in "VAS" and row[1] != "=":
             codec = re.search(r"\(codec (\w+)\)", row[2])
@@ -141,9 +139,15 @@ def _listed(ffmpeg: str) -> dict[str, tuple[str, str]]:
 
 def has_filter(ffmpeg: str, name: str) -> bool:
     """Return whether an ffmpeg has a filter."""
-    command = [ffmpeg, "-hide_banner", "-h", f"filter={name}"]
-    shown = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    return shown.stdout.startswith(f"Filter {name}\n".encode())
+    shown = program_output([ffmpeg, "-hide_banner", "-h", f"filter={name}"])
+    return shown.startswith(f"Filter {name}\n".encode())
+
+
+def ffmpeg_version(ffmpeg: str) -> str:
+    """Return the name and version that an ffmpeg states."""
+    return (
+        program_output([ffmpeg, "-version"]).decode(errors="replace").partition("\n")[0].split(" Copyright")[0].strip()
+    )
 
 
 def _ffmpegs() -> Iterator[str]:

@@ -117,7 +117,7 @@ class JobFolder:
             return Manifest.parse(raw)
         except ValueError as error:
             raise VsvfiError(
-                f"job {str(self.path)!r} cannot be continued: {error}; start again with --restart"
+                f"job {str(self.path)!r} cannot be continued: {error}; render it again with --restart"
             ) from None
 
     def store(self, manifest: Manifest) -> None:

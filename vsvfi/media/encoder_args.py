@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 import re
 import shlex
-import subprocess
 from collections.abc import Sequence
 
 from vsvfi.errors import ArgumentError
+from vsvfi.media.program_output import program_output
 
 _NAME = re.compile(r"-([A-Za-z][\w.-]*)(?::v(?::0)?)?")
 _OPTION = re.compile(r"^\s+-?([\w.-]+)\s+<\w+>\s+(E..V\S*)")
@@ -71,9 +71,6 @@ def merge(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
 def _help(ffmpeg: str, topic: str) -> str:
     """Return the output of `ffmpeg -h`; empty if it does not run."""
     try:
-        done = subprocess.run(
-            [ffmpeg, "-hide_banner", "-h", topic], capture_output=True, stdin=subprocess.DEVNULL, check=False
-        )
+        return program_output([ffmpeg, "-hide_banner", "-h", topic]).decode(errors="replace")
     except OSError:
         return ""
-    return done.stdout.decode(errors="replace")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from vsvfi.media.encoding import Facts
 from vsvfi.media.hdr import light_levels, mastering
 from vsvfi.media.pixels import SUBSAMPLING, Pixels, parse
 from vsvfi.media.probe import Media
+from vsvfi.media.program_output import program_output
 
 _HDR_ENCODERS = ("libx265", "libsvtav1")
 
@@ -19,11 +19,8 @@ _HDR_ENCODERS = ("libx265", "libsvtav1")
 @functools.cache
 def pixel_formats(ffmpeg: str, encoder: str) -> tuple[str, ...]:
     """Return the pixel formats that an ffmpeg's encoder accepts; empty if unknown."""
-    command = [ffmpeg, "-hide_banner", "-h", f"encoder={encoder}"]
-    described = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
-    )
-    found = re.search(r"Supported pixel formats: (.*)", described.stdout)
+    described = program_output([ffmpeg, "-hide_banner", "-h", f"encoder={encoder}"]).decode(errors="replace")
+    found = re.search(r"Supported pixel formats: (.*)", described)
     return tuple(found[1].split()) if found else ()
 
 

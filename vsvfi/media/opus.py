@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 import io
-import subprocess
 from fractions import Fraction
 
+from vsvfi.media.program_output import program_output
 from vsvfi.media.pyav import pyav
 
 ENCODED_DELAY = Fraction(312, 48000)
@@ -35,9 +35,8 @@ def _tried(ffmpeg: str) -> bool:
     silence, video = ("-f", "lavfi", "-i", "anullsrc=r=48000"), ("-f", "lavfi", "-i", "color=s=16x16:r=25")
     coded = ("-t", "0.08", "-c:a", "libopus", "-c:v", "rawvideo", "-f", "matroska", "-")
     try:
-        command = [ffmpeg, "-v", "quiet", *silence, *video, *coded]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        with pyav().open(io.BytesIO(done.stdout)) as container:
+        written = program_output([ffmpeg, "-v", "quiet", *silence, *video, *coded])
+        with pyav().open(io.BytesIO(written)) as container:
             first: dict[str, Fraction] = {}
             for packet in container.demux():
                 if packet.pts is not None:
