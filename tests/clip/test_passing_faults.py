@@ -15,7 +15,7 @@ import vapoursynth as vs
 
 import vsvfi
 from tests.fakes import Recorder, arrays, painted
-from vsvfi.clip import blending
+from vsvfi.clip import interpolation_pool
 from vsvfi.engine import cache, pipeline, transfers, worker
 from vsvfi.engine.device_colour import DeviceColour
 from vsvfi.engine.observer import Observer
@@ -30,9 +30,9 @@ POINTS: dict[str, tuple[object, str]] = {
     "thread start": (threading.Thread, "start"),
     "allocation": (torch, "empty"),
     "times": (torch, "full"),
-    "load": (blending, "read_planes"),
-    "deliver": (blending, "write_planes"),
-    "planes": (blending, "planes_of"),
+    "load": (interpolation_pool, "read_planes"),
+    "deliver": (interpolation_pool, "write_planes"),
+    "planes": (interpolation_pool, "planes_of"),
     "range": (torch.Tensor, "aminmax"),
     "upload": (transfers.Transfers, "upload"),
     "download": (transfers.Transfers, "download"),
@@ -45,8 +45,8 @@ POINTS: dict[str, tuple[object, str]] = {
     "inference": (worker, "inference"),
     "hold": (cache.Cache, "_hold"),
     "measure": (pipeline, "tensor_bytes"),
-    "pack": (blending, "pack_planes"),
-    "unpack": (blending, "unpack_planes"),
+    "pack": (interpolation_pool, "pack_planes"),
+    "unpack": (interpolation_pool, "unpack_planes"),
     "to RGB": (DeviceColour, "to_rgb"),
     "from RGB": (DeviceColour, "from_rgb"),
 }

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
+
 from scripts.evaluate import hard, trials
 from scripts.evaluate.trials import Trial
 from scripts.train.heldout import psnr

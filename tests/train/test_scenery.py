@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
+
 from PIL import Image
 
 from scripts.train.scenery import drawings, lettering

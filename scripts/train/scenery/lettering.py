@@ -7,13 +7,16 @@ which `scripts.evaluate.trials` measures, serves only where there is no other.
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
 
 FINE = 2
 """Texels per pixel: finer than the image, so that motion by parts of a pixel is exact."""
@@ -35,6 +38,8 @@ _COMMON = "eeeettttaaaooiinnsshhrrdlcu"
 @functools.cache
 def fonts() -> tuple[str | None, ...]:
     """Return the names of the installed fonts; None is Pillow's own."""
+    from PIL import ImageFont
+
     found: list[str | None] = []
     for name in _NAMES:
         try:
@@ -59,12 +64,16 @@ def _words(random: np.random.Generator, letters: int) -> str:
 
 
 def _loaded(name: str | None, size: float) -> ImageFont.FreeTypeFont:
+    from PIL import ImageFont
+
     font = ImageFont.load_default(size) if name is None else ImageFont.truetype(name, size)
     assert isinstance(font, ImageFont.FreeTypeFont)
     return font
 
 
 def _mask(draw_lines: list[tuple[float, str]], font: ImageFont.FreeTypeFont, stroke: int) -> NDArray[np.float32]:
+    from PIL import Image, ImageDraw
+
     image = Image.new("L", (STRIP[1] * FINE, STRIP[0] * FINE))
     draw = ImageDraw.Draw(image)
     for top, text in draw_lines:
