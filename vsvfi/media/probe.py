@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from vsvfi.errors import VsvfiError
+from vsvfi.media.frame_size import ConstantSize
 from vsvfi.media.opus import delay_of
 from vsvfi.media.pixels import parse
 from vsvfi.media.pyav import pyav
@@ -152,13 +153,13 @@ def probe(path: Path) -> Media:
     """Read the packets of a file; only frames up to the first that can be shown are decoded.
 
     Raises:
-        VsvfiError: PyAV is missing, the file cannot be read, or it has no video.
+        VsvfiError: PyAV is missing, the file cannot be read, it has no video, or its frame size changes.
     """
     av = pyav()
     try:
         with open_container(av, path) as container:
             index = int(first_video(container, path).index)
-            packets = _packets(container)
+            packets = _packets(container, ConstantSize(path, index))
         if not any(packet.stream == index for packet in packets):
             raise VsvfiError(f"{path} has no video frames; pass another file")
         with open_container(av, path) as container:
@@ -219,12 +220,13 @@ def _dispositions(stream: Any) -> list[str]:
     return [flag.name for flag in type(stream.disposition) if flag in stream.disposition and flag.value]
 
 
-def _packets(container: Any) -> list[_Packet]:
+def _packets(container: Any, size: ConstantSize) -> list[_Packet]:
     """Return all packets of a file; of a truncated one those that can be read."""
     packets: list[_Packet] = []
     try:
         for packet in container.demux():
             if packet.size or (packet.pts is not None and _codec(packet.stream) in _EMPTY_FRAMES):
+                size.check(packet)
                 packets.append(
                     _Packet(
                         packet.stream.index,
