@@ -31,7 +31,8 @@ from vsvfi.weights.source import Url
 
 pytestmark = pytest.mark.minimum
 
-PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONTENT = save({"weight": np.arange(30_000, dtype=np.float32)})
 
 
@@ -169,6 +170,13 @@ def test_every_requirement_has_a_lower_bound() -> None:
 def test_the_declared_vapoursynth_is_the_one_that_is_checked() -> None:
     (declared,) = [name for name in PROJECT["dependencies"] if re.match(r"vapoursynth\b", name)]
     assert declared == f"vapoursynth>={version.MINIMUM}"
+
+
+def test_the_declared_python_is_the_one_that_is_checked() -> None:
+    """By pip, by the package where a copied folder is imported, and by the scripts."""
+    checks = [(ROOT / name).read_text(encoding="utf-8") for name in ("vsvfi/__init__.py", "scripts/environment.sh")]
+    least = {match for text in checks for match in re.findall(r"version_info < \((\d+), (\d+)\)", text)}
+    assert [f">={major}.{minor}" for major, minor in least] == [PROJECT.get("requires-python")]
 
 
 @pytest.mark.parametrize("release", [74, 77])

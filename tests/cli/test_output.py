@@ -274,3 +274,18 @@ def test_an_impatient_second_signal_does_not_end_the_clean_up() -> None:
             interrupts._handle(signal.SIGINT, None)
         except KeyboardInterrupt:
             pytest.fail("the second signal interrupts too")
+
+
+def test_a_signal_in_code_that_must_complete_takes_effect_at_its_end() -> None:
+    steps = []
+
+    def complete() -> None:
+        with interrupts.shielded():
+            with interrupts.shielded():
+                interrupts._handle(signal.SIGINT, None)
+                steps.append("inside")
+            steps.append("outside")
+
+    with interrupts.interruptible(), pytest.raises(KeyboardInterrupt):
+        complete()
+    assert steps == ["inside", "outside"]
