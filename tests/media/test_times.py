@@ -40,6 +40,16 @@ def test_frames_that_stay_away_are_not_constant() -> None:
     assert judge([Fraction(n, 30) for n in range(300) if n % 10 < 7]) == (Fraction(30), False)
 
 
+def test_times_that_are_meant_are_kept() -> None:
+    """A capture's times may jitter by half a frame, those of a GIF or a timecodes file are exact."""
+    times = [Fraction(n, 10) + (n % 3 == 1) * Fraction(4, 100) for n in range(30)]
+    assert judge(times, None, Fraction(1, 1000)) == (Fraction(10), True)
+    assert not judge(times, None, Fraction(1, 100))[1]
+    assert not judge(times, exact=True)[1]
+    rounded = [Fraction(round(1000 * n * 1001 / 24000), 1000) for n in range(200)]
+    assert judge(rounded, exact=True) == (Fraction(24000, 1001), True)
+
+
 def test_a_single_frame_has_some_rate() -> None:
     assert judge([Fraction(0)]) == (Fraction(25), True)
 

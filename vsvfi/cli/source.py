@@ -89,7 +89,7 @@ class Source:
         if self.timecodes is None:
             return media
         times = read_timecodes(self.timecodes, media.frames)
-        rate, constant = judge(times)
+        rate, constant = judge(times, exact=True)
         ends = tuple(media.start + time for time in (*times, times[-1] + 1 / rate))
         return dataclasses.replace(media, rate=rate, constant=constant, times=() if constant else ends, stamps=ends)
 

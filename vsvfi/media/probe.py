@@ -88,7 +88,8 @@ class Media:
         frames: number of frames that its first video stream shows, those `held` included.
         start: time of the first frame on the file's timeline, in seconds.
         rate: its frame rate where it is constant; else the rate most of its frames have.
-        constant: no frame is off by more than half a frame (or 25 ms) from where a constant rate would show it.
+        constant: no frame is off by more than half a frame (or 25 ms; 20 ms in a GIF) from where a constant rate would
+            show it.
         video: the first video stream.
         streams: the others.
         decoded: number of frames including those not shown.

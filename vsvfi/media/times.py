@@ -12,6 +12,9 @@ from vsvfi.plan.rates import STANDARD_RATES
 _AUDIBLE = Fraction(1, 40)
 """Tolerated deviation of a frame in seconds: below the 45 ms from which early audio is noticed."""
 
+_ROUNDED = Fraction(1, 500)
+"""The same where times are exact but for rounding to milliseconds."""
+
 _COARSE = Fraction(1, 200)
 """Ticks from this length in seconds on are too coarse to state a rate: a GIF has centiseconds."""
 
@@ -91,6 +94,7 @@ def judge(
     tick: Fraction = Fraction(0),
     *,
     reordered: bool = False,
+    exact: bool = False,
 ) -> tuple[Fraction, bool]:
     """Return the frame rate of these presentation times in seconds, and whether it is constant.
 
@@ -99,12 +103,15 @@ def judge(
         declared: the rate that the container or the codec states; taken where the times agree with it.
         tick: the times' unit, by which each may be rounded.
         reordered: frames are stored in another order, so that a file that was cut off has a gap before its last ones.
+        exact: the times are meant as they are but for rounding, as in a timecodes file; others may jitter.
     """
     if len(times) < 2 or times[-1] == times[0]:
         return standard_rate(declared) if declared else Fraction(25), True
     whole = times[: _undamaged(times)] if reordered else times
     period = (whole[-1] - whole[0]) / (len(whole) - 1)
-    allowed = max(period / 2, _AUDIBLE)
+    allowed = _ROUNDED if exact else max(period / 2, _AUDIBLE)
+    if tick >= _COARSE:  # the delays of a GIF are meant
+        allowed = min(allowed, 2 * tick)
     if all(abs(time - whole[0] - index * period) <= allowed for index, time in enumerate(whole)):
         known = _rounded_standard(whole, tick)
         if known:
