@@ -51,9 +51,11 @@ def draw(n, f):
     return out
 
 clip = clip.std.ModifyFrame(clip, draw)
+if "t" in job["turn"]:
+    clip = clip.std.Transpose()
 facts = {
-    "width": 64, "height": 48, "frames": frames, "rate": str(rate), "pixels": "yuv420p", "encoded": "yuv420p",
-    "source_frames": frames // 2, "source_rate": job["rate"], "chroma_420": True, "props": {}, "device": "fake",
+    "width": clip.width, "height": clip.height, "frames": frames, "rate": str(rate),
+    "pixels": "yuv420p", "encoded": "yuv420p", "source_frames": frames // 2, "source_rate": job["rate"], "chroma_420": True, "props": {}, "device": "fake",
 }
 if job.get("survey"):
     first, last = job["survey"]["first"], job["survey"]["last"]

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from tests.cli.media_files import flash_video, make, packets, run_ffmpeg
+from tests.cli.media_files import flash_video, listing, make, packets, run_ffmpeg
 from tests.jobs import fake_render
 from vsvfi.cli import main
 from vsvfi.cli.chunk import render_chunk
 from vsvfi.errors import VsvfiError
 from vsvfi.jobs.folder import JobFolder
+from vsvfi.media.probe import probe
 
 FRAMES = 50
 ARGUMENTS = ("--encoder", "ffv1", "--device", "cpu")
@@ -133,6 +134,18 @@ def test_a_job_in_slow_motion(fake: None, video: Path, whole: Path, tmp_path: Pa
     assert hashes(output) == hashes(whole)[:24]
     assert packets(output, "0:v:0")[-1][0] == pytest.approx(23 / 25, abs=0.001)
     assert sum(packets(output, "0:a:0")[-1]) == pytest.approx(24 / 25, abs=0.1)
+
+
+def test_a_turned_source_is_upright_once(fake: None, video: Path, tmp_path: Path) -> None:
+    """The chunks are turned; the joined file does not state the source's display matrix once more."""
+    plain = make(tmp_path / "plain.mp4", "-i", video, "-c:v", "libx264", "-c:a", "aac")
+    turned = make(tmp_path / "turned.mp4", "-i", plain, "-c", "copy", "-metadata:s:v", "rotate=90")
+    if not probe(turned).turn:
+        turned = make(tmp_path / "turned.mp4", "-display_rotation", 90, "-i", plain, "-c", "copy")
+    output = tmp_path / "out.mp4"
+    assert render(turned, output, "--encoder", "libx264", "--crf", 20, "--chunk", 1, "-e", 11) == 0
+    assert probe(output).turn == ""
+    assert "48x64" in listing(output)
 
 
 def test_what_fails_is_tried_again_named_and_resumed(
