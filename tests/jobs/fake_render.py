@@ -55,7 +55,8 @@ if "t" in job["turn"]:
     clip = clip.std.Transpose()
 facts = {
     "width": clip.width, "height": clip.height, "frames": frames, "rate": str(rate),
-    "pixels": "yuv420p", "encoded": "yuv420p", "source_frames": frames // 2, "source_rate": job["rate"], "chroma_420": True, "props": {}, "device": "fake",
+    "pixels": "yuv420p", "encoded": "yuv420p", "source_frames": frames // 2,
+    "source_rate": job["rate"], "chroma_420": True, "props": {}, "device": "fake",
 }
 if job.get("survey"):
     first, last = job["survey"]["first"], job["survey"]["last"]
