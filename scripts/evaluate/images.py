@@ -17,15 +17,24 @@ from vsvfi.errors import ArgumentError
 _MODES = ("RGB", "RGBA", "L", "P")
 """Kinds of images of at most 8 bits that are RGB after conversion; alpha is dropped."""
 
+_ENDS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
+_TAIL = 1 << 12
+"""Bytes at the end of a file that are searched for the mark that ends its format."""
+
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Read (width, height) from an image's header.
+    """Read (width, height) from an image's header; its end is looked at, its pixels are not.
 
     Raises:
-        ArgumentError: it is no image of 8 bits.
+        ArgumentError: it is no image of 8 bits, or its end is missing.
     """
     with _opened(path) as image:
-        return image.size
+        size, end = image.size, _ENDS.get(image.format or "", b"")
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        if end not in file.read():
+            raise ArgumentError("data", str(path), "cannot be decoded (its end is missing)", "fetch the file again")
+    return size
 
 
 def read_image(path: Path) -> Tensor:

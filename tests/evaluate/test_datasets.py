@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from scripts.evaluate.datasets import SETS, Item, Request, Split, View, check
 from scripts.evaluate.datasets.snu_film import ARBITRARY
-from scripts.evaluate.images import read_image, viewed, write_image
+from scripts.evaluate.images import image_size, read_image, viewed, write_image
 from tests.evaluate import layouts
 from vsvfi.errors import ArgumentError
 
@@ -311,9 +311,23 @@ def read_image_of(folder: Path) -> Any:
     return read_image(folder / "x.png")
 
 
-def test_damaged_images_are_refused(tmp_path: Path) -> None:
-    layouts.save(tmp_path / "x.png", 200, 200)
-    content = (tmp_path / "x.png").read_bytes()
-    (tmp_path / "x.png").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ArgumentError, match="cannot be decoded"):
-        read_image(tmp_path / "x.png")
+@pytest.mark.parametrize("name", ["x.png", "x.jpg"])
+def test_damaged_images_are_refused(tmp_path: Path, name: str) -> None:
+    layouts.save(tmp_path / name, 200, 200)
+    assert image_size(tmp_path / name) == (200, 200)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) // 2])
+    for read in (read_image, image_size):
+        with pytest.raises(ArgumentError, match="cannot be decoded"):
+            read(tmp_path / name)
+
+
+def test_the_check_finds_what_a_stopped_download_left(tmp_path: Path) -> None:
+    layouts.triplets(tmp_path)
+    file = tmp_path / "sequences" / "00001" / "0402" / "im2.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    findings = check(loaded("vimeo90k", tmp_path)[0])
+    assert [item.name for item in findings.complete] == ["00001/0389"]
+    (fault,) = findings.faults
+    assert "1 entries cannot be used: 00001/0402" in fault
+    assert "its end is missing" in fault
