@@ -244,6 +244,7 @@ def test_a_model_without_flow_says_so(
     model = ["--model", "fake", "--weights", fake_family.weights]
     assert run(*saved(tmp_path / "in"), "-o", tmp_path / "out", *model, "--flow") == 2
     assert "does not estimate flow" in capsys.readouterr().err
+    assert fake_family.counts()["synthesise"] == 0
 
 
 def test_times() -> None:

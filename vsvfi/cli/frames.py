@@ -157,10 +157,11 @@ def _run(
         pair = interpolator.open(first, second)
         made = []
         for t in times:
+            flows = pair.flow(t) if flow else None  # first: a model without flow is refused before it makes a frame
             made.append(pair.frame(t))
             files.new(made[-1])
-            if flow:
-                files.flow(index, len(made) - 1, t, pair.flow(t))
+            if flows is not None:
+                files.flow(index, len(made) - 1, t, flows)
             done += 1
             report(done, total, 0.0)
         files.pair(index, first, second, made)
