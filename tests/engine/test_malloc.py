@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -210,13 +211,13 @@ def test_pages_are_released_where_memory_grows(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_resident_memory_is_that_of_this_process() -> None:
-    before = malloc._resident()
-    if before is None:
+    """By the system's other account of it: on a machine short of memory, pages may leave while the test runs."""
+    measured = malloc._resident()
+    if measured is None:
         pytest.skip("the system does not say")
-    block = bytearray(b"x") * (64 << 20)
-    after = malloc._resident()
-    assert after is not None
-    assert after - before > len(block) // 2
+    status = Path("/proc/self/status").read_text()
+    stated = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS"))
+    assert abs(measured - stated) < 32 << 20
 
 
 def allocated() -> int | None:
