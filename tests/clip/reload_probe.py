@@ -9,6 +9,7 @@ import gc
 import json
 import sys
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,17 @@ def resident() -> float:
     return int(words[words.index("VmRSS:") + 1]) / 1024
 
 
+def threads(but: str | None = None) -> int:
+    """Threads alive, without those of a name."""
+    return sum(thread.name != but for thread in threading.enumerate())
+
+
 def main() -> None:
     policy = EditorPolicy()
     vs.register_policy(policy)
     assert policy.api is not None
 
-    from vsvfi.clip import lifetime
+    from vsvfi.clip import lifetime, stalls
 
     sessions: list[weakref.ref[object]] = []
     open_states: list[bool] = []
@@ -90,8 +96,12 @@ def main() -> None:
         open_states.append(bool(strong[-1]._open))
         strong.clear()
         gc.collect()
-        report.append({"resident": resident(), "threads": threading.active_count(), "open": open_states[-1]})
-    print(json.dumps({"reloads": report, "sessions_alive": sum(reference() is not None for reference in sessions)}))
+        report.append({"resident": resident(), "threads": threads(but=stalls.THREAD), "open": open_states[-1]})
+    until = time.monotonic() + 10
+    while threads() > 1 and time.monotonic() < until:
+        time.sleep(0.1)
+    alive = sum(reference() is not None for reference in sessions)
+    print(json.dumps({"reloads": report, "sessions_alive": alive, "threads_left": threads()}))
 
 
 main()

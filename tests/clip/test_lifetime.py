@@ -24,5 +24,6 @@ def test_reloading_does_not_grow(host: str) -> None:
     assert not any(state["open"] for state in reloads)
     assert {state["threads"] for state in reloads} == {1}
     assert report["sessions_alive"] == 0
+    assert report["threads_left"] == 1
     early, late = (min(state["resident"] for state in part) for part in (reloads[4:10], reloads[14:]))
     assert late - early < 40, reloads

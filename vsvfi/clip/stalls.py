@@ -16,6 +16,9 @@ from collections.abc import Iterator
 
 import vapoursynth as vs
 
+THREAD = "vsvfi-stalls"
+"""Name of the thread that watches; it ends within a second after the last wait."""
+
 _LOOK = 0.5
 """Seconds between looks; a stall has lasted for one at least."""
 
@@ -49,7 +52,8 @@ class Stalls:
     def _start(self, core: vs.Core) -> None:
         with self._lock, contextlib.suppress(RuntimeError, MemoryError):  # no thread: another wait tries again
             if not self._running:
-                threading.Thread(target=self._watch, args=(weakref.ref(core),), daemon=True).start()
+                watch = threading.Thread(target=self._watch, args=(weakref.ref(core),), name=THREAD, daemon=True)
+                watch.start()
                 self._running = True
 
     def _watch(self, reference: weakref.ref[vs.Core]) -> None:
