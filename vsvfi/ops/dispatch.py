@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import logging
 import os
 import pkgutil
@@ -210,9 +211,10 @@ _OPERATORS: dict[str, Operator[..., object]] = {}
 def operators() -> list[Operator[..., object]]:
     """All operators of the package, sorted by name. Imports their folders, and torch."""
     for module in pkgutil.iter_modules(vsvfi.ops.__path__, "vsvfi.ops."):
-        if module.ispkg and any(
-            part.name == "op" for part in pkgutil.iter_modules(importlib.import_module(module.name).__path__)
-        ):
+        # Looked for without importing the folder, which may need a package that is broken here.
+        spec = importlib.util.find_spec(module.name) if module.ispkg else None
+        folders = None if spec is None else spec.submodule_search_locations
+        if folders and any(part.name == "op" for part in pkgutil.iter_modules(folders)):
             importlib.import_module(f"{module.name}.op")
     return [_OPERATORS[name] for name in sorted(_OPERATORS)]
 
