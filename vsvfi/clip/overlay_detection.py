@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import vapoursynth as vs
 
+from vsvfi.clip.select import shifted
+
 WINDOW = 6
 """Frames compared before and after a frame; an overlay must last at least one frame longer."""
 
@@ -97,16 +99,6 @@ def step_masks(masks: vs.VideoNode) -> vs.VideoNode:
     either = vs.core.std.Expr([masks, following], "x y max")
     near = _grown(both, 2 * _reach(masks))
     return vs.core.std.Expr([both, either, near], "z y and 0 > x y ? z 0 > x y ? min y min")
-
-
-def shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
-    """Frame n of the result is frame n + offset, clamped to the clip's ends."""
-    last = clip.num_frames - 1
-    if offset >= 0:
-        kept = clip.std.Trim(first=min(offset, last))
-        return kept + clip.std.Trim(first=last).std.Loop(times=min(offset, last)) if min(offset, last) else kept
-    kept = clip.std.Trim(length=max(1, clip.num_frames + offset))
-    return clip.std.Trim(length=1).std.Loop(times=min(-offset, last)) + kept if last else clip
 
 
 def _luma(clip: vs.VideoNode) -> vs.VideoNode:

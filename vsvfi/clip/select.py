@@ -42,7 +42,7 @@ class Selection:
         if not self._timeline.regular:
             return self._placed(clip, offset)
         if self._exact:
-            return self._selected(_shifted(clip, offset))
+            return self._selected(shifted(clip, offset))
         numerator, denominator = self._step.as_integer_ratio()
         timeline = self._timeline
         kept: dict[int, vs.VideoNode] = {}
@@ -52,7 +52,7 @@ class Selection:
             if drift not in kept:
                 if len(kept) == _KEPT_DRIFTS:
                     del kept[next(iter(kept))]
-                kept[drift] = self._selected(_shifted(clip, offset + drift))
+                kept[drift] = self._selected(shifted(clip, offset + drift))
             return kept[drift]
 
         return clip.std.BlankClip(length=timeline.length, keep=True).std.FrameEval(reporting(pick), clip_src=clip)
@@ -109,7 +109,7 @@ class Selection:
         return clip.std.SelectEvery(cycle=self._cycle, offsets=self._offsets, modify_duration=False)
 
 
-def _shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
+def shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
     """Frame n of the result is frame n + offset, clamped to the clip's ends; as long as `clip`."""
     length = clip.num_frames
     if offset == 0:
