@@ -93,3 +93,16 @@ def test_a_transfer_without_an_inverse_is_refused(fake_family: Recorder) -> None
     source = numbered(length=2).std.SetFrameProps(_Transfer=12)
     with pytest.raises(vs.Error, match="_Transfer 12"):
         interpolated(fake_family, source, shutter=180)
+
+
+def test_a_first_frame_that_cannot_be_read_stops_nothing_else(fake_family: Recorder) -> None:
+    good = numbered(length=4)
+
+    def fail(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        if n == 0:
+            raise ValueError("broken")
+        return f
+
+    result = interpolated(fake_family, good.std.ModifyFrame(good, fail), shutter=180)
+    whole = interpolated(fake_family, good, shutter=180)
+    assert np.array_equal(arrays(result.get_frame(5))[0], arrays(whole.get_frame(5))[0])

@@ -21,13 +21,16 @@ _UNSPECIFIED = 2
 
 
 def check_transfer(clip: vs.VideoNode) -> int:
-    """The transfer of a clip by its first frame, BT.709 if that has none.
+    """The transfer of a clip by its first frame, BT.709 if that has none or cannot be read.
 
     Raises:
         ClipError: it has no inverse here.
     """
-    with clip.get_frame(0) as frame:
-        code = read_integer(frame.props, "_Transfer", _UNSPECIFIED)
+    try:
+        with clip.get_frame(0) as frame:
+            code = read_integer(frame.props, "_Transfer", _UNSPECIFIED)
+    except vs.Error:  # `check_clip` has warned of it, and other frames may be readable
+        code = _UNSPECIFIED
     if code == _UNSPECIFIED:
         return 1
     if code not in _TRANSFERS:
