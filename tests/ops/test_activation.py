@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.fake_cuda import fake_cuda
+from tests.models.small import CASES, Case
 from tests.ops.cuda_emulation.launcher import EmulatedLauncher
 from vsvfi.models.blocks import activated
 from vsvfi.models.blocks.activated import Activated
@@ -91,3 +92,33 @@ def test_a_sequence_launches_less_on_cuda() -> None:
         with watch:
             network(image)
     assert dict(watch.launches) == {"convolution": 5, "activation": 3, "leaky_relu_": 1, "bias": 1}
+
+
+FUSING = [
+    case
+    for case in CASES
+    if str(case) in ("ifrnet", "uprnet", "vfimamba", "gimmvfi raft", "rife 4.25 and 4.26", "rife 4.0 and 4.1")
+]
+"""A case of every family whose convolutions are followed by PReLU or LeakyReLU, and RIFE of either kind."""
+
+
+@pytest.mark.parametrize("case", FUSING, ids=str)
+def test_families_leave_bias_and_activation_to_the_kernel(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def noted(values: Tensor, bias: Tensor, slopes: Tensor) -> Tensor:
+        calls.append(values.shape[1])
+        return activate(values, bias, slopes)
+
+    expected = case.run.alone[1]
+    monkeypatch.setattr(activated, "activate", noted)
+    monkeypatch.setattr(activated, "_fuses", lambda input: True)
+    with torch.inference_mode():
+        found = case.shared_network(*case.images[:2], torch.tensor(case.times[1:2]))
+    assert case.is_near(found, expected)
+    assert len(calls) > 20
+
+
+def test_every_family_with_such_activations_is_tested() -> None:
+    """LDMVFI has none: its normalisations stand between convolutions and SiLU."""
+    assert {case.family for case in FUSING} == {case.family for case in CASES} - {"ldmvfi"}

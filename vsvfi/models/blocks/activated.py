@@ -1,4 +1,4 @@
-"""A sequence of modules whose convolutions share one pass over memory for bias and activation on CUDA."""
+"""Convolutions that share one pass over memory for bias and activation on CUDA."""
 
 from __future__ import annotations
 
@@ -43,10 +43,32 @@ class Activated(nn.Sequential):
         """The slopes of an activation, or None if it is another module."""
         if isinstance(module, nn.PReLU):
             return module.weight
-        if not isinstance(module, nn.LeakyReLU):
-            return None
-        slope, dtype, device = module.negative_slope, like.dtype, like.device
-        return self._constants.get((slope, dtype, device), lambda: torch.full((1,), slope, dtype=dtype, device=device))
+        return _slope(module.negative_slope, like, self._constants) if isinstance(module, nn.LeakyReLU) else None
+
+
+def leaky_convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    slope: float,
+    constants: Constants,
+    *,
+    stride: int = 1,
+    padding: int = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Return the LeakyReLU of a convolution; `constants` remembers the slope on the device."""
+    if _fuses(input) and bias is not None:
+        values = functional.conv2d(input, weight, None, stride, padding, groups=groups)
+        return activate(values, bias, _slope(slope, input, constants))
+    values = functional.conv2d(input, weight, bias, stride, padding, groups=groups)
+    return functional.leaky_relu(values, slope, inplace=not torch.is_grad_enabled())
+
+
+def _slope(slope: float, like: Tensor, constants: Constants) -> Tensor:
+    """One slope for all channels, [1], of the type and device of `like`."""
+    dtype, device = like.dtype, like.device
+    return constants.get((slope, dtype, device), lambda: torch.full((1,), slope, dtype=dtype, device=device))
 
 
 def _fuses(input: Tensor) -> bool:

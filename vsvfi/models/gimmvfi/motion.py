@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.activated import Activated
 from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.gimmvfi.strips import strips
 from vsvfi.ops.splat import splat
@@ -46,9 +47,7 @@ class LateralBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            conv(channels, channels), nn.LeakyReLU(SLOPE, inplace=True), conv(channels, channels)
-        )
+        self.layers = Activated(conv(channels, channels), nn.LeakyReLU(SLOPE, inplace=True), conv(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = x + self.layers(x)
@@ -58,7 +57,7 @@ class LateralBlock(nn.Module):
 def motion_encoder() -> nn.Sequential:
     """Build the encoder from a normalised flow [B, 2, H, W] to its latent [B, 16, H, W]."""
     laterals = (LateralBlock(32) for _ in range(3))
-    return nn.Sequential(
+    return Activated(
         conv(2, 16), conv(16, 32), nn.LeakyReLU(SLOPE), *laterals, nn.LeakyReLU(SLOPE), conv(32, LATENT, reflect=True)
     )
 

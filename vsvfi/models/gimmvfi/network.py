@@ -32,7 +32,7 @@ from vsvfi.models.gimmvfi.motion import (
 )
 from vsvfi.models.gimmvfi.synthesis import FinalDecoder, InitialDecoder, Update, combination, merge
 from vsvfi.models.interpolator import Interpolator, broadcast_times
-from vsvfi.ops import splat, warp
+from vsvfi.ops import activation, splat, warp
 from vsvfi.ops.lookup import Correlation, correlate, lookup, warm_up
 from vsvfi.ops.warp import resize_bilinear
 
@@ -127,6 +127,8 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         dtype = self.amt_update4_low.convc1.weight.dtype
         warm_up(self.alpha_v.device, dtype)
         warp.warm_up(self.alpha_v.device, [dtype])
+        for number in {dtype, torch.float32}:  # the motion model stays float32
+            activation.warm_up(self.alpha_v.device, number)
 
     def encode_frame(self, image: Tensor) -> Frame:
         reduced = resize_bilinear(image, self.scale)

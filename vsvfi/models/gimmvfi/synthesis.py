@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.activated import Activated, leaky_convolution
 from vsvfi.models.blocks.batch_norm import StoredBatchNorm
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.gimmvfi.motion import SLOPE, conv
 from vsvfi.models.gimmvfi.strips import Strip, strips
 from vsvfi.ops.warp import backward_warp, resize_bilinear
@@ -33,7 +35,7 @@ _FOURFOLD = Fraction(4)
 
 def activated(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
     """Return a convolution followed by a per-channel PReLU."""
-    return nn.Sequential(conv(inputs, outputs, kernel), nn.PReLU(outputs))
+    return Activated(conv(inputs, outputs, kernel), nn.PReLU(outputs))
 
 
 class ResidualBlock(nn.Module):
@@ -112,9 +114,10 @@ class Update(nn.Module):
         self.convc1, self.convc2 = conv(648, 256, 1), conv(256, 192)
         self.convf1, self.convf2 = conv(4, 128, 7), conv(128, 64)
         self.conv = conv(192 + 64, 188)
-        self.gru = nn.Sequential(conv(188 + 4 + 128, 192), nn.LeakyReLU(SLOPE), conv(192, 192))
-        self.feat_head = nn.Sequential(conv(192, 192), nn.LeakyReLU(SLOPE), conv(192, 128))
-        self.flow_head = nn.Sequential(conv(192, 192), nn.LeakyReLU(SLOPE), conv(192, 4))
+        self._constants = Constants(self)
+        self.gru = Activated(conv(188 + 4 + 128, 192), nn.LeakyReLU(SLOPE), conv(192, 192))
+        self.feat_head = Activated(conv(192, 192), nn.LeakyReLU(SLOPE), conv(192, 128))
+        self.flow_head = Activated(conv(192, 192), nn.LeakyReLU(SLOPE), conv(192, 4))
 
     def forward(self, feature: Tensor, flow: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Return the residuals of the feature [B, 128, h, w] and, in float32, of the flow [B, 4, h, w].
@@ -125,15 +128,16 @@ class Update(nn.Module):
             seen: `convc1` of the correlation, [B, 256, h, w]; a 1x1 convolution, it may run before a resize.
         """
         moving = flow.to(feature.dtype)
-        seen = _leaky(self.convc2(_leaky(seen)))
-        moved = _leaky(self.convf2(_leaky(self.convf1(moving))))
-        mixed = _leaky(self.conv(torch.cat((seen, moved), 1)))
+        seen = functional.leaky_relu(seen, SLOPE, inplace=not torch.is_grad_enabled())
+        seen = self._leaky(self.convc2, seen)
+        moved = self._leaky(self.convf2, self._leaky(self.convf1, moving))
+        mixed = self._leaky(self.conv, torch.cat((seen, moved), 1))
         state = self.gru(torch.cat((mixed, moving, feature), 1))
         return self.feat_head(state), self.flow_head(state).float()
 
-
-def _leaky(x: Tensor) -> Tensor:
-    return functional.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
+    def _leaky(self, convolution: nn.Conv2d, x: Tensor) -> Tensor:
+        padding = convolution.kernel_size[0] // 2
+        return leaky_convolution(x, convolution.weight, convolution.bias, SLOPE, self._constants, padding=padding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +265,7 @@ def merge(branches: Branches, images: tuple[Tensor, Tensor], refine: nn.Module) 
 
 def combination() -> nn.Sequential:
     """Return the network that refines the frames of all branches jointly."""
-    return nn.Sequential(conv(3 * BRANCHES, 6 * BRANCHES, 7), nn.PReLU(6 * BRANCHES), conv(6 * BRANCHES, 3, 7))
+    return Activated(conv(3 * BRANCHES, 6 * BRANCHES, 7), nn.PReLU(6 * BRANCHES), conv(6 * BRANCHES, 3, 7))
 
 
 def _warped(sources: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor], top: int = 0) -> tuple[Tensor, Tensor]:

@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.activated import Activated
 from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.ops import activation
 from vsvfi.ops.warp import backward_warp, resize_bilinear, warm_up
 
 _LEVELS = (1, 2, 3, 4)
@@ -47,7 +49,7 @@ class Pair:
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution and PReLU with one slope per channel."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), PReLU(outputs))
+    return Activated(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), PReLU(outputs))
 
 
 class Encoder(nn.Module):
@@ -138,6 +140,7 @@ class IFRNet(Interpolator[Frame, Pair]):
     def prepare_operators(self) -> None:
         weight = next(self.parameters())
         warm_up(weight.device, [weight.dtype])
+        activation.warm_up(weight.device, weight.dtype)
 
     def encode_frame(self, image: Tensor) -> Frame:
         return Frame(

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.activated import Activated, leaky_convolution
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.rife.spec import Residual
 
@@ -36,6 +38,7 @@ class Head(nn.Module):
 
     def __init__(self, hidden: int, outputs: int) -> None:
         super().__init__()
+        self._constants = Constants(self)
         self.cnn0 = nn.Conv2d(3, hidden, 3, 2, 1)
         self.cnn1 = nn.Conv2d(hidden, hidden, 3, 1, 1)
         self.cnn2 = nn.Conv2d(hidden, hidden, 3, 1, 1)
@@ -43,9 +46,10 @@ class Head(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, outputs, H, W]."""
-        x = leaky_relu(self.cnn0(image))
-        x = leaky_relu(self.cnn1(x))
-        features: Tensor = self.cnn3(leaky_relu(self.cnn2(x)))
+        x = leaky_convolution(image, self.cnn0.weight, self.cnn0.bias, SLOPE, self._constants, stride=2)
+        for layer in (self.cnn1, self.cnn2):
+            x = leaky_convolution(x, layer.weight, layer.bias, SLOPE, self._constants)
+        features: Tensor = self.cnn3(x)
         return features
 
 
@@ -110,6 +114,7 @@ class Block(nn.Module):
         self.used = used
         self.order = list(order)
         self.groups = groups
+        self._constants = Constants(self)
         self.prelu = residual == "prelu"
         self.shuffles = outputs > 5
         self.conv0 = nn.Sequential(self._convolution(inputs, width // 2, 2), self._convolution(width // 2, width, 2))
@@ -134,7 +139,7 @@ class Block(nn.Module):
 
     def _convolution(self, inputs: int, outputs: int, stride: int) -> nn.Sequential:
         convolution = nn.Conv2d(inputs, outputs, 3, stride, 1)
-        return nn.Sequential(convolution, PReLU(outputs)) if self.prelu else nn.Sequential(convolution)
+        return Activated(convolution, PReLU(outputs)) if self.prelu else nn.Sequential(convolution)
 
     def fold(self) -> None:
         """Fold the weights once; valid as long as they do not change."""
@@ -159,9 +164,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map the input [B, inputs, h, w] to [B, used, h, w] (half that size without a pixel shuffle)."""
         folded = self.folded()
-        x = functional.conv2d(x, folded.first, self.get_submodule("conv0.0.0").bias, 2, 1)  # type: ignore[arg-type]
-        x = self._activate(x, "conv0.0.1")
-        x = self._activate(self.get_submodule("conv0.1.0")(x), "conv0.1.1")
+        x = self._entered(x, folded)
         refined = self._refined(x, folded)
         x = x + refined if self.prelu else refined
         weight, bias = folded.last
@@ -174,15 +177,23 @@ class Block(nn.Module):
             refined: Tensor = self.convblock(x)
             return refined
         for weight, bias, skip in folded.residuals:
-            y = functional.conv2d(x, weight, bias, 1, 1, groups=self.groups)
-            x = leaky_relu(y if skip else y + x)
+            if skip:
+                x = leaky_convolution(x, weight, bias, SLOPE, self._constants, groups=self.groups)
+            else:
+                x = leaky_relu(functional.conv2d(x, weight, bias, 1, 1, groups=self.groups) + x)
         if not folded.residuals:
             for layer in self.convblock:
                 x = leaky_relu(layer(x))
         return x
 
-    def _activate(self, x: Tensor, name: str) -> Tensor:
-        if not self.prelu:
-            return leaky_relu(x)
-        activated: Tensor = self.get_submodule(name)(x)
-        return activated
+    def _entered(self, x: Tensor, folded: Folded) -> Tensor:
+        """Apply the two convolutions that halve the size, each with its activation."""
+        first, second = self.get_submodule("conv0.0.0"), self.get_submodule("conv0.1.0")
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(second, nn.Conv2d)
+        if self.prelu:
+            x = self.get_submodule("conv0.0.1")(functional.conv2d(x, folded.first, first.bias, 2, 1))
+            entered: Tensor = self.get_submodule("conv0.1")(x)
+            return entered
+        x = leaky_convolution(x, folded.first, first.bias, SLOPE, self._constants, stride=2)
+        return leaky_convolution(x, second.weight, second.bias, SLOPE, self._constants, stride=2)

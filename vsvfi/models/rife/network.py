@@ -18,7 +18,7 @@ from torch import Tensor
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.rife.blocks import Block, Head, plain_head
 from vsvfi.models.rife.spec import Version
-from vsvfi.ops import refinement
+from vsvfi.ops import activation, refinement
 from vsvfi.ops.warp import resize_bilinear
 
 _LARGE = 32.0
@@ -106,7 +106,9 @@ class IFNet(Interpolator[Frame, Pair]):
         steps = [
             (int(step), 1 if self.summed else int(self._enlarges * made / step)) for made, step in finer if step >= 1
         ]
-        refinement.warm_up(self.packed, self._kept, steps, next(self.parameters()).device)
+        weight = next(self.parameters())
+        refinement.warm_up(self.packed, self._kept, steps, weight.device)
+        activation.warm_up(weight.device, weight.dtype)
 
     def encode_frame(self, image: Tensor) -> Frame:
         image = image.float().clamp(0, 1)

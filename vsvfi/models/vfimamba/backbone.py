@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vsvfi.models.blocks.activated import Activated
 from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.vfimamba.ssm import MixedBlock, Tokens, interleaved_paths
@@ -27,7 +28,7 @@ class Embedded:
 
 def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Return a 3x3 convolution with a per-channel PReLU."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), PReLU(outputs))
+    return Activated(nn.Conv2d(inputs, outputs, 3, stride, 1), PReLU(outputs))
 
 
 class ConvBlock(nn.Module):
@@ -35,7 +36,7 @@ class ConvBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv = nn.Sequential(*conv(inputs, outputs), *conv(outputs, outputs))
+        self.conv = Activated(*conv(inputs, outputs), *conv(outputs, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         features: Tensor = self.conv(x)

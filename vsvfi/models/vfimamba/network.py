@@ -19,7 +19,7 @@ from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.vfimamba.backbone import Backbone, Embedded
 from vsvfi.models.vfimamba.motion import Head, LocalBlock, motion_map
 from vsvfi.models.vfimamba.synthesis import UNet, warped_pyramid
-from vsvfi.ops import warp
+from vsvfi.ops import activation, warp
 from vsvfi.ops.scan import warm_up
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
@@ -80,6 +80,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
         weight = self.unet.conv.weight
         warm_up(weight.device, weight.dtype)
         warp.warm_up(weight.device, [weight.dtype])
+        activation.warm_up(weight.device, weight.dtype)
 
     def encode_frame(self, image: Tensor) -> Frame:
         bgr = image.flip(1)

@@ -11,6 +11,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
+from vsvfi.models.blocks.activated import Activated
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.vfimamba.backbone import conv
 from vsvfi.ops.warp import backward_warp, resize_bilinear
@@ -31,7 +32,7 @@ class Down(nn.Module):
 
 def up(inputs: int, outputs: int) -> nn.Sequential:
     """Return a transposed convolution that doubles the size."""
-    return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), PReLU(outputs))
+    return Activated(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), PReLU(outputs))
 
 
 def warped_pyramid(features: Sequence[tuple[Tensor, Tensor]], flow: Tensor) -> list[Tensor]:
