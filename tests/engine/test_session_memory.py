@@ -26,7 +26,8 @@ from vsvfi.engine.padding import Padding
 from vsvfi.engine.placement import Placement, RuntimeChoice
 from vsvfi.engine.session import Session
 from vsvfi.errors import ClipError, DeviceMemoryError
-from vsvfi.models.family import Family
+from vsvfi.models.family import Family, Variant
+from vsvfi.models.registry import families
 from vsvfi.options import Options
 from vsvfi.plan.timeline import Interpolate
 
@@ -178,17 +179,24 @@ def test_other_errors_pass_through(opened: Callable[..., Session], fake_family: 
 
 
 def test_a_size_that_cannot_fit_is_refused(opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Family, "estimate_memory", lambda family, variant, width, height, number: 1 << 60)
+    monkeypatch.setattr(Family, "estimate_memory", lambda family, variant, build, size, number: 1 << 60)
     with pytest.raises(
         ClipError, match=r"2 concurrent frames of 30x18 take Fake about 2147483648\.0 GiB in float32, cpu has"
     ):
         opened(workers=2)
 
 
-@pytest.mark.parametrize("name", ["uprnet_base", "builtin_hq", "vfimamba_s"])
-def test_estimates_are_close_to_what_is_counted(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "scale", "times"),
+    [
+        ("uprnet_base", None, 3), ("builtin_hq", None, 1), ("vfimamba_s", None, 3), ("ifrnet_s", None, 1),
+        ("ifrnet_l", None, 3), ("ifrnet_s", 0.5, 3), ("ifrnet_s", 2, 1), ("gimmvfi_r", None, 1),
+    ],
+)  # fmt: skip
+def test_estimates_are_close_to_what_is_counted(name: str, scale: float | None, times: int) -> None:
     """The peak of two frames through all phases, on fake tensors; activations grow with the area alone."""
-    config, size, number = ModelConfig.of(Options(model=name)), (256, 128), 2
+    given = None if scale is None else Fraction(scale)
+    config, size, number = ModelConfig.of(Options(model=name, scale=given)), (256, 128), 2
     build = config.build_config(*size)
     padding, network = Padding.of(build, *size), construct(config.family, config.variant, build).to("meta")
     with pretending() as live:
@@ -196,13 +204,44 @@ def test_estimates_are_close_to_what_is_counted(name: str) -> None:
         pretend_weights(network.requires_grad_(False), half, "cuda")
         shape = (1, 3, padding.padded_area // 256, 256)
         images = [torch.empty(shape, device="cuda").contiguous(memory_format=torch.channels_last) for _ in range(2)]
-        t = torch.full((1,), 0.5, device="cuda")
+        t = torch.full((times,), 0.5, device="cuda")
         with live:
             for image in images:
                 live.count(image)
             network(*images, t)
-    estimate = config.family.estimate_memory(config.variant, *size, number)
+    estimate = config.family.estimate_memory(config.variant, build, size, number, times)
     assert live.peak <= estimate <= 1.2 * live.peak
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [variant for family in families() for variant in family.variants],
+    ids=lambda variant: variant.name,
+)
+def test_every_model_is_refused_where_it_cannot_fit(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to change, each of which lowers the estimate."""
+    model, cuda = ModelConfig.of(Options(model=variant.name)), torch.device("cuda")
+    at = Placement(cuda, torch.float32, RuntimeChoice("graph"))
+    monkeypatch.setattr(memory, "memory", lambda device: 2 << 30)
+    monkeypatch.setattr(memory, "describe", str)
+    memory.check_memory(model, (64, 64), Placement(torch.device("cpu"), torch.float32))
+    with pytest.raises(ClipError, match="2 concurrent frames of 3840x2160 take") as caught:
+        memory.check_memory(model, (3840, 2160), at, 2)
+    for named in ("streams=1", "runtime='eager'", "smaller frames"):
+        assert named in str(caught.value)
+    assert ("precision='fp16'" in str(caught.value)) == (model.family.name != "rife")  # it keeps what is large float32
+    assert ("a smaller scale=" in str(caught.value)) == (model.family.name in ("ifrnet", "gimmvfi"))
+
+
+def test_a_smaller_budget_is_advised_where_it_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIMM-VFI's budget decides at scale 1; at the default 1/4 of 4K merging at full size takes more."""
+    monkeypatch.setattr(memory, "memory", lambda device: 4 << 30)
+    monkeypatch.setattr(memory, "describe", str)
+    at = Placement(torch.device("cuda"), torch.float32)
+    for size, scale, named in (((1920, 1080), Fraction(1), True), ((3840, 2160), None, False)):
+        with pytest.raises(ClipError, match="GIMM-VFI about") as caught:
+            memory.check_memory(ModelConfig.of(Options(model="gimmvfi_r", scale=scale)), size, at, 2)
+        assert ("a smaller options={'memory': ...}" in str(caught.value)) == named
 
 
 def test_graphs_give_way_and_caches_shrink_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +260,7 @@ def test_graphs_give_way_and_caches_shrink_where_memory_is_short(monkeypatch: py
     assert memory.fitting_placements(model, size, (graph,)) == (eager,)
     assert 1 << 30 < memory.fitting_cache(model, size, eager, 1) < 4 << 30
     monkeypatch.setattr(memory, "describe", str)
-    with pytest.raises(ClipError, match=r"3840x2160 takes UPR-Net about 2\d\.\d GiB.*streams=1\), runtime='eager'"):
+    with pytest.raises(ClipError, match=r"3840x2160 takes UPR-Net about 2\d\.\d GiB.*; use runtime='eager', smaller"):
         memory.check_memory(model, size, graph)
     memory.check_memory(model, size, eager)
     assert "runtime='eager'" in memory_advice(model, model.build_config(*size), graph, 1)

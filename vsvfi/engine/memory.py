@@ -20,7 +20,7 @@ def estimate_memory(model: ModelConfig, size: tuple[int, int], placement: Placem
     0 if the family provides no estimate.
     """
     number = placement.dtype.itemsize
-    frame = model.family.estimate_memory(model.variant, *size, number)
+    frame = model.family.estimate_memory(model.variant, model.build_config(*size), size, number)
     frame += int(frame * find(placement.runtime.name).memory_share)
     return model.variant.parameters * number + batch * frame if frame else 0
 
@@ -71,11 +71,27 @@ def check_memory(model: ModelConfig, size: tuple[int, int], placement: Placement
         frames = f"{batch} concurrent frames of {width}x{height} take" if batch > 1 else f"{width}x{height} takes"
         takes, has = (f"{bytes_ / 2**30:.1f} GiB" for bytes_ in (needed, there))
         precision = str(placement.dtype).removeprefix("torch.")
-        eager = "" if placement.runtime == EAGER else "runtime='eager', "
         raise ClipError(
             f"{frames} {model.family.title} about {takes} in {precision}, {describe(placement.device)} has {has}",
-            f"use smaller frames, fewer at a time (streams=1), {eager}precision='fp16' on a GPU, or another model",
+            f"use {''.join(f'{remedy}, ' for remedy in _remedies(model, size, placement, batch))}"
+            "smaller frames, or another model",
         )
+
+
+def _remedies(model: ModelConfig, size: tuple[int, int], placement: Placement, batch: int) -> list[str]:
+    """The arguments that lower the estimate of this run by more than a twentieth."""
+    now = estimate_memory(model, size, placement, batch)
+    scale = model.build_config(*size).scale
+    smaller = [scale / 2] if model.family.scales is None else [each for each in model.family.scales if each < scale]
+    tried = [("streams=1", model, placement, 1), ("runtime='eager'", model, replace(placement, runtime=EAGER), batch)]
+    if placement.device.type == "cuda" and model.variant.half:
+        tried.append(("precision='fp16'", model, replace(placement, dtype=torch.float16), batch))
+    if smaller:
+        tried.append(("a smaller scale=", replace(model, scale=max(smaller)), placement, batch))
+    if "memory" in model.options:
+        less = replace(model, options={**model.options, "memory": 0})
+        tried.append(("a smaller options={'memory': ...}", less, placement, batch))
+    return [name for name, other, at, frames in tried if estimate_memory(other, size, at, frames) < 0.95 * now]
 
 
 def memory_advice(model: ModelConfig, build: BuildConfig, placement: Placement, workers: int) -> str:

@@ -71,6 +71,16 @@ class BuildConfig:
     arguments: Mapping[str, object]
     bisection: bool = False
 
+    def padded_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height of a padded frame."""
+        left, right, top, bottom = self.size_rule.padding(width, height, self.scale)
+        return left + width + right, top + height + bottom
+
+    def padded_area(self, width: int, height: int) -> int:
+        """Return the pixels of a padded frame."""
+        across, down = self.padded_size(width, height)
+        return across * down
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
@@ -176,19 +186,23 @@ class Family:
         """
         return BuildConfig(scale, self.size_rule, options)
 
-    def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
-        """Estimate the peak memory of one frame in bytes, weights excluded, at `number` bytes per value.
+    def estimate_memory(
+        self, variant: Variant, build: BuildConfig, size: tuple[int, int], number: int, times: int = 1
+    ) -> int:
+        """Estimate the peak memory in bytes of interpolating between two frames, weights excluded.
 
-        Returns 0 for families that need so little that no check is worthwhile.
+        Every family provides one, from bytes that were counted on fake tensors.
+
+        Args:
+            variant, build: of the network.
+            size: (width, height) of the frames, before padding.
+            number: bytes per value of the weights.
+            times: timesteps computed in one batch.
+
+        Returns:
+            Bytes, or 0 for no estimate.
         """
         return 0
-
-    def padded_area(self, variant: Variant, width: int, height: int) -> int:
-        """Return the pixels of a padded frame, with the default options and scale."""
-        scale = self.default_scale(width, height)
-        rule = self.build_config(width, height, scale, self.option_defaults, variant).size_rule
-        left, right, top, bottom = rule.padding(width, height, scale)
-        return (left + width + right) * (top + height + bottom)
 
     def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
         """Convert a published state dict before its keys are matched with our `names`.

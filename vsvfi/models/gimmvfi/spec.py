@@ -30,6 +30,13 @@ _SMALLEST = 64
 """Smallest size after scaling at which the correlation pyramid has all its levels."""
 
 
+_TRUNK, _TRUNK_SHARE = 273 + 3 * 256, Fraction("1.35")
+"""Values per pixel that the trunk's strips are planned with, and what they take in proportion to the plan."""
+
+_HALOS = 2 * 20
+"""Rows of a strip's halos."""
+
+
 class GIMMVFIOptions(TypedDict, total=False):
     """`options=` of the GIMM-VFI models."""
 
@@ -64,6 +71,29 @@ class GIMMVFIFamily(Family):
         reduced = _PUBLISHED_GRID * scale
         multiple = int(reduced) if reduced % _GRID == 0 else _GRID
         return BuildConfig(scale, SizeRule(multiple=multiple, minimum=ceil(_SMALLEST / scale)), options)
+
+    def estimate_memory(
+        self, variant: Variant, build: BuildConfig, size: tuple[int, int], number: int, times: int = 1
+    ) -> int:
+        """Estimate the largest of motion estimation, the decoder's trunk in its strips, and the merge at full size."""
+        memory = build.arguments["memory"]
+        assert isinstance(memory, int)
+        width, height = build.padded_size(*size)
+        full, area = width * height, int(width * height * build.scale**2)
+        estimation = 24 * full + area * (840 + 184 * number)
+        held = 24 * full + area * (195 + 205 * number)
+        row = times * int(width * build.scale) * _TRUNK * number
+        rows = _strip_rows(int(height * build.scale), row, 3 * memory << 18)
+        trunk = held + times * area * 135 + int(row * rows * _TRUNK_SHARE)
+        return max(estimation, trunk, held + times * full * (160 + 46 * number))
+
+
+def _strip_rows(height: int, row: int, budget: int) -> int:
+    """Return the rows of the trunk that are computed at a time, halos included (`strips`)."""
+    if height * row <= budget:
+        return height
+    strip = max(4, budget // row - _HALOS)
+    return min(height, ceil(height / ceil(height / strip)) + _HALOS)
 
 
 def _variant(name: str, estimator: str, parameters: int, sources: tuple[Source, ...], note: str) -> Variant:

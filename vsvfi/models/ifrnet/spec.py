@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
+from fractions import Fraction
+
+from vsvfi.models.family import BuildConfig, Family, SizeRule, Timesteps, Variant
 from vsvfi.weights.source import Hub, Source, Url
 
 _RELEASE = "https://github.com/Fannovel16/ComfyUI-Frame-Interpolation/releases/download/models/"
@@ -44,11 +46,25 @@ def _pair(
     )
 
 
+class IFRNetFamily(Family):
+    """The rules of IFRNet."""
+
+    def estimate_memory(
+        self, variant: Variant, build: BuildConfig, size: tuple[int, int], number: int, times: int = 1
+    ) -> int:
+        """Estimate decoder 1 with what enters it, at the size of the motion estimate, and blending at full size."""
+        widths = variant.config["widths"]
+        assert isinstance(widths, tuple)
+        area, values = build.padded_area(*size), widths[0] * number
+        decoding = build.scale**2 * (48 + 14 * times + values * (Fraction("0.85") + Fraction("4.6") * times))
+        return int(area * (decoding if build.scale == 1 else max(48 + decoding, 60 + 95 * times)))
+
+
 def _config(encoder: tuple[int, int, int, int], side: int, first_kernel: int = 3) -> dict[str, object]:
     return {"widths": encoder, "side": side, "first_kernel": first_kernel}
 
 
-FAMILY = Family(
+FAMILY = IFRNetFamily(
     name="ifrnet",
     title="IFRNet",
     paper="Kong et al., IFRNet: Intermediate Feature Refine Network for Efficient Frame Interpolation, CVPR 2022, "

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any, Literal, TypedDict
 
-from vsvfi.models.family import Family, SizeRule, Timesteps, Variant
+from vsvfi.models.family import BuildConfig, Family, SizeRule, Timesteps, Variant
 from vsvfi.options.validators import Number, Whole
 from vsvfi.weights.source import Manual
 
@@ -65,8 +65,11 @@ class LDMVFIFamily(Family):
         """Return 1, the only supported scale."""
         return Fraction(1)
 
-    def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
+    def estimate_memory(
+        self, variant: Variant, build: BuildConfig, size: tuple[int, int], number: int, times: int = 1
+    ) -> int:
         """Estimate the encoder's finest features, 256 values per padded pixel, and a strip of the heads."""
+        width, height = size
         rows, columns = padded_size(height, width)
         return rows * columns * 256 * number + (200 << 20)
 

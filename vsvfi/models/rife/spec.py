@@ -72,15 +72,20 @@ class Version:
         assert self.steps is not None
         return 4 * self.steps[0] * (2 if self.fallback else 1)
 
-    def memory(self, width: int, height: int, number: int) -> int:
-        """Estimate the peak bytes of one interpolated frame in plain torch at scale 1, ensemble included.
+    def memory(self, area: int, times: int = 1) -> int:
+        """Estimate the peak bytes of a pair's timesteps in plain torch at scale 1, ensemble included.
 
-        Tests compare it with counted bytes. Stored and sampled tensors are float32 whatever `number` is; copies in half
-        precision cost about as much as they save.
+        Stored and sampled tensors are float32 in any precision; copies in half precision cost about as much as they
+        save.
+
+        Args:
+            area: pixels of a padded frame.
+            times: timesteps in one batch, which versions with a fallback compute one by one.
         """
-        rows, columns = (-(-length // self.multiple) * self.multiple for length in (height, width))
         packed = 3 + (0 if self.head is None else self.head[1])
-        return rows * columns * (200 + 32 * packed if self.ensemble else 172 + 20 * packed)
+        held = 24 + 8 * packed
+        each = (200 + 32 * packed if self.ensemble else 172 + 20 * packed) - held
+        return area * (held + each + 12 * times if self.fallback else held + each * times)
 
     def build_config(self, width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> BuildConfig:
         """Return the build arguments: padding by the published rule, max(M, M / scale), all to right and bottom.
@@ -334,9 +339,11 @@ class RIFEFamily(Family):
         """See `Version.build_config`."""
         return _version(variant).build_config(width, height, scale, options)
 
-    def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
+    def estimate_memory(
+        self, variant: Variant, build: BuildConfig, size: tuple[int, int], number: int, times: int = 1
+    ) -> int:
         """See `Version.memory`."""
-        return _version(variant).memory(width, height, number)
+        return _version(variant).memory(build.padded_area(*size), times)
 
     def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
         """See `adapt`."""

@@ -83,12 +83,15 @@ class UPRNetFamily(Family):
         """See `default_scale`."""
         return default_scale(width, height)
 
-    def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
-        """Estimate the features of two frames at all levels and of the finest synthesis; counted on fake tensors."""
-        channels, views = variant.config["width"], variant.ensemble if isinstance(variant, UPRNetVariant) else 1
+    def estimate_memory(
+        self, variant: Variant, build: BuildConfig, size: tuple[int, int], number: int, times: int = 1
+    ) -> int:
+        """Estimate the features of two frames at all levels and of the finest synthesis."""
+        channels, views = variant.config["width"], build.arguments["ensemble"]
         assert isinstance(channels, int)
-        values = 24 * channels + 25 * (views - 1)
-        return self.padded_area(variant, width, height) * (150 + 53 * (views - 1) + values * number)
+        assert isinstance(views, int)
+        held = 84 + 5 * channels * number + (views - 1) * (53 + 25 * number)
+        return build.padded_area(*size) * (held + times * (66 + 19 * channels * number))
 
     def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None

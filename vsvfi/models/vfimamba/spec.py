@@ -32,11 +32,14 @@ class VFIMambaFamily(Family):
         longer = max(width, height)
         return Fraction(1) if longer <= 1536 else Fraction(1, 2) if longer <= 2880 else Fraction(1, 4)
 
-    def estimate_memory(self, variant: Variant, width: int, height: int, number: int) -> int:
-        """Estimate the features of two frames at all levels; counted on fake tensors."""
+    def estimate_memory(
+        self, variant: Variant, build: BuildConfig, size: tuple[int, int], number: int, times: int = 1
+    ) -> int:
+        """Estimate the features of two frames at all levels."""
         channels = variant.config["width"]
         assert isinstance(channels, int)
-        return self.padded_area(variant, width, height) * (192 + 19 * channels * number)
+        values = channels * number
+        return build.padded_area(*size) * (82 + 5 * values + times * (112 + 14 * values))
 
     def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
