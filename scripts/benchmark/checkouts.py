@@ -4,7 +4,8 @@
     python -m scripts.benchmark.checkouts /tmp/before --size 128x96 builtin ifrnet_s ldmvfi
 
 One process per checkout, whose calls take turns, so that both meet the same machine; processor time of one thread,
-since the clock would measure other programs too. The other checkout needs `vsvfi.load_model` and runs in this environment.
+since the clock would measure other programs too. The other checkout needs `vsvfi.load_model` and runs in this
+environment.
 """
 
 from __future__ import annotations
