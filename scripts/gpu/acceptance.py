@@ -64,7 +64,8 @@ def supervise(command: list[str], names: list[str], deadline: float, lines: IO[s
         before = len(results)
         reason = _one_process([*command, f"--first={before}"], deadline, note)
         if len(results) < len(names) and reason is not None:
-            note({"index": len(results), "step": names[len(results)], "outcome": "failed", "reason": reason})
+            outcome = "failed" if time.monotonic() < deadline else "skipped"  # it was not hung: the time was up
+            note({"index": len(results), "step": names[len(results)], "outcome": outcome, "reason": reason})
         elif len(results) == before:
             break
     for index in range(len(results), len(names)):
@@ -97,7 +98,7 @@ def _one_process(command: list[str], deadline: float, note: Any) -> str | None:
                 return None if done else f"the process ended with code {code}"
             line, heard = json.loads(text), True
             if line["outcome"] == "started":
-                running, limit = line["step"], time.monotonic() + line["most"]
+                running, limit = line["step"], min(time.monotonic() + line["most"], deadline)
             else:
                 running, limit = None, time.monotonic() + _START
                 note(line)

@@ -18,7 +18,7 @@ from typing import IO, Any
 import torch
 
 from scripts.gpu.plan import steps
-from scripts.gpu.step import Context, FailedError, Step
+from scripts.gpu.step import Context, FailedError, Step, UnavailableError
 from vsvfi.engine.device import release, resolve_device, wait_for
 
 
@@ -57,6 +57,8 @@ def run(plan: list[Step], first: int, context: Context, out: IO[str]) -> bool:
 def _outcome(step: Step, context: Context) -> dict[str, Any]:
     try:
         return {"outcome": "passed", "found": step.run(context)}
+    except UnavailableError as error:
+        return {"outcome": "skipped", "reason": str(error)}
     except FailedError as error:
         return {"outcome": "failed", "reason": str(error), "found": error.found}
     except Exception as error:  # the next step may still work

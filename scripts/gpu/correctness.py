@@ -11,7 +11,7 @@ import torch
 import vapoursynth as vs
 
 from scripts.colour_against_zimg import codings, compare, formats
-from scripts.gpu.models import build, config_of, moving_images, run
+from scripts.gpu.models import build, config_of, moving_images, require, run
 from scripts.gpu.step import Context, FailedError, Step
 from vsvfi.cli.bench_clip import moving_clip
 from vsvfi.clip.graph import interpolate_with_config
@@ -65,6 +65,7 @@ def runtime_against_eager(model: str, runtime: str) -> Step:
     """A runtime against eager execution: replays with other inputs, in the default precision."""
 
     def check(context: Context) -> dict[str, Any]:
+        require(model, runtime, context.device)
         size = (64, 64) if context.small else (640, 360)
         dtype = torch.float32 if context.device.type == "cpu" or not config_of(model).variant.half else torch.float16
         results, failure = [], None
@@ -79,7 +80,7 @@ def runtime_against_eager(model: str, runtime: str) -> Step:
         report = {"equal": equal, "relative": there.relative, "largest": there.largest, "failure": failure}
         return _checked(failure is None and there.relative <= 1e-2, failure or f"{there.relative:.1e}", report)
 
-    return Step(f"{model} {runtime} against eager", check, least=8)
+    return Step(f"{model} {runtime} against eager", check, least=8, most=300)
 
 
 def clips(context: Context) -> dict[str, Any]:

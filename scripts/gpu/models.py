@@ -11,12 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from scripts.gpu.step import UnavailableError
 from vsvfi import options
 from vsvfi.cli.bench import write_random_weights
 from vsvfi.engine.build import AnyInterpolator, LoadedModel, load_weights
 from vsvfi.engine.model_config import ModelConfig
 from vsvfi.engine.padding import Padding
-from vsvfi.engine.placement import Placement
+from vsvfi.engine.placement import Placement, RuntimeChoice
+from vsvfi.engine.runtimes.registry import choose
+from vsvfi.errors import ArgumentError
 from vsvfi.weights.fetch import installed
 
 MODELS = (
@@ -24,6 +27,9 @@ MODELS = (
     "uprnet_llarge", "vfimamba", "builtin_hq", "gimmvfi_f", "ldmvfi",
 )  # fmt: skip
 """One or more of every family, the most used ones first."""
+
+FAMILIES = ("builtin", "rife426", "ifrnet_s", "uprnet_base", "vfimamba_s", "gimmvfi_r", "ldmvfi")
+"""One model of every family, and `builtin`."""
 
 FEW_STEPS = {"ldmvfi": {"steps": 2}}
 """Options that make a check affordable without leaving out code."""
@@ -45,6 +51,19 @@ def loaded(model: str) -> LoadedModel:
         path = Path(folder) / "random.safetensors"
         write_random_weights(model, path)
         return load_weights(config, path)
+
+
+def require(model: str, runtime: str, device: torch.device) -> None:
+    """Check that a runtime can run a model here.
+
+    Raises:
+        UnavailableError: it cannot.
+    """
+    config = config_of(model)
+    try:
+        choose(RuntimeChoice.of(runtime), device.type, config.family, config.variant)
+    except ArgumentError as error:
+        raise UnavailableError(str(error)) from None
 
 
 def build(model: str, placement: Placement, size: tuple[int, int]) -> tuple[AnyInterpolator, Padding]:

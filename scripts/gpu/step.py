@@ -38,6 +38,10 @@ class FailedError(Exception):
         self.found = found
 
 
+class UnavailableError(Exception):
+    """What a step needs is not on this machine; it is skipped with this reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A step.
@@ -46,7 +50,7 @@ class Step:
         name: unique.
         run: returns what was found, as JSON values; raises `FailedError` if it is outside a bound.
         least: seconds that must be left for it to be started.
-        most: seconds after which it counts as hung.
+        most: seconds after which it counts as hung, or ends with the run if that is earlier.
     """
 
     name: str

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scripts.gpu import acceptance, correctness, speed
+from scripts.gpu import acceptance, alternatives, correctness, speed
 from scripts.gpu.child import run
 from scripts.gpu.plan import steps
 from scripts.gpu.step import Context, FailedError, Step
@@ -85,6 +85,10 @@ def test_every_step_works_in_small(capfd: pytest.CaptureFixture[str]) -> None:
         Step("memory", correctness.flat_memory),
         speed.network("builtin", "1080p", "eager"),
         speed.whole("builtin", "1080p", "eager"),
+        alternatives.autotuning("builtin"),
+        alternatives.layout("builtin", torch.float32),
+        Step("alignment", alternatives.alignment),
+        alternatives.batch_of_times("builtin", "eager"),
     ]
     out = io.StringIO()
     assert run(plan, 0, Context(CPU, small=True), out)
@@ -96,7 +100,30 @@ def test_every_step_works_in_small(capfd: pytest.CaptureFixture[str]) -> None:
     assert found["clips"]["frames"] == 18
     assert found["builtin 1080p eager"]["pairs_per_second"] > 0
     assert found["builtin 1080p eager"]["multiply_adds"] > 0
+    assert found["interpolate builtin 1080p eager 2x streams=2"]["target_share_outside_network"] == 0.05
+    assert found["builtin cuDNN deterministic against autotuned"]["equal_bits"]
+    for compared in (found[plan[-4].name], found[plan[-3].name], found[plan[-1].name]["8x"]):
+        assert compared["gain"] == pytest.approx(1 - compared["alternative_ms"] / compared["now_ms"], abs=0.01)
     capfd.readouterr()
+
+
+def test_a_runtime_that_is_not_here_is_skipped() -> None:
+    out = io.StringIO()
+    plan = [correctness.runtime_against_eager("builtin", "graph"), speed.network("vfimamba_s", "720p", "onnx:cpu")]
+    assert run(plan, 0, Context(CPU, small=True), out)
+    ended = [line for line in map(json.loads, out.getvalue().splitlines()) if line["outcome"] != "started"]
+    assert [line["outcome"] for line in ended] == ["skipped", "skipped"]
+    assert "CUDA" in ended[0]["reason"]
+
+
+def test_a_step_that_runs_at_the_end_of_the_time_is_no_failure() -> None:
+    child = """
+import json, time
+print(json.dumps({"index": 0, "step": "long", "outcome": "started", "most": 600}), flush=True)
+time.sleep(60)
+"""
+    results = acceptance.supervise([sys.executable, "-c", child], ["long"], time.monotonic() + 3, io.StringIO())
+    assert outcomes(results) == {"long": "skipped"}
 
 
 def test_the_plan_has_every_family_and_distinct_steps(tmp_path: Path) -> None:
@@ -107,4 +134,8 @@ def test_the_plan_has_every_family_and_distinct_steps(tmp_path: Path) -> None:
         checked = {name.split()[0] for name in names if name.endswith("float16 against the CPU")}
         assert checked & variants
     assert names[0] == "kernels"
+    for family in families():
+        variants = {variant.name for variant in family.variants}
+        for part in ("streams=1", "streams=3", "8x streams=2", "compile against eager", "onnx:tensorrt against eager"):
+            assert {name.removeprefix("interpolate ").split()[0] for name in names if name.endswith(part)} & variants
     assert not any("graph" in step.name for step in steps(CPU))
