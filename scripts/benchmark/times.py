@@ -13,6 +13,7 @@ import time
 import torch
 
 from scripts.benchmark.skeleton import finish, heading, measure, parser, size_of, start
+from scripts.gpu.alternatives import at_once, one_by_one
 from scripts.gpu.models import build, moving_images
 from vsvfi.engine.device import inference, resolve_precision
 from vsvfi.engine.placement import Placement, RuntimeChoice
@@ -36,11 +37,9 @@ def main() -> None:
         with inference(device):
             first, second = moving_images(size_of(given), 2, padding, device)
             pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
-            calls = {
-                "one by one": lambda: torch.cat([network.synthesise(pair, t) for t in torch.split(times, 1)]),
-                "batch": lambda: network.synthesise(pair, times),
-            }
-            difference = float((calls["one by one"]() - calls["batch"]()).abs().max())
+            calls = {"one by one": one_by_one(network, pair, times), "batch": at_once(network, pair, times)}
+            one, other = (torch.cat(call()) for call in calls.values())
+            difference = float((one - other).abs().max())
             least = {name: min(seconds) for name, seconds in measure(calls, device, given.rounds, clock).items()}
         found[model] = {"ratio": round(least["batch"] / least["one by one"], 3), "difference": difference}
         print(f"  {model:<16} batch / one by one {found[model]['ratio']:.2f}, largest difference {difference:.1e}")

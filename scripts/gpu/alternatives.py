@@ -103,7 +103,7 @@ def batch_of_times(model: str, runtime: str, size: tuple[int, int] = _SIZE) -> S
             pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))
             for multi in (4, 8):
                 times = torch.arange(1, multi, dtype=torch.float32, device=context.device) / multi
-                calls = {"now": _one_by_one(network, pair, times), "alternative": _at_once(network, pair, times)}
+                calls = {"now": one_by_one(network, pair, times), "alternative": at_once(network, pair, times)}
                 now, batched = (torch.cat(list(call())) for call in calls.values())
                 found[f"{multi}x"] = {
                     **_compared(context, calls), "largest_difference": float((now - batched).abs().max())
@@ -113,11 +113,13 @@ def batch_of_times(model: str, runtime: str, size: tuple[int, int] = _SIZE) -> S
     return Step(f"{model} {runtime} timesteps one by one against a batch", compare, least=15)
 
 
-def _one_by_one(network: AnyInterpolator, pair: object, times: Tensor) -> Callable[[], list[Tensor]]:
+def one_by_one(network: AnyInterpolator, pair: object, times: Tensor) -> Callable[[], list[Tensor]]:
+    """A call that synthesises the timesteps of a pair one after another."""
     return lambda: [network.synthesise(pair, t) for t in torch.split(times, 1)]
 
 
-def _at_once(network: AnyInterpolator, pair: object, times: Tensor) -> Callable[[], list[Tensor]]:
+def at_once(network: AnyInterpolator, pair: object, times: Tensor) -> Callable[[], list[Tensor]]:
+    """A call that synthesises them in one batch."""
     return lambda: [network.synthesise(pair, times)]
 
 
