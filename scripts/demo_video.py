@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vsvfi.cli import render
+from vsvfi.cli import render, render_options
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_encoder, find_ffmpeg
@@ -43,14 +43,14 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     output, strip = folder / "demo.mkv", folder / "demo.png"
     try:
-        part, quality = render.part_of(arguments), render.encoding(arguments)
+        part, quality = render_options.part_of(arguments), render_options.encoding(arguments)
         if arguments.video is None:
             summary = _render_sample(output, arguments, part, quality)
         else:
             rendered = render.render(
                 Source(arguments.video),
                 output,
-                render.interpolation(arguments),
+                render_options.interpolation(arguments),
                 part=part,
                 quality=quality,
                 requests=arguments.requests,
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", default="640x360", help="of the drawn clip (default: 640x360)")
     parser.add_argument("--length", type=int, default=48, help="frames of the drawn clip (default: 48)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn clip")
-    render.add_options(parser)
+    render_options.add_options(parser)
     return parser
 
 
@@ -105,7 +105,7 @@ def _render_sample(output: Path, arguments: argparse.Namespace, part: Part, qual
     """Render the drawn clip."""
     width, height = _size(arguments)
     work = {"width": width, "height": height, "length": arguments.length, "seed": arguments.seed}
-    work["arguments"] = render.interpolation(arguments)
+    work["arguments"] = render_options.interpolation(arguments)
     script = Path(__file__).with_name("demo.vpy").read_text(encoding="utf-8")
     with interruptible(), Output(output, overwrite=True) as claimed:
         return render.run_script(

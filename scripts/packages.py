@@ -2,7 +2,7 @@
 
     python -m scripts.packages
 
-- Every file of `vsvfi/` is in both, and nothing else but licence, readme and metadata.
+- Every file of `vsvfi/` and the man page are in both, and nothing else but licence, readme and metadata.
 - The wheel, which is built from the source distribution, is installed into an empty environment beside the packages of
   this one; there `vsvfi doctor` and a first script run.
 - The extras can be installed together, from wheels alone, on Linux, Windows and macOS, as far as there are such wheels.
@@ -93,10 +93,13 @@ def check_archives(wheel: Path, source: Path) -> None:
     """
     stem = "-".join(wheel.name.split("-")[:2])
     with zipfile.ZipFile(wheel) as archive:
-        check_names(archive.namelist(), tracked(), (f"{stem}.dist-info/",))
+        manual = f"{stem}.data/data/share/man/man1/vsvfi.1"
+        check_names(archive.namelist(), tracked() | {manual}, (f"{stem}.dist-info/",))
     with tarfile.open(source) as archive:
         files = [name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()]
-        check_names(files, tracked(), ("PKG-INFO", "LICENSE", "README.md", "pyproject.toml", ".gitignore"))
+        check_names(
+            files, tracked() | {"man/vsvfi.1"}, ("PKG-INFO", "LICENSE", "README.md", "pyproject.toml", ".gitignore")
+        )
 
 
 def run_installed(wheel: Path, folder: Path) -> None:

@@ -14,6 +14,7 @@ from tests import fakes, reference_data
 
 # No test reaches out by accident; those of downloads talk to a local server.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["VSVFI_CONFIG"] = os.devnull  # nor do the settings of whoever runs them
 # torch is not loaded yet; threads that spin while they wait make a busy machine many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -23,6 +23,7 @@ from tests import fakes
 from tests.fake_hub import FakeHub, running
 from vsvfi import cli
 from vsvfi.cli import doctor, models
+from vsvfi.cli.parser import COMMANDS
 from vsvfi.models.family import Variant
 from vsvfi.weights.source import Source, Url
 
@@ -123,7 +124,9 @@ def test_a_model_that_is_fetched_by_hand_says_how(
     code, out, err = run(capsys, "models", "fetch", "ldmvfi")
     assert (code, out) == (1, "")
     assert "download ldmvfi-vqflow-f32-c256-concat_max.ckpt (3.4 GB) from https://drive.google.com/" in err
-    assert err.endswith(f"put it at {tmp_path / 'cache' / 'by-hand' / 'ldmvfi-vqflow-f32-c256-concat_max.ckpt'}\n")
+    assert err.endswith(
+        f"put it at {tmp_path / 'cache' / 'by-hand' / 'ldmvfi-vqflow-f32-c256-concat_max.ckpt'} (help: vsvfi explain weights)\n"
+    )
 
 
 def test_the_networks_of_metrics_are_fetched_by_the_metric(
@@ -158,7 +161,7 @@ def test_every_command_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     listed = " ".join(capsys.readouterr().out.split())
-    for name in cli._COMMANDS:
+    for name in COMMANDS:
         assert importlib.import_module(f"vsvfi.cli.{name}").HELP in listed
         with pytest.raises(SystemExit) as caught:
             cli.main([name, "--help"])
@@ -316,5 +319,5 @@ def test_doctor_refuses_an_unknown_backend(monkeypatch: pytest.MonkeyPatch, caps
     assert (code, out) == (2, "")
     assert (
         err == "vsvfi: VSVFI_OPS='cuda', is no operator backend; use reference, llvmlite, nvrtc, cupy or mamba_ssm, or "
-        "unset it\n"
+        "unset it (help: vsvfi explain device)\n"
     )

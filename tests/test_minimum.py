@@ -185,7 +185,8 @@ def test_an_older_vapoursynth_is_refused_in_one_sentence(
 ) -> None:
     monkeypatch.setattr(version, "_release", lambda: release)
     expected = (
-        f"interpolate: VapourSynth R{release} is too old, vsvfi needs R78 or newer; pip install -U 'vapoursynth>=78'"
+        f"interpolate: VapourSynth R{release} is too old, vsvfi needs R78 or newer; pip install -U 'vapoursynth>=78' "
+        "(help: vsvfi explain installation)"
     )
     with pytest.raises(vs.Error) as caught:
         interpolated(fake_family, numbered(length=4))

@@ -26,10 +26,10 @@ def test_archives_hold_the_package_and_nothing_else(
     monkeypatch.setattr(packages, "tracked", lambda: {"vsvfi/__init__.py", "vsvfi/py.typed"})
     names = [name for name in ("vsvfi/__init__.py", "vsvfi/py.typed", added) if name and name != left_out]
     with zipfile.ZipFile(tmp_path / "vsvfi-1-py3-none-any.whl", "w") as wheel:
-        for name in [*names, "vsvfi-1.dist-info/METADATA"]:
+        for name in [*names, "vsvfi-1.dist-info/METADATA", "vsvfi-1.data/data/share/man/man1/vsvfi.1"]:
             wheel.writestr(name, "")
     with tarfile.open(tmp_path / "vsvfi-1.tar.gz", "w") as source:
-        for name in ["vsvfi/__init__.py", "vsvfi/py.typed", "PKG-INFO", "LICENSE"]:
+        for name in ["vsvfi/__init__.py", "vsvfi/py.typed", "man/vsvfi.1", "PKG-INFO", "LICENSE"]:
             source.addfile(tarfile.TarInfo(f"vsvfi-1/{name}"), io.BytesIO())
     paths = tmp_path / "vsvfi-1-py3-none-any.whl", tmp_path / "vsvfi-1.tar.gz"
     if message is None:

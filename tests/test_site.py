@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 import vsvfi
-from scripts.site import arguments, commands, examples, links, messages
+from scripts.site import arguments, commands, examples, links, manpage, messages
 from scripts.site.pages import ROOT, pages
 from tests.browser import chromium
+from vsvfi import topics
 from vsvfi.models import registry
 
 
@@ -86,20 +87,32 @@ def test_every_command_is_listed() -> None:
         assert f"# vsvfi {command}\n\n```text\nusage: vsvfi {command} " in text
 
 
+def test_the_man_page_is_that_of_the_command() -> None:
+    assert manpage.PAGE.read_text(encoding="utf-8") == manpage.page(), "run python -m scripts.site.manpage"
+
+
 def test_every_example_is_shown() -> None:
     text = examples.inserted((ROOT / "examples/README.md").read_text(encoding="utf-8"))
     for path in (ROOT / "examples").glob("*.vpy"):
         assert f"## {path.name}\n\n```python\n{path.read_text(encoding='utf-8').rstrip()}\n```\n" in text
 
 
-def test_every_error_class_is_explained_with_its_messages() -> None:
+def test_every_error_is_explained_by_its_topic() -> None:
     page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
     for name in messages.classes():
-        assert f"### {name}\n" in page
-        assert f"<!-- messages: {name} -->" in page
+        assert f"\n| `{name}` | " in page
+    found = messages.by_topic()
+    assert sum(map(len, found.values())) > 250
+    assert set(found) == {*topics.BY_CLASS.values(), *topics.BY_MODULE.values(), topics.OTHER}
+    assert found[topics.OTHER] == [], "a message without a topic: name its module in vsvfi/topics.py"
+    for name, (title, text) in topics.topics().items():
+        assert re.fullmatch("[a-z]+", name)
+        assert title
+        assert len(text) > 100, f"{name} has no remedy"
+        assert found[name] or name == topics.OTHER, f"nothing refers to {name}"
     text = messages.inserted(page)
-    assert "- `form=…, is not a form of PSNR; use one of …`" in text
-    assert "- `weights=…, " in text
+    assert "- `form=…, is not a form of PSNR; use one of …` (ArgumentError)" in text
+    assert "### Weights are missing, damaged, or of another model {#weights}\n" in text
     assert "<!--" not in text
 
 

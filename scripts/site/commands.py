@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from unittest import mock
 
-from vsvfi.cli import _parser
+from vsvfi.cli.parser import build_parser, subparsers
 
 _MARK = "<!-- commands -->"
 
@@ -19,16 +18,8 @@ def inserted(markdown: str) -> str:
 def _helps() -> str:
     lines = []
     with mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
-        for name, parser in _subparsers(_parser()).items():
+        for name, parser in subparsers(build_parser()).items():
             lines += [f"## vsvfi {name}", "", "```text", parser.format_help().rstrip(), "```", ""]
-            for action, inner in _subparsers(parser).items():
+            for action, inner in subparsers(parser).items():
                 lines += [f"### vsvfi {name} {action}", "", "```text", inner.format_help().rstrip(), "```", ""]
     return "\n".join(lines)
-
-
-def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    found: dict[str, argparse.ArgumentParser] = {}
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            found.update(action.choices)
-    return found

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.site.pages import ROOT
-from vsvfi import errors
+from vsvfi import errors, topics
 
-_MARK = re.compile(r"<!-- messages: (\w+) -->")
+_MARK = "<!-- topics -->"
 _GAP = "…"
 
 
@@ -45,22 +45,27 @@ def messages() -> dict[str, list[Message]]:
     return {name: sorted(entries) for name, entries in found.items()}
 
 
+def by_topic() -> dict[str, list[tuple[str, str]]]:
+    """Return class and text of every message by the topic that it refers to, in the order of topics."""
+    kinds = classes()
+    found: dict[str, set[tuple[str, str]]] = {name: set() for name in topics.topics()}
+    for kind, entries in messages().items():
+        for message in entries:
+            found[topics.topic(kinds[kind].__mro__, message.module)].add((kind, message.text))
+    return {name: sorted(entries) for name, entries in found.items()}
+
+
 def inserted(markdown: str) -> str:
-    """Replace the marks `<!-- messages: CLASS -->` of a page by lists."""
-    if not _MARK.search(markdown):
+    """Replace the mark `<!-- topics -->` of a page by all topics with their messages."""
+    if _MARK not in markdown:
         return markdown
-    known = messages()
-
-    def listed(match: re.Match[str]) -> str:
-        lines, module = [], ""
-        for message in known.get(match[1], []):
-            if message.module != module:
-                module = message.module
-                lines += ["", f"In `{module}`:", ""]
-            lines.append(f"- `{message.text}`")
-        return "\n".join(lines)
-
-    return _MARK.sub(listed, markdown)
+    explained, lines = topics.topics(), []
+    for name, entries in by_topic().items():
+        title, text = explained[name]
+        lines += [f"### {title[:1].upper()}{title[1:]} {{#{name}}}", "", text, ""]
+        lines += [f"- `{message}` ({kind})" for kind, message in entries]
+        lines.append("")
+    return markdown.replace(_MARK, "\n".join(lines))
 
 
 def _module(path: Path) -> str:

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from tests.cli.media_files import ffmpeg, packets
-from vsvfi.cli.chain import Outcome, run_chain, say
+from vsvfi.cli.chain import Outcome, run_chain
+from vsvfi.cli.console import say
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output
 from vsvfi.cli.summary import progress_line

@@ -20,6 +20,7 @@ import vsvfi
 from vsvfi import cli
 from vsvfi.cli import inventory, models, programs
 from vsvfi.cli.completion import SHELLS
+from vsvfi.cli.parser import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = f"'{sys.executable}' -m vsvfi"
@@ -46,7 +47,7 @@ def test_shells_complete_every_command(kind: str, capsys: pytest.CaptureFixture[
         cli.main(["--print-completion", kind])
     assert ended.value.code == 0
     script = capsys.readouterr().out
-    assert all(name in script for name in cli._COMMANDS)
+    assert all(name in script for name in COMMANDS)
     assert "opset" in script
 
 

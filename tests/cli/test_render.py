@@ -80,7 +80,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert main(["render", *map(str, arguments)]) in (1, 2)
     seen = capsys.readouterr()
     assert seen.out == ""
-    return seen.err.strip()
+    message, reference = seen.err.strip().rsplit(" (help: vsvfi explain ", 1)
+    assert re.fullmatch(r"\w+\)", reference)
+    return message
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.25])

@@ -3,26 +3,27 @@
 Each subcommand is a module of this package with `HELP`, `add_arguments(parser)` and `main(arguments) -> int`, cheap to
 import.
 
-Exit codes: 0 done, 1 failed (with the reason on stderr), 2 wrong arguments, 130 interrupted. VSVFI_DEBUG=1 shows
-where an error comes from.
+Exit codes are `parser.EXIT_CODES`. VSVFI_DEBUG=1 shows where an error comes from.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
+import logging
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 
-from vsvfi import __version__
-from vsvfi.cli.completion import SHELLS, PrintCompletion
+from vsvfi.cli.console import fail, messages, say, show
+from vsvfi.cli.defaults import apply_settings
+from vsvfi.cli.parser import build_parser, with_defaults
 from vsvfi.errors import ArgumentError, VsvfiError, for_command
 from vsvfi.packages import one_line
+from vsvfi.topics import with_help
 
-_COMMANDS = ("models", "doctor", "render", "join", "frames", "compare", "bench", "export")
+_log = logging.getLogger("vsvfi.cli")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _write_anything()
     arguments = argparse.Namespace()
     try:
-        arguments = _parser().parse_args(argv)
-        code = int(arguments.run(arguments))
+        arguments = with_defaults(build_parser().parse_args(argv))
+        code = _run(arguments, argv)
         if sys.stdout is not None:
             sys.stdout.flush()
     except SystemExit:  # argparse has printed its message or the help
@@ -44,17 +45,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         return 1
     except Exception as error:
-        _flush_quietly()
-        weights, model = (getattr(arguments, f"{name}_option", f"--{name}") for name in ("weights", "model"))
-        _say(f"vsvfi: {for_command(_explain(error), weights=weights, model=model)}")
-        return 2 if isinstance(error, ArgumentError) else 1
+        return _failed(error, arguments)
     return code
+
+
+def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
+    """Run the chosen command; an error is reported while its log file is open."""
+    notes = apply_settings(arguments, argv)
+    verbosity = -1 if arguments.quiet else arguments.verbose
+    with messages(verbosity, arguments.log_file, sys.argv if argv is None else ["vsvfi", *argv]):
+        for note, quiet in notes:
+            (_log.info if quiet else say)(note)
+        try:
+            return int(arguments.run(arguments))
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            return _failed(error, arguments)
+
+
+def _failed(error: Exception, arguments: argparse.Namespace) -> int:
+    """Report an error and return the exit code."""
+    _flush_quietly()
+    weights, model = (getattr(arguments, f"{name}_option", f"--{name}") for name in ("weights", "model"))
+    text = for_command(_explain(error), weights=weights, model=model)
+    fail(f"vsvfi: {with_help(text, error)}", error)
+    return 2 if isinstance(error, ArgumentError) else 1
 
 
 def _explain(error: Exception) -> str:
     """Describe a command's error in one line."""
     if os.environ.get("VSVFI_DEBUG", "") not in ("", "0"):
-        _say("".join(traceback.format_exception(error)).rstrip())
+        show("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, VsvfiError) or type(error).__module__ == "vapoursynth":
         return " ".join(str(error).split("\n"))
     if isinstance(error, OSError):  # a full or read-only disk, a folder in place of a file: the user can fix these
@@ -75,13 +97,6 @@ def _write_anything() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _say(text: str) -> None:
-    """Print a line on stderr if it can be written to."""
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
-
-
 def _flush_quietly() -> None:
     """Flush the streams now, so that this cannot fail again at exit."""
     try:
@@ -97,18 +112,3 @@ def _discard_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vsvfi", description="Video frame interpolation for VapourSynth.")
-    parser.add_argument("--version", action="version", version=f"vsvfi {__version__}")
-    parser.add_argument(
-        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what completes commands in a shell"
-    )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in _COMMANDS:
-        module = importlib.import_module(f"{__name__}.{name}")
-        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
-        module.add_arguments(command)
-        command.set_defaults(run=module.main)
-    return parser

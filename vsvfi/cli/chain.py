@@ -5,19 +5,18 @@ The script writes the properties of its clip to a file, from which ffmpeg's comm
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsvfi.cli.console import say
 from vsvfi.cli.diagnosis import explain_ffmpeg, explain_vspipe
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output
@@ -134,13 +133,6 @@ def evaluate(script: Path, arguments: Mapping[str, str], facts: Path, scratch: P
         if reader.wait() != 0:
             raise VsvfiError(f"vspipe: {explain_vspipe(_said(reader), reader.ending())}")
     return raw
-
-
-def say(line: str, end: str = "\n") -> None:
-    """Print a line on stderr, ignoring errors."""
-    with contextlib.suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            print(line, end=end, file=sys.stderr, flush=True)
 
 
 def _listener(report: Report | None) -> Callable[[str], str]:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsvfi import options
-from vsvfi.cli.chain import say
 from vsvfi.cli.checks import check_at_least
+from vsvfi.cli.console import say
 from vsvfi.cli.interrupts import interruptible, shielded
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_ffmpeg

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from vsvfi.errors import VsvfiError
@@ -27,5 +28,19 @@ class PrintCompletion(argparse.Action):
             raise VsvfiError(
                 f"shtab, which writes completions, cannot be imported ({shtab}); pip install 'vsvfi[completion]'"
             )
+        if values not in shtab.SUPPORTED_SHELLS:
+            raise VsvfiError(f"the installed shtab writes no completions for {values}; pip install -U shtab")
+        for action in _actions(parser):
+            if action.type is Path:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]  # read by shtab
         print(shtab.complete(parser, shell=str(values)))
         parser.exit(0)
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Yield the options and arguments of a parser and of its subcommands."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _actions(inner)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from vsvfi.topics import reference
+
 _LONGEST = 600
 
 _EMPTY = re.compile(
@@ -136,7 +138,7 @@ def explain_vspipe(lines: Sequence[str], ending: str) -> str:
         return f"{last}; if the video changes its size, encode it with one (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
     for begin, message in _FOR_COMMAND:
         if last.startswith(begin):
-            return message
+            return f"{message} ({reference('clip')})"
     if "lsmas: failed to output a video frame" in last:  # streams with missing or negative timestamps
         return f"{last.rstrip('.')}; encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
     return last

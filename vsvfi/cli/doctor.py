@@ -18,6 +18,8 @@ import time
 from typing import Any
 
 from vsvfi.cli import inventory
+from vsvfi.cli.console import paint
+from vsvfi.cli.defaults import report_settings
 from vsvfi.errors import VsvfiError
 from vsvfi.packages import one_line
 
@@ -76,6 +78,7 @@ def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
         "colour": _colour(device),
         **inventory.examine_programs(),
         "cache": _cache(),
+        "settings": report_settings(),
         "self_test": self_test(model, device),
     }
 
@@ -265,11 +268,23 @@ def _text(report: dict[str, Any]) -> str:
     colour = report["colour"]
     lines += ["Colour conversion", f"  {colour['path'] or 'none':<16} {colour['reason']}"]
     lines += inventory.lines(report)
-    lines += ["Cache", f"  {report['cache']}", "Self-test"]
+    lines += ["Cache", f"  {report['cache']}", *_settings(report["settings"]), "Self-test"]
     test = report["self_test"]
     outcome = (
         f"passed in {test['seconds']:.3f} s, mean error {test['error']:.4f}"
         if test["passed"]
-        else f"FAILED: {test['fault']}"
+        else f"{paint('FAILED', 'error', sys.stdout)}: {test['fault']}"
     )
     return "\n".join([*lines, f"  {test['model']:<16} {outcome} (device {test['device']})"])
+
+
+def _settings(entries: list[dict[str, Any]]) -> list[str]:
+    lines = ["Settings (command line, then beside the video, then the user's, then built in)"]
+    for entry in entries:
+        state = "" if entry["found"] else " (not there)"
+        lines.append(f"  {entry['path'] or 'no file'}{state}")
+        if entry["fault"]:
+            lines.append(f"    {paint('WRONG', 'error', sys.stdout)}: {entry['fault']}")
+        for command, values in entry["values"].items():
+            lines.append(f"    {command}: {', '.join(f'{name}={value}' for name, value in values.items())}")
+    return lines

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from vsvfi.cli.chain import say
+from vsvfi.cli.console import say
 from vsvfi.cli.programs import Encoder, has_filter
 from vsvfi.cli.source import Source
 from vsvfi.errors import VsvfiError

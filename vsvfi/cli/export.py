@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from vsvfi import options
-from vsvfi.cli.chain import say
 from vsvfi.cli.checks import parse_size
+from vsvfi.cli.console import say
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output
-from vsvfi.cli.render import extra_arguments
+from vsvfi.cli.render_options import extra_arguments
 from vsvfi.errors import ArgumentError, VsvfiError
 
 HELP = "write a model, or one phase of it, as an ONNX file"

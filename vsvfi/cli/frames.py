@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsvfi import options
-from vsvfi.cli.chain import say
+from vsvfi.cli.console import say
 from vsvfi.cli.frame_files import FrameFiles, Shows, Wanted
 from vsvfi.cli.images import Images, opened
 from vsvfi.cli.interrupts import interruptible
-from vsvfi.cli.render import extra_arguments
+from vsvfi.cli.render_options import extra_arguments
 from vsvfi.cli.summary import progress_line
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.media import animation

@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vsvfi.cli.chain import Outcome, say
+from vsvfi.cli.chain import Outcome
+from vsvfi.cli.console import say
 from vsvfi.cli.job_options import JobOptions, local_workers
 from vsvfi.cli.job_plan import Prepared, Request, describe_plan, identity, make_plan
 from vsvfi.cli.job_progress import Shown

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from vsvfi.cli.chain import say
+from vsvfi.cli.console import say
 from vsvfi.jobs.chunks import Chunk
 from vsvfi.jobs.progress import Progress
 from vsvfi.jobs.retry import Failure, Try

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from vsvfi.cli.chain import say
+from vsvfi.cli.console import say
 from vsvfi.cli.diagnosis import explain_ffmpeg
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output

@@ -18,7 +18,7 @@ from vsvfi.models import registry
 from vsvfi.weights.fetch import fetch
 from vsvfi.weights.record import read_record
 
-HELP = "list the models and fetch their weights"
+HELP = "list the models (-v: where their weights are) and fetch their weights"
 
 _METRICS = ("lpips", "flolpips", "fid")
 """Metrics whose networks have weights."""
@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="FILE", help="show the record of a weight file instead: the training data and settings"
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="also show the path or the source of the weights")
     actions = parser.add_subparsers(metavar="fetch | options", dest="action")
     action = actions.add_parser(
         "fetch",
@@ -62,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
     else:
-        print(_table(models, _width(), verbose=arguments.verbose))
+        print(_table(models, _width(), verbose=arguments.verbose > 0))
     return 0
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
+import shlex
 import signal
 import subprocess
 import threading
@@ -15,6 +17,8 @@ from typing import IO, Any
 
 from vsvfi.cli.interrupts import shielded
 from vsvfi.errors import VsvfiError
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_LINE = 4096
 _KEPT_LINES = 200
@@ -48,6 +52,7 @@ class Program:
         for line in _lines(stream):
             kept = self.heard(line)
             if kept:
+                _log.debug("%s: %s", self.name, kept)
                 self.lines.append(kept)
                 del self.lines[:-_KEPT_LINES]
 
@@ -115,6 +120,7 @@ class Group:
         own: dict[str, Any] = {"process_group": 0}
         if os.name == "nt":
             own = {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+        _log.info("starting %s", shlex.join(map(str, command)))
         with shielded():
             try:
                 process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=env, **own)

@@ -6,7 +6,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from vsvfi.cli.chain import Outcome, Report, say
+from vsvfi.cli.chain import Outcome, Report
+from vsvfi.cli.console import say
 from vsvfi.media.encoding import Facts
 
 

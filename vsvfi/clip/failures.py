@@ -14,6 +14,7 @@ from typing import Concatenate
 import vapoursynth as vs
 
 from vsvfi.errors import FrameError, VsvfiError
+from vsvfi.topics import reference, with_help
 
 _LONGEST = 600
 """Characters of a cause that are kept: with a traceback of our own they stay below 4,095 bytes in any script."""
@@ -40,11 +41,11 @@ def essential(error: BaseException) -> str:
 def frame_error(n: int, error: Exception, noun: str = "frame") -> vs.Error:
     """The error to raise for output frame n (or source frame n, with another noun)."""
     if isinstance(error, FrameError):
-        return vs.Error(f"{_OURS}{_shortened(str(error))}")
+        return vs.Error(f"{_OURS}{with_help(_shortened(str(error)), error)}")
     cause = essential(error)
     if isinstance(error, vs.Error) and cause.startswith(_OURS):
         return vs.Error(cause)
-    return vs.Error(f"{_OURS}{noun} {n}: {cause}")
+    return vs.Error(f"{_OURS}{noun} {n}: {cause} ({reference('frames')})")
 
 
 def reporting[**P, T](callback: Callable[Concatenate[int, P], T], noun: str = "frame") -> Callable[..., T]:

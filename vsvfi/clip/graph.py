@@ -51,6 +51,7 @@ from vsvfi.plan.curve import Curve
 from vsvfi.plan.policy import LONGEST_HOLD, Policy
 from vsvfi.plan.shutter import shuttered
 from vsvfi.plan.timeline import Copy, CrossFade, Interpolate, Timeline
+from vsvfi.topics import with_help
 
 if TYPE_CHECKING:
     from vsvfi.engine.session import Session
@@ -196,7 +197,7 @@ def interpolate_with_config(
         options = parse(**arguments)
         return _build(*check_clip(clip), options, observer, times)
     except VsvfiError as error:
-        raise vs.Error(f"interpolate: {error}") from None
+        raise vs.Error(f"interpolate: {with_help(str(error), error)}") from None
 
 
 def _build(

@@ -20,6 +20,7 @@ from vsvfi.errors import ArgumentError, ClipError, VsvfiError
 from vsvfi.options.arguments import parse_mask
 from vsvfi.plan.policy import Policy
 from vsvfi.plan.timeline import Interpolate, Timeline
+from vsvfi.topics import with_help
 
 type Mask = vs.VideoNode | Literal["auto"]
 
@@ -46,7 +47,7 @@ def keep_overlays(interpolated: vs.VideoNode, source: vs.VideoNode, mask: Mask =
         check_version()
         return _kept(interpolated, source, parse_mask(mask))
     except VsvfiError as error:
-        raise vs.Error(f"keep_overlays: {error}") from None
+        raise vs.Error(f"keep_overlays: {with_help(str(error), error)}") from None
 
 
 def _kept(interpolated: vs.VideoNode, source: vs.VideoNode, mask: object) -> vs.VideoNode:

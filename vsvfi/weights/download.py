@@ -10,6 +10,7 @@ import contextlib
 import errno
 import http.client
 import json
+import logging
 import os
 import shutil
 import ssl
@@ -23,6 +24,8 @@ from pathlib import Path
 from vsvfi.weights import limits
 from vsvfi.weights.http import build_opener
 from vsvfi.weights.limits import LARGEST, AnswerTimer, InterruptedTransferError, Pace, SourceError
+
+_log = logging.getLogger(__name__)
 
 PAUSES = (0.5, 1.0, 2.0)  # seconds before each new attempt; an attempt with much progress resets them
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -250,7 +253,7 @@ def _discard(partial: Path) -> None:
 @contextlib.contextmanager
 def _progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a progress line on stderr if it is a terminal."""
-    watched = sys.stderr is not None and sys.stderr.isatty()
+    watched = sys.stderr is not None and sys.stderr.isatty() and _log.isEnabledFor(logging.WARNING)
     shown, latest = 0.0, 0
 
     def show(done: int, last: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import sys
@@ -18,6 +19,8 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from vsvfi.weights.limits import SourceError
+
+_log = logging.getLogger(__name__)
 
 PATIENCE = 300.0
 """Seconds without progress of the holder after which a waiter gives up; longer than any download may stall."""
@@ -65,7 +68,7 @@ def _acquire(path: Path, record: Path, watched: Path) -> BaseFileLock:
         if isinstance(lock, SoftFileLock) and _is_gone(holder):
             path.unlink(missing_ok=True)
             continue
-        if not logged and sys.stderr is not None:
+        if not logged and sys.stderr is not None and _log.isEnabledFor(logging.WARNING):
             print(
                 f"vsvfi: waiting for {_name(holder)}, which downloads the same file ({path})",
                 file=sys.stderr,
