@@ -124,9 +124,8 @@ def test_a_model_that_is_fetched_by_hand_says_how(
     code, out, err = run(capsys, "models", "fetch", "ldmvfi")
     assert (code, out) == (1, "")
     assert "download ldmvfi-vqflow-f32-c256-concat_max.ckpt (3.4 GB) from https://drive.google.com/" in err
-    assert err.endswith(
-        f"put it at {tmp_path / 'cache' / 'by-hand' / 'ldmvfi-vqflow-f32-c256-concat_max.ckpt'} (help: vsvfi explain weights)\n"
-    )
+    place = tmp_path / "cache" / "by-hand" / "ldmvfi-vqflow-f32-c256-concat_max.ckpt"
+    assert err.endswith(f"put it at {place} (help: vsvfi explain weights)\n")
 
 
 def test_the_networks_of_metrics_are_fetched_by_the_metric(
