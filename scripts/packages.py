@@ -139,7 +139,15 @@ def _run(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None =
         ConnectionError: the registry cannot be reached.
     """
     done = subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=500, check=False
+        command,
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+        timeout=500,
+        check=False,
     )
     if done.returncode == 0:
         return done.stdout

@@ -103,7 +103,7 @@ def _opens_text(name: str, owner: str, call: ast.Call, options: Mapping[str, ast
         return not call.args and bool(owner or isinstance(call.func, ast.Attribute))
     if name == "write_text":
         return len(call.args) < 2
-    if name not in ("open", "fdopen") or owner in ("os", "Image", "av", "gzip", "zipfile") and name == "open":
+    if name not in ("open", "fdopen") or (owner in ("os", "Image", "av", "gzip", "zipfile") and name == "open"):
         return False
     place = 0 if isinstance(call.func, ast.Attribute) and owner != "os" else 1
     mode = options.get("mode") or (call.args[place] if len(call.args) > place else None)
@@ -130,7 +130,9 @@ def faults(survey: Mapping[str, set[str]], reasons: Mapping[str, Mapping[str, st
     lines = []
     for name in sorted({*survey, *reasons}):
         here, explained = survey.get(name, set()), set(reasons.get(name, {}))
-        lines += [f"{name}: {what} depends on the system: make it portable, or say why it is" for what in here - explained]
+        lines += [
+            f"{name}: {what} depends on the system: make it portable, or give a reason" for what in here - explained
+        ]
         lines += [f"{name}: {what} is not there any more: remove its reason" for what in explained - here]
     for name, entries in reasons.items():
         for what, reason in entries.items():

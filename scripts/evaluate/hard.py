@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         other[name]["flicker"] = round(flicker(predict), 3)
     print(table(scores, other))
     if given.json:
-        given.json.write_text(json.dumps({"psnr": scores, "other": other}, indent=1) + "\n")
+        given.json.write_text(json.dumps({"psnr": scores, "other": other}, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

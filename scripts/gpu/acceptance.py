@@ -78,7 +78,7 @@ def _one_process(command: list[str], deadline: float, note: Any) -> str | None:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     seconds = max(1.0, deadline - time.monotonic())
     process = subprocess.Popen(
-        [*command, f"--seconds={seconds:.1f}"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        [*command, f"--seconds={seconds:.1f}"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, encoding="utf-8",
         env=environment,
     )  # fmt: skip
     assert process.stdout is not None

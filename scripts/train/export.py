@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = score(architecture.used(network, SIZE))
     commit = (
         given.commit
-        or subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+        or subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", check=False
+        ).stdout.strip()
     )
     record = {
         "file": given.target.name,
@@ -74,10 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "gain_by_kind": {kind: round(gain, 3) for kind, gain in result.by_kind.items()},
                 "still_largest_error_of_255": round(result.still_error, 3),
             },
-            **(json.loads(given.scores.read_text()) if given.scores else {}),
+            **(json.loads(given.scores.read_text(encoding="utf-8")) if given.scores else {}),
         },
     }
-    given.target.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    given.target.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(
         f'Builtin(file="{record["file"]}", sha256="{record["sha256"]}", size={record["size"]})  '
         f"parameters={record['parameters']}"
@@ -94,7 +96,7 @@ def _origin(weights: str) -> dict[str, object] | None:
     found: dict[str, object] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     record = path.with_suffix(".json")
     if record.exists():
-        told = json.loads(record.read_text())
+        told = json.loads(record.read_text(encoding="utf-8"))
         assert told["sha256"] == found["sha256"], f"{record} is not about {path}"
         found |= {key: told[key] for key in ("command", "commit", "seed", "steps", "began_with") if key in told}
     return found

@@ -58,7 +58,9 @@ def origin_of(path: Path, model: str) -> dict[str, object]:
 def commit() -> str:
     """Return the commit of this repository, with a mark if files were changed; empty outside git."""
     run = [
-        subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=Path(__file__).parent).stdout
+        subprocess.run(
+            ["git", *words], capture_output=True, encoding="utf-8", check=False, cwd=Path(__file__).parent
+        ).stdout
         for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
     ]
     return run[0].strip() + ("+changes" if run[0] and run[1].strip() else "")

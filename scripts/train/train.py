@@ -303,7 +303,7 @@ def _report(trainer: Trainer, means: dict[str, float], sample: Sample, image: to
     }
     curve = settings.out / "curve.csv"
     fresh = not curve.exists()
-    with curve.open("a", newline="") as file:
+    with curve.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(row))
         if fresh:
             writer.writeheader()

@@ -14,9 +14,13 @@ from vsvfi import cli
 from vsvfi.cli import console, models
 from vsvfi.cli.parser import EXIT_CODES
 from vsvfi.cli.process import programs
-from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.errors import ArgumentError, VsvfiError, WeightsError
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class DamagedWeights(WeightsError):  # noqa: N818
+    """An error whose topic follows from its class."""
 
 
 def talk() -> list[object]:
@@ -28,7 +32,7 @@ def talk() -> list[object]:
     with programs() as group:
         command = [sys.executable, "-c", "import sys; print('of a program', file=sys.stderr)"]
         group.start("program", command, stdin=-3, stdout=-3).wait()
-    raise VsvfiError("it failed; correct it")
+    raise DamagedWeights("it failed; correct it")
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def test_verbosity(options: list[str], seen: set[str], before: bool, capsys: pyt
     out, err = capsys.readouterr()
     texts = {"a note", "frame 1/2", "a warning", "a fact", "starting ", "program: of a program"}
     assert {text for text in texts if text in err} == seen
-    assert err.endswith("vsvfi: it failed; correct it\n")
+    assert err.endswith("vsvfi: it failed; correct it (help: vsvfi explain weights)\n")
     assert out == ""
     assert logging.getLogger("vsvfi").handlers == []
 
@@ -64,7 +68,7 @@ def test_a_log_file_gets_everything_once_and_is_never_replaced(
     log = tmp_path / "log.txt"
     for _ in range(2):
         assert cli.main(["models", "-q", "--log-file", str(log)]) == 1
-    assert capsys.readouterr().err == "vsvfi: it failed; correct it\n" * 2
+    assert capsys.readouterr().err == "vsvfi: it failed; correct it (help: vsvfi explain weights)\n" * 2
     text = log.read_text(encoding="utf-8")
     assert text.count(console.MARK) == 1
     for entry in (
@@ -73,7 +77,7 @@ def test_a_log_file_gets_everything_once_and_is_never_replaced(
         "WARNING vsvfi.engine: a warning\n",
         "INFO vsvfi.engine: a fact\n",
         "DEBUG vsvfi.cli.process: program: of a program\n",
-        "ERROR vsvfi.cli.console: vsvfi: it failed; correct it\nTraceback ",
+        "ERROR vsvfi.cli.console: vsvfi: it failed; correct it (help: vsvfi explain weights)\nTraceback ",
     ):
         assert len(re.findall(rf"^\d{{4}}-\d\d-\d\d [\d:,]+ {re.escape(entry)}", text, re.MULTILINE)) == 2, entry
     assert "frame 1/2" not in text

@@ -49,7 +49,7 @@ def test_a_broken_frame_fails_the_frames_that_need_it(fake_family: Recorder, arg
     for n, text in found.items():
         assert (
             text == f"interpolate: frame {n}: source frame {BROKEN} cannot be read; RuntimeError: cannot decode packet "
-            f"{BROKEN}"
+            f"{BROKEN} (help: vsvfi explain frames)"
         )
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsvfi.topics import reference
+from vsvfi.topics import REFERENCE
 
 _LONGEST = 600
 
@@ -134,14 +134,18 @@ def explain_vspipe(lines: Sequence[str], ending: str) -> str:
         if "No space left on device" in line:
             return _short(f"{line.strip()}; free some space, or set TMPDIR to a folder that has some")
     last = _PYTHON.sub("", _last(lines, ending))
+    found = REFERENCE.search(last)
+    topic = "" if found is None else found[0]
+    last = REFERENCE.sub("", last)
     if "SIGABRT" in ending or "SIGSEGV" in ending:  # lsmas overflows its buffers where the frame size grows
-        return f"{last}; if the video changes its size, encode it with one (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
+        resized = "if the video changes its size, encode it with one (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
+        return f"{last}; {resized}{topic}"
     for begin, message in _FOR_COMMAND:
         if last.startswith(begin):
-            return f"{message} ({reference('clip')})"
+            return f"{message}{topic}"
     if "lsmas: failed to output a video frame" in last:  # streams with missing or negative timestamps
-        return f"{last.rstrip('.')}; encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv)"
-    return last
+        return f"{last.rstrip('.')}; encode the file again (ffmpeg -i FILE -c:v ffv1 -c:a copy OUT.mkv){topic}"
+    return f"{last}{topic}"
 
 
 def _last(lines: Sequence[str], ending: str) -> str:

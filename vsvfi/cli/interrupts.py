@@ -1,4 +1,4 @@
-"""Turn SIGINT, SIGTERM and SIGHUP into one KeyboardInterrupt, and defer it in code that must complete.
+"""Turn the signals that mean "stop" into one KeyboardInterrupt, and defer it in code that must complete.
 
 Repeated signals (an impatient Ctrl-C, a closing terminal) would otherwise end the clean-up that the first one started.
 """
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 _PAUSE = 2.0
 """Seconds after an interrupt in which further signals count as the same one."""
 

@@ -89,7 +89,9 @@ def join(folder: JobFolder, manifest: Manifest, chunks: Sequence[Chunk], claimed
         media = slow_motion(media, Fraction(factor), audio)
     listing = None if facts.times else claimed.scratch / "chunks.txt"
     if listing is not None:
-        listing.write_text(concat_list(_linked(folder, manifest, chunks, claimed.scratch), chunks, facts.rate))
+        listing.write_text(
+            concat_list(_linked(folder, manifest, chunks, claimed.scratch), chunks, facts.rate), encoding="utf-8"
+        )
     forgets = forgets_delay(encoder.ffmpeg, muxer) if media is not None and media.audio else False
     unfinished = claimed.begin()
     options = join_arguments(

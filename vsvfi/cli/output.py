@@ -17,6 +17,7 @@ from typing import Self
 from vsvfi.cli.interrupts import shielded
 from vsvfi.cli.marker import SCRATCH_PREFIX, Identity, Marker, identity, is_file, remove_file
 from vsvfi.errors import VsvfiError
+from vsvfi.files import replace
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
@@ -98,7 +99,7 @@ class Output:
                 )
             _flush(partial)
             if self._overwrite:
-                os.replace(partial, self.path)
+                replace(partial, self.path)
             elif not rename_new(partial, self.path):
                 kept = _rename_free(partial, self.path)
                 raise VsvfiError(
@@ -191,7 +192,7 @@ def rename_new(source: Path, target: Path) -> bool:
             os.close(os.open(target, _NEW, 0o666))
         except FileExistsError:
             return False
-        os.replace(source, target)
+        replace(source, target)
         return True
     source.unlink()
     return True

@@ -261,7 +261,10 @@ def readable_name(video: Path, scratch: Path) -> Path:
     except UnicodeEncodeError:  # not UTF-8; source filters accept only text
         suffix = path.suffix if path.suffix.isascii() else ""
         link = scratch / f"source{suffix}"
-        link.symlink_to(path)
+        try:
+            link.symlink_to(path)
+        except OSError as error:  # Windows without the privilege
+            raise VsvfiError(f"{video}'s name is no text ({error.strerror}); rename it") from error
         return link
     return path
 

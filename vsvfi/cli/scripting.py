@@ -21,6 +21,7 @@ import vapoursynth as vs
 from vsvfi.cli.piping import Piped
 from vsvfi.clip.alpha import ALPHA, alpha_of
 from vsvfi.clip.props import read_integer
+from vsvfi.files import replace
 from vsvfi.media.readers import Bestsource
 
 _INSTALL = "pip install vapoursynth-bestsource, which is then used for such files"
@@ -278,7 +279,7 @@ def leave_facts(
     }
     part = Path(f"{path}.part")
     part.write_text(json.dumps(facts), encoding="utf-8")
-    os.replace(part, path)
+    replace(part, Path(path))
 
 
 def _plain(value: Any) -> Any:

@@ -6,9 +6,11 @@ Torch's global state is restored whenever no network is running.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -110,10 +112,21 @@ def memory(device: torch.device) -> int:
 def _physical_memory() -> int:
     """Total RAM in bytes; 16 GiB if unknown."""
     try:
-        words = Path("/proc/meminfo").read_text(encoding="ascii").split()
-        return int(words[words.index("MemTotal:") + 1]) * 1024
-    except (OSError, ValueError):
-        return 16 * _GIB
+        if sys.platform == "win32":
+            return _windows_memory()
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        found = 0
+    return found if found > 0 else 16 * _GIB
+
+
+def _windows_memory() -> int:
+    """Total RAM in bytes by Windows' GlobalMemoryStatusEx."""
+    status = (ctypes.c_uint64 * 8)()  # two numbers of 32 bits (length, load), then seven of 64; the second is wanted
+    status[0] = ctypes.sizeof(status)
+    if not ctypes.WinDLL("kernel32").GlobalMemoryStatusEx(status):  # type: ignore[attr-defined,unused-ignore]
+        raise OSError("GlobalMemoryStatusEx failed")
+    return int(status[1])
 
 
 def default_streams(device: torch.device) -> int:

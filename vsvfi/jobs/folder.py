@@ -18,6 +18,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from vsvfi.errors import VsvfiError
+from vsvfi.files import replace
 from vsvfi.jobs.chunks import Chunk
 from vsvfi.jobs.manifest import Manifest
 
@@ -214,7 +215,7 @@ def write_json(path: Path, value: Any) -> None:
             json.dump(value, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        replace(part, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vsvfi.errors import VsvfiError
+from vsvfi.files import replace
 from vsvfi.jobs.chunks import Chunk
 from vsvfi.jobs.folder import JobFolder
 from vsvfi.jobs.manifest import Manifest
@@ -85,7 +86,7 @@ class Transfer:
             file.write(answer.video)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, target)
+        replace(part, target)
         folder.set_state(chunk, answer.state)
 
     def clean(self, addresses: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsvfi.errors import VsvfiError
+from vsvfi.files import replace
 from vsvfi.media.exif import turn_and_profile
 from vsvfi.media.pyav import pyav
 
@@ -115,7 +116,7 @@ def write_new(path: Path, content: bytes, *, overwrite: bool = False) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         part.write_bytes(content)
-        os.replace(part, path)
+        replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from vsvfi.files import replace
+
 _log = logging.getLogger(__name__)
 
 _DIGEST = hashlib.sha256().digest_size
@@ -55,7 +57,7 @@ def _write(path: Path, binary: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(hashlib.sha256(binary).digest() + binary)
-            os.replace(name, path)
+            replace(Path(name), path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(name)

@@ -21,6 +21,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from vsvfi.files import replace
 from vsvfi.weights import limits
 from vsvfi.weights.http import build_opener
 from vsvfi.weights.limits import LARGEST, AnswerTimer, InterruptedTransferError, Pace, SourceError
@@ -106,7 +107,7 @@ def _download[T](
             inherited = False  # the earlier run's data may be of another file: start over once
             continue
         try:
-            os.replace(partial, target)
+            replace(partial, target)
         except OSError as error:
             raise SourceError(disk_reason(error, target.parent)) from error
         _discard(partial)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from vsvfi.files import replace
 from vsvfi.weights.download import disk_reason, download
 from vsvfi.weights.limits import SourceError
 from vsvfi.weights.lock import hold
@@ -67,7 +67,7 @@ def fetch_blob[T](source: Hub, check: Callable[[Path, str | None], T]) -> T:
                 pinned=bool(source.sha256 or published),
                 headers={name: value for name, value in build_hf_headers().items() if name.lower() == "authorization"},
             )
-            os.replace(draft, blob)
+            replace(draft, blob)
     except OSError as error:
         raise SourceError(disk_reason(error, blob.parent)) from error
     return found

