@@ -11,6 +11,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ffmpeg \
     && rm -rf /var/lib/apt/lists/*
 COPY pyproject.toml README.md LICENSE /source/
+COPY man /source/man
 COPY vsvfi /source/vsvfi
 RUN pip install --no-cache-dir uv \
     && uv pip install --system --no-cache --torch-backend "$TORCH" "/source[video]" \

@@ -99,7 +99,7 @@ def _start(root: Path, model: str, folder: Path, size: tuple[int, int], precisio
     folder.mkdir()
     return subprocess.Popen(
         [sys.executable, "-c", _CHILD, str(root), model, str(folder), *map(str, size), precision],
-        cwd=root, env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}, text=True,
+        cwd=root, env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}, encoding="utf-8",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Draw the README's first figure: the truth, frame blending, minterpolate and a model side by side.
 
-    python -m scripts.evaluate.figure --out examples/comparison.jpg
+    python -m scripts.evaluate.figure --out docs/comparison.jpg
 
 The scenes are procedural ones of `scripts.evaluate.quality`, which training never sees. Prints each image's PSNR.
 """
