@@ -69,9 +69,11 @@ def test_the_usual_duration_is_not_one_of_its_rounded_values() -> None:
 
 def test_a_file_cut_off_between_reordered_frames_is_constant() -> None:
     cut = [Fraction(n, 24) for n in [*range(46), 49]]
-    assert judge(cut, reordered=True) == (Fraction(24), True)
+    assert judge(cut, reordered=3) == (Fraction(24), True)
+    assert judge(cut, reordered=2) == (Fraction(24), False)
+    assert judge([*cut[:-1], Fraction(973, 480)], reordered=3) == (Fraction(24), False)
     assert judge(cut) == (Fraction(24), False)
-    assert judge([Fraction(n, 24) for n in [*range(20), *range(23, 60)]], reordered=True) == (Fraction(24), False)
+    assert judge([Fraction(n, 24) for n in [*range(20), *range(23, 60)]], reordered=3) == (Fraction(24), False)
 
 
 def test_without_presentation_times_frames_come_at_decoding_times_and_the_decoders_delay() -> None:

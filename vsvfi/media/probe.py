@@ -31,7 +31,7 @@ from vsvfi.media.pixels import parse
 from vsvfi.media.pyav import pyav
 from vsvfi.media.readers import Bestsource, bestsource_for
 from vsvfi.media.stretch import Stretch
-from vsvfi.media.times import discontinuity, first_at, held_frames, judge, presentation_times
+from vsvfi.media.times import discontinuity, first_at, held_frames, judge, most_reordered, presentation_times
 
 _CODECS = {"srt": "subrip", "ssa": "ass", "dca": "dts"}
 """Names of decoders that differ from those of their codecs."""
@@ -304,9 +304,7 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
     hidden = tuple(index for index, stamp in enumerate(stamps) if index < earliest or stamp in discarded)
     away = set(hidden)
     shown = [time for index, time in enumerate(times) if index not in away]
-    reordered = any(
-        later < earlier for earlier, later in pairwise(packet.pts for packet in own if packet.pts is not None)
-    )
+    reordered = most_reordered([packet.pts for packet in own])
     rate, constant = judge(shown, Fraction(declared) if declared else None, base, reordered=reordered)
     held = () if constant or not declared else held_frames(shown, Fraction(declared), base)
     if held:

@@ -93,7 +93,7 @@ def judge(
     declared: Fraction | None = None,
     tick: Fraction = Fraction(0),
     *,
-    reordered: bool = False,
+    reordered: int = 0,
     exact: bool = False,
 ) -> tuple[Fraction, bool]:
     """Return the frame rate of these presentation times in seconds, and whether it is constant.
@@ -102,12 +102,12 @@ def judge(
         times: in order.
         declared: the rate that the container or the codec states; taken where the times agree with it.
         tick: the times' unit, by which each may be rounded.
-        reordered: frames are stored in another order, so that a file that was cut off has a gap before its last ones.
+        reordered: see `most_reordered`; a file that was cut off may lack as many frames before its last ones.
         exact: the times are meant as they are but for rounding, as in a timecodes file; others may jitter.
     """
     if len(times) < 2 or times[-1] == times[0]:
         return standard_rate(declared) if declared else Fraction(25), True
-    whole = times[: _undamaged(times)] if reordered else times
+    whole = times[: _undamaged(times, reordered)] if reordered else times
     period = (whole[-1] - whole[0]) / (len(whole) - 1)
     allowed = _ROUNDED if exact else max(period / 2, _AUDIBLE)
     if tick >= _COARSE:  # the delays of a GIF are meant
@@ -153,17 +153,33 @@ def _rounded_standard(times: Sequence[Fraction], tick: Fraction) -> Fraction | N
     return min(fitting, key=lambda rate: (rate.denominator, error(rate)), default=None)
 
 
-def _undamaged(times: Sequence[Fraction]) -> int:
+def most_reordered(pts: Sequence[int | None]) -> int:
+    """Return how many frames at most are stored after one that is shown later; 0 without reordering.
+
+    Args:
+        pts: presentation timestamps of the packets, in file order.
+    """
+    known = [stamp for stamp in pts if stamp is not None]
+    rank = {stamp: place for place, stamp in enumerate(sorted(known))}
+    return max((rank[stamp] - index for index, stamp in enumerate(known)), default=0)
+
+
+def _undamaged(times: Sequence[Fraction], reordered: int) -> int:
     """Return how many frames precede a gap at the very end.
 
-    Such a gap occurs where a file was cut off between reordered frames.
+    Such a gap occurs where a file was cut off between reordered frames: whole frames are missing, no more of them than
+    are reordered. Longer ones are last frames that are shown for longer.
     """
     deltas = [later - earlier for earlier, later in pairwise(times)]
     usual = usual_duration(times)
     tail = range(max(len(deltas) - _REORDER, 1), len(deltas))
     gap = next((index for index in tail if 2 * deltas[index] > 3 * usual), None)
-    clean = gap is not None and all(2 * delta <= 3 * usual for delta in deltas[:gap])
-    return gap + 1 if gap is not None and clean else len(times)
+    if gap is None or any(2 * delta > 3 * usual for delta in deltas[:gap]):
+        return len(times)
+    steps = [round(delta / usual) for delta in deltas[gap:]]
+    missing = sum(steps) - len(steps)
+    whole = all(abs(delta - step * usual) < usual / 4 for delta, step in zip(deltas[gap:], steps, strict=True))
+    return gap + 1 if whole and missing <= reordered else len(times)
 
 
 def usual_duration(times: Sequence[Fraction]) -> Fraction:
