@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from tests.jobs import fake_render
 from tests.jobs.test_job import fake, hashes, job_of, render, video, whole
 from vsvfi.cli import main
+from vsvfi.cli.versions import versions
 from vsvfi.errors import VsvfiError
 from vsvfi.jobs.transfer import Transfer
 
@@ -98,6 +100,17 @@ def test_a_worker_that_cannot_store_the_source_is_left_out(
     assert render(video, tmp_path / "out.mkv", *more, "--overwrite") == 1
     assert len(set(refused)) == 2
     assert "vsvfi: worker tcp" in capsys.readouterr().err
+
+
+def test_workers_of_other_versions_are_refused(
+    fake: None, cluster: Any, video: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, _ = cluster
+    monkeypatch.setattr("vsvfi.cli.job_plan.versions", lambda encoder: {**versions(encoder), "torch": "1.0"})
+    assert render(video, tmp_path / "out.mkv", "--scheduler", address) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"worker w\d is not used: torch \S+ instead of 1\.0; install the same versions", said)
+    assert "no worker of the cluster can render this job (w" in said
 
 
 def test_a_killed_workers_chunk_goes_to_another(

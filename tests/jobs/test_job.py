@@ -182,10 +182,11 @@ def test_what_fails_is_tried_again_named_and_resumed(
     folder = JobFolder(job_of(output))
     manifest = folder.manifest()
     assert manifest is not None
-    versions = {**manifest.identity["version of"], "ffmpeg": "ffmpeg version 1"}
-    planned = dataclasses.replace(manifest, identity={**manifest.identity, "version of": versions})
-    with pytest.raises(VsvfiError, match=r"planned with another ffmpeg \(ffmpeg version 1, here ffmpeg version"):
-        render_chunk(folder, planned, manifest.chunks[2], {}, "")
+    for name in ("ffmpeg", "torch", "vsvfi"):
+        versions = {**manifest.identity["version of"], name: "another 1"}
+        planned = dataclasses.replace(manifest, identity={**manifest.identity, "version of": versions})
+        with pytest.raises(VsvfiError, match=rf"planned with another {name} \(another 1, here"):
+            render_chunk(folder, planned, manifest.chunks[2], {}, "")
 
     kept = (job_of(output) / "chunks" / "00001.mkv").stat().st_mtime_ns
     monkeypatch.setenv("FAKE_FAIL", "0")  # chunk 1 is not rendered again

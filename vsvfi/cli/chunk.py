@@ -20,15 +20,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsvfi import __version__
 from vsvfi.cli.chain import Outcome, Report, run_chain
 from vsvfi.cli.interrupts import interruptible
 from vsvfi.cli.output import Output, reason, remedy
 from vsvfi.cli.programs import ffmpeg_version, find_encoder
+from vsvfi.cli.versions import package_versions
 from vsvfi.errors import VsvfiError
 from vsvfi.jobs.chunks import Chunk
 from vsvfi.jobs.folder import JobFolder, State
-from vsvfi.jobs.manifest import Manifest
+from vsvfi.jobs.manifest import Manifest, same_version
 from vsvfi.media.encoding import Facts, Part, Quality, ffmpeg_arguments
 from vsvfi.media.verify import Expected, verify
 
@@ -95,7 +95,7 @@ def render_chunk(
     Raises:
         VsvfiError: why it failed.
     """
-    _check_version(manifest, "vsvfi", __version__)
+    _check_versions(manifest, package_versions())
     muxer = manifest.encoding["chunk_muxer"]
     target = folder.chunk_file(chunk, muxer)
     facts = Facts.parse(manifest.facts)
@@ -131,7 +131,7 @@ def _render(
     encoder = find_encoder(encoding["encoder"], encoding["muxer"])
     if encoder.note:
         raise VsvfiError(encoder.note)
-    _check_version(manifest, "ffmpeg", ffmpeg_version(encoder.ffmpeg))
+    _check_versions(manifest, {"ffmpeg": ffmpeg_version(encoder.ffmpeg)})
     script, job, facts_file = (claimed.scratch / name for name in ("script.vpy", "job.json", "facts.json"))
     work = {
         **manifest.work,
@@ -171,11 +171,17 @@ def _render(
     )
 
 
-def _check_version(manifest: Manifest, name: str, version: str) -> None:
-    """Raise if a program has another version than in the plan; chunks of two ffmpegs may not fit together."""
-    planned = manifest.identity.get("version of", {}).get(name, version)
-    if planned != version:
-        raise VsvfiError(f"the job was planned with another {name} ({planned}, here {version}); install the same one")
+def _check_versions(manifest: Manifest, found: Mapping[str, str]) -> None:
+    """Raise if something has another version than in the plan, as after an update during the job.
+
+    Frames may then differ, and chunks of two ffmpegs may not fit together.
+    """
+    for name, version in found.items():
+        planned = manifest.identity.get("version of", {}).get(name, version)
+        if not same_version(planned, version):
+            raise VsvfiError(
+                f"the job was planned with another {name} ({planned}, here {version}); install the same one"
+            )
 
 
 def read_script() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import math
 import os
@@ -13,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsvfi import __version__, options
+from vsvfi import options
 from vsvfi.cli.chain import evaluate
 from vsvfi.cli.chunk import read_script, render_chunk
 from vsvfi.cli.output import Output
-from vsvfi.cli.programs import Encoder, ffmpeg_version
+from vsvfi.cli.programs import Encoder
 from vsvfi.cli.source import Source
+from vsvfi.cli.versions import versions
 from vsvfi.errors import ArgumentError
 from vsvfi.jobs.chunks import Chunk, from_starts
 from vsvfi.jobs.folder import JobFolder, chunk_muxer
@@ -111,7 +111,7 @@ def identity(request: Request, prepared: Prepared) -> dict[str, Any]:
             "preset": request.quality.preset or "default",
             "more": request.quality.more,
         },
-        "version of": {"vsvfi": __version__, "ffmpeg": ffmpeg_version(prepared.encoder.ffmpeg), **_versions()},
+        "version of": versions(prepared.encoder),
     }
 
 
@@ -236,17 +236,6 @@ def _weights(arguments: Mapping[str, Any]) -> str | None:
     checked = options.parse(**arguments)
     path = checked.weights or installed(find(checked.model)[1].sources)
     return None if path is None else file_identity(path)
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of the packages that frames depend on."""
-    found = {}
-    for name in ("torch", "vapoursynth", "vapoursynth-lsmas", "vapoursynth-bestsource"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _size(count: float) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsvfi.errors import VsvfiError
+from vsvfi.jobs.admission import Admission, check_scheduler
 from vsvfi.jobs.chunks import Chunk
 from vsvfi.jobs.folder import JobFolder
 from vsvfi.jobs.local import Setting
@@ -64,7 +65,7 @@ def run_on_cluster(
         The chunks that failed for good, with the last reason.
 
     Raises:
-        VsvfiError: distributed is not installed, or the scheduler cannot be reached.
+        VsvfiError: distributed is not installed, the scheduler cannot be reached, or versions differ.
     """
     distributed = load("distributed")
     if isinstance(distributed, str):
@@ -77,6 +78,7 @@ def run_on_cluster(
             "address and that 'dask scheduler' runs there"
         ) from error
     try:
+        check_scheduler(client)
         setting.observer.note(f"Dask cluster at {address}, dashboard: {client.dashboard_link}")
         return _Cluster(client, folder, manifest, progress, setting, upload=upload).run(chunks)
     finally:
@@ -106,6 +108,7 @@ class _Cluster:
         self._looked = 0.0
         self._workers: dict[str, str] = {}
         self._unfit: set[str] = set()
+        self._admission = Admission(client, manifest, setting.observer.note)
         self._resources: dict[str, int] | None = None
         self._lonely = False
 
@@ -128,16 +131,17 @@ class _Cluster:
         return self._failed
 
     def _look(self) -> None:
-        """Update the list of workers: those that name a GPU, or all where none does."""
+        """Update the list of workers: those that name a GPU, or all where none does, with the versions of the plan."""
         if time.monotonic() - self._looked < _LOOK:
             return
         self._looked = time.monotonic()
         found = self._client.scheduler_info(n_workers=-1)["workers"]
         gpus = {address for address, worker in found.items() if worker.get("resources", {}).get("GPU", 0) >= 1}
         self._resources = {"GPU": 1} if gpus else None
-        self._workers = {
-            address: str(found[address]["name"]) for address in gpus or found if address not in self._unfit
-        }
+        suitable = {address: str(found[address]["name"]) for address in gpus or found if address not in self._unfit}
+        self._workers = self._admission.admitted(suitable)
+        if self._admission.waiting and not self._workers:
+            return
         if not self._workers and not self._lonely:
             self._setting.observer.note("the cluster has no workers; waiting for one")
         self._lonely = not self._workers
@@ -177,7 +181,7 @@ class _Cluster:
         except VsvfiError as error:
             self._unfit.add(address)
             del self._workers[address]
-            if not self._workers and not self._assigned:
+            if not (self._workers or self._assigned or self._admission.waiting):
                 raise
             self._setting.observer.note(f"{error}; the other workers do its work")
             return False

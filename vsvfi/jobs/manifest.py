@@ -84,6 +84,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def same_version(planned: str, found: str) -> bool:
+    """Return whether two versions are the same; builds for other devices, such as 2.10.0+cpu and 2.10.0+cu128, are."""
+    return planned.partition("+")[0] == found.partition("+")[0]
+
+
 def file_identity(path: Path) -> str:
     """Return size and digest of a file: whole, or of evenly spaced samples of a large one.
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import importlib.metadata
+import json
+import platform
 import shutil
+import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsvfi.jobs.folder import JobFolder, State
 from vsvfi.jobs.retry import Failure, Try
-from vsvfi.jobs.worker import ChunkProcess, Worker, chunk_command
+from vsvfi.jobs.worker import ChunkProcess, Worker, chunk_command, versions_command
 
 _LOOK = 1.0
+_PATIENCE = 600.0
+"""Seconds for a process to state its versions."""
+
 _LONGEST_LOG = 1 << 16
 
 
@@ -51,6 +60,35 @@ class Answer:
     log: str = ""
     state: State | None = None
     video: bytes = b""
+
+
+def python_version() -> str:
+    """Return the version of Python as far as Dask's messages depend on it."""
+    return ".".join(platform.python_version_tuple()[:2])
+
+
+def own_versions() -> dict[str, str]:
+    """Return the versions that must agree for Dask's messages: of Python and of vsvfi in this process."""
+    return {"Python": python_version(), "vsvfi": importlib.metadata.version("vsvfi")}
+
+
+async def state_versions(encoder: str, muxer: str) -> dict[str, Any]:
+    """Return {"versions": ...} of the worker that calls this, or {"error": why it cannot render a job}.
+
+    They are those of a process like that of a chunk.
+    """
+    return await asyncio.to_thread(_stated, versions_command(encoder, muxer))
+
+
+def _stated(command: Sequence[str]) -> dict[str, Any]:
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_PATIENCE)
+        stated: dict[str, Any] = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        return {"error": f"it cannot state its versions ({type(error).__name__}: {error})"}
+    if "versions" in stated:
+        stated["versions"]["Python"] = python_version()
+    return stated
 
 
 def render_remotely(task: Task) -> Answer:

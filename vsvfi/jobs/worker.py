@@ -50,6 +50,11 @@ def chunk_command(job: Path, chunk: Chunk, worker: Worker, current: Try) -> list
     return command
 
 
+def versions_command(encoder: str, muxer: str) -> list[str]:
+    """Return the command that prints the versions on this machine, with an encoder for a container."""
+    return [sys.executable, "-m", "vsvfi.cli.versions", encoder, muxer]
+
+
 class ChunkProcess:
     """The process of one chunk.
 
