@@ -13,13 +13,21 @@ import pytest
 import torch
 from torch import nn
 
+from scripts.train import builtin
+from scripts.train.__main__ import main
+from scripts.train.architectures import ARCHITECTURES
 from scripts.train.bank import Bank
 from scripts.train.data import Renderer, Sample
 from scripts.train.export import main as export
+from scripts.train.forms.packaged import PackagedForm
 from scripts.train.heldout import SIZE
 from scripts.train.loss import census, deviation, sharpness
+from scripts.train.options import builtin_parser
 from scripts.train.recording import halved_colour, quantised
-from scripts.train.train import ARCHITECTURES, Settings, Trainer, main, train
+from scripts.train.run import Run
+from scripts.train.sources.rendered import Rendered, as_batch
+from scripts.train.sources.source import Reading
+from vsvfi.engine.model import load_model
 from vsvfi.ops.warp import backward_warp
 
 
@@ -28,22 +36,22 @@ def bank() -> Bank:
     return Bank.drawn(0, 6, 8)
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        out=tmp_path,
-        steps=4,
-        batch=2,
-        size=64,
-        warmup=1,
-        decay_from=0.9,
-        backgrounds=2,
-        sprites=2,
-        every=2,
-        width=2,
-        heldout=1,
-        half=False,
-    )
+TINY = (
+    *("--batch", "2", "--size", "64", "--warmup", "1", "--decay-from", "0.9", "--width", "2", "--full-precision"),
+    *("--backgrounds", "2", "--sprites", "2", "--held", "0"),
+)
+
+
+def begun(out: Path, *more: str) -> Run:
+    """A tiny run at its start."""
+    return builtin.prepare(builtin_parser().parse_args([*TINY, "--out", str(out), *more]))
+
+
+def train(out: Path, *more: str) -> dict[str, Any]:
+    """The last checkpoint of a tiny run of 4 steps."""
+    assert main(["builtin", *TINY, "--out", str(out), "--steps", "4", "--every", "2", *more]) == 0
+    state: dict[str, Any] = torch.load(out / "last.pt", weights_only=True)
+    return state
 
 
 def drawn(bank: Bank, step: int) -> Sample:
@@ -125,50 +133,101 @@ def test_training_begins_as_blending(bank: Bank, name: str, config: dict[str, An
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
-def test_a_few_steps_lower_the_loss(settings: Settings, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_few_steps_lower_the_loss(tmp_path: Path, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small = replace(ARCHITECTURES["ifrnet"], config={"widths": (8, 8, 8, 8), "side": 4})
     monkeypatch.setitem(ARCHITECTURES, "ifrnet", small)
-    every: dict[str, Any] = {"deviation_weight": 1.0, "census_weight": 0.1} if architecture == "uprnet" else {}
+    words = ["--steps", "1000", "--rate", "5e-3", "--architecture", architecture]
+    words += ["--width", "4" if architecture in ("uprnet", "fine") else "0"]
+    if architecture == "uprnet":
+        words += ["--deviation-weight", "1", "--census-weight", "0.1"]
     if architecture == "fine":
-        every = {"sharpness_weight": 0.02, "scenery": settings.out / "scenery.pt"}
-    trainer = Trainer(
-        replace(
-            settings,
-            architecture=architecture,
-            width=4 if architecture in ("uprnet", "fine") else 0,
-            steps=1000,
-            rate=5e-3,
-            **every,
-        )
-    )
-    sample = trainer.renderer.draw(2)
-    trainer.easy.draw = lambda step, reach=1.0: sample  # type: ignore[method-assign]
-    totals = [trainer.advance()[0]["total"] for _ in range(20 if architecture in ("ifrnet", "rife") else 10)]
+        words += ["--sharpness-weight", "0.02", "--scenery", str(tmp_path / "scenery.pt")]
+    subject = begun(tmp_path, *words)
+    assert isinstance(subject.source, Rendered)
+    sample = as_batch(subject.source.renderer(2, 64).draw(2))
+    totals = [subject.advance([sample])[0]["total"] for _ in range(20 if architecture in ("ifrnet", "rife") else 10)]
     assert min(totals[-3:]) < 0.9 * totals[0]
 
 
-def test_resuming_goes_on_bit_for_bit(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = train(settings)
-    parted = replace(settings, out=tmp_path / "parted")
-    assert train(replace(parted, until=2)).step == 2
-    resumed = train(parted, resume=True)
-    assert resumed.step == whole.step == 4
-    for name, weight in whole.network.state_dict().items():
-        assert torch.equal(weight, resumed.network.state_dict()[name])
-    for name, weight in whole.average.state_dict().items():
-        assert torch.equal(weight, resumed.average.state_dict()[name])
-    assert (settings.out / "curve.csv").read_text().count("\n") == 3
-    assert sorted(path.name for path in settings.out.glob("*.p[nt]*")) == [
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(folder, "--held", "1")
+    return folder
+
+
+def test_resuming_goes_on_bit_for_bit(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parted = tmp_path / "parted"
+    assert train(parted, "--held", "1", "--until", "2")["step"] == 2
+    resumed = train(parted, "--held", "1", "--resume")
+    reference = torch.load(whole / "last.pt", weights_only=True)
+    assert resumed["step"] == reference["step"] == 4
+    for part in ("form", "average"):
+        for name, weight in reference[part].items():
+            assert torch.equal(weight, resumed[part][name])
+    for number, name in enumerate(("exp_avg", "momentum")):  # of AdamW and Muon
+        one, other = (run["optimisers"][number]["state"][0][name] for run in (reference, resumed))
+        assert torch.equal(one, other)
+    curve = (parted / "curve.csv").read_text()
+    assert curve == (whole / "curve.csv").read_text()
+    header, *rows = (line.split(",") for line in curve.splitlines())
+    assert [row[0] for row in rows] == ["1", "2", "3", "4"]
+    assert [row[header.index("still_error")] == "" for row in rows] == [True, False, True, False]
+    assert {path.name for path in parted.glob("*.p[nt]*")} == {
         "best.pt",
         "last.pt",
         "sample-000002.png",
         "sample-000004.png",
-    ]
+    }
     assert "held out" in capsys.readouterr().err
 
 
+def test_checkpoints_from_before_the_recipe_are_resumed(whole: Path, tmp_path: Path) -> None:
+    """They hold the network's weights by themselves, and nothing of the schedule."""
+    state = torch.load(whole / "last.pt", weights_only=True)
+    network = {name.removeprefix("network."): tensor for name, tensor in state.pop("form").items()}
+    for group in (group for optimiser in state["optimisers"] for group in optimiser["param_groups"]):
+        del group["base"]
+    kept = ("step", "best", "elapsed", "average", "optimisers", "seed", "architecture", "config", "weights")
+    torch.save({"network": network, **{name: state[name] for name in kept}}, tmp_path / "last.pt")
+    subject = begun(tmp_path, "--steps", "6")
+    subject.restore(tmp_path / "last.pt")
+    assert subject.step == 4
+    for name, weight in subject.form.network.state_dict().items():
+        assert torch.equal(weight, network[name])
+    stream = subject.source.steps(reading(subject, subject.step), lambda: subject.progress)
+    assert math.isfinite(subject.advance(next(stream))[0]["total"])
+    with pytest.raises(ValueError, match="config="):
+        begun(tmp_path, "--width", "4").restore(tmp_path / "last.pt")
+
+
+def test_a_clock_ends_the_run_and_lowers_the_rate(tmp_path: Path) -> None:
+    subject = begun(tmp_path, "--minutes", "1", "--rate", "1e-3")
+    assert subject.length == math.inf
+    stream = subject.source.steps(reading(subject, 0), lambda: subject.progress)
+    subject.advance(next(stream))
+    assert subject.rate == 1e-3
+    subject.elapsed = 57.0  # of the last tenth of the run, half is left
+    assert subject.progress == 0.95
+    assert not subject.at_end()
+    subject.advance(next(stream))
+    assert subject.rate == pytest.approx(0.5e-3)
+    subject.elapsed = 61.0
+    assert subject.at_end()
+
+
+def test_the_usual_size_is_exported_for_the_plugin(tmp_path: Path) -> None:
+    state = train(tmp_path, "--width", "8", "--steps", "1", "--every", "1")
+    made = load_model("builtin", weights=tmp_path / "weights.safetensors")
+    images = torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64)
+    assert made(*images).shape == (1, 3, 64, 64)
+    network = ARCHITECTURES[state["architecture"]].fresh(**state["config"])
+    network.load_state_dict(state["average"])
+
+
 @pytest.mark.filterwarnings("default")  # the tracer warns of itself
-def test_compiled_blocks_are_the_network(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_blocks_are_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest blocks are traced for all sizes.
 
     Compiling them is torch's responsibility, and takes minutes.
@@ -180,7 +239,7 @@ def test_compiled_blocks_are_the_network(settings: Settings, monkeypatch: pytest
         lambda module, **options: compiled.append(module) or kept(module, backend="aot_eager", **options),
     )
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True, recompile_limit=8):
-        pyramid = Trainer(replace(settings, compile=True)).network.get_submodule("feat_pyramid")
+        pyramid = begun(tmp_path, "--compile").form.network.get_submodule("feat_pyramid")
         assert len(compiled) == 15
         plain = copy.deepcopy(pyramid)
         plain.apply(lambda module: setattr(module, "_compiled_call_impl", None))
@@ -197,42 +256,69 @@ def test_compiled_blocks_are_the_network(settings: Settings, monkeypatch: pytest
         assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-5)
 
 
+def test_what_an_architecture_freezes_stays_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = ARCHITECTURES["uprnet"]
+
+    def fresh(width: int) -> Any:
+        network = plain.fresh(width)
+        network.get_submodule("feat_pyramid").requires_grad_(False)
+        return network
+
+    monkeypatch.setitem(ARCHITECTURES, "uprnet", replace(plain, fresh=fresh))
+    subject = begun(tmp_path)
+    frozen = {name for name, weight in subject.form.network.named_parameters() if not weight.requires_grad}
+    assert frozen == {name for name in subject.form.network.state_dict() if name.startswith("feat_pyramid.")}
+    assert not frozen & set(subject.trained)
+    optimised = [
+        weight for optimiser in subject.optimisers for group in optimiser.param_groups for weight in group["params"]
+    ]
+    assert len(optimised) == len(subject.trained)
+
+
 def test_a_width_is_for_uprnet_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--out", str(tmp_path), "--architecture", "ifrnet", "--width", "8"])
-    assert "--width 8 is for --architecture uprnet; leave it out" in capsys.readouterr().err
+    assert main(["builtin", "--out", str(tmp_path), "--architecture", "ifrnet", "--width", "8"]) == 1
+    assert "--width 8 is for --architecture uprnet or fine; leave it out" in capsys.readouterr().err
 
 
-def test_a_run_that_begins_with_weights_says_so(
-    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first, second = (replace(settings, out=tmp_path / name, steps=1, every=1) for name in ("first", "second"))
-    begun = train(first)
+def test_a_run_that_begins_with_weights_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    average = train(first, "--steps", "1")["average"]
     target = tmp_path / "packaged.safetensors"
-    assert export([str(first.out / "last.pt"), "--target", str(target), "--command", "the first"]) == 0
-    following = Trainer(replace(second, weights=target))
-    for name, weight in following.network.state_dict().items():
-        assert torch.equal(weight, begun.average.state_dict()[name].half().float())
-    following.advance()
-    second.out.mkdir()
-    following.save(second.out / "last.pt")
-    assert export([str(second.out / "last.pt"), "--target", str(target), "--command", "the second"]) == 0
+    assert export([str(first / "last.pt"), "--target", str(target), "--command", "the first"]) == 0
+    following = begun(second, "--weights", str(target), "--warmup", "1")
+    for name, weight in following.form.network.state_dict().items():
+        assert torch.equal(weight, average[name].half().float())
+    following.advance(next(following.source.steps(reading(following, 0), lambda: 0.0)))
+    second.mkdir()
+    following.save(second / "last.pt")
+    assert export([str(second / "last.pt"), "--target", str(target), "--command", "the second"]) == 0
     record = json.loads(target.with_suffix(".json").read_text())
     assert record["command"] == "the second"
     assert record["began_with"]["command"] == "the first"
     assert record["sha256"] != record["began_with"]["sha256"]
 
 
-def test_large_samples_come_in_turn_and_need_more_levels(settings: Settings) -> None:
-    trainer = Trainer(replace(settings, ease=0.0, far=0.25, size=128, batch=4))
-    sizes = []
-    for step in range(16):
-        trainer.step = step
-        sizes.append(tuple(trainer.draw().first.shape))
-    assert set(sizes) == {(4, 3, 128, 128), (1, 3, 256, 256)}
-    assert sizes.count((1, 3, 256, 256)) in (4, 5)
-    large = trainer.distant.draw(0, 2.0)
-    assert len(trainer.architecture.estimate(trainer.network, large).images) == 5
+def reading(subject: Run, begin: int) -> Reading:
+    """How the one process reads from a step on."""
+    return Reading(
+        share=subject.share, augmentation=(), crop=subject.recipe.crop, seed=1, begin=begin, end=1000, workers=0
+    )
+
+
+def test_large_samples_come_in_turn_and_need_more_levels(tmp_path: Path) -> None:
+    subject = begun(tmp_path, "--ease", "0.5", "--far", "0.25", "--size", "128", "--batch", "4")
+    sizes = {}
+    for progress in (0.2, 0.6):
+        stream = subject.source.steps(reading(subject, 0), lambda progress=progress: progress)
+        sizes[progress] = [tuple(next(stream)[0].first.shape) for _ in range(16)]
+    assert set(sizes[0.2]) == {(8, 3, 64, 64)}
+    assert set(sizes[0.6]) == {(4, 3, 128, 128), (1, 3, 256, 256)}
+    assert sizes[0.6].count((1, 3, 256, 256)) in (4, 5)
+    form, source = subject.form, subject.source
+    assert isinstance(form, PackagedForm)
+    assert isinstance(source, Rendered)
+    large = source.renderer(1, 256).draw(0, 2.0)
+    assert len(form.architecture.estimate(form.network, large).images) == 5
 
 
 def test_a_codec_rounds_and_keeps_what_is_smooth() -> None:

@@ -28,8 +28,8 @@ from torch.nn import functional
 from scripts.evaluate.quality import Predictor, Question, folder_questions, predictor, video_questions
 from scripts.evaluate.trials import Trial, everything
 from scripts.png import save_png
+from scripts.train.architectures import ARCHITECTURES
 from scripts.train.heldout import FIRST_SEED, psnr
-from scripts.train.train import ARCHITECTURES
 from vsvfi.compare.dis_flow import MISSING, dis
 from vsvfi.synthetic import scene
 
@@ -74,7 +74,7 @@ def flicker(predict: Predictor) -> float:
 
 
 def trained(path: Path, precision: str) -> Predictor:
-    """Return the averaged network of a checkpoint of `scripts.train.train`, in bfloat16 unless `precision` is fp32."""
+    """Return the averaged network of a checkpoint of `builtin`, in bfloat16 unless `precision` is fp32."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     architecture = ARCHITECTURES[state["architecture"]]
     network = architecture.fresh(**state["config"])

@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Score a model against repeating and blending frames.")
     parser.add_argument("--model", default="builtin")
     parser.add_argument(
-        "--checkpoint", type=Path, help="a checkpoint of scripts.train.train, instead of the model's own weights"
+        "--checkpoint", type=Path, help="a checkpoint of scripts.train builtin, instead of the model's own weights"
     )
     parser.add_argument("--scenes", type=int, default=8, help="procedural scenes of each kind; 0 for none")
     parser.add_argument(

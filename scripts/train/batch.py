@@ -17,6 +17,7 @@ class Batch:
         t: [B].
         flow: [B, 4, H, W] in pixels, from t to the first frame and to the second; a teacher's or exact.
         motion: [B, 4, H, W], from the first frame to the second and back.
+        still: [B] bool, where nothing moves.
     """
 
     first: Tensor
@@ -25,6 +26,7 @@ class Batch:
     t: Tensor
     flow: Tensor | None = None
     motion: Tensor | None = None
+    still: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Move to a device."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import torch
@@ -15,6 +15,7 @@ from scripts.train.forms.ldmvfi import AutoEncoderForm, DenoisingForm
 from scripts.train.forms.uprnet import UPRNetForm
 from scripts.train.forms.vfimamba import VFIMambaForm
 from scripts.train.losses.perceptual import Perceptual
+from scripts.train.optimiser import Muon
 from scripts.train.recipe import Recipe
 from vsvfi.engine.build import AnyInterpolator, construct
 from vsvfi.models.family import BuildConfig
@@ -107,6 +108,19 @@ def check_start(form: Form, recipe: Recipe) -> None:
     raise ValueError(f"train: {recipe.name} begins with {start}; name the files with --weights")
 
 
+def build_optimisers(recipe: Recipe, form: Form) -> list[torch.optim.Optimizer]:
+    """Build the optimisers of what a form trains: one, or AdamW and Muon."""
+    named = form.trained()
+    if recipe.optimiser != "muon":
+        return [build_optimiser(recipe, named)]
+    outputs = {id(weight) for weight in form.outputs()}
+    matrices = {name: weight for name, weight in named.items() if weight.ndim > 1 and id(weight) not in outputs}
+    others = {name: weight for name, weight in named.items() if name not in matrices}
+    muon = Muon(matrices.values(), lr=recipe.groups[0].rate)
+    muon.param_groups[0]["base"] = recipe.groups[0].rate
+    return [build_optimiser(recipe, others), muon]
+
+
 def build_optimiser(recipe: Recipe, named: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
     """Build the recipe's optimiser; each group also holds its initial rate as `base`."""
     groups: list[dict[str, object]] = []
@@ -121,9 +135,8 @@ def build_optimiser(recipe: Recipe, named: Mapping[str, nn.Parameter]) -> torch.
     return kind([group for group in groups if group["params"]], betas=recipe.betas)
 
 
-def set_rates(optimiser: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> float:
-    """Set the rates of a step, counted from 0; returns that of the first group."""
-    for group in optimiser.param_groups:
-        group["lr"] = recipe.schedule.rate(step, steps, group["base"])
-    rate: float = optimiser.param_groups[0]["lr"]
-    return rate
+def set_rates(optimisers: Sequence[torch.optim.Optimizer], recipe: Recipe, step: int, steps: float) -> None:
+    """Set the rates of a step, counted from 0."""
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.schedule.rate(step, steps, group["base"])

@@ -59,6 +59,9 @@ def restore(path: Path, device: torch.device) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"train: --resume, there is no {path}; start without --resume")
     state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    if "network" in state:  # of the packaged model, from before it was a recipe
+        weights = {f"network.{name}": tensor for name, tensor in state.pop("network").items()}
+        state = {"form": weights, "filled": [""], "stale": 0, "skipped": 0, "started": None, **state}
     return state
 
 

@@ -1,6 +1,6 @@
 """Convert a checkpoint to the packaged weights: a half-precision safetensors file and a JSON record.
 
-    python -m scripts.train.export out/builtin/best.pt --command "python -m scripts.train.train ..." \\
+    python -m scripts.train.export out/builtin/best.pt --command "python -m scripts.train builtin ..." \\
         [--scores scores.json]
 
 The record says where the weights come from. Prints what `vsvfi/models/uprnet/spec.py` must say about the file.
@@ -18,8 +18,8 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
+from scripts.train.architectures import ARCHITECTURES
 from scripts.train.heldout import SIZE, score
-from scripts.train.train import ARCHITECTURES
 
 TARGET = Path("vsvfi/weights/builtin/uprnet_builtin.safetensors")
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "sha256": hashlib.sha256(content).hexdigest(),
         "size": len(content),
         "licence": "MIT",
-        "trained_by": "scripts/train/train.py",
+        "trained_by": "scripts.train",
         "command": given.command,
         "commit": commit,
         "seed": checkpoint["seed"],

@@ -87,8 +87,8 @@ def losses(
     deviation_weight: float = 0.0,
     census_weight: float = 0.0,
     sharpness_weight: float = 0.0,
-) -> tuple[Tensor, dict[str, float]]:
-    """Return the total loss and its terms."""
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the total loss, and its terms detached, beside what blending and no flow have."""
     error = estimate.images[-1] - sample.truth
     parts = {
         "charbonnier": charbonnier(error),
@@ -114,9 +114,6 @@ def losses(
         truth = functional.avg_pool2d(sample.truth, sample.truth.shape[-1] // image.shape[-1])
         total = total + 0.25 * charbonnier(image - truth) / len(estimate.images)
     blended = sample.first + sample.t.reshape(-1, 1, 1, 1) * (sample.second - sample.first) - sample.truth
-    values = {name: float(part.detach()) for name, part in parts.items()}
-    return total, {
-        **values,
-        "blend": float(charbonnier(blended)),
-        "no_flow": float(distillation([torch.zeros_like(estimate.exact)], estimate.exact)),
-    }
+    parts["blend"] = charbonnier(blended)
+    parts["no_flow"] = distillation([torch.zeros_like(estimate.exact)], estimate.exact)
+    return total, {name: part.detach() for name, part in parts.items()}

@@ -18,7 +18,6 @@ def listing() -> str:
             f"{recipe.name:<19} {recipe.model:<16} {', '.join(recipe.data):<40} {recipe.batch:>5} {recipe.crop:>4}  "
             f"{_length(recipe):<15} {recipe.operations:g} T multiply-adds a step; {recipe.cost}"
         )
-    lines.append(f"{'builtin':<19} {'builtin':<16} {'procedural':<40} see python -m scripts.train builtin --help")
     return "\n".join(lines)
 
 
@@ -29,13 +28,15 @@ def _length(recipe: Recipe) -> str:
 def describe(subject: Run, terms: list[str]) -> str:
     """State what a run will do, before it does it."""
     recipe, settings, share = subject.recipe, subject.settings, subject.share
-    samples = settings.steps * recipe.batch
     clips = len(subject.source)
     passes = f", {settings.steps * share.clips / clips:.2g} passes through {clips} clips" if clips < ENDLESS else ""
     precision = "bfloat16 layers" if settings.bfloat and recipe.autocast else "float32"
+    length, samples = f"{settings.steps} steps", f": {settings.steps * recipe.batch} samples"
+    if settings.clock:
+        length, samples = f"{settings.clock:g} minutes", ""
     lines = [
-        f"{recipe.name}: trains {recipe.model} for {settings.steps} steps of {recipe.batch} samples of "
-        f"{recipe.crop}x{recipe.crop}: {samples} samples{passes}",
+        f"{recipe.name}: trains {recipe.model} for {length}, each step of {recipe.batch} samples of "
+        f"{recipe.crop}x{recipe.crop}{samples}{passes}",
         f"{subject.workers} process{'es' * (subject.workers > 1)}, {share.parts} accumulated part"
         f"{'s' * (share.parts > 1)} of {share.size} clips, {precision}",
         f"cost: {recipe.operations:g} T multiply-adds a step with the published batch and crop; "

@@ -51,7 +51,7 @@ class Recipe:
         batch: samples per optimiser step, over all processes and accumulated steps.
         augmentation: in order.
         middle_only: the weights only ever see t = 1/2.
-        optimiser: its kind.
+        optimiser: its kind; Muon is for the weights of convolutions, and AdamW has the rest.
         betas: of the optimiser.
         groups: the first whose pattern occurs in a parameter's name has it.
         schedule: of the learning rate.
@@ -78,7 +78,7 @@ class Recipe:
     schedule: Schedule
     length: Length
     middle_only: bool = False
-    optimiser: Literal["adam", "adamw"] = "adamw"
+    optimiser: Literal["adam", "adamw", "muon"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     average: Average | None = None
     options: Mapping[str, object] = field(default_factory=dict)
@@ -105,6 +105,8 @@ def fine_tuned(recipe: Recipe) -> Recipe:
     Raises:
         ValueError: the recipe cannot be fine-tuned.
     """
+    if recipe.form == "packaged":
+        raise ValueError(f"train: {recipe.name} with --data video, has procedural samples alone; use builtin_uprnet")
     if recipe.form in ("gimm", "ldmvfi_autoencoder", "ldmvfi_unet"):
         raise ValueError(
             f"train: {recipe.name} with --data video, is not offered: it needs flows or would memorise one film; "

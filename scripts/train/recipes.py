@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from scripts.train.augment import Augmentation
 from scripts.train.recipe import Group, Length, Recipe
-from scripts.train.schedules import Average, Constant, Cosine
+from scripts.train.schedules import Average, Constant, Cosine, Plateau
 
 _IFRNET_AUGMENTATION = (
     Augmentation("enlarge", 0.1),
@@ -115,6 +115,27 @@ _BUILTIN = replace(
     cost="not published: our model by the recipe of UPR-Net",
     notes=("to fine-tune the packaged model; recipe builtin is how it was made",),
 )
+
+PACKAGED = Recipe(
+    name="builtin",
+    model="builtin",
+    form="packaged",
+    data=("procedural",),
+    crop=128,
+    batch=8,
+    augmentation=(),
+    optimiser="muon",
+    betas=(0.9, 0.99),
+    groups=(Group(2e-3),),
+    schedule=Plateau(100, 0.55),
+    length=Length(steps=6000),
+    average=Average(0.995),
+    autocast=True,
+    clip_norm=1.0,
+    operations=0.03,
+    cost="two cores, 39 thousand steps in 8 hours (four runs, see scripts/train/README.md)",
+)
+"""How the packaged model is made; its options: `python -m scripts.train builtin --help`."""
 
 
 def _vfimamba(model: str, *, local: bool, operations: float) -> Recipe:
@@ -231,6 +252,7 @@ RECIPES: dict[str, Recipe] = {
         *_uprnet("large", 4.2),
         *_uprnet("llarge", 7.4),
         _BUILTIN,
+        PACKAGED,
         _vfimamba("vfimamba_s", local=True, operations=1.7),
         _vfimamba("vfimamba_s", local=False, operations=1.7),
         _vfimamba("vfimamba", local=True, operations=6.5),

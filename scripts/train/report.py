@@ -18,7 +18,10 @@ from scripts.train.batch import Batch
 from scripts.train.checkpoint import export, replace_file, write_text
 from scripts.train.record import all_terms, commit, versions
 from scripts.train.run import Run
-from scripts.train.scoring import blended, score
+from scripts.train.scoring import Scored, blended, score
+
+BEST = "best.pt"
+"""Checkpoint of the best weights of the packaged model, for `scripts.train.export`."""
 
 _EVERY = 10.0
 """Seconds between lines of progress."""
@@ -45,6 +48,7 @@ class Reporter:
         self._count = 0
         self._began = self._shown = time.monotonic()
         self._first = subject.step
+        self._columns: dict[str, Any] = {}
         if subject.worker == 0:
             _shorten(self.out / "curve.csv", subject.step)
         self._cases = subject.source.validation(subject.settings.held) if subject.worker == 0 else []
@@ -52,13 +56,15 @@ class Reporter:
 
     def begin(self) -> None:
         """Score the start, which all gains are relative to."""
-        for old in ("curve.csv", "weights.safetensors", "weights.pth"):
+        for old in ("curve.csv", "weights.safetensors", "weights.pth", BEST):
             (self.out / old).unlink(missing_ok=True)
         subject = self.subject
         if self._cases:
-            subject.started = subject.best = self._score()
+            scored = self._score()
+            subject.started = subject.best = scored.value
+            self._columns = dict.fromkeys(scored.columns, "")
             blend = "" if subject.recipe.form == "gimm" else f" (blending {blended(self._cases):.2f})"
-            _say(f"start: held out {subject.started:.3f}{blend}, {len(self._cases)} samples")
+            _say(f"start: held out {subject.started:.3f}{blend}, {len(self._cases)} samples{scored.shown}")
 
     def step(self, losses: dict[str, float]) -> None:
         """Count the losses of a step; show progress now and then, and the first steps in the curve."""
@@ -68,22 +74,22 @@ class Reporter:
         now = time.monotonic()
         subject = self.subject
         settings = subject.settings
-        validated = subject.step % settings.every == 0 or subject.step in (settings.steps, settings.until)
+        validated = subject.step % settings.every == 0 or subject.at_end()
         if subject.worker == 0 and subject.step <= _FIRST and not validated:
-            self._write_row({"step": subject.step, "rate": subject.rate, **losses, "heldout": ""})
+            self._write_row({"step": subject.step, "rate": subject.rate, **losses, "heldout": "", **self._columns})
         if subject.worker == 0 and now - self._shown >= _EVERY:
             self._shown = now
             pace = (now - self._began) / max(1, subject.step - self._first)
-            left = pace * (subject.settings.steps - subject.step)
+            left = pace * (subject.length - subject.step)
             _say(
-                f"step {subject.step} of {subject.settings.steps}  {self._means()}  {pace:.2f} s/step, "
+                f"step {subject.step} ({subject.progress:.0%})  {self._means()}  {pace:.2f} s/step, "
                 f"{_duration(left)} left"
             )
 
     def _means(self) -> str:
         return "  ".join(f"{name} {value / self._count:.4g}" for name, value in self._sums.items())
 
-    def _score(self) -> float:
+    def _score(self) -> Scored:
         """Score the weights that would be exported."""
         subject = self.subject
         own = {name: tensor.detach().clone() for name, tensor in subject.form.network.state_dict().items()}
@@ -98,22 +104,27 @@ class Reporter:
         if subject.worker:
             self._sums, self._count = {}, 0
             return True
-        result = self._score() if self._cases else -losses["total"]
+        scored = self._score() if self._cases else Scored(-losses["total"])
+        result = scored.value
         means = {name: value / max(1, self._count) for name, value in self._sums.items()}
         if subject.step <= _FIRST:
             _shorten(self.out / "curve.csv", subject.step - 1)
-        self._write_row({"step": subject.step, "rate": subject.rate, **means, "heldout": result})
+        self._write_row({"step": subject.step, "rate": subject.rate, **means, "heldout": result, **scored.columns})
         if batch is not None and image is not None:
             images = (batch.first, batch.truth, image.float(), batch.second)
             rows = [torch.cat([*image[:_SHOWN].clamp(0, 1)], 2) for image in images]
             save_png(self.out / f"sample-{subject.step:06d}.png", torch.cat(rows, 1).cpu().numpy())
-        better = result > subject.best or (subject.started is not None and not (self.out / "weights.pth").exists())
+        written = self.out / ("weights.pth" if subject.form.exported else BEST)
+        better = result > subject.best or (subject.started is not None and not written.exists())
         subject.stale = 0 if result > subject.best else subject.stale + 1
         subject.best = max(subject.best, result)
         gain = "" if subject.started is None else f", {result - subject.started:+.3f} over the start"
-        _say(f"step {subject.step}: held out {result:.3f}{gain}  {self._means()}")
+        _say(f"step {subject.step}: held out {result:.3f}{gain}{scored.shown}  {self._means()}")
         if better and math.isfinite(result):
-            export(self.out, subject.recipe.model, subject.weights(), self.record(result))
+            if subject.form.exported:
+                export(self.out, subject.recipe.model, subject.weights(), self.record(result))
+            if subject.form.facts:
+                subject.save(self.out / BEST)
         subject.save(self.out / "last.pt")
         self._sums, self._count = {}, 0
         patience = subject.settings.patience
@@ -124,10 +135,10 @@ class Reporter:
 
     def _write_row(self, row: dict[str, Any]) -> None:
         curve = self.out / "curve.csv"
-        fresh = not curve.exists()
+        names = _header(curve)
         with curve.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
-            if fresh:
+            writer = csv.DictWriter(file, names or list(row), restval="", lineterminator="\n")
+            if not names:
                 writer.writeheader()
             writer.writerow(row)
         if self._board is not None:
@@ -163,10 +174,19 @@ class Reporter:
     def end(self) -> None:
         """State where the results are."""
         subject = self.subject
-        done = "done" if subject.step >= subject.settings.steps else "stopped; --resume goes on"
-        _say(f"{done} at step {subject.step}, best {subject.best:.3f}: {self.out / 'weights.safetensors'}")
+        done = "done" if subject.progress >= 1 else "stopped; --resume goes on"
+        written = "weights.safetensors" if subject.form.exported else BEST
+        _say(f"{done} at step {subject.step}, best {subject.best:.3f}: {self.out / written}")
         if self._board is not None:
             self._board.close()
+
+
+def _header(curve: Path) -> list[str]:
+    """Return the names of the columns; none where there is no file."""
+    if not curve.exists():
+        return []
+    with curve.open(newline="", encoding="utf-8") as file:
+        return next(csv.reader(file), [])
 
 
 def _shorten(curve: Path, step: int) -> None:

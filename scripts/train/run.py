@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, distributed, nn
 
 from scripts.train.batch import Batch
-from scripts.train.build import build_optimiser, set_rates
+from scripts.train.build import build_optimiser, build_optimisers, set_rates
 from scripts.train.checkpoint import restore, save
 from scripts.train.forms.form import Form, Losses
 from scripts.train.forms.ldmvfi import AutoEncoderForm
 from scripts.train.recipe import Recipe
-from scripts.train.sources.source import Samples, Share, Source, batches
+from scripts.train.sources.source import BatchSource, Reading, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class Settings:
 
     Attributes:
         out: folder of all results.
-        steps: optimiser steps of the whole run; its schedule ends there.
+        steps: optimiser steps of the whole run; its schedule ends there. 0 where `clock` ends it.
+        clock: minutes of training of the whole run, over all its calls, instead of steps; not reproducible.
         minutes: stop after so many minutes of this call, to be resumed; 0 for no limit.
         until: stop at this step, to be resumed; 0 for no limit.
         batch: samples in memory at a time, per process; gradients are accumulated to the recipe's batch. 0 for all.
@@ -41,6 +42,7 @@ class Settings:
 
     out: Path
     steps: int
+    clock: float = 0.0
     minutes: float = 0.0
     until: int = 0
     batch: int = 0
@@ -68,7 +70,7 @@ class Run:
         self,
         recipe: Recipe,
         form: Form,
-        source: Source,
+        source: BatchSource,
         settings: Settings,
         origins: Sequence[dict[str, object]] = (),
     ) -> None:
@@ -82,7 +84,8 @@ class Run:
         kept = set(self.trained)
         for name, weight in self.form.network.named_parameters():
             weight.requires_grad_(name in kept)
-        self.optimisers = [build_optimiser(recipe, self.trained)]
+        self.optimisers = build_optimisers(recipe, form)
+        self._main = tuple(self.optimisers)
         if isinstance(form, AutoEncoderForm):
             self.optimisers.append(build_optimiser(recipe, dict(form.discriminator.named_parameters())))
         self.average: dict[str, Tensor] = {}
@@ -96,6 +99,24 @@ class Run:
     def rate(self) -> float:
         """Learning rate of the last step, of the optimiser's first group."""
         return float(self.optimisers[0].param_groups[0]["lr"])
+
+    @property
+    def progress(self) -> float:
+        """Completed share of the run, 0 to 1."""
+        if self.settings.clock:
+            return self.elapsed / (60 * self.settings.clock)
+        return self.step / max(self.settings.steps, 1)
+
+    @property
+    def length(self) -> float:
+        """Steps of the whole run; where a clock ends it, as many as its pace lets expect."""
+        if not self.settings.clock:
+            return self.settings.steps
+        return self.step / self.progress if self.step and self.progress else float("inf")
+
+    def at_end(self) -> bool:
+        """Whether the run, or this call of it, is at its last step."""
+        return self.progress >= 1 or bool(self.settings.until and self.step >= self.settings.until)
 
     def _averaged(self) -> dict[str, Tensor]:
         """Return the tensors that are averaged."""
@@ -113,9 +134,9 @@ class Run:
 
         Returns the mean of every part of the loss, the last micro-batch, and the frames predicted for it.
         """
-        began = time.monotonic()
         self.form.train()
-        set_rates(self.optimisers[0], self.recipe, self.step, self.settings.steps)
+        self.form.progress = self.progress
+        set_rates(self._main, self.recipe, self.step, self.length)
         self.form.zero_grad(set_to_none=True)
         if isinstance(self.form, AutoEncoderForm):
             self.form.batches = self.step
@@ -127,16 +148,15 @@ class Run:
             for name, value in {"total": made.total, **made.parts}.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / len(parts)
         sums = average_losses(sums, self.workers, self.device)
-        sums["norm"] = self._apply(self.optimisers[0], list(self.trained.values()))
+        sums["norm"] = self._apply(self._main, list(self.trained.values()))
         if isinstance(self.form, AutoEncoderForm):
             self.form.discriminator.zero_grad(set_to_none=True)
             for batch in parts:
                 (self.form.second(batch) / len(parts)).backward()  # type: ignore[no-untyped-call]
-            self._apply(self.optimisers[1], list(self.form.discriminator.parameters()))
+            self._apply(self.optimisers[1:], list(self.form.discriminator.parameters()))
         if self.recipe.average is not None:
             self.recipe.average.update(self.average, self._averaged(), self.step)
         self.step += 1
-        self.elapsed += time.monotonic() - began
         assert made is not None
         return sums, parts[-1], made.image
 
@@ -149,13 +169,14 @@ class Run:
             losses: Losses = self.form(batch, random)
         return losses
 
-    def _apply(self, optimiser: torch.optim.Optimizer, weights: list[nn.Parameter]) -> float:
+    def _apply(self, optimisers: Sequence[torch.optim.Optimizer], weights: list[nn.Parameter]) -> float:
         """Average the gradients over all processes, limit their norm and step; a norm that is not finite is skipped."""
         average_gradients(weights, self.workers)
         limit = self.recipe.clip_norm
         norm = float(nn.utils.clip_grad_norm_(weights, limit if limit is not None else float("inf")))
         if norm == norm and norm != float("inf"):
-            optimiser.step()
+            for optimiser in optimisers:
+                optimiser.step()
         else:
             self.skipped += 1
         return norm
@@ -177,7 +198,8 @@ class Run:
             "form": {
                 name: value for name, value in self.form.state_dict().items() if not name.startswith("perceptual.")
             },
-            "average": self.average,
+            "average": {**self.form.network.state_dict(), **self.average} if self.form.facts else self.average,
+            **self.form.facts,
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
 
@@ -192,22 +214,28 @@ class Run:
             ValueError: it is of another run.
         """
         state = restore(path, self.device)
-        for name, own in (("recipe", self.recipe.name), ("steps", self.settings.steps), ("seed", self.settings.seed)):
-            if state[name] != own:
+        whole = {"recipe": self.recipe.name, "steps": self.settings.steps, "seed": self.settings.seed}
+        facts = {name: fact for name, fact in self.form.facts.items() if name != "weights"}
+        for name, own in {**whole, **facts}.items():
+            if state.get(name, own) != own:
                 raise ValueError(f"train: {name}={own}, the run in {path} has {state[name]}; pass the same to --resume")
         missing, unknown = self.form.load_state_dict(state["form"], strict=False)
         assert not unknown
         assert all(name.startswith("perceptual.") for name in missing)
         self.form.filled = set(state["filled"])
-        self.origins = state["origins"]
-        self.average = state["average"]
+        self.origins = state.get("origins", self.origins)
+        self.form.facts = {name: state.get(name, fact) for name, fact in self.form.facts.items()}
+        self.average = {name: state["average"][name] for name in self.average}
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            bases = [group["base"] for group in optimiser.param_groups]
             optimiser.load_state_dict(saved)
+            for group, base in zip(optimiser.param_groups, bases, strict=True):
+                group["base"] = base
         self.step, self.best, self.stale = state["step"], state["best"], state["stale"]
         self.elapsed, self.started, self.skipped = state["elapsed"], state["started"], state["skipped"]
 
 
-def _share(recipe: Recipe, source: Source, batch: int, worker: int, workers: int) -> Share:
+def _share(recipe: Recipe, source: BatchSource, batch: int, worker: int, workers: int) -> Share:
     """Divide the recipe's batch among processes and accumulated steps.
 
     Raises:
@@ -258,16 +286,25 @@ def run(
         validate: is called every `settings.every` steps and at the end; returns whether to go on.
     """
     settings, recipe = subject.settings, subject.recipe
-    samples = Samples(subject.source, recipe.augmentation, recipe.crop, settings.seed)
-    end = min(settings.steps, settings.until or settings.steps)
-    stream = batches(samples, subject.share, subject.step, end, settings.workers)
+    reading = Reading(
+        share=subject.share,
+        augmentation=recipe.augmentation,
+        crop=recipe.crop,
+        seed=settings.seed,
+        begin=subject.step,
+        end=min(settings.steps, settings.until or settings.steps),
+        workers=settings.workers,
+    )
+    stream = subject.source.steps(reading, lambda: subject.progress)
     began = time.monotonic()
-    while subject.step < end:
-        parts = [next(stream).to(subject.device) for _ in range(subject.share.parts)]
-        losses, batch, image = subject.advance(parts)
+    while not subject.at_end():
+        started = time.monotonic()
+        losses, batch, image = subject.advance([part.to(subject.device) for part in next(stream)])
+        spent = time.monotonic() - started
+        subject.elapsed += _longest(spent, subject) if settings.clock else spent
         report(losses)
         over = bool(settings.minutes) and _longest(time.monotonic() - began, subject) >= 60 * settings.minutes
-        due = subject.step % settings.every == 0 or subject.step == end or over
+        due = subject.step % settings.every == 0 or subject.at_end() or over
         if due and not _agreed(validate(batch, image, losses), subject):
             break
         if over:

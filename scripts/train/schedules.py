@@ -13,12 +13,12 @@ from torch import Tensor
 class Schedule(Protocol):
     """The learning rate as a function of the optimiser step, counted from 0."""
 
-    def rate(self, step: int, steps: int, base: float) -> float:
+    def rate(self, step: int, steps: float, base: float) -> float:
         """Return the rate.
 
         Args:
             step: from 0.
-            steps: of the whole run.
+            steps: of the whole run; an estimate where a clock ends it.
             base: the group's initial rate.
         """
 
@@ -31,8 +31,25 @@ def _cosine(start: float, end: float, share: float) -> float:
 class Constant:
     """The same rate throughout."""
 
-    def rate(self, step: int, steps: int, base: float) -> float:
+    def rate(self, step: int, steps: float, base: float) -> float:
         return base
+
+
+@dataclass(frozen=True, slots=True)
+class Plateau:
+    """A linear warm-up, the full rate, and a linear fall to a two-hundredth.
+
+    Attributes:
+        warmup: steps.
+        fall_from: share of the run at which the rate begins to fall.
+    """
+
+    warmup: int
+    fall_from: float
+
+    def rate(self, step: int, steps: float, base: float) -> float:
+        fall = min(1.0, max(0.0, (1 - step / steps) / (1 - self.fall_from)))
+        return base * min(1.0, (step + 1) / self.warmup) * max(fall, 0.005)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +70,7 @@ class Cosine:
     warmup_share: float = 0.0
     proportional: bool = False
 
-    def rate(self, step: int, steps: int, base: float) -> float:
+    def rate(self, step: int, steps: float, base: float) -> float:
         counted = step + 1 if self.from_one else step
         warmup = round(self.warmup_share * steps) if self.warmup_share else min(self.warmup, steps // 2)
         if counted < warmup:

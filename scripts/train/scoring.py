@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from scripts.train.batch import Batch
 from scripts.train.forms.form import Form
 from scripts.train.forms.gimmvfi import MotionForm
 from scripts.train.forms.ldmvfi import AutoEncoderForm, DenoisingForm
+from scripts.train.forms.packaged import PackagedForm
 from vsvfi import metrics
 from vsvfi.engine.build import AnyInterpolator
 
@@ -36,13 +38,32 @@ def predicted(network: AnyInterpolator, batch: Batch) -> Tensor:
     return made[..., :height, :width].float()
 
 
-@torch.no_grad()
-def score(form: Form, cases: list[Batch], device: torch.device) -> float:
-    """Return the mean score of the cases; larger is better.
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Mean score of the cases.
 
-    PSNR in decibels of frames or, in GIMM's first stage, of normalised flow; minus the loss of a denoising U-Net.
+    Attributes:
+        value: larger is better: PSNR in decibels of frames or, in GIMM's first stage, of normalised flow; minus the
+            loss of a denoising U-Net.
+        columns: other scores, for the curve.
+        shown: the same in words.
     """
+
+    value: float
+    columns: dict[str, float] = field(default_factory=dict)
+    shown: str = ""
+
+
+@torch.no_grad()
+def score(form: Form, cases: list[Batch], device: torch.device) -> Scored:
+    """Score a form on the cases."""
     form.eval()
+    if isinstance(form, PackagedForm):
+        scored = form.scored(-(-len(cases) // 4))
+        form.train()
+        gains = "  ".join(f"{kind} {gain:+.2f}" for kind, gain in scored.by_kind.items())
+        columns = {"heldout_blend": scored.blend, "still_error": scored.still_error}
+        return Scored(scored.psnr, columns, f"; gain: {gains}; still {scored.still_error:.2f}/255")
     found = []
     for number, case in enumerate(cases):
         batch = case.to(device)
@@ -57,7 +78,7 @@ def score(form: Form, cases: list[Batch], device: torch.device) -> float:
         else:
             found.append(psnr(predicted(form.network, batch), batch.truth))
     form.train()
-    return sum(found) / len(found) if found else float("nan")
+    return Scored(sum(found) / len(found) if found else float("nan"))
 
 
 def _padded(batch: Batch) -> Batch:

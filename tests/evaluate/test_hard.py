@@ -14,8 +14,8 @@ pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
 
 from scripts.evaluate import hard, trials
 from scripts.evaluate.trials import Trial
+from scripts.train.architectures import ARCHITECTURES
 from scripts.train.heldout import psnr
-from scripts.train.train import ARCHITECTURES
 
 
 def test_letters_on_a_bar_move_by_half_the_speed() -> None:

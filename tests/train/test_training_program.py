@@ -142,6 +142,9 @@ def test_accumulated_parts_have_the_samples_of_the_whole_batch() -> None:
         (["ifrnet_s", "--data", "nowhere"], "nowhere does not exist; check the path"),
         (["ifrnet_s", "--data", "video", "show.mkv"], "fine-tunes weights; name them with --weights"),
         (["gimm", "--data", "video", "show.mkv"], "is not offered"),
+        (["--seed", "2", "builtin"], "builtin, has options of its own; write it first"),
+        (["builtin", "--weights", "nowhere.safetensors"], "nowhere.safetensors, there is no such file; check the path"),
+        (["ifrnet_s", "--data", "procedural", "--perceptual", "none"], "ifrnet_s cannot go without its losses"),
         (["ifrnet_s", "--data", "procedural", "--exact", "--crop", "64"], "--exact, --crop changes the published run"),
         (["ifrnet_s", "--data", "procedural", "--rate", "2"], "--rate=2.0, must be above 0 and below 1"),
         (

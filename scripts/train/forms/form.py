@@ -43,17 +43,23 @@ class Form(nn.Module, ABC):
         required: prefixes of the weights that must come from files.
         sections: prefixes of the parts of the network that files may hold alone.
         filled: prefixes of the weights that have values; the others are not exported.
+        progress: completed share of the run, 0 to 1, for losses that change with it.
+        facts: what a checkpoint says of the network.
+        exported: the recipe's model takes the weights; otherwise only checkpoints are written.
     """
 
     parts: tuple[str, ...] = ()
     drawn: tuple[str, ...] = ("",)
     required: tuple[str, ...] = ()
     sections: tuple[tuple[str, ...], ...] = (("",),)
+    exported: bool = True
 
     def __init__(self, network: AnyInterpolator) -> None:
         super().__init__()
         self.network = network
         self.filled = set(self.drawn)
+        self.progress = 0.0
+        self.facts: dict[str, Any] = {}
 
     @abstractmethod
     def forward(self, batch: Batch, random: torch.Generator) -> Losses:
@@ -66,6 +72,10 @@ class Form(nn.Module, ABC):
             for name, weight in self.network.named_parameters()
             if not self.parts or name.startswith(self.parts)
         }
+
+    def outputs(self) -> list[Tensor]:
+        """Return the weights of output layers, which Muon is not for."""
+        return []
 
     @abstractmethod
     def initialise(self) -> None:

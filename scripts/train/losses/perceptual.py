@@ -98,9 +98,8 @@ def perceptual(
         ("--lpips-heads", heads, f"the weights of LPIPS 0.1 for it ({kind}.pth)"),
     ):
         if path is None or not path.is_file():
-            raise ValueError(
-                f"train: {option}={path}, this recipe needs {what}; name the file or use --perceptual none"
-            )
+            without = " or use --perceptual none" if kind == "alex" else ""
+            raise ValueError(f"train: {option}={path}, this recipe needs {what}; name the file{without}")
     assert backbone is not None
     assert heads is not None
     loss = Perceptual(kind, dropout)

@@ -22,7 +22,8 @@ IMAGES = (64, 80)
 """Backgrounds and sprites to render at the start."""
 
 
-_bank = lru_cache(maxsize=2)(Bank.drawn)
+drawn_bank = lru_cache(maxsize=2)(Bank.drawn)
+"""Draw a bank, or return one that was just drawn."""
 
 
 class Procedural(Source):
@@ -41,7 +42,7 @@ class Procedural(Source):
     ) -> None:
         self.size, self.seed, self.time, self.flows = size, seed, 0.5 if middle_only else None, flows
         self.images = images
-        self.renderer = Renderer(_bank(seed, *images), 1, (size, size), seed, self.time)
+        self.renderer = Renderer(drawn_bank(seed, *images), 1, (size, size), seed, self.time)
 
     def __len__(self) -> int:
         return HELD_OUT

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 import torch
@@ -19,16 +20,21 @@ ENDLESS = 1 << 24
 """Number of clips from which a source is drawn in order, since no run sees all of it."""
 
 
-class Source(ABC):
-    """A set of clips."""
+class BatchSource(ABC):
+    """What a run is trained on."""
 
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of clips."""
 
     @abstractmethod
-    def draw(self, index: int, epoch: int, random: np.random.Generator) -> Clip:
-        """Return a clip; `random` is the only source of random choices."""
+    def steps(self, reading: Reading, progress: Callable[[], float]) -> Iterator[list[Batch]]:
+        """Yield the micro-batches of each step.
+
+        Args:
+            reading: which steps, and this process's share of them.
+            progress: returns the completed share of the run, 0 to 1.
+        """
 
     @abstractmethod
     def identity(self) -> dict[str, object]:
@@ -42,6 +48,20 @@ class Source(ABC):
     def targets(self) -> int:
         """Targets of each clip."""
         return 1
+
+
+class Source(BatchSource):
+    """A set of clips."""
+
+    @abstractmethod
+    def draw(self, index: int, epoch: int, random: np.random.Generator) -> Clip:
+        """Return a clip; `random` is the only source of random choices."""
+
+    def steps(self, reading: Reading, progress: Callable[[], float]) -> Iterator[list[Batch]]:
+        samples = Samples(self, reading.augmentation, reading.crop, reading.seed)
+        stream = batches(samples, reading.share, reading.begin, reading.end, reading.workers)
+        while parts := list(islice(stream, reading.share.parts)):
+            yield parts
 
 
 def of_clip(clip: Clip) -> Batch:
@@ -112,6 +132,29 @@ class Share:
         """Return the sample numbers of a micro-batch."""
         begin = step * self.clips + (part * self.workers + self.worker) * self.size
         return list(range(begin, begin + self.size))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a process reads its batches.
+
+    Attributes:
+        share: which samples it has.
+        augmentation: of the recipe.
+        crop: side in pixels.
+        seed: of the run.
+        begin: first step.
+        end: step after the last.
+        workers: processes that read; 0 for this one.
+    """
+
+    share: Share
+    augmentation: tuple[Augmentation, ...]
+    crop: int
+    seed: int
+    begin: int
+    end: int
+    workers: int
 
 
 class _Order(Sampler[list[int]]):

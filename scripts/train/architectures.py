@@ -1,0 +1,10 @@
+"""The architectures that the packaged model can be trained as, by name."""
+
+from __future__ import annotations
+
+from scripts.train.fine import FINE
+from scripts.train.ifrnet import IFRNET
+from scripts.train.rife import RIFE
+from scripts.train.uprnet import UPRNET
+
+ARCHITECTURES = {"fine": FINE, "ifrnet": IFRNET, "rife": RIFE, "uprnet": UPRNET}
