@@ -33,6 +33,8 @@ def commands(run: str, prefix: Path, torch: str) -> Iterator[str]:
     for command in run.split(" && "):
         if command.startswith(("apt-get", "rm -rf /var")):
             continue
+        if torch == "usual":
+            command = command.replace(' --torch-backend "$TORCH"', "")
         command = command.replace('"$TORCH"', torch).replace("/source", str(prefix / "source"))
         yield command.replace("--system", f"--python {prefix / 'environment'}")
 
@@ -40,7 +42,11 @@ def commands(run: str, prefix: Path, torch: str) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the steps of the Dockerfile without Docker.")
     parser.add_argument("folder", type=Path, help="a folder that does not exist yet")
-    parser.add_argument("--torch", default="cpu", help="the build argument TORCH (default: cpu)")
+    parser.add_argument(
+        "--torch",
+        default="cpu",
+        help="the build argument TORCH (default: cpu), or usual for the package index's own wheel",
+    )
     given = parser.parse_args()
     prefix = given.folder.absolute()
     prefix.mkdir(parents=True)

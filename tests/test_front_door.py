@@ -103,3 +103,5 @@ def test_the_dockerfile_copies_what_the_build_reads() -> None:
 )  # fmt: skip
 def test_steps_of_the_dockerfile_stay_below_the_folder(run: str, expected: list[str]) -> None:
     assert list(dockerfile.commands(run, Path("/p"), "cpu")) == expected
+    usual = [command.replace(" --torch-backend cpu", "") for command in expected]
+    assert list(dockerfile.commands(run, Path("/p"), "usual")) == usual
