@@ -109,7 +109,7 @@ def test_the_site_is_that_of_the_metadata(monkeypatch: pytest.MonkeyPatch) -> No
 def test_explain_prints_remedies(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == NAMES
-    assert cli.main(["explain", "memory"]) == 0
+    assert cli.main(["explain", "Memory"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("Memory has run out, or would\n\nIn this order: `scale=0.5`")
     assert "](" not in out

@@ -23,10 +23,11 @@ def main(arguments: argparse.Namespace) -> int:
         for name, (title, _) in known.items():
             print(f"{name:<{width}}  {title}")
         return 0
-    if arguments.name not in known:
-        near = difflib.get_close_matches(arguments.name, known, n=1, cutoff=0.5)
+    name = arguments.name.lower()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         raise ArgumentError("name", arguments.name, "is not explained", remedy)
-    title, text = known[arguments.name]
+    title, text = known[name]
     print(f"{title[:1].upper()}{title[1:]}\n\n{re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', text)}")
     return 0
