@@ -38,6 +38,7 @@ FAMILY = FakeFamily(
     title="Fake",
     paper="none",
     network="vsvfi.models.fake.network:Blend",
+    no_tiles="it blends pixels",
     size_rule=SizeRule(multiple=8),
     scales=(Fraction(1), Fraction(1, 2)),
     options={

@@ -68,7 +68,7 @@ def test_variable_clips_and_other_things_are_refused(fake_family: Recorder) -> N
     [
         ({"model": "ifrnet_x"}, r"interpolate: model='ifrnet_x', is not a known model; did you mean "),
         ({"multi": 0}, r"interpolate: multi=0, must be a number from 1"),
-        ({"tile": 2}, r"interpolate: tile=2, is not supported yet; leave tile=None"),
+        ({"tile": 2}, r"interpolate: tile=2, must be a whole number of pixels from 128"),
         ({"scale": 0.3}, r"interpolate: scale=0\.\d+, is not a scale that Fake supports; use one of 1\.0, 0\.5"),
         (
             {"options": {"steps": 3}},

@@ -162,8 +162,10 @@ def test_a_lack_of_memory_names_what_the_model_takes(fake_family: Recorder) -> N
     assert advice("fake", workers=2) == f"a smaller scale=, streams=1, {rest}"
     assert advice("fake", scale=Fraction(1, 2)) == rest
     cuda = torch.device("cuda")
-    assert advice("builtin", Placement(cuda, torch.float32)) == f"a smaller scale=, precision='fp16', {rest}"
-    assert advice("builtin", Placement(cuda, torch.float16)) == f"a smaller scale=, {rest}"
+    assert (
+        advice("builtin", Placement(cuda, torch.float32)) == f"a smaller scale=, precision='fp16', tile='auto', {rest}"
+    )
+    assert advice("builtin", Placement(cuda, torch.float16)) == f"a smaller scale=, tile='auto', {rest}"
     assert advice("ldmvfi") == rest
     assert advice("gimmvfi_r") == f"a smaller scale=, a smaller options={{'memory': ...}}, {rest}"
 
@@ -260,7 +262,9 @@ def test_graphs_give_way_and_caches_shrink_where_memory_is_short(monkeypatch: py
     assert memory.fitting_placements(model, size, (graph,)) == (eager,)
     assert 1 << 30 < memory.fitting_cache(model, size, eager, 1) < 4 << 30
     monkeypatch.setattr(memory, "describe", str)
-    with pytest.raises(ClipError, match=r"3840x2160 takes UPR-Net about 2\d\.\d GiB.*; use runtime='eager', smaller"):
+    with pytest.raises(
+        ClipError, match=r"3840x2160 takes UPR-Net about 2\d\.\d GiB.*; use runtime='eager', tile='auto', smaller"
+    ):
         memory.check_memory(model, size, graph)
     memory.check_memory(model, size, eager)
     assert "runtime='eager'" in memory_advice(model, model.build_config(*size), graph, 1)

@@ -17,9 +17,9 @@ from tests.models.goldens import closeness, golden
 from vsvfi.engine.build import construct
 from vsvfi.engine.padding import Padding
 from vsvfi.errors import ArgumentError
+from vsvfi.models.blocks import moved
 from vsvfi.models.interpolator import tensor_bytes
 from vsvfi.models.registry import check_options, find
-from vsvfi.models.uprnet import network as network_module
 from vsvfi.models.uprnet import parts
 from vsvfi.models.uprnet.network import UPRNet, _cropped, _grown
 from vsvfi.models.uprnet.spec import FAMILY, default_scale, levels_for
@@ -87,11 +87,11 @@ def intermediates(
     """Return every checkpoint of specification section 12 at t = 1/2, recorded by hooks."""
     network = build(variant, state)
     calls: dict[str, list[Any]] = {name: [] for name in ("motion", "volume", "synthesis", "splat", "layers", "blocks")}
-    kept = network_module.splat
+    kept = moved.splat
 
     def splat(values: Any, displacement: Tensor) -> Any:
         result = kept(values, displacement)
-        calls["splat"].append((displacement, result))
+        calls["splat"].append((displacement, result if len(result) > 1 else result[0]))
         return result
 
     correlate = parts.local_correlation
@@ -101,7 +101,7 @@ def intermediates(
         calls["volume"].append((arguments[0], arguments[1], torch.nn.functional.leaky_relu(result, 0.1)))
         return result
 
-    monkeypatch.setattr(network_module, "splat", splat)
+    monkeypatch.setattr(moved, "splat", splat)
     monkeypatch.setattr(parts, "local_correlation", correlation)
     network.motion_estimator.register_forward_hook(
         lambda module, inputs, output: calls["motion"].append((inputs, output))

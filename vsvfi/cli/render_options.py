@@ -25,6 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="auto (default), cpu, cuda, cuda:1 ...")
     parser.add_argument("--precision", help="auto (default), fp32, fp16, bf16")
     parser.add_argument("--runtime", help="auto (default), eager, graph, compile, onnx, onnx:PROVIDER")
+    parser.add_argument("--tile", help="compute in tiles where memory is short: auto, 1024, 512 ...")
     parser.add_argument("--scene", help="scene cuts: auto (default), props, off")
     parser.add_argument("--duplicates", help="identical neighbours: skip (default), retime, off")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")
@@ -65,7 +66,7 @@ def interpolation(arguments: argparse.Namespace) -> dict[str, Any]:
         ArgumentError: two options contradict each other, or one is unknown.
     """
     given = {name: getattr(arguments, name) for name in _NAMED if getattr(arguments, name) is not None}
-    extra = extra_arguments(arguments.arg)
+    extra = extra_arguments([*arguments.arg, *(f"tile={edge}" for edge in (arguments.tile,) if edge is not None)])
     for name in given.keys() & extra.keys():
         raise ArgumentError("arg", f"{name}={extra[name]}", f"--{name} is given too", "give one of them")
     given.update(extra)

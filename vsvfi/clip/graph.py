@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import vapoursynth as vs
 
@@ -77,7 +77,7 @@ def interpolate(
     mask: Mask | None = None,
     shutter: float | Fraction | None = None,
     shutter_samples: int = 8,
-    tile: int | None = None,
+    tile: int | Literal["auto"] | None = None,
     streams: int | None = None,
     cache: int | None = None,
     matrix: int | str | None = None,
@@ -113,7 +113,8 @@ def interpolate(
             interpolated frames show the nearest source frame.
         shutter: motion blur of a shutter that is open for so many degrees of an output frame, above 0 and up to 360.
         shutter_samples: interpolated times per output frame that `shutter` averages in linear light, 2 to 31.
-        tile: not supported yet.
+        tile: where memory is short, the largest edge in pixels of what the network computes at once (512 to 1024), or
+            "auto" to choose by the device's memory: for 4K and 8K on small GPUs and CPUs. The result is the same.
         streams: concurrent frames per device; None for 2, or fewer if memory is short.
         cache: maximum MiB of cached frames and pairs per device; None for the device's default.
         matrix: if frames have none: "709", "170m", "470bg", "2020ncl", "240m", "fcc", "ycgco"; None guesses by height.

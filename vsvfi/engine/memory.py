@@ -8,10 +8,16 @@ import torch
 
 from vsvfi.engine.device import default_cache, default_streams, describe, memory
 from vsvfi.engine.model_config import ModelConfig
-from vsvfi.engine.placement import EAGER, Placement
+from vsvfi.engine.placement import AUTO, EAGER, Placement
 from vsvfi.engine.runtimes.registry import find
 from vsvfi.errors import ClipError
 from vsvfi.models.family import BuildConfig
+
+HALO = 128
+"""Pixels that estimates add to the edge of a tile for its halos and what is splatted into it."""
+
+TILES = (2048, 1536, 1024, 768, 512, 384, 256)
+"""Edges that `tile="auto"` chooses from."""
 
 
 def estimate_memory(model: ModelConfig, size: tuple[int, int], placement: Placement, batch: int = 1) -> int:
@@ -21,8 +27,27 @@ def estimate_memory(model: ModelConfig, size: tuple[int, int], placement: Placem
     """
     number = placement.dtype.itemsize
     frame = model.family.estimate_memory(model.variant, model.build_config(*size), size, number)
+    if isinstance(model.tile, int):
+        frame = _in_tiles(model, model.tile, size, number, frame)
     frame += int(frame * find(placement.runtime.name).memory_share)
     return model.variant.parameters * number + batch * frame if frame else 0
+
+
+def fitting_tile(
+    model: ModelConfig, size: tuple[int, int], placements: tuple[Placement, ...], frames: int = 1
+) -> ModelConfig:
+    """Choose the tile of `tile="auto"`: none if so many concurrent frames fit in memory, else the largest that fits.
+
+    Runtimes that were chosen automatically count as eager execution, which replaces them where only that fits.
+    """
+    if model.tile != "auto":
+        return model
+    lightest = [replace(at, runtime=EAGER) if model.runtime == AUTO else at for at in placements]
+    for tile in (None, *TILES):
+        tiled = replace(model, tile=tile)
+        if all(estimate_memory(tiled, size, at, frames) <= memory(at.device) for at in lightest):
+            return tiled
+    return replace(model, tile=TILES[-1])
 
 
 def fitting_placements(
@@ -86,6 +111,8 @@ def _remedies(model: ModelConfig, size: tuple[int, int], placement: Placement, b
     tried = [("streams=1", model, placement, 1), ("runtime='eager'", model, replace(placement, runtime=EAGER), batch)]
     if placement.device.type == "cuda" and model.variant.half:
         tried.append(("precision='fp16'", model, replace(placement, dtype=torch.float16), batch))
+    if tile := _tile_advice(model):
+        tried.append((tile, replace(model, tile=TILES[-1]), placement, batch))
     if smaller:
         tried.append(("a smaller scale=", replace(model, scale=max(smaller)), placement, batch))
     if "memory" in model.options:
@@ -100,6 +127,8 @@ def memory_advice(model: ModelConfig, build: BuildConfig, placement: Placement, 
     advice = ["a smaller scale="] if family.scales is None or min(family.scales) < build.scale else []
     if placement.device.type == "cuda" and placement.dtype == torch.float32 and variant.half:
         advice.append("precision='fp16'")
+    if tile := _tile_advice(model):
+        advice.append(tile)
     if "memory" in family.options:
         advice.append("a smaller options={'memory': ...}")
     if placement.runtime != EAGER:
@@ -107,3 +136,19 @@ def memory_advice(model: ModelConfig, build: BuildConfig, placement: Placement, 
     if workers > 1:
         advice.append("streams=1")
     return ", ".join([*advice, "a smaller cache=", "smaller frames or another model"])
+
+
+def _in_tiles(model: ModelConfig, tile: int, size: tuple[int, int], number: int, whole: int) -> int:
+    """The estimate of one frame in tiles, which never exceeds that of the whole frame, `whole` (0 for none)."""
+    build = model.build_config(*size)
+    area = build.padded_area(*size)
+    window = min(area, (tile + HALO) ** 2)
+    tiled = model.family.tiled_memory(model.variant, build, area, window, number)
+    return min(tiled, whole) if whole else tiled
+
+
+def _tile_advice(model: ModelConfig) -> str:
+    """A tile that is smaller than the run's, if it can be."""
+    if model.family.no_tiles or (isinstance(model.tile, int) and model.tile <= TILES[-1]):
+        return ""
+    return "tile='auto'" if model.tile is None else "a smaller tile="

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from vsvfi.engine.arguments import check_images, check_inputs, check_times
 from vsvfi.engine.build import AnyInterpolator, LoadedModel, load_weights
 from vsvfi.engine.device import inference
-from vsvfi.engine.memory import check_memory
+from vsvfi.engine.memory import check_memory, fitting_tile
 from vsvfi.engine.model_config import ModelConfig, place
 from vsvfi.engine.padding import Padding
 from vsvfi.engine.pair import OpenedPair
@@ -27,6 +27,7 @@ from vsvfi.options import (
     parse_precision,
     parse_runtime,
     parse_scale,
+    parse_tile,
     parse_weights,
 )
 from vsvfi.options.values import is_a, plain_text
@@ -76,8 +77,7 @@ class Model:
         batch, _, height, width = images[0].shape
         times = check_times(t, batch)
         further = check_inputs(inputs, self._config.family.inputs, self._config.family.title)
-        build = self._config.build_config(width, height)
-        check_memory(self._config, (width, height), self._placement, batch)
+        build = self._build(width, height, batch)
         padding = Padding.of(build, width, height)
         with inference(self.device):
             network = self._network(build)
@@ -100,8 +100,7 @@ class Model:
         """
         images = check_images(first, second)
         batch, _, height, width = images[0].shape
-        build = self._config.build_config(width, height)
-        check_memory(self._config, (width, height), self._placement, batch)
+        build = self._build(width, height, batch)
         bisects = self._config.variant.uses_bisection(build)
         padding = Padding.of(build, width, height)
         return OpenedPair(self._network(build), padding, *images, self.device, bisects=bisects)
@@ -128,6 +127,13 @@ class Model:
             raise ArgumentError("model", self.name, f"{title} does not estimate flow", "use another model")
         return {name: flow[0] if first.dim() == 3 else flow for name, flow in found.items()}
 
+    def _build(self, width: int, height: int, batch: int) -> BuildConfig:
+        """The build config for a batch of images of this size, with the tile that fits in memory."""
+        size = width, height
+        config = fitting_tile(self._config, size, (self._placement,), batch)
+        check_memory(config, size, self._placement, batch)
+        return config.build_config(width, height)
+
     def _network(self, build: BuildConfig) -> AnyInterpolator:
         """The network for a build config; the last one is kept."""
         if self._built is None or self._built[0] != build:
@@ -143,6 +149,7 @@ def load_model(
     scale: float | Fraction | None = None,
     options: Mapping[str, object] | None = None,
     runtime: str = "auto",
+    tile: int | Literal["auto"] | None = None,
 ) -> Model:
     """Load a model as a function of tensors, without VapourSynth: `load_model("ifrnet")(first, second, 0.5)`.
 
@@ -157,6 +164,8 @@ def load_model(
         scale: resolution of the motion estimation; None chooses by the family's rule for the size of each call.
         options: options of the model's family.
         runtime: "auto" (the device's default), "eager", "graph", "compile", "onnx" or "onnx:PROVIDER".
+        tile: largest edge in pixels of what the network computes at once, "auto" to choose by the device's memory, or
+            None for the whole image; the result is the same.
 
     Raises:
         ArgumentError and its kinds, WeightsError and its kinds: see `vsvfi.errors`.
@@ -173,6 +182,7 @@ def load_model(
         scale=parse_scale(scale),
         options=parse_model_options(options),
         runtime=parse_runtime(runtime),
+        tile=parse_tile(tile),
     )
     config = ModelConfig.of(given)
     config.build_config(256, 256)  # refuses a scale or options before the weights are fetched

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Literal
 
 from vsvfi.engine.placement import AUTO, Placement, RuntimeChoice
 from vsvfi.engine.runtimes.registry import choose, named
@@ -25,6 +26,7 @@ class ModelConfig:
         family, variant: from the registry.
         scale: as given; None for the family's choice.
         options: of the family, checked, with defaults filled in.
+        tile: largest edge of a tile, or None; "auto" until the size is known (`memory.fitting_tile`).
         runtime: the one that the user named, or `AUTO`; `place` chooses for each device.
     """
 
@@ -33,6 +35,7 @@ class ModelConfig:
     scale: Fraction | None
     options: Mapping[str, object]
     runtime: RuntimeChoice = AUTO
+    tile: int | Literal["auto"] | None = None
 
     @classmethod
     def of(cls, options: Options) -> ModelConfig:
@@ -40,11 +43,16 @@ class ModelConfig:
 
         Raises:
             UnknownModelError: there is no such model.
-            ArgumentError: its family does not accept these options, or there is no such runtime.
+            ArgumentError: its family does not accept these options or tiles, or there is no such runtime.
         """
         family, variant = find(options.model)
         runtime = named(options.runtime)
-        return cls(family, variant, options.scale, check_options(family, dict(options.options)), runtime)
+        if isinstance(options.tile, int) and family.no_tiles:
+            raise ArgumentError(
+                "tile", options.tile, f"is not possible with {family.title}: {family.no_tiles}", "leave it out"
+            )
+        checked = check_options(family, dict(options.options))
+        return cls(family, variant, options.scale, checked, runtime, None if family.no_tiles else options.tile)
 
     def adopt(self, variant: Variant) -> ModelConfig:
         """Return a copy for the variant that the weights belong to (`Family.recognise`)."""
@@ -57,7 +65,12 @@ class ModelConfig:
             ArgumentError: the family does not accept this scale, or the options do not suit the size.
         """
         scale = check_scale(self.family, self.scale, width, height)
-        return self.family.build_config(width, height, scale, self.options, self.variant)
+        build = self.family.build_config(width, height, scale, self.options, self.variant)
+        if not isinstance(self.tile, int):
+            return build
+        if max(build.padded_size(width, height)) <= self.tile:
+            return build
+        return replace(build, arguments={**build.arguments, "tile": self.tile})
 
 
 def place(options: Options, model: ModelConfig) -> tuple[Placement, ...]:

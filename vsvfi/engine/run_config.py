@@ -91,14 +91,21 @@ class RunConfig:
 
         return ", ".join(describe(placement.device) for placement in self.placements)
 
+    @property
+    def tile(self) -> int | None:
+        """The largest edge of a tile; None if networks compute the whole picture at once."""
+        tile = self.build.arguments.get("tile")
+        return tile if isinstance(tile, int) else None
+
     def describe(self) -> str:
         """Describe the run in one line, for the log."""
         precision = str(self.placements[0].dtype).removeprefix("torch.")
         colour = "" if self.frame_format is None else ", colour converted on the device"
+        tiles = f", tiles of {self.tile} pixels" if self.tile else ""
         runtimes = ", ".join(dict.fromkeys(str(placement.runtime) for placement in self.placements))
         return (
             f"{self.model.variant.name} on {self.describe_devices()} in {precision}, runtime {runtimes}, "
-            f"{self.workers} at a time{colour}"
+            f"{self.workers} at a time{tiles}{colour}"
         )
 
 
@@ -120,16 +127,18 @@ def resolve(options: Options, clip: ClipFacts, variant: Variant | None = None) -
 
 def resolve_for_clip(model: ModelConfig, options: Options, clip: ClipFacts) -> RunConfig:
     """Like `resolve`, for a model that is already resolved."""
-    build = model.build_config(clip.width, clip.height)
+    model.build_config(clip.width, clip.height)  # refuses a scale or options before devices are looked for
     placements = place(options, model)
 
     import torch
 
     from vsvfi.engine.colour_path import choose_colour
-    from vsvfi.engine.memory import check_memory, fitting_cache, fitting_placements, fitting_workers
+    from vsvfi.engine.memory import check_memory, fitting_cache, fitting_placements, fitting_tile, fitting_workers
     from vsvfi.engine.padding import Padding
 
     size = (clip.width, clip.height)
+    model = fitting_tile(model, size, placements, options.streams or 1)
+    build = model.build_config(*size)
     if model.runtime == AUTO:
         placements = fitting_placements(model, size, placements)
     padding = Padding.of(build, *size)

@@ -147,6 +147,7 @@ class Family:
         code_licence: licence of the published program (ours is MIT and independent of it).
         ignored_keys: patterns (`re.match`) of published keys that are not used; all other keys must match exactly.
         renamed_keys: published prefix -> attribute path here.
+        no_tiles: why its networks cannot compute a picture in tiles; empty if they can, and take `tile=`.
         no_export: why its networks cannot be written as ONNX graphs; empty if they can.
         batches: run the midpoints of one bisection level as one batch (`Interpolator.synthesise_batch`).
     """
@@ -164,6 +165,7 @@ class Family:
     code_licence: str = ""
     ignored_keys: tuple[str, ...] = ()
     renamed_keys: Mapping[str, str] = field(default_factory=dict)
+    no_tiles: str = ""
     no_export: str = ""
     batches: bool = False
 
@@ -201,6 +203,17 @@ class Family:
 
         Returns:
             Bytes, or 0 for no estimate.
+        """
+        return 0
+
+    def tiled_memory(self, variant: Variant, build: BuildConfig, area: int, window: int, number: int) -> int:
+        """Estimate the peak memory of one frame in tiles in bytes, weights excluded.
+
+        Args:
+            variant, build: of the network.
+            area: pixels of a padded frame: what is kept of it grows with them.
+            window: pixels of a tile: activations grow with them.
+            number: bytes per value.
         """
         return 0
 

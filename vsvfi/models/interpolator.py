@@ -27,7 +27,7 @@ class Interpolator[Frame, Pair](nn.Module, ABC):
     full_precision: ClassVar[tuple[str, ...]] = ()
     """Name prefixes of weights that stay float32 in half-precision networks."""
 
-    pieces: ClassVar[tuple[str, ...]] = ("encode_frame", "prepare_pair", "synthesise")
+    pieces: tuple[str, ...] = ("encode_frame", "prepare_pair", "synthesise")
     """Methods that a runtime may replace (`runtime=`): their results depend on their arguments and weights alone.
 
     They must not wait for the device. The phases; a network whose phase repeats a smaller part names that part instead.

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
-from vsvfi.errors import ArgumentError
 from vsvfi.options.arguments import (
     CUT_MODES,
     DUPLICATE_MODES,
@@ -41,6 +40,7 @@ from vsvfi.options.arguments import (
     parse_shutter_samples,
     parse_streams,
     parse_threshold,
+    parse_tile,
     parse_weights,
 )
 from vsvfi.options.ranges import Excluded, Ranges, parse_exclude
@@ -49,7 +49,7 @@ __all__ = [
     "CUT_MODES", "DUPLICATE_MODES", "MATRICES", "PRECISIONS", "SCENE_MODES", "Arguments", "CutMode", "Devices",
     "DuplicateMode", "Excluded", "Options", "Precision", "Rate", "SceneMode", "parse",
     "parse_devices", "parse_model_options", "parse_multi", "parse_precision", "parse_rate", "parse_runtime",
-    "parse_scale", "parse_weights",
+    "parse_scale", "parse_tile", "parse_weights",
 ]  # fmt: skip
 
 
@@ -75,6 +75,7 @@ class Options:
         mask: what must not move: "auto", a clip, or None.
         shutter: degrees of the shutter that blurs motion, or None.
         shutter_samples: interpolated times per output frame that it averages.
+        tile: largest edge in pixels of what a network computes at once, "auto" by the device's memory, or None for all.
         streams: number of concurrent frames, or None for the device's default.
         cache: maximum bytes of the frame and pair caches, or None for the device's default.
         matrix: H.273 code to assume for frames without `_Matrix`, or None to guess by height.
@@ -100,6 +101,7 @@ class Options:
     mask: object = None
     shutter: Fraction | None = None
     shutter_samples: int = 8
+    tile: int | Literal["auto"] | None = None
     streams: int | None = None
     cache: int | None = None
     matrix: int | None = None
@@ -166,13 +168,6 @@ def parse(
     Raises:
         ArgumentError: with the argument, its value, the rule and the remedy.
     """
-    if tile is not None:
-        raise ArgumentError(
-            "tile",
-            tile,
-            "is not supported yet",
-            "leave tile=None; a smaller scale= (0.5 or 0.25) or precision='fp16' saves memory",
-        )
     return Options(
         model=parse_model(model),
         multi=parse_multi(multi),
@@ -191,6 +186,7 @@ def parse(
         mask=parse_mask(mask),
         shutter=parse_shutter(shutter),
         shutter_samples=parse_shutter_samples(shutter_samples),
+        tile=parse_tile(tile),
         streams=parse_streams(streams),
         cache=parse_cache(cache),
         matrix=parse_matrix(matrix),

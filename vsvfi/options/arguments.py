@@ -44,6 +44,7 @@ _DEVICE = re.compile(r"auto|(cpu|mps)(?::0)?|(?:cuda|xpu)(?::(?:0|[1-9][0-9]{0,2
 _RUNTIME = re.compile(r"[a-z]{1,20}(?::[a-z]{1,20})?")
 _LARGEST_MULTI = 1000
 _LARGEST_TERM = 2**31 - 1
+_SMALLEST_TILE = 128
 _MOST_ENTRIES = 64
 _MOST_POSITIONS = 10_000_000
 _FINEST = 1 << 16
@@ -273,6 +274,19 @@ def parse_cache(value: object) -> int | None:
         "cache", value, 0, 1 << 20, "give the size in MiB for example cache=1024, or None for the device's default"
     )
     return None if whole is None else whole << 20
+
+
+@checked("tile")
+def parse_tile(value: object) -> int | Literal["auto"] | None:
+    """Largest edge of a tile in pixels, "auto", or None for the whole picture."""
+    if plain_text(value) == "auto":
+        return "auto"
+    try:
+        return _whole("tile", value, _SMALLEST_TILE, 1 << 16, "")
+    except ArgumentError:
+        rule = f'must be a whole number of pixels from {_SMALLEST_TILE} to {1 << 16}, or "auto"'
+        remedy = "use 512 to 1024 where memory is short; smaller tiles compute more twice"
+        raise ArgumentError("tile", value, rule, remedy) from None
 
 
 @checked("mask")

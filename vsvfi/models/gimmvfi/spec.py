@@ -119,6 +119,7 @@ def _converted(file: str) -> Hub:
 FAMILY = GIMMVFIFamily(
     name="gimmvfi",
     title="GIMM-VFI",
+    no_tiles="it runs in strips by itself; options={'memory': 1024} limits them",
     no_export="its motion estimators look up correlations at computed positions, and no ONNX operator computes that",
     paper="Guo, Li and Loy, Generalizable Implicit Motion Modeling for Video Frame Interpolation, NeurIPS 2024, "
     "https://arxiv.org/abs/2407.08680",

@@ -9,7 +9,7 @@ only the resized image and its mean are computed per frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
@@ -18,12 +18,20 @@ from torch.nn import functional
 
 from vsvfi.models.blocks.activated import Activated
 from vsvfi.models.blocks.constants import Constants
+from vsvfi.models.blocks.moved import warped
 from vsvfi.models.blocks.prelu import PReLU
+from vsvfi.models.blocks.tiles import Part, Window, in_windows, windows
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.ops import activation
 from vsvfi.ops.warp import backward_warp, resize_bilinear, warm_up
 
 _LEVELS = (1, 2, 3, 4)
+
+ENCODER = Part("encode_window", 3 + (2 + 4 + 8) + (2 + 4 + 8 + 16), 16)
+"""At each level a convolution of stride 2, the very first up to 7x7, and one more. In pixels of the reduced image."""
+
+DECODER = Part("refine_window", 1 + 5 + 1 + 2, 8)
+"""Decoder 1: its convolution, a residual block, the transposed one, and the resizes. In pixels of level 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +130,24 @@ class IFRNet(Interpolator[Frame, Pair]):
         side: side channels of every residual block.
         first_kernel: size of the very first kernel.
         scale: resolution of the flow estimation; sizes must be multiples of `SizeRule.divisors(scale)`.
+        tile: largest edge in pixels of what is encoded and decoded at once; None for the whole picture.
     """
 
+    parts = (ENCODER, DECODER)
+
     def __init__(
-        self, widths: tuple[int, int, int, int], side: int, first_kernel: int = 3, *, scale: Fraction = Fraction(1)
+        self,
+        widths: tuple[int, int, int, int],
+        side: int,
+        first_kernel: int = 3,
+        *,
+        scale: Fraction = Fraction(1),
+        tile: int | None = None,
     ) -> None:
         super().__init__()
+        self.tile = tile
+        if tile:
+            self.pieces = ("encode_window", "decode_coarse", "refine_window")
         c1, c2, c3, c4 = widths
         self.scale = scale
         self._constants = Constants(self)
@@ -152,8 +172,10 @@ class IFRNet(Interpolator[Frame, Pair]):
         batch = first.image.shape[0]
         convolution, _ = self._decoder4_input()
         weight = convolution.weight
-        both = torch.cat((first.reduced - mean, second.reduced - mean)).to(weight.dtype)
-        level1, level2, level3, level4 = self.encoder(both)
+        cut = windows(first.reduced.shape[2:], ENCODER, self.tile)
+        level1, level2, level3, level4 = in_windows(
+            cut, lambda window: self.encode_window(window.of(first.reduced), window.of(second.reduced), mean)
+        )
         coarse = functional.conv2d(
             torch.cat((level4[:batch], level4[batch:]), 1), weight[:, :-1], convolution.bias, padding=1
         )
@@ -166,16 +188,28 @@ class IFRNet(Interpolator[Frame, Pair]):
             coarse,
         )
 
+    def encode_window(self, first: Tensor, second: Tensor, mean: Tensor) -> list[Tensor]:
+        """Return the features of both frames, or of a window of both, at every level: [2B, c, h, w] each."""
+        both = torch.cat((first - mean, second - mean)).to(self._decoder4_input()[0].weight.dtype)
+        features: list[Tensor] = self.encoder(both)
+        return features
+
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        flow, mask, residual = self.estimate(pair, t)[-1]
-        first = backward_warp(pair.first, flow[:, :2])
-        second = backward_warp(pair.second, flow[:, 2:])
-        blend = second + mask * (first - second)
-        return (blend + pair.mean + residual).clamp(0, 1)
+        _, flow, hidden = self.decode_coarse(pair, t)
+
+        def compute(window: Window) -> tuple[Tensor]:
+            finest, mask, residual = self._finest(pair, flow, hidden, window)
+            first = warped(pair.first, finest[:, :2], window)
+            second = warped(pair.second, finest[:, 2:], window)
+            blend = second + mask * (first - second)
+            return ((blend + pair.mean + residual).clamp(0, 1),)
+
+        return in_windows(self._cut(flow), compute)[0]
 
     def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
-        flow, _, _ = self.estimate(pair, t)[-1]
-        return {"t-0": flow[:, :2], "t-1": flow[:, 2:]}
+        _, flow, hidden = self.decode_coarse(pair, t)
+        finest, *_ = in_windows(self._cut(flow), lambda window: self._finest(pair, flow, hidden, window))
+        return {"t-0": finest[:, :2], "t-1": finest[:, 2:]}
 
     def estimate(self, pair: Pair, t: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Estimate flow, mask and residual at every level, coarse to fine (section 3.3).
@@ -190,6 +224,17 @@ class IFRNet(Interpolator[Frame, Pair]):
             Four entries (flow, mask, residual), the last at full size: flow [B, 4, h, w] (to the first frame x, y, to
             the second x, y), mask [B, 1, H, W] in (0, 1), residual [B, 3, H, W].
         """
+        flows, upsampled, hidden = self.decode_coarse(pair, t)
+        nothing = hidden[:, :0]
+        (window,) = windows(upsampled.shape[2:], DECODER, None)
+        return [*((flow, nothing, nothing) for flow in flows), self._finest(pair, upsampled, hidden, window)]
+
+    def decode_coarse(self, pair: Pair, t: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Run decoders 4 to 2.
+
+        Returns:
+            Their flows, coarse to fine, and flow [B, 4, h, w] and hidden feature [B, c1, h, w] that enter decoder 1.
+        """
         times = broadcast_times(t, pair.coarse.shape[0], pair.coarse)
         batch = max(times.numel(), pair.coarse.shape[0])
         _, activation = self._decoder4_input()
@@ -198,20 +243,38 @@ class IFRNet(Interpolator[Frame, Pair]):
         entered = activation(pair.coarse + times.to(response.dtype).reshape(-1, 1, 1, 1) * response)
         output = upsample(block(entered))
         flow, hidden = output[:, :4].float(), output[:, 4:]
-        nothing = output[:, :0]
-        levels = [(flow, nothing, nothing)]
-        for level, decoder in ((3, self.decoder3), (2, self.decoder2), (1, self.decoder1)):
+        flows = [flow]
+        for level, decoder in ((3, self.decoder3), (2, self.decoder2)):
             first, second = pair.first_features[level - 1], pair.second_features[level - 1]
             first, second = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])
             output = decoder(hidden.expand(batch, -1, -1, -1), first, second, flow.to(hidden.dtype))
             flow = output[:, :4].float() + 2 * resize_bilinear(flow, Fraction(2))
             hidden = output[:, 4:]
-            levels.append((flow, nothing, nothing))
-        enlarge = 1 / self.scale
-        hidden = hidden.float()
+            flows.append(flow)
+        return flows, flow, hidden.expand(batch, -1, -1, -1)
+
+    def refine_window(
+        self, hidden: Tensor, first: Tensor, second: Tensor, flow: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run decoder 1 on warped features, or on a window of them: flow, mask and residual at full size."""
+        output = self.decoder1(hidden, first, second, flow.to(hidden.dtype))
+        flow = output[:, :4].float() + 2 * resize_bilinear(flow, Fraction(2))
+        enlarge, hidden = 1 / self.scale, output[:, 4:].float()
         mask = resize_bilinear(torch.sigmoid(hidden[:, :1]), enlarge)
-        levels[-1] = (resize_bilinear(flow, enlarge) * float(enlarge), mask, resize_bilinear(hidden[:, 1:], enlarge))
-        return levels
+        return resize_bilinear(flow, enlarge) * float(enlarge), mask, resize_bilinear(hidden[:, 1:], enlarge)
+
+    def _finest(self, pair: Pair, flow: Tensor, hidden: Tensor, window: Window) -> tuple[Tensor, Tensor, Tensor]:
+        """Run decoder 1 in a window of level 1."""
+        flow = window.of(flow)
+        first = warped(pair.first_features[0], flow[:, :2], window)
+        second = warped(pair.second_features[0], flow[:, 2:], window)
+        return self.refine_window(window.of(hidden), first, second, flow)
+
+    def _cut(self, flow: Tensor) -> list[Window]:
+        """The windows of level 1, whose bounds are whole pixels of the picture too."""
+        part = replace(DECODER, multiple=DECODER.multiple * self.scale.numerator)
+        tile = self.tile and max(1, int(self.tile * self.scale / 2))  # in pixels of the picture, as others
+        return windows(flow.shape[2:], part, tile)
 
     def _time_response(self, coarse: Tensor) -> Tensor:
         """Return the response of decoder 4's first convolution to a time plane of ones, [1, d4, h/16, w/16]."""

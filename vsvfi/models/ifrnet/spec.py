@@ -57,7 +57,15 @@ class IFRNetFamily(Family):
         assert isinstance(widths, tuple)
         area, values = build.padded_area(*size), widths[0] * number
         decoding = build.scale**2 * (48 + 14 * times + values * (Fraction("0.85") + Fraction("4.6") * times))
-        return int(area * (decoding if build.scale == 1 else max(48 + decoding, 60 + 95 * times)))
+        held = 48 if build.scale < 1 else 0
+        return int(area * max(held + decoding, 60 + 97 * times))
+
+    def tiled_memory(self, variant: Variant, build: BuildConfig, area: int, window: int, number: int) -> int:
+        """Estimate what is kept of both frames, and the last decoder and the blend of a tile."""
+        widths = variant.config["widths"]
+        assert isinstance(widths, tuple)
+        values, reduced = widths[0] * number, float(build.scale) ** 2
+        return int(area * (72 + reduced * (40 + 2 * values)) + window * (110 + reduced * 5 * values))
 
 
 def _config(encoder: tuple[int, int, int, int], side: int, first_kernel: int = 3) -> dict[str, object]:

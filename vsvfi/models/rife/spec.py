@@ -366,6 +366,7 @@ FAMILY = RIFEFamily(
     network="vsvfi.models.rife.network:IFNet",
     size_rule=SizeRule(multiple=64, centred=False, border="constant"),
     scales=(Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)),
+    no_tiles="its blocks estimate motion at a reduced size already; a smaller scale= reduces it further",
     options={
         "ensemble": Flag(
             default=False,

@@ -17,17 +17,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsvfi.models.blocks.moved import Source, reach, sources, splatted, warped
+from vsvfi.models.blocks.tiles import Part, Window, in_windows, windows
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.uprnet.detail import restore_detail
 from vsvfi.models.uprnet.fine import FineMatcher, FlowRefiner
 from vsvfi.models.uprnet.parts import FeaturePyramid, MotionEstimator, SynthesisNetwork
 from vsvfi.ops import activation, correlation
-from vsvfi.ops.splat import splat, warm_up
-from vsvfi.ops.warp import backward_warp, resize_bilinear
+from vsvfi.ops.splat import warm_up
+from vsvfi.ops.warp import resize_bilinear
 
 _QUARTER, _HALF, _TWICE, _FOURFOLD = Fraction(1, 4), Fraction(1, 2), Fraction(2), Fraction(4)
 _FEATURES = 4
 """Size of a level divided by that of its smallest features."""
+
+ENCODER = Part("encode_window", 4 + (1 + 3 * 2) + (2 + 3 * 4), _FEATURES)
+"""Four convolutions at full size; at half and quarter size one of stride 2 and three more."""
+
+SYNTHESIS = Part("merge_window", 2 + (1 + 2 * 2) + (2 + 2 * 4) + (4 + 2) + (2 + 1) + 2 + 1 + 1, _FEATURES)
+"""The U-Net, down and up again, its last convolution, and one pixel for the detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,19 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """One frame splatted to t: its image and its features at three sizes.
+
+    `copied` is the image warped backwards by what arrived, `covered` where something arrived; both for `fine` alone.
+    """
+
+    image: Tensor
+    features: tuple[Tensor, Tensor, Tensor]
+    copied: Tensor | None
+    covered: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A transformed view of a pair: mirrored along `axes` of [B, 3, H, W], and reversed in time if `backwards`."""
 
@@ -89,7 +110,10 @@ class UPRNet(Interpolator[Frame, Pair]):
         ensemble: how many of `VIEWS` are averaged: 1, 2 or 4, which reduces errors (not part of the paper).
         detail: how much of the detail is restored that splatting blurs; 0 for nothing, as published (ours).
         fine: match on a finer grid at the finest level, and let the synthesis copy backward-warped images (ours).
+        tile: largest edge in pixels of what is encoded and synthesised at once; None for the whole picture.
     """
+
+    parts = (ENCODER, SYNTHESIS)
 
     def __init__(
         self,
@@ -100,8 +124,13 @@ class UPRNet(Interpolator[Frame, Pair]):
         ensemble: int = 1,
         detail: float = 0.0,
         fine: bool = False,
+        tile: int | None = None,
     ) -> None:
         super().__init__()
+        assert not (fine and tile)  # no packaged weights are fine
+        self.tile = tile
+        if tile:
+            self.pieces = ("encode_window", "prepare_pair", "merge_window")
         self.detail = detail
         self.fine = fine
         self.views = VIEWS[:ensemble]
@@ -131,7 +160,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         dtype, width = pred.weight.dtype, pred.in_channels // 2
         correlation.warm_up(pred.weight.device, dtype)
         activation.warm_up(pred.weight.device, dtype)
-        moved = [(3, torch.float32)] if self.fine else []  # see `_moved`
+        moved = [(3, torch.float32)] if self.fine else []  # see `_arrived`
         shapes = [[(3, torch.float32), (width, dtype), *moved], [(2 * width, dtype)], [(4 * width, dtype)]]
         warm_up(pred.weight.device, shapes)
 
@@ -145,7 +174,14 @@ class UPRNet(Interpolator[Frame, Pair]):
         return tuple(self._level(_reduced(image, 2**level)) for level in self.levels)
 
     def _level(self, image: Tensor) -> Level:
-        return Level(image, self.feat_pyramid(image))
+        cut = windows(image.shape[2:], ENCODER, self.tile)
+        full, half, quarter = in_windows(cut, lambda window: self.encode_window(window.of(image)))
+        return Level(image, (full, half, quarter))
+
+    def encode_window(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the features of an image, or of a window of it."""
+        features: tuple[Tensor, Tensor, Tensor] = self.feat_pyramid(image)
+        return features
 
     def prepare_pair(self, first: Frame, second: Frame) -> Pair:
         others = []
@@ -186,24 +222,23 @@ class UPRNet(Interpolator[Frame, Pair]):
 
     def _shown(self, pair: Pair, t: Tensor) -> Tensor:
         """Return the finest image of one view, [B, 3, H, W] BGR in [0, 1]."""
-        image = self.images(pair, t)[-1]
-        if self.detail:
-            flow = pair.flows[-1][0]
-            times = broadcast_times(t, flow.shape[0], flow).reshape(-1, 1, 1, 1)
-            image = restore_detail(image.clamp(0, 1), flow, times, self.detail)
-        return image.clamp(0, 1)
+        return self.images(pair, t, detail=self.detail)[-1].clamp(0, 1)
 
     def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
         flow = pair.flows[-1][0]
         return {"0-1": flow[:, :2], "1-0": flow[:, 2:]}
 
-    def images(self, pair: Pair, t: Tensor) -> list[Tensor]:
+    def images(self, pair: Pair, t: Tensor, *, detail: float = 0.0) -> list[Tensor]:
         """Return the frame at t of every level, coarse to fine: [B, 3, h, w] BGR float32.
 
         Not clamped, since a clamp would stop the gradient of values outside [0, 1].
+
+        Args:
+            pair: of batch B or 1.
+            t: [B].
+            detail: how much detail is restored in the finest level.
         """
         times = broadcast_times(t, pair.first.levels[0].image.shape[0], pair.flows[0][0]).reshape(-1, 1, 1, 1)
-        shares = times, 1 - times
         made: list[Tensor] = []
         for index, (before, after, flows) in enumerate(
             zip(pair.first.levels, pair.second.levels, pair.flows, strict=True)
@@ -212,7 +247,8 @@ class UPRNet(Interpolator[Frame, Pair]):
             if made:
                 factor = Fraction(2 ** (self.levels[index - 1] - self.levels[index]))
                 previous = _cropped(resize_bilinear(made[-1].clamp(0, 1), factor), before.image)
-            made.append(self._image(before, after, flows, shares, previous))
+            amount = detail if index == len(self.levels) - 1 else 0.0
+            made.append(self._image(before, after, flows, times, previous, amount))
         return made
 
     def _image(
@@ -220,49 +256,88 @@ class UPRNet(Interpolator[Frame, Pair]):
         before: Level,
         after: Level,
         flows: tuple[Tensor, Tensor, Tensor],
-        times: tuple[Tensor, Tensor],
+        times: Tensor,
         previous: Tensor | None,
+        detail: float,
     ) -> Tensor:
         """Synthesise the frame of one level, [B, 3, h, w].
 
         Args:
             before, after, flows: the level's.
-            times: from the first and to the second frame, [B, 1, 1, 1].
+            times: [B, 1, 1, 1].
             previous: the last level's frame, clamped, at this size.
+            detail: how much detail is restored.
         """
-        passed, left = times
-        displacements = [(passed * flow[:, :2], left * flow[:, 2:]) for flow in flows]
-        warped_features = []
-        images: list[Tensor] = []
-        covered: list[Tensor] = []
-        for step, (forth, back) in enumerate(displacements):
-            if step == 0:  # image and finest features share a displacement
-                image_0, feature_0, *found_0 = splat((before.image, before.features[0], *self._moved(forth)), forth)
-                image_1, feature_1, *found_1 = splat((after.image, after.features[0], *self._moved(back)), back)
-                images = [image_0, image_1]
-                for original, found in zip((before.image, after.image), (found_0, found_1)):
-                    if found:  # where nothing arrives the copy is of the same place
-                        images.append(backward_warp(original, -found[0][:, :2]))
-                        covered.append(found[0][:, 2:])
-            else:
-                feature_0, feature_1 = splat(before.features[step], forth), splat(after.features[step], back)
-            warped_features.append((feature_0, feature_1))
+        cut = windows(before.image.shape[2:], SYNTHESIS, self.tile)
+        reaches = [] if cut[0].whole else [reach(flows[0][:, :2]), reach(flows[0][:, 2:])]
+        sides = [(before, slice(0, 2), times), (after, slice(2, 4), 1 - times)]
+
+        def compute(window: Window) -> tuple[Tensor]:
+            moved = []
+            for index, (level, side, share) in enumerate(sides):
+                passes = sources(reaches[index], share, window) if reaches else []
+                moved.append(self._arrived(level, [flow[:, side] for flow in flows], share, window, passes))
+            originals = window.of(before.image), window.of(after.image)
+            shown = None if previous is None else window.of(previous)
+            return (self.merge_window(shown, originals, window.of(flows[0]), times, moved[0], moved[1], detail),)
+
+        return in_windows(cut, compute)[0]
+
+    def _arrived(
+        self, level: Level, flows: list[Tensor], share: Tensor, window: Window, passes: list[Source]
+    ) -> Arrived:
+        """Splat one frame's image and features into a window, by `share` of its flows at the three sizes."""
+        entering = [level.image, level.features[0]]
+        if not self.fine:
+            image, *features = splatted(entering, flows[0], share, window, passes)
+            copied, covered = None, None
+        else:
+            forth = share * flows[0]
+            ones = torch.ones_like(forth[:, :1])  # show where something arrives; where nothing does, the copy stays
+            image, full, found = splatted([*entering, torch.cat((forth, ones), 1)], flows[0], share, window, passes)
+            features = [full]
+            copied, covered = warped(level.image, -found[:, :2], window), found[:, 2:]
+        for size in (1, 2):
+            features += splatted([level.features[size]], flows[size], share, window, passes)
+        return Arrived(image, (features[0], features[1], features[2]), copied, covered)
+
+    def merge_window(
+        self,
+        previous: Tensor | None,
+        originals: tuple[Tensor, Tensor],
+        flow: Tensor,
+        times: Tensor,
+        first: Arrived,
+        second: Arrived,
+        detail: float,
+    ) -> Tensor:
+        """Synthesise the frame of one level, or of a window of it, from what was splatted: [B, 3, h, w].
+
+        Args:
+            previous: the last level's frame, clamped, at this size.
+            originals: both images.
+            flow: [B or 1, 4, h, w], 0->1 and 1->0.
+            times: [B, 1, 1, 1].
+            first, second: both frames, splatted.
+            detail: how much detail is restored.
+        """
+        displacements = times * flow[:, :2], (1 - times) * flow[:, 2:]
+        images = [first.image, second.image]
         if previous is None:
-            previous = torch.lerp(images[0], images[1], passed)
+            previous = torch.lerp(images[0], images[1], times)
         batch = previous.shape[0]
-        originals = [level.image.expand(batch, -1, -1, -1) for level in (before, after)]
-        entering = [previous, *images[:2], *originals, *displacements[0], *images[2:], *covered]
-        output = self.synthesis_network(entering, warped_features).float()
+        entering = [previous, *images, *(image.expand(batch, -1, -1, -1) for image in originals), *displacements]
+        copies = [side.copied for side in (first, second) if side.copied is not None]
+        entering += [*copies, *(side.covered for side in (first, second) if side.covered is not None)]
+        output = self.synthesis_network(entering, list(zip(first.features, second.features, strict=True))).float()
         residual = 2 * torch.sigmoid(output[:, :3]) - 1
         masks = torch.sigmoid(output[:, 3:])
-        shares = [masks[:, index : index + 1] * (passed if index % 2 else left) for index in range(len(images))]
+        images += copies
+        weights = (1 - times, times)
+        shares = [masks[:, index : index + 1] * weights[index % 2] for index in range(len(images))]
         weighted = [image * share for image, share in zip(images, shares, strict=True)]
-        merged = functools.reduce(torch.add, weighted) / functools.reduce(torch.add, shares)
-        return merged + residual
-
-    def _moved(self, displacement: Tensor) -> tuple[Tensor, ...]:
-        """What is splatted besides: the displacement, and ones, which show where something arrives."""
-        return (torch.cat((displacement, torch.ones_like(displacement[:, :1])), 1),) if self.fine else ()
+        merged = functools.reduce(torch.add, weighted) / functools.reduce(torch.add, shares) + residual
+        return restore_detail(merged.clamp(0, 1), flow, times, detail) if detail else merged
 
 
 def _reduced(image: Tensor, factor: int) -> Tensor:

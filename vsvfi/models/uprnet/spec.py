@@ -93,6 +93,17 @@ class UPRNetFamily(Family):
         held = 84 + 5 * channels * number + (views - 1) * (53 + 25 * number)
         return build.padded_area(*size) * (held + times * (66 + 19 * channels * number))
 
+    def tiled_memory(self, variant: Variant, build: BuildConfig, area: int, window: int, number: int) -> int:
+        """Estimate the features of two frames, the motion estimate and the synthesis of a tile."""
+        channels, views = variant.config["width"], build.arguments["ensemble"]
+        assert isinstance(channels, int)
+        assert isinstance(views, int)
+        values, scale = channels * number, float(build.scale)
+        features = 3.5 * values * (1 + min(4 * scale**2, 1) / 3)
+        held = features + (views - 1) * (24 + features)
+        motion, synthesis = area * (84 + scale**2 * (25 + 2.8 * values)), area * 110 + window * (60 + 19 * values)
+        return int(area * held + max(motion, synthesis))
+
     def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
     ) -> BuildConfig:

@@ -103,12 +103,16 @@ class Backbone(nn.Module):
         self.patch_embed4 = PatchEmbed(c3, c4)
         self.block4 = MixedStage(c4, depth)
 
-    def single(self, image: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Embedded]:
-        """Encode one BGR image [B, 3, H, W]: features of stages 0 to 2, and the start of stage 3."""
+    def single(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Encode one BGR image [B, 3, H, W]: features of stages 0 to 2, and what enters stage 3, [B, C, H/8, W/8]."""
         f0 = self.block0(image)
         f1 = self.block1(self.patch_embed1(f0))
         f2 = self.block2(self.patch_embed2(f1))
-        return (f0, f1, f2), self.block3.open(self.patch_embed3(f2))
+        return f0, f1, f2, self.patch_embed3(f2).permute(0, 3, 1, 2)
+
+    def open(self, entering: Tensor) -> Embedded:
+        """Start stage 3 of one frame."""
+        return self.block3.open(entering.permute(0, 2, 3, 1).contiguous())
 
     def both(self, first: Embedded, second: Embedded) -> tuple[Tensor, Tensor]:
         """Compute the features of both frames in stages 3 and 4.

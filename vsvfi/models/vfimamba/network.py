@@ -15,13 +15,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vsvfi.models.blocks.constants import Constants
+from vsvfi.models.blocks.moved import warped
+from vsvfi.models.blocks.tiles import Part, Window, in_windows, windows
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.vfimamba.backbone import Backbone, Embedded
 from vsvfi.models.vfimamba.motion import Head, LocalBlock, motion_map
 from vsvfi.models.vfimamba.synthesis import UNet, warped_pyramid
 from vsvfi.ops import activation, warp
 from vsvfi.ops.scan import warm_up
-from vsvfi.ops.warp import backward_warp, resize_bilinear
+from vsvfi.ops.warp import resize_bilinear
+
+ENCODER = Part("encode_window", 2 + (1 + 2 * 2) + (2 + 2 * 4) + 4, 8)
+"""Stages 0 to 2 of two convolutions each, and the convolutions of stride 2 between and after them."""
+
+LOCAL = Part("refine_window", 2 * (1 + 3 + 8 * 4 + 4 + 2) + (3 + 8 * 4 + 4 + 2), 16)
+"""Both local blocks, the first at half size: two convolutions of stride 2, eight more, a transposed one, a resize."""
+
+UNET = Part("correct_window", (1 + 2) + (2 + 4) + (4 + 8) + (8 + 16) + (16 + 8 + 4 + 2) + 1, 16)
+"""Four times down and up again, and the last convolution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +74,25 @@ class VFIMamba(Interpolator[Frame, Pair]):
         local: refine the flow by the local blocks.
         hr: with a scale below 1, run the local blocks at reduced size too.
         tta: average with the prediction for both frames rotated by 180 degrees; takes twice the time.
+        tile: largest edge in pixels of what is encoded, refined and corrected at once; None for the whole picture.
     """
 
+    parts = (ENCODER, LOCAL, UNET)
+
     def __init__(
-        self, width: int, *, scale: Fraction = Fraction(1), local: bool = True, hr: bool = False, tta: bool = False
+        self,
+        width: int,
+        *,
+        scale: Fraction = Fraction(1),
+        local: bool = True,
+        hr: bool = False,
+        tta: bool = False,
+        tile: int | None = None,
     ) -> None:
         super().__init__()
+        self.tile = tile
+        if tile:
+            self.pieces = ("encode_window", "meet", "estimate_coarse", "refine_window", "correct_window")
         self.scale, self.local, self.hr, self.tta = scale, local, hr, tta
         self._constants = Constants(self)
         self.feature_bone = Backbone(width)
@@ -87,7 +111,7 @@ class VFIMamba(Interpolator[Frame, Pair]):
         return tuple(self._view(view) for view in ((bgr, bgr.flip(2, 3)) if self.tta else (bgr,)))
 
     def prepare_pair(self, first: Frame, second: Frame) -> Pair:
-        return tuple(self._meet(*views) for views in zip(first, second, strict=True))
+        return tuple(self.meet(*views) for views in zip(first, second, strict=True))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         image, *rotated = [self.predict(view, t) for view in pair]
@@ -102,13 +126,33 @@ class VFIMamba(Interpolator[Frame, Pair]):
     def predict(self, view: PairView, t: Tensor) -> Tensor:
         """Synthesise the frame at t [T] of one view, BGR [T, 3, H, W] in [0, 1] (section 3.4)."""
         flow, mask = self.estimate(view, t)
-        images = _images(view.first, view.second, flow)
-        refined: Tensor = self.unet(torch.cat((images, mask, flow), 1), warped_pyramid(view.features, flow))
+
+        def compute(window: Window) -> tuple[Tensor]:
+            own, logit = window.of(flow), window.of(mask)
+            levels = warped_pyramid(view.features, own, window)
+            return (self.correct_window(_images(view.first, view.second, own, window), logit, own, levels),)
+
+        return in_windows(windows(flow.shape[2:], UNET, self.tile), compute)[0]
+
+    def correct_window(self, images: Tensor, mask: Tensor, flow: Tensor, levels: list[Tensor]) -> Tensor:
+        """Blend both warped images and correct the blend, for the picture or a window of it: [T, 3, H, W]."""
+        refined: Tensor = self.unet(torch.cat((images, mask, flow), 1), levels)
         weight = torch.sigmoid(mask)
         return (images[:, 6:9] * weight + images[:, 9:] * (1 - weight) + 2 * refined - 1).clamp(0, 1)
 
     def estimate(self, view: PairView, t: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate flow [T, 4, H, W] and mask logit [T, 1, H, W] at full size (section 3.3)."""
+        flow, mask = self.estimate_coarse(view, t)
+        if self.local and self.hr:
+            flow, mask = self._refine(view.first_reduced, view.second_reduced, flow, mask)
+        flow = resize_bilinear(flow, 1 / self.scale) * float(1 / self.scale)
+        mask = resize_bilinear(mask, 1 / self.scale)
+        if self.local and not self.hr:
+            flow, mask = self._refine(view.first, view.second, flow, mask)
+        return flow, mask
+
+    def estimate_coarse(self, view: PairView, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate flow [T, 4, sH, sW] and mask logit [T, 1, sH, sW] by both heads."""
         head0, head1 = self._heads()
         times = broadcast_times(t, view.coarse.shape[0], view.coarse).reshape(-1, 1, 1, 1)
         flow, mask = head0(view.coarse + times.to(view.coarse.dtype) * self._time_response(view.coarse))
@@ -121,32 +165,44 @@ class VFIMamba(Interpolator[Frame, Pair]):
         flow_step, mask_step = head1(
             head1.entrance(torch.cat((motion, shown.to(motion.dtype), small.to(motion.dtype)), 1))
         )
-        flow, mask = flow + flow_step, mask + mask_step
-
-        if self.local and self.hr:
-            flow, mask = self._refine(view.first_reduced, view.second_reduced, flow, mask)
-        flow = resize_bilinear(flow, 1 / self.scale) * float(1 / self.scale)
-        mask = resize_bilinear(mask, 1 / self.scale)
-        if self.local and not self.hr:
-            flow, mask = self._refine(view.first, view.second, flow, mask)
-        return flow, mask
+        return flow + flow_step, mask + mask_step
 
     def _refine(self, first: Tensor, second: Tensor, flow: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Run both local blocks in sequence; they do not depend on t."""
-        for block in self.local_block:
-            flow_step, mask_step = block(torch.cat((_images(first, second, flow), mask), 1), flow)
-            flow, mask = flow + flow_step, mask + mask_step
+
+        def compute(window: Window) -> tuple[Tensor, Tensor]:
+            own, logit = window.of(flow), window.of(mask)
+            for index in range(len(self.local_block)):
+                own, logit = self.refine_window(_images(first, second, own, window), own, logit, index)
+            return own, logit
+
+        flow, mask = in_windows(windows(flow.shape[2:], LOCAL, self.tile), compute)
         return flow, mask
 
+    def refine_window(self, images: Tensor, flow: Tensor, mask: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """Run one local block on the picture or a window of it; returns the refined flow and mask."""
+        flow_step, mask_step = self.local_block[index](torch.cat((images, mask), 1), flow)
+        return flow + flow_step, mask + mask_step
+
     def _view(self, image: Tensor) -> FrameView:
-        dtype = self.unet.conv.weight.dtype
-        features, embedded = self.feature_bone.single(image.to(dtype))
+        features, embedded = self._single(image)
         if self.scale == 1:
             return FrameView(image, features, embedded, image, embedded)
         reduced = resize_bilinear(image, self.scale)
-        return FrameView(image, features, embedded, reduced, self.feature_bone.single(reduced.to(dtype))[1])
+        return FrameView(image, features, embedded, reduced, self._single(reduced)[1])
 
-    def _meet(self, first: FrameView, second: FrameView) -> PairView:
+    def _single(self, image: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Embedded]:
+        """Compute the features of one image in stages 0 to 2, and the start of stage 3."""
+        cut = windows(image.shape[2:], ENCODER, self.tile)
+        f0, f1, f2, entering = in_windows(cut, lambda window: self.encode_window(window.of(image)))
+        return (f0, f1, f2), self.feature_bone.open(entering)
+
+    def encode_window(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Compute the convolutional features of an image or a window of it."""
+        return self.feature_bone.single(image.to(self.unet.conv.weight.dtype))
+
+    def meet(self, first: FrameView, second: FrameView) -> PairView:
+        """Prepare one view of a pair."""
         f3, f4 = self.feature_bone.both(first.embedded, second.embedded)
         r3, r4 = (
             (f3, f4) if self.scale == 1 else self.feature_bone.both(first.reduced_embedded, second.reduced_embedded)
@@ -183,8 +239,9 @@ class VFIMamba(Interpolator[Frame, Pair]):
         return head0, head1
 
 
-def _images(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
-    """Concatenate both images, and both warped by the flow: [T, 12, H, W]."""
-    batch = flow.shape[0]
-    warped = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])
-    return torch.cat((first.expand(batch, -1, -1, -1), second.expand(batch, -1, -1, -1), *warped), 1)
+def _images(first: Tensor, second: Tensor, flow: Tensor, window: Window | None = None) -> Tensor:
+    """Concatenate both images, and both warped by the flow: [T, 12, H, W], or a window of it, whose flow is given."""
+    (window,) = windows(flow.shape[2:], UNET, None) if window is None else (window,)
+    moved = warped(first, flow[:, :2], window), warped(second, flow[:, 2:], window)
+    shown = (window.of(image).expand(flow.shape[0], -1, -1, -1) for image in (first, second))
+    return torch.cat((*shown, *moved), 1)

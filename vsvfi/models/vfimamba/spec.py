@@ -41,6 +41,13 @@ class VFIMambaFamily(Family):
         values = channels * number
         return build.padded_area(*size) * (82 + 5 * values + times * (112 + 14 * values))
 
+    def tiled_memory(self, variant: Variant, build: BuildConfig, area: int, window: int, number: int) -> int:
+        """Estimate the mixing of two whole frames' features, and the correction of a tile."""
+        channels = variant.config["width"]
+        assert isinstance(channels, int)
+        values = channels * number
+        return int(area * (125 + 5 * values) + max(5.5 * area * values, window * (150 + 16 * values)))
+
     def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
     ) -> BuildConfig:

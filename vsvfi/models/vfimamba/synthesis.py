@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from vsvfi.models.blocks.activated import Activated
+from vsvfi.models.blocks.moved import warped
 from vsvfi.models.blocks.prelu import PReLU
+from vsvfi.models.blocks.tiles import Window
 from vsvfi.models.vfimamba.backbone import conv
-from vsvfi.ops.warp import backward_warp, resize_bilinear
+from vsvfi.ops.warp import resize_bilinear
 
 
 class Down(nn.Module):
@@ -35,16 +37,17 @@ def up(inputs: int, outputs: int) -> nn.Sequential:
     return Activated(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), PReLU(outputs))
 
 
-def warped_pyramid(features: Sequence[tuple[Tensor, Tensor]], flow: Tensor) -> list[Tensor]:
+def warped_pyramid(features: Sequence[tuple[Tensor, Tensor]], flow: Tensor, window: Window) -> list[Tensor]:
     """Warp the features of both frames at every level by the flow, and concatenate them per level.
 
-    `features` has one (frame 0, frame 1) pair per level, each level at half the size of the last.
+    `features` has one (frame 0, frame 1) pair per level, each level at half the size of the last; `flow` is that of a
+    window, and so is the result.
     """
     levels = []
     for level, (first, second) in enumerate(features):
         if level:
             flow = resize_bilinear(flow, Fraction(1, 2)) * 0.5
-        levels.append(torch.cat((backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])), 1))
+        levels.append(torch.cat((warped(first, flow[:, :2], window), warped(second, flow[:, 2:], window)), 1))
     return levels
 
 

@@ -1,0 +1,76 @@
+"""Count the peak memory of models on 4K and 8K frames, whole and in tiles.
+
+    python -m scripts.benchmark.tiles
+
+Sizes of tensors are counted on fake tensors, so that neither a GPU nor the memory is needed. Writes
+`results/tiles_memory.json`, which `python -m scripts.benchmark.report` adds to docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from scripts.benchmark.report import RESULTS
+from tests.models.live_bytes import pretend_weights, pretending
+from vsvfi.engine.build import construct
+from vsvfi.engine.model_config import ModelConfig
+from vsvfi.engine.padding import Padding
+from vsvfi.options import Options
+
+MODELS = ("builtin", "uprnet_large", "ifrnet", "vfimamba_s")
+SIZES = {"3840x2160": (3840, 2160), "7680x4320": (7680, 4320)}
+TILES = (None, 1024, 512)
+
+
+def peak(name: str, size: tuple[int, int], tile: int | None, dtype: torch.dtype = torch.float16) -> int:
+    """Return the peak bytes of encoding two frames and interpolating one, frames included and weights excluded."""
+    config = replace(ModelConfig.of(Options(model=name)), tile=tile)
+    build = config.build_config(*size)
+    padding = Padding.of(build, *size)
+    network = construct(config.family, config.variant, build).to("meta").requires_grad_(False)
+    shape = 1, 3, padding.top + padding.height + padding.bottom, padding.left + padding.width + padding.right
+    with pretending() as live:
+        pretend_weights(network, lambda place: dtype, "cuda")
+        images = [torch.empty(shape, device="cuda").contiguous(memory_format=torch.channels_last) for _ in range(2)]
+        with live:
+            for image in images:
+                live.count(image)
+            network(*images, torch.full((1,), 0.5, device="cuda"))
+    return live.peak
+
+
+def main(models: Sequence[str] = MODELS) -> int:
+    rows = []
+    for name in models:
+        for label, size in SIZES.items():
+            rows.append([f"`{name}`", label, *(f"{peak(name, size, tile) / 2**30:.1f}" for tile in TILES)])
+            print(*rows[-1], flush=True)
+    result = {
+        "order": 19,
+        "section": "Memory",
+        "title": "Tiles: peak GiB of 4K and 8K",
+        "readme": "docs/behaviour.md",
+        "command": "python -m scripts.benchmark.tiles",
+        "machine": "counted on tensors that have sizes alone",
+        "versions": f"torch {'.'.join(torch.__version__.split('.')[:2])}",
+        "conditions": "fp16 at the model's default scale; two frames are encoded and one is made between them, frames "
+        "included, without weights, workspaces of CUDA's libraries and cached frames of other pairs",
+        "columns": ["model", "size", "whole picture", "`tile=1024`", "`tile=512`"],
+        "rows": rows,
+        "notes": [
+            "What remains are the frames, their features and the motion of the pair; the activations of a tile are "
+            "small beside them."
+        ],
+    }
+    (RESULTS / "tiles_memory.json").write_text(
+        json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
