@@ -106,3 +106,21 @@ def test_a_first_frame_that_cannot_be_read_stops_nothing_else(fake_family: Recor
     result = interpolated(fake_family, good.std.ModifyFrame(good, fail), shutter=180)
     whole = interpolated(fake_family, good, shutter=180)
     assert np.array_equal(arrays(result.get_frame(5))[0], arrays(whole.get_frame(5))[0])
+
+
+def test_alpha_is_averaged_like_the_image_it_belongs_to(fake_family: Recorder) -> None:
+    """Of every sample, in plain numbers: coverage is linear. What stands still keeps its own."""
+    codes = [0, 80, 160, 160]
+    alpha = vs.core.std.Splice(
+        [vs.core.std.BlankClip(format=vs.GRAY8, width=32, height=16, length=1, color=code) for code in codes]
+    )
+    image = painted(lambda n, plane, array: array.fill(0.1 * n + 0.2), format=vs.GRAYS, width=32, height=16, length=4)
+    result = interpolated(
+        fake_family, image.std.ClipToProp(alpha, prop="_Alpha"), multi=2, shutter=180, shutter_samples=4
+    )
+    for n in range(7):
+        positions = [min(n / 2 + sample / 16, 3) for sample in range(4)]
+        expected = np.mean([np.interp(position, range(4), codes) for position in positions])
+        found = result.get_frame(n).props["_Alpha"]
+        assert isinstance(found, vs.VideoFrame)
+        assert float(np.asarray(found[0])[3, 5]) == pytest.approx(expected, abs=1), n

@@ -7,7 +7,7 @@ Nothing is computed if the alphas of both source frames are equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -68,6 +68,37 @@ def interpolated_alpha(
         return kept if f.props[_EQUAL] else computed
 
     return computed.std.FrameEval(reporting(choose), prop_src=equal, clip_src=[kept, computed])
+
+
+def mean_alpha(parts: Sequence[vs.VideoNode], format_id: int) -> vs.VideoNode:
+    """The mean of the alphas of several clips, frame by frame; frames of which one carries none have the prop MISSING.
+
+    Args:
+        parts: 2 to 31 clips of one length and size.
+        format_id: of the alpha.
+    """
+    alphas = [_extracted(part, format_id) for part in parts]
+    mean = vs.core.std.AverageFrames([_converted(alpha, vs.GRAYS) for alpha in alphas], [1] * len(alphas))
+    computed = _converted(mean, format_id).std.CopyFrameProps(alphas[0])
+    missing = computed.std.SetFrameProps(**{MISSING: 1})
+
+    def choose(n: int, f: list[vs.VideoFrame]) -> vs.VideoNode:
+        return missing if any(MISSING in frame.props for frame in f) else computed
+
+    return computed.std.FrameEval(reporting(choose), prop_src=alphas, clip_src=[missing, computed])
+
+
+def attached(clip: vs.VideoNode, alpha: vs.VideoNode) -> vs.VideoNode:
+    """The clip with the frames of another as its alpha, except those with the prop MISSING."""
+
+    def attach(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        if MISSING in f[1].props:
+            return f[0]
+        out = f[0].copy()
+        out.props[ALPHA] = f[1]
+        return out
+
+    return clip.std.ModifyFrame([clip, alpha], reporting(attach))
 
 
 def _extracted(clip: vs.VideoNode, format_id: int) -> vs.VideoNode:

@@ -23,7 +23,7 @@ import vapoursynth as vs
 
 from vsvfi.clip import decisions, scenes
 from vsvfi.clip.alignment import Alignment
-from vsvfi.clip.alpha import interpolated_alpha
+from vsvfi.clip.alpha import interpolated_alpha, mean_alpha
 from vsvfi.clip.check import check_clip
 from vsvfi.clip.colour import Colour, frame_format
 from vsvfi.clip.cross_fade import cross_faded
@@ -32,7 +32,7 @@ from vsvfi.clip.failures import reporting
 from vsvfi.clip.finish import finished
 from vsvfi.clip.lifetime import close_with_environment
 from vsvfi.clip.log import inform, library_log_to_core
-from vsvfi.clip.motion_blur import check_transfer, motion_blurred
+from vsvfi.clip.motion_blur import check_transfer, motion_blurred, split_samples
 from vsvfi.clip.output_timeline import timeline_of
 from vsvfi.clip.overlays import Mask, check_mask, kept_mask, restored
 from vsvfi.clip.readable import readable
@@ -227,8 +227,9 @@ def _build(
     samples = parts.frames(sampled, samples_plan, samples_align, clip.std.BlankClip(length=sampled.length, keep=True))
     shown = align.shown(clip)
     count = options.shutter_samples
-    blurred = motion_blurred(samples, samples_plan, count, shown, options.matrix, transfer)
-    averaged = finished(blurred, shown, plan, output)
+    alpha = None if alpha_format is None else mean_alpha(split_samples(samples, count), alpha_format)
+    blurred = motion_blurred(samples, samples_plan, count, shown, options.matrix, transfer, alpha)
+    averaged = finished(blurred, shown, plan, output, alpha)
     made = output.std.FrameEval(lambda n: averaged, clip_src=averaged)
     return Interpolated(made, session.config, timeline, plan, align, parts.facts, parts.kept(align))
 

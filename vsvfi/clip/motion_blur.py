@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import vapoursynth as vs
 
 from vsvfi.clip import decisions
+from vsvfi.clip.alpha import attached
 from vsvfi.clip.colour import Colour
 from vsvfi.clip.failures import reporting
 from vsvfi.clip.props import read_integer
@@ -42,7 +43,13 @@ def check_transfer(clip: vs.VideoNode) -> int:
 
 
 def motion_blurred(
-    samples: vs.VideoNode, plan: vs.VideoNode, count: int, shown: vs.VideoNode, matrix: int | None, transfer: int
+    samples: vs.VideoNode,
+    plan: vs.VideoNode,
+    count: int,
+    shown: vs.VideoNode,
+    matrix: int | None,
+    transfer: int,
+    alpha: vs.VideoNode | None = None,
 ) -> vs.VideoNode:
     """Return the mean of every `count` frames of `samples`, with the props of `shown`.
 
@@ -55,21 +62,28 @@ def motion_blurred(
         shown: the source frame of each output frame.
         matrix: as in `interpolate()`.
         transfer: of `check_transfer`.
+        alpha: the mean of the samples' alphas, or None if there are none.
     """
     colour = Colour(shown, vs.RGBS, matrix)
-    parts = [samples.std.SelectEvery(count, offset, modify_duration=False) for offset in range(count)]
+    parts = split_samples(samples, count)
     rgbs = [colour.to_rgb(part) for part in parts]
     mean = vs.core.std.AverageFrames([_linear(rgb, transfer) for rgb in rgbs], [1] * count)
     coded = _coded(mean, transfer)
     blurred = colour.from_rgb(coded, shown, coded, coded).std.CopyFrameProps(shown)
+    blurred = blurred if alpha is None else attached(blurred, alpha)
     still = parts[0].std.CopyFrameProps(shown)
 
     def choose(n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoNode:
         planned = [decisions.shown(frame) for frame in ([f] if isinstance(f, vs.VideoFrame) else f)]
         return still if isinstance(planned[0], Copy) and len(set(planned)) == 1 else blurred
 
-    plans = [plan.std.SelectEvery(count, offset, modify_duration=False) for offset in range(count)]
+    plans = split_samples(plan, count)
     return blurred.std.FrameEval(reporting(choose), prop_src=plans, clip_src=[still, blurred])
+
+
+def split_samples(samples: vs.VideoNode, count: int) -> list[vs.VideoNode]:
+    """One clip for each of the `count` samples of an output frame."""
+    return [samples.std.SelectEvery(count, offset, modify_duration=False) for offset in range(count)]
 
 
 def _linear(rgb: vs.VideoNode, transfer: int) -> vs.VideoNode:
