@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import importlib.util
 import json
+import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -65,12 +68,29 @@ def seeded(key: str, shape: Sequence[int], mean: float, std: float, seed: int) -
 
 @functools.cache
 def _inputs() -> ModuleType:
+    """Import the formulas of the inputs; the module that they import lies beside the usual folder alone."""
+    noise_of = ModuleType("seeded_weights")
+    vars(noise_of)["seeded_tensor"] = lambda key, shape, mean, std, seed=0: seeded(key, shape, mean, std, seed).numpy()
     spec = importlib.util.spec_from_file_location("training_golden_inputs", FOLDER / "inputs.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with mock.patch.dict(sys.modules, seeded_weights=noise_of):
+        spec.loader.exec_module(module)
     return module
+
+
+def input_checks() -> list[tuple[str, Tensor, dict[str, Any]]]:
+    """Calls that the reference programs made for their inputs, the same input made here, and its stated sums."""
+    made = []
+    for words, expected in _document().get("input_checks", {}).items():
+        call = ast.parse(words, mode="eval").body
+        assert isinstance(call, ast.Call)
+        assert isinstance(call.func, ast.Name)
+        values = [ast.literal_eval(argument) for argument in call.args]
+        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
+        made.append((words, torch.from_numpy(getattr(_inputs(), call.func.id)(*values, **named)), expected))
+    return made
 
 
 def image(name: str, shape: Sequence[int], time: float, seed: int) -> Tensor:
@@ -98,8 +118,11 @@ def network_weights(prefix: str, seed: int) -> dict[str, Tensor]:
 
 
 def manifest(path: str, seed: int) -> dict[str, Tensor]:
-    """Seeded weights of a family's network, by a manifest beside the folder."""
-    entries = json.loads((FOLDER.parent / path).read_text(encoding="utf-8"))
+    """Seeded weights of a family's network, by its manifest: beside the folder, or with the other reference data."""
+    found = [root / path for root in (FOLDER.parent, reference_data.GOLDENS) if (root / path).is_file()]
+    if not found:
+        pytest.skip(f"{path} is neither beside {FOLDER} nor in {reference_data.GOLDENS}")
+    entries = json.loads(found[0].read_text(encoding="utf-8"))
     return {
         key: seeded(key, entry["shape"], entry["mean"], entry["std"], seed)
         for key, entry in entries.items()

@@ -14,7 +14,18 @@ from scripts.train.losses import adversarial, diffusion, flows, motion, pixels
 from scripts.train.losses.perceptual import Perceptual
 from scripts.train.recipes import RECIPES
 from scripts.train.schedules import Average, Constant, Cosine
-from tests.train.goldens import case, image, names, near, needs_goldens, network_weights, noise, seeded, tensor
+from tests.train.goldens import (
+    case,
+    image,
+    input_checks,
+    names,
+    near,
+    needs_goldens,
+    network_weights,
+    noise,
+    seeded,
+    tensor,
+)
 from tests.train.goldens import smooth_flow as drawn_flow
 
 pytestmark = needs_goldens
@@ -48,6 +59,13 @@ PIXELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ifrnet_reconstruction": lambda p, g: pixels.charbonnier(p, g) + pixels.census_mean(p, g),
     "uprnet_total": lambda p, g: pixels.charbonnier(p, g) + pixels.census_weighted(p, g),
 }
+
+
+def test_golden_inputs_are_those_of_the_reference() -> None:
+    for words, made, expected in input_checks():
+        assert list(made.shape) == expected["shape"], words
+        near(made.double().mean(), expected["mean"], 1e-6)
+        near(made.double().abs().sum(), expected["abs_sum"], 1e-6)
 
 
 @pytest.mark.parametrize("name", PIXELS)
@@ -198,8 +216,9 @@ def test_golden_vqfigan(step: int) -> None:
 
 def test_golden_codebook() -> None:
     found = case("codebook")
-    embedding = seeded("training/codebook", [32, 3], 0, 0.5, found["seed"]).double().requires_grad_()
-    z = noise("codebook/z", [2, 3, 4, 6], 0.6, seed=found["seed"]).double().requires_grad_()
+    entries, shape = (list(tensor(f"codebook/gradient_{leaf}").shape) for leaf in ("embedding", "z"))
+    embedding = seeded("training/codebook", entries, 0, 0.5, found["seed"]).double().requires_grad_()
+    z = noise("codebook/z", shape, 0.6, seed=found["seed"]).double().requires_grad_()
     quantised, value, indices = adversarial.quantise(z, embedding)
     near(value, found["value"], VALUE)
     assert indices.flatten().tolist() == found["indices"]
@@ -211,7 +230,7 @@ def test_golden_codebook() -> None:
 def test_golden_ddpm_loss() -> None:
     found = case("ddpm_loss")
     latent, added, answer = (
-        noise(f"ddpm/{name}", [3, 3, 8, 8], std, seed=found["seed"]).double()
+        noise(f"ddpm/{name}", list(tensor("ddpm_loss/x_t").shape), std, seed=found["seed"]).double()
         for name, std in (("latent", 0.7), ("noise", 1.0), ("answer", 1.0))
     )
     answer.requires_grad_()
@@ -287,9 +306,10 @@ def test_golden_averages(name: str, recipe: str) -> None:
     found = case(name)
     average = RECIPES[recipe].average
     assert isinstance(average, Average)
-    slow = {"weight": noise("ema/0", [4], seed=found["seed"])}
+    shape = [len(found["updates"][0])]
+    slow = {"weight": noise("ema/0", shape, seed=found["seed"])}
     for index, expected in enumerate(found["updates"]):
-        average.update(slow, {"weight": noise(f"ema/{index + 1}", [4], seed=found["seed"])}, index)
+        average.update(slow, {"weight": noise(f"ema/{index + 1}", shape, seed=found["seed"])}, index)
         near(slow["weight"], torch.tensor(expected), 1e-6)
 
 
@@ -305,9 +325,11 @@ AUGMENTED = {
 @pytest.mark.parametrize("name", AUGMENTED)
 def test_golden_augmentations(name: str) -> None:
     seed = case("augment")["seed"]
-    frames = torch.cat([noise(f"augment/frame{index}", [1, 3, 4, 6], 0.3, 0.5, seed) for index in range(3)])
-    flow = noise("augment/flow", [1, 4, 4, 6], 2.0, seed=seed)[0]
+    expected = tensor(f"augment/{name}")
+    size = list(expected.shape[:-3:-1] if name == "transpose" else expected.shape[-2:])
+    frames = torch.cat([noise(f"augment/frame{index}", [1, 3, *size], 0.3, 0.5, seed) for index in range(3)])
+    flow = noise("augment/flow", [1, 4, *size], 2.0, seed=seed)[0]
     made = TRANSFORMS[AUGMENTED[name]](Clip(frames, (0.25,), flow))
     assert made.flow is not None
-    near(torch.cat((*made.frames, made.flow)), tensor(f"augment/{name}"), 1e-6)
+    near(torch.cat((*made.frames, made.flow)), expected, 1e-6)
     assert made.t == ((0.75,) if name == "reverse_time" else (0.25,))
