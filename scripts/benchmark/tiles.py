@@ -53,7 +53,7 @@ def main(models: Sequence[str] = MODELS) -> int:
         "order": 19,
         "section": "Memory",
         "title": "Tiles: peak GiB of 4K and 8K",
-        "readme": "docs/behaviour.md",
+        "readme": "vsvfi/models/uprnet/README.md",
         "command": "python -m scripts.benchmark.tiles",
         "machine": "counted on tensors that have sizes alone",
         "versions": f"torch {'.'.join(torch.__version__.split('.')[:2])}",
