@@ -3,9 +3,10 @@
     python -m scripts.evaluate.overlays --model builtin
 
 Each clip is a large procedural image that moves by some pixels per source frame, under a caption of opaque letters that
-appears and goes, and a half-transparent logo. Every second frame is removed and predicted without a mask, with
-`mask="auto"` and with the true mask. `found` is the share of the letters' pixels in the automatic mask, `wrong` the
-share of all other pixels more than four away from a letter. Prints a table, then one line of JSON.
+appears and goes, and a half-transparent logo; some have black bars, and the caption stands on the border of one. Every
+second frame is removed and predicted without a mask, with `mask="auto"` and with the true mask. `found` is the share of
+the letters' pixels in the automatic mask, `wrong` the share of all other pixels of the picture more than four away from
+a letter. Prints a table, then one line of JSON.
 """
 
 from __future__ import annotations
@@ -32,15 +33,22 @@ WIDTH, HEIGHT, LENGTH = 640, 360, 49
 SHOWN = range(10, 40)
 """Frames with the caption; the logo is always there."""
 
+BAR = 40
+"""Height of each black bar where there are any; the caption then stands on the border of the lower one."""
+
 CASES = (
-    ("textured", 8, 4),
-    ("textured", 8, 12),
-    ("textured", 3, 20),
-    ("mixed", 9, 16),
-    ("flat", 3, 16),
-    ("mixed", 5, 28),
+    ("textured", 8, 4, 0),
+    ("textured", 8, 12, 0),
+    ("textured", 3, 20, 0),
+    ("mixed", 9, 16, 0),
+    ("flat", 3, 16, 0),
+    ("mixed", 5, 28, 0),
+    ("textured", 3, 20, BAR),
+    ("mixed", 9, 16, BAR),
+    ("flat", 3, 16, BAR),
+    ("mixed", 5, 28, BAR),
 )
-"""Kind and seed of the ground, and its pixels per source frame."""
+"""Kind and seed of the ground, its pixels per source frame, and the height of black bars above and below."""
 
 type Array = NDArray[np.float32]
 
@@ -52,17 +60,21 @@ class Case:
     Attributes:
         clip: YUV420P8.
         letters: of each frame, [HEIGHT, WIDTH] in 0 to 1.
+        bar: rows of black above and below the picture.
     """
 
     clip: vs.VideoNode
     letters: list[Array]
+    bar: int = 0
 
 
-def letters(n: int) -> Array:
-    """Coverage of frame n."""
+def letters(n: int, bar: int = 0) -> Array:
+    """Coverage of frame n; with black bars, the only line stands half on the lower one, the logo below the upper."""
     cover = np.zeros((HEIGHT, WIDTH), np.float32)
-    lines = [("TRAVEL", 3, 18, WIDTH - 150, 0.5)]
-    if n in SHOWN:
+    lines = [("TRAVEL", 3, bar + 2 if bar else 18, WIDTH - 150, 0.5)]
+    if n in SHOWN and bar:
+        lines += [("LAST TRAIN TO ROME", 4, HEIGHT - bar - 14, 100, 1.0)]
+    elif n in SHOWN:
         lines += [("LAST TRAIN TO ROME", 4, HEIGHT - 60, 100, 1.0), ("MINARETS 7", 3, HEIGHT - 26, 200, 1.0)]
     for text, size, top, left, strength in lines:
         drawn = caption(text, size) * np.float32(strength)
@@ -70,10 +82,11 @@ def letters(n: int) -> Array:
     return cover
 
 
-def case(kind: str, seed: int, speed: float) -> Case:
-    """Draw a clip; `speed` is in pixels per source frame, two frames here."""
+def case(kind: str, seed: int, speed: float, bar: int = 0) -> Case:
+    """Draw a clip; `speed` is in pixels per source frame, two frames here, and `bar` the height of black bars."""
     ground = scene(seed, WIDTH + round(speed * LENGTH / 2) + 1, HEIGHT, kind=kind).frame(2.0)
-    covers = [letters(n) for n in range(LENGTH)]
+    covers = [letters(n, bar) for n in range(LENGTH)]
+    ground[:, :bar] = ground[:, HEIGHT - bar :] = 0
 
     def paint(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoFrame:
         assert isinstance(f, vs.VideoFrame)
@@ -87,7 +100,7 @@ def case(kind: str, seed: int, speed: float) -> Case:
         return out
 
     blank = vs.core.std.BlankClip(format=vs.RGB24, width=WIDTH, height=HEIGHT, length=LENGTH, fpsnum=48)
-    return Case(blank.std.ModifyFrame(blank, paint).resize.Bicubic(format=vs.YUV420P8, matrix_s="709"), covers)
+    return Case(blank.std.ModifyFrame(blank, paint).resize.Bicubic(format=vs.YUV420P8, matrix_s="709"), covers, bar)
 
 
 def true_masks(one: Case) -> vs.VideoNode:
@@ -131,9 +144,9 @@ def detection(one: Case, source: vs.VideoNode) -> tuple[float, float]:
     for n in range(0, masks.num_frames, 2):
         with masks.get_frame(n) as frame:
             mask = np.asarray(frame[0]) > 0
-        text = one.letters[2 * n] > 0
+        text, picture = one.letters[2 * n] > 0, slice(one.bar, HEIGHT - one.bar)
         found.append(float(mask[text].mean()))
-        wrong.append(float(mask[~near(one.letters[2 * n])].mean()))
+        wrong.append(float(mask[picture][~near(one.letters[2 * n])[picture]].mean()))
     return float(np.mean(found)), float(np.mean(wrong))
 
 
@@ -159,9 +172,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figure(given.figure, given.model)
         return 0
     rows: list[dict[str, object]] = []
-    print(f"{'ground':12} {'px':>3} {'mask':>5} {'letters':>8} {'beside':>7} {'rest':>6}", file=sys.stderr)
-    for kind, seed, speed in CASES:
-        one = case(kind, seed, speed)
+    print(f"{'ground':18} {'px':>3} {'mask':>5} {'letters':>8} {'beside':>7} {'rest':>6}", file=sys.stderr)
+    for kind, seed, speed, bar in CASES:
+        one = case(kind, seed, speed, bar)
         source = one.clip.std.SelectEvery(2, 0)
         found, wrong = detection(one, source)
         masks: dict[str, Mask | None] = {"none": None, "auto": "auto", "true": true_masks(one)}
@@ -169,9 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name: scores(one, vsvfi.interpolate(source, model=given.model, mask=mask)) for name, mask in masks.items()
         }
         for name, (letter, beside, rest) in measured.items():
-            ground = f"{kind} {seed}"
-            print(f"{ground:12} {speed:3} {name:>5} {letter:8.2f} {beside:7.2f} {rest:6.2f}", file=sys.stderr)
-        rows.append({"ground": f"{kind} {seed}", "pixels": speed, "found": found, "wrong": wrong, **measured})
+            ground = f"{kind} {seed}{', bars' if bar else ''}"
+            print(f"{ground:18} {speed:3} {name:>5} {letter:8.2f} {beside:7.2f} {rest:6.2f}", file=sys.stderr)
+        rows.append(
+            {"ground": f"{kind} {seed}", "pixels": speed, "bars": bar, "found": found, "wrong": wrong, **measured}
+        )
     print(json.dumps({"model": given.model, "rows": rows}))
     return 0
 

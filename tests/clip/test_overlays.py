@@ -75,6 +75,38 @@ def test_captions_over_moving_footage_are_found_while_they_are_shown(cover: floa
     assert mask_at(steps, SHOWN[0] - 2).mean() < 0.002
 
 
+def barred(clip: vs.VideoNode, rows: int, columns: int = 0, lit: int = 0) -> vs.VideoNode:
+    """Black bars above and below, or at both sides, with the caption of `glyphs` over all; `lit` is added to black."""
+    text = glyphs()
+
+    def paint(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        out = f[0].copy()
+        image = np.asarray(out[0])
+        image[:rows] = image[HEIGHT - rows :] = 16 + lit
+        image[:, :columns] = image[:, WIDTH - columns :] = 16 + lit
+        image[:] = np.rint(image * (1 - text) + 225 * text)
+        return out
+
+    return clip.std.ModifyFrame([clip], lambda n, f: paint(n, f if isinstance(f, list) else [f]))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(33, 0), (40, 0), (0, 45)])
+def test_captions_on_the_border_of_a_black_bar_are_found_and_the_border_is_not(rows: int, columns: int) -> None:
+    found = mask_at(overlay_masks(barred(footage(6), rows, columns)), 12)
+    text = glyphs() > 0
+    picture = np.zeros_like(text)
+    picture[rows : HEIGHT - rows, columns : WIDTH - columns] = True
+    inside = text & picture
+    assert (found & inside).sum() > 0.7 * inside.sum()
+    near = np.zeros_like(text)
+    near[130:166, 30:270] = True
+    assert (found & picture & ~near).mean() < 0.002
+
+
+def test_a_grey_bar_is_a_still_picture_beside_motion() -> None:
+    assert mask_at(overlay_masks(barred(footage(6), 45, lit=60)), 12).mean() < 0.003
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", help="auto (default), eager, graph, compile, onnx, onnx:PROVIDER")
     parser.add_argument("--tile", help="compute in tiles where memory is short: auto, 1024, 512 ...")
     parser.add_argument("--scene", help="scene cuts: auto (default), props, off")
-    parser.add_argument("--duplicates", help="identical neighbours: skip (default), retime, off")
+    parser.add_argument("--duplicates", help="identical neighbours: skip (default), retime, repair, off")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")
     parser.add_argument(
         "-a",

@@ -14,9 +14,8 @@ class Alignment:
 
     def __init__(self, selection: Selection, plan: vs.VideoNode, policy: Policy) -> None:
         self._selection, self._plan = selection, plan
-        retime = policy.duplicates == "retime"
-        self._starts = range(-policy.behind, 1) if retime else range(1)
-        self._ends = range(1, policy.ahead + 2) if retime else range(1, 2)
+        before, after = policy.shown_range
+        self._starts, self._ends = range(-before, after), range(1, after + 1)
 
     def shown(self, source: vs.VideoNode) -> vs.VideoNode:
         """The copied source frame, or the one before an interpolated frame."""

@@ -63,8 +63,12 @@ def decision_clip(
         out, facts_frames, source_frames = f[0].copy(), f[1 : 1 + len(offsets)], f[1 + len(offsets) :]
         facts_at = _facts_at(timeline.source_index(n), before, facts_frames)
         decision = policy.decide(timeline, n, facts_at)
+        # A cleaner copy of a drawing is shown for another source frame, but has not its time.
+        moved = isinstance(decision, Copy) and decision.frame != timeline.source_index(n)
         times = Timing(
-            duration_of(n, source_frames), timeline.on_source(n), *scene_marks(timeline, policy, n, facts_at)
+            duration_of(n, source_frames),
+            timeline.on_source(n) and not moved,
+            *scene_marks(timeline, policy, n, facts_at),
         )
         _check_readable(decision, timeline.source_index(n) - before, facts_frames)
         out.props.update(_encoded(decision, times))

@@ -26,6 +26,7 @@ from vsvfi.clip.alignment import Alignment
 from vsvfi.clip.alpha import interpolated_alpha, mean_alpha
 from vsvfi.clip.check import check_clip
 from vsvfi.clip.colour import Colour, frame_format
+from vsvfi.clip.copies import Measure
 from vsvfi.clip.cross_fade import cross_faded
 from vsvfi.clip.durations import DurationOf, constant_durations, split_durations
 from vsvfi.clip.failures import reporting
@@ -55,6 +56,8 @@ from vsvfi.topics import with_help
 
 if TYPE_CHECKING:
     from vsvfi.engine.session import Session
+
+_MEASURES: dict[DuplicateMode, Measure] = {"retime": "blockiness", "repair": "apart"}
 
 
 def interpolate(
@@ -106,7 +109,8 @@ def interpolate(
         scene: scene changes from "auto" (existing `_SceneChangeNext`, else detected), "props" (only existing) or "off".
         scene_threshold: above 0 and up to 1; smaller detects more scene changes. None for the default.
         scene_change: between the frames around a scene change, "hold" the first, show the "nearest", or "blend" them.
-        duplicates: "skip" (repeat duplicate frames), "retime" (turn held drawings into even motion) or "off".
+        duplicates: "skip" (repeat duplicate frames), "retime" (turn held drawings into even motion), "repair" (with
+            multi=1: interpolate repeated frames that hide a dropped one, and change nothing else) or "off".
         max_hold: with "retime", the longest hold that is re-timed, in source frames (2 to 24); None for 4.
         exclude: source frames that are only repeated: `"[100 250] [900 1200]"` or `[(100, 250), 900]`, ends included.
         mask: what must not move: "auto" (overlays are found), or a Gray clip of the same size, white = keep. There,
@@ -251,6 +255,7 @@ def _rules(clip: vs.VideoNode, options: Options, bisects: bool) -> tuple[Policy,
         scene="props" if options.scene == "off" else options.scene,
         threshold=options.scene_threshold,
         duplicates=options.duplicates != "off",
+        measure=_MEASURES.get(options.duplicates),
     )
     return policy, informing, facts
 

@@ -8,7 +8,8 @@ and the `WINDOW` frames after it, never from earlier requests:
    half-transparent overlays too, since the gradients of what moves behind them average out.
 2. Edges in all directions nearby: letters have them, a horizon that moves along itself does not.
 3. Motion around: texture that does not stay, on a grid of a quarter of the size, where grain is pooled away. An overlay
-   has it on every side; a still background beside motion does not.
+   has it on every side but those where a black bar is; a still background beside motion does not. The border of a bar
+   is no edge of an overlay.
 4. From such sure places along edges that stay, where something moves nearby; then small gaps, and pixels nearby whose
    values stay.
 
@@ -51,6 +52,12 @@ _SHARE = 0.06
 _AROUND = 0.04
 """The same on every side of an overlay."""
 
+_BLACK = 0.08
+"""Brightest luma of a black bar."""
+
+_BARRED = 0.3
+"""Share of a square beside a pixel that is part of a black bar, where nothing needs to move."""
+
 _CODE = 1 / 255
 
 _HORIZONTAL, _VERTICAL = [-1, 0, 1, -2, 0, 2, -1, 0, 1], [-1, -2, -1, 0, 0, 0, 1, 2, 1]
@@ -64,16 +71,18 @@ def overlay_masks(clip: vs.VideoNode) -> vs.VideoNode:
     mean_across, mean_down = _ahead(across), _ahead(down)
     lowest = _lowest_projection(across, down, mean_across, mean_down)
     moved = _change(luma)
+    bars = _bars(luma)
     edges = vs.core.std.Expr(
-        [mean_across, mean_down, lowest, moved],
-        f"x dup * y dup * + sqrt {_EDGE} > z {_STEADY} > and a x dup * y dup * + sqrt {_SHIFT} * < and 1 0 ?",
+        [mean_across, mean_down, lowest, moved, _rim(bars)],
+        f"x dup * y dup * + sqrt {_EDGE} > z {_STEADY} > and a x dup * y dup * + sqrt {_SHIFT} * < and b 0.5 < and "
+        "1 0 ?",
     )
     # Letters have edges in all directions; what moves along its own edge, like a horizon, has them in one.
     upright, level = (
         _quarter(vs.core.std.Expr([edges, one, other], "x y abs z abs > and 1 0 ?")).std.BoxBlur(hradius=2, vradius=2)
         for one, other in ((mean_across, mean_down), (mean_down, mean_across))
     )
-    moving, surrounded = _motion(luma)
+    moving, surrounded = _motion(luma, _quarter(bars))
     there = vs.core.std.Expr([_quarter(edges), moving], f"x {_DENSE} > y {_SHARE} > and 1 0 ?")
     seeds = vs.core.std.Expr(
         [there, upright, level, surrounded], f"x y {_DENSE} > and z {_DENSE} > and a 0.5 > and 1 0 ?"
@@ -133,10 +142,10 @@ def _change(luma: vs.VideoNode) -> vs.VideoNode:
     return vs.core.std.Expr([luma, shifted(luma, WINDOW // 2), shifted(luma, WINDOW)], "x y - abs x z - abs max")
 
 
-def _motion(luma: vs.VideoNode) -> tuple[vs.VideoNode, vs.VideoNode]:
+def _motion(luma: vs.VideoNode, bars: vs.VideoNode) -> tuple[vs.VideoNode, vs.VideoNode]:
     """At a quarter of the size: how much moves in a square around each pixel, and how much has motion on every side.
 
-    Both are shares of pixels.
+    Both are shares of pixels; `bars` are black bars at a quarter of the size, where nothing moves.
     """
     small = _quarter(luma)
     across, down = _gradients(small)
@@ -149,9 +158,42 @@ def _motion(luma: vs.VideoNode) -> tuple[vs.VideoNode, vs.VideoNode]:
     moving = vs.core.std.Expr([half, shifted(half, WINDOW // 2)], "x y min")
     radius = max(3, min(small.width, small.height) // 8)
     share = moving.std.BoxBlur(hradius=radius, vradius=radius)
-    sides = [_moved(share, *(2 * radius * step for step in side)) for side in ((1, 0), (-1, 0), (0, 1), (0, -1))]
-    count = vs.core.std.Expr(sides, f"x y min z a min min {_AROUND} > 1 0 ?")
+    barred = bars.std.BoxBlur(hradius=radius, vradius=radius)
+    alive = vs.core.std.Expr([share, barred], f"x {_AROUND} > y {_BARRED} > or 1 0 ?")
+    sides = [_moved(alive, *(2 * radius * step for step in side)) for side in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+    count = vs.core.std.Expr(sides, "x y min z a min min")
     return share, count.std.BoxBlur(hradius=radius, vradius=radius)  # a flat patch in what moves does not count
+
+
+def _bars(luma: vs.VideoNode) -> vs.VideoNode:
+    """Black bars along the borders of the image: 1 inside, else 0."""
+    dark = vs.core.std.Expr(_ahead(luma), f"x {_BLACK} < 1 0 ?")
+    upper = _bar(dark.resize.Bilinear(1, luma.height))
+    lower = _bar(dark.resize.Bilinear(1, luma.height).std.FlipVertical()).std.FlipVertical()
+    left = _bar(dark.resize.Bilinear(luma.width, 1).std.Transpose()).std.Transpose()
+    right = _bar(dark.resize.Bilinear(luma.width, 1).std.Transpose().std.FlipVertical()).std.FlipVertical()
+    lines = [line.resize.Point(luma.width, luma.height) for line in (upper, lower, left, right.std.Transpose())]
+    return vs.core.std.Expr(lines, "x y max z a max max")
+
+
+def _bar(shares: vs.VideoNode) -> vs.VideoNode:
+    """Which lines from the first one on belong to a bar, from the shares of their pixels that are black.
+
+    A bar is black from end to end in its first line, and may carry text in others.
+    """
+    first = shares.std.Crop(bottom=shares.height - 1).resize.Point(1, shares.height)
+    bar = vs.core.std.Expr([shares, first], "x 0.5 > y 0.97 > and 1 0 ?")
+    step = 1
+    while step < shares.height:  # no line beyond one that is none
+        before = bar.std.Crop(bottom=step).std.AddBorders(top=step, color=1)
+        bar, step = vs.core.std.Expr([bar, before], "x y min"), 2 * step
+    return bar
+
+
+def _rim(bars: vs.VideoNode) -> vs.VideoNode:
+    """Where a bar meets the picture: 1 there, as far as gradients reach, else 0."""
+    thin = bars.std.Minimum().std.Minimum()
+    return vs.core.std.Expr([_grown(bars, 2), thin], "x y -")
 
 
 def _still(luma: vs.VideoNode) -> vs.VideoNode:

@@ -14,6 +14,7 @@ from typing import cast
 
 import vapoursynth as vs
 
+from vsvfi.clip.copies import APART, BLOCKINESS, Measure, measured, props_of
 from vsvfi.clip.failures import essential, reporting
 from vsvfi.clip.log import once
 from vsvfi.clip.props import read_integer
@@ -32,11 +33,12 @@ BEFORE, AFTER = 4, 5
 """The step from k to k + 1 is judged from frames k - BEFORE .. k + AFTER, so flashes of up to 4 frames are no cuts."""
 
 _NEXT, _PREVIOUS = "_SceneChangeNext", "_SceneChangePrev"
-_MEAN, _ENERGY, _CHANGE, _POOLED, _FULL = (
+_MEAN, _ENERGY, _CHANGE, _POOLED, _BLOCKS, _FULL = (
     "_vsvfi_mean",
     "_vsvfi_energy",
     "_vsvfi_change",
     "_vsvfi_pooled",
+    "_vsvfi_blocks",
     "_vsvfi_full",
 )
 
@@ -47,11 +49,27 @@ _CHROMA_GAIN = 2.0
 _CODE = 1 / 255
 """One 8-bit code value on a scale of 0 to 1."""
 
+NEAR = 4
+"""Steps before and after a step that show how much a drawing changes when it does."""
+
+_BLOCK = 16
+"""Side in pixels of blocks whose mean hardly changes by the errors of an encoder."""
+
+_RESIDUE, _AGAINST = 3.0 * _CODE, 0.4
+"""Largest change of a block in a repeated frame of an encode, by itself and against the steps before and after it."""
+
 _WHITE_NOISE = {2: 0.31, 4: 0.17}
 """Remaining amplitude of white noise by downscaling factor."""
 
 
-def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates: bool = True) -> vs.VideoNode:
+def facts(
+    clip: vs.VideoNode,
+    *,
+    scene: str,
+    threshold: float | None,
+    duplicates: bool = True,
+    measure: Measure | None = None,
+) -> vs.VideoNode:
     """Return a 1x1 clip as long as `clip` whose frame k holds the facts about the step from frame k to k + 1.
 
     Decode its frames with `read`. Nothing is known about unreadable frames of `readable.readable(clip)`.
@@ -61,6 +79,7 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
         scene: "auto" (the source's props, measured where they are missing), "props" (only props) or "off" (no cuts).
         threshold: score above which a step is a cut; smaller finds more. None for DEFAULT_THRESHOLD.
         duplicates: False skips the measurement; no step is then a duplicate.
+        measure: what else is measured, of `copies`.
 
     Raises:
         ArgumentError: `scene` has another value.
@@ -74,7 +93,9 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
     marked = blank.std.CopyFrameProps(clip, props=[_NEXT, _PREVIOUS, UNREADABLE])
     pooled = _pooled(clip, factor)
     statistics = blank.std.CopyFrameProps(_statistics(pooled)).std.CopyFrameProps(clip, props=[UNREADABLE])
-    differences = [blank.std.CopyFrameProps(_differences(clip, pooled))] if duplicates else []
+    pairs = blank.std.CopyFrameProps(_differences(clip, pooled))
+    differences = [_shifted(pairs, offset) for offset in range(-NEAR, NEAR + 1)] if duplicates else []
+    more = [] if measure is None else [blank.std.CopyFrameProps(measured(clip, pooled, measure))]
     window = range(-BEFORE, AFTER + 1) if scene == "auto" else range(2) if duplicates else range(0)
     planes = pooled.format.num_planes
 
@@ -83,16 +104,21 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
         stated = _stated(frames[1].props, frames[2].props) if scene != "off" else False
         around = {
             n + offset: _Statistics.of(frame.props, planes)
-            for offset, frame in zip(window, frames[3:])
+            for offset, frame in zip(window, frames[3:])  # without those of duplicates, which follow
             if 0 <= n + offset <= last and fault_of(frame.props) is None
         }
         score = _score(around, n) if scene == "auto" and n < last else 0.0
         cut = n < last and (score > limit if stated is None else stated)
         compared = n in around and n + 1 in around
-        duplicate = (
-            duplicates and compared and _is_duplicate(frames[-1].props, around[n], around[n + 1], _WHITE_NOISE[factor])
-        )
-        return score, cut, duplicate
+        if not duplicates or not compared:
+            return score, cut, False
+        steps = {
+            n + offset: frame.props
+            for offset, frame in zip(range(-NEAR, NEAR + 1), frames[3 + len(window) :])
+            if 0 <= n + offset < last
+        }
+        duplicate = _is_duplicate(steps[n], around[n], around[n + 1], _WHITE_NOISE[factor])
+        return score, cut, duplicate or _is_repeat(steps, n, planes)
 
     warn = once(vs.MESSAGE_TYPE_WARNING)
 
@@ -105,20 +131,33 @@ def facts(clip: vs.VideoNode, *, scene: str, threshold: float | None, duplicates
             score, cut, duplicate = 0.0, False, False
         out = frames[0].copy()
         out.props.update({SCORE: score, CUT: int(cut), DUPLICATE: int(duplicate)})
+        if measure is not None:
+            out.props.update(props_of(measure, frames[-1].props, last - n))
         fault = fault_of(frames[1].props)
         if fault is not None:
             out.props[UNREADABLE] = fault
         return out
 
     return blank.std.ModifyFrame(
-        [blank, marked, _shifted(marked, 1), *(_shifted(statistics, offset) for offset in window), *differences],
+        [
+            *(blank, marked, _shifted(marked, 1)),
+            *(_shifted(statistics, offset) for offset in window),
+            *(*differences, *more),
+        ],
         reporting(judge, "source frame"),
     )
 
 
 def read(frame: vs.VideoFrame) -> Facts:
     """The facts in a frame of `facts()`."""
-    return Facts(cut=bool(frame.props[CUT]), duplicate=bool(frame.props[DUPLICATE]))
+    props = frame.props
+    apart = cast("float | list[float]", props.get(APART, []))
+    return Facts(
+        cut=bool(props[CUT]),
+        duplicate=bool(props[DUPLICATE]),
+        blockiness=float(cast(float, props.get(BLOCKINESS, 0.0))),
+        apart=(apart,) if isinstance(apart, float) else tuple(apart),
+    )
 
 
 # --- the graph
@@ -174,11 +213,17 @@ def _statistics(pooled: vs.VideoNode) -> vs.VideoNode:
 def _differences(clip: vs.VideoNode, pooled: vs.VideoNode) -> vs.VideoNode:
     """Measure the difference between frames k and k + 1, as props.
 
-    The mean for luma (green of RGB) at full size; mean and peak for every pooled plane.
+    The mean for luma (green of RGB) at full size; mean and peak for every pooled plane, and the peak of averages over
+    blocks.
     """
-    pair = vs.core.std.Expr([pooled, _shifted(pooled, 1)], "x y - abs")
+    signed = vs.core.std.Expr([pooled, _shifted(pooled, 1)], "x y -")
+    side = _BLOCK * pooled.width // clip.width
+    blocks = signed.resize.Bilinear(max(1, pooled.width // side), max(1, pooled.height // side))
+    pair, blocks = signed.std.Expr("x abs"), blocks.std.Expr("x abs")
     for plane in range(pooled.format.num_planes):
         pair = pair.std.PlaneStats(plane=plane, prop=f"{_POOLED}{plane}")
+        blocks = blocks.std.PlaneStats(plane=plane, prop=f"{_BLOCKS}{plane}")
+    pair = pair.std.CopyFrameProps(blocks, props=[f"{_BLOCKS}{plane}Max" for plane in range(pooled.format.num_planes)])
     full = clip.std.PlaneStats(_shifted(clip, 1), plane=1 if clip.format.color_family == vs.RGB else 0, prop=_FULL)
     return pair.std.CopyFrameProps(full, props=[f"{_FULL}Diff"])
 
@@ -316,3 +361,26 @@ def _is_duplicate(props: Mapping[str, object], first: _Statistics, second: _Stat
         abs(a - b) <= max(0.25 * mean, 0.1 * _CODE) for a, b, mean in zip(first.means, second.means, means, strict=True)
     )
     return grainy and small and even and balanced
+
+
+def _is_repeat(steps: Mapping[int, Mapping[str, object]], k: int, planes: int) -> bool:
+    """Whether frame k + 1 repeats frame k but for what an encoder left, as drawings that are held do.
+
+    Encoders go on refining a held drawing, here and there by many codes, but hardly change the mean of a block, while
+    the steps before and after the hold do.
+
+    Args:
+        steps: props of `_differences`, of the steps k - NEAR to k + NEAR inside the clip.
+        planes: how many there are.
+    """
+
+    def largest(step: int, name: str, what: str) -> float:
+        return max(float(cast(float, steps[step][f"{name}{plane}{what}"])) for plane in range(planes))
+
+    change = largest(k, _BLOCKS, "Max")
+    if change > _RESIDUE or largest(k, _POOLED, "Average") > 0.4 * _CODE:
+        return False
+    sides = [range(k - NEAR, k), range(k + 1, k + NEAR + 1)]
+    whole = [side for side in sides if side[0] in steps and side[-1] in steps] or [range(k - NEAR, k + NEAR + 1)]
+    usual = min(max(largest(step, _BLOCKS, "Max") for step in side if step in steps) for side in whole)
+    return change <= _AGAINST * usual

@@ -16,14 +16,14 @@ from vsvfi.options.values import checked, is_a, plain_integer, plain_items, plai
 
 type Precision = Literal["auto", "fp32", "fp16", "bf16"]
 type SceneMode = Literal["auto", "props", "off"]
-type DuplicateMode = Literal["off", "skip", "retime"]
+type DuplicateMode = Literal["off", "skip", "retime", "repair"]
 type CutMode = Literal["hold", "blend", "nearest"]
 type Rate = int | float | str | Fraction | tuple[int, int]
 type Devices = str | Sequence[str]
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 SCENE_MODES = ("auto", "props", "off")
-DUPLICATE_MODES = ("off", "skip", "retime")
+DUPLICATE_MODES = ("off", "skip", "retime", "repair")
 CUT_MODES = ("hold", "blend", "nearest")
 
 MATRICES = {"709": 1, "fcc": 4, "470bg": 5, "170m": 6, "240m": 7, "ycgco": 8, "2020ncl": 9}

@@ -1,4 +1,4 @@
-"""Decide whether an output frame is interpolated or copied, and re-time held drawings.
+"""Decide whether an output frame is interpolated or copied, re-time held drawings, and repair dropped frames.
 
 Frames are copied at scene changes, between duplicate frames, in excluded ranges, and at timesteps close to a source
 frame. A decision depends on the output index and on facts about the source frames around it, never on earlier requests.
@@ -13,7 +13,9 @@ from fractions import Fraction
 
 from vsvfi.options import CutMode, DuplicateMode
 from vsvfi.options.ranges import Ranges
+from vsvfi.plan import repair
 from vsvfi.plan.bisection import nearest
+from vsvfi.plan.timed import TimedTimeline
 from vsvfi.plan.timeline import Copy, CrossFade, Decision, Interpolate, Timeline
 
 LONGEST_HOLD = 4
@@ -22,13 +24,24 @@ LONGEST_HOLD = 4
 SNAP = Fraction(1, 100)
 """Distance in source frames up to which the source frame is copied: it is sharper, and the offset is invisible."""
 
+_UNEVEN = Fraction(1, 8)
+"""The same where times are repaired: files round them, and recorders wait a little."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known about the step from one source frame to the next."""
+    """What is known about the step from one source frame to the next.
+
+    Attributes:
+        cut, duplicate: what the step is.
+        blockiness: of the frame before the step, where it is measured (with "retime").
+        apart: mean squared differences from that frame to the next ones, where they are measured (with "repair").
+    """
 
     cut: bool = False
     duplicate: bool = False
+    blockiness: float = 0.0
+    apart: tuple[float, ...] = ()
 
 
 type FactsAt = Callable[[int], Facts]
@@ -42,7 +55,7 @@ class Policy:
     Attributes:
         at_cuts: what is shown between the frames on both sides of a cut: "hold" the first, "nearest", "blend" (a
             cross-fade); None interpolates over cuts.
-        duplicates: "off", "skip" or "retime".
+        duplicates: "off", "skip", "retime" or "repair".
         longest_hold: maximum frames of a held drawing that is re-timed; longer holds stay static.
         excluded: source frames that are only repeated while they are shown.
         bisects: timesteps are reached by bisection, and so rounded to its grid.
@@ -57,56 +70,97 @@ class Policy:
     @property
     def behind(self) -> int:
         """How many source frames before the current one a decision may look at."""
-        return self.longest_hold if self.duplicates == "retime" else 1
+        return {"retime": self.longest_hold, "repair": repair.BEHIND}.get(self.duplicates, 1)
 
     @property
     def ahead(self) -> int:
         """How many source frames after the current one a decision may look at."""
-        return self.longest_hold if self.duplicates == "retime" else 1
+        return {"retime": 2 * self.longest_hold, "repair": repair.AHEAD}.get(self.duplicates, 1)
+
+    @property
+    def shown_range(self) -> tuple[int, int]:
+        """How far before and after the current source frame those are that a decision may show."""
+        fault = repair.LONGEST_FAULT
+        ranges = {"retime": (self.longest_hold, 2 * self.longest_hold), "repair": (fault, fault)}
+        return ranges.get(self.duplicates, (0, 1))
 
     def decide(self, timeline: Timeline, n: int, facts: FactsAt) -> Decision:
         """Decide what output frame n shows."""
         index = timeline.source_index(n)
         if self._excludes(index):
             return Copy(index)
-        step = self._retimed(timeline, n, facts) if self.duplicates == "retime" else timeline.step(n)
+        repaired = self._repaired(timeline, n, facts) if self.duplicates == "repair" else None
+        step = self._retimed(timeline, n, facts) if self.duplicates == "retime" else repaired or timeline.step(n)
         if not isinstance(step, Interpolate):
             return step
-        if self.duplicates != "retime":
+        if self.duplicates != "retime" and repaired is None:
             fact = facts(step.first)
             if self._cuts(fact):
                 return self._at_cut(step)
-            if self.duplicates == "skip" and fact.duplicate:
+            if self.duplicates in ("skip", "repair") and fact.duplicate:
                 return Copy(step.first)
         t = nearest(step.t) if self.bisects else step.t
-        if t * (step.second - step.first) <= SNAP:
+        snap = _UNEVEN if self.duplicates == "repair" and isinstance(timeline, TimedTimeline) else SNAP
+        if t * (step.second - step.first) <= snap:
             return Copy(step.first)
-        if (1 - t) * (step.second - step.first) <= SNAP:
+        if (1 - t) * (step.second - step.first) <= snap:
             return Copy(step.second)
         return Interpolate(step.first, step.second, t)
+
+    def _repaired(self, timeline: Timeline, n: int, facts: FactsAt) -> Decision | None:
+        """Interpolate in place of repeated frames that hide dropped ones; None if there are none."""
+        last = timeline.source_length - 1
+        index = min(timeline.source_index(n), last)
+
+        def motion(k: int) -> repair.Motion | None:
+            if not 0 <= k < last or self._excludes(k) or self._excludes(k + 1):
+                return None
+            fact = facts(k)
+            return repair.Motion(not fact.duplicate and not fact.cut, fact.apart)
+
+        def held(k: int) -> bool:
+            return 0 <= k < last and self._held(k, facts)
+
+        found = repair.gap(index, motion, held, self.longest_hold)
+        if found is None or timeline.position(n) == found[0]:
+            return None
+        return Interpolate(*found, timeline.between(n, *found))
 
     def _retimed(self, timeline: Timeline, n: int, facts: FactsAt) -> Decision:
         """Re-time a held drawing: interpolate evenly from its first frame to the first frame of the next drawing."""
         position = timeline.position(n)
         last = timeline.source_length - 1
         index = min(timeline.source_index(n), last)
-        start = index
-        while start > 0 and index - start < self.longest_hold and self._held(start - 1, facts):
-            start -= 1
-        end = index + 1
-        while end <= last and end - start <= self.longest_hold and self._held(end - 1, facts):
-            end += 1
+        start, end = self._run(index, last, facts)
         # A still image, or a run of unknown length: only its last step moves, if that is this one
         if end - start > self.longest_hold:
             if index < last and self._held(index, facts):
                 return Copy(index)
             start, end = index, index + 1
-        if position == start or end > last:
+        if end > last:
             return Copy(index)
+        first = self._cleanest(start, end, facts)
+        if position == start:
+            return Copy(first)
         if self._cuts(facts(end - 1)):
             step = timeline.step(n)
             return self._at_cut(step) if index == end - 1 and isinstance(step, Interpolate) else Copy(index)
-        return Interpolate(start, end, timeline.between(n, start, end))
+        following = self._run(end, last, facts)[1]
+        following = end + 1 if following - end > self.longest_hold else following
+        return Interpolate(first, self._cleanest(end, following, facts), timeline.between(n, start, end))
+
+    def _run(self, index: int, last: int, facts: FactsAt) -> tuple[int, int]:
+        """The copies of a drawing around one of them, as a range of source frames; cut off where it is too long."""
+        start, end = index, index + 1
+        while start > 0 and index - start < self.longest_hold and self._held(start - 1, facts):
+            start -= 1
+        while end <= last and end - start <= self.longest_hold and self._held(end - 1, facts):
+            end += 1
+        return start, end
+
+    def _cleanest(self, start: int, end: int, facts: FactsAt) -> int:
+        """The copy of a drawing with the least blocks of an encoder, the first among equals."""
+        return min(range(start, end), key=lambda k: facts(k).blockiness)
 
     def shown_scene(self, timeline: Timeline, n: int, facts: FactsAt) -> int:
         """A source frame of the scene that output frame n shows (more of)."""

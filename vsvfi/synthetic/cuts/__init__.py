@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vsvfi.synthetic.cuts.action import ACTION
 from vsvfi.synthetic.cuts.clip import CutClip
 from vsvfi.synthetic.cuts.layered import evaluation_clips
 from vsvfi.synthetic.cuts.lookalikes import LOOKALIKES
@@ -16,8 +17,8 @@ from vsvfi.synthetic.cuts.real import CUTS
 
 __all__ = ["KINDS", "CutClip", "cases", "evaluation_clips"]
 
-KINDS = {**CUTS, **LOOKALIKES}
-"""Every kind of `cases` by its name; those with cuts begin with "cut"."""
+KINDS = {**CUTS, **LOOKALIKES, **ACTION}
+"""Every kind of `cases` by its name; those with cuts begin with "cut". New ones go to the end: places set the seeds."""
 
 
 def cases(seed: int, kinds: tuple[str, ...] | None = None) -> Iterator[CutClip]:
