@@ -21,7 +21,7 @@ from vsvfi.cli.programs import find_vspipe, vspipe_environment
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.vpy"))
 CLIP_FRAMES = 24
-FACTOR = {"target_fps.vpy": Fraction(60, 24), "film_look.vpy": Fraction(1)}
+FACTOR = {"target_fps.vpy": Fraction(60, 24), "film_look.vpy": Fraction(1), "repair_recording.vpy": Fraction(1)}
 
 
 NEEDS_WEIGHTS = {"large_motion_4k.vpy": "uprnet_base", "rife.vpy": "rife40"}

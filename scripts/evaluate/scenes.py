@@ -1,9 +1,10 @@
 """Evaluate the scene change detection of `vsvfi.clip.scenes` on look-alikes of scene changes.
 
-    python -m scripts.evaluate.scenes [--seeds 12 13]
+    python -m scripts.evaluate.scenes [--seeds 12 13] [--others]
 
 Renders the clips of `vsvfi.synthetic.cuts`, and compares with a plain threshold on the difference of neighbouring
-frames, as in misc.SCDetect. Prints a Markdown table; the last line is JSON. Seeds 0 to 11 were used for tuning.
+frames, as in misc.SCDetect, and with `--others` with the detectors of `scene_detectors` that are installed. Prints a
+Markdown table; the last line is JSON. Seeds 0 to 11 were used for tuning.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
 import vapoursynth as vs
 
+from scripts.evaluate.scene_detectors import Detector, installed
 from vsvfi.clip import scenes
 from vsvfi.synthetic.cuts import CutClip, cases, evaluation_clips
 
@@ -81,7 +83,9 @@ def clip_of(case: CutClip, format: int = vs.YUV420P8) -> vs.VideoNode:
     return blank.std.ModifyFrame(blank, paint).resize.Bicubic(format=format, matrix=vs.MATRIX_BT709)
 
 
-def found_by(clip: vs.VideoNode, threshold: float | None = None) -> dict[str, set[int]]:
+def found_by(
+    clip: vs.VideoNode, threshold: float | None = None, others: Mapping[str, Detector] | None = None
+) -> dict[str, set[int]]:
     """Return the first frames of scenes detected by each method."""
     found: dict[str, set[int]] = {method: set() for method in METHODS}
     plain = clip.std.PlaneStats(clip.std.Trim(first=1))
@@ -97,7 +101,7 @@ def found_by(clip: vs.VideoNode, threshold: float | None = None) -> dict[str, se
         for limit in (0.10, 0.15):
             if n + 1 < clip.num_frames and float(difference.props["PlaneStatsDiff"]) > limit:
                 found[f"difference > {limit:.2f}"].add(n + 1)
-    return found
+    return found | {name: detector(clip) for name, detector in (others or {}).items()}
 
 
 class Tally:
@@ -105,8 +109,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.clips = self.frames = self.cuts = 0
-        self.found = dict.fromkeys(METHODS, 0)
-        self.false = dict.fromkeys(METHODS, 0)
+        self.found: dict[str, int] = defaultdict(int)
+        self.false: dict[str, int] = defaultdict(int)
 
     def add(self, length: int, cuts: frozenset[int], found: dict[str, set[int]]) -> None:
         self.clips, self.frames, self.cuts = self.clips + 1, self.frames + length, self.cuts + len(cuts)
@@ -122,13 +126,15 @@ class Tally:
         return self.found[method] / claimed if claimed else 1.0
 
 
-def score(seeds: Sequence[int], threshold: float | None = None, log: bool = True) -> dict[str, Tally]:
+def score(
+    seeds: Sequence[int], threshold: float | None = None, log: bool = True, others: Mapping[str, Detector] | None = None
+) -> dict[str, Tally]:
     """One tally per class, and one named "all"."""
     tallies: dict[str, Tally] = defaultdict(Tally)
     for seed in seeds:
         clips: Iterator[CutClip] = chain(cases(seed), evaluation_clips(seed))
         for case in clips:
-            found = found_by(clip_of(case), threshold)
+            found = found_by(clip_of(case), threshold, others)
             for name in (class_of(case.kind), "all"):
                 tallies[name].add(case.length, case.cuts, found)
             if log and found["vsvfi"] != case.cuts:
@@ -137,18 +143,18 @@ def score(seeds: Sequence[int], threshold: float | None = None, log: bool = True
     return tallies
 
 
-def table(tallies: dict[str, Tally]) -> str:
+def table(tallies: dict[str, Tally], methods: Sequence[str] = METHODS) -> str:
     """Format as Markdown: detected of all scene changes, and false ones after a plus sign."""
-    lines = [f"| class | frames | cuts | {' | '.join(METHODS)} |", "|---|---:|---:|" + "---:|" * len(METHODS)]
+    lines = [f"| class | frames | cuts | {' | '.join(methods)} |", "|---|---:|---:|" + "---:|" * len(methods)]
     for name in [*CLASSES, "all"]:
         tally = tallies[name]
         cells = [
             f"{tally.found[method]} + {tally.false[method]} false" if tally.cuts else f"{tally.false[method]} false"
-            for method in METHODS
+            for method in methods
         ]
         lines.append(f"| {name} | {tally.frames} | {tally.cuts or ''} | {' | '.join(cells)} |")
     for measure in ("recall", "precision"):
-        cells = [f"{getattr(tallies['all'], measure)(method):.3f}" for method in METHODS]
+        cells = [f"{getattr(tallies['all'], measure)(method):.3f}" for method in methods]
         lines.append(f"| **{measure}** | | | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -162,14 +168,17 @@ def main(args: Sequence[str] | None = None) -> int:
         default=[12, 13, 14, 15, 16, 17],
         help="seeds of the clips (default: the held-out ones)",
     )
+    parser.add_argument("--others", action="store_true", help="compare with other detectors that are installed")
     parser.add_argument("--threshold", type=float, help="threshold of vsvfi (default: its own)")
     given = parser.parse_args(args)
     started = time.monotonic()
-    tallies = score(given.seeds, given.threshold)
-    print(table(tallies))
+    others = installed() if given.others else {}
+    methods = (*METHODS, *others)
+    tallies = score(given.seeds, given.threshold, others=others)
+    print(table(tallies, methods))
     everything = tallies["all"]
     summary = {
-        method: {"recall": everything.recall(method), "precision": everything.precision(method)} for method in METHODS
+        method: {"recall": everything.recall(method), "precision": everything.precision(method)} for method in methods
     }
     print(
         json.dumps(

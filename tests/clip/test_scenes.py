@@ -16,7 +16,7 @@ import vapoursynth as vs
 from vapoursynth import core
 
 from scripts.evaluate.scenes import CLASSES, Tally, class_of, clip_of
-from vsvfi.clip import scenes
+from vsvfi.clip import cut_score, scenes
 from vsvfi.errors import ArgumentError
 from vsvfi.synthetic.cuts import KINDS, CutClip, cases, evaluation_clips
 from vsvfi.synthetic.cuts.shots import HEIGHT, WIDTH, natural, palette_of
@@ -232,9 +232,9 @@ def test_each_source_frame_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> 
 
         return clip.std.ModifyFrame(clip, count)
 
-    pooled, statistics = scenes._pooled, scenes._statistics
+    pooled, statistics = scenes._pooled, cut_score.measured
     monkeypatch.setattr(scenes, "_pooled", lambda clip, factor: counted(pooled(clip, factor), "pooled"))
-    monkeypatch.setattr(scenes, "_statistics", lambda small: counted(statistics(small), "statistics"))
+    monkeypatch.setattr(cut_score, "measured", lambda small: counted(statistics(small), "statistics"))
     clip = core.std.BlankClip(width=64, height=48, format=vs.YUV420P8, length=100)
     for _ in scenes.facts(clip, scene="auto", threshold=None).frames(close=True):
         pass

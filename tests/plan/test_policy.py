@@ -153,3 +153,27 @@ def test_longer_holds_are_retimed_on_request() -> None:
     assert decided(Policy(duplicates="retime"), timeline, at)[:6] == [Copy(k) for k in range(6)]
     moved = decided(Policy(duplicates="retime", longest_hold=6), timeline, at)[:6]
     assert moved == [Copy(0), *(Interpolate(0, 6, Fraction(k, 6)) for k in range(1, 6))]
+
+
+def test_the_cleanest_copy_stands_for_a_drawing() -> None:
+    drawings = [0, 0, 0, 1, 1, 2, 3, 3]
+    blocks = [0.5, 0.2, 0.3, 0.4, 0.1, 0.9, 0.2, 0.2]
+
+    def at(k: int) -> Facts:
+        same = 0 <= k < len(drawings) - 1 and drawings[k] == drawings[k + 1]
+        return Facts(duplicate=same, blockiness=blocks[k])
+
+    steps = decided(Policy(duplicates="retime"), Timeline(Fraction(1), 8, None), at)
+    third, half = Fraction(1, 3), Fraction(1, 2)
+    assert steps[:6] == [
+        Copy(1), Interpolate(1, 4, third), Interpolate(1, 4, 2 * third), Copy(4), Interpolate(4, 5, half), Copy(5),
+    ]  # fmt: skip
+
+
+def test_drawings_on_ones_keep_their_pace_among_held_ones() -> None:
+    """On ones, twos and threes: each drawing appears when it does in the source."""
+    duplicates = {1, 4, 5}  # 0, 1-2, 3, 4-6, 7, 8
+    steps = decided(Policy(duplicates="retime"), Timeline(Fraction(1), 9, None), facts(duplicates=duplicates))
+    begins = [0, 1, 3, 4, 7, 8]
+    assert [steps[n] for n in begins] == [Copy(n) for n in begins]
+    assert steps[2] == Interpolate(1, 3, Fraction(1, 2))

@@ -8,13 +8,14 @@ gives the same results. README.md explains the measures.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import sqrt
 from typing import cast
 
+import numpy as np
 import vapoursynth as vs
 
+from vsvfi.clip import cut_score
 from vsvfi.clip.copies import APART, BLOCKINESS, Measure, measured, props_of
+from vsvfi.clip.cut_score import AFTER, BEFORE, Statistics
 from vsvfi.clip.failures import essential, reporting
 from vsvfi.clip.log import once
 from vsvfi.clip.props import read_integer
@@ -29,23 +30,9 @@ DEFAULT_THRESHOLD = 0.4
 
 CUT, DUPLICATE, SCORE = "_vsvfi_cut", "_vsvfi_duplicate", "_vsvfi_cut_score"
 
-BEFORE, AFTER = 4, 5
-"""The step from k to k + 1 is judged from frames k - BEFORE .. k + AFTER, so flashes of up to 4 frames are no cuts."""
-
 _NEXT, _PREVIOUS = "_SceneChangeNext", "_SceneChangePrev"
-_MEAN, _ENERGY, _CHANGE, _POOLED, _BLOCKS, _FULL = (
-    "_vsvfi_mean",
-    "_vsvfi_energy",
-    "_vsvfi_change",
-    "_vsvfi_pooled",
-    "_vsvfi_blocks",
-    "_vsvfi_full",
-)
+_POOLED, _BLOCKS, _FULL = "_vsvfi_pooled", "_vsvfi_blocks", "_vsvfi_full"
 
-_WIDTH, _HEIGHT = 64, 24
-"""Size at which cuts are measured, on the middle two thirds of the height to exclude letterbox bars and subtitles."""
-
-_CHROMA_GAIN = 2.0
 _CODE = 1 / 255
 """One 8-bit code value on a scale of 0 to 1."""
 
@@ -92,29 +79,36 @@ def facts(
     blank = clip.std.BlankClip(width=1, height=1, format=vs.GRAY8, keep=True)
     marked = blank.std.CopyFrameProps(clip, props=[_NEXT, _PREVIOUS, UNREADABLE])
     pooled = _pooled(clip, factor)
-    statistics = blank.std.CopyFrameProps(_statistics(pooled)).std.CopyFrameProps(clip, props=[UNREADABLE])
+    statistics = blank.std.CopyFrameProps(cut_score.measured(pooled)).std.CopyFrameProps(clip, props=[UNREADABLE])
     pairs = blank.std.CopyFrameProps(_differences(clip, pooled))
     differences = [_shifted(pairs, offset) for offset in range(-NEAR, NEAR + 1)] if duplicates else []
     more = [] if measure is None else [blank.std.CopyFrameProps(measured(clip, pooled, measure))]
     window = range(-BEFORE, AFTER + 1) if scene == "auto" else range(2) if duplicates else range(0)
     planes = pooled.format.num_planes
+    shape = cut_score.structure(pooled)
+    # In very small images, shifted ones are alike by chance.
+    large = pooled.width >= shape.width and pooled.height * 2 >= shape.height * 3
+    shapes = [shape, _shifted(shape, 1)] if scene == "auto" and large else []
+    begin = 3 + len(shapes)  # of the frames in the window, which those around a step for duplicates follow
 
     def measures(n: int, frames: list[vs.VideoFrame]) -> tuple[float, bool, bool]:
         """Score, cut and duplicate of the step from n to n + 1."""
         stated = _stated(frames[1].props, frames[2].props) if scene != "off" else False
         around = {
-            n + offset: _Statistics.of(frame.props, planes)
-            for offset, frame in zip(window, frames[3:])  # without those of duplicates, which follow
+            n + offset: Statistics.of(frame.props, planes)
+            for offset, frame in zip(window, frames[begin:])
             if 0 <= n + offset <= last and fault_of(frame.props) is None
         }
-        score = _score(around, n) if scene == "auto" and n < last else 0.0
+        score = cut_score.score(around, n) if scene == "auto" and n < last else 0.0
+        if shapes and score > limit and cut_score.pans(*(np.asarray(frame[0]) for frame in frames[3:5])):
+            score = 0.0
         cut = n < last and (score > limit if stated is None else stated)
         compared = n in around and n + 1 in around
         if not duplicates or not compared:
             return score, cut, False
         steps = {
             n + offset: frame.props
-            for offset, frame in zip(range(-NEAR, NEAR + 1), frames[3 + len(window) :])
+            for offset, frame in zip(range(-NEAR, NEAR + 1), frames[begin + len(window) :])
             if 0 <= n + offset < last
         }
         duplicate = _is_duplicate(steps[n], around[n], around[n + 1], _WHITE_NOISE[factor])
@@ -140,7 +134,7 @@ def facts(
 
     return blank.std.ModifyFrame(
         [
-            *(blank, marked, _shifted(marked, 1)),
+            *(blank, marked, _shifted(marked, 1), *shapes),
             *(_shifted(statistics, offset) for offset in window),
             *(*differences, *more),
         ],
@@ -190,26 +184,6 @@ def _pooled(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
     return plain.resize.Bilinear(width, height, format=vs.YUV444PS)
 
 
-def _statistics(pooled: vs.VideoNode) -> vs.VideoNode:
-    """Measure the plane means and mean square of frame k, and its mean squared differences from later frames.
-
-    Stored as props; the later frames are k + 1 .. k + AFTER.
-    """
-    small = pooled.resize.Bilinear(_WIDTH, _HEIGHT, src_top=pooled.height / 6, src_height=pooled.height * 2 / 3)
-    for plane in range(pooled.format.num_planes):
-        small = small.std.PlaneStats(plane=plane, prop=f"{_MEAN}{plane}")
-    if pooled.format.num_planes == 3:
-        small = small.std.Expr(["", f"x {_CHROMA_GAIN} *", f"x {_CHROMA_GAIN} *"])
-        small = vs.core.std.StackVertical(small.std.SplitPlanes())
-    measured = small.std.Expr("x dup *").std.PlaneStats(prop=_ENERGY)
-    for distance in range(1, AFTER + 1):
-        change = vs.core.std.Expr([small, _shifted(small, distance)], "x y - dup *").std.PlaneStats(
-            prop=f"{_CHANGE}{distance}"
-        )
-        measured = measured.std.CopyFrameProps(change, props=[f"{_CHANGE}{distance}Average"])
-    return measured
-
-
 def _differences(clip: vs.VideoNode, pooled: vs.VideoNode) -> vs.VideoNode:
     """Measure the difference between frames k and k + 1, as props.
 
@@ -240,103 +214,7 @@ def _stated(props: Mapping[str, object], following: Mapping[str, object]) -> boo
     return True if read_integer(following, _PREVIOUS) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Statistics:
-    """Numbers about one small frame: sums over its planes.
-
-    Attributes:
-        means: of each plane.
-        variance: of the image around those means.
-        changes: mean squared difference from the frames 1, 2 .. AFTER later.
-    """
-
-    means: tuple[float, ...]
-    variance: float
-    changes: tuple[float, ...]
-
-    @classmethod
-    def of(cls, props: Mapping[str, object], planes: int) -> _Statistics:
-        def number(name: str) -> float:
-            return float(cast(float, props[f"{name}Average"]))
-
-        gains = (1.0, _CHROMA_GAIN, _CHROMA_GAIN)
-        means = tuple(number(f"{_MEAN}{plane}") * gains[plane] for plane in range(planes))
-        # The planes are stacked, an average over the stack is 1 / planes of the sum of their averages.
-        variance = number(_ENERGY) * planes - sum(mean * mean for mean in means)
-        return cls(
-            means,
-            max(variance, 0.0),
-            tuple(number(f"{_CHANGE}{distance}") * planes for distance in range(1, AFTER + 1)),
-        )
-
-
-def _score(around: Mapping[int, _Statistics], k: int) -> float:
-    """How much the step from k to k + 1 looks like a cut, 0 to 1.
-
-    Args:
-        around: the frames k - BEFORE .. k + AFTER, where they exist and can be read.
-    """
-    strongest = max((around[i].variance for i in range(k - 3, k + 5) if i in around), default=0.0)
-
-    def apart(i: int, distance: int) -> tuple[float, float]:
-        """Squared difference of the means of frames i and i + distance, and mean squared difference around them."""
-        first, second = around[i], around[i + distance]
-        level = sum((a - b) ** 2 for a, b in zip(first.means, second.means, strict=True))
-        return level, max(first.changes[distance - 1] - level, 0.0)
-
-    def step(i: int) -> float:
-        """How much changes from frame i to i + 1: 0 for nothing, 1 for unrelated frames, -1 outside the clip."""
-        if i not in around or i + 1 not in around:
-            return -1.0
-        level, varying = apart(i, 1)
-        first, second = around[i].variance, around[i + 1].variance
-        # The last step of a fade changes all remaining contrast: if one frame is nearly blank, compare with
-        # the strongest one nearby.
-        blank = 1 - min(first, second) / max(first, second, 1e-9)
-        # Changes of overall brightness and colour have little weight, and small ones hardly any.
-        shift = 0.05 * level * level / (level + 0.05)
-        return min((varying + shift) / (max(first + second, blank * strongest) + shift + 1e-4), 1.0)
-
-    def unlike(i: int, distance: int) -> float:
-        """Contrast-invariant dissimilarity of frames i and i + distance.
-
-        0 for the same content, 1 for unrelated content and outside the clip.
-        """
-        if i not in around or i + distance not in around:
-            return 1.0
-        level, varying = apart(i, distance)
-        first, second = around[i].variance, around[i + distance].variance
-        alike = (first + second - varying) / 2 / (sqrt(first * second) + 1e-5)
-        return 1 - alike * 0.5 / (level + 0.5)
-
-    changed = step(k)
-    if changed < 0.1:
-        return 0.0
-    # After a flash, or where one ends, an earlier image returns: that is no cut.
-    for distance in range(1, AFTER + 1):
-        changed = min(changed, unlike(k, distance), unlike(k + 1 - distance, distance))
-
-    # Fast motion changes frames on both sides of the step, or for several steps on one side.
-    steps = {offset: step(k + offset) for offset in range(-3, 4)}
-
-    def both(distance: int) -> float:
-        before, after = steps[-distance], steps[distance]
-        return max(before, after) if min(before, after) < 0 else min(before, after)
-
-    usual = max(both(1), both(2), min(steps[1], steps[2]), min(steps[-1], steps[-2]), 0.0)
-    if max(steps[-2], steps[-1], steps[1], steps[2]) < 0.25 * both(3):  # drawings held for three frames
-        usual = max(usual, both(3))
-
-    # But motion changes the mean colours at a steady rate, so a jump in them is a cut even within fast motion.
-    def level(i: int) -> float:
-        return apart(i, 1)[0] if i in around and i + 1 in around else 0.0
-
-    jump = level(k) - 2 * max(level(k + offset) for offset in (-2, -1, 1, 2))
-    usual *= 1 - max(jump, 0.0) / (level(k) + 0.3 * strongest + 1e-4)
-    return min(max((changed - usual) / (1.2 - usual), 0.0), 1.0)
-
-
-def _is_duplicate(props: Mapping[str, object], first: _Statistics, second: _Statistics, white_noise: float) -> bool:
+def _is_duplicate(props: Mapping[str, object], first: Statistics, second: Statistics, white_noise: float) -> bool:
     """Whether two frames differ by noise only.
 
     Args:
