@@ -45,8 +45,6 @@ CASES = (
     ("mixed", 5, 28, 0),
     ("textured", 3, 20, BAR),
     ("mixed", 9, 16, BAR),
-    ("flat", 3, 16, BAR),
-    ("mixed", 5, 28, BAR),
 )
 """Kind and seed of the ground, its pixels per source frame, and the height of black bars above and below."""
 
