@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import nn
 
+pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
+
 from scripts.train import builtin
 from scripts.train.__main__ import main
 from scripts.train.architectures import ARCHITECTURES

@@ -98,8 +98,8 @@ def test_a_worker_that_is_lost_while_it_is_asked_is_asked_again() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (own_versions(), None),
-        ({**own_versions(), "vsvfi": "0.0.1"}, r"vsvfi 0\.0\.1 instead of"),
+        ({}, None),
+        ({"vsvfi": "0.0.1"}, r"vsvfi 0\.0\.1 instead of"),
         (ModuleNotFoundError("No module named 'vsvfi'"), "ModuleNotFoundError: No module named 'vsvfi'"),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_scheduler_that_cannot_read_tasks_is_refused(answer: Any, reason: str 
             assert function is own_versions
             if isinstance(answer, Exception):
                 raise answer
-            return answer
+            return {**own_versions(), **answer}
 
     if reason is None:
         check_scheduler(Client())
