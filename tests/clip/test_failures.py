@@ -9,7 +9,7 @@ import vapoursynth as vs
 
 from tests.clip.clips import interpolated
 from tests.fakes import Recorder, numbered
-from vsvfi.clip import finish, scenes
+from vsvfi.clip import cut_score, finish
 from vsvfi.clip.failures import essential, frame_error
 from vsvfi.errors import FrameError
 
@@ -118,12 +118,16 @@ def test_exceptions_of_our_own_callbacks_name_the_frame(
 
 
 def test_a_measure_that_fails_leaves_the_facts_unknown(fake_family: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> float:
+    asked: list[object] = []
+
+    def fail(_: object, step: int) -> float:
+        asked.append(step)
         raise MemoryError
 
     result = interpolated(fake_family, numbered(length=4))
-    monkeypatch.setattr(scenes, "_score", fail)
+    monkeypatch.setattr(cut_score, "score", fail)
     assert failures(result) == {}
+    assert set(asked) == {0, 1, 2}
 
 
 @pytest.mark.minimum
