@@ -163,12 +163,14 @@ def _tensor(image: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
     return torch.from_numpy(image)[None]
 
 
-def predictor(name: str, checkpoint: Path | None, device: str, precision: str) -> Predictor:
+def predictor(
+    name: str, checkpoint: Path | None, device: str, precision: str, options: dict[str, object] | None = None
+) -> Predictor:
     """Load a registered model by name; `checkpoint` replaces its weights by the averaged ones of a training run."""
     from vsvfi.engine.model import load_model
 
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["average"] if checkpoint else None
-    model = load_model(name, weights=weights, device=device, precision=precision)
+    model = load_model(name, weights=weights, device=device, precision=precision, options=options)
     return lambda first, second, t: model(first, second, t)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from scripts.train.choice import CHOICE
 from scripts.train.fine import FINE
 from scripts.train.ifrnet import IFRNET
 from scripts.train.rife import RIFE
 from scripts.train.uprnet import UPRNET
 
-ARCHITECTURES = {"fine": FINE, "ifrnet": IFRNET, "rife": RIFE, "uprnet": UPRNET}
+ARCHITECTURES = {"choice": CHOICE, "fine": FINE, "ifrnet": IFRNET, "rife": RIFE, "uprnet": UPRNET}

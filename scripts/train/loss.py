@@ -77,7 +77,7 @@ def distillation(estimates: list[Tensor], truth: Tensor) -> Tensor:
         ratio = truth.shape[-1] // flow.shape[-1]
         exact = truth[..., ratio // 2 :: ratio, ratio // 2 :: ratio] if ratio > 1 else truth
         total = total + charbonnier((flow * ratio - exact) / motion, 0.03)
-    return total / len(estimates)
+    return total / max(len(estimates), 1)
 
 
 def losses(

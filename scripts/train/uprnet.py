@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -93,13 +95,13 @@ def output_weights(network: UPRNet) -> list[Tensor]:
 
 def estimate(network: UPRNet, sample: Sample) -> Estimate:
     """Compute the network's outputs for a batch: flows between the frames, an image at every level."""
-    network = _deep_enough(network, max(sample.first.shape[-2:]))
+    network = deep_enough(network, max(sample.first.shape[-2:]))
     pair = network.prepare_pair(network.encode_frame(sample.first), network.encode_frame(sample.second))
     images = [image.flip(1) for image in network.images(pair, sample.t)]
     return Estimate(images, [flows[0] for flows in pair.flows], sample.motion, torch.zeros_like(images[-1]))
 
 
-def _deep_enough(network: UPRNet, side: int) -> UPRNet:
+def deep_enough(network: UPRNet, side: int) -> UPRNet:
     """Return a network with the same weights and the pyramid for training samples of this size."""
     levels = LEVELS if side <= 128 else LEVELS + 1 + (side - 1).bit_length() - 7
     return network if levels == len(network.levels) else network.of_levels(levels)
@@ -110,4 +112,9 @@ def used(network: UPRNet, size: tuple[int, int]) -> UPRNet:
     return network.of_levels(levels_for(*size) + BUILTIN_MORE_LEVELS)
 
 
-UPRNET = Architecture({"width": 8}, fresh_network, output_weights, estimate, used)
+def begin(network: UPRNet, state: Mapping[str, Tensor]) -> None:
+    """Load weights; those of a search, which the packaged file has besides, are left out."""
+    network.load_state_dict({name: value for name, value in state.items() if not name.startswith("choice.")})
+
+
+UPRNET = Architecture({"width": 8}, fresh_network, output_weights, estimate, used, begin)

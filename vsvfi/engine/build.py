@@ -19,7 +19,6 @@ from vsvfi.engine.runtimes.binding import bind
 from vsvfi.errors import ForeignWeightsError, ModelSpecError
 from vsvfi.models.family import BuildConfig, Family, Variant
 from vsvfi.models.interpolator import Interpolator
-from vsvfi.models.registry import check_options
 from vsvfi.weights.fetch import fetch
 from vsvfi.weights.load import load_state, match_state
 
@@ -86,8 +85,8 @@ def load_weights(model: ModelConfig, weights: Path | Mapping[str, Tensor] | None
             variant = family.recognise(variant, state)
         except ValueError as error:
             raise ForeignWeightsError(origin, name, str(error)) from error
-    usual = ModelConfig(family, variant, None, check_options(family, {})).build_config(256, 256)
-    network = construct(family, variant, usual)
+    build = ModelConfig(family, variant, None, model.options).build_config(256, 256)
+    network = construct(family, variant, build)
     expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
     state = match_state(
         family.adapt_state(state, expected),

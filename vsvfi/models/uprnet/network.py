@@ -20,10 +20,11 @@ from torch.nn import functional
 from vsvfi.models.blocks.moved import Source, reach, sources, splatted, warped
 from vsvfi.models.blocks.tiles import Part, Window, in_windows, windows
 from vsvfi.models.interpolator import Interpolator, broadcast_times
+from vsvfi.models.uprnet.choice import Candidates, Choice, find_candidates
 from vsvfi.models.uprnet.detail import restore_detail
 from vsvfi.models.uprnet.fine import FineMatcher, FlowRefiner
 from vsvfi.models.uprnet.parts import FeaturePyramid, MotionEstimator, SynthesisNetwork
-from vsvfi.ops import activation, correlation
+from vsvfi.ops import activation, correlation, warp
 from vsvfi.ops.splat import warm_up
 from vsvfi.ops.warp import resize_bilinear
 
@@ -69,6 +70,8 @@ class Pair:
     [B, 4, ...] float32, in pixels of its own grid.
     """
     others: tuple[Pair, ...] = ()
+    candidates: Candidates | None = None
+    """What `choice` chooses from besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         ensemble: how many of `VIEWS` are averaged: 1, 2 or 4, which reduces errors (not part of the paper).
         detail: how much of the detail is restored that splatting blurs; 0 for nothing, as published (ours).
         fine: match on a finer grid at the finest level, and let the synthesis copy backward-warped images (ours).
+        choice: search the motion of small blocks besides, and choose for each pixel (ours).
         tile: largest edge in pixels of what is encoded and synthesised at once; None for the whole picture.
     """
 
@@ -124,6 +128,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         ensemble: int = 1,
         detail: float = 0.0,
         fine: bool = False,
+        choice: bool = False,
         tile: int | None = None,
     ) -> None:
         super().__init__()
@@ -140,6 +145,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         if fine:
             self.fine_matcher = FineMatcher(width)
             self.flow_refiner = FlowRefiner(width)
+        self.choice = Choice() if choice else None
         skipped = scale.denominator.bit_length() - 1
         self.levels = tuple(level for level in reversed(range(levels)) if level >= skipped or level == 0)
         """The computed levels, coarse to fine."""
@@ -160,6 +166,9 @@ class UPRNet(Interpolator[Frame, Pair]):
         dtype, width = pred.weight.dtype, pred.in_channels // 2
         correlation.warm_up(pred.weight.device, dtype)
         activation.warm_up(pred.weight.device, dtype)
+        if self.choice is not None:
+            correlation.warm_up(pred.weight.device, torch.float32)
+            warp.warm_up(pred.weight.device, ())
         moved = [(3, torch.float32)] if self.fine else []  # see `_arrived`
         shapes = [[(3, torch.float32), (width, dtype), *moved], [(2 * width, dtype)], [(4 * width, dtype)]]
         warm_up(pred.weight.device, shapes)
@@ -187,7 +196,10 @@ class UPRNet(Interpolator[Frame, Pair]):
         others = []
         for view, before, after in zip(self.views[1:], first.others, second.others, strict=True):
             others.append(self._pair(after, before) if view.backwards else self._pair(before, after))
-        return Pair(first, second, self._pair(first, second).flows, tuple(others))
+        flows = self._pair(first, second).flows
+        images = first.levels[-1].image, second.levels[-1].image
+        found = find_candidates(*images, flows[-1][0]) if self.choice is not None else None
+        return Pair(first, second, flows, tuple(others), found)
 
     def _pair(self, first: Frame, second: Frame) -> Pair:
         """Estimate the motion of one view."""
@@ -215,12 +227,22 @@ class UPRNet(Interpolator[Frame, Pair]):
         return Pair(first, second, tuple(pyramids))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
-        image = self._shown(pair, t)
+        image = self.shown(pair, t)
         for view, other in zip(self.views[1:], pair.others, strict=True):
-            image = image + view.mirrored(self._shown(other, 1 - t if view.backwards else t))
-        return (image / len(self.views) if pair.others else image).flip(1)
+            image = image + view.mirrored(self.shown(other, 1 - t if view.backwards else t))
+        if pair.others:
+            image = image / len(self.views)
+        return self.chosen(image, pair, t).flip(1)
 
-    def _shown(self, pair: Pair, t: Tensor) -> Tensor:
+    def chosen(self, image: Tensor, pair: Pair, t: Tensor) -> Tensor:
+        """Let `choice` decide about a frame [B, 3, H, W] BGR in [0, 1]."""
+        if self.choice is None or pair.candidates is None:
+            return image
+        times = broadcast_times(t, image.shape[0], pair.flows[-1][0]).reshape(-1, 1, 1, 1)
+        made: Tensor = self.choice(image, pair.candidates, times)
+        return made.clamp(0, 1)
+
+    def shown(self, pair: Pair, t: Tensor) -> Tensor:
         """Return the finest image of one view, [B, 3, H, W] BGR in [0, 1]."""
         return self.images(pair, t, detail=self.detail)[-1].clamp(0, 1)
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from vsvfi.errors import ArgumentError
 from vsvfi.models.family import BuildConfig, Family, SizeRule, Variant
-from vsvfi.options.validators import Choice, Whole
+from vsvfi.options.validators import Choice, Flag, Whole
 from vsvfi.weights.source import Builtin, Url
 
 _TRAINED_WIDTH = 448
 _TRAINED_LEVELS = 3
 _SKIPPED = {Fraction(1): 0, Fraction(1, 2): 1, Fraction(1, 4): 2}
 _MOST_LEVELS = 9
+_SEARCHING = 450
+"""Bytes per pixel that `vsvfi.models.uprnet.search` takes besides, whatever the precision."""
+
+_CHOICE = "choice."
+"""Prefix of the weights that a search uses."""
+
 _MULTIPLE = 32
 """Of the sizes of an image whose levels are padded each by itself."""
 
@@ -62,11 +68,13 @@ class UPRNetVariant(Variant):
         ensemble: number of averaged views of a pair, if the options set none.
         pads_levels: pad each level by itself instead of the image to a multiple of the coarsest level's pixels, which
             are up to 26 % more pixels at 1080p; not as published.
+        searches: whether the weights have what `options={"search": True}` needs.
     """
 
     more_levels: int = 0
     ensemble: int = 1
     pads_levels: bool = False
+    searches: bool = False
 
 
 class UPRNetOptions(TypedDict, total=False):
@@ -74,6 +82,7 @@ class UPRNetOptions(TypedDict, total=False):
 
     levels: int | None
     ensemble: Literal[1, 2, 4] | None
+    search: bool
 
 
 class UPRNetFamily(Family):
@@ -86,12 +95,13 @@ class UPRNetFamily(Family):
     def estimate_memory(
         self, variant: Variant, build: BuildConfig, size: tuple[int, int], number: int, times: int = 1
     ) -> int:
-        """Estimate the features of two frames at all levels and of the finest synthesis."""
+        """Estimate the features of two frames at all levels, and of the finest synthesis or of the search."""
         channels, views = variant.config["width"], build.arguments["ensemble"]
         assert isinstance(channels, int)
         assert isinstance(views, int)
         held = 84 + 5 * channels * number + (views - 1) * (53 + 25 * number)
-        return build.padded_area(*size) * (held + times * (66 + 19 * channels * number))
+        searching = _SEARCHING if build.arguments["choice"] else 0
+        return build.padded_area(*size) * (held + max(times * (66 + 19 * channels * number), searching))
 
     def tiled_memory(self, variant: Variant, build: BuildConfig, area: int, window: int, number: int) -> int:
         """Estimate the features of two frames, the motion estimate and the synthesis of a tile."""
@@ -102,7 +112,8 @@ class UPRNetFamily(Family):
         features = 3.5 * values * (1 + min(4 * scale**2, 1) / 3)
         held = features + (views - 1) * (24 + features)
         motion, synthesis = area * (84 + scale**2 * (25 + 2.8 * values)), area * 110 + window * (60 + 19 * values)
-        return int(area * held + max(motion, synthesis))
+        searching = area * (_SEARCHING if build.arguments["choice"] else 0)
+        return int(area * held + max(motion, synthesis, searching))
 
     def build_config(
         self, width: int, height: int, scale: Fraction, options: Mapping[str, object], variant: Variant | None = None
@@ -110,8 +121,13 @@ class UPRNetFamily(Family):
         """Return the levels and the padding that follows from them.
 
         Raises:
-            ArgumentError: the given levels leave none to estimate motion at.
+            ArgumentError: the given levels leave none to estimate motion at, or the weights know no search.
         """
+        if options.get("search") and not (isinstance(variant, UPRNetVariant) and variant.searches):
+            name = variant.name if variant is not None else self.title
+            raise ArgumentError(
+                "options['search']", True, f"{name} has none", "use model='builtin' or 'builtin_hq', or leave it out"
+            )
         more, ensemble = (variant.more_levels, variant.ensemble) if isinstance(variant, UPRNetVariant) else (0, 1)
         skipped = _SKIPPED[scale]
         given = options["levels"]
@@ -132,13 +148,23 @@ class UPRNetFamily(Family):
         if isinstance(variant, UPRNetVariant) and variant.pads_levels:
             multiple = min(multiple, _MULTIPLE)
         rule = SizeRule(multiple=multiple >> skipped, centred=False, border="constant", value=0.5)
-        return BuildConfig(scale, rule, {"levels": levels, "ensemble": options.get("ensemble") or ensemble})
+        arguments = {
+            "levels": levels,
+            "ensemble": options.get("ensemble") or ensemble,
+            "choice": bool(options.get("search")),
+        }
+        return BuildConfig(scale, rule, arguments)
+
+    def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+        """Leave out what only a search uses, if this network has none."""
+        searches = any(name.startswith(_CHOICE) for name in names)
+        return state if searches else {name: value for name, value in state.items() if not name.startswith(_CHOICE)}
 
 
 _BUILTIN = Builtin(
     file="uprnet_builtin.safetensors",
-    sha256="06ca75d073b9191820af51c9528b4e90d1262e167940f782ea5c6de3e938c966",
-    size=848_074,
+    sha256="620680a3319a51041ab3733698fae9a27bcc3a9899fe3ea4e83ab3cb29adfd11",
+    size=1_098_202,
 )
 
 
@@ -156,6 +182,7 @@ def _builtin(name: str, ensemble: int, note: str) -> Variant:
         more_levels=BUILTIN_MORE_LEVELS,
         ensemble=ensemble,
         pads_levels=True,
+        searches=True,
         bfloat=True,  # as good as fp32 on every moving set of the provenance file
         note=note,
     )
@@ -192,6 +219,10 @@ FAMILY = UPRNetFamily(
             none="the model's own",
             default=None,
             description="views of a pair to average: better, and slower by as much",
+        ),
+        "search": Flag(
+            default=False,
+            description="`builtin` alone: match small blocks too, for letters, patterns and drawings; slower",
         ),
     },
     options_type=UPRNetOptions,

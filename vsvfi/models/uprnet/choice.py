@@ -1,0 +1,127 @@
+"""What `builtin` adds to UPR-Net's frame: for each pixel, a choice between it and images that another search warped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsvfi.models.blocks.prelu import PReLU
+from vsvfi.models.uprnet.search import MULTIPLE, search_motion
+from vsvfi.ops.warp import backward_warp
+
+_HALF_SIZE, _QUARTER_SIZE = 32, 48
+_INPUTS = 16
+_MOTION = 1 / 16
+_LEAST = 1e-3
+_MOST_DOUBT = 3.0
+"""Pixels of disagreement from which more makes no difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Both images of a pair and the motion that `search_motion` found; [1, 3, H, W] and [1, 2, H, W] float32."""
+
+    first: Tensor
+    second: Tensor
+    forth: Tensor
+    back: Tensor
+    estimated: Tensor  # [1, 4, H, W]: the network's flow
+    doubts: Tensor  # [1, 2, H, W]: by how far there and back misses each pixel of the second and of the first image
+
+
+def find_candidates(first: Tensor, second: Tensor, flow: Tensor) -> Candidates:
+    """Search the motion of a pair in both directions at once.
+
+    Args:
+        first, second: [B, 3, H, W] float32 in [0, 1].
+        flow: [B, 4, H, W] float32, the network's flow from `first` to `second` and back, in pixels.
+    """
+    height, width = first.shape[2:]
+    sides = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
+    grown = [functional.pad(tensor, sides, mode="replicate") for tensor in (first, second, flow)]
+    flows = torch.cat((grown[2][:, :2], grown[2][:, 2:]))
+    found = search_motion(torch.cat(grown[:2]), torch.cat(grown[1::-1]), flows)[..., :height, :width]
+    forth, back = found.chunk(2)
+    missed = [
+        (there + backward_warp(again, there)).norm(dim=1, keepdim=True)
+        for there, again in ((back, forth), (forth, back))
+    ]
+    return Candidates(first, second, forth, back, flow, torch.cat(missed, 1))
+
+
+class Choice(nn.Module):
+    """A small U-Net at half the size whose outputs weigh three images, and correct the result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry = nn.Sequential(*_layer(4 * _INPUTS, _HALF_SIZE))
+        self.down = nn.Sequential(
+            *_layer(_HALF_SIZE, _QUARTER_SIZE, 2),
+            *_layer(_QUARTER_SIZE, _QUARTER_SIZE),
+            *_layer(_QUARTER_SIZE, _QUARTER_SIZE),
+        )
+        self.up = nn.ConvTranspose2d(_QUARTER_SIZE, _HALF_SIZE, 4, 2, 1)
+        self.merge = nn.Sequential(PReLU(2 * _HALF_SIZE), *_layer(2 * _HALF_SIZE, _HALF_SIZE))
+        self.pred = nn.Conv2d(_HALF_SIZE, 4 * 6, 3, 1, 1)
+
+    def forward(self, image: Tensor, found: Candidates, times: Tensor) -> Tensor:
+        """Return the frame [B, 3, H, W], not clamped.
+
+        Args:
+            image: UPR-Net's frame, [B, 3, H, W] float32.
+            found: of the pair.
+            times: [B, 1, 1, 1].
+        """
+        height, width = image.shape[2:]
+        copies = sample_cubic(found.first, times * found.back), sample_cubic(found.second, (1 - times) * found.forth)
+        x = self._entering(image, copies, found, times)
+        x = functional.pad(x, (0, -width % 4, 0, -height % 4), mode="replicate")
+        x = functional.pixel_unshuffle(x, 2).to(self.pred.weight.dtype)
+        half = self.entry(x)
+        x = self.merge(torch.cat((self.up(self.down(half)), half), 1))
+        output = functional.pixel_shuffle(self.pred(x).float(), 2)[..., :height, :width]
+        prior = torch.cat((torch.ones_like(times), 1 - times, times), 1).clamp_min(_LEAST).log()
+        doubts = torch.cat(
+            (torch.zeros_like(image[:, :1]), found.doubts.clamp(max=_MOST_DOUBT).expand_as(image[:, :2])), 1
+        )
+        weights = torch.softmax(output[:, :3] + prior - doubts, 1)
+        mixed = weights[:, :1] * image
+        for index, copied in enumerate(copies, 1):
+            mixed = torch.addcmul(mixed, weights[:, index : index + 1], copied)
+        return mixed + output[:, 3:]
+
+    def _entering(self, image: Tensor, copies: tuple[Tensor, Tensor], found: Candidates, times: Tensor) -> Tensor:
+        """Return what the choice is made from, [B, _INPUTS, H, W]."""
+        before, after = copies
+        moved = [
+            _MOTION * share * (flow - estimated).norm(dim=1, keepdim=True)
+            for share, flow, estimated in (
+                (times, found.back, found.estimated[:, 2:]),
+                (1 - times, found.forth, found.estimated[:, :2]),
+            )
+        ]
+        differences = [
+            (one - other).abs().mean(1, keepdim=True)
+            for one, other in ((before, after), (image, before), (image, after))
+        ]
+        unmoved = (found.second - found.first).abs().mean(1, keepdim=True).expand_as(image[:, :1])
+        where = times.expand_as(image[:, :1])
+        return torch.cat((image, before, after, *differences, *moved, unmoved, where), 1)
+
+
+def sample_cubic(image: Tensor, flow: Tensor) -> Tensor:
+    """Sample `image` [B or 1, C, H, W] at (x + flow_x, y + flow_y) bicubically, clamped to [0, 1] and to its border."""
+    batch, _, height, width = flow.shape
+    steps = [torch.arange(side, dtype=flow.dtype, device=flow.device) for side in (height, width)]
+    x = (flow[:, 0] + steps[1]) * (2 / max(width - 1, 1)) - 1
+    y = (flow[:, 1] + steps[0][:, None]) * (2 / max(height - 1, 1)) - 1
+    image = image.expand(batch, -1, -1, -1)
+    sampled = functional.grid_sample(image, torch.stack((x, y), 3), "bicubic", "border", align_corners=True)
+    return sampled.clamp(0, 1)
+
+
+def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, stride, 1), PReLU(outputs)]

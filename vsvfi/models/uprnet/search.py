@@ -1,0 +1,207 @@
+"""Search a pair for motion that a pyramid of features loses: small letters, stripes, the outlines of drawings.
+
+A second opinion without weights. Blocks of the first image are compared with all blocks of the second within `REACH`,
+by normalised correlation at half the size; each pixel takes what explains it best of the blocks around it and of the
+flow that the network estimated; a last search at full size refines it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vsvfi.ops.correlation import local_correlation
+from vsvfi.ops.warp import backward_warp, resize_bilinear
+
+REACH, NEAR, FINE = 12, 3, 1
+"""Radius in pixels of the search around no motion and around the network's flow, at half size, and of the last one."""
+
+STEP = 4
+"""Distance between blocks in pixels of the size that is searched; a block has twice this side."""
+
+MULTIPLE = 2 * STEP
+"""What the sides of an image must be multiples of."""
+
+_WINDOWS = (1, 5)
+"""Blocks, along each axis, whose correlations are averaged: one, and so many that single letters are told apart."""
+
+_CONTRAST = 3 / 255
+"""Deviation below which a neighbourhood counts as flat."""
+
+_AROUND, _WITHIN = 9, 7
+"""Sides of the windows of the normalisation and of the choice between flows, in pixels."""
+
+_DISTANCE = 0.01
+"""Correlation that a pixel of distance from the centre of a search costs, so that flat blocks stay."""
+
+_STRICTNESS = 40.0
+_LUMA = (0.194, 0.998, 0.508)  # of BGR, 1.7 times the luma's weights: the sum over three channels is as large
+_ROWS, _VALUES = 16, 1 << 24
+_TWICE, _HALF = Fraction(2), Fraction(1, 2)
+
+
+@torch.no_grad()
+def search_motion(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
+    """Estimate the motion from `first` to `second`.
+
+    Args:
+        first, second: [B, 3, H, W] float32 in [0, 1], sides multiples of `MULTIPLE`.
+        flow: the network's estimate [B, 2, H, W] float32 in pixels, one of the candidates.
+
+    Returns:
+        [B, 2, H, W] float32 in pixels.
+    """
+    smaller = [normalised(functional.avg_pool2d(image, 2)) for image in (first, second)]
+    start = 0.5 * resize_bilinear(flow, _HALF)
+    size = start.shape[2], start.shape[3]
+    scores = block_scores(_luma(smaller[0]), _luma(smaller[1]), REACH)
+    found = [start]
+    for window in _WINDOWS:
+        found += _of_blocks(_best(_mean(scores, window), REACH), size)
+    del scores
+    found += _of_blocks(_around(smaller, start, NEAR), size)
+    chosen = 2 * resize_bilinear(_chosen(smaller, found), _TWICE)
+    images = [normalised(image) for image in (first, second)]
+    size = chosen.shape[2], chosen.shape[3]
+    return _chosen(images, [chosen, flow, *_of_blocks(_around(images, chosen, FINE), size)])
+
+
+def normalised(image: Tensor) -> Tensor:
+    """Remove the mean of each pixel's neighbourhood, and divide by its deviation: [B, C, H, W]."""
+    difference = image - _mean(image, _AROUND)
+    variance = _mean(difference.square().mean(1, keepdim=True), _AROUND)
+    return difference * torch.rsqrt(variance + _CONTRAST**2)
+
+
+def _luma(image: Tensor) -> Tensor:
+    blue, green, red = (image[:, channel : channel + 1] * share for channel, share in enumerate(_LUMA))
+    return blue + green + red
+
+
+def block_scores(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """Correlate blocks of `first` with those of `second` at every displacement.
+
+    Args:
+        first, second: normalised images [B, C, h, w], sides multiples of `STEP`.
+        radius: of the displacements in pixels; d = 2 * radius + 1.
+
+    Returns:
+        [B, d * d, h / STEP, w / STEP]: the sum over the channels, averaged over cells of `STEP` pixels weighted 1, 2, 1
+        along each axis; displacements as in `vsvfi.ops.correlation`.
+    """
+    cells = (_cells_at_once if first.device.type == "cuda" else _cells_by_rows)(first, second, radius)
+    cells = functional.pad(cells, (1, 1, 1, 1), mode="replicate")
+    for axis in (2, 3):
+        count = cells.shape[axis] - 2
+        before, own, after = (cells.narrow(axis, start, count) for start in range(3))
+        cells = (0.5 * own).add_(before, alpha=0.25).add_(after, alpha=0.25)
+    return cells
+
+
+def _cells_at_once(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """Correlate cells by the kernel, as many rows at once as `_VALUES` values allow."""
+    _, channels, height, width = first.shape
+    across = (2 * radius + 1) ** 2
+    step = max(1, _VALUES // (across * width * STEP)) * STEP
+    around = functional.pad(second, (0, 0, radius, radius))
+    parts = []
+    for top in range(0, height, step):
+        count = min(step, height - top)
+        own = functional.pad(first[:, :, top : top + count], (0, 0, radius, radius))
+        volume = local_correlation(own, around[:, :, top : top + count + 2 * radius], radius)
+        parts.append(functional.avg_pool2d(volume[:, :, radius : radius + count], STEP))
+    return channels * torch.cat(parts, 2)
+
+
+def _cells_by_rows(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """Correlate cells a few rows at a time, so that the products stay in the processor's cache."""
+    batch, channels, height, width = first.shape
+    across = 2 * radius + 1
+    around = functional.pad(second, (radius,) * 4)
+    result = first.new_empty(batch, height // STEP, width // STEP, across * across)
+    for index in range(batch):
+        for top in range(0, height, _ROWS):
+            count = min(_ROWS, height - top)
+            own = first[index, :, top : top + count].unsqueeze(-1)
+            products = first.new_empty(count, width, across)
+            cells = result[index, top // STEP : (top + count) // STEP]
+            for down in range(across):
+                windows = around[index, :, top + down : top + down + count].unfold(2, across, 1)  # a view
+                torch.mul(own[0], windows[0], out=products)
+                for channel in range(1, channels):
+                    products.addcmul_(own[channel], windows[channel])
+                rows = products.view(-1, STEP, width, across).sum(1).view(count // STEP, -1, STEP, across)
+                torch.sum(rows, 2, out=cells[..., down * across : (down + 1) * across])
+    return result.permute(0, 3, 1, 2) / STEP**2
+
+
+def _around(images: Sequence[Tensor], flow: Tensor, radius: int) -> Tensor:
+    """Search around a flow; return the flows of blocks, [B, 2, h / STEP, w / STEP]."""
+    scores = block_scores(images[0], backward_warp(images[1], flow), radius)
+    return functional.avg_pool2d(flow, STEP) + _best(scores, radius)
+
+
+def _best(scores: Tensor, radius: int) -> Tensor:
+    """Return the displacement of the highest score to a fraction of a pixel, by the parabola through its neighbours."""
+    across = 2 * radius + 1
+    steps = torch.arange(-radius, radius + 1, dtype=scores.dtype, device=scores.device)
+    distance = (steps.square()[:, None] + steps.square()).sqrt().reshape(1, -1, 1, 1)
+    scores = scores - _DISTANCE * distance
+    best, index = scores.max(1, keepdim=True)
+    parts = []
+    for place, stride in ((index % across, 1), (index // across, across)):
+        inside = (place > 0) & (place < across - 1)
+        before, after = (scores.gather(1, torch.where(inside, index + side * stride, index)) for side in (-1, 1))
+        curvature = before - 2 * best + after
+        offset = 0.5 * (before - after) / torch.where(inside & (curvature < 0), curvature, torch.ones_like(curvature))
+        parts.append(place - radius + offset.clamp(-0.5, 0.5))
+    return torch.cat(parts, 1)
+
+
+def _of_blocks(flow: Tensor, size: tuple[int, int]) -> list[Tensor]:
+    """Give each pixel the flows of the four blocks around it: [B, 2, h / STEP, w / STEP] to four of [B, 2, h, w]."""
+    around = functional.pad(flow, (1, 1, 1, 1), mode="replicate")
+    large = around.repeat_interleave(STEP, 2).repeat_interleave(STEP, 3)
+    corners = (STEP // 2, STEP // 2 + STEP)
+    return [large[..., top : top + size[0], left : left + size[1]] for top in corners for left in corners]
+
+
+def _chosen(images: Sequence[Tensor], flows: Sequence[Tensor]) -> Tensor:
+    """Average flows by how well each explains a pixel's neighbourhood; nearly all weight goes to the best."""
+    batch, channels, height, width = images[0].shape
+    at_once = max(1, _VALUES // (batch * channels * height * width)) if flows[0].device.type == "cuda" else 1
+    errors = []
+    for begin in range(0, len(flows), at_once):
+        some = flows[begin : begin + at_once]
+        before, after = (image.repeat(len(some), 1, 1, 1) if len(some) > 1 else image for image in images)
+        error = (backward_warp(after, torch.cat(list(some))) - before).abs().mean(1, keepdim=True)
+        errors.append(_mean(error, _WITHIN).view(len(some), batch, 1, height, width))
+    weights = torch.softmax(-_STRICTNESS * torch.cat(errors), 0)
+    result = weights[0] * flows[0]
+    for weight, flow in zip(weights[1:], flows[1:], strict=True):
+        result = torch.addcmul(result, weight, flow)
+    return result
+
+
+def _mean(maps: Tensor, side: int) -> Tensor:
+    """Average over the part inside the image of a window of this odd side around each pixel."""
+    if side == 1:
+        return maps
+    reach = side // 2
+    if maps.device.type == "cuda":
+        return functional.avg_pool2d(maps, side, 1, reach, count_include_pad=False)
+    for axis in (2, 3):  # on a CPU many times faster than pooling
+        length = maps.shape[axis]
+        total = maps.clone()
+        for distance in range(1, min(reach, length - 1) + 1):
+            count = length - distance
+            total.narrow(axis, distance, count).add_(maps.narrow(axis, 0, count))
+            total.narrow(axis, 0, count).add_(maps.narrow(axis, distance, count))
+        places = torch.arange(length, dtype=torch.int64, device=maps.device)
+        counted = places.clamp(max=reach) + places.flip(0).clamp(max=reach) + 1
+        maps = total.div_(counted.to(maps.dtype).reshape((-1, 1) if axis == 2 else (-1,)))
+    return maps
