@@ -122,7 +122,12 @@ def sources(found: Reach, share: Tensor, window: Window) -> list[Source]:
 
 
 def splatted(
-    values: Sequence[Tensor], displacement: Tensor, share: Tensor, window: Window, passes: Sequence[Source]
+    values: Sequence[Tensor],
+    displacement: Tensor,
+    share: Tensor,
+    window: Window,
+    passes: Sequence[Source],
+    moved: Tensor | None = None,
 ) -> list[Tensor]:
     """Splat whole-picture values into a window, moved by `share` of their displacement.
 
@@ -132,26 +137,27 @@ def splatted(
         share: [T, 1, 1, 1].
         window: where the results are.
         passes: of `sources`.
+        moved: `share * displacement` where the window is the whole picture, if it is known already.
 
     Returns:
         For each value [T, C, ...] for the window.
     """
     if window.whole:
-        return splat(list(values), share * displacement)
+        return splat(list(values), share * displacement if moved is None else moved)
     (top, left), (height, width) = window.start(displacement), window.size(displacement)
     sums: list[Tensor] = []
     for source in passes:
         own_top, own_left = source.window.start(displacement)
-        moved = share * source.window.of(displacement)
-        moved[:, 0] += own_left - left
-        moved[:, 1] += own_top - top
+        arriving = share * source.window.of(displacement)
+        arriving[:, 0] += own_left - left
+        arriving[:, 1] += own_top - top
         above, before = (
             length * size // whole
             for length, size, whole in zip(source.counted, displacement.shape[-2:], window.grid, strict=True)
         )
-        moved[..., :above, :] = math.inf  # ignored by splatting
-        moved[..., :, :before] = math.inf
-        made = op.splat([source.window.of(value) for value in values], moved, None)
+        arriving[..., :above, :] = math.inf  # ignored by splatting
+        arriving[..., :, :before] = math.inf
+        made = op.splat([source.window.of(value) for value in values], arriving, None)
         made = [compact(tensor[..., :height, :width], tensor) for tensor in made]
         if len(passes) == 1:
             return made[:-1]

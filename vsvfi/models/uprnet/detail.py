@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def restore_detail(image: Tensor, flow: Tensor, times: Tensor, amount: float) -> Tensor:
+def restore_detail(image: Tensor, displacements: tuple[Tensor, Tensor], times: Tensor, amount: float) -> Tensor:
     """Sharpen an interpolated image along each axis by the variance of its bilinear weights.
 
     A displacement with the fraction f of a pixel has weights f and 1 - f, which blur with a variance of f (1 - f); that
@@ -15,15 +15,15 @@ def restore_detail(image: Tensor, flow: Tensor, times: Tensor, amount: float) ->
 
     Args:
         image: [B, C, H, W].
-        flow: [B or 1, 4, H, W] in pixels, 0->1 and 1->0.
+        displacements: of the first and the second frame to t, [B, 2, H, W] each, in pixels.
         times: [B, 1, 1, 1].
         amount: 0 leaves the image as it is.
 
     Returns:
         [B, C, H, W], not clamped.
     """
-    displacements = torch.cat((times * flow[:, :2], (1 - times) * flow[:, 2:]), 1)
-    fractions = displacements - displacements.floor()
+    moved = torch.cat(displacements, 1)
+    fractions = moved - moved.floor()
     variances = fractions * (1 - fractions)
     strength = (0.25 * amount) * torch.lerp(variances[:, :2], variances[:, 2:], times)
     padded = functional.pad(image, (1, 1, 1, 1), mode="replicate")

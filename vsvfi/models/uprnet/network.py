@@ -78,11 +78,13 @@ class Pair:
 class Arrived:
     """One frame splatted to t: its image and its features at three sizes.
 
+    `displacement` is that of the image, [B, 2, h, w].
     `copied` is the image warped backwards by what arrived, `covered` where something arrived; both for `fine` alone.
     """
 
     image: Tensor
     features: tuple[Tensor, Tensor, Tensor]
+    displacement: Tensor
     copied: Tensor | None
     covered: Tensor | None
 
@@ -261,6 +263,7 @@ class UPRNet(Interpolator[Frame, Pair]):
             detail: how much detail is restored in the finest level.
         """
         times = broadcast_times(t, pair.first.levels[0].image.shape[0], pair.flows[0][0]).reshape(-1, 1, 1, 1)
+        shares = times, 1 - times
         made: list[Tensor] = []
         for index, (before, after, flows) in enumerate(
             zip(pair.first.levels, pair.second.levels, pair.flows, strict=True)
@@ -270,7 +273,7 @@ class UPRNet(Interpolator[Frame, Pair]):
                 factor = Fraction(2 ** (self.levels[index - 1] - self.levels[index]))
                 previous = _cropped(resize_bilinear(made[-1].clamp(0, 1), factor), before.image)
             amount = detail if index == len(self.levels) - 1 else 0.0
-            made.append(self._image(before, after, flows, times, previous, amount))
+            made.append(self._image(before, after, flows, shares, previous, amount))
         return made
 
     def _image(
@@ -278,7 +281,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         before: Level,
         after: Level,
         flows: tuple[Tensor, Tensor, Tensor],
-        times: Tensor,
+        times: tuple[Tensor, Tensor],
         previous: Tensor | None,
         detail: float,
     ) -> Tensor:
@@ -286,13 +289,13 @@ class UPRNet(Interpolator[Frame, Pair]):
 
         Args:
             before, after, flows: the level's.
-            times: [B, 1, 1, 1].
+            times: from the first and to the second frame, [B, 1, 1, 1].
             previous: the last level's frame, clamped, at this size.
             detail: how much detail is restored.
         """
         cut = windows(before.image.shape[2:], SYNTHESIS, self.tile)
         reaches = [] if cut[0].whole else [reach(flows[0][:, :2]), reach(flows[0][:, 2:])]
-        sides = [(before, slice(0, 2), times), (after, slice(2, 4), 1 - times)]
+        sides = [(before, slice(0, 2), times[0]), (after, slice(2, 4), times[1])]
 
         def compute(window: Window) -> tuple[Tensor]:
             moved = []
@@ -301,7 +304,7 @@ class UPRNet(Interpolator[Frame, Pair]):
                 moved.append(self._arrived(level, [flow[:, side] for flow in flows], share, window, passes))
             originals = window.of(before.image), window.of(after.image)
             shown = None if previous is None else window.of(previous)
-            return (self.merge_window(shown, originals, window.of(flows[0]), times, moved[0], moved[1], detail),)
+            return (self.merge_window(shown, originals, times, moved[0], moved[1], detail),)
 
         return in_windows(cut, compute)[0]
 
@@ -310,25 +313,25 @@ class UPRNet(Interpolator[Frame, Pair]):
     ) -> Arrived:
         """Splat one frame's image and features into a window, by `share` of its flows at the three sizes."""
         entering = [level.image, level.features[0]]
+        forth = share * window.of(flows[0])
         if not self.fine:
-            image, *features = splatted(entering, flows[0], share, window, passes)
+            image, *features = splatted(entering, flows[0], share, window, passes, forth)
             copied, covered = None, None
         else:
-            forth = share * flows[0]
             ones = torch.ones_like(forth[:, :1])  # show where something arrives; where nothing does, the copy stays
-            image, full, found = splatted([*entering, torch.cat((forth, ones), 1)], flows[0], share, window, passes)
+            entering.append(torch.cat((forth, ones), 1))
+            image, full, found = splatted(entering, flows[0], share, window, passes, forth)
             features = [full]
             copied, covered = warped(level.image, -found[:, :2], window), found[:, 2:]
         for size in (1, 2):
             features += splatted([level.features[size]], flows[size], share, window, passes)
-        return Arrived(image, (features[0], features[1], features[2]), copied, covered)
+        return Arrived(image, (features[0], features[1], features[2]), forth, copied, covered)
 
     def merge_window(
         self,
         previous: Tensor | None,
         originals: tuple[Tensor, Tensor],
-        flow: Tensor,
-        times: Tensor,
+        times: tuple[Tensor, Tensor],
         first: Arrived,
         second: Arrived,
         detail: float,
@@ -338,15 +341,15 @@ class UPRNet(Interpolator[Frame, Pair]):
         Args:
             previous: the last level's frame, clamped, at this size.
             originals: both images.
-            flow: [B or 1, 4, h, w], 0->1 and 1->0.
-            times: [B, 1, 1, 1].
+            times: from the first and to the second frame, [B, 1, 1, 1].
             first, second: both frames, splatted.
             detail: how much detail is restored.
         """
-        displacements = times * flow[:, :2], (1 - times) * flow[:, 2:]
+        passed, left = times
+        displacements = first.displacement, second.displacement
         images = [first.image, second.image]
         if previous is None:
-            previous = torch.lerp(images[0], images[1], times)
+            previous = torch.lerp(images[0], images[1], passed)
         batch = previous.shape[0]
         entering = [previous, *images, *(image.expand(batch, -1, -1, -1) for image in originals), *displacements]
         copies = [side.copied for side in (first, second) if side.copied is not None]
@@ -355,11 +358,10 @@ class UPRNet(Interpolator[Frame, Pair]):
         residual = 2 * torch.sigmoid(output[:, :3]) - 1
         masks = torch.sigmoid(output[:, 3:])
         images += copies
-        weights = (1 - times, times)
-        shares = [masks[:, index : index + 1] * weights[index % 2] for index in range(len(images))]
+        shares = [masks[:, index : index + 1] * (passed if index % 2 else left) for index in range(len(images))]
         weighted = [image * share for image, share in zip(images, shares, strict=True)]
         merged = functools.reduce(torch.add, weighted) / functools.reduce(torch.add, shares) + residual
-        return restore_detail(merged.clamp(0, 1), flow, times, detail) if detail else merged
+        return restore_detail(merged.clamp(0, 1), displacements, passed, detail) if detail else merged
 
 
 def _reduced(image: Tensor, factor: int) -> Tensor:
