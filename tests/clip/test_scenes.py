@@ -16,6 +16,7 @@ import vapoursynth as vs
 from vapoursynth import core
 
 from scripts.evaluate.scenes import CLASSES, Tally, class_of, clip_of
+from tests.clip import clips
 from vsvfi.clip import cut_score, scenes
 from vsvfi.errors import ArgumentError
 from vsvfi.synthetic.cuts import KINDS, CutClip, cases, evaluation_clips
@@ -120,6 +121,20 @@ def test_a_smaller_threshold_finds_more(places: tuple[Array, Array]) -> None:
 def test_steps_of_blank_images(before: float, after: float, cut: bool) -> None:
     first, second = (
         core.std.BlankClip(width=64, height=48, format=vs.GRAYS, length=6, color=level) for level in (before, after)
+    )
+    assert cuts_of(first + second) == ({6} if cut else set())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cut"),
+    [((20, 60), (160, 230), True), ((20, 60), (30, 80), False), ((0, 120), (60, 255), False)],
+)
+def test_steps_of_brightness_that_keep_the_structure(
+    before: tuple[int, int], after: tuple[int, int], cut: bool
+) -> None:
+    """Those that dwarf the contrast are cuts, as between blank images."""
+    first, second = (
+        clips.noise("YUV420P8", length=6).std.Levels(0, 255, 1, *codes, planes=0) for codes in (before, after)
     )
     assert cuts_of(first + second) == ({6} if cut else set())
 

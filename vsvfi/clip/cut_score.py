@@ -147,8 +147,12 @@ def score(around: Mapping[int, Statistics], k: int) -> float:
         level = sum((a - b) ** 2 for a, b in zip(first.means, second.means, strict=True))
         return level, max(first.changes[distance - 1] - level, 0.0)
 
-    def step(i: int) -> float:
-        """How much changes from frame i to i + 1: 0 for nothing, 1 for unrelated frames, -1 outside the clip."""
+    def step(i: int, otherness: float = 1.0) -> float:
+        """How much changes from frame i to i + 1: 0 for nothing, 1 for unrelated frames, -1 outside the clip.
+
+        Args:
+            otherness: weight of what changes around the means.
+        """
         if i not in around or i + 1 not in around:
             return -1.0
         level, varying = apart(i, 1)
@@ -158,7 +162,7 @@ def score(around: Mapping[int, Statistics], k: int) -> float:
         blank = 1 - min(first, second) / max(first, second, 1e-9)
         # Changes of overall brightness and colour have little weight, and small ones hardly any.
         shift = 0.05 * level * level / (level + 0.05)
-        return min((varying + shift) / (max(first + second, blank * strongest) + shift + 1e-4), 1.0)
+        return min((varying * otherness + shift) / (max(first + second, blank * strongest) + shift + 1e-4), 1.0)
 
     def unlike(i: int, distance: int) -> float:
         """Contrast-invariant dissimilarity of frames i and i + distance.
@@ -173,8 +177,11 @@ def score(around: Mapping[int, Statistics], k: int) -> float:
         return 1 - alike * 0.5 / (level + 0.5)
 
     def broken(i: int) -> float:
-        """The same, but little where light falls on parts of the picture: that keeps the structure."""
-        return step(i) * _otherness(_correlation(around, i, 1))
+        """The same as `step`, but little where light falls on parts of the picture: that keeps the structure.
+
+        A jump of the means that dwarfs the contrast counts in full: faint structure that stays does not outweigh it.
+        """
+        return step(i, _otherness(_correlation(around, i, 1)))
 
     if step(k) < 0.1:
         return 0.0
