@@ -152,7 +152,7 @@ def test_following_the_remedy_for_a_refused_ratio_works(
     clip = clip_at(rate)
     with pytest.raises(vs.Error, match=r"interpolate: (fps|multi)=.*AssumeFPS") as caught:
         vsvfi.interpolate(clip, model="fake", weights=fake_family.weights, **arguments)
-    numbers = str(caught.value).rpartition("AssumeFPS(")[2].rstrip(")").split(", ")
+    numbers = str(caught.value).rpartition("AssumeFPS(")[2].partition(")")[0].split(", ")
     clip = clip.std.AssumeFPS(**{name: int(number) for name, _, number in (part.partition("=") for part in numbers)})
     output = vsvfi.interpolate(clip, model="fake", weights=fake_family.weights, **arguments)
     output.get_frame(output.num_frames - 1).close()

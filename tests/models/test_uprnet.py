@@ -183,7 +183,7 @@ def test_levels_follow_the_longer_side() -> None:
 
 def test_the_published_setting_for_4k() -> None:
     build = FAMILY.build_config(4096, 2160, default_scale(4096, 2160), check_options(FAMILY, {}))
-    assert build.arguments == {"levels": 7, "ensemble": 1}
+    assert build.arguments == {"levels": 7, "ensemble": 1, "choice": False}
     assert build.size_rule.padding(4096, 2160, build.scale) == (0, 0, 0, 144)
     assert UPRNet(2, scale=build.scale, levels=7).levels == (6, 5, 4, 3, 2, 0)
     assert (build.size_rule.border, build.size_rule.value) == ("constant", 0.5)
