@@ -41,7 +41,7 @@ def _alternatives(runtimes: tuple[str, ...]) -> list[Step]:
     found = [alternatives.autotuning(model) for model in ("builtin", "rife426", "gimmvfi_r")]
     found += [alternatives.layout(model, torch.float32) for model in ("builtin", "ifrnet")]
     found += [Step("channels in multiples of 8", alternatives.alignment, least=10)]
-    direct = [model for model in FAMILIES if model != "ldmvfi"]  # which knows no other timestep than 1/2
+    direct = [model for model in FAMILIES if model != "ldmvfi"]  # LDMVFI interpolates t = 1/2 only
     return found + [alternatives.batch_of_times(model, runtime) for runtime in runtimes for model in direct]
 
 
