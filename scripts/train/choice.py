@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from scripts.train.architecture import Architecture, Estimate
 from scripts.train.data import Sample
 from scripts.train.uprnet import deep_enough, initialise, used
 from vsvfi.models.uprnet.network import UPRNet
 
+_ENTRY = "choice.entry.0.weight"
 _BIAS = 3.0
 """Of the weight of UPR-Net's frame: it begins with nearly all of it."""
 
@@ -41,9 +43,13 @@ def output_weights(network: UPRNet) -> list[Tensor]:
 
 
 def begin(network: UPRNet, state: Mapping[str, Tensor]) -> None:
-    """Load weights; those of a UPR-Net without a choice leave its initial values."""
+    """Load weights; those of a UPR-Net without a choice leave its initial values, inputs that are new count nothing."""
     own = {name: value for name, value in network.state_dict().items() if name.startswith("choice.")}
-    network.load_state_dict({**own, **state})
+    given = dict(state)
+    entry = given.get(_ENTRY)
+    if entry is not None:
+        given[_ENTRY] = functional.pad(entry, (0, 0, 0, 0, 0, own[_ENTRY].shape[1] - entry.shape[1]))
+    network.load_state_dict({**own, **given})
 
 
 def estimate(network: UPRNet, sample: Sample) -> Estimate:

@@ -15,8 +15,9 @@ from vsvfi.engine.build import construct
 from vsvfi.engine.model_config import ModelConfig
 from vsvfi.errors import ArgumentError
 from vsvfi.models.uprnet import search
-from vsvfi.models.uprnet.choice import Choice, find_candidates, sample_cubic
+from vsvfi.models.uprnet.choice import Choice, find_candidates
 from vsvfi.models.uprnet.network import UPRNet
+from vsvfi.models.uprnet.sampling import sampled
 from vsvfi.options import Options
 
 
@@ -74,14 +75,14 @@ def test_a_good_estimate_of_the_network_stays() -> None:
 def test_both_ways_of_correlating_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """On CUDA by the kernel in strips of rows, elsewhere a few rows at a time."""
     first, second = texture(6, 40, 48), texture(7, 40, 48)
-    rows = search._cells_by_rows(first, second, 3)
+    rows = search._cells_by_rows(first, second, (3, 2))
     for values in (1, 1 << 24):
         monkeypatch.setattr(search, "_VALUES", values)
-        assert torch.allclose(search._cells_at_once(first, second, 3), rows, atol=1e-6)
+        assert torch.allclose(search._cells_at_once(first, second, (3, 2)), rows, atol=1e-6)
     for down in (-3, 0, 2):
         moved = functional.pad(second, (3, 3, 3, 3))[..., 3 + down : 43 + down, 1:49]
         expected = functional.avg_pool2d((first * moved).sum(1, keepdim=True), search.STEP)
-        assert torch.allclose(rows[:, (down + 3) * 7 + 1, None], expected, atol=1e-6)
+        assert torch.allclose(rows[:, (down + 3) * 5, None], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("side", [3, 9])
@@ -96,9 +97,9 @@ def test_cubic_samples_keep_detail_and_values() -> None:
     fine = functional.interpolate(texture(9, 32, 40), scale_factor=8, mode="bicubic").clamp(0, 1)
     image, truth = fine[..., ::4, ::4], fine[..., ::4, 2::4]
     flow = torch.zeros(1, 2, 64, 80)
-    assert torch.allclose(sample_cubic(image, flow), image, atol=1e-5)
+    assert torch.allclose(sampled(image, flow, "bicubic"), image, atol=1e-5)
     flow[:, 0] = 0.5
-    error = (sample_cubic(image, flow) - truth)[..., 4:-4, 4:-4].square().mean()
+    error = (sampled(image, flow, "bicubic") - truth)[..., 4:-4, 4:-4].square().mean()
     linear = (0.5 * (image + image.roll(-1, 3)) - truth)[..., 4:-4, 4:-4].square().mean()
     assert float(error) < 0.5 * float(linear)
 
@@ -113,7 +114,7 @@ def test_a_choice_is_of_the_three_images(size: tuple[int, int]) -> None:
         choice.pred.weight[12:] = 0
         choice.pred.bias[12:] = 0
         found = find_candidates(first, second, still_flow(first))
-        copies = [sample_cubic(first, 0.5 * found.back), sample_cubic(second, 0.5 * found.forth)]
+        copies = [sampled(first, 0.5 * found.back, "bicubic"), sampled(second, 0.5 * found.forth, "bicubic")]
         made = choice(image, found, half)
         everything = torch.stack([image, *copies])
         assert bool((made <= everything.amax(0) + 1e-6).all())

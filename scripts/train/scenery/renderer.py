@@ -19,8 +19,8 @@ from scripts.train.bank import SPRITES, Bank
 from scripts.train.data import Drawing, Layer, Motion, Sample
 from scripts.train.scenery import drawings, lettering
 
-KINDS = ("plain", "text", "fast", "periodic", "drawn", "crowd")
-SHARES = (0.3, 0.3, 0.14, 0.1, 0.1, 0.06)
+KINDS = ("plain", "text", "fast", "periodic", "drawn", "crowd", "restless")
+SHARES = (0.3, 0.3, 0.14, 0.1, 0.1, 0.06, 0.1)
 """How often each kind is drawn."""
 _SHUTTER = 5
 """Moments that motion blur averages."""
@@ -179,7 +179,7 @@ class _Scene(Drawing):
         return self.recolour(textures[index.to(self.device)])
 
     def layers(self) -> tuple[tuple[Tensor, Tensor], list[Layer]]:
-        if self.kind in ("plain", "fast", "crowd", "text") and (self.kind != "crowd" or self.one() < 0.5):
+        if self.kind in ("plain", "fast", "crowd", "text", "restless") and (self.kind != "crowd" or self.one() < 0.5):
             camera, found = Drawing.layers(self)
         else:
             camera, found = self.ground()
@@ -193,6 +193,9 @@ class _Scene(Drawing):
                 found += self.text(camera)
         if self.kind == "fast":
             found += [self.mover() for _ in range(1 + int(2 * self.one()))]
+        if self.kind == "restless":
+            for layer in found:
+                self.stir(layer.motion)
         if self.kind == "periodic":
             found.insert(1 + int(self.one() * len(found)), self.grid(camera))
         if self.kind == "drawn":
@@ -211,6 +214,13 @@ class _Scene(Drawing):
         motion.y = motion.y + (1 - part) * motion.velocity_y / 2
         for name in ("velocity_x", "velocity_y", "bend_x", "bend_y", "spin", "growth", "speed"):
             setattr(motion, name, getattr(motion, name) * part)
+
+    def stir(self, motion: Motion) -> None:
+        """Let a layer bend like cloth, fur or water: waves that travel through it, turning and growing."""
+        motion.wave = self.uniform(0.02, 0.1) * 2 * math.pi / motion.frequency
+        motion.speed = self.normal(1.2)
+        motion.spin = motion.spin + self.chance(0.5) * self.normal(0.12)
+        motion.growth = motion.growth + self.chance(0.5) * self.normal(0.08)
 
     def ground(self) -> tuple[tuple[Tensor, Tensor], list[Layer]]:
         """Draw a flat background, or a textured one in a quarter of the batches, and perhaps one sprite."""

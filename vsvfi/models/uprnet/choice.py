@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vsvfi.models.blocks.prelu import PReLU
+from vsvfi.models.uprnet.sampling import sampled
 from vsvfi.models.uprnet.search import MULTIPLE, search_motion
 from vsvfi.ops.warp import backward_warp
 
 _HALF_SIZE, _QUARTER_SIZE = 32, 48
-_INPUTS = 16
+_INPUTS = 18
 _MOTION = 1 / 16
 _LEAST = 1e-3
 _MOST_DOUBT = 3.0
@@ -76,7 +77,9 @@ class Choice(nn.Module):
             times: [B, 1, 1, 1].
         """
         height, width = image.shape[2:]
-        copies = sample_cubic(found.first, times * found.back), sample_cubic(found.second, (1 - times) * found.forth)
+        before = sampled(found.first, times * found.back, "bicubic").clamp(0, 1)
+        after = sampled(found.second, (1 - times) * found.forth, "bicubic").clamp(0, 1)
+        copies = before, after
         x = self._entering(image, copies, found, times)
         x = functional.pad(x, (0, -width % 4, 0, -height % 4), mode="replicate")
         x = functional.pixel_unshuffle(x, 2).to(self.pred.weight.dtype)
@@ -109,18 +112,8 @@ class Choice(nn.Module):
         ]
         unmoved = (found.second - found.first).abs().mean(1, keepdim=True).expand_as(image[:, :1])
         where = times.expand_as(image[:, :1])
-        return torch.cat((image, before, after, *differences, *moved, unmoved, where), 1)
-
-
-def sample_cubic(image: Tensor, flow: Tensor) -> Tensor:
-    """Sample `image` [B or 1, C, H, W] at (x + flow_x, y + flow_y) bicubically, clamped to [0, 1] and to its border."""
-    batch, _, height, width = flow.shape
-    steps = [torch.arange(side, dtype=flow.dtype, device=flow.device) for side in (height, width)]
-    x = (flow[:, 0] + steps[1]) * (2 / max(width - 1, 1)) - 1
-    y = (flow[:, 1] + steps[0][:, None]) * (2 / max(height - 1, 1)) - 1
-    image = image.expand(batch, -1, -1, -1)
-    sampled = functional.grid_sample(image, torch.stack((x, y), 3), "bicubic", "border", align_corners=True)
-    return sampled.clamp(0, 1)
+        doubts = found.doubts.clamp(max=_MOST_DOUBT).expand_as(image[:, :2]) / _MOST_DOUBT
+        return torch.cat((image, before, after, *differences, *moved, unmoved, where, doubts), 1)
 
 
 def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:

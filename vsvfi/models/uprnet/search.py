@@ -1,24 +1,30 @@
 """Search a pair for motion that a pyramid of features loses: small letters, stripes, the outlines of drawings.
 
 A second opinion without weights. Blocks of the first image are compared with all blocks of the second within `REACH`,
-by normalised correlation at half the size; each pixel takes what explains it best of the blocks around it and of the
-flow that the network estimated; a last search at full size refines it.
+by normalised correlation at half the size, and with those between whole pixels of it along one axis: halving turns an
+odd displacement of letters into other letters. Each pixel takes what explains it best of the blocks around it and of
+the flow that the network estimated; a last search at full size refines it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsvfi.models.uprnet.sampling import sampled
 from vsvfi.ops.correlation import local_correlation
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
 REACH, NEAR, FINE = 12, 3, 1
 """Radius in pixels of the search around no motion and around the network's flow, at half size, and of the last one."""
+
+_SLACK = 2
+"""Radius across the axis along which displacements between whole pixels are searched."""
 
 STEP = 4
 """Distance between blocks in pixels of the size that is searched; a block has twice this side."""
@@ -35,7 +41,7 @@ _CONTRAST = 3 / 255
 _AROUND, _WITHIN = 9, 7
 """Sides of the windows of the normalisation and of the choice between flows, in pixels."""
 
-_DISTANCE = 0.01
+_DISTANCE = 0.015
 """Correlation that a pixel of distance from the centre of a search costs, so that flat blocks stay."""
 
 _STRICTNESS = 40.0
@@ -55,19 +61,38 @@ def search_motion(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
     Returns:
         [B, 2, H, W] float32 in pixels.
     """
+    images = [normalised(image) for image in (first, second)]
     smaller = [normalised(functional.avg_pool2d(image, 2)) for image in (first, second)]
     start = 0.5 * resize_bilinear(flow, _HALF)
     size = start.shape[2], start.shape[3]
-    scores = block_scores(_luma(smaller[0]), _luma(smaller[1]), REACH)
     found = [start]
-    for window in _WINDOWS:
-        found += _of_blocks(_best(_mean(scores, window), REACH), size)
-    del scores
+    for flows in _everywhere(smaller, second):
+        found += _of_blocks(flows, size)
     found += _of_blocks(_around(smaller, start, NEAR), size)
-    chosen = 2 * resize_bilinear(_chosen(smaller, found), _TWICE)
-    images = [normalised(image) for image in (first, second)]
+    chosen = 2 * resize_bilinear(_chosen(images, found, 2), _TWICE)
     size = chosen.shape[2], chosen.shape[3]
     return _chosen(images, [chosen, flow, *_of_blocks(_around(images, chosen, FINE), size)])
+
+
+def _everywhere(smaller: Sequence[Tensor], second: Tensor) -> list[Tensor]:
+    """Search around no motion; return flows of blocks for each of `_WINDOWS`, [B, 2, h / STEP, w / STEP].
+
+    Args:
+        smaller: both images, normalised, at half the size.
+        second: the second image at full size.
+    """
+    own, other = (_luma(image) for image in smaller)
+    found = _Scores(block_scores(own, other, (REACH, REACH)), (REACH, REACH), (0.0, 0.0)).of_windows()
+    for axis, reach, offset in ((2, (REACH, _SLACK), (0.5, 0.0)), (3, (_SLACK, REACH), (0.0, 0.5))):
+        moved = torch.cat((second.narrow(axis, 1, second.shape[axis] - 1), second.narrow(axis, -1, 1)), axis)
+        between = _luma(normalised(functional.avg_pool2d(moved, 2)))
+        others = _Scores(block_scores(own, between, reach), reach, offset).of_windows()
+        found = [_better(one, other) for one, other in zip(found, others, strict=True)]
+    return [flow for _, flow in found]
+
+
+def _better(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.maximum(one[0], other[0]), torch.where(other[0] > one[0], other[1], one[1])
 
 
 def normalised(image: Tensor) -> Tensor:
@@ -82,18 +107,18 @@ def _luma(image: Tensor) -> Tensor:
     return blue + green + red
 
 
-def block_scores(first: Tensor, second: Tensor, radius: int) -> Tensor:
+def block_scores(first: Tensor, second: Tensor, reach: tuple[int, int]) -> Tensor:
     """Correlate blocks of `first` with those of `second` at every displacement.
 
     Args:
         first, second: normalised images [B, C, h, w], sides multiples of `STEP`.
-        radius: of the displacements in pixels; d = 2 * radius + 1.
+        reach: the most of a displacement in pixels, along y and along x.
 
     Returns:
-        [B, d * d, h / STEP, w / STEP]: the sum over the channels, averaged over cells of `STEP` pixels weighted 1, 2, 1
-        along each axis; displacements as in `vsvfi.ops.correlation`.
+        [B, (2 * reach_y + 1) * (2 * reach_x + 1), h / STEP, w / STEP]: the sum over the channels, averaged over cells
+        of `STEP` pixels weighted 1, 2, 1 along each axis; displacements as in `vsvfi.ops.correlation`.
     """
-    cells = (_cells_at_once if first.device.type == "cuda" else _cells_by_rows)(first, second, radius)
+    cells = (_cells_at_once if first.device.type == "cuda" else _cells_by_rows)(first, second, reach)
     cells = functional.pad(cells, (1, 1, 1, 1), mode="replicate")
     for axis in (2, 3):
         count = cells.shape[axis] - 2
@@ -102,8 +127,9 @@ def block_scores(first: Tensor, second: Tensor, radius: int) -> Tensor:
     return cells
 
 
-def _cells_at_once(first: Tensor, second: Tensor, radius: int) -> Tensor:
-    """Correlate cells by the kernel, as many rows at once as `_VALUES` values allow."""
+def _cells_at_once(first: Tensor, second: Tensor, reach: tuple[int, int]) -> Tensor:
+    """Correlate cells by the kernel, as many rows at once as `_VALUES` values allow; it knows squares alone."""
+    radius = max(reach)
     _, channels, height, width = first.shape
     across = (2 * radius + 1) ** 2
     step = max(1, _VALUES // (across * width * STEP)) * STEP
@@ -113,23 +139,27 @@ def _cells_at_once(first: Tensor, second: Tensor, radius: int) -> Tensor:
         count = min(step, height - top)
         own = functional.pad(first[:, :, top : top + count], (0, 0, radius, radius))
         volume = local_correlation(own, around[:, :, top : top + count + 2 * radius], radius)
-        parts.append(functional.avg_pool2d(volume[:, :, radius : radius + count], STEP))
+        side = 2 * radius + 1
+        kept = volume[:, :, radius : radius + count].reshape(len(first), side, side, count, width)
+        for axis, most in zip((1, 2), reach, strict=True):
+            kept = kept.narrow(axis, radius - most, 2 * most + 1)
+        parts.append(functional.avg_pool2d(kept.flatten(1, 2), STEP))
     return channels * torch.cat(parts, 2)
 
 
-def _cells_by_rows(first: Tensor, second: Tensor, radius: int) -> Tensor:
+def _cells_by_rows(first: Tensor, second: Tensor, reach: tuple[int, int]) -> Tensor:
     """Correlate cells a few rows at a time, so that the products stay in the processor's cache."""
     batch, channels, height, width = first.shape
-    across = 2 * radius + 1
-    around = functional.pad(second, (radius,) * 4)
-    result = first.new_empty(batch, height // STEP, width // STEP, across * across)
+    tall, across = (2 * most + 1 for most in reach)
+    around = functional.pad(second, (reach[1], reach[1], reach[0], reach[0]))
+    result = first.new_empty(batch, height // STEP, width // STEP, tall * across)
     for index in range(batch):
         for top in range(0, height, _ROWS):
             count = min(_ROWS, height - top)
             own = first[index, :, top : top + count].unsqueeze(-1)
             products = first.new_empty(count, width, across)
             cells = result[index, top // STEP : (top + count) // STEP]
-            for down in range(across):
+            for down in range(tall):
                 windows = around[index, :, top + down : top + down + count].unfold(2, across, 1)  # a view
                 torch.mul(own[0], windows[0], out=products)
                 for channel in range(1, channels):
@@ -141,25 +171,44 @@ def _cells_by_rows(first: Tensor, second: Tensor, radius: int) -> Tensor:
 
 def _around(images: Sequence[Tensor], flow: Tensor, radius: int) -> Tensor:
     """Search around a flow; return the flows of blocks, [B, 2, h / STEP, w / STEP]."""
-    scores = block_scores(images[0], backward_warp(images[1], flow), radius)
-    return functional.avg_pool2d(flow, STEP) + _best(scores, radius)
+    reach = (radius, radius)
+    scores = _Scores(block_scores(images[0], backward_warp(images[1], flow), reach), reach, (0.0, 0.0))
+    return functional.avg_pool2d(flow, STEP) + scores.best(1)[1]
 
 
-def _best(scores: Tensor, radius: int) -> Tensor:
-    """Return the displacement of the highest score to a fraction of a pixel, by the parabola through its neighbours."""
-    across = 2 * radius + 1
-    steps = torch.arange(-radius, radius + 1, dtype=scores.dtype, device=scores.device)
-    distance = (steps.square()[:, None] + steps.square()).sqrt().reshape(1, -1, 1, 1)
-    scores = scores - _DISTANCE * distance
-    best, index = scores.max(1, keepdim=True)
-    parts = []
-    for place, stride in ((index % across, 1), (index // across, across)):
-        inside = (place > 0) & (place < across - 1)
-        before, after = (scores.gather(1, torch.where(inside, index + side * stride, index)) for side in (-1, 1))
-        curvature = before - 2 * best + after
-        offset = 0.5 * (before - after) / torch.where(inside & (curvature < 0), curvature, torch.ones_like(curvature))
-        parts.append(place - radius + offset.clamp(-0.5, 0.5))
-    return torch.cat(parts, 1)
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Scores of displacements up to `reach` (y, x) in pixels, each plus `offset` (y, x)."""
+
+    scores: Tensor
+    reach: tuple[int, int]
+    offset: tuple[float, float]
+
+    def of_windows(self) -> list[tuple[Tensor, Tensor]]:
+        """Return what `best` finds for each of `_WINDOWS`."""
+        return [self.best(window) for window in _WINDOWS]
+
+    def best(self, window: int) -> tuple[Tensor, Tensor]:
+        """Return the highest score less its distance's cost, and its displacement [B, 2, h / STEP, w / STEP].
+
+        To a fraction of a pixel, by the parabola through its neighbours; scores are averaged over a window of blocks.
+        """
+        tall, across = (2 * most + 1 for most in self.reach)
+        down, right = (
+            torch.arange(-most, most + 1, dtype=self.scores.dtype, device=self.scores.device) + offset
+            for most, offset in zip(self.reach, self.offset, strict=True)
+        )
+        distance = (down.square()[:, None] + right.square()).sqrt().reshape(1, -1, 1, 1)
+        scores = _mean(self.scores, window).sub(_DISTANCE * distance)
+        best, index = scores.max(1, keepdim=True)
+        parts = []
+        for place, stride, steps, count in ((index % across, 1, right, across), (index // across, across, down, tall)):
+            inside = (place > 0) & (place < count - 1)
+            before, after = (scores.gather(1, torch.where(inside, index + side * stride, index)) for side in (-1, 1))
+            curvature = before - 2 * best + after
+            offset = 0.5 * (before - after) / torch.where(inside & (curvature < 0), curvature, torch.ones_like(best))
+            parts.append(steps[place] + offset.clamp(-0.5, 0.5))
+        return best, torch.cat(parts, 1)
 
 
 def _of_blocks(flow: Tensor, size: tuple[int, int]) -> list[Tensor]:
@@ -170,16 +219,25 @@ def _of_blocks(flow: Tensor, size: tuple[int, int]) -> list[Tensor]:
     return [large[..., top : top + size[0], left : left + size[1]] for top in corners for left in corners]
 
 
-def _chosen(images: Sequence[Tensor], flows: Sequence[Tensor]) -> Tensor:
-    """Average flows by how well each explains a pixel's neighbourhood; nearly all weight goes to the best."""
-    batch, channels, height, width = images[0].shape
-    at_once = max(1, _VALUES // (batch * channels * height * width)) if flows[0].device.type == "cuda" else 1
+def _chosen(images: Sequence[Tensor], flows: Sequence[Tensor], apart: int = 1) -> Tensor:
+    """Average flows by how well each explains a pixel's neighbourhood; nearly all weight goes to the best.
+
+    Args:
+        images: both [B, C, H, W].
+        flows: [B, 2, H / apart, W / apart] in the distance between the pixels that are compared.
+        apart: distance in pixels between the pixels that are compared.
+    """
+    own = images[0][..., ::apart, ::apart]
+    batch = len(own)
+    at_once = max(1, _VALUES // own.numel()) if own.device.type == "cuda" else 1
     errors = []
     for begin in range(0, len(flows), at_once):
         some = flows[begin : begin + at_once]
-        before, after = (image.repeat(len(some), 1, 1, 1) if len(some) > 1 else image for image in images)
-        error = (backward_warp(after, torch.cat(list(some))) - before).abs().mean(1, keepdim=True)
-        errors.append(_mean(error, _WITHIN).view(len(some), batch, 1, height, width))
+        before, after = (image.repeat(len(some), 1, 1, 1) if len(some) > 1 else image for image in (own, images[1]))
+        flow = torch.cat(list(some))
+        moved = backward_warp(after, flow) if apart == 1 else sampled(after, apart * flow, "bilinear", apart)
+        error = (moved - before).abs().mean(1, keepdim=True)
+        errors.append(_mean(error, _WITHIN).view(len(some), batch, 1, *own.shape[2:]))
     weights = torch.softmax(-_STRICTNESS * torch.cat(errors), 0)
     result = weights[0] * flows[0]
     for weight, flow in zip(weights[1:], flows[1:], strict=True):

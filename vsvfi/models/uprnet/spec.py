@@ -16,7 +16,7 @@ _TRAINED_WIDTH = 448
 _TRAINED_LEVELS = 3
 _SKIPPED = {Fraction(1): 0, Fraction(1, 2): 1, Fraction(1, 4): 2}
 _MOST_LEVELS = 9
-_SEARCHING = 450
+_SEARCHING = 550
 """Bytes per pixel that `vsvfi.models.uprnet.search` takes besides, whatever the precision."""
 
 _CHOICE = "choice."
@@ -163,8 +163,8 @@ class UPRNetFamily(Family):
 
 _BUILTIN = Builtin(
     file="uprnet_builtin.safetensors",
-    sha256="620680a3319a51041ab3733698fae9a27bcc3a9899fe3ea4e83ab3cb29adfd11",
-    size=1_098_202,
+    sha256="e3dcafea73928fe3dff8ec1bd826fe32d29c0b273ea046acf3210865960ec714",
+    size=1_102_810,
 )
 
 
