@@ -16,7 +16,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import vapoursynth as vs
@@ -148,27 +147,12 @@ def detection(one: Case, source: vs.VideoNode) -> tuple[float, float]:
     return float(np.mean(found)), float(np.mean(wrong))
 
 
-def figure(path: Path, model: str) -> None:
-    """Draw a predicted frame of the last case without a mask above the same with `mask="auto"`."""
-    from PIL import Image
-
-    source = case(*CASES[-1]).clip.std.SelectEvery(2, 0)
-    clips = [vsvfi.interpolate(source, model=model, mask=mask) for mask in (None, "auto")]
-    stack = vs.core.std.StackVertical([clip.std.Crop(top=HEIGHT - 120) for clip in clips])
-    with stack.resize.Bicubic(format=vs.RGB24, matrix_in_s="709").get_frame(SHOWN.start + 13) as frame:
-        Image.fromarray(np.stack([np.asarray(frame[plane]) for plane in range(3)], -1)).save(path, quality=88)
-
-
 @reported("overlays")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `python -m scripts.evaluate.overlays`."""
     parser = argparse.ArgumentParser(prog="python -m scripts.evaluate.overlays", description=__doc__)
     parser.add_argument("--model", default="builtin", help="model to measure (default: builtin)")
-    parser.add_argument("--figure", type=Path, help="only draw a picture with and without a mask into this file")
     given = parser.parse_args(arguments)
-    if given.figure is not None:
-        figure(given.figure, given.model)
-        return 0
     rows: list[dict[str, object]] = []
     print(f"{'ground':18} {'px':>3} {'mask':>5} {'letters':>8} {'beside':>7} {'rest':>6}", file=sys.stderr)
     for kind, seed, speed, bar in CASES:

@@ -1,4 +1,4 @@
-"""The example scripts, shown on the page of recipes."""
+"""The example scripts, shown on the page of examples."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _SINGLE = {
     "README.md": "index.md",
-    "examples/README.md": "recipes.md",
+    "examples/README.md": "examples.md",
     "scripts/benchmark/README.md": "measuring.md",
     "scripts/gpu/README.md": "measuring-a-gpu.md",
     "scripts/train/README.md": "training-builtin.md",
