@@ -1,11 +1,11 @@
 """Evaluate the scene change detection of `vsvfi.clip.scenes` on look-alikes of scene changes.
 
-    python -m scripts.evaluate.scenes [--seeds 12 13] [--others]
+    python -m scripts.evaluate.scenes [--seeds 16 17] [--others]
 
 Renders the clips of `vsvfi.synthetic.cuts`, and compares with a plain threshold on the difference of neighbouring
 frames, as in misc.SCDetect, and with `--others` with the detectors of `scene_detectors` that are installed. Prints a
-Markdown table; the last line is JSON. Seeds 0 to 11 were used for tuning, of gunfire and of
-whip pans after cuts those up to 15.
+Markdown table; the last line is JSON. Seeds 0 to 11 were used for tuning, of gunfire and of whip pans after cuts those
+up to 15.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def main(args: Sequence[str] | None = None) -> int:
         "--seeds",
         type=int,
         nargs="+",
-        default=[12, 13, 14, 15, 16, 17],
+        default=[16, 17, 18, 19, 20, 21],
         help="seeds of the clips (default: the held-out ones)",
     )
     parser.add_argument("--others", action="store_true", help="compare with other detectors that are installed")
