@@ -30,10 +30,11 @@ def threads() -> Iterator[tuple[str, str]]:
 
 def test_everything_is_measured(capsys: pytest.CaptureFixture[str], threads: tuple[str, str]) -> None:
     options = ["--random-weights", "--size", "64x48", "--device", "cpu", "--pairs", "3", "--rounds", "1", *threads]
-    assert main(["bench", "--json", "--model", "ifrnet_s", *options]) == 0
+    assert main(["bench", "--json", "--model", "ifrnet_s", "--tile", "128", *options]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     result = json.loads(line)
     assert set(result["phases_ms"]) == set(PHASES)
+    assert result["tile"] == 128
     assert all(value["min"] > 0 for value in result["phases_ms"].values())
     assert result["interpolate_pairs_per_second"]["median"] > 0
     assert result["network_pairs_per_second"]["median"] > 0
@@ -118,6 +119,7 @@ def test_times_reached_by_bisection_are_not_added_up(capsys: pytest.CaptureFixtu
         ("--multi", "1", "must be 2 or more"),
         ("--warm-up", "-1", "must be 0 or more"),
         ("--calls", "0", "must be 1 or more"),
+        ("--tile", "small", 'or "auto"'),
     ],
 )
 def test_wrong_arguments(capsys: pytest.CaptureFixture[str], option: str, value: str, message: str) -> None:

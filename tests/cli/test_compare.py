@@ -42,8 +42,18 @@ def test_models_and_baselines_are_compared(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("VSVFI_CACHE", str(tmp_path_factory.mktemp("cache")))
     page = tmp_path / "page.html"
-    arguments = ["compare", str(video), "--models", "builtin,uprnet_base", "-o", str(page), "--json", "--places", "2"]
-    assert main([*arguments, "--fps", "100", "--device", "cpu", "--minutes", "2"]) == 0
+    arguments = [
+        "compare",
+        str(video),
+        "--models",
+        "builtin,uprnet_base,rife40",
+        "-o",
+        str(page),
+        "--json",
+        "--places",
+        "2",
+    ]
+    assert main([*arguments, "--fps", "100", "--device", "cpu", "--minutes", "2", "--tile", "256"]) == 0
     captured = capsys.readouterr()
     (line,) = captured.out.splitlines()
     found = json.loads(line)
@@ -54,6 +64,7 @@ def test_models_and_baselines_are_compared(
     assert found["best"] == found["methods"][0]["name"]
     assert "uprnet_base" in found["left_out"]
     assert "weights" in found["left_out"]["uprnet_base"]
+    assert "tile=256, is not possible with RIFE" in found["left_out"]["rife40"]
     assert len(found["places"]) == 2
     assert found["complete"] is True
     assert found["wanted_rate"] == "100"
@@ -107,6 +118,7 @@ def test_a_page_is_not_overwritten_unasked(video: Path, tmp_path: Path, capsys: 
         (["--images", "0"], "must be 1 or more"),
         (["--fps", "60", "--multi", "2"], "cannot be given together"),
         (["--scale", "-1"], "scale=-1"),
+        (["--tile", "64"], "tile=64"),
     ],
 )
 def test_wrong_arguments(video: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:

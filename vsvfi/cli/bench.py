@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from vsvfi import options
 from vsvfi.cli.bench_report import report
 from vsvfi.cli.checks import check_at_least, parse_size
+from vsvfi.cli.render_options import add_tile
 from vsvfi.engine.observer import PHASES
 from vsvfi.errors import ArgumentError
 
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", default="640x360", help="WIDTHxHEIGHT (default: 640x360)")
     parser.add_argument("--multi", type=int, default=2, help="frames per source frame (default: 2)")
     parser.add_argument("--scale", type=float, help="resolution of the motion estimation")
+    add_tile(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
     parser.add_argument("--precision", default="auto", help="auto, fp32, fp16, bf16 (default: auto)")
     parser.add_argument("--runtime", default="auto", help="auto, eager, graph, compile, onnx ... (default: auto)")
@@ -102,6 +104,7 @@ def main(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         streams=arguments.streams,
         runtime=arguments.runtime,
+        tile=arguments.tile,
     )
     size = parse_size(arguments.size, least=16, even=True)
     check_at_least(arguments, 1, "pairs", "rounds", "calls")
@@ -214,6 +217,7 @@ def measure(arguments: argparse.Namespace, checked: options.Options, size: tuple
         "multi": arguments.multi,
         "device": describe(device),
         "precision": str(placement.dtype).removeprefix("torch."),
+        "tile": config.model.tile,
         "runtime": str(placement.runtime),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
@@ -291,6 +295,7 @@ def _run_clip(clip: vs.VideoNode, arguments: argparse.Namespace, checked: option
         precision=checked.precision,
         streams=checked.streams,
         runtime=checked.runtime,
+        tile=checked.tile,
         duplicates="off",
         scene="off",
     ).clip

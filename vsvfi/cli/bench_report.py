@@ -12,6 +12,7 @@ def report(result: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{result['model']} ({result['weights']} weights), {width}x{height}, {result['multi']}x, {result['device']}, "
         f"{result['precision']}, runtime {result['runtime']}, {result['threads']} threads"
+        + (f", tiles of {result['tile']}" if result["tile"] else "")
     )
     for name, value in result["phases_ms"].items():
         yield f"  {name:<14} {value['median']:9.2f} ms   (min {value['min']:.2f})"

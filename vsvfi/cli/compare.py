@@ -24,6 +24,7 @@ from vsvfi.cli.interrupts import interruptible, shielded
 from vsvfi.cli.output import Output
 from vsvfi.cli.programs import find_ffmpeg
 from vsvfi.cli.render import readable_name
+from vsvfi.cli.render_options import add_tile
 from vsvfi.compare.deadline import Deadline
 from vsvfi.engine.catalogue import list_models
 from vsvfi.errors import ArgumentError, VsvfiError
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--multi", help="state the cost for so many frames per source frame (default: 2)")
     parser.add_argument("--fps", help="state the cost for this frame rate instead")
     parser.add_argument("--scale", type=float, help="resolution of the motion estimation: 1, 0.5 (2K), 0.25 (4K)")
+    add_tile(parser)
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 ...")
     parser.add_argument("--precision", default="auto", help="auto (default), fp32, fp16, bf16")
     parser.add_argument("--no-baselines", action="store_true", help=f"without {', '.join(BASELINES)}")
@@ -77,6 +79,7 @@ def main(arguments: argparse.Namespace) -> int:
     models = chosen_models(arguments.models)
     checked = options.parse(
         model=models[0], scale=arguments.scale, device=arguments.device, precision=arguments.precision,
+        tile=arguments.tile,
         **{name: getattr(arguments, name) for name in ("multi", "fps") if getattr(arguments, name) is not None},
     )  # fmt: skip
     if checked.fps is not None and arguments.multi is not None:
@@ -162,7 +165,7 @@ def _compare(
     )  # fmt: skip
     try:
         places = _in_time(deadline, "looking for places", lambda: _places(arguments, source, progress))
-        given = {"scale": arguments.scale, "device": arguments.device, "precision": arguments.precision}
+        given = {name: getattr(arguments, name) for name in ("scale", "device", "precision", "tile")}
         makers = _makers(
             models, source, conversion, given, result, deadline.until, baselines=not arguments.no_baselines
         )

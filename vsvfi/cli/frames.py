@@ -14,7 +14,7 @@ from vsvfi.cli.console import say
 from vsvfi.cli.frame_files import FrameFiles, Shows, Wanted
 from vsvfi.cli.images import Images, opened
 from vsvfi.cli.interrupts import interruptible
-from vsvfi.cli.render_options import extra_arguments
+from vsvfi.cli.render_options import add_tile, extra_arguments
 from vsvfi.cli.summary import progress_line
 from vsvfi.errors import ArgumentError, VsvfiError
 from vsvfi.media import animation
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="builtin", help="builtin (default), or a name from 'vsvfi models'")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")
     parser.add_argument("--scale", type=float, help="resolution of the motion estimation: 1, 0.5 (2K), 0.25 (4K)")
+    add_tile(parser)
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 ...")
     parser.add_argument("--precision", default="auto", help="auto (default), fp32, fp16, bf16")
     parser.add_argument(
@@ -78,7 +79,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise ArgumentError("crf", arguments.crf, "must be from 0 to 51", "leave it out for 12")
     given = {
         name: getattr(arguments, name)
-        for name in ("model", "weights", "scale", "device", "precision")
+        for name in ("model", "weights", "scale", "tile", "device", "precision")
         if getattr(arguments, name) is not None
     }
     extra = extra_arguments(arguments.arg)

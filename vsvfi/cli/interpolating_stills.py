@@ -26,7 +26,13 @@ class StillInterpolator:
 
     def __init__(self, chosen: Options) -> None:
         self._model = load_model(
-            chosen.model, chosen.weights, chosen.devices[0], chosen.precision, chosen.scale, chosen.options
+            chosen.model,
+            chosen.weights,
+            chosen.devices[0],
+            chosen.precision,
+            chosen.scale,
+            chosen.options,
+            tile=chosen.tile,
         )
 
     def open(self, first: Still, second: Still) -> StillPair:

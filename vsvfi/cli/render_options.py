@@ -13,7 +13,7 @@ from vsvfi import options
 from vsvfi.errors import ArgumentError
 from vsvfi.media.encoding import Part, Quality
 
-_NAMED = ("model", "multi", "fps", "scale", "device", "precision", "scene", "duplicates", "weights", "runtime")
+_NAMED = ("model", "multi", "fps", "scale", "device", "precision", "scene", "duplicates", "weights", "runtime", "tile")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="auto (default), cpu, cuda, cuda:1 ...")
     parser.add_argument("--precision", help="auto (default), fp32, fp16, bf16")
     parser.add_argument("--runtime", help="auto (default), eager, graph, compile, onnx, onnx:PROVIDER")
-    parser.add_argument("--tile", help="compute in tiles where memory is short: auto, 1024, 512 ...")
+    add_tile(parser)
     parser.add_argument("--scene", help="scene cuts: auto (default), props, off")
     parser.add_argument("--duplicates", help="identical neighbours: skip (default), retime, repair, off")
     parser.add_argument("--weights", help="a checkpoint file instead of the published one")
@@ -59,6 +59,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tile(parser: argparse.ArgumentParser) -> None:
+    """Add `--tile`, which every command that runs a model has."""
+    parser.add_argument("--tile", type=_edge, help="compute in tiles where memory is short: auto, 1024, 512 ...")
+
+
 def interpolation(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `vsvfi.interpolate()` from the options.
 
@@ -66,7 +71,7 @@ def interpolation(arguments: argparse.Namespace) -> dict[str, Any]:
         ArgumentError: two options contradict each other, or one is unknown.
     """
     given = {name: getattr(arguments, name) for name in _NAMED if getattr(arguments, name) is not None}
-    extra = extra_arguments([*arguments.arg, *(f"tile={edge}" for edge in (arguments.tile,) if edge is not None)])
+    extra = extra_arguments(arguments.arg)
     for name in given.keys() & extra.keys():
         raise ArgumentError("arg", f"{name}={extra[name]}", f"--{name} is given too", "give one of them")
     given.update(extra)
@@ -114,6 +119,11 @@ def _frame_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
     return int(text)
+
+
+def _edge(text: str) -> int | str:
+    """Pixels as a number; anything else is left for `options.parse` to judge."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else text
 
 
 def _factor(text: str) -> float:
