@@ -39,6 +39,10 @@ def test_products_and_attention() -> None:
     assert counted(lambda: nn.functional.linear(query, normal(5, 8))) == {"layers": 20 * 8 * 5}
 
 
+def test_a_call_without_products() -> None:
+    assert counted(lambda: normal(2, 3).relu()) == {"layers": 0}
+
+
 def test_local_correlation_is_not_counted_by_its_blocks() -> None:
     from vsvfi.models.uprnet import parts
 

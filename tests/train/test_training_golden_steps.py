@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -32,9 +33,38 @@ RECIPE_OF = {
     "step_gimmvfi_r_frozen": "gimmvfi_r_p",
 }
 GRADIENT = {"step_vfimamba_s_plain": 1e-3, "step_gimmvfi_r": 1e-3, "step_gimmvfi_r_frozen": 1e-3}
-LATER = {"step_vfimamba_s_plain": 2e-2, "step_vfimamba_s_local": 2e-2}
-"""Gradients after the first step: changing the weights by 1e-7 moves those of VFIMamba by up to 1e-2, since the
-derivative of a bilinear warp jumps at the borders of pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Relative differences that the steps after the first may have.
+
+    Attributes:
+        loss: of the loss before an update that the gradients below make, which is the second step's.
+        after: of the losses after such an update.
+        gradient: of the gradients' norms.
+        weight: of the weights' norms.
+        change: of the norms of the weights' changes.
+    """
+
+    loss: float = 1e-4
+    after: float = 1e-4
+    gradient: float = 1e-4
+    weight: float = 1e-6
+    change: float = 1e-3
+
+
+_VFIMAMBA = Tolerance(loss=1e-3, after=1e-3, gradient=2e-2, weight=1e-5, change=5e-3)
+LATER = {
+    "step_vfimamba_s_plain": _VFIMAMBA,
+    "step_vfimamba_s_local": _VFIMAMBA,
+    "step_uprnet_base": Tolerance(after=2e-2, gradient=0.3, weight=5e-5, change=0.3),
+}
+"""Where steps after the first are ill-conditioned, since the derivative of a bilinear warp jumps at the borders of
+pixels: rounding decides on which side a sample is, so that processors differ. Changing the initial weights by 1e-7
+moves the second step's gradients by up to 1e-2 (VFIMamba) and 0.19 (UPR-Net), with it the changes of UPR-Net's weights
+by up to 0.16, their norms by 2.7e-5 and the third loss by 9e-3. UPR-Net's first step and second loss move by less than
+2e-5 and have the general bounds; the others have twice what was found."""
 LOSS = {"step_gimmvfi_r": 1e-4, "step_gimmvfi_r_frozen": 1e-4}
 
 
@@ -85,8 +115,9 @@ def _check_steps(name: str, form: Form, recipe: Recipe, steps: list[Any], losses
     start = {key: weight.detach().clone() for key, weight in weights.items()}
     optimiser = build_optimiser(recipe, weights)
     for index, expected in enumerate(steps):
-        tolerance = LOSS.get(name, 1e-5) if index == 0 else 1e-3 if name in LATER else 1e-4
-        slack = LATER.get(name, 1e-4) if index else GRADIENT.get(name, 1e-4)
+        later = LATER.get(name, Tolerance())
+        tolerance = LOSS.get(name, 1e-5) if index == 0 else later.loss if index == 1 else later.after
+        slack = later.gradient if index else GRADIENT.get(name, 1e-4)
         with torch.set_grad_enabled("gradient_norms" in expected):
             made = losses()
         near(made.total, expected["total"], tolerance)
@@ -109,10 +140,10 @@ def _check_steps(name: str, form: Form, recipe: Recipe, steps: list[Any], losses
             group["lr"] = rate
         optimiser.step()
         for key, norm in expected["norms_after"].items():
-            near(weights[key].norm(), norm, 1e-5 if index and name in LATER else 1e-6)
+            near(weights[key].norm(), norm, later.weight if index else 1e-6)
         for key, norm in expected["change_norms_after"].items():
             if not key.startswith("alpha_"):
-                near((weights[key] - start[key]).norm(), norm, 5e-3 if index and name in LATER else 1e-3)
+                near((weights[key] - start[key]).norm(), norm, later.change if index else 1e-3)
 
 
 def _gradient(weight: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ import os
 import resource
 import struct
 import threading
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -112,11 +111,10 @@ def test_a_file_that_would_exhaust_the_machine_is_refused(
 ) -> None:
     path = tmp_path / "w.pth"
     make(path)
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(DamagedWeightsError, match=fault):
         load_state(path, mapped=mapped)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # KiB
-    assert time.monotonic() - started < 20
 
 
 def test_a_checkpoint_that_was_packed_again_is_still_read(tmp_path: Path) -> None:

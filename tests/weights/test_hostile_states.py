@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -168,10 +167,8 @@ def test_a_mapping_that_raises_is_refused(method: str) -> None:
 
 
 def test_a_mapping_without_end_is_refused() -> None:
-    started = time.monotonic()
     with pytest.raises(ArgumentError, match="it has more than 100000 entries"):
         load_state(Endless())  # type: ignore[arg-type]
-    assert time.monotonic() - started < 60
 
 
 def test_keys_of_any_length_are_named_in_short() -> None:

@@ -25,6 +25,10 @@ def _grid_sample(image: Shape, grid: Shape, *others: Any, out_shape: Shape, **na
     return 2 * BILINEAR * prod(out_shape)
 
 
+def _attention(query: Shape, key: Shape, value: Shape, *others: Any, out_shape: Any, **named: Any) -> int:
+    return 2 * prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
 def _flops(operator: Operator[..., object]) -> Callable[..., int]:
     def flops(*args: Any, out_shape: Any, **named: Any) -> int:
         return 2 * operator.multiply_adds(*args, **named)
@@ -46,10 +50,11 @@ def multiply_adds(call: Callable[[], object]) -> dict[str, int]:
     own = operators()
     mapping: dict[Any, Any] = {getattr(torch.ops.vsvfi, operator.name): _flops(operator) for operator in own}
     mapping[torch.ops.aten.grid_sampler_2d] = _grid_sample
+    mapping[torch.ops.aten._scaled_dot_product_flash_attention_for_cpu] = _attention  # torch counts it from 2.15
     counter = FlopCounterMode(display=False, custom_mapping=mapping)
     with _exact_correlation(counter) as correlated, counter:
         call()
-    counts = {str(name): flops // 2 for name, flops in counter.get_flop_counts()["Global"].items()}
+    counts = {str(name): flops // 2 for name, flops in counter.get_flop_counts().get("Global", {}).items()}
     found = {operator.name: counts.pop(f"vsvfi.{operator.name}", 0) for operator in own}
     found["warp"] += counts.pop("aten.grid_sampler_2d", 0)
     found["correlation"] += correlated["own"]

@@ -181,7 +181,7 @@ def test_a_size_that_cannot_fit_is_refused(small: LoadedModel, monkeypatch: pyte
     monkeypatch.setattr(memory, "memory", lambda device: 3 << 30)
     check_memory(config, (256, 256), EXACT)
     fault = (
-        r"3840x2160 takes LDMVFI about 1\d\.\d GiB in float32, cpu has 3\.0 GiB; use smaller frames, fewer at a time"
+        r"3840x2160 takes LDMVFI about 1\d\.\d GiB in float32, cpu has 3\.0 GiB; use smaller frames, or another model"
     )
     with pytest.raises(ClipError, match=fault):
         check_memory(config, (3840, 2160), EXACT)
