@@ -48,6 +48,7 @@ def show(clip: vs.VideoNode, **arguments: Unpack[Arguments]) -> vs.VideoNode:
     """
     made = interpolate_with_config(clip, **arguments)
     rgb = Colour(made.clip, vs.RGBS, None).to_rgb(made.clip).resize.Point(format=vs.RGB24)
+    rgb = rgb.std.CopyFrameProps(made.clip, props=["_Primaries", "_Transfer"])  # what the pixels are still coded in
     drawn = _drawn(rgb, clip, made)
 
     def label(n: int, f: vs.VideoFrame | list[vs.VideoFrame]) -> vs.VideoNode:
