@@ -65,3 +65,9 @@ def test_arrows_follow_what_moves() -> None:
     motion = block_motion(texture, moved)
     assert (motion[1, 1:-1] == (2, 5)).all()
     assert not block_motion(texture, texture).any()
+
+
+def test_arrows_reach_a_tenth_of_the_height() -> None:
+    texture = np.random.default_rng(2).integers(0, 255, (40, 40)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+    motion = block_motion(texture, np.roll(texture, (13, -24), (0, 1)))
+    assert (motion[:8, 2:] == (13, -24)).all()

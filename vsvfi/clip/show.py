@@ -19,8 +19,8 @@ from vsvfi.plan.timeline import Copy, CrossFade, Decision
 COLOURS = {"source": (40, 200, 60), "interpolated": (240, 150, 20), "held": (70, 120, 255), "faded": (230, 60, 200)}
 """Colour of a frame's border: shown as it is in the source, computed, repeated between source frames, cross-faded."""
 
-_BLOCK, _SEARCH = 16, 6
-"""Side of a block and reach of the search for its motion, in pixels of the small image."""
+_BLOCK, _SEARCH = 16, 12
+"""Side of a block in pixels of the small image, and reach of the search for its motion in pixels of half its size."""
 
 _SMALL = 240
 """Height of the image in which motion is looked for."""
@@ -126,20 +126,49 @@ def _outline(planes: list[Pixels], mask: NDArray[Any]) -> None:
 def block_motion(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.int64]:
     """Motion of each block from the first image to the second: [rows, columns, 2], down and right, in pixels."""
     rows, columns = (side // _BLOCK for side in first.shape)
-    padded = np.pad(second.astype(np.float32), _SEARCH, mode="edge")
-    inside = first[: rows * _BLOCK, : columns * _BLOCK].astype(np.float32)
-    best = np.full((rows, columns), np.inf, np.float32)
-    motion = np.zeros((rows, columns, 2), np.int64)
-    steps = sorted(
-        ((down, right) for down in range(-_SEARCH, _SEARCH + 1) for right in range(-_SEARCH, _SEARCH + 1)),
-        key=lambda step: step[0] ** 2 + step[1] ** 2,
-    )
-    for down, right in steps:
-        there = padded[_SEARCH + down :, _SEARCH + right :][: inside.shape[0], : inside.shape[1]]
-        cost = np.abs(inside - there).reshape(rows, _BLOCK, columns, _BLOCK).sum((1, 3))
+    still = np.zeros((rows, columns, 2), np.int64)
+    if not still.size:
+        return still
+    inside, after = first[: rows * _BLOCK, : columns * _BLOCK].astype(np.float32), second.astype(np.float32)
+    near = 2 * _searched(_halved(inside), _halved(after), _BLOCK // 2)
+    y, x = np.arange(inside.shape[0])[:, None], np.arange(inside.shape[1])
+    best, motion = np.full((rows, columns), np.inf, np.float32), still
+    for there in (still, *(near + step for step in _steps(1))):
+        moved = there.repeat(_BLOCK, 0).repeat(_BLOCK, 1)
+        down, right = (np.clip(y + moved[..., 0], 0, len(after) - 1), np.clip(x + moved[..., 1], 0, len(after[0]) - 1))
+        cost = _per_block(inside - after[down, right], _BLOCK)
         better = cost < best - _BLOCK * _BLOCK / 4  # noise alone makes no arrows
+        best, motion = np.where(better, cost, best), np.where(better[..., None], there, motion)
+    return motion
+
+
+def _searched(first: NDArray[np.float32], second: NDArray[np.float32], side: int) -> NDArray[np.int64]:
+    """The motion of each block of `side` pixels, by trying all."""
+    padded = np.pad(second, _SEARCH, mode="edge")
+    best = np.full([length // side for length in first.shape], np.inf, np.float32)
+    motion = np.zeros((*best.shape, 2), np.int64)
+    for down, right in _steps(_SEARCH):
+        there = padded[_SEARCH + down :, _SEARCH + right :][: first.shape[0], : first.shape[1]]
+        cost = _per_block(first - there, side)
+        better = cost < best
         best[better], motion[better] = cost[better], (down, right)
     return motion
+
+
+def _steps(reach: int) -> list[tuple[int, int]]:
+    """Every step down and right, small ones first."""
+    steps = [(down, right) for down in range(-reach, reach + 1) for right in range(-reach, reach + 1)]
+    return sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2)
+
+
+def _per_block(difference: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    rows, columns = (length // side for length in difference.shape)
+    return np.abs(difference).reshape(rows, side, columns, side).sum((1, 3))
+
+
+def _halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width = (length // 2 for length in image.shape)
+    return image[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3))
 
 
 def _arrows(planes: list[Pixels], first: NDArray[Any], second: NDArray[Any]) -> None:
