@@ -3,10 +3,11 @@
     python -m scripts.evaluate.drawings [--seeds 3 4] [--encoders "x264 crf 23"]
     python -m scripts.evaluate.drawings --copies
 
-The clips are those of `vsvfi.synthetic.drawings`, encoded by ffmpeg. The first form prints for each kind the repeated
-frames that `duplicates=` finds and those it finds wrongly, the dropped frames that `duplicates="repair"` fills and the
-frames it changes wrongly. The second compares rules for the copy that stands for a held drawing: PSNR of luma below
-that of the best copy, in dB, over drawings whose copies differ. Prints Markdown; the last line is JSON.
+The clips are those of `vsvfi.synthetic.drawings`, encoded by ffmpeg. The first form prints for each kind how many steps
+from frame to frame are rightly judged to be a repeat or not, the repeated frames that `duplicates=` finds and those it
+finds wrongly, the dropped frames that `duplicates="repair"` fills and the frames it changes wrongly. The second
+compares rules for the copy that stands for a held drawing: PSNR of luma below that of the best copy, in dB, over
+drawings whose copies differ. Prints Markdown; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -63,25 +64,32 @@ def judged(frames: Frames) -> Judged:
 def table(seeds: Sequence[int], encoders: Sequence[str]) -> tuple[str, dict[str, list[int]]]:
     """Judge every clip; returns Markdown and the counts of each kind."""
     lines = [
-        "| kind | repeats | found | false | dropped | filled | wrongly changed |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| kind | steps | judged right | repeats | found | false | dropped | filled | wrongly changed |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    counts: dict[str, list[int]] = defaultdict(lambda: [0] * 6)
+    counts: dict[str, list[int]] = defaultdict(lambda: [0] * 7)
     for seed in seeds:
         for animation in animations(seed):
             source = drawn(animation.frame, animation.length)
             for encoder in encoders:
                 found, true = judged(encoded(source, encoder)), frozenset(animation.fixes)
                 measured = (
-                    *(len(animation.repeats), len(found.repeats & animation.repeats)),
+                    *(animation.length - 1, len(animation.repeats), len(found.repeats & animation.repeats)),
                     *(len(found.repeats - animation.repeats), len(true)),
                     *(len(found.repaired & true), len(found.repaired - true)),
                 )
                 counts[animation.kind] = [a + b for a, b in zip(counts[animation.kind], measured, strict=True)]
             print(f"seed {seed}, {animation.kind}: {counts[animation.kind]}", file=sys.stderr)
     for kind in {**KINDS, **FAULTS}:
-        lines.append(f"| {kind} | {' | '.join(map(str, counts[kind]))} |")
+        lines.append(f"| {' | '.join((kind, *cells(counts[kind])))} |")
     return "\n".join(lines), dict(counts)
+
+
+def cells(counts: Sequence[int]) -> tuple[str, ...]:
+    """The cells of a kind: its counts, and the share of its steps that are judged right."""
+    steps, repeats, found, false, *others = counts
+    right = (steps - (repeats - found) - false) / max(steps, 1)
+    return str(steps), f"{100 * right:.1f} %", *map(str, (repeats, found, false, *others))
 
 
 # --- copies of a drawing

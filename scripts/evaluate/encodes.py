@@ -16,6 +16,9 @@ from vsvfi.cli.programs import find_ffmpeg
 from vsvfi.errors import VsvfiError
 from vsvfi.synthetic.texture import Array
 
+_ALONE = "pools=none:frame-threads=1"
+"""One thread, so that an encode is the same every time."""
+
 ENCODERS = {
     "lossless": None,
     "x264 crf 18": ("-c:v", "libx264", "-preset", "medium", "-crf", "18"),
@@ -25,8 +28,8 @@ ENCODERS = {
         *("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency"),
         *("-b:v", "400k", "-maxrate", "400k", "-bufsize", "100k", "-g", "24"),
     ),
-    "x265 crf 22": ("-c:v", "libx265", "-preset", "medium", "-crf", "22", "-x265-params", "log-level=error"),
-    "x265 crf 28": ("-c:v", "libx265", "-preset", "fast", "-crf", "28", "-x265-params", "log-level=error"),
+    "x265 crf 22": ("-c:v", "libx265", "-preset", "medium", "-crf", "22", "-x265-params", f"log-level=error:{_ALONE}"),
+    "x265 crf 28": ("-c:v", "libx265", "-preset", "fast", "-crf", "28", "-x265-params", f"log-level=error:{_ALONE}"),
 }
 """Arguments of ffmpeg by name; None keeps the frames as they are."""
 
@@ -87,11 +90,13 @@ def encoded(source: Frames, encoder: str) -> Frames:
         return source
     height, width = source.planes[0][0].shape
     raw = ("-f", "rawvideo", "-pix_fmt", "yuv420p")
-    program = [find_ffmpeg(), "-v", "error", "-y"]
+    program, one = [find_ffmpeg(), "-v", "error", "-y"], ("-threads", "1")
     with TemporaryDirectory() as folder:
         path = Path(folder, "video.mkv")
         stream = b"".join(plane.tobytes() for frame in source.planes for plane in frame)
-        _run([*program, *raw, "-s", f"{width}x{height}", "-r", "24", "-i", "pipe:", *arguments, str(path)], stream)
+        _run(
+            [*program, *raw, "-s", f"{width}x{height}", "-r", "24", "-i", "pipe:", *arguments, *one, str(path)], stream
+        )
         decoded = np.frombuffer(_run([*program, "-i", str(path), *raw, "pipe:"], b""), np.uint8)
     sizes = [plane.size for plane in source.planes[0]]
     frames = decoded.reshape(len(source.planes), sum(sizes))

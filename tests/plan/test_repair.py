@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -79,6 +80,21 @@ def test_repeats_beside_a_jump_are_filled(changes: dict[int, float], expected: d
 )
 def test_motion_as_it_is_meant_is_left_alone(moments: list[float]) -> None:
     assert repaired(moments) == {}
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(0.5, {10: between(9, 11)}), (1.5, {})])
+def test_nothing_is_repaired_where_repeats_differ_as_much_as_motion(
+    noise: float, expected: dict[int, Decision]
+) -> None:
+    """As in the encodes of a low bitrate."""
+
+    def at(k: int) -> Facts:
+        facts = known(shown({10: 9}))(k)
+        return replace(facts, apart=tuple(apart + noise for apart in facts.apart))
+
+    policy, timeline = Policy(duplicates="repair"), Timeline(Fraction(1), len(ONES), Fraction(24))
+    found = {n: policy.decide(timeline, n, at) for n in range(len(ONES))}
+    assert {n: decision for n, decision in found.items() if decision != Copy(n)} == expected
 
 
 def test_faults_in_accelerated_motion_are_found() -> None:

@@ -82,6 +82,8 @@ def _jumps(step: int, start: int, end: int, motion: MotionAt) -> bool:
     many = [max(_apart(one, count) - noise, 1e-9) for one in wide]
     usual, expected = prod(ones) ** 0.5, prod(many) ** 0.5
     steady = max(_apart(one, 1) for one in (*before[:2], *after[:2])) - noise
+    if usual < noise:  # an encoder's refinements pass for motion
+        return False
     return expected > _CLEAR * usual and size > _CLEAR * steady and size > (usual * expected) ** 0.5
 
 
