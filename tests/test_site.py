@@ -110,6 +110,13 @@ def test_every_error_is_explained_by_its_topic() -> None:
         assert title
         assert len(text) > 100, f"{name} has no remedy"
         assert found[name] or name == topics.OTHER, f"nothing refers to {name}"
+    for topic, message in (
+        ("installation", "no source filter is installed; pip install vapoursynth-lsmas vapoursynth-bestsource"),
+        ("output", "no space is left in …; free some, or choose another folder"),
+        ("weights", "the server sent a web page instead of the file"),
+        ("arguments", "… is not a whole number from 0 on"),
+    ):
+        assert message in {text for _, text in found[topic]}
     text = messages.inserted(page)
     assert "- `form=…, is not a form of PSNR; use one of …` (ArgumentError)" in text
     assert "### Weights are missing, damaged, or of another model {#weights}\n" in text

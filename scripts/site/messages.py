@@ -8,10 +8,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from scripts.site.pages import ROOT
 from vsvfi import errors, topics
+from vsvfi.cli import diagnosis
 
 _MARK = "<!-- topics -->"
 _GAP = "…"
@@ -34,10 +36,9 @@ def classes() -> dict[str, type[errors.VsvfiError]]:
 def messages() -> dict[str, list[Message]]:
     """Return the messages of each class, in the order of modules."""
     found: dict[str, set[Message]] = defaultdict(set)
-    for path in sorted((ROOT / "vsvfi").rglob("*.py")):
+    for path, tree in _sources().items():
         if path.name == "errors.py":
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef):
                 for name, text in _built(function):
@@ -45,10 +46,38 @@ def messages() -> dict[str, list[Message]]:
     return {name: sorted(entries) for name, entries in found.items()}
 
 
+def others() -> dict[str, set[tuple[str, str]]]:
+    """Return, by topic, class and text of messages that are not built by a class of `vsvfi.errors`.
+
+    Those of scripts that vspipe runs, reasons why ffmpeg fails, wrong values of options, and reasons inside messages
+    about weights.
+    """
+    found: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for tree in _sources().values():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            match ast.unparse(node.func):
+                case "self.error" if len(node.args) == 4 and isinstance(node.args[3], ast.Constant):  # of cli/config.py
+                    rule, remedy = (_literal(argument, {}) for argument in node.args[2:])
+                    found["settings"].add(("ArgumentError", f"…: …=…, {rule}; {remedy}"))
+                case "script_error" if isinstance(node.args[0], ast.Constant):
+                    found[str(node.args[0].value)].add(("vapoursynth.Error", _literal(node.args[1], {})))
+                case "argparse.ArgumentTypeError":
+                    found["arguments"].add(("wrong option", _literal(node.args[0], {})))
+                case "SourceError" | "InterruptedTransferError" | "PickleError" as name:
+                    found["weights"].add((f"reason, {name}", _literal(node.args[0], {})))
+    for topic, _, message in diagnosis._RULES:
+        found[topic].add(("VsvfiError", re.sub(r"\{\w+(?:!r)?\}", _GAP, message)))
+    found["clip"] |= {("VsvfiError", message) for _, message in diagnosis._FOR_COMMAND}
+    return {topic: {(kind, text) for kind, text in entries if _says(text)} for topic, entries in found.items()}
+
+
 def by_topic() -> dict[str, list[tuple[str, str]]]:
     """Return class and text of every message by the topic that it refers to, in the order of topics."""
     kinds = classes()
-    found: dict[str, set[tuple[str, str]]] = {name: set() for name in topics.topics()}
+    rest = others()
+    found: dict[str, set[tuple[str, str]]] = {name: rest.get(name, set()) for name in topics.topics()}
     for kind, entries in messages().items():
         for message in entries:
             found[topics.topic(kinds[kind].__mro__, message.module)].add((kind, message.text))
@@ -68,6 +97,13 @@ def inserted(markdown: str) -> str:
     return markdown.replace(_MARK, "\n".join(lines))
 
 
+@cache
+def _sources() -> dict[Path, ast.Module]:
+    """Return the modules of the package, parsed."""
+    paths = sorted((ROOT / "vsvfi").rglob("*.py"))
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
 def _module(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
@@ -76,20 +112,33 @@ def _module(path: Path) -> str:
 def _built(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
     """Yield class and text of every error that a function builds."""
     known = classes()
-    texts = {
-        target.id: node.value
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr | ast.Constant | ast.IfExp)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+    texts: dict[str, ast.expr] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                texts |= _assigned(target, node.value)
     for node in ast.walk(function):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
             if name in known:
                 text = _text(known[name], node, texts)
-                if text.strip(f"{_GAP} ;,=:'") != "":
+                if _says(text):
                     yield name, text
+
+
+def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
+    """Return the names that an assignment gives to texts."""
+    match target, value:
+        case ast.Name(id=name), ast.JoinedStr() | ast.Constant() | ast.IfExp():
+            return {name: value}
+        case ast.Tuple(elts=names), ast.Tuple(elts=values) if len(names) == len(values):
+            pairs = zip(names, values, strict=True)
+            return {name: text for pair in pairs for name, text in _assigned(*pair).items()}
+    return {}
+
+
+def _says(text: str) -> bool:
+    return text.strip(f"{_GAP} ;,=:'()") != ""
 
 
 def _text(kind: type[errors.VsvfiError], call: ast.Call, texts: Mapping[str, ast.expr]) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from vsvfi import topics
+from vsvfi.cli import diagnosis
 from vsvfi.cli.diagnosis import explain_ffmpeg, explain_vspipe
 
 HEADER = "Could not write header for output file #0 (incorrect codec parameters ?): Invalid argument"
@@ -67,9 +69,17 @@ OPENING = "Error initializing output stream 0:0 -- Error while opening encoder f
     ],
 )
 def test_ffmpegs_reason(lines: list[str], message: str) -> None:
-    assert explain_ffmpeg(
-        lines, "exit code 1", Path("/films/a.webm" if "webm" in message else "/films/a.mp4")
-    ).startswith(message)
+    target = Path("/films/a.webm" if "webm" in message else "/films/a.mp4")
+    assert explain_ffmpeg(lines, "exit code 1", target).startswith(message)
+
+
+def test_known_reasons_have_their_topic() -> None:
+    said = explain_ffmpeg(["Unknown encoder 'x'"], "exit code 1", Path("a.mp4"))
+    assert said.endswith(" (help: vsvfi explain encoder)")
+    said = explain_ffmpeg(["a.mp4: Permission denied"], "exit code 1", Path("a.mp4"))
+    assert said.endswith(" (help: vsvfi explain output)")
+    assert "(help" not in explain_ffmpeg(["something new"], "exit code 1", Path("a.mp4")), "the command adds it"
+    assert {topic for topic, _, _ in diagnosis._RULES} <= topics.topics().keys()
 
 
 def test_a_signal_comes_first() -> None:

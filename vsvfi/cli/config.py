@@ -184,8 +184,10 @@ class _Reader:
 
     def _check_place(self, name: str, value: object, dest: str) -> None:
         if self._beside and dest in PRIVATE:
-            rule = "may not be set by a file beside a video, which can come from a stranger"
-            raise self.error(name, value, rule, "set it in your own file (see vsvfi doctor), or use --no-config")
+            raise self.error(
+                name, value, "may not be set by a file beside a video, which can come from a stranger",
+                "set it in your own file (see vsvfi doctor), or use --no-config",
+            )  # fmt: skip
 
     def _converted(self, action: argparse.Action, name: str, value: object) -> Any:
         """Return a value as the parser would make it of the command line."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsvfi.topics import REFERENCE
+from vsvfi.topics import REFERENCE, reference
 
 _LONGEST = 600
 
@@ -25,66 +25,102 @@ _EMPTY = re.compile(
 _PREFIX = re.compile(r"^(?:\[[^\]]*\]\s*)+")
 _PYTHON = re.compile(r"^(?:vapoursynth\.)?(?:Error|ValueError|TypeError|RuntimeError|KeyError): ")
 
-_RULES: tuple[tuple[str, str], ...] = (
+_RULES: tuple[tuple[str, str, str], ...] = (
     (
+        "encoder",
         r"Could not find tag for codec (?P<a>\w+) in stream #0\b",
         "{container} cannot hold {a} video; choose another --encoder, or write .mkv",
     ),
     (
+        "encoder",
         r"Could not find tag for codec (?P<a>\w+) in stream #\d+",
         "{container} cannot hold the source's {a} stream; write .mkv",
     ),
     (
+        "encoder",
         r"Only VP8 or VP9 or AV1 video",
         ".webm holds VP8, VP9 and AV1 video, Vorbis and Opus audio and WebVTT subtitles; choose --encoder libvpx-vp9 "
         "or libsvtav1, or write .mkv",
     ),
     (
+        "encoder",
         r"(?P<a>\w+) in (?P<b>\w+) support is experimental",
         "{container} cannot hold {a} with this ffmpeg; write .mkv",
     ),
     (
+        "encoder",
         r"(?:Unsupported codec|No \w+ codec tag found for codec|codec not (?:currently )?supported in)[^\w]*(?P<a>\w*)",
         "{container} cannot hold one of the streams ({line}); choose another --encoder, or write .mkv",
     ),
     (
+        "encoder",
         r"Unknown encoder '(?P<a>[^']*)'",
         "this ffmpeg was built without the encoder {a}; choose another --encoder, or install a fuller build",
     ),
     (
+        "encoder",
         r"(?:width|height) not divisible by 2|(?:width|height) must be an integer multiple of the specified chroma"
         r"|(?:width|height) is not (?:even|a multiple)|invalid (?:width|height) for chroma",
         "the encoder takes no odd width or height in 4:2:0 ({line}); crop or pad the video to even sizes",
     ),
     (
+        "output",
         r"No space left on device|Disk quota exceeded",
         "no space is left in {folder!r}; free some, or choose another folder",
     ),
-    (r"File too large", "the file system of {folder!r} takes no larger file; choose another folder"),
-    (r"Read-only file system", "{folder!r} is on a read-only file system; choose another folder"),
-    (r"Permission denied", "permission denied ({line}); choose a folder that you may write to"),
-    (r"Input/output error", "the disk of {folder!r} failed ({line}); choose another one"),
     (
+        "output",
+        r"File too large",
+        "the file system of {folder!r} takes no larger file; choose another folder",
+    ),
+    (
+        "output",
+        r"Read-only file system",
+        "{folder!r} is on a read-only file system; choose another folder",
+    ),
+    (
+        "output",
+        r"Permission denied",
+        "permission denied ({line}); choose a folder that you may write to",
+    ),
+    (
+        "output",
+        r"Input/output error",
+        "the disk of {folder!r} failed ({line}); choose another one",
+    ),
+    (
+        "encoder",
         r"Unrecognized option '(?P<a>[^']*)'|Option '?(?P<b>[\w-]+)'? not found",
         "it does not know the option {a!r}; correct --encoder-args or --preset",
     ),
-    (r"Error setting preset/tune (?P<a>\S+)\.", "the encoder does not know preset/tune {a}; correct --preset or -tune"),
     (
+        "encoder",
+        r"Error setting preset/tune (?P<a>\S+)\.",
+        "the encoder does not know preset/tune {a}; correct --preset or -tune",
+    ),
+    (
+        "encoder",
         r"Value (?P<a>\S+) for parameter '(?P<b>[^']*)' out of range (?P<c>\[[^\]]*\])",
         "{b}={a} is outside the encoder's range {c}; correct --crf or --encoder-args",
     ),
     (
+        "encoder",
         r"(?:Unable to parse|Error setting|Undefined constant|Invalid value).*(?:option|value|parameter)",
         "{line}; correct --crf, --preset or --encoder-args",
     ),
     (
+        "encoder",
         r"Cannot load \S+|No capable devices|No NVENC capable|Device creation failed|Failed to initiali[sz]e VAAPI"
         r"|No device available|OpenEncodeSessionEx failed|Error creating a MFX session",
         "this machine cannot run the hardware encoder ({line}); choose another --encoder, such as libx265",
     ),
-    (r"Cannot allocate memory|malloc of size", "not enough memory for the encoder ({line}); use a faster --preset"),
+    (
+        "programs",
+        r"Cannot allocate memory|malloc of size",
+        "not enough memory for the encoder ({line}); use a faster --preset",
+    ),
 )
-"""Patterns among the lines of a failed ffmpeg, the most informative first, and the message for each."""
+"""Topic, a pattern among the lines of a failed ffmpeg, and the message for it, the most informative first."""
 
 
 _FOR_COMMAND: tuple[tuple[str, str], ...] = (
@@ -104,27 +140,26 @@ _FOR_COMMAND: tuple[tuple[str, str], ...] = (
 
 
 def explain_ffmpeg(lines: Sequence[str], ending: str, target: Path) -> str:
-    """Return why ffmpeg failed.
+    """Return why ffmpeg failed, with the topic where the reason is known.
 
     Args:
         lines: its messages.
         ending: how it ended, see `Program.ending`.
         target: the file it was to write.
     """
-    for pattern, message in _RULES:
+    for topic, pattern, message in _RULES:
         for line in lines:
             if match := re.search(pattern, line):
                 named = match.groupdict(default="")
-                return _short(
-                    message.format(
-                        a=named.get("a") or named.get("b", ""),
-                        b=named.get("b", ""),
-                        c=named.get("c", ""),
-                        line=_PREFIX.sub("", line).rstrip("."),
-                        container=target.suffix.lower(),
-                        folder=str(target.parent),
-                    )
+                text = message.format(
+                    a=named.get("a") or named.get("b", ""),
+                    b=named.get("b", ""),
+                    c=named.get("c", ""),
+                    line=_PREFIX.sub("", line).rstrip("."),
+                    container=target.suffix.lower(),
+                    folder=str(target.parent),
                 )
+                return f"{_short(text)} ({reference(topic)})"
     return _last(lines, ending)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import vapoursynth as vs
 
 from vsvfi.cli.piping import Piped
+from vsvfi.cli.script_error import script_error
 from vsvfi.clip.alpha import ALPHA, alpha_of
 from vsvfi.clip.props import read_integer
 from vsvfi.files import replace
@@ -82,9 +83,10 @@ def open_video(
     name, track = os.path.basename(path), -1 if stream is None else stream
     if hasattr(core, "lsmas") and not (bestsource and hasattr(core, "bs")):
         if bestsource == Bestsource.NEEDED:
-            raise vs.Error(
+            raise script_error(
+                "source",
                 f"some frames of {name!r} have no timestamp, and the source filter lsmas would give them in another "
-                f"order; {_INSTALL}"
+                f"order; {_INSTALL}",
             )
         clip, fault = _opened_by_lsmas(path, index, track, decoder)
         damaged = clip is not None and _misread_by_lsmas(clip)
@@ -93,7 +95,7 @@ def open_video(
                 _warn(f"the source filter lsmas may give other frames of {name!r} where a part or chunk begins")
             return clip
         if clip is None and not hasattr(core, "bs"):
-            raise vs.Error(f"the source filter lsmas {fault}; {_ENCODE}, or {_INSTALL}")
+            raise script_error("source", f"the source filter lsmas {fault}; {_ENCODE}, or {_INSTALL}")
         if clip is not None and not hasattr(core, "bs"):
             _warn(
                 "the source filter lsmas sets about 1 % of the samples of RGB with transparency and more than 8 bits "
@@ -104,10 +106,12 @@ def open_video(
         try:
             return core.bs.VideoSource(path, track=track, cachemode=4, cachepath=f"{index}.bs")
         except vs.Error as error:
-            raise vs.Error(
-                f"the source filter bestsource cannot decode {name!r} ({_plain_reason(error)}); {_ENCODE}"
+            raise script_error(
+                "source", f"the source filter bestsource cannot decode {name!r} ({_plain_reason(error)}); {_ENCODE}"
             ) from None
-    raise vs.Error("no source filter is installed; pip install vapoursynth-lsmas vapoursynth-bestsource")
+    raise script_error(
+        "installation", "no source filter is installed; pip install vapoursynth-lsmas vapoursynth-bestsource"
+    )
 
 
 def _warn(what: str) -> None:
@@ -174,7 +178,9 @@ def show(
     elif clip.num_frames != decoded - len(hidden):
         message = f"the source filter gives {clip.num_frames} frames, the file has {decoded - len(hidden)}"
         if timed or held:
-            raise vs.Error(f"{message}, so its frames cannot be placed; remux it (mkvmerge, ffmpeg -c copy)")
+            raise script_error(
+                "source", f"{message}, so its frames cannot be placed; remux it (mkvmerge, ffmpeg -c copy)"
+            )
         if 2 * clip.num_frames == decoded:  # two packets make a frame: each holds a field
             exact /= 2
         else:

@@ -12,6 +12,8 @@ from typing import Any
 
 import vapoursynth as vs
 
+from vsvfi.cli.script_error import script_error
+
 
 class Steps:
     """The functions of a script.
@@ -27,7 +29,9 @@ class Steps:
         self._path = path
         self._functions: dict[str, Any] = {} if path is None else runpy.run_path(path)
         if path is not None and not any(callable(self._functions.get(name)) for name in ("before", "after")):
-            raise vs.Error(f"--filter {path} defines neither before(clip) nor after(clip); define one of them")
+            raise script_error(
+                "arguments", f"--filter {path} defines neither before(clip) nor after(clip); define one of them"
+            )
 
     def before(self, clip: vs.VideoNode, *, fixed: bool) -> vs.VideoNode:
         """Apply the steps before the interpolation.
@@ -41,14 +45,16 @@ class Steps:
         result = self._apply("before", clip)
         duration, now = clip.num_frames / Fraction(clip.fps), result.num_frames / _rate(result)
         if abs(duration - now) > max(1 / Fraction(clip.fps), 1 / Fraction(result.fps)):
-            raise vs.Error(
+            raise script_error(
+                "arguments",
                 f"--filter: before(clip) changes the duration from {float(duration):.3f} s to {float(now):.3f} s, so "
-                "that audio would not fit; keep it, and take a part with --trim"
+                "that audio would not fit; keep it, and take a part with --trim",
             )
         if fixed and result.num_frames != clip.num_frames:
-            raise vs.Error(
+            raise script_error(
+                "arguments",
                 f"--filter: before(clip) changes the number of frames from {clip.num_frames} to {result.num_frames}, "
-                "which a variable frame rate, --timecodes and --trim do not allow; keep it"
+                "which a variable frame rate, --timecodes and --trim do not allow; keep it",
             )
         return result
 
@@ -60,9 +66,10 @@ class Steps:
         """
         result = self._apply("after", clip)
         if (result.num_frames, _rate(result)) != (clip.num_frames, Fraction(clip.fps)):
-            raise vs.Error(
+            raise script_error(
+                "arguments",
                 f"--filter: after(clip) makes {result.num_frames} frames at {result.fps} fps of {clip.num_frames} at "
-                f"{clip.fps}; keep number and rate, and change them in before(clip) or with --fps"
+                f"{clip.fps}; keep number and rate, and change them in before(clip) or with --fps",
             )
         return result
 
@@ -72,11 +79,11 @@ class Steps:
             return clip
         result = function(clip)
         if not isinstance(result, vs.VideoNode):
-            raise vs.Error(f"--filter: {name}(clip) returns {type(result).__name__}; return a clip")
+            raise script_error("arguments", f"--filter: {name}(clip) returns {type(result).__name__}; return a clip")
         return result
 
 
 def _rate(clip: vs.VideoNode) -> Fraction:
     if not clip.fps:
-        raise vs.Error("--filter: the frame rate varies after the steps; set one with std.AssumeFPS")
+        raise script_error("arguments", "--filter: the frame rate varies after the steps; set one with std.AssumeFPS")
     return Fraction(clip.fps)
