@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,14 +147,38 @@ def test_the_networks_of_metrics_are_fetched_by_the_metric(
     assert err.startswith("vsvfi: AlexNet (LPIPS): its weights are not on this machine and downloads are off")
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["models", "fetch"], ["models", "--nothing"]])
-def test_wrong_usage_is_explained_on_stderr(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "problem", "remedy"),
+    [
+        (["rendr"], "argument COMMAND: invalid choice: 'rendr'", "did you mean render? see 'vsvfi --help'"),
+        (["nothing"], "argument COMMAND: invalid choice: 'nothing'", "see 'vsvfi --help'"),
+        (["models", "fetch"], "the following arguments are required: NAME", "see 'vsvfi models fetch --help'"),
+        (["models", "--zzz"], "unrecognized arguments: --zzz", "see 'vsvfi models --help'"),
+        (
+            ["render", "a", "-o", "b", "--modle", "rife"],
+            "unrecognized arguments: --modle rife",
+            "did you mean --model? see 'vsvfi render --help'",
+        ),
+    ],
+)
+def test_wrong_usage_is_explained_on_stderr(
+    arguments: list[str], problem: str, remedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     shown = capsys.readouterr()
     assert caught.value.code == 2
     assert shown.out == ""
-    assert "usage: vsvfi" in shown.err
+    assert shown.err.startswith(f"vsvfi: {problem}")
+    assert shown.err.endswith(f"; {remedy} (help: vsvfi explain arguments)\n")
+    assert shown.err.count("\n") == 1
+
+
+def test_no_command_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: vsvfi")
+    assert "interpolate a video file and encode it" in err
 
 
 def test_every_command_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,8 +276,32 @@ def test_doctor_for_a_person(
         "Programs\n  vspipe           R",
         "  none             VSVFI_COLOUR='gpu', must be 'auto', 'device' or 'zimg'; unset it",
         "  fake             passed in ",
+        "\nMissing\n  ",
     ):
         assert line in out
+
+
+def test_doctor_ends_with_what_is_missing() -> None:
+    """A line each, with a remedy; an optional package is none of them."""
+    there = {"missing": None, "path": "/bin/x"}
+    report: dict[str, Any] = {
+        "versions": {"torch": "2.14", "numpy": "2.0, broken: ImportError: x", "vapoursynth": None, "av": None},
+        "programs": [there, {"missing": "ffmpeg was not found; install it", "path": None}],
+        "source_filters": [there],
+        "encoders": [{"missing": "there is no ffmpeg; see above", "path": None}],
+        "self_test": {"passed": False, "fault": "no kernel image"},
+    }
+    found = doctor.missing(report)
+    assert found == [
+        "numpy 2.0, broken: ImportError: x; install it again",
+        "vapoursynth; pip install vapoursynth",
+        'av (PyAV), which reads and checks video files; pip install "vsvfi[video]"',
+        "ffmpeg was not found; install it",
+        'a video encoder; pip install "vsvfi[video]"',
+        "a working model: no kernel image",
+    ]
+    fine = {"versions": dict.fromkeys(("torch", "numpy", "vapoursynth", "av"), "9"), "self_test": {"passed": True}}
+    assert doctor.missing({**fine, **{key: [there] for key in ("programs", "source_filters", "encoders")}}) == []
 
 
 @pytest.mark.parametrize(

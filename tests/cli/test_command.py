@@ -290,7 +290,7 @@ def test_doctor_without_a_source_filter_names_the_packages(monkeypatch: pytest.M
 
     monkeypatch.setattr(inventory, "load", lambda name: Module())
     (entry,) = inventory._filters()
-    assert "pip install vapoursynth-lsmas or pip install vapoursynth-bestsource" in str(entry["missing"])
+    assert 'pip install "vsvfi[video]"' in str(entry["missing"])
     monkeypatch.setattr(Core, "plugins", None)
     (entry,) = inventory._filters()
     assert "cannot be listed (TypeError" in str(entry["missing"])

@@ -75,6 +75,10 @@ def test_models_and_baselines_are_compared(
     assert "nearest to the true frames" in text
     assert "nearest to the true frames" in captured.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html"]
+    render = (
+        f"next: vsvfi render {video} -o {video.with_name('film_builtin.mkv')} --model builtin --fps 100 --device cpu"
+    )
+    assert captured.err.splitlines()[-1] == render
 
 
 def test_a_video_of_variable_rate_is_compared_at_its_true_times(

@@ -279,6 +279,7 @@ def test_a_part_outside_the_output(tmp_path: Path, weights: Path, capsys: pytest
         (("in.mkv", "-o", "out.mkv"), "in.mkv cannot be read as video"),
         (("in.mkv", "-o", "out.mkv", "--multi", "0"), "multi='0', must be a number from 1"),
         (("in.mkv", "-o", "out.mkv", "-a", "colour=1"), "is not NAME=VALUE of an argument of interpolate()"),
+        (("in.mkv", "-o", "out.mkv", "-a", "scen_threshold=1"), "interpolate(); did you mean scene_threshold=?"),
         (("in.mkv", "-o", "out.mkv", "-a", "streams=many"), "streams='many', must be a whole number"),
         (("in.mkv", "-o", "out.mkv", "--encoder", "no_such"), "has no encoder 'no_such'"),
     ],

@@ -31,7 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _write_anything()
     arguments = argparse.Namespace()
     try:
-        arguments = with_defaults(build_parser().parse_args(argv))
+        parser = build_parser()
+        if not (sys.argv[1:] if argv is None else argv):
+            parser.print_help(sys.stderr)
+            return 2
+        arguments = with_defaults(parser.parse_args(argv))
         code = _run(arguments, argv)
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -103,7 +104,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise
     if arguments.json:
         print(json.dumps(result.as_json()))
-    for line in [*summary(result), f"page: {page}"]:
+    for line in [*summary(result), f"page: {page}", *_next_command(arguments, result)]:
         say(line)
     code = 130 if interrupted else 0 if result.places else 1
     _leave_if_busy(deadline, code)
@@ -303,6 +304,19 @@ def summary(result: Result) -> list[str]:
         lines.append(f"  {tally.name:<16}{scores}  {cost}")
     lines += [f"  {name:<16}  left out: {reason}" for name, reason in result.left_out.items()]
     return lines
+
+
+def _next_command(arguments: argparse.Namespace, result: Result) -> list[str]:
+    """Return the command that renders the video with the best model; none if no model was compared."""
+    best = next((tally.name for tally in result.ranked if tally.model), None)
+    if best is None:
+        return []
+    wanted = "fps" if arguments.fps is not None else "multi"
+    given = {name: getattr(arguments, name) for name in (wanted, "scale", "device", "precision")}
+    options = [f"--{name} {value}" for name, value in given.items() if value not in (None, "auto")]
+    video = arguments.video
+    named = [shlex.quote(str(path)) for path in (video, video.with_name(f"{video.stem}_{best}.mkv"))]
+    return [" ".join(["next: vsvfi render", named[0], "-o", named[1], "--model", best, *options])]
 
 
 class Progress:

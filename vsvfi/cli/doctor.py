@@ -68,7 +68,7 @@ def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
     """
     from vsvfi.ops.dispatch import backends
 
-    return {
+    report = {
         "versions": _versions(),
         "devices": _devices(),
         "operators": [
@@ -81,6 +81,22 @@ def examine(model: str = "builtin", device: str = "auto") -> dict[str, Any]:
         "settings": report_settings(),
         "self_test": self_test(model, device),
     }
+    return {**report, "missing": missing(report)}
+
+
+def missing(report: dict[str, Any]) -> list[str]:
+    """Return what scripts, `vsvfi render` and `vsvfi compare` lack, each with its remedy."""
+    found = [f"{name} {version}; install it again" for name, version in report["versions"].items()
+             if name in _IMPORTED and ", broken: " in (version or "")]  # fmt: skip
+    found += [f"{name}; pip install {name}" for name in _IMPORTED if report["versions"][name] is None]
+    if report["versions"].get("av", "") is None:
+        found.append('av (PyAV), which reads and checks video files; pip install "vsvfi[video]"')
+    for key in ("programs", "source_filters"):
+        found += [entry["missing"] for entry in report[key] if entry["missing"]]
+    if not any(entry["path"] for entry in report["encoders"]):
+        found.append('a video encoder; pip install "vsvfi[video]"')
+    test = report["self_test"]
+    return found if test["passed"] else [*found, f"a working model: {test['fault']}"]
 
 
 def _versions() -> dict[str, str | None]:
@@ -275,7 +291,10 @@ def _text(report: dict[str, Any]) -> str:
         if test["passed"]
         else f"{paint('FAILED', 'error', sys.stdout)}: {test['fault']}"
     )
-    return "\n".join([*lines, f"  {test['model']:<16} {outcome} (device {test['device']})"])
+    lines += [f"  {test['model']:<16} {outcome} (device {test['device']})", "Missing"]
+    lacking = paint("MISSING", "error", sys.stdout)
+    lines += [f"  {lacking}: {entry}" for entry in report["missing"]]
+    return "\n".join(lines if report["missing"] else [*lines, "  nothing: scripts and 'vsvfi render' can run"])
 
 
 def _settings(entries: list[dict[str, Any]]) -> list[str]:

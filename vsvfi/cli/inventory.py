@@ -32,8 +32,8 @@ ENCODERS = {
 them.
 """
 
-SOURCE_FILTERS = {"lsmas": "vapoursynth-lsmas", "bs": "vapoursynth-bestsource"}
-"""Namespaces that `open_video` can read files with, and the packages that bring them."""
+SOURCE_FILTERS = ("lsmas", "bs")
+"""Namespaces that `open_video` can read files with."""
 
 _PATIENCE = 20.0  # seconds for a program to state its version
 
@@ -132,13 +132,12 @@ def _filters() -> list[Entry]:
                 "missing": None,
             }
         )
-    remedy = " or ".join(f"pip install {package}" for package in SOURCE_FILTERS.values())
     return found or [
         {
             "name": "none",
             "path": None,
             "version": None,
-            "missing": f"no source filter, so that no video can be opened; {remedy}",
+            "missing": 'no source filter, so that no video can be opened; pip install "vsvfi[video]"',
         }
     ]
 

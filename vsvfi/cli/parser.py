@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from vsvfi import __version__
 from vsvfi.cli.completion import SHELLS, PrintCompletion
+from vsvfi.topics import reference
 
 COMMANDS = ("models", "doctor", "render", "join", "frames", "compare", "bench", "export", "explain")
 
@@ -23,9 +27,33 @@ EXIT_CODES = {
 """Every exit code of the command."""
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all others: what is wrong, and what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        near = self._near(message)
+        remedy = f"did you mean {near[0]}? " if near else ""
+        self.exit(2, f"vsvfi: {message}; {remedy}see '{self.prog} --help' ({reference('arguments')})\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and refuse unknown options here, where it is known which ones there are."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def _near(self, message: str) -> Sequence[str]:
+        """Return the command or option that was probably meant."""
+        if choice := re.search(r"invalid choice: '([^']*)'", message):
+            return difflib.get_close_matches(choice[1], subparsers(self), n=1, cutoff=0.6)
+        if option := re.search(r"unrecognized arguments: (--[\w-]+)", message):
+            return difflib.get_close_matches(option[1], self._option_string_actions, n=1, cutoff=0.6)
+        return []
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser. `run`, `command` and the options of messages are set for every subcommand."""
-    parser = argparse.ArgumentParser(prog="vsvfi", description=DESCRIPTION)
+    parser = Parser(prog="vsvfi", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"vsvfi {__version__}")
     parser.add_argument(
         "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what completes commands in a shell"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import inspect
 import math
 from collections.abc import Sequence
@@ -103,9 +104,9 @@ def extra_arguments(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or name not in known:
-            raise ArgumentError(
-                "arg", pair, "is not NAME=VALUE of an argument of interpolate()", f"names are {', '.join(known)}"
-            )
+            near = difflib.get_close_matches(name[:64].lower(), known, n=1, cutoff=0.6) if separator else []
+            remedy = f"did you mean {near[0]}=?" if near else f"names are {', '.join(known)}"
+            raise ArgumentError("arg", pair, "is not NAME=VALUE of an argument of interpolate()", remedy)
         if name in result:
             raise ArgumentError("arg", pair, f"{name} is given twice", "give it once")
         try:
