@@ -142,7 +142,7 @@ def test_the_citation_names_this_version_and_the_changelog_has_it() -> None:
 
 
 def test_pages_fit_a_phone_and_load_nothing_from_elsewhere(site: Path) -> None:
-    names = ["index", "models", "troubleshooting", "arguments", "benchmarks", "models/rife"]
+    names = ["index", "models", "troubleshooting", "arguments", "benchmarks", "models/rife", "recipes"]
     with chromium() as browser:
         for index, name in enumerate(names):
             page = site / f"{name}.html"
