@@ -94,7 +94,7 @@ _check_disk() {
 _install() {
     local log="$repository/.venv/install.log" extras="$1" command
     if command -v uv >/dev/null; then
-        command=(uv pip install --python "$repository/.venv/bin/python")
+        command=(uv pip install --compile-bytecode --python "$repository/.venv/bin/python") # pip compiles by itself
     else
         command=("$repository/.venv/bin/python" -m pip install --disable-pip-version-check --no-input --retries 2 --timeout 60)
     fi

@@ -22,8 +22,8 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.vpy"))
 CLIP_FRAMES = 24
 FACTOR = {"target_fps.vpy": Fraction(60, 24), "film_look.vpy": Fraction(1), "repair_recording.vpy": Fraction(1)}
-
-
+BT709 = {"_Matrix": 1, "_Primaries": 1}
+COLOUR = {"hdr_10bit.vpy": {"_Matrix": 9, "_Primaries": 9, "_Transfer": 16, "_ChromaLocation": 2}}
 NEEDS_WEIGHTS = {"large_motion_4k.vpy": "uprnet_base", "rife.vpy": "rife40"}
 
 
@@ -54,8 +54,8 @@ def frames_in(stream: bytes) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_length_and_rate(name: str, given: dict[str, dict[str, str]]) -> None:
-    """In this process, where torch is imported once for all."""
+def test_length_rate_size_and_colour(name: str, given: dict[str, dict[str, str]]) -> None:
+    """In this process, where torch is imported once for all; its documented command is run below."""
     import vapoursynth as vs
 
     runpy.run_path(str(EXAMPLES / name), init_globals=given.get(name))
@@ -64,11 +64,14 @@ def test_length_and_rate(name: str, given: dict[str, dict[str, str]]) -> None:
         factor = FACTOR.get(name, Fraction(2))
         assert clip.num_frames == CLIP_FRAMES * factor
         assert clip.fps == 24 * factor
+        with clip.get_frame(1) as frame:
+            assert (frame.width, frame.height) == (320, 180)
+            assert (colour := COLOUR.get(name, BT709)).items() <= dict(frame.props).items(), (colour, frame.props)
     finally:
         vs.clear_outputs()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", ["hdr_10bit.vpy", "target_fps.vpy"])
 def test_frames_come_out(name: str, tmp_path: Path, given: dict[str, dict[str, str]]) -> None:
     props = tmp_path / "props.json"
     arguments = [part for key, value in given.get(name, {}).items() for part in ("-a", f"{key}={value}")]
@@ -78,12 +81,7 @@ def test_frames_come_out(name: str, tmp_path: Path, given: dict[str, dict[str, s
     assert count == 3
     assert f" F{24 * FACTOR.get(name, Fraction(2))}:1 " in header
     assert "W320 H180" in header
-    colour = (
-        {"_Matrix": 9, "_Primaries": 9, "_Transfer": 16, "_ChromaLocation": 2}
-        if name == "hdr_10bit.vpy"
-        else {"_Matrix": 1, "_Primaries": 1}
-    )
-    for prop, value in colour.items():
+    for prop, value in COLOUR.get(name, BT709).items():
         assert len(re.findall(rf'"{prop}": {value}\b', props.read_text())) == 3, props.read_text()
 
 

@@ -38,7 +38,10 @@ class _Frames:
         return SourceFrame(image, torch.zeros_like(image) if index % 2 else None)
 
 
-@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=str(case), marks=[pytest.mark.slow] * (case.family == "ldmvfi")) for case in SOME],
+)
 def test_the_steady_state_never_waits_for_the_device(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     network = case.network().requires_grad_(False).to("meta")
     bisects = case.family == "ldmvfi"

@@ -84,10 +84,19 @@ def test_where_memory_is_short_tiles_are_advised(monkeypatch: pytest.MonkeyPatch
     assert "a smaller tile=" in memory.memory_advice(tiled, tiled.build_config(*UHD), GPU, 1)
 
 
+@pytest.mark.parametrize("name", ["builtin", "ifrnet", "vfimamba_s"])
+def test_estimates_of_tiles_are_close_to_what_is_counted(name: str) -> None:
+    _check_estimate(name, (1024, 768), 256)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["builtin", "builtin_hq", "uprnet_large", "ifrnet", "ifrnet_l", "vfimamba_s"])
 @pytest.mark.parametrize(("size", "tile"), [((1024, 768), 256), ((3840, 2160), 512)])
-def test_estimates_of_tiles_are_close_to_what_is_counted(name: str, size: tuple[int, int], tile: int) -> None:
+@pytest.mark.parametrize("name", ["builtin", "builtin_hq", "uprnet_large", "ifrnet", "ifrnet_l", "vfimamba_s"])
+def test_estimates_of_tiles_of_more_variants_and_sizes(name: str, size: tuple[int, int], tile: int) -> None:
+    _check_estimate(name, size, tile)
+
+
+def _check_estimate(name: str, size: tuple[int, int], tile: int) -> None:
     config = replace(ModelConfig.of(Options(model=name)), tile=tile)
     estimate = memory.estimate_memory(config, size, GPU) - config.variant.parameters * 2
     counted = peak(name, size, tile)

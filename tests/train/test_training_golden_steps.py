@@ -174,7 +174,8 @@ def test_golden_optimiser_steps(name: str) -> None:
         made: Losses = form(batch, torch.Generator())
         return made
 
-    _check_steps(name, form, recipe, found["steps"], losses)
+    steps = found["steps"][:1] if name.endswith("frozen") else found["steps"]  # what is frozen shows in one step
+    _check_steps(name, form, recipe, steps, losses)
 
 
 @pytest.mark.parametrize("target", [0, 1, 2])
