@@ -17,7 +17,7 @@ def inserted(markdown: str) -> str:
 
 def _helps() -> str:
     lines = []
-    with mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
+    with mock.patch.dict(os.environ, {"COLUMNS": "76", "NO_COLOR": "1"}):
         for name, parser in subparsers(build_parser()).items():
             lines += [f"## vsvfi {name}", "", "```text", parser.format_help().rstrip(), "```", ""]
             for action, inner in subparsers(parser).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,3 +33,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     for part in (arguments, commands, examples, messages):
         markdown = part.inserted(markdown)
     return links.rewritten(markdown, source_of(address), address, pages(), config.repo_url or None)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Mark short pieces of code in sentences, such as `--fps`, which a browser would break at their hyphens."""
+    return re.sub(r"(?<!<pre>)<code>(?=[^<]{1,20}</code>)", '<code class="short">', html)
