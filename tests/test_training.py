@@ -146,7 +146,7 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path, architecture: str, monkeypat
         words += ["--sharpness-weight", "0.02", "--scenery", str(tmp_path / "scenery.pt")]
     subject = begun(tmp_path, *words)
     assert isinstance(subject.source, Rendered)
-    sample = as_batch(subject.source.renderer(2, 64).draw(2))
+    sample = as_batch(subject.source.renderer(1, 64).draw(1))
     totals = [subject.advance([sample])[0]["total"] for _ in range(20 if architecture in ("ifrnet", "rife") else 10)]
     assert min(totals[-3:]) < 0.9 * totals[0]
 
