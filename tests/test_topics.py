@@ -10,8 +10,9 @@ import vapoursynth as vs
 
 import vsvfi
 from vsvfi import cli, errors, topics
-from vsvfi.cli import models
+from vsvfi.cli import compare, models
 from vsvfi.cli.diagnosis import explain_vspipe
+from vsvfi.cli.parser import build_parser
 from vsvfi.clip.failures import frame_error
 from vsvfi.engine.colour_path import choose_colour
 from vsvfi.media.encoding import container
@@ -47,6 +48,7 @@ def raised(function: Callable[[], object]) -> Exception:
         (lambda: container(Path("a.xyz")), "output"),
         (lambda: choose_colour({"cpu"}), "device"),
         (lambda: models._record("nothing", as_json=False), "weights"),
+        (lambda: compare.main(build_parser().parse_args(["compare", "/nothing.mkv", "--models", "builtin"])), "source"),
         (lambda: 1 // 0, "internal"),
         (lambda: Path("/nothing/here").read_bytes(), "output"),
     ],
