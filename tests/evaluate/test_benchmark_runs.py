@@ -174,7 +174,6 @@ with fakes.installed(Path(folder)) as recorder:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 def test_a_kill_loses_nothing_that_was_finished(
     tmp_path: Path, measure: Callable[..., dict[str, Any]], fake_family: fakes.Recorder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
 import torch
 
 from vsvfi.engine.build import load_weights
@@ -16,7 +15,6 @@ from vsvfi.options import Options
 from vsvfi.synthetic.scene import scene
 
 
-@pytest.mark.slow
 def test_padding_each_level_is_better_than_padding_the_image() -> None:
     """Procedural scenes that move as a whole by 33 to 82 pixels, at a size that suits no coarse level."""
     width, height, room = 480, 270, 90

@@ -252,7 +252,6 @@ def test_the_torch_operator_keeps_its_promises(backend: str, dtype: torch.dtype,
         torch.library.opcheck(torch.ops.vsvfi.splat.default, given, test_utils=CHECKS)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of the check's own
 def test_the_torch_operator_can_be_compiled() -> None:
     """Traced with its gradients, as training does; loads torch's compiler."""
