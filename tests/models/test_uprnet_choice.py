@@ -40,36 +40,46 @@ def test_a_strip_that_moves_over_a_still_ground_is_found(speed: tuple[int, int])
         image = ground.clone()
         image[:, :, 40:64] = strip[:, :, 72 - y : 96 - y, 32 - x : 192 - x]
         frames.append(image)
-    found = search.search_motion(*frames, still_flow(ground)[:, :2])
+    found = search.search_motion(*frames, still_flow(ground))[:, :2]
     wanted = found.new_tensor(speed).reshape(1, 2, 1, 1)
     inside = found[:, :, 48:56, 32:128]
     assert float(((inside - wanted).norm(dim=1) < 0.3).float().mean()) > 0.95
     assert float(found[:, :, :24].norm(dim=1).max()) < 0.3
 
 
+def test_far_motion_is_found_at_less_than_full_size() -> None:
+    """By up to the reach at half of that size, and to a fraction of a pixel of the full one."""
+    smooth = functional.interpolate(texture(8, 64, 96), scale_factor=2, mode="bicubic").clamp(0, 1)
+    first, second = smooth[..., :128], smooth[..., 42:170]
+    assert float((search.search_motion(first, second, still_flow(first))[:, 0] + 42).abs().median()) > 5
+    found = search.search_motion(first, second, still_flow(first), 2)
+    inside = found[..., 16:-16, 60:-60] - found.new_tensor((-42, 0, 42, 0)).reshape(1, 4, 1, 1)
+    assert float((inside.abs() < 0.3).float().mean()) > 0.95
+
+
 def test_fractions_of_a_pixel_are_found() -> None:
     fine = functional.interpolate(texture(3, 48, 64), scale_factor=8, mode="bicubic")
     first, second = fine[..., ::4, ::4], torch.roll(fine, 6, 3)[..., ::4, ::4]
-    found = search.search_motion(first, second, still_flow(first)[:, :2])[..., 16:-16, 16:-16]
+    found = search.search_motion(first, second, still_flow(first))[..., 16:-16, 16:-16]
     assert float((found[:, 0] - 1.5).abs().mean()) < 0.15
     assert float(found[:, 1].abs().mean()) < 0.1
 
 
 def test_flat_and_equal_images_do_not_move() -> None:
     flat = torch.full((1, 3, 64, 72), 0.4)
-    assert not search.search_motion(flat, flat, still_flow(flat)[:, :2]).any()
+    assert not search.search_motion(flat, flat, still_flow(flat)).any()
     image = texture(4, 64, 72)
-    assert float(search.search_motion(image, image, still_flow(image)[:, :2]).abs().max()) < 0.1
+    assert float(search.search_motion(image, image, still_flow(image)).abs().max()) < 0.1
 
 
 def test_a_good_estimate_of_the_network_stays() -> None:
     """Motion beyond the search's reach."""
     wide = texture(5, 64, 256)
     first, second = wide[..., 64:192], wide[..., :128]
-    flow = still_flow(first)[:, :2]
-    flow[:, 0] = 64
-    found = search.search_motion(first, second, flow)
-    assert float(((found - flow).norm(dim=1) < 0.3)[..., :48].float().mean()) > 0.95
+    flow = still_flow(first)
+    flow[:, 0], flow[:, 2] = 64, -64
+    found = search.search_motion(first, second, flow)[:, :2]
+    assert float(((found - flow[:, :2]).norm(dim=1) < 0.3)[..., :48].float().mean()) > 0.95
 
 
 def test_both_ways_of_correlating_agree(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +87,7 @@ def test_both_ways_of_correlating_agree(monkeypatch: pytest.MonkeyPatch) -> None
     first, second = texture(6, 40, 48), texture(7, 40, 48)
     rows = search._cells_by_rows(first, second, (3, 2))
     for values in (1, 1 << 24):
-        monkeypatch.setattr(search, "_VALUES", values)
+        monkeypatch.setattr(search, "_SCORES", values)
         assert torch.allclose(search._cells_at_once(first, second, (3, 2)), rows, atol=1e-6)
     for down in (-3, 0, 2):
         moved = functional.pad(second, (3, 3, 3, 3))[..., 3 + down : 43 + down, 1:49]

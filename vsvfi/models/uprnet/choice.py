@@ -33,19 +33,19 @@ class Candidates:
     doubts: Tensor  # [1, 2, H, W]: by how far there and back misses each pixel of the second and of the first image
 
 
-def find_candidates(first: Tensor, second: Tensor, flow: Tensor) -> Candidates:
+def find_candidates(first: Tensor, second: Tensor, flow: Tensor, shrunk: int = 1) -> Candidates:
     """Search the motion of a pair in both directions at once.
 
     Args:
         first, second: [B, 3, H, W] float32 in [0, 1].
         flow: [B, 4, H, W] float32, the network's flow from `first` to `second` and back, in pixels.
+        shrunk: see `search_motion`.
     """
     height, width = first.shape[2:]
-    sides = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
-    grown = [functional.pad(tensor, sides, mode="replicate") for tensor in (first, second, flow)]
-    flows = torch.cat((grown[2][:, :2], grown[2][:, 2:]))
-    found = search_motion(torch.cat(grown[:2]), torch.cat(grown[1::-1]), flows)[..., :height, :width]
-    forth, back = found.chunk(2)
+    sides = (0, -width % (MULTIPLE * shrunk), 0, -height % (MULTIPLE * shrunk))
+    before, after, estimated = (functional.pad(tensor, sides, mode="replicate") for tensor in (first, second, flow))
+    found = search_motion(before, after, estimated, shrunk)[..., :height, :width]
+    forth, back = found[:, :2], found[:, 2:]
     missed = [
         (there + backward_warp(again, there)).norm(dim=1, keepdim=True)
         for there, again in ((back, forth), (forth, back))

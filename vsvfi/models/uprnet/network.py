@@ -152,6 +152,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         self.levels = tuple(level for level in reversed(range(levels)) if level >= skipped or level == 0)
         """The computed levels, coarse to fine."""
         self._motion_levels = levels - skipped
+        self._shrunk = scale.denominator
 
     def of_levels(self, levels: int) -> UPRNet:
         """Return a network with the same weights and another number of pyramid levels, all computed.
@@ -200,7 +201,7 @@ class UPRNet(Interpolator[Frame, Pair]):
             others.append(self._pair(after, before) if view.backwards else self._pair(before, after))
         flows = self._pair(first, second).flows
         images = first.levels[-1].image, second.levels[-1].image
-        found = find_candidates(*images, flows[-1][0]) if self.choice is not None else None
+        found = find_candidates(*images, flows[-1][0], self._shrunk) if self.choice is not None else None
         return Pair(first, second, flows, tuple(others), found)
 
     def _pair(self, first: Frame, second: Frame) -> Pair:

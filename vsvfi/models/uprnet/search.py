@@ -8,7 +8,8 @@ the flow that the network estimated; a last search at full size refines it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -46,47 +47,88 @@ _DISTANCE = 0.015
 
 _STRICTNESS = 40.0
 _LUMA = (0.194, 0.998, 0.508)  # of BGR, 1.7 times the luma's weights: the sum over three channels is as large
-_ROWS, _VALUES = 16, 1 << 24
+_BAND, _HALO = 512, 16
+"""Rows that are refined at once, and how far what is around them counts."""
+
+_ROWS, _SCORES = 16, 1 << 24
+"""Rows on a CPU, and correlations on CUDA, that are computed at once."""
+
+_VALUES = 1 << 24
+"""Values of images that flows are applied to at once on CUDA."""
+
 _TWICE, _HALF = Fraction(2), Fraction(1, 2)
 
 
 @torch.no_grad()
-def search_motion(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
-    """Estimate the motion from `first` to `second`.
+def search_motion(first: Tensor, second: Tensor, flow: Tensor, shrunk: int = 1) -> Tensor:
+    """Estimate the motion from `first` to `second`, and back.
 
     Args:
-        first, second: [B, 3, H, W] float32 in [0, 1], sides multiples of `MULTIPLE`.
-        flow: the network's estimate [B, 2, H, W] float32 in pixels, one of the candidates.
+        first, second: [B, 3, H, W] float32 in [0, 1], sides multiples of `MULTIPLE` * `shrunk`.
+        flow: the network's estimate [B, 4, H, W] float32 in pixels, from `first` to `second` and back: candidates.
+        shrunk: search at 1/shrunk of the size, and refine at full size what is found.
 
     Returns:
-        [B, 2, H, W] float32 in pixels.
+        [B, 4, H, W] float32 in pixels.
     """
-    images = [normalised(image) for image in (first, second)]
-    smaller = [normalised(functional.avg_pool2d(image, 2)) for image in (first, second)]
-    start = 0.5 * resize_bilinear(flow, _HALF)
+    images, flows = torch.cat((first, second)), torch.cat((flow[:, :2], flow[:, 2:]))
+    if shrunk == 1:
+        result = _found(images, flows)
+    else:
+        start = resize_bilinear(flows, Fraction(1, shrunk)) / shrunk
+        found = shrunk * resize_bilinear(_found(functional.avg_pool2d(images, shrunk), start), Fraction(shrunk))
+        result = _refined(normalised(images), [found, flows], 2 * FINE)
+    return torch.cat(result.chunk(2), 1)
+
+
+def _found(images: Tensor, flows: Tensor) -> Tensor:
+    """Search both ways: images [2 B, 3, H, W], the first ones and then the second ones; flows [2 B, 2, H, W]."""
+    own = normalised(images)
+    halves = normalised(functional.avg_pool2d(images, 2))
+    start = 0.5 * resize_bilinear(flows, _HALF)
     size = start.shape[2], start.shape[3]
     found = [start]
-    for flows in _everywhere(smaller, second):
-        found += _of_blocks(flows, size)
-    found += _of_blocks(_around(smaller, start, NEAR), size)
-    chosen = 2 * resize_bilinear(_chosen(images, found, 2), _TWICE)
-    size = chosen.shape[2], chosen.shape[3]
-    return _chosen(images, [chosen, flow, *_of_blocks(_around(images, chosen, FINE), size)])
+    for blocks in _everywhere(_luma(halves), images):
+        found += _of_blocks(blocks, size)
+    found += _of_blocks(_around(halves, _swapped(halves), start, NEAR), size)
+    others = _swapped(own)
+    errors = _errors(own[..., ::2, ::2], others, found, lambda image, flow: sampled(image, 2 * flow, "bilinear", 2))
+    return _refined(own, [2 * resize_bilinear(_weighed(errors, found), _TWICE), flows], FINE)
 
 
-def _everywhere(smaller: Sequence[Tensor], second: Tensor) -> list[Tensor]:
-    """Search around no motion; return flows of blocks for each of `_WINDOWS`, [B, 2, h / STEP, w / STEP].
+def _refined(images: Tensor, flows: list[Tensor], radius: int) -> Tensor:
+    """Search at full size around the first of the flows, and choose among all; a band of rows at a time."""
+    height, width = images.shape[2:]
+    others = _swapped(images)
+    parts = []
+    for top in range(0, height, _BAND):
+        bottom = min(height, top + _BAND)
+        begin, end = max(0, top - _HALO), min(height, bottom + _HALO)
+        own = images[:, :, begin:end]
+        some = [flow[:, :, begin:end] for flow in flows]
+        found = _of_blocks(_around(own, others, some[0], radius, begin), (end - begin, width))
+        errors = _errors(own, others, [*some, *found], functools.partial(backward_warp, top=begin))
+        parts.append(_weighed(errors, [*some, *found])[:, :, top - begin : bottom - begin])
+    return torch.cat(parts, 2)
+
+
+def _swapped(images: Tensor) -> Tensor:
+    """For each image of [2 B, C, H, W] the other one of its pair."""
+    return torch.cat(images.chunk(2)[::-1])
+
+
+def _everywhere(luma: Tensor, images: Tensor) -> list[Tensor]:
+    """Search around no motion; return flows of blocks for each of `_WINDOWS`, [2 B, 2, h / STEP, w / STEP].
 
     Args:
-        smaller: both images, normalised, at half the size.
-        second: the second image at full size.
+        luma: that of the images at half the size, normalised, [2 B, 1, h, w].
+        images: [2 B, 3, 2 h, 2 w].
     """
-    own, other = (_luma(image) for image in smaller)
-    found = _Scores(block_scores(own, other, (REACH, REACH)), (REACH, REACH), (0.0, 0.0)).of_windows()
+    found = _Scores(block_scores(luma, _swapped(luma), (REACH, REACH)), (REACH, REACH), (0.0, 0.0)).of_windows()
     for axis, reach, offset in ((2, (REACH, _SLACK), (0.5, 0.0)), (3, (_SLACK, REACH), (0.0, 0.5))):
-        moved = torch.cat((second.narrow(axis, 1, second.shape[axis] - 1), second.narrow(axis, -1, 1)), axis)
+        moved = torch.cat((images.narrow(axis, 1, images.shape[axis] - 1), images.narrow(axis, -1, 1)), axis)
         between = _luma(normalised(functional.avg_pool2d(moved, 2)))
-        others = _Scores(block_scores(own, between, reach), reach, offset).of_windows()
+        others = _Scores(block_scores(luma, _swapped(between), reach), reach, offset).of_windows()
         found = [_better(one, other) for one, other in zip(found, others, strict=True)]
     return [flow for _, flow in found]
 
@@ -132,7 +174,7 @@ def _cells_at_once(first: Tensor, second: Tensor, reach: tuple[int, int]) -> Ten
     radius = max(reach)
     _, channels, height, width = first.shape
     across = (2 * radius + 1) ** 2
-    step = max(1, _VALUES // (across * width * STEP)) * STEP
+    step = max(1, _SCORES // (across * width * STEP)) * STEP
     around = functional.pad(second, (0, 0, radius, radius))
     parts = []
     for top in range(0, height, step):
@@ -169,10 +211,10 @@ def _cells_by_rows(first: Tensor, second: Tensor, reach: tuple[int, int]) -> Ten
     return result.permute(0, 3, 1, 2) / STEP**2
 
 
-def _around(images: Sequence[Tensor], flow: Tensor, radius: int) -> Tensor:
-    """Search around a flow; return the flows of blocks, [B, 2, h / STEP, w / STEP]."""
+def _around(own: Tensor, others: Tensor, flow: Tensor, radius: int, top: int = 0) -> Tensor:
+    """Search around flows of rows from `top` on; return those of blocks, [2 B, 2, h / STEP, w / STEP]."""
     reach = (radius, radius)
-    scores = _Scores(block_scores(images[0], backward_warp(images[1], flow), reach), reach, (0.0, 0.0))
+    scores = _Scores(block_scores(own, backward_warp(others, flow, top), reach), reach, (0.0, 0.0))
     return functional.avg_pool2d(flow, STEP) + scores.best(1)[1]
 
 
@@ -219,26 +261,31 @@ def _of_blocks(flow: Tensor, size: tuple[int, int]) -> list[Tensor]:
     return [large[..., top : top + size[0], left : left + size[1]] for top in corners for left in corners]
 
 
-def _chosen(images: Sequence[Tensor], flows: Sequence[Tensor], apart: int = 1) -> Tensor:
-    """Average flows by how well each explains a pixel's neighbourhood; nearly all weight goes to the best.
+def _errors(own: Tensor, others: Tensor, flows: Sequence[Tensor], sample: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Compare what flows bring with the neighbourhood of each pixel.
 
     Args:
-        images: both [B, C, H, W].
-        flows: [B, 2, H / apart, W / apart] in the distance between the pixels that are compared.
-        apart: distance in pixels between the pixels that are compared.
+        own: [2 B, C, h, w].
+        others: [2 B, C, H, W], which are sampled.
+        flows: [2 B, 2, h, w] each.
+        sample: of images and flows.
+
+    Returns:
+        [flows, 2 B, 1, h, w], mean absolute differences.
     """
-    own = images[0][..., ::apart, ::apart]
-    batch = len(own)
-    at_once = max(1, _VALUES // own.numel()) if own.device.type == "cuda" else 1
+    at_once = max(1, _VALUES // others.numel()) if own.device.type == "cuda" else 1
     errors = []
     for begin in range(0, len(flows), at_once):
         some = flows[begin : begin + at_once]
-        before, after = (image.repeat(len(some), 1, 1, 1) if len(some) > 1 else image for image in (own, images[1]))
-        flow = torch.cat(list(some))
-        moved = backward_warp(after, flow) if apart == 1 else sampled(after, apart * flow, "bilinear", apart)
-        error = (moved - before).abs().mean(1, keepdim=True)
-        errors.append(_mean(error, _WITHIN).view(len(some), batch, 1, *own.shape[2:]))
-    weights = torch.softmax(-_STRICTNESS * torch.cat(errors), 0)
+        before, after = (image.repeat(len(some), 1, 1, 1) if len(some) > 1 else image for image in (own, others))
+        error = (sample(after, torch.cat(list(some))) - before).abs().mean(1, keepdim=True)
+        errors.append(_mean(error, _WITHIN).view(len(some), *own[:, :1].shape))
+    return torch.cat(errors)
+
+
+def _weighed(errors: Tensor, flows: Sequence[Tensor]) -> Tensor:
+    """Average flows by how well each explains a pixel's neighbourhood; nearly all weight goes to the best."""
+    weights = torch.softmax(-_STRICTNESS * errors, 0)
     result = weights[0] * flows[0]
     for weight, flow in zip(weights[1:], flows[1:], strict=True):
         result = torch.addcmul(result, weight, flow)

@@ -16,8 +16,8 @@ _TRAINED_WIDTH = 448
 _TRAINED_LEVELS = 3
 _SKIPPED = {Fraction(1): 0, Fraction(1, 2): 1, Fraction(1, 4): 2}
 _MOST_LEVELS = 9
-_SEARCHING = 550
-"""Bytes per pixel that `vsvfi.models.uprnet.search` takes besides, whatever the precision."""
+_SEARCHING, _REFINING = 640, 390
+"""Bytes per pixel that `vsvfi.models.uprnet.search` takes besides at full size and at less, whatever the precision."""
 
 _CHOICE = "choice."
 """Prefix of the weights that a search uses."""
@@ -85,6 +85,12 @@ class UPRNetOptions(TypedDict, total=False):
     search: bool
 
 
+def _searching(build: BuildConfig) -> int:
+    if not build.arguments["choice"]:
+        return 0
+    return _SEARCHING if build.scale == 1 else _REFINING
+
+
 class UPRNetFamily(Family):
     """The rules of UPR-Net."""
 
@@ -100,7 +106,7 @@ class UPRNetFamily(Family):
         assert isinstance(channels, int)
         assert isinstance(views, int)
         held = 84 + 5 * channels * number + (views - 1) * (53 + 25 * number)
-        searching = _SEARCHING if build.arguments["choice"] else 0
+        searching = _searching(build)
         return build.padded_area(*size) * (held + max(times * (66 + 19 * channels * number), searching))
 
     def tiled_memory(self, variant: Variant, build: BuildConfig, area: int, window: int, number: int) -> int:
@@ -112,7 +118,7 @@ class UPRNetFamily(Family):
         features = 3.5 * values * (1 + min(4 * scale**2, 1) / 3)
         held = features + (views - 1) * (24 + features)
         motion, synthesis = area * (84 + scale**2 * (25 + 2.8 * values)), area * 110 + window * (60 + 19 * values)
-        searching = area * (_SEARCHING if build.arguments["choice"] else 0)
+        searching = area * _searching(build)
         return int(area * held + max(motion, synthesis, searching))
 
     def build_config(
