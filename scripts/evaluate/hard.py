@@ -166,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="also a checkpoint of the training program, by its file's folder",
     )
-    parser.add_argument("--search", action="store_true", help="also builtin with options={'search': True}")
+    parser.add_argument("--without-search", action="store_true", help="also builtin with options={'search': False}")
     parser.add_argument("--clips", type=Path, help="folder of videos and of folders of PNG files")
     parser.add_argument("--every", type=int, default=4, help="of the clips, only every so many-th frame")
     parser.add_argument(
@@ -181,10 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"DIS is left out: {MISSING}", file=sys.stderr)
     else:
         methods["DIS"] = dis
-    for name in given.model or (["builtin"] if not (given.checkpoint or given.search) else []):
+    for name in given.model or (["builtin"] if not (given.checkpoint or given.without_search) else []):
         methods[name] = predictor(name, None, "auto", given.precision)
-    if given.search:
-        methods["builtin search"] = predictor("builtin", None, "auto", given.precision, {"search": True})
+    if given.without_search:
+        methods["no search"] = predictor("builtin", None, "auto", given.precision, {"search": False})
     for path in given.checkpoint:
         methods[path.parent.name] = trained(path, given.precision)
     if given.pictures:

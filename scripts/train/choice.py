@@ -20,7 +20,7 @@ _BIAS = 3.0
 
 def fresh_network(width: int, detail: float, choice: bool = True) -> UPRNet:
     """Build a network whose frame is nearly UPR-Net's; only the choice has gradients."""
-    network = UPRNet(width, levels=3, detail=detail, choice=choice)
+    network = UPRNet(width, levels=3, detail=detail, search=choice)
     assert network.choice is not None
     with torch.no_grad():
         initialise(network)

@@ -19,6 +19,7 @@ from vsvfi.engine.runtimes.graph.runtime import GraphRuntime
 from vsvfi.errors import ArgumentError, ClipError
 from vsvfi.options import Options, parse
 
+SMALL = (1024, 768)
 UHD = (3840, 2160)
 GPU = Placement(torch.device("cuda"), torch.float16)
 
@@ -86,11 +87,11 @@ def test_where_memory_is_short_tiles_are_advised(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", ["builtin", "ifrnet", "vfimamba_s"])
 def test_estimates_of_tiles_are_close_to_what_is_counted(name: str) -> None:
-    _check_estimate(name, (1024, 768), 256)
+    _check_estimate(name, SMALL, 256)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "tile"), [((1024, 768), 256), ((3840, 2160), 512)])
+@pytest.mark.parametrize(("size", "tile"), [(SMALL, 256), ((3840, 2160), 512)])
 @pytest.mark.parametrize("name", ["builtin", "builtin_hq", "uprnet_large", "ifrnet", "ifrnet_l", "vfimamba_s"])
 def test_estimates_of_tiles_of_more_variants_and_sizes(name: str, size: tuple[int, int], tile: int) -> None:
     _check_estimate(name, size, tile)
@@ -101,7 +102,9 @@ def _check_estimate(name: str, size: tuple[int, int], tile: int) -> None:
     estimate = memory.estimate_memory(config, size, GPU) - config.variant.parameters * 2
     counted = peak(name, size, tile)
     assert 0.97 * counted <= estimate <= 1.6 * counted
-    assert counted < peak(name, size, None)
+    whole = peak(name, size, None)
+    searches = name.startswith("builtin")  # of the whole picture, which at this size takes more than a synthesis
+    assert counted <= whole if searches and size == SMALL else counted < whole
 
 
 def test_tiles_share_one_recording(monkeypatch: pytest.MonkeyPatch) -> None:

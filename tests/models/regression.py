@@ -96,6 +96,7 @@ def outputs(family: Family) -> dict[str, Tensor]:
             family.build_config(WIDTH, HEIGHT, family.default_scale(WIDTH, HEIGHT), dict(family.option_defaults)),
         )
         state = seeded({key: tensor.shape for key, tensor in network.state_dict().items()}, GAINS.get(family.name, 1.0))
+        built = family.recognise(built, state)  # without a search, whose decisions may differ from machine to machine
         weighted = LoadedModel(family, built, {key: own(tensor) for key, tensor in state.items()})
         for t, scale in CASES.get(family.name, CASES[""]):
             model = model_of(weighted, Fraction(scale), OPTIONS.get(family.name))

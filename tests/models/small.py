@@ -113,10 +113,13 @@ class Case:
         variant = family.variants[0]
         if self.config is not None:
             variant = dataclasses.replace(variant, config=self.config)
+        state = self.network().state_dict()
+        if self.family == "uprnet":
+            variant = family.recognise(variant, state)  # without a search there, where it has none
         options = {name: value for name, value in self.arguments.items() if name != "scale"}
         scale = self.arguments.get("scale", Fraction(1))
         assert isinstance(scale, Fraction)
-        return model_of(LoadedModel(family, variant, self.network().state_dict()), scale, options)
+        return model_of(LoadedModel(family, variant, state), scale, options)
 
     @functools.cached_property
     def images(self) -> tuple[Tensor, ...]:
@@ -208,6 +211,7 @@ CASES = (
         size=(32, 48),
         arguments={"levels": 3},
     ),  # type: ignore[arg-type]
+    Case(**_UPRNET, note="search", size=(32, 48), arguments={"levels": 3, "search": True}),  # type: ignore[arg-type]
     Case(**_UPRNET, note="ensemble", size=(32, 48), arguments={"levels": 3, "ensemble": 4}),  # type: ignore[arg-type]
     Case(**_VFIMAMBA, size=(32, 64)),  # type: ignore[arg-type]
     Case(**_VFIMAMBA, note="tta", size=(32, 32), arguments={"tta": True}),  # type: ignore[arg-type]

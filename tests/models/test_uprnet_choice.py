@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 import vsvfi
@@ -14,7 +14,8 @@ from tests.models.live_bytes import pretend_weights, pretending
 from vsvfi.engine.build import construct
 from vsvfi.engine.model_config import ModelConfig
 from vsvfi.errors import ArgumentError
-from vsvfi.models.uprnet import search
+from vsvfi.models.blocks.constants import Constants
+from vsvfi.models.uprnet import matching, search
 from vsvfi.models.uprnet.choice import Choice, find_candidates
 from vsvfi.models.uprnet.network import UPRNet
 from vsvfi.models.uprnet.sampling import sampled
@@ -31,6 +32,10 @@ def still_flow(image: Tensor) -> Tensor:
     return image.new_zeros(1, 4, *image.shape[2:])
 
 
+def motion(first: Tensor, second: Tensor, flow: Tensor, shrunk: int = 1) -> Tensor:
+    return search.search_motion(first, second, flow, Constants(nn.Module()), shrunk)
+
+
 @pytest.mark.parametrize("speed", [(11, 0), (-22, 3), (2, -5)])
 def test_a_strip_that_moves_over_a_still_ground_is_found(speed: tuple[int, int]) -> None:
     """Where the network says that nothing moves."""
@@ -40,7 +45,7 @@ def test_a_strip_that_moves_over_a_still_ground_is_found(speed: tuple[int, int])
         image = ground.clone()
         image[:, :, 40:64] = strip[:, :, 72 - y : 96 - y, 32 - x : 192 - x]
         frames.append(image)
-    found = search.search_motion(*frames, still_flow(ground))[:, :2]
+    found = motion(*frames, still_flow(ground))[:, :2]
     wanted = found.new_tensor(speed).reshape(1, 2, 1, 1)
     inside = found[:, :, 48:56, 32:128]
     assert float(((inside - wanted).norm(dim=1) < 0.3).float().mean()) > 0.95
@@ -51,8 +56,8 @@ def test_far_motion_is_found_at_less_than_full_size() -> None:
     """By up to the reach at half of that size, and to a fraction of a pixel of the full one."""
     smooth = functional.interpolate(texture(8, 64, 96), scale_factor=2, mode="bicubic").clamp(0, 1)
     first, second = smooth[..., :128], smooth[..., 42:170]
-    assert float((search.search_motion(first, second, still_flow(first))[:, 0] + 42).abs().median()) > 5
-    found = search.search_motion(first, second, still_flow(first), 2)
+    assert float((motion(first, second, still_flow(first))[:, 0] + 42).abs().median()) > 5
+    found = motion(first, second, still_flow(first), 2)
     inside = found[..., 16:-16, 60:-60] - found.new_tensor((-42, 0, 42, 0)).reshape(1, 4, 1, 1)
     assert float((inside.abs() < 0.3).float().mean()) > 0.95
 
@@ -60,16 +65,16 @@ def test_far_motion_is_found_at_less_than_full_size() -> None:
 def test_fractions_of_a_pixel_are_found() -> None:
     fine = functional.interpolate(texture(3, 48, 64), scale_factor=8, mode="bicubic")
     first, second = fine[..., ::4, ::4], torch.roll(fine, 6, 3)[..., ::4, ::4]
-    found = search.search_motion(first, second, still_flow(first))[..., 16:-16, 16:-16]
+    found = motion(first, second, still_flow(first))[..., 16:-16, 16:-16]
     assert float((found[:, 0] - 1.5).abs().mean()) < 0.15
     assert float(found[:, 1].abs().mean()) < 0.1
 
 
 def test_flat_and_equal_images_do_not_move() -> None:
     flat = torch.full((1, 3, 64, 72), 0.4)
-    assert not search.search_motion(flat, flat, still_flow(flat)).any()
+    assert not motion(flat, flat, still_flow(flat)).any()
     image = texture(4, 64, 72)
-    assert float(search.search_motion(image, image, still_flow(image)).abs().max()) < 0.1
+    assert float(motion(image, image, still_flow(image)).abs().max()) < 0.1
 
 
 def test_a_good_estimate_of_the_network_stays() -> None:
@@ -78,21 +83,24 @@ def test_a_good_estimate_of_the_network_stays() -> None:
     first, second = wide[..., 64:192], wide[..., :128]
     flow = still_flow(first)
     flow[:, 0], flow[:, 2] = 64, -64
-    found = search.search_motion(first, second, flow)[:, :2]
+    found = motion(first, second, flow)[:, :2]
     assert float(((found - flow[:, :2]).norm(dim=1) < 0.3)[..., :48].float().mean()) > 0.95
 
 
-def test_both_ways_of_correlating_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On CUDA by the kernel in strips of rows, elsewhere a few rows at a time."""
+def test_cells_are_correlated_at_every_displacement() -> None:
     first, second = texture(6, 40, 48), texture(7, 40, 48)
-    rows = search._cells_by_rows(first, second, (3, 2))
-    for values in (1, 1 << 24):
-        monkeypatch.setattr(search, "_SCORES", values)
-        assert torch.allclose(search._cells_at_once(first, second, (3, 2)), rows, atol=1e-6)
+    found = matching._cells(first, second, (3, 2))
     for down in (-3, 0, 2):
         moved = functional.pad(second, (3, 3, 3, 3))[..., 3 + down : 43 + down, 1:49]
-        expected = functional.avg_pool2d((first * moved).sum(1, keepdim=True), search.STEP)
-        assert torch.allclose(rows[:, (down + 3) * 5, None], expected, atol=1e-6)
+        expected = functional.avg_pool2d((first * moved).sum(1, keepdim=True), matching.STEP)
+        assert torch.allclose(found[:, (down + 3) * 5, None], expected, atol=1e-6)
+
+
+def test_bands_of_rows_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, flow = texture(9, 160, 64), texture(10, 160, 64), 3 * texture(11, 160, 64).repeat(1, 2, 1, 1)[:, :4]
+    whole = motion(first, second, flow)
+    monkeypatch.setattr(search, "_BAND", 32)
+    assert torch.equal(motion(first, second, flow), whole)
 
 
 @pytest.mark.parametrize("side", [3, 9])
@@ -100,7 +108,7 @@ def test_both_ways_of_correlating_agree(monkeypatch: pytest.MonkeyPatch) -> None
 def test_means_of_windows_are_those_of_pooling(side: int, size: tuple[int, int]) -> None:
     maps = texture(8, *size)
     pooled = functional.avg_pool2d(maps, side, 1, side // 2, count_include_pad=False)
-    assert torch.allclose(search._mean(maps, side), pooled, atol=1e-6)
+    assert torch.allclose(matching.mean(maps, side), pooled, atol=1e-6)
 
 
 def test_cubic_samples_keep_detail_and_values() -> None:
@@ -123,7 +131,7 @@ def test_a_choice_is_of_the_three_images(size: tuple[int, int]) -> None:
     with torch.no_grad():
         choice.pred.weight[12:] = 0
         choice.pred.bias[12:] = 0
-        found = find_candidates(first, second, still_flow(first))
+        found = find_candidates(first, second, still_flow(first), Constants(nn.Module()))
         copies = [sampled(first, 0.5 * found.back, "bicubic"), sampled(second, 0.5 * found.forth, "bicubic")]
         made = choice(image, found, half)
         everything = torch.stack([image, *copies])
@@ -138,7 +146,7 @@ def test_a_choice_is_of_the_three_images(size: tuple[int, int]) -> None:
 
 def test_timesteps_of_a_batch_are_those_of_single_ones() -> None:
     torch.manual_seed(0)
-    network = UPRNet(4, levels=3, choice=True).eval()
+    network = UPRNet(4, levels=3, search=True).eval()
     first, second = texture(13, 64, 64), texture(14, 64, 64)
     with torch.inference_mode():
         pair = network.prepare_pair(network.encode_frame(first), network.encode_frame(second))

@@ -52,6 +52,7 @@ class ModelConfig:
                 "tile", options.tile, f"is not possible with {family.title}: {family.no_tiles}", "leave it out"
             )
         checked = check_options(family, dict(options.options))
+        variant = family.settled(variant, checked)
         return cls(family, variant, options.scale, checked, runtime, None if family.no_tiles else options.tile)
 
     def adopt(self, variant: Variant) -> ModelConfig:

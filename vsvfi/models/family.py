@@ -224,6 +224,14 @@ class Family:
         """
         return state
 
+    def settled(self, variant: Variant, options: Mapping[str, object]) -> Variant:
+        """Return the variant as checked options change it."""
+        return variant
+
+    def unexportable(self, variant: Variant) -> str:
+        """Return why the variant's networks cannot be written as ONNX graphs; empty if they can."""
+        return self.no_export
+
     def recognise(self, variant: Variant, state: Mapping[str, Any]) -> Variant:
         """Return the variant that a user's weights belong to.
 

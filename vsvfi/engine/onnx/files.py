@@ -58,8 +58,8 @@ def check_wanted(config: ModelConfig, wanted: Wanted) -> None:
         ExportError: the family cannot be exported, or packages are missing.
     """
     variant, family = config.variant, config.family
-    if family.no_export:
-        raise ExportError(f"{variant.name} cannot be exported: {family.no_export}", "use an IFRNet or a RIFE")
+    if reason := family.unexportable(variant):
+        raise ExportError(f"{variant.name} cannot be exported: {reason}", "use an IFRNet or a RIFE")
     if wanted.opset not in OPSETS:
         raise ArgumentError("opset", wanted.opset, "must be 16, 17 or 18", "leave it out for 18")
     if wanted.half and not variant.half:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.uprnet.sampling import sampled
 from vsvfi.models.uprnet.search import MULTIPLE, search_motion
@@ -16,6 +17,9 @@ from vsvfi.ops.warp import backward_warp
 _HALF_SIZE, _QUARTER_SIZE = 32, 48
 _INPUTS = 18
 _MOTION = 1 / 16
+_HALO = 32
+"""How far in pixels what is around a pixel counts: 21, rounded up to a multiple of 4."""
+
 _LEAST = 1e-3
 _MOST_DOUBT = 3.0
 """Pixels of disagreement from which more makes no difference."""
@@ -32,19 +36,25 @@ class Candidates:
     estimated: Tensor  # [1, 4, H, W]: the network's flow
     doubts: Tensor  # [1, 2, H, W]: by how far there and back misses each pixel of the second and of the first image
 
+    def rows(self, begin: int, end: int) -> Candidates:
+        """Return a part of the picture."""
+        return Candidates(*(getattr(self, name)[..., begin:end, :] for name in Candidates.__slots__))
 
-def find_candidates(first: Tensor, second: Tensor, flow: Tensor, shrunk: int = 1) -> Candidates:
+
+def find_candidates(
+    first: Tensor, second: Tensor, flow: Tensor, constants: Constants, shrunk: int = 1, band: int | None = None
+) -> Candidates:
     """Search the motion of a pair in both directions at once.
 
     Args:
         first, second: [B, 3, H, W] float32 in [0, 1].
         flow: [B, 4, H, W] float32, the network's flow from `first` to `second` and back, in pixels.
-        shrunk: see `search_motion`.
+        constants, shrunk, band: see `search_motion`.
     """
     height, width = first.shape[2:]
     sides = (0, -width % (MULTIPLE * shrunk), 0, -height % (MULTIPLE * shrunk))
     before, after, estimated = (functional.pad(tensor, sides, mode="replicate") for tensor in (first, second, flow))
-    found = search_motion(before, after, estimated, shrunk)[..., :height, :width]
+    found = search_motion(before, after, estimated, constants, shrunk, band)[..., :height, :width]
     forth, back = found[:, :2], found[:, 2:]
     missed = [
         (there + backward_warp(again, there)).norm(dim=1, keepdim=True)
@@ -58,6 +68,7 @@ class Choice(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.constants = Constants(self)
         self.entry = nn.Sequential(*_layer(4 * _INPUTS, _HALF_SIZE))
         self.down = nn.Sequential(
             *_layer(_HALF_SIZE, _QUARTER_SIZE, 2),
@@ -68,18 +79,31 @@ class Choice(nn.Module):
         self.merge = nn.Sequential(PReLU(2 * _HALF_SIZE), *_layer(2 * _HALF_SIZE, _HALF_SIZE))
         self.pred = nn.Conv2d(_HALF_SIZE, 4 * 6, 3, 1, 1)
 
-    def forward(self, image: Tensor, found: Candidates, times: Tensor) -> Tensor:
+    def forward(self, image: Tensor, found: Candidates, times: Tensor, band: int | None = None) -> Tensor:
         """Return the frame [B, 3, H, W], not clamped.
 
         Args:
             image: UPR-Net's frame, [B, 3, H, W] float32.
             found: of the pair.
             times: [B, 1, 1, 1].
+            band: rows that are computed at once, a multiple of 4; None for all.
         """
-        height, width = image.shape[2:]
+        height = image.shape[2]
         before = sampled(found.first, times * found.back, "bicubic").clamp(0, 1)
         after = sampled(found.second, (1 - times) * found.forth, "bicubic").clamp(0, 1)
-        copies = before, after
+        if band is None:
+            return self._mixed(image, (before, after), found, times)
+        parts = []
+        for top in range(0, height, band):
+            bottom = min(height, top + band)
+            begin, end = max(0, top - _HALO), min(height, bottom + _HALO)
+            some = image[:, :, begin:end], (before[:, :, begin:end], after[:, :, begin:end]), found.rows(begin, end)
+            parts.append(self._mixed(*some, times)[:, :, top - begin : bottom - begin])
+        return torch.cat(parts, 2)
+
+    def _mixed(self, image: Tensor, copies: tuple[Tensor, Tensor], found: Candidates, times: Tensor) -> Tensor:
+        """Weigh the images of a part of the picture."""
+        height, width = image.shape[2:]
         x = self._entering(image, copies, found, times)
         x = functional.pad(x, (0, -width % 4, 0, -height % 4), mode="replicate")
         x = functional.pixel_unshuffle(x, 2).to(self.pred.weight.dtype)

@@ -115,7 +115,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         ensemble: how many of `VIEWS` are averaged: 1, 2 or 4, which reduces errors (not part of the paper).
         detail: how much of the detail is restored that splatting blurs; 0 for nothing, as published (ours).
         fine: match on a finer grid at the finest level, and let the synthesis copy backward-warped images (ours).
-        choice: search the motion of small blocks besides, and choose for each pixel (ours).
+        search: search the motion of small blocks besides, and choose for each pixel (ours).
         tile: largest edge in pixels of what is encoded and synthesised at once; None for the whole picture.
     """
 
@@ -130,7 +130,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         ensemble: int = 1,
         detail: float = 0.0,
         fine: bool = False,
-        choice: bool = False,
+        search: bool = False,
         tile: int | None = None,
     ) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         if fine:
             self.fine_matcher = FineMatcher(width)
             self.flow_refiner = FlowRefiner(width)
-        self.choice = Choice() if choice else None
+        self.choice = Choice() if search else None
         skipped = scale.denominator.bit_length() - 1
         self.levels = tuple(level for level in reversed(range(levels)) if level >= skipped or level == 0)
         """The computed levels, coarse to fine."""
@@ -170,7 +170,6 @@ class UPRNet(Interpolator[Frame, Pair]):
         correlation.warm_up(pred.weight.device, dtype)
         activation.warm_up(pred.weight.device, dtype)
         if self.choice is not None:
-            correlation.warm_up(pred.weight.device, torch.float32)
             warp.warm_up(pred.weight.device, ())
         moved = [(3, torch.float32)] if self.fine else []  # see `_arrived`
         shapes = [[(3, torch.float32), (width, dtype), *moved], [(2 * width, dtype)], [(4 * width, dtype)]]
@@ -201,7 +200,9 @@ class UPRNet(Interpolator[Frame, Pair]):
             others.append(self._pair(after, before) if view.backwards else self._pair(before, after))
         flows = self._pair(first, second).flows
         images = first.levels[-1].image, second.levels[-1].image
-        found = find_candidates(*images, flows[-1][0], self._shrunk) if self.choice is not None else None
+        found = None
+        if self.choice is not None:
+            found = find_candidates(*images, flows[-1][0], self.choice.constants, self._shrunk, self.tile)
         return Pair(first, second, flows, tuple(others), found)
 
     def _pair(self, first: Frame, second: Frame) -> Pair:
@@ -242,7 +243,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         if self.choice is None or pair.candidates is None:
             return image
         times = broadcast_times(t, image.shape[0], pair.flows[-1][0]).reshape(-1, 1, 1, 1)
-        made: Tensor = self.choice(image, pair.candidates, times)
+        made: Tensor = self.choice(image, pair.candidates, times, self.tile)
         return made.clamp(0, 1)
 
     def shown(self, pair: Pair, t: Tensor) -> Tensor:

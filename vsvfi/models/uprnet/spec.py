@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, TypedDict
 
@@ -16,8 +16,14 @@ _TRAINED_WIDTH = 448
 _TRAINED_LEVELS = 3
 _SKIPPED = {Fraction(1): 0, Fraction(1, 2): 1, Fraction(1, 4): 2}
 _MOST_LEVELS = 9
-_SEARCHING, _REFINING = 640, 390
-"""Bytes per pixel that `vsvfi.models.uprnet.search` takes besides at full size and at less, whatever the precision."""
+_SEARCHING, _AT_ONCE, _BESIDES = 830, 340, 180 << 20
+"""Bytes that `vsvfi.models.uprnet.search` takes besides, whatever the precision.
+
+Per pixel of a small picture, whose candidates are compared at once; of a large one per pixel, and once.
+"""
+
+_TILED, _TILED_BESIDES = 260, 1_000_000
+"""Bytes per pixel of a picture of which tiles are synthesised, and the pixels that count besides."""
 
 _CHOICE = "choice."
 """Prefix of the weights that a search uses."""
@@ -68,7 +74,7 @@ class UPRNetVariant(Variant):
         ensemble: number of averaged views of a pair, if the options set none.
         pads_levels: pad each level by itself instead of the image to a multiple of the coarsest level's pixels, which
             are up to 26 % more pixels at 1080p; not as published.
-        searches: whether the weights have what `options={"search": True}` needs.
+        searches: search motion by small blocks too, if the options do not forbid it; the weights have what it needs.
     """
 
     more_levels: int = 0
@@ -82,13 +88,11 @@ class UPRNetOptions(TypedDict, total=False):
 
     levels: int | None
     ensemble: Literal[1, 2, 4] | None
-    search: bool
+    search: bool | None
 
 
-def _searching(build: BuildConfig) -> int:
-    if not build.arguments["choice"]:
-        return 0
-    return _SEARCHING if build.scale == 1 else _REFINING
+def _searching(build: BuildConfig, area: int) -> int:
+    return min(_SEARCHING * area, _AT_ONCE * area + _BESIDES) if build.arguments["search"] else 0
 
 
 class UPRNetFamily(Family):
@@ -106,8 +110,8 @@ class UPRNetFamily(Family):
         assert isinstance(channels, int)
         assert isinstance(views, int)
         held = 84 + 5 * channels * number + (views - 1) * (53 + 25 * number)
-        searching = _searching(build)
-        return build.padded_area(*size) * (held + max(times * (66 + 19 * channels * number), searching))
+        area = build.padded_area(*size)
+        return area * held + max(area * times * (66 + 19 * channels * number), _searching(build, area))
 
     def tiled_memory(self, variant: Variant, build: BuildConfig, area: int, window: int, number: int) -> int:
         """Estimate the features of two frames, the motion estimate and the synthesis of a tile."""
@@ -118,7 +122,7 @@ class UPRNetFamily(Family):
         features = 3.5 * values * (1 + min(4 * scale**2, 1) / 3)
         held = features + (views - 1) * (24 + features)
         motion, synthesis = area * (84 + scale**2 * (25 + 2.8 * values)), area * 110 + window * (60 + 19 * values)
-        searching = area * _searching(build)
+        searching = _TILED * (area + _TILED_BESIDES) if build.arguments["search"] else 0
         return int(area * held + max(motion, synthesis, searching))
 
     def build_config(
@@ -129,7 +133,8 @@ class UPRNetFamily(Family):
         Raises:
             ArgumentError: the given levels leave none to estimate motion at, or the weights know no search.
         """
-        if options.get("search") and not (isinstance(variant, UPRNetVariant) and variant.searches):
+        searches, asked = isinstance(variant, UPRNetVariant) and variant.searches, options.get("search")
+        if asked and not searches:
             name = variant.name if variant is not None else self.title
             raise ArgumentError(
                 "options['search']", True, f"{name} has none", "use model='builtin' or 'builtin_hq', or leave it out"
@@ -157,9 +162,27 @@ class UPRNetFamily(Family):
         arguments = {
             "levels": levels,
             "ensemble": options.get("ensemble") or ensemble,
-            "choice": bool(options.get("search")),
+            "search": searches if asked is None else asked,
         }
         return BuildConfig(scale, rule, arguments)
+
+    def settled(self, variant: Variant, options: Mapping[str, object]) -> Variant:
+        """Let the option decide whether `builtin` searches."""
+        assert isinstance(variant, UPRNetVariant)
+        return replace(variant, searches=False) if options["search"] is False else variant
+
+    def unexportable(self, variant: Variant) -> str:
+        """A search has no ONNX form."""
+        assert isinstance(variant, UPRNetVariant)
+        reason = "its search for small blocks has no ONNX form (options={'search': False} leaves it out)"
+        return reason if variant.searches else ""
+
+    def recognise(self, variant: Variant, state: Mapping[str, Any]) -> Variant:
+        """Return `builtin` without a search for weights that have none, such as those of a run without it."""
+        assert isinstance(variant, UPRNetVariant)
+        if variant.searches and not any(name.startswith(_CHOICE) for name in state):
+            return replace(variant, searches=False)
+        return variant
 
     def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
         """Leave out what only a search uses, if this network has none."""
@@ -169,7 +192,7 @@ class UPRNetFamily(Family):
 
 _BUILTIN = Builtin(
     file="uprnet_builtin.safetensors",
-    sha256="e3dcafea73928fe3dff8ec1bd826fe32d29c0b273ea046acf3210865960ec714",
+    sha256="e7233eeba5aa0e28970cf752533c819af3518905ed7eab7b4f9bd1cbf9c971a8",
     size=1_102_810,
 )
 
@@ -184,7 +207,7 @@ def _builtin(name: str, ensemble: int, note: str) -> Variant:
         config={"width": 8, "detail": _DETAIL},
         sources=(_BUILTIN,),
         licence="MIT",
-        parameters=420_009,
+        parameters=546_497,
         more_levels=BUILTIN_MORE_LEVELS,
         ensemble=ensemble,
         pads_levels=True,
@@ -227,8 +250,9 @@ FAMILY = UPRNetFamily(
             description="views of a pair to average: better, and slower by as much",
         ),
         "search": Flag(
-            default=False,
-            description="`builtin` alone: match small blocks too, for letters, patterns and drawings; slower",
+            none="the model's own",
+            default=None,
+            description="`builtin` alone: match small blocks too, for letters, patterns and drawings; True by default",
         ),
     },
     options_type=UPRNetOptions,

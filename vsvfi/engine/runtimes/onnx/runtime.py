@@ -33,7 +33,7 @@ class OnnxRuntime(Runtime):
         return None if providers.chosen(device) else providers.obstacle(device, "cuda" if device == "cuda" else "cpu")
 
     def declines(self, family: Family, variant: Variant) -> str | None:
-        return family.no_export or None
+        return family.unexportable(variant) or None
 
     def context(self) -> Hashable:
         """The current stream, on which sessions run."""
