@@ -261,9 +261,7 @@ FAMILY = UPRNetFamily(
         _builtin(
             "builtin", 1, "packaged, no download; small, trained on procedural scenes alone (scripts/train), any time"
         ),
-        _builtin(
-            "builtin_hq", 4, "packaged: builtin, and four views of each pair averaged; better and four times slower"
-        ),
+        _builtin("builtin_hq", 4, "packaged: builtin, and four views of each pair averaged; better, at twice the time"),
         _variant("base", 16, 1_653_961, "c455803adf797887e0e0a0ebc862816f0912ce7a", "small; large motion, any time"),
         _variant("large", 24, 3_701_865, "6313f56c679c9cf5558335dc469d42327b488647", "larger; large motion, any time"),
         _variant(
