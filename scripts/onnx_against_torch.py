@@ -39,11 +39,11 @@ class _Warnings(logging.Handler):
 
 
 def layouts(only: list[str]) -> list[Variant]:
-    """The variants to compare: one of each layout, of families that can be exported."""
+    """The variants to compare: one of each layout, of those that can be exported."""
     found: dict[str, Variant] = {}
     for family in families():
-        if family.name in only and not family.no_export:
-            for variant in family.variants:
+        for variant in family.variants if family.name in only else ():
+            if not family.unexportable(variant):
                 found.setdefault(f"{family.name} {sorted(variant.config.items())}", variant)
     return list(found.values())
 

@@ -13,13 +13,18 @@ import vsvfi
 from tests.models.live_bytes import pretend_weights, pretending
 from vsvfi.engine.build import construct
 from vsvfi.engine.model_config import ModelConfig
-from vsvfi.errors import ArgumentError
+from vsvfi.engine.onnx.files import Wanted, check_wanted
+from vsvfi.engine.runtimes.onnx.runtime import OnnxRuntime
+from vsvfi.errors import ArgumentError, ExportError
 from vsvfi.models.blocks.constants import Constants
+from vsvfi.models.registry import find
 from vsvfi.models.uprnet import matching, search
 from vsvfi.models.uprnet.choice import Choice, find_candidates
 from vsvfi.models.uprnet.network import UPRNet
 from vsvfi.models.uprnet.sampling import sampled
 from vsvfi.options import Options
+from vsvfi.weights.fetch import fetch
+from vsvfi.weights.load import load_state
 
 
 def texture(seed: int, height: int, width: int) -> Tensor:
@@ -171,6 +176,29 @@ def test_the_option_is_of_the_packaged_models() -> None:
     assert errors[1] < errors[0] / 10
     with pytest.raises(ArgumentError, match=r"options\['search'\]=True, uprnet_base has none; use model='builtin'"):
         ModelConfig.of(Options(model="uprnet_base", options={"search": True})).build_config(64, 64)
+
+
+def test_weights_without_a_choice_run_without_a_search() -> None:
+    """Such as those of a run of `scripts.train builtin` with its default architecture."""
+    family, variant = find("builtin")
+    state = load_state(fetch("builtin", variant.sources, licence=variant.licence))
+    plain = {name: weight for name, weight in state.items() if not name.startswith("choice.")}
+    first, second = texture(15, 64, 96), texture(16, 64, 96)
+    made = vsvfi.load_model("builtin", plain, "cpu", "fp32")(first, second, 0.5)
+    wanted = vsvfi.load_model("builtin", None, "cpu", "fp32", options={"search": False})(first, second, 0.5)
+    assert torch.equal(made, wanted)
+    assert family.recognise(variant, state) == variant
+
+
+def test_a_search_has_no_onnx_form_and_the_message_says_what_to_do() -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed (extra `onnx`)")
+    config = ModelConfig.of(Options(model="builtin"))
+    with pytest.raises(ExportError, match=r"builtin cannot be exported: its search .*options=\{'search': False\}"):
+        check_wanted(config, Wanted("prepare", (256, 256)))
+    assert OnnxRuntime().declines(config.family, config.variant)
+    plain = ModelConfig.of(Options(model="builtin", options={"search": False}))
+    check_wanted(plain, Wanted("prepare", (256, 256)))
+    assert OnnxRuntime().declines(plain.family, plain.variant) is None
 
 
 @pytest.mark.parametrize("name", ["builtin", "builtin_hq"])
