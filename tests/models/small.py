@@ -7,6 +7,7 @@ import functools
 import importlib
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -149,7 +150,7 @@ def _steep(network: nn.Module) -> None:
 def _moving(network: nn.Module) -> None:
     """Set the same slopes, and weights that give a flow of several pixels."""
     _steep(network)
-    nn.init.normal_(network.get_submodule("motion_estimator.conv_layer6.0").weight, std=0.5)  # type: ignore[arg-type]
+    nn.init.normal_(network.get_submodule("motion_estimator.conv_layer6.0").weight, std=0.5)
 
 
 def _by_name(gain: float = 1.0, beta: float = 0.0, faint: float = 1.0) -> Callable[[nn.Module], None]:
@@ -184,9 +185,15 @@ def _rife(version: Version, **arguments: object) -> Case:
     )
 
 
-_UPRNET = {"family": "uprnet", "config": {"width": 4}, "draw": _moving, "near": (1e-3, 1e-5)}
+_UPRNET: dict[str, Any] = {"family": "uprnet", "config": {"width": 4}, "draw": _moving, "near": (1e-3, 1e-5)}
 _FINE = {**_UPRNET, "config": {"width": 4, "fine": True, "detail": 0.6}}
-_VFIMAMBA = {"family": "vfimamba", "config": {"width": 4}, "draw": _steep, "near": (1e-4, 1e-4), "half": 2e-2}
+_VFIMAMBA: dict[str, Any] = {
+    "family": "vfimamba",
+    "config": {"width": 4},
+    "draw": _steep,
+    "near": (1e-4, 1e-4),
+    "half": 2e-2,
+}
 _HALF, _QUARTER = Fraction(1, 2), Fraction(1, 4)
 _IFRNET = {"widths": (8, 12, 16, 20), "side": 8}
 
@@ -201,23 +208,18 @@ CASES = (
         size=(32, 64),
         near=(2e-5, 1e-4),
     ),
-    Case(**_UPRNET, size=(32, 48), arguments={"levels": 3}),  # type: ignore[arg-type]
-    Case(**_UPRNET, note="one level", size=(32, 16), arguments={"levels": 1}),  # type: ignore[arg-type]
-    Case(**_UPRNET, note="half", size=(32, 48), arguments={"scale": _HALF, "levels": 3}),  # type: ignore[arg-type]
-    Case(**_UPRNET, note="quarter", size=(32, 96), arguments={"scale": _QUARTER, "levels": 4}),  # type: ignore[arg-type]
-    Case(
-        **{**_UPRNET, "config": {"width": 4, "fine": True, "detail": 0.6}},
-        note="fine",
-        size=(32, 48),
-        arguments={"levels": 3},
-    ),  # type: ignore[arg-type]
-    Case(**_UPRNET, note="search", size=(32, 48), arguments={"levels": 3, "search": True}),  # type: ignore[arg-type]
-    Case(**_UPRNET, note="ensemble", size=(32, 48), arguments={"levels": 3, "ensemble": 4}),  # type: ignore[arg-type]
-    Case(**_VFIMAMBA, size=(32, 64)),  # type: ignore[arg-type]
-    Case(**_VFIMAMBA, note="tta", size=(32, 32), arguments={"tta": True}),  # type: ignore[arg-type]
-    Case(**_VFIMAMBA, note="half", size=(32, 64), arguments={"scale": _HALF}),  # type: ignore[arg-type]
-    Case(**_VFIMAMBA, note="half hr tta", size=(32, 32), arguments={"scale": _HALF, "hr": True, "tta": True}),  # type: ignore[arg-type]
-    Case(**_VFIMAMBA, note="no local", size=(32, 32), arguments={"local": False}),  # type: ignore[arg-type]
+    Case(**_UPRNET, size=(32, 48), arguments={"levels": 3}),
+    Case(**_UPRNET, note="one level", size=(32, 16), arguments={"levels": 1}),
+    Case(**_UPRNET, note="half", size=(32, 48), arguments={"scale": _HALF, "levels": 3}),
+    Case(**_UPRNET, note="quarter", size=(32, 96), arguments={"scale": _QUARTER, "levels": 4}),
+    Case(**_FINE, note="fine", size=(32, 48), arguments={"levels": 3}),
+    Case(**_UPRNET, note="search", size=(32, 48), arguments={"levels": 3, "search": True}),
+    Case(**_UPRNET, note="ensemble", size=(32, 48), arguments={"levels": 3, "ensemble": 4}),
+    Case(**_VFIMAMBA, size=(32, 64)),
+    Case(**_VFIMAMBA, note="tta", size=(32, 32), arguments={"tta": True}),
+    Case(**_VFIMAMBA, note="half", size=(32, 64), arguments={"scale": _HALF}),
+    Case(**_VFIMAMBA, note="half hr tta", size=(32, 32), arguments={"scale": _HALF, "hr": True, "tta": True}),
+    Case(**_VFIMAMBA, note="no local", size=(32, 32), arguments={"local": False}),
     *(
         Case(
             family="gimmvfi",
