@@ -21,7 +21,8 @@ from vsvfi.models.blocks import moved
 from vsvfi.models.interpolator import tensor_bytes
 from vsvfi.models.registry import check_options, find
 from vsvfi.models.uprnet import parts
-from vsvfi.models.uprnet.network import UPRNet, _cropped, _grown
+from vsvfi.models.uprnet.levels import cropped, grown
+from vsvfi.models.uprnet.network import UPRNet
 from vsvfi.models.uprnet.spec import FAMILY, default_scale, levels_for
 from vsvfi.ops.splat.op import SPLAT
 from vsvfi.weights.source import Url
@@ -362,11 +363,11 @@ def test_levels_are_padded_where_the_size_does_not_suit_them(scale: Fraction) ->
             assert (height % 4, width % 4) == (0, 0)
         assert levels[-1].image.shape[2:] == image.shape[2:]
         assert network(image, image.flip(3), torch.tensor([0.5])).shape == image.shape
-        assert _grown(framed, 32) is framed
-        assert torch.equal(_cropped(framed, image), image)
+        assert grown(framed, 32) is framed
+        assert torch.equal(cropped(framed, image), image)
 
 
-@pytest.mark.parametrize(("search", "most"), [(False, 900), (None, 1550)])
+@pytest.mark.parametrize(("search", "most"), [(False, 750), (None, 900)])
 def test_the_default_model_launches_few_kernels_a_frame(search: bool | None, most: int) -> None:
     """At 1080p in half precision: one frame encoded, the pair prepared, one frame synthesised."""
     family, variant = find("builtin")

@@ -18,7 +18,7 @@ from vsvfi.engine.runtimes.onnx.runtime import OnnxRuntime
 from vsvfi.errors import ArgumentError, ExportError
 from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.registry import find
-from vsvfi.models.uprnet import matching, search
+from vsvfi.models.uprnet import search
 from vsvfi.models.uprnet.choice import Choice, find_candidates
 from vsvfi.models.uprnet.network import UPRNet
 from vsvfi.models.uprnet.sampling import sampled
@@ -92,15 +92,6 @@ def test_a_good_estimate_of_the_network_stays() -> None:
     assert float(((found - flow[:, :2]).norm(dim=1) < 0.3)[..., :48].float().mean()) > 0.95
 
 
-def test_cells_are_correlated_at_every_displacement() -> None:
-    first, second = texture(6, 40, 48), texture(7, 40, 48)
-    found = matching._cells(first, second, (3, 2))
-    for down in (-3, 0, 2):
-        moved = functional.pad(second, (3, 3, 3, 3))[..., 3 + down : 43 + down, 1:49]
-        expected = functional.avg_pool2d((first * moved).sum(1, keepdim=True), matching.STEP)
-        assert torch.allclose(found[:, (down + 3) * 5, None], expected, atol=1e-6)
-
-
 def test_bands_of_rows_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, flow = texture(9, 160, 64), texture(10, 160, 64), 3 * texture(11, 160, 64).repeat(1, 2, 1, 1)[:, :4]
     whole = motion(first, second, flow)
@@ -108,21 +99,13 @@ def test_bands_of_rows_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(motion(first, second, flow), whole)
 
 
-@pytest.mark.parametrize("side", [3, 9])
-@pytest.mark.parametrize("size", [(40, 33), (3, 20)])
-def test_means_of_windows_are_those_of_pooling(side: int, size: tuple[int, int]) -> None:
-    maps = texture(8, *size)
-    pooled = functional.avg_pool2d(maps, side, 1, side // 2, count_include_pad=False)
-    assert torch.allclose(matching.mean(maps, side), pooled, atol=1e-6)
-
-
 def test_cubic_samples_keep_detail_and_values() -> None:
     fine = functional.interpolate(texture(9, 32, 40), scale_factor=8, mode="bicubic").clamp(0, 1)
     image, truth = fine[..., ::4, ::4], fine[..., ::4, 2::4]
     flow = torch.zeros(1, 2, 64, 80)
-    assert torch.allclose(sampled(image, flow, "bicubic"), image, atol=1e-5)
+    assert torch.allclose(sampled(image, flow, Constants(nn.Module())), image, atol=1e-5)
     flow[:, 0] = 0.5
-    error = (sampled(image, flow, "bicubic") - truth)[..., 4:-4, 4:-4].square().mean()
+    error = (sampled(image, flow, Constants(nn.Module())) - truth)[..., 4:-4, 4:-4].square().mean()
     linear = (0.5 * (image + image.roll(-1, 3)) - truth)[..., 4:-4, 4:-4].square().mean()
     assert float(error) < 0.5 * float(linear)
 
@@ -137,7 +120,10 @@ def test_a_choice_is_of_the_three_images(size: tuple[int, int]) -> None:
         choice.pred.weight[12:] = 0
         choice.pred.bias[12:] = 0
         found = find_candidates(first, second, still_flow(first), Constants(nn.Module()))
-        copies = [sampled(first, 0.5 * found.back, "bicubic"), sampled(second, 0.5 * found.forth, "bicubic")]
+        copies = [
+            sampled(first, 0.5 * found.back, choice.constants),
+            sampled(second, 0.5 * found.forth, choice.constants),
+        ]
         made = choice(image, found, half)
         everything = torch.stack([image, *copies])
         assert bool((made <= everything.amax(0) + 1e-6).all())

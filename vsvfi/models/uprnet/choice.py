@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsvfi.models.blocks.activated import Activated
 from vsvfi.models.blocks.constants import Constants
 from vsvfi.models.blocks.prelu import PReLU
 from vsvfi.models.uprnet.sampling import sampled
@@ -27,14 +28,16 @@ _MOST_DOUBT = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Both images of a pair and the motion that `search_motion` found; [1, 3, H, W] and [1, 2, H, W] float32."""
+    """Both images of a pair and the motion that `search_motion` found, float32."""
 
-    first: Tensor
+    first: Tensor  # [B, 3, H, W]
     second: Tensor
+    back: Tensor  # [B, 2, H, W]: from the second image to the first
     forth: Tensor
-    back: Tensor
-    estimated: Tensor  # [1, 4, H, W]: the network's flow
-    doubts: Tensor  # [1, 2, H, W]: by how far there and back misses each pixel of the second and of the first image
+    apart: Tensor  # [B, 2, H, W]: distance of `back` and of `forth` from the network's flow
+    doubts: Tensor
+    """[B, 3, H, W]: 0, and by how far there and back misses each pixel of the second and of the first image."""
+    unmoved: Tensor  # [B, 1, H, W]: mean difference of the images
 
     def rows(self, begin: int, end: int) -> Candidates:
         """Return a part of the picture."""
@@ -55,12 +58,20 @@ def find_candidates(
     sides = (0, -width % (MULTIPLE * shrunk), 0, -height % (MULTIPLE * shrunk))
     before, after, estimated = (functional.pad(tensor, sides, mode="replicate") for tensor in (first, second, flow))
     found = search_motion(before, after, estimated, constants, shrunk, band)[..., :height, :width]
+    batch = len(found)
     forth, back = found[:, :2], found[:, 2:]
-    missed = [
-        (there + backward_warp(again, there)).norm(dim=1, keepdim=True)
-        for there, again in ((back, forth), (forth, back))
-    ]
-    return Candidates(first, second, forth, back, flow, torch.cat(missed, 1))
+    there, again = torch.cat((back, forth)), torch.cat((forth, back))
+    missed = (there + backward_warp(again, there)).norm(dim=1, keepdim=True).clamp_(max=_MOST_DOUBT)
+    apart = (there - torch.cat((flow[:, 2:], flow[:, :2]))).norm(dim=1, keepdim=True)
+    return Candidates(
+        first,
+        second,
+        there[:batch],
+        there[batch:],
+        torch.cat(apart.split(batch), 1),
+        torch.cat((torch.zeros_like(missed[:batch]), *missed.split(batch)), 1),
+        (second - first).abs_().mean(1, keepdim=True),
+    )
 
 
 class Choice(nn.Module):
@@ -69,14 +80,14 @@ class Choice(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.constants = Constants(self)
-        self.entry = nn.Sequential(*_layer(4 * _INPUTS, _HALF_SIZE))
-        self.down = nn.Sequential(
+        self.entry = Activated(*_layer(4 * _INPUTS, _HALF_SIZE))
+        self.down = Activated(
             *_layer(_HALF_SIZE, _QUARTER_SIZE, 2),
             *_layer(_QUARTER_SIZE, _QUARTER_SIZE),
             *_layer(_QUARTER_SIZE, _QUARTER_SIZE),
         )
         self.up = nn.ConvTranspose2d(_QUARTER_SIZE, _HALF_SIZE, 4, 2, 1)
-        self.merge = nn.Sequential(PReLU(2 * _HALF_SIZE), *_layer(2 * _HALF_SIZE, _HALF_SIZE))
+        self.merge = Activated(PReLU(2 * _HALF_SIZE), *_layer(2 * _HALF_SIZE, _HALF_SIZE))
         self.pred = nn.Conv2d(_HALF_SIZE, 4 * 6, 3, 1, 1)
 
     def forward(self, image: Tensor, found: Candidates, times: Tensor, band: int | None = None) -> Tensor:
@@ -89,8 +100,8 @@ class Choice(nn.Module):
             band: rows that are computed at once, a multiple of 4; None for all.
         """
         height = image.shape[2]
-        before = sampled(found.first, times * found.back, "bicubic").clamp(0, 1)
-        after = sampled(found.second, (1 - times) * found.forth, "bicubic").clamp(0, 1)
+        before = sampled(found.first, times * found.back, self.constants).clamp_(0, 1)
+        after = sampled(found.second, (1 - times) * found.forth, self.constants).clamp_(0, 1)
         if band is None:
             return self._mixed(image, (before, after), found, times)
         parts = []
@@ -111,10 +122,7 @@ class Choice(nn.Module):
         x = self.merge(torch.cat((self.up(self.down(half)), half), 1))
         output = functional.pixel_shuffle(self.pred(x).float(), 2)[..., :height, :width]
         prior = torch.cat((torch.ones_like(times), 1 - times, times), 1).clamp_min(_LEAST).log()
-        doubts = torch.cat(
-            (torch.zeros_like(image[:, :1]), found.doubts.clamp(max=_MOST_DOUBT).expand_as(image[:, :2])), 1
-        )
-        weights = torch.softmax(output[:, :3] + prior - doubts, 1)
+        weights = torch.softmax(output[:, :3] + prior - found.doubts, 1)
         mixed = weights[:, :1] * image
         for index, copied in enumerate(copies, 1):
             mixed = torch.addcmul(mixed, weights[:, index : index + 1], copied)
@@ -123,21 +131,14 @@ class Choice(nn.Module):
     def _entering(self, image: Tensor, copies: tuple[Tensor, Tensor], found: Candidates, times: Tensor) -> Tensor:
         """Return what the choice is made from, [B, _INPUTS, H, W]."""
         before, after = copies
-        moved = [
-            _MOTION * share * (flow - estimated).norm(dim=1, keepdim=True)
-            for share, flow, estimated in (
-                (times, found.back, found.estimated[:, 2:]),
-                (1 - times, found.forth, found.estimated[:, :2]),
-            )
-        ]
         differences = [
-            (one - other).abs().mean(1, keepdim=True)
+            (one - other).abs_().mean(1, keepdim=True)
             for one, other in ((before, after), (image, before), (image, after))
         ]
-        unmoved = (found.second - found.first).abs().mean(1, keepdim=True).expand_as(image[:, :1])
-        where = times.expand_as(image[:, :1])
-        doubts = found.doubts.clamp(max=_MOST_DOUBT).expand_as(image[:, :2]) / _MOST_DOUBT
-        return torch.cat((image, before, after, *differences, *moved, unmoved, where, doubts), 1)
+        moved = _MOTION * torch.cat((times, 1 - times), 1) * found.apart
+        unmoved, where = (values.expand_as(image[:, :1]) for values in (found.unmoved, times))
+        doubts = (found.doubts[:, 1:] / _MOST_DOUBT).expand_as(image[:, :2])
+        return torch.cat((image, before, after, *differences, moved, unmoved, where, doubts), 1)
 
 
 def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:

@@ -15,7 +15,6 @@ from fractions import Fraction
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vsvfi.models.blocks.moved import Source, reach, sources, splatted, warped
 from vsvfi.models.blocks.tiles import Part, Window, in_windows, windows
@@ -23,19 +22,19 @@ from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.uprnet.choice import Candidates, Choice, find_candidates
 from vsvfi.models.uprnet.detail import restore_detail
 from vsvfi.models.uprnet.fine import FineMatcher, FlowRefiner
+from vsvfi.models.uprnet.levels import FEATURES, cropped, flow_pyramid, reduced
 from vsvfi.models.uprnet.parts import FeaturePyramid, MotionEstimator, SynthesisNetwork
-from vsvfi.ops import activation, correlation, warp
+from vsvfi.ops import activation, blocks, correlation, merge, warp
+from vsvfi.ops.merge import merge_images
 from vsvfi.ops.splat import warm_up
 from vsvfi.ops.warp import resize_bilinear
 
-_QUARTER, _HALF, _TWICE, _FOURFOLD = Fraction(1, 4), Fraction(1, 2), Fraction(2), Fraction(4)
-_FEATURES = 4
-"""Size of a level divided by that of its smallest features."""
+_TWICE = Fraction(2)
 
-ENCODER = Part("encode_window", 4 + (1 + 3 * 2) + (2 + 3 * 4), _FEATURES)
+ENCODER = Part("encode_window", 4 + (1 + 3 * 2) + (2 + 3 * 4), FEATURES)
 """Four convolutions at full size; at half and quarter size one of stride 2 and three more."""
 
-SYNTHESIS = Part("merge_window", 2 + (1 + 2 * 2) + (2 + 2 * 4) + (4 + 2) + (2 + 1) + 2 + 1 + 1, _FEATURES)
+SYNTHESIS = Part("merge_window", 2 + (1 + 2 * 2) + (2 + 2 * 4) + (4 + 2) + (2 + 1) + 2 + 1 + 1, FEATURES)
 """The U-Net, down and up again, its last convolution, and one pixel for the detail."""
 
 
@@ -169,8 +168,10 @@ class UPRNet(Interpolator[Frame, Pair]):
         dtype, width = pred.weight.dtype, pred.in_channels // 2
         correlation.warm_up(pred.weight.device, dtype)
         activation.warm_up(pred.weight.device, dtype)
+        merge.warm_up(pred.weight.device, dtype)
         if self.choice is not None:
             warp.warm_up(pred.weight.device, ())
+            blocks.warm_up(pred.weight.device)
         moved = [(3, torch.float32)] if self.fine else []  # see `_arrived`
         shapes = [[(3, torch.float32), (width, dtype), *moved], [(2 * width, dtype)], [(4 * width, dtype)]]
         warm_up(pred.weight.device, shapes)
@@ -182,7 +183,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         return Frame(plain, tuple(Frame(levels) for levels in others))
 
     def _levels(self, image: Tensor) -> tuple[Level, ...]:
-        return tuple(self._level(_reduced(image, 2**level)) for level in self.levels)
+        return tuple(self._level(reduced(image, 2**level)) for level in self.levels)
 
     def _level(self, image: Tensor) -> Level:
         cut = windows(image.shape[2:], ENCODER, self.tile)
@@ -216,18 +217,18 @@ class UPRNet(Interpolator[Frame, Pair]):
         ):
             if index:
                 flow, feature = (
-                    _cropped(2 * resize_bilinear(coarse, _TWICE), before.features[2]) for coarse in (flow, feature)
+                    cropped(2 * resize_bilinear(coarse, _TWICE), before.features[2]) for coarse in (flow, feature)
                 )
             flow, feature = self.motion_estimator(before.features[2], after.features[2], flow, feature)
-            pyramids.append(_flow_pyramid(flow))
+            pyramids.append(flow_pyramid(flow))
         if self.fine and len(self.levels) == self._motion_levels:
             halves = first.levels[-1].features[1], second.levels[-1].features[1]
             flow, feature = self.fine_matcher(*halves, flow, feature)
-            pyramids[-1] = _flow_pyramid(self.flow_refiner(*halves, flow, feature), _TWICE)
+            pyramids[-1] = flow_pyramid(self.flow_refiner(*halves, flow, feature), _TWICE)
         if len(self.levels) > self._motion_levels:  # the finest level resizes its flow directly from the last estimate
             factor = 2 ** self.levels[-2]
             resized = factor * resize_bilinear(flow, Fraction(factor))
-            pyramids.append(_flow_pyramid(_cropped(resized, first.levels[-1].features[2])))
+            pyramids.append(flow_pyramid(cropped(resized, first.levels[-1].features[2])))
         return Pair(first, second, tuple(pyramids))
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
@@ -265,7 +266,8 @@ class UPRNet(Interpolator[Frame, Pair]):
             detail: how much detail is restored in the finest level.
         """
         times = broadcast_times(t, pair.first.levels[0].image.shape[0], pair.flows[0][0]).reshape(-1, 1, 1, 1)
-        shares = times, 1 - times
+        left = 1 - times
+        shares = torch.cat((times, times, left, left), 1)
         made: list[Tensor] = []
         for index, (before, after, flows) in enumerate(
             zip(pair.first.levels, pair.second.levels, pair.flows, strict=True)
@@ -273,7 +275,7 @@ class UPRNet(Interpolator[Frame, Pair]):
             previous = None
             if made:
                 factor = Fraction(2 ** (self.levels[index - 1] - self.levels[index]))
-                previous = _cropped(resize_bilinear(made[-1].clamp(0, 1), factor), before.image)
+                previous = cropped(resize_bilinear(made[-1].clamp(0, 1), factor), before.image)
             amount = detail if index == len(self.levels) - 1 else 0.0
             made.append(self._image(before, after, flows, shares, previous, amount))
         return made
@@ -283,7 +285,7 @@ class UPRNet(Interpolator[Frame, Pair]):
         before: Level,
         after: Level,
         flows: tuple[Tensor, Tensor, Tensor],
-        times: tuple[Tensor, Tensor],
+        shares: Tensor,
         previous: Tensor | None,
         detail: float,
     ) -> Tensor:
@@ -291,19 +293,22 @@ class UPRNet(Interpolator[Frame, Pair]):
 
         Args:
             before, after, flows: the level's.
-            times: from the first and to the second frame, [B, 1, 1, 1].
+            shares: of the flow's channels, [B, 4, 1, 1]: twice the time from the first and to the second frame.
             previous: the last level's frame, clamped, at this size.
             detail: how much detail is restored.
         """
         cut = windows(before.image.shape[2:], SYNTHESIS, self.tile)
         reaches = [] if cut[0].whole else [reach(flows[0][:, :2]), reach(flows[0][:, 2:])]
+        times = shares[:, :1], shares[:, 2:3]
         sides = [(before, slice(0, 2), times[0]), (after, slice(2, 4), times[1])]
 
         def compute(window: Window) -> tuple[Tensor]:
             moved = []
+            displacements = [shares * window.of(flow) for flow in flows]
             for index, (level, side, share) in enumerate(sides):
                 passes = sources(reaches[index], share, window) if reaches else []
-                moved.append(self._arrived(level, [flow[:, side] for flow in flows], share, window, passes))
+                own, forth = ([values[:, side] for values in both] for both in (flows, displacements))
+                moved.append(self._arrived(level, own, forth, share, window, passes))
             originals = window.of(before.image), window.of(after.image)
             shown = None if previous is None else window.of(previous)
             return (self.merge_window(shown, originals, times, moved[0], moved[1], detail),)
@@ -311,11 +316,19 @@ class UPRNet(Interpolator[Frame, Pair]):
         return in_windows(cut, compute)[0]
 
     def _arrived(
-        self, level: Level, flows: list[Tensor], share: Tensor, window: Window, passes: list[Source]
+        self,
+        level: Level,
+        flows: list[Tensor],
+        moved: list[Tensor],
+        share: Tensor,
+        window: Window,
+        passes: list[Source],
     ) -> Arrived:
-        """Splat one frame's image and features into a window, by `share` of its flows at the three sizes."""
-        entering = [level.image, level.features[0]]
-        forth = share * window.of(flows[0])
+        """Splat one frame's image and features into a window, by `share` of its flows at the three sizes.
+
+        `moved` is that share of the flows of the window.
+        """
+        entering, forth = [level.image, level.features[0]], moved[0]
         if not self.fine:
             image, *features = splatted(entering, flows[0], share, window, passes, forth)
             copied, covered = None, None
@@ -326,7 +339,7 @@ class UPRNet(Interpolator[Frame, Pair]):
             features = [full]
             copied, covered = warped(level.image, -found[:, :2], window), found[:, 2:]
         for size in (1, 2):
-            features += splatted([level.features[size]], flows[size], share, window, passes)
+            features += splatted([level.features[size]], flows[size], share, window, passes, moved[size])
         return Arrived(image, (features[0], features[1], features[2]), forth, copied, covered)
 
     def merge_window(
@@ -347,7 +360,7 @@ class UPRNet(Interpolator[Frame, Pair]):
             first, second: both frames, splatted.
             detail: how much detail is restored.
         """
-        passed, left = times
+        passed, _ = times
         displacements = first.displacement, second.displacement
         images = [first.image, second.image]
         if previous is None:
@@ -356,39 +369,18 @@ class UPRNet(Interpolator[Frame, Pair]):
         entering = [previous, *images, *(image.expand(batch, -1, -1, -1) for image in originals), *displacements]
         copies = [side.copied for side in (first, second) if side.copied is not None]
         entering += [*copies, *(side.covered for side in (first, second) if side.covered is not None)]
-        output = self.synthesis_network(entering, list(zip(first.features, second.features, strict=True))).float()
-        residual = 2 * torch.sigmoid(output[:, :3]) - 1
-        masks = torch.sigmoid(output[:, 3:])
-        images += copies
-        shares = [masks[:, index : index + 1] * (passed if index % 2 else left) for index in range(len(images))]
-        weighted = [image * share for image, share in zip(images, shares, strict=True)]
-        merged = functools.reduce(torch.add, weighted) / functools.reduce(torch.add, shares) + residual
+        output = self.synthesis_network(entering, list(zip(first.features, second.features, strict=True)))
+        merged = self._merged(output, images + copies, times)
         return restore_detail(merged.clamp(0, 1), displacements, passed, detail) if detail else merged
 
-
-def _reduced(image: Tensor, factor: int) -> Tensor:
-    """Reduce an image, and pad it for the features at a quarter of its size."""
-    return _grown(resize_bilinear(_grown(image, factor), Fraction(1, factor)), _FEATURES)
-
-
-def _grown(image: Tensor, multiple: int) -> Tensor:
-    """Pad right and bottom with grey, as the engine does, to a multiple in both directions."""
-    right, bottom = (-size % multiple for size in (image.shape[3], image.shape[2]))
-    return functional.pad(image, (0, right, 0, bottom), value=0.5) if right or bottom else image
-
-
-def _cropped(image: Tensor, like: Tensor) -> Tensor:
-    """Crop right and bottom what another level was padded by, to the size of `like`."""
-    return image[..., : like.shape[2], : like.shape[3]]
-
-
-def _flow_pyramid(flow: Tensor, factor: Fraction = _FOURFOLD) -> tuple[Tensor, Tensor, Tensor]:
-    """Resize flow [B, 4, h/4, w/4] or [B, 4, h/2, w/2] in pixels of the level to full, half and quarter size.
-
-    `factor` is the full size divided by the flow's.
-
-    Each result is in pixels of its own grid; the quarter size is smoothed.
-    """
-    full = resize_bilinear(flow, factor)
-    half = 0.5 * resize_bilinear(full, _HALF)
-    return full, half, 0.5 * resize_bilinear(half, _HALF)
+    def _merged(self, output: Tensor, images: list[Tensor], times: tuple[Tensor, Tensor]) -> Tensor:
+        """Average images by the masks among the network's outputs, and add the residual."""
+        passed, left = times
+        if len(images) == 2:
+            return merge_images(output, images[0], images[1], passed)
+        output = output.float()
+        residual = 2 * torch.sigmoid(output[:, :3]) - 1
+        masks = torch.sigmoid(output[:, 3:])
+        shares = [masks[:, index : index + 1] * (passed if index % 2 else left) for index in range(len(images))]
+        weighted = [image * share for image, share in zip(images, shares, strict=True)]
+        return functools.reduce(torch.add, weighted) / functools.reduce(torch.add, shares) + residual

@@ -70,7 +70,8 @@ class MotionEstimator(nn.Module):
             feature: current motion feature, [B, c, h, w].
         """
         # 1/4 for the grid, 1/2 for the middle: motion estimation does not depend on t.
-        middle_0, middle_1 = splat(first, flow[:, :2] * 0.125), splat(second, flow[:, 2:] * 0.125)
+        middle = flow * 0.125
+        middle_0, middle_1 = splat(first, middle[:, :2]), splat(second, middle[:, 2:])
         volume = functional.leaky_relu(local_correlation(middle_0, middle_1, RADIUS), SLOPE)
         x = torch.cat((volume, middle_0, middle_1, feature, flow.to(feature.dtype)), 1)
         for layer in range(1, 6):
@@ -103,7 +104,7 @@ class SynthesisNetwork(nn.Module):
             features: warped features of both images at full, half and quarter size.
         """
         dtype = self.pred.weight.dtype
-        full = self.encoder_conv(torch.cat([tensor.to(dtype) for tensor in entering], 1))
+        full = self.encoder_conv(torch.cat(list(entering), 1).to(dtype))
         half = self.encoder_down1(torch.cat((full, *features[0]), 1))
         quarter = self.encoder_down2(torch.cat((half, *features[1]), 1))
         up = self.decoder_up1(torch.cat((quarter, *features[2]), 1))

@@ -1,30 +1,34 @@
-"""Sampling of images at moved positions by torch's own operator: bicubic, or of some pixels alone."""
+"""Bicubic sampling of images at moved positions by torch's own operator."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsvfi.models.blocks.constants import Constants
 
-def sampled(image: Tensor, flow: Tensor, how: Literal["bilinear", "bicubic"], apart: int = 1) -> Tensor:
-    """Sample `image` at (x + flow_x, y + flow_y), clamped to its border.
+
+def sampled(image: Tensor, flow: Tensor, constants: Constants) -> Tensor:
+    """Sample `image` at (x + flow_x, y + flow_y), clamped to its border, by a bicubic through the pixels around.
 
     Args:
         image: [B or 1, C, H, W] float32.
-        flow: [B, 2, ceil(H / apart), ceil(W / apart)] float32 in pixels of `image`, x then y.
-        how: the interpolation.
-        apart: distance in pixels between the positions that are moved, along each axis, from the first on.
+        flow: [B, 2, H, W] float32 in pixels, x then y.
+        constants: what is computed once.
 
     Returns:
-        [B, C, ceil(H / apart), ceil(W / apart)].
+        [B, C, H, W].
     """
-    batch, _, rows, columns = flow.shape
-    height, width = image.shape[2:]
-    y, x = (apart * torch.arange(count, dtype=flow.dtype, device=flow.device) for count in (rows, columns))
-    across = (flow[:, 0] + x) * (2 / max(width - 1, 1)) - 1
-    down = (flow[:, 1] + y[:, None]) * (2 / max(height - 1, 1)) - 1
-    places = torch.stack((across, down), 3)
-    return functional.grid_sample(image.expand(batch, -1, -1, -1), places, how, "border", align_corners=True)
+    batch, _, height, width = flow.shape
+    across, down = (2 / max(length - 1, 1) for length in (width, height))  # a pixel in `grid_sample`'s coordinates
+    x, y = constants.get(
+        ("places", height, width, flow.device),
+        lambda: (_places(width, across, flow.device), _places(height, down, flow.device)[:, None]),
+    )
+    places = torch.stack((torch.add(x, flow[:, 0], alpha=across), torch.add(y, flow[:, 1], alpha=down)), 3)
+    return functional.grid_sample(image.expand(batch, -1, -1, -1), places, "bicubic", "border", align_corners=True)
+
+
+def _places(length: int, scale: float, device: torch.device) -> Tensor:
+    return scale * torch.arange(length, dtype=torch.float32, device=device) - 1
