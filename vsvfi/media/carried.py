@@ -58,7 +58,7 @@ def left_behind(media: Media, muxer: str) -> list[str]:
 
 def carried(
     media: Media, muxer: str, beside: Mapping[int, str], folder: Path | None, *, forgets_delay: bool = False,
-    chapters: int = 1,
+    chapters: int = 1, trim: str = "",
 ) -> list[str]:  # fmt: skip
     """Return ffmpeg output options for all streams that are carried over.
 
@@ -68,6 +68,7 @@ def carried(
         folder: for cover art that ffmpeg attaches.
         forgets_delay: see `opus`.
         chapters: number of ffmpeg's input with the chapters, -1 for none.
+        trim: ffmpeg's filter that cuts audio, "" to take all of it.
     """
     audio, words = kept(media, muxer, "audio"), kept(media, muxer, "subtitle")
     arguments = ["-map_metadata", "1", "-map_chapters", str(chapters)]
@@ -75,7 +76,7 @@ def carried(
         arguments += ["-map", beside.get(stream.index, f"1:{stream.index}")]
     later = opus.ENCODED_DELAY if forgets_delay else Fraction(0)
     if media.stretch is None:
-        arguments += fit_audio(muxer, media.audio, later=later)
+        arguments += fit_audio(muxer, media.audio, later=later, trim=trim)
     else:
         arguments += slow_audio(muxer, media.audio, media.stretch.audio_filter(), later=later)
     for number, stream in enumerate(words):

@@ -20,6 +20,9 @@ _PCM = _names(
     "pcm_s32le pcm_s8 pcm_u8"
 )
 
+_EXACT = (_PCM - {"pcm_alaw", "pcm_mulaw"}) | _names("alac flac tta wavpack")
+"""Lossless codecs of which ffmpeg has an encoder of the same name."""
+
 _WAV = _names(
     "aac ac3 adpcm_g722 adpcm_g726 adpcm_ima_wav adpcm_ms adpcm_yamaha amr_nb amr_wb atrac3 dts eac3 flac g723_1 g729 "
     "gsm_ms imc mp2 mp3 opus sipr speex truespeech vorbis"
@@ -72,28 +75,36 @@ def holds_audio(muxer: str, codec: str) -> bool:
     return codec in _AUDIO[muxer]
 
 
-def fit_audio(muxer: str, codecs: Sequence[str], *, later: Fraction = Fraction(0)) -> list[str]:
-    """Return ffmpeg output options for audio streams: copied, or encoded where the container cannot hold them.
+def fit_audio(muxer: str, codecs: Sequence[str], *, later: Fraction = Fraction(0), trim: str = "") -> list[str]:
+    """Return ffmpeg output options for audio streams: copied, or encoded where that is needed.
 
     Args:
         muxer: ffmpeg's name of the container format.
         codecs: ffmpeg's names of the codecs of the streams, in output order.
         later: seconds to delay audio that is encoded as Opus, see `opus`.
+        trim: ffmpeg's filter that cuts a part out, "" to take all.
     """
     arguments = ["-c:a", "copy"]
     for index, codec in enumerate(codecs):
-        if holds_audio(muxer, codec):
+        if not encodes_audio(muxer, codec, cut=bool(trim)):
             continue
-        encoder = _substitute(muxer, codec)
+        encoder = codec if holds_audio(muxer, codec) else _substitute(muxer, codec)
         arguments += [f"-c:a:{index}", encoder]
+        filters = [trim] if trim else []
         if encoder in ("aac", "ac3"):
             arguments += [f"-b:a:{index}", "320k"]
         elif encoder == "libopus":  # supports only these layouts, and refuses 5.1(side)
-            moved = f",asetpts=PTS+{float(later):.6f}/TB" if later else ""
-            arguments += [f"-filter:a:{index}", f"aformat=channel_layouts=7.1|5.1|stereo|mono{moved}"]
+            filters.append("aformat=channel_layouts=7.1|5.1|stereo|mono")
+            filters += [f"asetpts=PTS+{float(later):.6f}/TB"] if later else []
+        arguments += [f"-filter:a:{index}", ",".join(filters)] if filters else []
     if _EXPERIMENTAL.get(muxer, frozenset()).intersection(codecs):
         arguments += ["-strict", "-2"]
     return arguments
+
+
+def encodes_audio(muxer: str, codec: str, *, cut: bool) -> bool:
+    """Return whether audio is encoded: the container cannot hold it, or it is cut, which is exact and loses nothing."""
+    return not holds_audio(muxer, codec) or (cut and codec in _EXACT)
 
 
 def slow_audio(muxer: str, codecs: Sequence[str], chain: str, *, later: Fraction = Fraction(0)) -> list[str]:

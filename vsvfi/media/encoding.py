@@ -18,6 +18,7 @@ from vsvfi.clip.props import read_integer
 from vsvfi.errors import VsvfiError
 from vsvfi.media import sidecar
 from vsvfi.media.carried import carried, kept
+from vsvfi.media.codecs import encodes_audio
 from vsvfi.media.encoder_args import merge
 from vsvfi.media.hdr import svtav1_hdr, x265_hdr
 from vsvfi.media.probe import Media, open_container
@@ -61,6 +62,10 @@ _FACTORS = {"libx265": 18, "libx264": 16, "libvpx-vp9": 24}
 
 _APART = Fraction(2, 1_000_000)
 """Seconds added to the offset of a source: ffmpeg replaces one that equals the start of a transport stream."""
+
+
+_BEFORE = Fraction(2)
+"""Seconds before a part from which audio is decoded: its packets may be stored well before their frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +236,15 @@ def _beside(
         sidecar.write(media.path, streams, placed.window, placed.origin, folder / name, delayed=forgets_delay)
         inputs += ["-itsoffset", _seconds(placed.origin - placed.begin), "-i", f"file:{folder / name}"]
         places.update({stream.index: f"{file}:{number}" for number, stream in enumerate(streams)})
-    return inputs, [*carried(media, muxer, places, folder, forgets_delay=forgets_delay), *placed.cuts()]
+    trim = placed.trim()
+    decoded = [stream for stream in media.of("audio") if encodes_audio(muxer, stream.codec, cut=bool(trim))]
+    apart = [stream for stream in decoded if stream.index not in places] if placed.cut is not None else []
+    if apart:  # an input of its own: it begins earlier, and ffmpeg would cut it by the times of the file
+        early = [*placed.skip(_BEFORE), "-noaccurate_seek"]
+        places.update({stream.index: f"{inputs.count('-i') + 1}:{stream.index}" for stream in apart})
+        inputs += ["-itsoffset", _seconds(_APART - placed.begin), *early, "-i", f"file:{media.path}"]
+    options = carried(media, muxer, places, folder, forgets_delay=forgets_delay, trim=trim)
+    return inputs, [*options, *placed.cuts()]
 
 
 def _stretched_beside(
@@ -295,9 +308,15 @@ class Place:
     end: Fraction | None = None
     cut: Fraction | None = None
 
-    def skip(self) -> list[str]:
-        """Input options that skip packets before `cut`."""
-        return [] if self.cut is None else ["-seek_timestamp", "1", "-ss", _seconds(self.cut)]
+    def skip(self, before: Fraction = Fraction(0)) -> list[str]:
+        """Input options that skip packets more than `before` seconds ahead of `cut`."""
+        return [] if self.cut is None else ["-seek_timestamp", "1", "-ss", _seconds(self.cut - before)]
+
+    def trim(self) -> str:
+        """Return the filter that cuts decoded audio at both ends, "" where it may begin before the first frame."""
+        if self.begin > self.origin or (self.cut is None and self.end is None):
+            return ""
+        return "atrim=start=0" + ("" if self.end is None else f":end={_seconds(self.end - self.begin)}")
 
     def cuts(self) -> list[str]:
         """Output options that set the end, and move everything before the first frame to zero."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 from vsvfi.errors import VsvfiError
 from vsvfi.media.probe import first_video, open_container
 from vsvfi.media.pyav import pyav
+from vsvfi.plan.timed import LONGEST_STEP
 
 _REORDERED = 32
 """Frames by which decoding times precede presentation: more than any codec reorders. Matroska does not store them."""
@@ -48,6 +50,8 @@ def write_retimed(files: Sequence[Path], firsts: Sequence[int], times: Sequence[
     """
     av = pyav()
     origin = times[firsts[0]]
+    end = firsts[-1] + sum(1 for _ in _packets(files[-1]))
+    stated = _stated_duration(times[firsts[0] : end + 1])
     with av.open(_Pipe(sink), "w", format="matroska") as output:
         stream: Any = None
         for path, first in zip(files, firsts, strict=True):
@@ -58,6 +62,7 @@ def write_retimed(files: Sequence[Path], firsts: Sequence[int], times: Sequence[
             for order, (stamp, packet) in enumerate(_packets(path)):
                 if stream is None:
                     stream = output.add_stream_from_template(packet.stream)
+                    stream.codec_context.framerate = 1 / stated
                 number = numbers[stamp]
                 packet.stream = stream
                 packet.time_base = _UNIT
@@ -65,6 +70,17 @@ def write_retimed(files: Sequence[Path], firsts: Sequence[int], times: Sequence[
                 packet.dts = min(packet.pts, _decoding(first + order, firsts[0], times))
                 packet.duration = round((times[number + 1] - origin) / _UNIT) - packet.pts
                 output.mux(packet)
+
+
+def _stated_duration(times: Sequence[Fraction]) -> Fraction:
+    """Return the duration that Matroska states for all frames of a stream.
+
+    A frame lasts until the next one; only the last one is shown for this duration, unless it is held so long that the
+    frame rate would be misleading.
+    """
+    durations = [max(round(end / _UNIT) - round(begin / _UNIT), 1) * _UNIT for begin, end in pairwise(times)]
+    usual = sorted(durations)[len(durations) // 2]
+    return durations[-1] if durations[-1] <= LONGEST_STEP * usual else usual
 
 
 def _decoding(number: int, first: int, times: Sequence[Fraction]) -> int:
