@@ -2,7 +2,8 @@
 
 `python -m tests.jobs.fake_render render ...` or `... chunk ...`; the variables FAKE_DELAY (seconds per frame),
 FAKE_FAIL (frames that fail) and FAKE_MEMORY (frames that fail unless streams=1) make it slow or fail; FAKE_SLOW and
-FAKE_FULL name a worker that takes 0.15 s per frame, and one whose files cannot grow, as on a full disk.
+FAKE_FULL name a worker that takes 0.15 s per frame, and one whose files cannot grow, as on a full disk; FAKE_DAMAGE is
+the number of a chunk whose file is damaged in its middle when it is tried first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import av
 
 import vsvfi.cli.chunk
 import vsvfi.cli.job
@@ -108,9 +111,32 @@ def hinder(worker: str) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (5120, 5120))
 
 
+def damage(path: Path) -> None:
+    """Overwrite a frame in the middle of a file."""
+    with av.open(str(path)) as opened:
+        packets = [bytes(packet) for packet in opened.demux(video=0) if packet.size]
+    packet, data = packets[len(packets) // 2], path.read_bytes()
+    path.write_bytes(data.replace(packet, b"U" * len(packet), 1))
+
+
+def damage_first(number: str, current: str) -> None:
+    """Damage the file of the chunk that FAKE_DAMAGE names, in its first try, before it is verified."""
+    verify = vsvfi.cli.chunk.verify
+    if number != os.environ.get("FAKE_DAMAGE") or current != "1":
+        return
+
+    def damaged(path: Path, *given: Any, **named: Any) -> None:
+        damage(path)
+        verify(path, *given, **named)
+
+    vsvfi.cli.chunk.verify = damaged
+
+
 if __name__ == "__main__":
     install()
     what, *rest = sys.argv[1:]
     if "--worker" in rest:
         hinder(rest[rest.index("--worker") + 1])
+    if what == "chunk":
+        damage_first(rest[1], rest[rest.index("--try") + 1])
     sys.exit(vsvfi.cli.chunk.main(rest) if what == "chunk" else main([what, *rest]))

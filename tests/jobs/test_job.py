@@ -120,11 +120,13 @@ def test_vfr_keeps_the_times_of_the_source(
     assert found[::2] == pytest.approx([time for time, _ in source], abs=1e-6)
     between = [(time + later) / 2 for time, later in zip(found[::2], [*found[2::2], 2.0], strict=True)]
     assert found[1::2] == pytest.approx(between, abs=0.00051)
+    assert sum(packets(output, "0:v:0")[-1]) == pytest.approx(2.0, abs=1e-6)
     assert packets(output, "0:a:0") == packets(video, "0:a:0")
     assert render(video, tmp_path / "part.mkv", *more, "--trim", "0.35-1.05") == 0
     assert hashes(tmp_path / "part.mkv") == hashes(whole)[18:33]  # from 360 ms to 1000 ms
     part = [time for time, _ in packets(tmp_path / "part.mkv", "0:v:0")]
     assert part == pytest.approx([time - found[18] for time in found[18:33]], abs=0.0011)
+    assert sum(packets(tmp_path / "part.mkv", "0:v:0")[-1]) == pytest.approx(found[33] - found[18], abs=0.0011)
 
 
 def test_a_job_in_slow_motion(fake: None, video: Path, whole: Path, tmp_path: Path) -> None:
@@ -216,6 +218,26 @@ def test_a_slow_worker_does_the_chunks_of_one_with_a_full_disk(
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
 
 
+def test_a_chunk_that_is_damaged_in_its_middle_is_rendered_again(
+    fake: None, video: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """By the encoder, and after it had been finished."""
+    output = tmp_path / "out.mkv"
+    monkeypatch.setenv("FAKE_DAMAGE", "2")
+    monkeypatch.setenv("FAKE_FAIL", "30")
+    checked = ("--chunk", 1, "--encoder", "libx264", "--crf", 0)
+    assert render(video, output, *checked) == 1
+    said = capsys.readouterr().err
+    assert said.count("chunk 2 (frames 12 to 23) failed on worker: the finished file cannot be decoded") == 1
+    monkeypatch.delenv("FAKE_FAIL")
+    fake_render.damage(job_of(output) / "chunks" / "00001.mkv")
+    assert render(video, output, *checked) == 0
+    said = capsys.readouterr().err
+    assert "chunk 1 (frames 0 to 11) was damaged after it had been finished; it is rendered again" in said
+    assert "3 of 5 chunks are done" in said
+    assert hashes(output) == hashes(whole)
+
+
 def test_restart_begins_anew(fake: None, video: Path, whole: Path, tmp_path: Path, monkeypatch: Any) -> None:
     output, job = tmp_path / "out.mkv", tmp_path / "here"
     monkeypatch.setenv("FAKE_FAIL", "0")
@@ -295,6 +317,19 @@ def test_killed_before_the_folder_is_removed(
     assert "exists" in capsys.readouterr().err
     assert render(video, output, "--chunk", 1, "-e", 11) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def test_ctrl_c_of_a_render_in_one_go_says_how_it_could_go_on(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any, **named: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vsvfi.cli.render.run_script", interrupted)
+    assert render(video, tmp_path / "out.mkv") == 130
+    assert "with --chunk 10 it is a job, which the same command resumes" in capsys.readouterr().err
+    assert render(video, tmp_path / "out.mkv", "--no-job") == 130
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

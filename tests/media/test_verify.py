@@ -68,13 +68,13 @@ def test_frames_that_cannot_be_decoded_are_noticed(tmp_path: Path) -> None:
         verify(path, Expected(4, Fraction(25)))
 
 
-def damaged(path: Path, first: int, *options: object) -> Path:
-    """A film whose packets from `first` on are overwritten; stamps and sizes are whole."""
+def damaged(path: Path, first: int, *options: object, last: int = 24) -> Path:
+    """A film whose packets from `first` to before `last` are overwritten; stamps and sizes are whole."""
     whole = moving_video(path.with_name("whole.mkv"), *options, frames=24)
     data = bytearray(whole.read_bytes())
     with av.open(str(whole)) as opened:
         packets = [bytes(packet) for packet in opened.demux(video=0) if packet.size]
-    for packet in packets[first:]:
+    for packet in packets[first:last]:
         at = data.find(packet)
         assert at > 0
         data[at : at + len(packet)] = b"U" * len(packet)
@@ -91,6 +91,14 @@ def test_an_end_that_cannot_be_decoded_is_refused(tmp_path: Path, codec: str) ->
     verify(damaged(tmp_path / "a.mkv", 24, *options), Expected(24, Fraction(25)))
     with pytest.raises(VsvfiError, match=r"the finished file can(not| only) be decoded"):
         verify(damaged(tmp_path / "a.mkv", 17, *options), Expected(24, Fraction(25)))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1", "libvpx-vp9"])
+def test_a_middle_that_cannot_be_decoded_is_refused(tmp_path: Path, codec: str) -> None:
+    options = ("-c:v", codec, "-g", 8, *MORE.get(codec, ()))
+    verify(damaged(tmp_path / "a.mkv", 24, *options), Expected(24, Fraction(25)), whole=True)
+    with pytest.raises(VsvfiError, match=r"the finished file can(not| only) be decoded(: | in part: \d+ of its 24)"):
+        verify(damaged(tmp_path / "a.mkv", 9, *options, last=12), Expected(24, Fraction(25)), whole=True)
 
 
 def test_packets_that_decode_to_nothing_are_refused(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Render one chunk of a job: `python -m vsvfi.cli.chunk JOB NUMBER`, for the workers of `vsvfi render`.
 
-It prints JSON lines: progress, and at the end {"state": "done"} or {"error": ..., "memory": ...}. It stops when its
-standard input is closed.
+It prints JSON lines: progress, {"state": "rendered"} before the file is verified, and at the end {"state": "done"} or
+{"error": ..., "memory": ...}. It stops when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from vsvfi.cli.programs import ffmpeg_version, find_encoder
 from vsvfi.cli.versions import package_versions
 from vsvfi.errors import VsvfiError
 from vsvfi.jobs.chunks import Chunk
-from vsvfi.jobs.folder import JobFolder, State
+from vsvfi.jobs.folder import JobFolder, State, file_digest
 from vsvfi.jobs.manifest import Manifest, same_version
 from vsvfi.media.encoding import Facts, Part, Quality, ffmpeg_arguments
 from vsvfi.media.verify import Expected, verify
@@ -59,7 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for name, value in (("device", arguments.device), ("streams", arguments.streams))
                 if value is not None
             }
-            render_chunk(folder, manifest, chunk, override, arguments.worker, arguments.current, _reporter())
+            render_chunk(
+                *(folder, manifest, chunk, override, arguments.worker, arguments.current),
+                report=_reporter(),
+                rendered=lambda: _print(state="rendered"),
+            )
         except VsvfiError as error:
             _print(error=str(error), memory=bool(_MEMORY.search(str(error))))
             return 1
@@ -80,6 +84,7 @@ def render_chunk(
     worker: str,
     tries: int = 1,
     report: Report | None = None,
+    rendered: Callable[[], None] = lambda: None,
 ) -> Outcome | None:
     """Render and verify a chunk, and name it done.
 
@@ -88,6 +93,7 @@ def render_chunk(
         worker: its name.
         tries: number of this try.
         report: takes the progress.
+        rendered: called when only the verification is left.
 
     Returns:
         None if it was complete already.
@@ -102,15 +108,21 @@ def render_chunk(
     expected = Expected(chunk.frames, facts.rate)
     began = time.monotonic()
     outcome = None
+
+    def check(path: Path) -> None:
+        rendered()
+        verify(path, expected, whole=True)
+
     if not _complete(target, expected):
         with Output(target, overwrite=True) as claimed:
-            outcome = _render(claimed, manifest, chunk, override, expected, report)
+            outcome = _render(claimed, manifest, chunk, override, report, check)
     folder.set_state(
         chunk,
         State(
             "done",
             frames=chunk.frames,
             bytes=target.stat().st_size,
+            digest=file_digest(target),
             seconds=round(time.monotonic() - began, 2),
             worker=worker,
             tries=tries,
@@ -124,8 +136,8 @@ def _render(
     manifest: Manifest,
     chunk: Chunk,
     override: Mapping[str, Any],
-    expected: Expected,
     report: Report | None,
+    check: Callable[[Path], None],
 ) -> Outcome:
     encoding, planned = manifest.encoding, Facts.parse(manifest.facts)
     encoder = find_encoder(encoding["encoder"], encoding["muxer"])
@@ -167,7 +179,7 @@ def _render(
         claimed,
         vspipe_options=[] if requests is None else ["-r", str(requests)],
         report=report,
-        verify=lambda path: verify(path, expected),
+        verify=check,
     )
 
 
@@ -194,7 +206,7 @@ def _complete(target: Path, expected: Expected) -> bool:
     if not target.is_file():
         return False
     try:
-        verify(target, expected)
+        verify(target, expected, whole=True)
     except VsvfiError:
         return False
     return True

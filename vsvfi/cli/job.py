@@ -7,6 +7,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from vsvfi.cli.chain import Outcome
@@ -31,12 +32,21 @@ from vsvfi.media.constant import bitrate_target
 from vsvfi.media.encoding import Facts
 from vsvfi.media.probe import Media
 
-LONG = 300
-"""Seconds of a source from which on its render is a job by default."""
+LONG, LONG_WORK = 300, 600
+"""Seconds of a source, and estimated seconds of work, from which on a render is a job by default."""
 
 
-def is_job(options: JobOptions, output: Path, media: Media, encoder: str, more: Sequence[str], *, crf: bool) -> bool:
+def is_job(
+    options: JobOptions, output: Path, media: Media, encoder: str, more: Sequence[str], *, crf: bool, work: float
+) -> bool:
     """Decide whether a render is a job: because it is asked for, was begun as one, or is long.
+
+    Args:
+        options: of the command.
+        output: the file to write.
+        media: the source.
+        encoder, more, crf: as for `bitrate_target`.
+        work: estimated seconds.
 
     Raises:
         VsvfiError: it is asked for, with an encoder that has a bitrate to keep.
@@ -46,8 +56,7 @@ def is_job(options: JobOptions, output: Path, media: Media, encoder: str, more: 
             raise VsvfiError("--vfr sets the frames' times when chunks are joined; leave out --no-job")
         return False
     asked = options.requested or options.joined or (options.place(output) / "manifest.json").exists()
-    long = media.frames / media.rate >= LONG
-    if not asked and not long:
+    if not asked and media.frames / media.rate < LONG and work < LONG_WORK:
         return False
     target = bitrate_target(encoder, crf=crf, more=more)
     if target is None:
@@ -112,7 +121,11 @@ def run_job(request: Request, prepared: Prepared, claimed: Output, options: JobO
         speed = round(rendered / max(outcome.running, 1e-6), 2)
         model = str(request.arguments.get("model", "builtin"))
         summary = dataclasses.replace(
-            summarise(claimed.given, model, manifest.encoding["encoder"], facts, outcome), frames_per_second=speed
+            summarise(
+                *(claimed.given, model, manifest.encoding["encoder"], facts, outcome, request.part),
+                times=[Fraction(time) for time in manifest.work["times"]],
+            ),
+            frames_per_second=speed,
         )
         unfinished = join(folder, manifest, manifest.chunks, claimed, request.part)
         folder.set_result(
@@ -153,7 +166,10 @@ def _opened(request: Request, prepared: Prepared, folder: JobFolder, claimed: Ou
         stored, work={**stored.work, **work}, encoding={**stored.encoding, "requests": request.requests}
     )
     folder.store(manifest)
-    done = sum(folder.done(chunk, manifest.encoding["chunk_muxer"]) is not None for chunk in manifest.chunks)
+    muxer = manifest.encoding["chunk_muxer"]
+    for chunk in folder.discard_damaged(manifest.chunks, muxer):
+        say(f"{chunk} was damaged after it had been finished; it is rendered again")
+    done = sum(folder.done(chunk, muxer) is not None for chunk in manifest.chunks)
     say(f"resuming {str(folder.path)!r}: {done} of {len(manifest.chunks)} chunks are done")
     return manifest
 

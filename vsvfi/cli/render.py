@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from vsvfi.cli.render_options import add_options, encoding, interpolation, part_
 from vsvfi.cli.source import Source, add_source_options, source_of
 from vsvfi.cli.summary import Summary, describe, progress_line, summarise
 from vsvfi.errors import ArgumentError, VsvfiError
+from vsvfi.jobs.estimate import estimate_seconds
 from vsvfi.media.encoding import CONTAINERS, Facts, Part, Quality, Rewriting, container, ffmpeg_arguments, planned
 from vsvfi.media.opus import forgets_delay
 from vsvfi.media.probe import Media
@@ -52,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser)
     add_source_options(parser)
     job = parser.add_argument_group(
-        "long renders", "sources of five minutes and more are rendered in chunks; the same command goes on with them"
+        "long renders", "long renders are made in chunks, with which the same command goes on after an interruption"
     )
     add_job_options(job)
 
@@ -152,20 +155,35 @@ def render(
         }
         more = encoder_options(encoder, quality)
         job = dataclasses.replace(job, joined=bool(kept))
-        if is_job(job, output, media, encoder.name, more, crf=quality.crf is not None):
+        seconds = _seconds(media, part, checked)
+        if is_job(job, output, media, encoder.name, more, crf=quality.crf is not None, work=seconds):
             report_notes(encoder, media, container(output))
             work.update(formats(media, encoder, container(output), more))
             return run_job(request, Prepared(encoder, more, work), claimed, job)
-        return run_script(
-            read_script(),
-            work,
-            claimed,
-            part=part,
-            quality=quality,
-            requests=requests,
-            encoder=encoder,
-            media=media,
-        )
+        try:
+            return run_script(
+                read_script(),
+                work,
+                claimed,
+                part=part,
+                quality=quality,
+                requests=requests,
+                encoder=encoder,
+                media=media,
+            )
+        except KeyboardInterrupt:
+            if not job.never:
+                say(
+                    "nothing is kept of a render in one go; with --chunk 10 it is a job, which the same command resumes"
+                )
+            raise
+
+
+def _seconds(media: Media, part: Part, checked: options.Options) -> float:
+    """Return about how many seconds a render takes."""
+    rate = checked.fps or media.rate * checked.multi
+    frames = max(0, part.count(math.ceil(media.frames / media.rate * rate)))
+    return estimate_seconds(frames, media.width, media.height, checked.devices[0])
 
 
 def run_script(
@@ -230,7 +248,10 @@ def run_script(
         report=progress_line(),
         verify=lambda path: verify(path, planned(seen[0], media, part, muxer)),
     )
-    return summarise(output.given, str(arguments.get("model", "builtin")), encoder.name, seen[0], outcome)
+    return summarise(
+        *(output.given, str(arguments.get("model", "builtin")), encoder.name, seen[0], outcome, part),
+        times=[Fraction(time) for time in work.get("times", ())],
+    )
 
 
 def _absolute(arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,10 +7,11 @@ chunk is done if its state is "done" and its file has the size stated there.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +40,7 @@ class State:
 
     Attributes:
         state: "done" or "failed".
-        frames, bytes: of its file, where it is done.
+        frames, bytes, digest: of its file, where it is done.
         seconds: that it took.
         worker: who rendered it.
         tries: how often it was tried.
@@ -49,6 +50,7 @@ class State:
     state: Literal["done", "failed"]
     frames: int = 0
     bytes: int = 0
+    digest: str = ""
     seconds: float = 0.0
     worker: str = ""
     tries: int = 1
@@ -148,6 +150,17 @@ class JobFolder:
             return None
         return state if size == state.bytes else None
 
+    def discard_damaged(self, chunks: Sequence[Chunk], muxer: str) -> list[Chunk]:
+        """Remove finished chunks whose file is not the one that was verified any more, and return them."""
+        found = []
+        for chunk in chunks:
+            state, path = self.done(chunk, muxer), self.chunk_file(chunk, muxer)
+            with contextlib.suppress(OSError):
+                if state is not None and state.digest != file_digest(path):
+                    path.unlink()
+                    found.append(chunk)
+        return found
+
     def set_state(self, chunk: Chunk, state: State) -> None:
         """Store the state of a chunk."""
         write_json(self.path / _CHUNKS / f"{chunk.name}.json", asdict(state))
@@ -201,6 +214,16 @@ ENDINGS = {"matroska": ".mkv", "mp4": ".mp4", "mov": ".mov"}
 def chunk_muxer(muxer: str) -> str:
     """Return the container of the chunks of an output: its own where it states times and colours, else Matroska."""
     return muxer if muxer in ENDINGS else "matroska"
+
+
+def file_digest(path: Path) -> str:
+    """Return the digest of a whole file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -21,8 +21,11 @@ _TICK = 0.2
 class Running(Protocol):
     """A chunk that is being rendered."""
 
-    def run(self, report: Report) -> Failure | None:
-        """Wait until it has ended; returns why it failed, None if it is done."""
+    def run(self, report: Report, rendered: Callable[[], None]) -> Failure | None:
+        """Wait until it has ended; returns why it failed, None if it is done.
+
+        `rendered` is called when only the verification is left, which takes no GPU.
+        """
 
     def stop(self) -> None:
         """Stop rendering it."""
@@ -126,15 +129,34 @@ class _Pool:
             one.stop()
 
     def _work(self, worker: Worker) -> None:
+        """Render one chunk after another; the next one begins while the one before it is verified."""
+        before: threading.Thread | None = None
         while (task := self._take(worker)) is not None:
-            chunk, current = task
-            self._events.put(lambda chunk=chunk: self._progress.started(worker.name, chunk))  # type: ignore[misc]
-            try:
-                failure = self._render(worker, chunk, current)
-            except Exception as error:  # a disk that is full, a process that cannot be started
-                failure = Failure(str(error) or type(error).__name__)
-            if self._stopped:
-                return
+            free = threading.Event()
+            thread = threading.Thread(target=self._try, args=(worker, *task, free), daemon=True)
+            thread.start()
+            free.wait()
+            if before is not None:
+                before.join()
+            before = thread
+        if before is not None:
+            before.join()
+
+    def _try(self, worker: Worker, chunk: Chunk, current: Try, free: threading.Event) -> None:
+        """Render a chunk; `free` is set when its worker may begin another one."""
+        self._events.put(lambda: self._progress.started(worker.name, chunk))
+
+        def rendered() -> None:
+            self._events.put(lambda: self._progress.rendered(worker.name, chunk))
+            free.set()
+
+        try:
+            failure = self._render(worker, chunk, current, rendered)
+        except Exception as error:  # a disk that is full, a process that cannot be started
+            failure = Failure(str(error) or type(error).__name__)
+        finally:
+            free.set()
+        if not self._stopped:
             self._settle(worker, chunk, current, failure)
 
     def _take(self, worker: Worker) -> tuple[Chunk, Try] | None:
@@ -148,7 +170,7 @@ class _Pool:
                 self._changed.wait()
             return None
 
-    def _render(self, worker: Worker, chunk: Chunk, current: Try) -> Failure | None:
+    def _render(self, worker: Worker, chunk: Chunk, current: Try, rendered: Callable[[], None]) -> Failure | None:
         def report(frames: int, rate: float) -> None:
             self._events.put(lambda: self._progress.advanced(worker.name, frames, rate))
 
@@ -158,7 +180,7 @@ class _Pool:
             running = self._start(worker, chunk, current)
             self._running.add(running)
         try:
-            return running.run(report)
+            return running.run(report, rendered)
         finally:
             with self._changed:
                 self._running.discard(running)

@@ -35,6 +35,7 @@ class Progress:
         self._finished_frames, self._finished = self._before, len(done)
         self._failed: list[int] = []
         self._workers: dict[str, _Working | None] = {}
+        self._verifying: dict[Chunk, int] = {}
 
     def waiting(self, worker: str) -> None:
         """A worker has nothing to do."""
@@ -50,15 +51,20 @@ class Progress:
         if working is not None:
             working.frames, working.rate = min(frames, working.chunk.frames), rate
 
+    def rendered(self, worker: str, chunk: Chunk) -> None:
+        """A chunk is being verified; its worker may begin another one."""
+        self._workers[worker] = None
+        self._verifying[chunk] = chunk.frames
+
     def finished(self, worker: str, chunk: Chunk) -> None:
         """A chunk is done."""
-        self._workers[worker] = None
+        self._end(worker, chunk)
         self._finished += 1
         self._finished_frames += chunk.frames
 
     def failed(self, worker: str, chunk: Chunk, *, for_good: bool) -> None:
         """A try of a chunk has failed."""
-        self._workers[worker] = None
+        self._end(worker, chunk)
         if for_good:
             self._failed.append(chunk.number)
 
@@ -66,10 +72,16 @@ class Progress:
         """A worker is lost."""
         self._workers.pop(worker, None)
 
+    def _end(self, worker: str, chunk: Chunk) -> None:
+        working = self._workers.get(worker)
+        if self._verifying.pop(chunk, None) is None or (working is not None and working.chunk == chunk):
+            self._workers[worker] = None
+
     def values(self) -> dict[str, Any]:
         """Return everything as JSON values."""
         working = {name: one for name, one in self._workers.items() if one is not None}
         frames = self._finished_frames + sum(one.frames for one in working.values())
+        frames += sum(self._verifying.values())
         elapsed = max(self._clock() - self._began, 1e-6)
         speed = (frames - self._before) / elapsed
         return {

@@ -76,8 +76,12 @@ class ChunkProcess:
         self._log = log
         self._stopping = threading.Lock()
 
-    def run(self, report: Report) -> Failure | None:
+    def run(self, report: Report, rendered: Callable[[], None] = lambda: None) -> Failure | None:
         """Wait until it has ended.
+
+        Args:
+            report: takes the progress.
+            rendered: called when only the verification is left.
 
         Returns:
             None if the chunk is done, else why not.
@@ -89,6 +93,8 @@ class ChunkProcess:
                 answer = json.loads(line)
                 if "frames_done" in answer:
                     report(int(answer["frames_done"]), float(answer.get("frames_per_second", 0)))
+                if answer.get("state") == "rendered":
+                    rendered()
         code = self._process.wait()
         self._process.stdout.close()
         self._close()

@@ -148,6 +148,8 @@ def probe_images(images: ImageSequence, rate: Fraction) -> Media:
         decoded=len(images.files),
         times=() if constant else times,
         stamps=times,
+        width=heads[0].width,
+        height=heads[0].height,
         pixels=pixels,
         alpha="gbrap" in pixels,
         bare=True,

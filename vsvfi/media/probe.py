@@ -101,6 +101,7 @@ class Media:
         turn: how its display matrix turns it for showing, in order: "t" transposed, "h" and "v" mirrored across and
         down.
         dynamic_hdr: names of the dynamic HDR metadata that its first frame has.
+        width, height: of its frames before they are turned.
         pixels: ffmpeg's name of the pixel format.
         alpha: its frames have transparency, in their pixels or beside them (VP8, VP9).
         decoder: ffmpeg's name of the decoder that reads transparency beside the pixels, "" for the usual one.
@@ -123,6 +124,8 @@ class Media:
     held: tuple[int, ...] = ()
     turn: str = ""
     dynamic_hdr: tuple[str, ...] = ()
+    width: int = 0
+    height: int = 0
     pixels: str = "yuv420p"
     alpha: bool = False
     decoder: str = ""
@@ -330,6 +333,8 @@ def _media(path: Path, container: Any, video: Any, packets: list[_Packet], first
         held=held,
         turn=first.turn,
         dynamic_hdr=first.dynamic_hdr,
+        width=context.width,
+        height=context.height,
         pixels=pixels,
         alpha=beside or (known is not None and known.alpha),
         decoder=_ALPHA_DECODERS.get(stream.codec, "") if beside else "",

@@ -58,8 +58,13 @@ class _Found:
     audio_spans: dict[int, tuple[Fraction, Fraction]] = field(default_factory=dict)
 
 
-def verify(path: Path, expected: Expected) -> None:
-    """Read every packet of a file, and decode its first frame and its last group of pictures.
+def verify(path: Path, expected: Expected, *, whole: bool = False) -> None:
+    """Read every packet of a file, and decode its first frame and its last group of pictures, or all frames.
+
+    Args:
+        path: the file.
+        expected: what it must contain.
+        whole: decode all frames.
 
     Raises:
         VsvfiError: it cannot be read, frames or streams are missing, or its duration differs.
@@ -78,12 +83,14 @@ def verify(path: Path, expected: Expected) -> None:
     _check_streams(counts, expected)
     _check_times(sorted(found.stamps), expected)
     _check_audio([found.audio_spans.get(index, _SILENCE) for index in audio], expected)
+    planned = len(found.stamps) if whole else found.after_key
     try:
-        shown = _decode_end(path, found.last_key, found.after_key)
+        shown = _decode_all(path) if whole else _decode_end(path, found.last_key, planned)
     except (OSError, ValueError) as error:
-        raise _wrong(f"cannot be decoded at its end: {getattr(error, 'strerror', None) or error}") from None
-    if shown < found.after_key:
-        raise _wrong(f"can only be decoded in part: {shown} of its last {found.after_key} frames")
+        where = "" if whole else " at its end"
+        raise _wrong(f"cannot be decoded{where}: {getattr(error, 'strerror', None) or error}") from None
+    if shown < planned:
+        raise _wrong(f"can only be decoded in part: {shown} of its {'' if whole else 'last '}{planned} frames")
 
 
 def _check_streams(counts: Counter[str], expected: Expected) -> None:
@@ -146,6 +153,15 @@ def _read(container: Any, video: Any, audio: Sequence[int]) -> _Found:
             begin, end = found.audio_spans.get(number, (time, time))
             found.audio_spans[number] = (begin, max(end, time + (packet.duration or 0) * Fraction(packet.time_base)))
     return found
+
+
+def _decode_all(path: Path) -> int:
+    """Decode all frames; returns how many there are."""
+    with open_container(pyav(), path) as container:
+        video = first_video(container, path)
+        video.codec_context.options = {"err_detect": "explode"}
+        video.thread_type = "AUTO"
+        return sum(not frame.is_corrupt for packet in container.demux(video) for frame in packet.decode())
 
 
 def _decode_end(path: Path, key: Fraction | None, planned: int) -> int:
