@@ -23,6 +23,25 @@ from tests import reference_data
 
 FOLDER = reference_data.of("training")
 
+PIXELS = ("charbonnier", "census_mean", "census_weighted", "ifrnet_reconstruction", "uprnet_total")
+RATES = (
+    *("lr_ifrnet", "lr_uprnet", "lr_vfimamba", "lr_sgm_xtrain"),
+    *("lr_gimm_stage1", "lr_gimm_stage2", "lr_ldmvfi"),
+)
+STEPS = (
+    *("step_ifrnet_s", "step_ifrnet_gopro_s", "step_uprnet_base", "step_gimm_stage1"),
+    *("step_vfimamba_s_plain", "step_vfimamba_s_local", "step_gimmvfi_r", "step_gimmvfi_r_frozen"),
+)
+KINDS = (
+    *PIXELS,
+    *("laplacian", "vfimamba_total", "geometry", "ifrnet_distillation", "robust_penalty", "lpips_alex", "lpips_vgg"),
+    *("vqfigan_loss", "codebook", "ddpm_loss", "gimm_stage2_plain", "gimm_stage2_perceptual"),
+    *("augment", "ema_ldmvfi", "ema_gimm"),
+    *RATES,
+    *STEPS,
+)
+"""What the tests know how to compare; the cases of the folder decide what runs."""
+
 needs_goldens = pytest.mark.skipif(
     not (FOLDER / "cases.json").is_file(),
     reason=reference_data.REASON,
@@ -35,17 +54,25 @@ def _document() -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"cases": {}, "network_weights": {}}
 
 
-def names(prefix: str = "") -> list[str]:
-    """Names of the cases that start so."""
-    return [name for name in _document()["cases"] if name.startswith(prefix)]
+def kind_of(name: str) -> str | None:
+    """The kind of a case: its name, or what its name begins with, such as `step_ifrnet_s` of `step_ifrnet_s_seed_3`."""
+    kinds = [kind for kind in KINDS if name == kind or name.startswith(f"{kind}_")]
+    return max(kinds, key=len, default=None)
+
+
+def names(*kinds: str) -> list[str]:
+    """Names of the cases of these kinds, whatever their number; of all cases without any."""
+    return [name for name in _document()["cases"] if not kinds or kind_of(name) in kinds]
+
+
+def each(*kinds: str) -> pytest.MarkDecorator:
+    """Run a test for the `name` of every case of these kinds; it is skipped where there is none."""
+    return pytest.mark.parametrize("name", names(*kinds))
 
 
 def case(name: str) -> Any:
-    """A case; the test is skipped where the folder has none of that name."""
-    found = _document()["cases"].get(name)
-    if found is None:
-        pytest.skip(f"the reference data of training have no case {name}")
-    return found
+    """A case."""
+    return _document()["cases"][name]
 
 
 @functools.cache
@@ -56,6 +83,11 @@ def _tensors() -> dict[str, Tensor]:
 def tensor(name: str) -> Tensor:
     """A stored tensor, by `case/name`."""
     return _tensors()[name]
+
+
+def stored(name: str) -> bool:
+    """Whether the tensor `case/name` is stored."""
+    return name in _tensors()
 
 
 def seeded(key: str, shape: Sequence[int], mean: float, std: float, seed: int) -> Tensor:
