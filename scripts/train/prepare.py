@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def prepare(given: argparse.Namespace) -> Run:
     paths = _begin_with(given.weights, recipe)
     if fine and not paths and not given.resume:
         raise ValueError("--data video, fine-tunes weights; name them with --weights published or a file")
+    states = [load_state(path) for path in paths]
+    names = {name for state in states for name in state}
+    if given.resume and (last := given.out / "last.pt").is_file():
+        names |= set(torch.load(last, weights_only=True, mmap=True)["form"])
+    recipe = replace(recipe, options=_options(recipe, names))
     source = choose(given, recipe)
     settings = Settings(
         out=given.out,
@@ -56,11 +62,17 @@ def prepare(given: argparse.Namespace) -> Run:
     torch.manual_seed(given.seed)
     form = build_form(recipe, _perceptual(given, recipe), fine_tune=fine)
     form.initialise()
-    for path in paths:
-        load(form, recipe, load_state(path), str(path))
+    for path, state in zip(paths, states, strict=True):
+        load(form, recipe, state, str(path))
     if not given.resume:
         check_start(form, recipe)
     return Run(recipe, form, source, settings, [origin_of(path, recipe.model) for path in paths])
+
+
+def _options(recipe: Recipe, names: Collection[str]) -> dict[str, object]:
+    """Return the network's options for the weights that it begins with: those of `builtin` may have no search."""
+    searches = not names or any("choice." in name for name in names)
+    return {name: value and searches if name == "search" else value for name, value in recipe.options.items()}
 
 
 def _adjusted(given: argparse.Namespace, fine: bool) -> Recipe:

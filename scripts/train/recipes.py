@@ -111,7 +111,7 @@ _BUILTIN = replace(
     name="builtin_uprnet",
     model="builtin",
     data=("septuplets", "vimeo", "procedural", "video"),
-    options={"levels": 4},
+    options={"levels": 4, "search": True},
     cost="not published: our model by the recipe of UPR-Net",
     notes=("to fine-tune the packaged model; recipe builtin is how it was made",),
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 pytest.importorskip("PIL", reason="Pillow is not installed (extra `evaluate`)")
@@ -27,6 +28,8 @@ from tests.train.gradients import gradients
 from vsvfi.cli import main as cli
 from vsvfi.engine.model import load_model
 from vsvfi.models.registry import find
+from vsvfi.weights.fetch import fetch
+from vsvfi.weights.load import load_state
 
 TINY = ["--total-batch", "2", "--crop", "64", "--every", "1", "--held", "1"]
 
@@ -82,6 +85,16 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_bits(
     assert not list(tmp_path.glob(".*"))
 
 
+def test_weights_without_a_search_are_tuned_without_one(whole: Path, tmp_path: Path) -> None:
+    state = load_state(whole / "weights.safetensors")
+    plain = {name: weight for name, weight in state.items() if not name.startswith("choice.")}
+    save_file(plain, tmp_path / "plain.safetensors")
+    begin = ["--weights", str(tmp_path / "plain.safetensors"), "--until", "1"]
+    assert _train(tmp_path / "out", *begin) == 0
+    assert _train(tmp_path / "out", "--resume") == 0
+    assert load_state(tmp_path / "out" / "weights.safetensors").keys() == plain.keys()
+
+
 def test_weights_are_loaded_by_the_plugin_and_carry_their_record(
     whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +102,12 @@ def test_weights_are_loaded_by_the_plugin_and_carry_their_record(
     for name in ("weights.safetensors", "weights.pth"):
         made = load_model("builtin", weights=whole / name)(torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64))
         assert made.shape == (1, 3, 64, 64)
+    _, variant = find("builtin")  # what a search uses is trained and kept
+    packaged = load_state(fetch("builtin", variant.sources, licence=variant.licence))
+    tuned = load_state(written)
+    assert tuned.keys() == packaged.keys()
+    for name in ("choice.pred.weight", "synthesis_network.pred.weight"):
+        assert not torch.equal(tuned[name], packaged[name])
     published = torch.load(whole / "weights.pth", weights_only=True)
     assert all(name.startswith("module.") for name in published)
     assert cli(["models", "--weights", str(written), "--json"]) == 0

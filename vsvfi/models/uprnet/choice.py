@@ -44,10 +44,11 @@ class Candidates:
         return Candidates(*(getattr(self, name)[..., begin:end, :] for name in Candidates.__slots__))
 
 
+@torch.no_grad()
 def find_candidates(
     first: Tensor, second: Tensor, flow: Tensor, constants: Constants, shrunk: int = 1, band: int | None = None
 ) -> Candidates:
-    """Search the motion of a pair in both directions at once.
+    """Search the motion of a pair in both directions at once; it has no derivatives.
 
     Args:
         first, second: [B, 3, H, W] float32 in [0, 1].
@@ -132,7 +133,7 @@ class Choice(nn.Module):
         """Return what the choice is made from, [B, _INPUTS, H, W]."""
         before, after = copies
         differences = [
-            (one - other).abs_().mean(1, keepdim=True)
+            (one - other).abs().mean(1, keepdim=True)
             for one, other in ((before, after), (image, before), (image, after))
         ]
         moved = _MOTION * torch.cat((times, 1 - times), 1) * found.apart
