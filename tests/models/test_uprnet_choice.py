@@ -179,9 +179,11 @@ def test_weights_without_a_choice_run_without_a_search() -> None:
 def test_a_search_has_no_onnx_form_and_the_message_says_what_to_do() -> None:
     pytest.importorskip("onnx", reason="onnx is not installed (extra `onnx`)")
     config = ModelConfig.of(Options(model="builtin"))
-    with pytest.raises(ExportError, match=r"builtin cannot be exported: its search .*options=\{'search': False\}"):
+    with pytest.raises(ExportError, match=r"its search .* has no ONNX form; pass options=\{'search': False\}, or"):
         check_wanted(config, Wanted("prepare", (256, 256)))
-    assert OnnxRuntime().declines(config.family, config.variant)
+    reason = OnnxRuntime().declines(config.family, config.variant)
+    assert reason is not None
+    assert reason.endswith("; pass options={'search': False}, or use an IFRNet or a RIFE")
     plain = ModelConfig.of(Options(model="builtin", options={"search": False}))
     check_wanted(plain, Wanted("prepare", (256, 256)))
     assert OnnxRuntime().declines(plain.family, plain.variant) is None

@@ -149,6 +149,7 @@ class Family:
         renamed_keys: published prefix -> attribute path here.
         no_tiles: why its networks cannot compute a picture in tiles; empty if they can, and take `tile=`.
         no_export: why its networks cannot be written as ONNX graphs; empty if they can.
+        export_remedy: what to do where one cannot.
         batches: run the midpoints of one bisection level as one batch (`Interpolator.synthesise_batch`).
     """
 
@@ -167,6 +168,7 @@ class Family:
     renamed_keys: Mapping[str, str] = field(default_factory=dict)
     no_tiles: str = ""
     no_export: str = ""
+    export_remedy: str = "use an IFRNet or a RIFE"
     batches: bool = False
 
     @property

@@ -59,7 +59,7 @@ def check_wanted(config: ModelConfig, wanted: Wanted) -> None:
     """
     variant, family = config.variant, config.family
     if reason := family.unexportable(variant):
-        raise ExportError(f"{variant.name} cannot be exported: {reason}", "use an IFRNet or a RIFE")
+        raise ExportError(f"{variant.name} cannot be exported: {reason}", family.export_remedy)
     if wanted.opset not in OPSETS:
         raise ArgumentError("opset", wanted.opset, "must be 16, 17 or 18", "leave it out for 18")
     if wanted.half and not variant.half:

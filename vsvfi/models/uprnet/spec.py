@@ -174,8 +174,7 @@ class UPRNetFamily(Family):
     def unexportable(self, variant: Variant) -> str:
         """A search has no ONNX form."""
         assert isinstance(variant, UPRNetVariant)
-        reason = "its search for small blocks has no ONNX form (options={'search': False} leaves it out)"
-        return reason if variant.searches else ""
+        return "its search for small blocks has no ONNX form" if variant.searches else ""
 
     def recognise(self, variant: Variant, state: Mapping[str, Any]) -> Variant:
         """Return `builtin` without a search for weights that have none, such as those of a run without it."""
@@ -230,6 +229,7 @@ def _variant(name: str, width: int, parameters: int, git_blob: str, note: str) -
 
 
 FAMILY = UPRNetFamily(
+    export_remedy="pass options={'search': False}, or use an IFRNet or a RIFE",
     name="uprnet",
     title="UPR-Net",
     paper="Jin et al., A Unified Pyramid Recurrent Network for Video Frame Interpolation, CVPR 2023, "

@@ -33,7 +33,8 @@ class OnnxRuntime(Runtime):
         return None if providers.chosen(device) else providers.obstacle(device, "cuda" if device == "cuda" else "cpu")
 
     def declines(self, family: Family, variant: Variant) -> str | None:
-        return family.unexportable(variant) or None
+        reason = family.unexportable(variant)
+        return f"{reason}; {family.export_remedy}" if reason else None
 
     def context(self) -> Hashable:
         """The current stream, on which sessions run."""
