@@ -184,6 +184,11 @@ def test_a_teacher_makes_the_flows_that_both_recipes_read(
     kept = root / "flow" / "00001" / "0001" / "flow_t0.flo"
     write_flow(kept, torch.full((1, 2, 64, 70), 7.0))
     (root / "flow" / "00001" / "0001" / "flow_t1.flo").unlink()
+    lost = root / "flow_sequences" / "00001" / "0002" / "im1_im3.flo"
+    moved = lost.rename(lost.with_suffix(".lost"))
+    with pytest.raises(ValueError, match=r"1 flows are missing: .*im1_im3\.flo \.\.\.; make them with .*teacher gimm"):
+        Flows(tmp_path)
+    moved.rename(lost)
     with pytest.raises(ValueError, match=r"1 teacher flows are missing: .*flow_t1\.flo \.\.\.; make them"):
         Vimeo(tmp_path)
     assert _teach("ifrnet", tmp_path, raft) == 0

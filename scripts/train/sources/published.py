@@ -287,7 +287,11 @@ class Quintuplets(Source):
 
 
 class Flows(Source):
-    """Stored flows of Vimeo90K triplets for GIMM's first stage: `flow_sequences/ENTRY/imA_imB.flo`."""
+    """Stored flows of Vimeo90K triplets for GIMM's first stage: `flow_sequences/ENTRY/imA_imB.flo`.
+
+    Raises:
+        ValueError: some of them are missing.
+    """
 
     FOLDER = "flow_sequences"
     NAMES = ("im2_im1", "im2_im3", "im1_im3", "im3_im1")
@@ -295,6 +299,13 @@ class Flows(Source):
     def __init__(self, root: Path) -> None:
         self.root = find_folder(root, ("vimeo_triplet",))
         self.lists = {part: entries(find_list(self.root, f"tri_{part}list.txt")) for part in ("train", "test")}
+        listed = [path for part in self.lists.values() for entry in part for path in self._files(entry)]
+        lacking = [path for path in listed if not path.is_file()]
+        if lacking:
+            raise ValueError(
+                f"train: data={root}, {len(lacking)} flows are missing: {lacking[0]} ...; make them with "
+                "python -m scripts.train.teacher gimm"
+            )
 
     def __len__(self) -> int:
         return len(self.lists["train"])
@@ -302,8 +313,11 @@ class Flows(Source):
     def draw(self, index: int, epoch: int, random: np.random.Generator) -> Clip:
         return self._clip(self.lists["train"][index])
 
+    def _files(self, entry: str) -> list[Path]:
+        return [self.root / self.FOLDER / entry / f"{name}.flo" for name in self.NAMES]
+
     def _clip(self, entry: str) -> Clip:
-        fields = [read_flow(self.root / self.FOLDER / entry / f"{name}.flo")[0] for name in self.NAMES]
+        fields = [read_flow(path)[0] for path in self._files(entry)]
         frames = torch.zeros(3, 3, *fields[0].shape[1:])  # stage 1 sees no frames
         return Clip(frames, (0.5,), torch.cat(fields[:2]), torch.cat(fields[2:]))
 
