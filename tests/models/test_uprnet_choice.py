@@ -38,7 +38,7 @@ def still_flow(image: Tensor) -> Tensor:
 
 
 def motion(first: Tensor, second: Tensor, flow: Tensor, shrunk: int = 1) -> Tensor:
-    return search.search_motion(first, second, flow, Constants(nn.Module()), shrunk)
+    return search.search_motion(first, second, flow, Constants(nn.Module()), shrunk)[0]
 
 
 @pytest.mark.parametrize("speed", [(11, 0), (-22, 3), (2, -5)])
@@ -57,14 +57,35 @@ def test_a_strip_that_moves_over_a_still_ground_is_found(speed: tuple[int, int])
     assert float(found[:, :, :24].norm(dim=1).max()) < 0.3
 
 
-def test_far_motion_is_found_at_less_than_full_size() -> None:
-    """By up to the reach at half of that size, and to a fraction of a pixel of the full one."""
-    smooth = functional.interpolate(texture(8, 64, 96), scale_factor=2, mode="bicubic").clamp(0, 1)
-    first, second = smooth[..., :128], smooth[..., 42:170]
-    assert float((motion(first, second, still_flow(first))[:, 0] + 42).abs().median()) > 5
-    found = motion(first, second, still_flow(first), 2)
-    inside = found[..., 16:-16, 60:-60] - found.new_tensor((-42, 0, 42, 0)).reshape(1, 4, 1, 1)
+@pytest.mark.parametrize(("speed", "shrunk"), [(42, 1), (84, 2)])
+def test_far_motion_is_found_by_a_search_of_a_smaller_picture(speed: int, shrunk: int) -> None:
+    """By up to the reach at a quarter of the size that is searched, and to a fraction of a pixel of the full one."""
+    smooth = functional.interpolate(texture(8, 64, 160), scale_factor=2, mode="bicubic").clamp(0, 1)
+    first, second = smooth[..., :224], smooth[..., speed : speed + 224]
+    found = motion(first, second, still_flow(first), shrunk)
+    inside = found[..., 16:-16, 100:-100] - found.new_tensor((-speed, 0, speed, 0)).reshape(1, 4, 1, 1)
     assert float((inside.abs() < 0.3).float().mean()) > 0.95
+
+
+def test_what_leaves_the_picture_moves_like_what_is_beside_it() -> None:
+    wide = texture(12, 96, 192)
+    first, second = wide[..., 20:180], wide[..., :160]
+    found = motion(first, second, still_flow(first))
+    for leaving in (found[:, :2, 8:-8, -20:], -found[:, 2:, 8:-8, :20]):
+        missed = (leaving - leaving.new_tensor((20, 0)).reshape(1, 2, 1, 1)).norm(dim=1)
+        assert float((missed < 1).float().mean()) > 0.5
+
+
+def test_gains_are_of_what_the_network_missed() -> None:
+    wide = texture(14, 64, 160)
+    first, second = wide[..., 12:140], wide[..., :128]
+    known = still_flow(first)
+    known[:, 0], known[:, 2] = 12, -12
+    for flow, gained in ((still_flow(first), True), (known, False)):
+        gains = search.search_motion(first, second, flow, Constants(nn.Module()))[1]
+        assert gains.shape == (1, 2, 64, 128)
+        assert (float(gains[..., 16:-16].median()) > 0.3) is gained
+        assert float(gains.min()) >= 0
 
 
 def test_fractions_of_a_pixel_are_found() -> None:
@@ -76,9 +97,9 @@ def test_fractions_of_a_pixel_are_found() -> None:
 
 
 def test_flat_and_equal_images_do_not_move() -> None:
-    flat = torch.full((1, 3, 64, 72), 0.4)
+    flat = torch.full((1, 3, 64, 80), 0.4)
     assert not motion(flat, flat, still_flow(flat)).any()
-    image = texture(4, 64, 72)
+    image = texture(4, 64, 80)
     assert float(motion(image, image, still_flow(image)).abs().max()) < 0.1
 
 

@@ -91,6 +91,29 @@ def test_candidates_are_flows_of_pixels_and_of_the_blocks_around_them() -> None:
     assert float((made[0, 0, :, :20] - 3).abs().median()) < 0.1
 
 
+def test_what_leads_out_of_an_image_has_one_error() -> None:
+    first, second = texture(5, 16, 24), texture(6, 16, 24)
+    flow = torch.zeros(1, 2, 16, 24)
+    flow[:, 0, :, :4], flow[:, 1, 12:] = -4, 5
+    error = blocks.candidate_errors(first, second, flow, None, torch.zeros(0, 1, 2, 4, 6))[0, 0]
+    outside = torch.zeros(16, 24, dtype=torch.bool)
+    outside[:, :4], outside[12:] = True, True
+    assert torch.equal(error == reference.LEFT, outside)
+
+
+def test_a_flow_alone_among_others_counts_less() -> None:
+    """Two flows, of which one explains nearly every pixel a little better; then half the image, much better."""
+    errors = torch.rand(2, 1, 48, 64, generator=torch.Generator().manual_seed(13)) * 0.2
+    errors[1] += 0.06
+    one, other = (torch.full((1, 2, 48, 64), value) for value in (3.0, -1.0))
+    none = torch.zeros(0, 1, 2, 12, 16)
+    alone = blocks.weigh_candidates(errors, one, other, none)
+    agreed = blocks.weigh_candidates(errors, one, other, none, blocks.mean(alone, 7), 0.05)
+    assert float((agreed - 3).abs().mean()) < 0.5 * float((alone - 3).abs().mean())
+    errors[0, :, 24:] += 1
+    assert torch.allclose(blocks.weigh_candidates(errors, one, other, none, one, 0.05)[..., 24:, :], other[..., 24:, :])
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize(("operator", "sample"), SAMPLES)
 def test_kernels_compute_the_definitions(

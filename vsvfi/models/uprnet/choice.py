@@ -16,7 +16,7 @@ from vsvfi.models.uprnet.search import MULTIPLE, search_motion
 from vsvfi.ops.warp import backward_warp
 
 _HALF_SIZE, _QUARTER_SIZE = 32, 48
-_INPUTS = 18
+_INPUTS = 20
 _MOTION = 1 / 16
 _HALO = 32
 """How far in pixels what is around a pixel counts: 21, rounded up to a multiple of 4."""
@@ -38,6 +38,7 @@ class Candidates:
     doubts: Tensor
     """[B, 3, H, W]: 0, and by how far there and back misses each pixel of the second and of the first image."""
     unmoved: Tensor  # [B, 1, H, W]: mean difference of the images
+    gains: Tensor  # [B, 2, H, W]: by how much better than the network's flow `forth` and `back` explain their image
 
     def rows(self, begin: int, end: int) -> Candidates:
         """Return a part of the picture."""
@@ -57,11 +58,12 @@ def find_candidates(
     """
     height, width = first.shape[2:]
     sides = (0, -width % (MULTIPLE * shrunk), 0, -height % (MULTIPLE * shrunk))
-    before, after, estimated = (functional.pad(tensor, sides, mode="replicate") for tensor in (first, second, flow))
-    found = search_motion(before, after, estimated, constants, shrunk, band)[..., :height, :width]
+    before, after, estimated = (_padded(tensor, sides) for tensor in (first, second, flow))
+    searched = search_motion(before, after, estimated, constants, shrunk, band)
+    found, gains = (part[..., :height, :width] for part in searched)
     batch = len(found)
     forth, back = found[:, :2], found[:, 2:]
-    there, again = torch.cat((back, forth)), torch.cat((forth, back))
+    there, again = torch.cat((back, forth)), found.reshape(batch, 2, 2, height, width).transpose(0, 1).flatten(0, 1)
     missed = (there + backward_warp(again, there)).norm(dim=1, keepdim=True).clamp_(max=_MOST_DOUBT)
     apart = (there - torch.cat((flow[:, 2:], flow[:, :2]))).norm(dim=1, keepdim=True)
     return Candidates(
@@ -69,9 +71,10 @@ def find_candidates(
         second,
         there[:batch],
         there[batch:],
-        torch.cat(apart.split(batch), 1),
+        apart.reshape(2, batch, height, width).transpose(0, 1),
         torch.cat((torch.zeros_like(missed[:batch]), *missed.split(batch)), 1),
         (second - first).abs_().mean(1, keepdim=True),
+        gains,
     )
 
 
@@ -101,45 +104,59 @@ class Choice(nn.Module):
             band: rows that are computed at once, a multiple of 4; None for all.
         """
         height = image.shape[2]
-        before = sampled(found.first, times * found.back, self.constants).clamp_(0, 1)
-        after = sampled(found.second, (1 - times) * found.forth, self.constants).clamp_(0, 1)
+        shares = torch.addcmul(*self._line((0, 1), (1, -1), times))
+        before = sampled(found.first, shares[:, :1] * found.back, self.constants).clamp_(0, 1)
+        after = sampled(found.second, shares[:, 1:] * found.forth, self.constants).clamp_(0, 1)
         if band is None:
-            return self._mixed(image, (before, after), found, times)
+            return self._mixed(image, (before, after), found, shares)
         parts = []
         for top in range(0, height, band):
             bottom = min(height, top + band)
             begin, end = max(0, top - _HALO), min(height, bottom + _HALO)
             some = image[:, :, begin:end], (before[:, :, begin:end], after[:, :, begin:end]), found.rows(begin, end)
-            parts.append(self._mixed(*some, times)[:, :, top - begin : bottom - begin])
+            parts.append(self._mixed(*some, shares)[:, :, top - begin : bottom - begin])
         return torch.cat(parts, 2)
 
-    def _mixed(self, image: Tensor, copies: tuple[Tensor, Tensor], found: Candidates, times: Tensor) -> Tensor:
-        """Weigh the images of a part of the picture."""
+    def _mixed(self, image: Tensor, copies: tuple[Tensor, Tensor], found: Candidates, shares: Tensor) -> Tensor:
+        """Weigh the images of a part of the picture; `shares` are the times from the first and to the second one."""
         height, width = image.shape[2:]
-        x = self._entering(image, copies, found, times)
-        x = functional.pad(x, (0, -width % 4, 0, -height % 4), mode="replicate")
+        x = self._entering(image, copies, found, shares)
+        x = _padded(x, (0, -width % 4, 0, -height % 4))
         x = functional.pixel_unshuffle(x, 2).to(self.pred.weight.dtype)
         half = self.entry(x)
         x = self.merge(torch.cat((self.up(self.down(half)), half), 1))
         output = functional.pixel_shuffle(self.pred(x).float(), 2)[..., :height, :width]
-        prior = torch.cat((torch.ones_like(times), 1 - times, times), 1).clamp_min(_LEAST).log()
+        prior = torch.addcmul(*self._line((1, 1, 0), (0, -1, 1), shares[:, :1])).clamp_min_(_LEAST).log_()
         weights = torch.softmax(output[:, :3] + prior - found.doubts, 1)
         mixed = weights[:, :1] * image
         for index, copied in enumerate(copies, 1):
             mixed = torch.addcmul(mixed, weights[:, index : index + 1], copied)
         return mixed + output[:, 3:]
 
-    def _entering(self, image: Tensor, copies: tuple[Tensor, Tensor], found: Candidates, times: Tensor) -> Tensor:
+    def _entering(self, image: Tensor, copies: tuple[Tensor, Tensor], found: Candidates, shares: Tensor) -> Tensor:
         """Return what the choice is made from, [B, _INPUTS, H, W]."""
-        before, after = copies
-        differences = [
-            (one - other).abs().mean(1, keepdim=True)
-            for one, other in ((before, after), (image, before), (image, after))
-        ]
-        moved = _MOTION * torch.cat((times, 1 - times), 1) * found.apart
-        unmoved, where = (values.expand_as(image[:, :1]) for values in (found.unmoved, times))
+        images = torch.stack((image, *(copied.expand_as(image) for copied in copies)), 1)
+        apart = (images - images.roll(-1, 1)).abs().mean(2)  # the first two, both copies, the last and the first
+        differences = apart[:, 1:2], apart[:, :1], apart[:, 2:]
+        moved = _MOTION * shares * found.apart
+        unmoved, where = (values.expand_as(image[:, :1]) for values in (found.unmoved, shares[:, :1]))
         doubts = (found.doubts[:, 1:] / _MOST_DOUBT).expand_as(image[:, :2])
-        return torch.cat((image, before, after, *differences, moved, unmoved, where, doubts), 1)
+        gains = found.gains.expand_as(image[:, :2])
+        return torch.cat((images.flatten(1, 2), *differences, moved, unmoved, where, doubts, gains), 1)
+
+    def _line(self, at_0: tuple[int, ...], slope: tuple[int, ...], times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """For `torch.addcmul`: what grows with the time [B, 1, 1, 1], in channels."""
+        begin, rise = self.constants.get(
+            ("line", at_0, slope, times.device),
+            lambda: [
+                torch.tensor(v, dtype=torch.float32, device=times.device).reshape(1, -1, 1, 1) for v in (at_0, slope)
+            ],
+        )
+        return begin, rise, times
+
+
+def _padded(image: Tensor, sides: tuple[int, int, int, int]) -> Tensor:
+    return functional.pad(image, sides, mode="replicate") if any(sides) else image
 
 
 def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:

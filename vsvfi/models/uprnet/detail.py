@@ -22,12 +22,10 @@ def restore_detail(image: Tensor, displacements: tuple[Tensor, Tensor], times: T
     Returns:
         [B, C, H, W], not clamped.
     """
-    moved = torch.cat(displacements, 1)
-    fractions = moved - moved.floor()
-    variances = fractions * (1 - fractions)
-    strength = (0.25 * amount) * torch.lerp(variances[:, :2], variances[:, 2:], times)
+    fractions = torch.cat(displacements, 1).remainder(1)
+    variances = torch.addcmul(fractions, fractions, fractions, value=-1)
+    strength = (0.5 * amount) * torch.lerp(variances[:, :2], variances[:, 2:], times)
     padded = functional.pad(image, (1, 1, 1, 1), mode="replicate")
-    middle = 2 * image
-    across = middle - padded[:, :, 1:-1, :-2] - padded[:, :, 1:-1, 2:]
-    down = middle - padded[:, :, :-2, 1:-1] - padded[:, :, 2:, 1:-1]
+    across = torch.sub(image, padded[:, :, 1:-1, :-2] + padded[:, :, 1:-1, 2:], alpha=0.5)
+    down = torch.sub(image, padded[:, :, :-2, 1:-1] + padded[:, :, 2:, 1:-1], alpha=0.5)
     return torch.addcmul(torch.addcmul(image, strength[:, :1], across), strength[:, 1:], down)

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from vsvfi.ops.blocks import op, reference
-from vsvfi.ops.blocks.reference import STEP, Places, best_of, grey, mean, places
+from vsvfi.ops.blocks.reference import LUMA, STEP, Places, best_of, mean, places
 
 __all__ = [
+    "LUMA",
     "STEP",
     "Places",
     "best_block",
     "best_of",
     "block_scores",
     "candidate_errors",
-    "grey",
     "mean",
     "normalise",
     "places",
@@ -91,25 +91,30 @@ def candidate_errors(
 
     Returns:
         [candidates, B, h, w], mean absolute differences over the channels: `flow`, `other` if there, and for each of
-        `blocks` the block above and left of a pixel, above and right, below and left, below and right.
+        `blocks` the block above and left of a pixel, above and right, below and left, below and right. 0.3 where a
+        flow leads out of the image.
     """
     run = op.candidate_errors if own.is_cuda else reference.candidate_errors
     made: Tensor = run(own, others, flow, other, blocks, apart, top)
     return made
 
 
-def weigh_candidates(errors: Tensor, flow: Tensor, other: Tensor | None, blocks: Tensor) -> Tensor:
+def weigh_candidates(
+    errors: Tensor, flow: Tensor, other: Tensor | None, blocks: Tensor, around: Tensor | None = None, cost: float = 0.0
+) -> Tensor:
     """Average flows by how well each explains a pixel's neighbourhood; nearly all weight goes to the best.
 
     Args:
         errors: [candidates, B, h, w].
         flow, other, blocks: as for `candidate_errors`.
+        around: what moves around each pixel, [B, 2, h, w] float32, if that counts.
+        cost: error that a pixel of difference from `around` costs, up to 4 pixels.
 
     Returns:
         [B, 2, h, w].
     """
     run = op.weigh_candidates if errors.is_cuda else reference.weigh_candidates
-    made: Tensor = run(errors, flow, other, blocks)
+    made: Tensor = run(errors, flow, other, blocks, around, cost)
     return made
 
 

@@ -219,7 +219,7 @@ extern "C" __global__ void __launch_bounds__(256)
                      const float* others, long long others_batch, long long others_channel, long long others_row,
                      long long others_column,  //
                      FLOWS, float* result, int channels, int rows, int columns, int height, int width, int apart,
-                     int top) {
+                     int top, float left) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= columns || y >= rows) return;
     const int b = blockIdx.z;
@@ -229,33 +229,50 @@ extern "C" __global__ void __launch_bounds__(256)
     for (int k = 0; k < given.count(); ++k) {
         float right, below;
         given.at(k, y, x, &right, &below);
-        const Neighbours across = neighbours((float)apart * ((float)x + right), width);
-        const Neighbours down = neighbours((float)(apart * (top + y)) + (float)apart * below, height);
+        float* made = result + (((long long)k * gridDim.z + b) * rows + y) * columns + x;
+        const float place_x = (float)(apart * x) + (float)apart * right;
+        const float place_y = (float)(apart * (top + y)) + (float)apart * below;
+        if (place_x < 0.0f || place_x > (float)(width - 1) || place_y < 0.0f || place_y > (float)(height - 1)) {
+            *made = left;
+            continue;
+        }
+        const Neighbours across = neighbours(place_x, width), down = neighbours(place_y, height);
         float sum = 0.0f;
         for (int c = 0; c < channels; ++c) {
             const float above = between(there.at(c, down.first, across.first), there.at(c, down.first, across.second), across.share);
             const float under = between(there.at(c, down.second, across.first), there.at(c, down.second, across.second), across.share);
             sum += fabsf(between(above, under, down.share) - here.at(c, y, x));
         }
-        result[(((long long)k * gridDim.z + b) * rows + y) * columns + x] = sum / (float)channels;
+        *made = sum / (float)channels;
     }
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    weigh_candidates(const float* errors, FLOWS, float* result, int rows, int columns, float strictness) {
+    weigh_candidates(const float* errors, FLOWS, const float* around, long long around_batch, long long around_channel,
+                     long long around_row, long long around_column,  //
+                     float* result, int rows, int columns, float strictness, float cost, float apart) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= columns || y >= rows) return;
     const int b = blockIdx.z;
     const long long plane = (long long)rows * columns, pixel = (long long)y * columns + x, all = gridDim.z * plane;
     const float* own = errors + b * plane + pixel;
     const Candidates given = CANDIDATES(b);
-    float least = own[0];
-    for (int k = 1; k < given.count(); ++k) least = fminf(least, own[k * all]);
-    float weights = 0.0f, sum_right = 0.0f, sum_below = 0.0f;
+    const Image beside = image_of(around, around_batch, around_channel, around_row, around_column, b);
+    const float around_right = around ? beside.at(0, y, x) : 0.0f, around_below = around ? beside.at(1, y, x) : 0.0f;
+    // what has the least error so far has the weight 1
+    float least = 0.0f, weights = 0.0f, sum_right = 0.0f, sum_below = 0.0f;
     for (int k = 0; k < given.count(); ++k) {
-        float right, below;
+        float right, below, error = own[k * all];
         given.at(k, y, x, &right, &below);
-        const float weight = expf(strictness * (least - own[k * all]));
+        if (around) error += cost * fminf(fabsf(right - around_right) + fabsf(below - around_below), apart);
+        if (!k || error < least) {
+            const float smaller = k ? expf(strictness * (error - least)) : 0.0f;
+            weights *= smaller;
+            sum_right *= smaller;
+            sum_below *= smaller;
+            least = error;
+        }
+        const float weight = expf(strictness * (least - error));
         weights += weight;
         sum_right += weight * right;
         sum_below += weight * below;

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsvfi.ops.blocks.reference import AROUND, CONTRAST, DISTANCE, LUMA, STEP, STRICTNESS
+from vsvfi.ops.blocks.reference import APART, AROUND, CONTRAST, DISTANCE, LEFT, LUMA, STEP, STRICTNESS
 from vsvfi.ops.cuda import Argument, KernelFile, Launcher, Size
 
 KERNELS = KernelFile(Path(__file__).with_name("cuda.cu"))
@@ -73,19 +73,26 @@ def candidate_errors(
     batch, channels, rows, columns = own.shape
     result = _planes(own, (1 if other is None else 2) + 4 * len(blocks), batch, rows, columns)
     size = _numbers(channels, rows, columns, *others.shape[2:], apart, top)
-    arguments = [*_image(own), *_image(others), *_flows(flow, other, blocks), result, *size]
+    arguments = [*_image(own), *_image(others), *_flows(flow, other, blocks), result, *size, np.float32(LEFT)]
     _launch(launcher, "candidate_errors", arguments, own)
     return result
 
 
 def weigh_candidates(
-    launcher: Launcher[object, object], errors: Tensor, flow: Tensor, other: Tensor | None, blocks: Tensor
+    launcher: Launcher[object, object],
+    errors: Tensor,
+    flow: Tensor,
+    other: Tensor | None,
+    blocks: Tensor,
+    around: Tensor | None,
+    cost: float,
 ) -> Tensor:
     """See `vsvfi.ops.blocks.weigh_candidates`."""
     _, batch, rows, columns = errors.shape
     result = _planes(flow, batch, 2, rows, columns)
-    size = [*_numbers(rows, columns), np.float32(STRICTNESS)]
-    _launch(launcher, "weigh_candidates", [errors.contiguous(), *_flows(flow, other, blocks), result, *size], result)
+    shares = [np.float32(number) for number in (STRICTNESS, cost, APART)]
+    arguments = [errors.contiguous(), *_flows(flow, other, blocks), *_image(around), result, *_numbers(rows, columns)]
+    _launch(launcher, "weigh_candidates", [*arguments, *shares], result)
     return result
 
 

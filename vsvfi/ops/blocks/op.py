@@ -53,8 +53,16 @@ def _candidate_errors(
     return cuda.candidate_errors(launchers.launcher(backend), own, others, flow, other, blocks, apart, top)
 
 
-def _weigh_candidates(backend: str, errors: Tensor, flow: Tensor, other: Tensor | None, blocks: Tensor) -> Tensor:
-    return cuda.weigh_candidates(launchers.launcher(backend), errors, flow, other, blocks)
+def _weigh_candidates(
+    backend: str,
+    errors: Tensor,
+    flow: Tensor,
+    other: Tensor | None,
+    blocks: Tensor,
+    around: Tensor | None,
+    cost: float,
+) -> Tensor:
+    return cuda.weigh_candidates(launchers.launcher(backend), errors, flow, other, blocks, around, cost)
 
 
 def _normal(*shape: int) -> Tensor:
@@ -91,10 +99,11 @@ def _error_samples() -> Iterator[tuple[Tensor | int | None, ...]]:
     yield _normal(2, 3, 12, 8), _normal(2, 3, 20, 8), flow, other, blocks, 1, 4
 
 
-def _weigh_samples() -> Iterator[tuple[Tensor | None, ...]]:
-    for flow, other, blocks in _flow_samples():
+def _weigh_samples() -> Iterator[tuple[Tensor | float | None, ...]]:
+    for number, (flow, other, blocks) in enumerate(_flow_samples()):
         count = (1 if other is None else 2) + 4 * len(blocks)
-        yield _normal(count, *flow[:, 0].shape).abs() / 10, flow, other, blocks
+        around = flow.flip(3) if number else None
+        yield _normal(count, *flow[:, 0].shape).abs() / 10, flow, other, blocks, around, 0.05
 
 
 def _kernels[**P](gpu: Callable[Concatenate[str, P], Tensor]) -> list[Kernel[P, Tensor]]:
@@ -177,7 +186,9 @@ def _fake_errors(
     return own.new_empty((1 if other is None else 2) + 4 * len(blocks), batch, *size)
 
 
-def _fake_weighed(errors: Tensor, flow: Tensor, other: Tensor | None, blocks: Tensor) -> Tensor:
+def _fake_weighed(
+    errors: Tensor, flow: Tensor, other: Tensor | None, blocks: Tensor, around: Tensor | None, cost: float
+) -> Tensor:
     return torch.empty_like(flow, memory_format=torch.contiguous_format)
 
 

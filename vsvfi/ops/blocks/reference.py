@@ -29,6 +29,12 @@ LUMA = (0.194, 0.998, 0.508)  # of BGR, 1.7 times the luma's weights: the sum ov
 STRICTNESS = 40.0
 """How much a difference counts among flows; nearly all weight goes to the best."""
 
+LEFT = 0.3
+"""Error of what a flow brings from outside the image: more than that of a match, less than that of another thing."""
+
+APART = 4.0
+"""Pixels of difference from what moves around a pixel, from which more makes no difference."""
+
 
 def normalise(image: Tensor, luma: bool) -> Tensor:
     """See `vsvfi.ops.blocks.normalise`."""
@@ -160,15 +166,20 @@ def _error(own: Tensor, others: Tensor, flow: Tensor, apart: int, top: int) -> T
         apart * torch.arange(first, first + count, dtype=torch.float32, device=flow.device)
         for first, count in ((top, rows), (0, columns))
     )
-    across = (apart * flow[:, 0] + x) * (2 / max(width - 1, 1)) - 1
-    down = (apart * flow[:, 1] + y[:, None]) * (2 / max(height - 1, 1)) - 1
-    places = torch.stack((across, down), 3)
+    across, down = apart * flow[:, 0] + x, apart * flow[:, 1] + y[:, None]
+    left = (across < 0) | (across > width - 1) | (down < 0) | (down > height - 1)
+    places = torch.stack((across * (2 / max(width - 1, 1)) - 1, down * (2 / max(height - 1, 1)) - 1), 3)
     moved = functional.grid_sample(others, places, "bilinear", "border", align_corners=True)
-    return (moved - own).abs().mean(1, keepdim=True)
+    return (moved - own).abs().mean(1).masked_fill_(left, LEFT)[:, None]
 
 
-def weigh_candidates(errors: Tensor, flow: Tensor, other: Tensor | None, blocks: Tensor) -> Tensor:
+def weigh_candidates(
+    errors: Tensor, flow: Tensor, other: Tensor | None, blocks: Tensor, around: Tensor | None, cost: float
+) -> Tensor:
     """See `vsvfi.ops.blocks.weigh_candidates`."""
+    if around is not None:
+        unlike = [(one - around).abs_().sum(1) for one in candidates(flow, other, blocks)]
+        errors = torch.add(errors, torch.stack(unlike).clamp_(max=APART), alpha=cost)
     weights = torch.softmax(-STRICTNESS * errors, 0)[:, :, None]
     result: Tensor | None = None
     for weight, one in zip(weights, candidates(flow, other, blocks), strict=True):
