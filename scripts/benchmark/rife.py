@@ -25,7 +25,8 @@ from scripts.benchmark.skeleton import Times, finish, heading, measure, medians,
 from vsvfi.engine.device import inference
 from vsvfi.models.registry import find
 from vsvfi.models.rife.blocks import Block, Folded, leaky_relu
-from vsvfi.models.rife.network import Estimate, IFNet, Pair
+from vsvfi.models.rife.estimates import Estimate
+from vsvfi.models.rife.network import IFNet, Pair
 from vsvfi.ops import refinement
 from vsvfi.ops.warp import resize_bilinear
 

@@ -46,7 +46,7 @@ def test_models_and_baselines_are_compared(
         "compare",
         str(video),
         "--models",
-        "builtin,uprnet_base,rife40",
+        "builtin,uprnet_base,ldmvfi",
         "-o",
         str(page),
         "--json",
@@ -64,7 +64,7 @@ def test_models_and_baselines_are_compared(
     assert found["best"] == found["methods"][0]["name"]
     assert "uprnet_base" in found["left_out"]
     assert "weights" in found["left_out"]["uprnet_base"]
-    assert "tile=256, is not possible with RIFE" in found["left_out"]["rife40"]
+    assert "tile=256, is not possible with LDMVFI" in found["left_out"]["ldmvfi"]
     assert len(found["places"]) == 2
     assert found["complete"] is True
     assert found["wanted_rate"] == "100"

@@ -167,7 +167,7 @@ def test_headerless_video(tmp_path: Path) -> None:
         (["{in}", "-o", "{out}", "--animation", "a.avi"], 2, "must end in .gif, .webp, .mp4, .mkv"),
         (["{in}", "-o", "{out}", "--size", "64x48"], 2, "is for one headerless .yuv file"),
         (["{in}", "-o", "{out}", "--model", "builtn"], 2, "did you mean builtin"),
-        (["{in}", "-o", "{out}", "--model", "rife40", "--tile", "256"], 2, "is not possible with RIFE"),
+        (["{in}", "-o", "{out}", "--model", "ldmvfi", "--tile", "256"], 2, "is not possible with LDMVFI"),
         (["{in}", "-o", "{out}", "-a", "streams=2"], 2, "does not apply to images"),
         (["{in}", "-o", "{in}/8.png"], 1, "is a file; give the name of a folder"),
         (["{in}/8.png", "{odd}", "-o", "{out}"], 1, "are of different sizes, 64x48 and 32x48"),

@@ -167,7 +167,7 @@ def test_a_lack_of_memory_names_what_the_model_takes(fake_family: Recorder) -> N
     )
     assert advice("builtin", Placement(cuda, torch.float16)) == f"a smaller scale=, tile='auto', {rest}"
     assert advice("ldmvfi") == rest
-    assert advice("gimmvfi_r") == f"a smaller scale=, a smaller options={{'memory': ...}}, {rest}"
+    assert advice("gimmvfi_r") == f"a smaller scale=, tile='auto', a smaller options={{'memory': ...}}, {rest}"
 
 
 def test_other_errors_pass_through(opened: Callable[..., Session], fake_family: Recorder) -> None:
@@ -232,15 +232,15 @@ def test_every_model_is_refused_where_it_cannot_fit(variant: Variant, monkeypatc
     for named in ("streams=1", "runtime='eager'", "smaller frames"):
         assert named in str(caught.value)
     assert ("precision='fp16'" in str(caught.value)) == (model.family.name != "rife")  # it keeps what is large float32
-    assert ("a smaller scale=" in str(caught.value)) == (model.family.name in ("ifrnet", "gimmvfi"))
+    assert ("a smaller scale=" in str(caught.value)) == (model.family.name in ("ifrnet", "gimmvfi", "rife"))
 
 
 def test_a_smaller_budget_is_advised_where_it_helps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """GIMM-VFI's budget decides at scale 1; at the default 1/4 of 4K merging at full size takes more."""
+    """GIMM-VFI's budget decides at scale 1; at the default 1/4 of 8K merging at full size takes more."""
     monkeypatch.setattr(memory, "memory", lambda device: 4 << 30)
     monkeypatch.setattr(memory, "describe", str)
     at = Placement(torch.device("cuda"), torch.float32)
-    for size, scale, named in (((1920, 1080), Fraction(1), True), ((3840, 2160), None, False)):
+    for size, scale, named in (((1920, 1080), Fraction(1), True), ((7680, 4320), None, False)):
         with pytest.raises(ClipError, match="GIMM-VFI about") as caught:
             memory.check_memory(ModelConfig.of(Options(model="gimmvfi_r", scale=scale)), size, at, 2)
         assert ("a smaller options={'memory': ...}" in str(caught.value)) == named

@@ -24,18 +24,10 @@ UHD = (3840, 2160)
 GPU = Placement(torch.device("cuda"), torch.float16)
 
 
-@pytest.mark.parametrize(
-    ("model", "why"),
-    [
-        ("rife425", "reduced size already"),
-        ("gimmvfi_r", r"strips by itself.*'memory'"),
-        ("ldmvfi", "the whole picture"),
-    ],
-)
-def test_families_that_gain_nothing_refuse_with_the_reason(model: str, why: str) -> None:
-    with pytest.raises(ArgumentError, match=f"tile=512, is not possible with .*: .*{why}"):
-        ModelConfig.of(parse(model=model, tile=512))
-    assert ModelConfig.of(parse(model=model, tile="auto")).tile is None
+def test_a_family_that_gains_nothing_refuses_with_the_reason() -> None:
+    with pytest.raises(ArgumentError, match=r"tile=512, is not possible with LDMVFI: .*the whole picture"):
+        ModelConfig.of(parse(model="ldmvfi", tile=512))
+    assert ModelConfig.of(parse(model="ldmvfi", tile="auto")).tile is None
 
 
 def test_a_tile_as_large_as_the_picture_is_none() -> None:
@@ -74,7 +66,7 @@ def test_the_run_says_which_tile_it_has(monkeypatch: pytest.MonkeyPatch) -> None
 def test_where_memory_is_short_tiles_are_advised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "memory", lambda device: 1 << 30)
     monkeypatch.setattr(memory, "describe", str)
-    for model, advised in (("builtin", True), ("rife", False)):
+    for model, advised in (("builtin", True), ("rife", True), ("ldmvfi", False)):
         config = ModelConfig.of(Options(model=model))
         with pytest.raises(ClipError) as caught:
             memory.check_memory(config, UHD, GPU)
@@ -85,14 +77,20 @@ def test_where_memory_is_short_tiles_are_advised(monkeypatch: pytest.MonkeyPatch
     assert "a smaller tile=" in memory.memory_advice(tiled, tiled.build_config(*UHD), GPU, 1)
 
 
-@pytest.mark.parametrize("name", ["builtin", "ifrnet", "vfimamba_s"])
+@pytest.mark.parametrize("name", ["builtin", "ifrnet", "vfimamba_s", "rife", "rife40", "gimmvfi_r"])
 def test_estimates_of_tiles_are_close_to_what_is_counted(name: str) -> None:
     _check_estimate(name, SMALL, 256)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "tile"), [(SMALL, 256), ((3840, 2160), 512)])
-@pytest.mark.parametrize("name", ["builtin", "builtin_hq", "uprnet_large", "ifrnet", "ifrnet_l", "vfimamba_s"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("builtin", "builtin_hq", "uprnet_large", "ifrnet", "ifrnet_l", "vfimamba_s", "gimmvfi_r", "gimmvfi_f"),
+        *("rife", "rife40", "rife46", "rife425_lite", "rife426_heavy"),
+    ],
+)
 def test_estimates_of_tiles_of_more_variants_and_sizes(name: str, size: tuple[int, int], tile: int) -> None:
     _check_estimate(name, size, tile)
 

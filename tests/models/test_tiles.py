@@ -17,9 +17,14 @@ from vsvfi.engine.build import AnyInterpolator
 from vsvfi.models.blocks import moved
 from vsvfi.models.blocks.tiles import Part, Window, in_windows, windows
 from vsvfi.models.family import Family
+from vsvfi.models.gimmvfi.network import GIMMVFI
+from vsvfi.models.gimmvfi.synthesis import FinalDecoder, average, combination
 from vsvfi.models.ifrnet.network import IFRNet
 from vsvfi.models.interpolator import Interpolator
 from vsvfi.models.registry import families
+from vsvfi.models.rife import estimates
+from vsvfi.models.rife.network import IFNet
+from vsvfi.models.rife.spec import V40, V425, V425_LITE
 from vsvfi.models.uprnet.network import UPRNet
 from vsvfi.models.vfimamba.network import VFIMamba
 from vsvfi.ops.splat import splat
@@ -38,6 +43,8 @@ def _case(family: str, note: str = "", **changes: object) -> Case:
     return dataclasses.replace(found, **changes)  # type: ignore[arg-type]
 
 
+LITE = dataclasses.replace(V425_LITE, widths=(8, 16, 8, 16, 8))
+
 TILED = (
     _case("ifrnet", size=(160, 256)),
     _case("ifrnet", "half", size=(192, 320)),
@@ -48,6 +55,13 @@ TILED = (
     _case("uprnet", note="", config={"width": 4, "detail": 0.4}, size=(96, 160), arguments={"levels": 3}),
     _case("vfimamba", size=(64, 512)),
     _case("vfimamba", "half hr tta", size=(64, 832)),
+    _case("rife", "4.25 and 4.26", size=(192, 256)),
+    _case("rife", "4.26.heavy", size=(64, 256), arguments={"scale": Fraction(4)}),
+    _case("rife", "4.25 and 4.26", size=(256, 512), arguments={"scale": Fraction(1, 2)}, config=LITE.config),
+    _case("rife", "4.6 ensemble", size=(128, 256)),
+    _case("rife", "4.0 and 4.1", size=(128, 256)),
+    _case("gimmvfi", "raft", size=(64, 96)),
+    _case("gimmvfi", "raft", size=(128, 128), arguments={"scale": Fraction(1, 2)}),
 )
 
 
@@ -61,7 +75,7 @@ def tiled(case: Case, tile: int) -> AnyInterpolator:
 @pytest.mark.parametrize("case", TILED, ids=lambda case: f"{case} {case.arguments.get('scale', 1)}")
 def test_tiles_give_the_result_of_the_whole_picture(case: Case) -> None:
     """Two timesteps of one pair in one batch; halos and tiles end at different places in both directions."""
-    network, parts = tiled(case, 32), case.shared_network
+    network, parts = tiled(case, 64 if case.family == "gimmvfi" else 32), case.shared_network
     first, second = case.images[:2]
     second = second.roll(37, 3)
     t = torch.tensor(case.times[::2])
@@ -69,10 +83,24 @@ def test_tiles_give_the_result_of_the_whole_picture(case: Case) -> None:
         pairs = [each.prepare_pair(each.encode_frame(first), each.encode_frame(second)) for each in (network, parts)]
         found, expected = network.synthesise(pairs[0], t), parts.synthesise(pairs[1], t)
         flows, known = network.flows(pairs[0], t), parts.flows(pairs[1], t)
+    assert network.pieces != parts.pieces
     assert psnr(found, expected) > EXACT + 20
     for name, flow in known.items():
         assert float((flows[name] - flow).abs().max()) < 2e-2, name
     case.forget()
+
+
+def test_large_motion_falls_back_in_tiles_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4.0 starts over at half the resolution; in tiles from the same decision."""
+    case = _case("rife", "4.0 and 4.1", size=(192, 320))
+    found = []
+    for limit in (-1.0, 1e9):
+        monkeypatch.setattr(estimates, "_LARGE", limit)
+        with torch.inference_mode():
+            found += [network(*case.images[:2], torch.tensor([0.4])) for network in (tiled(case, 32), case.network())]
+    assert psnr(found[0], found[1]) > EXACT + 20
+    assert psnr(found[2], found[3]) > EXACT + 20
+    assert psnr(found[0], found[2]) < EXACT
 
 
 def _blurred(size: tuple[int, int]) -> Tensor:
@@ -140,6 +168,8 @@ def _networks() -> dict[str, tuple[Part, int, int, Run]]:
     """Each part with the channels of its input, an edge that it fits into, and a function of one tensor."""
     torch.manual_seed(0)
     upr, ifr, mamba = UPRNet(2, levels=1), IFRNet((4, 4, 4, 4), 2, first_kernel=7), VFIMamba(4)
+    rife, old = (IFNet(dataclasses.replace(version, widths=(8,) * len(version.widths))) for version in (V425, V40))
+    refine = combination()
     nought = torch.zeros(1, 1, 1, 1)
 
     def merged(given: Tensor) -> Tensor:
@@ -172,13 +202,19 @@ def _networks() -> dict[str, tuple[Part, int, int, Run]]:
         "vfimamba encoder": (VFIMamba.parts[0], 3, 128, lambda given: mamba.encode_window(given)[3]),
         "vfimamba local": (VFIMamba.parts[1], 13, 512, local),
         "vfimamba unet": (VFIMamba.parts[2], 17, 256, corrected),
+        "rife head": (IFNet.parts[0], 3, 64, lambda given: rife.encode_window(given)[:, 3:]),
+        "rife block": (IFNet.parts[1], 28, 256, lambda given: rife.refine_window(given, 1)),
+        "rife block without a shuffle": (IFNet.parts[1], 12, 256, lambda given: old.refine_window(given, 1)),
+        "gimmvfi trunk": (GIMMVFI.parts[0], 273, 64, FinalDecoder().convblock),
+        "gimmvfi merge": (GIMMVFI.parts[1], 9, 64, lambda given: average(given, refine)),
     }
 
 
 @pytest.mark.parametrize(
     "name",
     ["uprnet encoder", "uprnet synthesis", "ifrnet encoder", "ifrnet decoder", "vfimamba encoder", "vfimamba local",
-     "vfimamba unet"],
+     "vfimamba unet", "rife head", "rife block", "rife block without a shuffle", "gimmvfi trunk",
+     "gimmvfi merge"],
 )  # fmt: skip
 def test_halos_are_the_receptive_fields(name: str) -> None:
     """No smaller one would do by much, and no pixel beyond the halo has any influence."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from vsvfi.models.blocks.activated import Activated
 from vsvfi.models.blocks.constants import Constants
-from vsvfi.models.gimmvfi.strips import strips
+from vsvfi.models.gimmvfi.strips import stacked, strips
 from vsvfi.ops.splat import splat
 from vsvfi.ops.warp import backward_warp
 
@@ -66,7 +66,7 @@ def encode_flows(encoder: nn.Sequential, flows: Tensor, budget: int) -> Tensor:
     """Encode normalised flows as latents, in strips if the budget requires it."""
     batch, _, height, width = flows.shape
     cut = strips(height, halo=_ENCODER_REACH, row_bytes=4 * 32 * width * batch * flows.element_size(), budget=budget)
-    return torch.cat([strip.crop(encoder(strip.halo(flows))) for strip in cut], 2)
+    return stacked(cut, lambda strip: encoder(strip.halo(flows)))
 
 
 def latent_refinement() -> nn.Sequential:

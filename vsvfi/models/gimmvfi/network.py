@@ -8,13 +8,16 @@ are the published keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vsvfi.models.blocks.moved import warped
+from vsvfi.models.blocks.tiles import Part, Window, in_windows, windows
 from vsvfi.models.flow.estimator import FlowEstimator, FlowFeatures
 from vsvfi.models.flow.flowformer import FlowFormer
 from vsvfi.models.flow.raft import RAFT
@@ -30,7 +33,20 @@ from vsvfi.models.gimmvfi.motion import (
     splatted,
     used_latents,
 )
-from vsvfi.models.gimmvfi.synthesis import FinalDecoder, InitialDecoder, Update, combination, merge
+from vsvfi.models.gimmvfi.spec import strip_budget
+from vsvfi.models.gimmvfi.synthesis import (
+    Branches,
+    FinalDecoder,
+    InitialDecoder,
+    Update,
+    average,
+    branches,
+    candidates,
+    combination,
+    enlarged,
+    merge,
+    window_inputs,
+)
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.ops import activation, splat, warp
 from vsvfi.ops.lookup import Correlation, correlate, lookup, warm_up
@@ -40,6 +56,11 @@ LEVELS, RADIUS = 4, 4
 """Levels of the correlation pyramids, and radius of the window looked up in each level."""
 
 _QUARTER, _HALF, _TWICE = Fraction(1, 4), Fraction(1, 2), Fraction(2)
+
+TRUNK = Part("decode_window", halo=20, multiple=4)
+"""Three pixels of the halo are for the feature, which is enlarged fourfold from the window's part of it."""
+
+MERGE = Part("merge_window", halo=6, multiple=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +115,8 @@ class GIMMVFI(Interpolator[Frame, Pair]):
         estimator: name of its flow estimator.
         scale: resolution of everything but the final merge (the published DS_SCALE); above 0, at most 1.
         memory: MiB for correlation volumes (a quarter of it) and full-size activations (the rest).
+        tile: largest edge in pixels of what is decoded and merged at once, and whose pixels other activations may
+            take as strips; None for the whole picture and for what `memory` allows.
 
     Larger correlation volumes are computed on demand, and larger full-size convolutions run in strips; neither changes
     the result.
@@ -102,10 +125,17 @@ class GIMMVFI(Interpolator[Frame, Pair]):
     full_precision = ("alpha_", "cnn_encoder.", "res_conv.", "hyponet.")
     # The motion model normalises flows by their largest displacement, of which half precision resolves only 1/2000.
 
-    def __init__(self, estimator: str, *, scale: Fraction = Fraction(1), memory: int = 4096) -> None:
+    parts = (TRUNK, MERGE)
+
+    def __init__(
+        self, estimator: str, *, scale: Fraction = Fraction(1), memory: int = 4096, tile: int | None = None
+    ) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.tile = scale, tile
         self.volumes, self.activations = memory << 18, 3 * memory << 18
+        if tile:
+            self.activations = min(self.activations, strip_budget(tile, scale))
+            self.pieces = ("encode_frame", "prepare_pair", "decode_coarse", "decode_window", "merge_window")
         kind = ESTIMATORS[estimator]
         self.flow_estimator = kind.build(self.volumes)
         self.alpha_fe, self.alpha_v = (nn.Parameter(torch.ones(1, dtype=torch.float32, device="cpu")) for _ in range(2))
@@ -172,21 +202,58 @@ class GIMMVFI(Interpolator[Frame, Pair]):
 
     def synthesise(self, pair: Pair, t: Tensor, **inputs: Tensor) -> Tensor:
         times = broadcast_times(t, pair.scale.shape[0], pair.scale).reshape(-1, 1, 1, 1)
+        if self.tile:
+            return self._in_windows(pair, times)
         return self.finish(pair, times, *self.start(pair, times))
 
     def finish(self, pair: Pair, times: Tensor, flow: Tensor, mask: Tensor, feature: Tensor) -> Tensor:
         """Synthesise the frame from the initial decoder's outputs."""
         flow, mask, feature = self.update(pair, times, flow, mask, feature)
-        frames = pair.first, pair.second
-        images = 2 * pair.first.reduced - 1, 2 * pair.second.reduced - 1
-        branches = self.amt_final_decoder(
-            (frames[0].full, frames[1].full), images, flow, mask, feature, self.activations
+        decoded = self.amt_final_decoder(
+            (pair.first.full, pair.second.full), _reduced(pair), flow, mask, feature, self.activations
         )
-        if self.scale != 1:
-            images = 2 * pair.first.image - 1, 2 * pair.second.image - 1
-        merged = merge(branches, images, self.amt_comb_block)
+        merged = merge(decoded, (2 * pair.first.image - 1, 2 * pair.second.image - 1), self.amt_comb_block)
         # At 0 and 1 the lookup divides by zero; the result is a source frame.
         return torch.where(times == 0, pair.first.image, torch.where(times == 1, pair.second.image, merged))
+
+    def decode_coarse(self, pair: Pair, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the initial decoder and the updates for times [T, 1, 1, 1]: flows, mask logit and feature."""
+        return self.update(pair, times, *self.start(pair, times))
+
+    def decode_window(self, inputs: Tensor) -> Tensor:
+        """Run the final decoder's trunk on a window of its input: [B, 273, h, w] -> [B, 24, h, w]."""
+        made: Tensor = self.amt_final_decoder.convblock(inputs)
+        return made
+
+    def merge_window(self, made: Tensor) -> Tensor:
+        """Merge the frames of all branches, or a window of them: [B, 9, h, w] -> [B, 3, h, w]."""
+        return average(made, self.amt_comb_block)
+
+    def _in_windows(self, pair: Pair, times: Tensor) -> Tensor:
+        """Decode windows of the reduced picture, then warp and merge windows of the picture."""
+        flow, mask, feature = self.decode_coarse(pair, times)
+        given, images, features = enlarged(flow, mask), _reduced(pair), (pair.first.full, pair.second.full)
+
+        def decode(window: Window) -> tuple[Tensor]:
+            return (self.decode_window(window_inputs(window, features, images, given, feature)).float(),)
+
+        assert self.tile is not None
+        cut = windows(given.shape[2:], TRUNK, max(1, int(self.tile * self.scale)))
+        return self._merged(pair, times, branches(given, in_windows(cut, decode)[0]))
+
+    def _merged(self, pair: Pair, times: Tensor, decoded: Branches) -> Tensor:
+        """Warp both frames by the branches and merge them in windows of the picture."""
+        images = pair.first.image, pair.second.image
+        part = replace(MERGE, halo=MERGE.halo + ceil(1 / self.scale), multiple=MERGE.multiple * self.scale.denominator)
+
+        def compute(window: Window) -> tuple[Tensor]:
+            own = Branches(*(window.of(getattr(decoded, field.name)) for field in fields(decoded)))
+            made = candidates(own, 1 / self.scale, lambda index, flow: 2 * warped(images[index], flow, window) - 1)
+            merged = self.merge_window(made)
+            first, second = (window.of(image) for image in images)
+            return (torch.where(times == 0, first, torch.where(times == 1, second, merged)),)
+
+        return in_windows(windows(images[0].shape[2:], part, self.tile), compute)[0]
 
     def motion(self, pair: Pair, times: Tensor) -> Tensor:
         """Return the flow at t in full-size pixels, averaged over the used pixels of each 4x4 block.
@@ -241,3 +308,8 @@ class GIMMVFI(Interpolator[Frame, Pair]):
             (lookup(pair.forth, grid + second / (1 - times), RADIUS), lookup(pair.back, grid + first / times, RADIUS)),
             1,
         )
+
+
+def _reduced(pair: Pair) -> tuple[Tensor, Tensor]:
+    """Both reduced frames in [-1, 1]."""
+    return 2 * pair.first.reduced - 1, 2 * pair.second.reduced - 1

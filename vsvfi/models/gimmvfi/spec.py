@@ -37,6 +37,12 @@ _HALOS = 2 * 20
 """Rows of a strip's halos."""
 
 
+def strip_budget(tile: int, scale: Fraction) -> int:
+    """Return the bytes that strips may take with tiles of this edge: those of the trunk of one, in half precision."""
+    edge = int(tile * scale) + _HALOS
+    return edge * edge * _TRUNK * 2
+
+
 class GIMMVFIOptions(TypedDict, total=False):
     """`options=` of the GIMM-VFI models."""
 
@@ -81,11 +87,28 @@ class GIMMVFIFamily(Family):
         width, height = build.padded_size(*size)
         full, area = width * height, int(width * height * build.scale**2)
         estimation = 24 * full + area * (840 + 184 * number)
-        held = 24 * full + area * (195 + 205 * number)
+        held = 24 * full + area * (195 + 205 * number) + _volumes(area, memory, number)
         row = times * int(width * build.scale) * _TRUNK * number
         rows = _strip_rows(int(height * build.scale), row, 3 * memory << 18)
         trunk = held + times * area * 135 + int(row * rows * _TRUNK_SHARE)
         return max(estimation, trunk, held + times * full * (160 + 46 * number))
+
+    def tiled_memory(self, variant: Variant, build: BuildConfig, area: int, window: int, number: int) -> int:
+        """Estimate the largest of motion estimation, the trunk of a tile, and its merge."""
+        memory, reduced = build.arguments["memory"], int(area * build.scale**2)
+        assert isinstance(memory, int)
+        estimation = 24 * area + reduced * (840 + 184 * number)
+        if variant.config["estimator"] == "flowformer":  # its costs and cost maps, each up to a quarter of `memory`
+            estimation = max(estimation, 24 * area + 500 * reduced + 2 * (memory << 18))
+        held = 24 * area + reduced * (195 + 205 * number + 135) + _volumes(reduced, memory, number)
+        trunk = held + int(window * build.scale**2 * _TRUNK * number * _TRUNK_SHARE)
+        return max(estimation, trunk, held + 12 * area + window * (160 + 46 * number))
+
+
+def _volumes(area: int, memory: int, number: int) -> int:
+    """Return the bytes of a pair's correlation volumes, all levels and both directions; 0 if they are not stored."""
+    bytes_ = 2 * number * (area // 64) ** 2 * 4 // 3
+    return bytes_ if bytes_ <= memory << 18 else 0
 
 
 def _strip_rows(height: int, row: int, budget: int) -> int:
@@ -119,7 +142,6 @@ def _converted(file: str) -> Hub:
 FAMILY = GIMMVFIFamily(
     name="gimmvfi",
     title="GIMM-VFI",
-    no_tiles="it runs in strips by itself; options={'memory': 1024} limits them",
     no_export="its motion estimators look up correlations at computed positions, and no ONNX operator computes that",
     paper="Guo, Li and Loy, Generalizable Implicit Motion Modeling for Video Frame Interpolation, NeurIPS 2024, "
     "https://arxiv.org/abs/2407.08680",

@@ -6,10 +6,11 @@ as on the whole image: rows that a strip boundary affects are cropped with the h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 
@@ -29,6 +30,23 @@ class Strip:
     def crop(self, result: Tensor, *, shrunk: int = 1) -> Tensor:
         """Crop the halo from a result [B, C, (upper - lower) / shrunk, W]."""
         return result[..., (self.begin - self.lower) // shrunk : (self.end - self.lower) // shrunk, :]
+
+
+def stacked(cut: Iterable[Strip], compute: Callable[[Strip], Tensor]) -> Tensor:
+    """Put the rows of all strips together, from results [B, C, rows, W] with halos, which are released at once."""
+    first, *others = cut
+    made = compute(first)
+    if not others:
+        return made
+    last = made.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.contiguous_format
+    shape = (*made.shape[:2], others[-1].end, made.shape[3])
+    whole = torch.empty(shape, dtype=made.dtype, device=made.device, memory_format=layout)
+    whole[:, :, first.begin : first.end] = first.crop(made)
+    del made
+    for strip in others:
+        whole[:, :, strip.begin : strip.end] = strip.crop(compute(strip))
+    return whole
 
 
 def strips(height: int, *, halo: int, row_bytes: int, budget: int, multiple: int = 4) -> Iterator[Strip]:

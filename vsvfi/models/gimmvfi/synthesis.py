@@ -7,6 +7,7 @@ weights.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,8 +18,10 @@ from torch.nn import functional
 from vsvfi.models.blocks.activated import Activated, leaky_convolution
 from vsvfi.models.blocks.batch_norm import StoredBatchNorm
 from vsvfi.models.blocks.constants import Constants
+from vsvfi.models.blocks.moved import warped
+from vsvfi.models.blocks.tiles import Window
 from vsvfi.models.gimmvfi.motion import SLOPE, conv
-from vsvfi.models.gimmvfi.strips import Strip, strips
+from vsvfi.models.gimmvfi.strips import Strip, stacked, strips
 from vsvfi.ops.warp import backward_warp, resize_bilinear
 
 SIDE = 64
@@ -173,7 +176,7 @@ class FinalDecoder(nn.Module):
         batch, _, height, width = quarter.shape
         row_bytes = batch * 4 * width * 3 * 64 * quarter.element_size()
         cut = strips(4 * height, halo=self.UPSAMPLE_REACH, row_bytes=row_bytes, budget=budget)
-        return torch.cat([strip.crop(self.upsample(strip.halo(quarter, shrunk=4))) for strip in cut], 2)
+        return stacked(cut, lambda strip: self.upsample(strip.halo(quarter, shrunk=4)))
 
     def forward(
         self,
@@ -189,20 +192,13 @@ class FinalDecoder(nn.Module):
         Takes features [B or 1, 64, H, W] and images [B or 1, 3, H, W] of both frames and, at a quarter of the size,
         flows [B, 4, h, w], mask logit [B, 1, h, w] and feature [B, 128, h, w].
         """
-        given = torch.cat((4 * resize_bilinear(flow, _FOURFOLD), resize_bilinear(mask, _FOURFOLD)), 1)  # [B, 5, H, W]
+        given = enlarged(flow, mask)
         made = given.new_empty(given.shape[0], 8 * BRANCHES, *given.shape[2:])
         row_bytes = given.shape[0] * given.shape[3] * (_TRUNK_INPUTS + 3 * 256) * feature.element_size()
         for strip in strips(given.shape[2], halo=self.REACH, row_bytes=row_bytes, budget=budget):
             inputs = self._inputs(strip, features, images, given, feature)
             made[:, :, strip.begin : strip.end] = strip.crop(self.convblock(inputs))
-        flows, logit = torch.split(given, [4, 1], 1)
-        forth, back, masks, residual = torch.split(made, [2 * BRANCHES, 2 * BRANCHES, BRANCHES, 3 * BRANCHES], 1)
-        return Branches(
-            flows[:, :2].repeat(1, BRANCHES, 1, 1) + forth,
-            flows[:, 2:].repeat(1, BRANCHES, 1, 1) + back,
-            torch.sigmoid(logit + masks),
-            residual,
-        )
+        return branches(given, made)
 
     def _inputs(
         self,
@@ -226,6 +222,43 @@ class FinalDecoder(nn.Module):
         return _joined(inputs, feature.dtype)
 
 
+def window_inputs(
+    window: Window,
+    features: tuple[Tensor, Tensor],
+    images: tuple[Tensor, Tensor],
+    given: Tensor,
+    feature: Tensor,
+) -> Tensor:
+    """Return the trunk's input for a window, [B, 273, h, w], from what `FinalDecoder` takes and `enlarged`."""
+    own = window.of(given)
+    flows = own[:, :2], own[:, 2:4]
+    inputs = (
+        resize_bilinear(window.of(feature), _FOURFOLD),
+        *(warped(source, flow, window) for source, flow in zip(features, flows, strict=True)),
+        own,
+        *_both((window.of(images[0]), window.of(images[1])), own),
+        *(warped(source, flow, window) for source, flow in zip(images, flows, strict=True)),
+    )
+    return _joined(inputs, feature.dtype)
+
+
+def enlarged(flow: Tensor, mask: Tensor) -> Tensor:
+    """Enlarge flows and mask logit fourfold: [B, 5, H, W]."""
+    return torch.cat((4 * resize_bilinear(flow, _FOURFOLD), resize_bilinear(mask, _FOURFOLD)), 1)
+
+
+def branches(given: Tensor, made: Tensor) -> Branches:
+    """Return the branches from `enlarged` and the trunk's output [B, 24, H, W]."""
+    flows, logit = torch.split(given, [4, 1], 1)
+    forth, back, masks, residual = torch.split(made, [2 * BRANCHES, 2 * BRANCHES, BRANCHES, 3 * BRANCHES], 1)
+    return Branches(
+        flows[:, :2].repeat(1, BRANCHES, 1, 1) + forth,
+        flows[:, 2:].repeat(1, BRANCHES, 1, 1) + back,
+        torch.sigmoid(logit + masks),
+        residual,
+    )
+
+
 def _enlarged_rows(feature: Tensor, strip: Strip) -> Tensor:
     """Upsample a feature fourfold, only the rows of a strip and its halo.
 
@@ -237,29 +270,46 @@ def _enlarged_rows(feature: Tensor, strip: Strip) -> Tensor:
     return enlarged[:, :, 4 * (lower - first) : 4 * (upper - first)]
 
 
-def merge(branches: Branches, images: tuple[Tensor, Tensor], refine: nn.Module) -> Tensor:
+def merge(found: Branches, images: tuple[Tensor, Tensor], refine: nn.Module) -> Tensor:
     """Average the branches' frames and add `refine` of them all: [B, 3, H, W] float32 in [0, 1].
 
     Args:
-        branches: at the size of the network.
+        found: at the size of the network.
         images: both frames, [B or 1, 3, H', W'] in [-1, 1], of that size or larger.
         refine: from [B, 9, H', W'] to [B, 3, H', W'].
     """
-    factor = Fraction(images[0].shape[2], branches.mask.shape[2])
+    factor = Fraction(images[0].shape[2], found.mask.shape[2])
+    made = candidates(found, factor, lambda index, flow: backward_warp(images[index], flow))
+    return average(made, refine)
+
+
+def candidates(found: Branches, factor: Fraction, sampled: Callable[[int, Tensor], Tensor]) -> Tensor:
+    """Return the frames of all branches, [B, 9, H, W] float32 in about [-1, 1].
+
+    Args:
+        found: at 1 / factor of the size, whole or a window.
+        factor: 1 or more.
+        sampled: frame 0 or 1, in [-1, 1], warped by a flow [B, 2, H, W] to it.
+    """
     made = []
     for index in range(BRANCHES):
         flows = [
             resize_bilinear(flow[:, 2 * index : 2 * index + 2], factor) * float(factor)
-            for flow in (branches.forth, branches.back)
+            for flow in (found.forth, found.back)
         ]
-        mask = resize_bilinear(branches.mask[:, index : index + 1], factor)
-        first, second = (backward_warp(image, flow) for image, flow in zip(images, flows, strict=True))
+        mask = resize_bilinear(found.mask[:, index : index + 1], factor)
+        first, second = (sampled(index, flow) for index, flow in enumerate(flows))
         made.append(
-            torch.lerp(second, first, mask) + resize_bilinear(branches.residual[:, 3 * index : 3 * index + 3], factor)
+            torch.lerp(second, first, mask) + resize_bilinear(found.residual[:, 3 * index : 3 * index + 3], factor)
         )
-    stacked = torch.cat(made, 1)
-    refined: Tensor = refine(stacked.to(next(refine.parameters()).dtype)).float()
-    mean = (made[0] + made[1] + made[2]) / BRANCHES
+    return torch.cat(made, 1)
+
+
+def average(made: Tensor, refine: nn.Module) -> Tensor:
+    """Average candidate frames [B, 9, H, W] and add `refine` of them all: [B, 3, H, W] float32 in [0, 1]."""
+    refined: Tensor = refine(made.to(next(refine.parameters()).dtype)).float()
+    first, second, third = made.chunk(BRANCHES, 1)
+    mean = (first + second + third) / BRANCHES
     return ((mean + refined + 1) / 2).clamp(0, 1)
 
 

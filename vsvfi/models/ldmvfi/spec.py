@@ -81,7 +81,8 @@ class LDMVFIFamily(Family):
 FAMILY = LDMVFIFamily(
     name="ldmvfi",
     title="LDMVFI",
-    no_tiles="its attention and its norms look at the whole picture, and its decoder runs in strips by itself",
+    no_tiles="nearly all of its memory are features whose norms and attention need the whole picture, and the last "
+    "layers of its decoder run in strips by themselves",
     no_export="its sampler draws noise between many passes, and its decoder filters every pixel with its own kernel",
     paper="Danier, Zhang and Bull, LDMVFI: Video Frame Interpolation with Latent Diffusion Models, AAAI 2024, "
     "https://arxiv.org/abs/2303.09508",

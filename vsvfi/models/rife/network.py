@@ -4,25 +4,36 @@ The paper is Huang et al., "Real-Time Intermediate Flow Estimation for Video Fra
 five blocks, coarse to fine, each on both frames warped by the flow so far, refine the flow from timestep t to both
 frames, and a mask that blends the warped frames; there is no synthesis network. Block k works at 1/s_k of the size.
 Between blocks the flow is stored at full size, mask and feature at the size of the block that produced them.
+
+In tiles, coarse blocks see the whole picture; the fine ones, whose inputs are most of the memory, run in windows, and
+the last one's results are blended there, so that neither its flow nor its mask is ever whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 
 import torch
 from torch import Tensor
 
+from vsvfi.models.blocks.moved import warped
+from vsvfi.models.blocks.tiles import Part, Window, in_windows, windows
 from vsvfi.models.interpolator import Interpolator, broadcast_times
 from vsvfi.models.rife.blocks import Block, Head, plain_head
+from vsvfi.models.rife.estimates import Estimate, at_size_of, averaged, chosen, is_large, planes, summed
 from vsvfi.models.rife.spec import Version
 from vsvfi.ops import activation, refinement
 from vsvfi.ops.warp import resize_bilinear
 
-_LARGE = 32.0
-"""Motion in pixels, in both directions, above which 4.0 and 4.1 start over at half the resolution."""
+_FINE = 4
+"""Blocks that work at less than 1/4 of the reduction, and the last one, run in windows."""
+
+HEAD = Part("encode_window", halo=8, multiple=2)
+BLOCK = Part("refine_window", halo=44, multiple=4)
+"""In pixels of the block's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +53,6 @@ class Pair:
     reduced: Tensor  # [B, 2 (3 + f), H / s, W / s]: both images as input of block 0
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The estimate after some of the blocks."""
-
-    flow: Tensor  # [B, 4, H, W] float32, pixels: to the first frame x, y, to the second x, y
-    states: list[tuple[Tensor, Fraction]]
-    """Mask logits (whose sum is the mask's logit) and features, with the size of their pixels in the image.
-
-    [B, 1 or 9, h, w] float32, of the last block or of all blocks.
-    """
-
-
 class IFNet(Interpolator[Frame, Pair]):
     """RIFE's IFNet as an `Interpolator`.
 
@@ -61,13 +60,21 @@ class IFNet(Interpolator[Frame, Pair]):
         version: the layout of the published network.
         scale: resolution of the motion estimation.
         ensemble: run every block on the mirrored pair too and average, in versions that were published with it.
+        tile: largest edge in pixels of what is encoded, refined and blended at once; None for the whole picture.
 
     Raises:
         ValueError: the version has no known steps or outputs.
     """
 
-    def __init__(self, version: Version, *, scale: Fraction = Fraction(1), ensemble: bool = False) -> None:
+    parts = (HEAD, BLOCK)
+
+    def __init__(
+        self, version: Version, *, scale: Fraction = Fraction(1), ensemble: bool = False, tile: int | None = None
+    ) -> None:
         super().__init__()
+        self.tile = tile
+        if tile:
+            self.pieces = ("encode_window", "refine_window")
         widths, outputs = version.widths, version.outputs
         if version.steps is None or outputs is None:
             raise ValueError(f"IFNet: version={version.name}, has unknown steps or outputs; use a supported version")
@@ -111,12 +118,18 @@ class IFNet(Interpolator[Frame, Pair]):
         activation.warm_up(weight.device, weight.dtype)
 
     def encode_frame(self, image: Tensor) -> Frame:
-        image = image.float().clamp(0, 1)
-        packed = image
-        if self.packed > 3:
-            features = self.encode(image.to(self._dtype)).float()
-            packed = torch.cat((image, features), 1).contiguous(memory_format=torch.channels_last)
+        if self.packed == 3:
+            packed = image.float().clamp(0, 1)
+        else:
+            cut = windows(image.shape[2:], HEAD, self.tile)
+            (packed,) = in_windows(cut, lambda window: (self.encode_window(window.of(image)),))
         return Frame(packed, resize_bilinear(packed, 1 / self.steps[0]))
+
+    def encode_window(self, image: Tensor) -> Tensor:
+        """Return an image, or a window of it, with its head features: [B, 3 + f, h, w] float32."""
+        image = image.float().clamp(0, 1)
+        features = self.encode(image.to(self._dtype)).float()
+        return torch.cat((image, features), 1).contiguous(memory_format=torch.channels_last)
 
     def prepare_pair(self, first: Frame, second: Frame) -> Pair:
         return Pair(first.packed, second.packed, torch.cat((first.reduced, second.reduced), 1))
@@ -128,16 +141,22 @@ class IFNet(Interpolator[Frame, Pair]):
             return torch.cat(
                 [self.synthesise(pairs[index % len(pairs)], times[index : index + 1]) for index in range(times.numel())]
             )
+        if self.tile:
+            return self._in_windows(pair, times, lambda found, window: self._blended(pair, found, window))
         found = self.estimate(pair, times)
         return refinement.blend_pair(pair.first, pair.second, found.flow, self.mask(found))
 
     def flows(self, pair: Pair, t: Tensor) -> dict[str, Tensor]:
-        flow = self.estimate(pair, broadcast_times(t, pair.first.shape[0], pair.first)).flow
+        times = broadcast_times(t, pair.first.shape[0], pair.first)
+        if self.tile:
+            flow = self._in_windows(pair, times, lambda found, window: found.flow)
+        else:
+            flow = self.estimate(pair, times).flow
         return {"t-0": flow[:, :2], "t-1": flow[:, 2:]}
 
     def mask(self, found: Estimate) -> Tensor:
         """Return the weight of the first frame, [B, 1, H, W]."""
-        return torch.sigmoid(_summed([resize_bilinear(state[:, :1], made) for state, made in found.states]))
+        return torch.sigmoid(summed([resize_bilinear(state[:, :1], made) for state, made in found.states]))
 
     def estimate(self, pair: Pair, times: Tensor) -> Estimate:
         """Run all blocks for the timesteps [B] of a pair of batch B or 1."""
@@ -159,24 +178,24 @@ class IFNet(Interpolator[Frame, Pair]):
     def _with_fallback(self, pair: Pair, times: Tensor, start: Estimate) -> Estimate:
         """Run the remaining blocks; on large motion, start over at half the resolution.
 
-        The motion is large if block 1 corrects it by much both ways. Where the host would have to wait for the device
-        to know, both estimates are computed and the device chooses.
+        Where the host would have to wait for the device to know, both estimates are computed and the device chooses.
         """
         found = self._step(1, pair, times, start, self.steps[1])
-        correction = (found.flow - start.flow).abs()
-        every = (0, 1, 2, 3)  # ONNX knows no maximum without axes
-        large = (correction[:, :2].amax(every) > _LARGE) & (correction[:, 2:].amax(every) > _LARGE)
+        large = is_large(start, found)
         if _is_on_host(large):
             return self._coarser(pair, times) if bool(large) else self._finished(pair, times, found, self.steps)
-        return _chosen(large, self._coarser(pair, times), self._finished(pair, times, found, self.steps))
+        return chosen(large, self._coarser(pair, times), self._finished(pair, times, found, self.steps))
 
     def _coarser(self, pair: Pair, times: Tensor) -> Estimate:
         """Run all blocks at half the resolution."""
         steps = tuple(2 * step for step in self.steps)
+        return self._finished(pair, times, self._started(pair, times, steps), steps)
+
+    def _started(self, pair: Pair, times: Tensor, steps: tuple[Fraction, ...]) -> Estimate:
+        """Run blocks 0 and 1 at half the resolution."""
         reduced = torch.cat([resize_bilinear(packed, 1 / steps[0]) for packed in (pair.first, pair.second)], 1)
         output = self._first_block(reduced, times, False)  # not mirrored, as published
-        found = self._step(1, pair, times, self._refine(0, output, None, steps[0]), steps[1])
-        return self._finished(pair, times, found, steps)
+        return self._step(1, pair, times, self._refine(0, output, None, steps[0]), steps[1])
 
     def _finished(self, pair: Pair, times: Tensor, found: Estimate, steps: tuple[Fraction, ...]) -> Estimate:
         """Run the blocks from 2 on."""
@@ -187,25 +206,81 @@ class IFNet(Interpolator[Frame, Pair]):
     def _first_block(self, reduced: Tensor, times: Tensor, ensemble: bool) -> Tensor:
         """Run block 0 on both frames at its size."""
         block = self.blocks[0]
-        plane = _planes(times, reduced).expand(-1, 1, *reduced.shape[2:])
+        plane = planes(times, reduced).expand(-1, 1, *reduced.shape[2:])
         reduced = reduced.expand(len(times), -1, -1, -1)
         output: Tensor = block(self._for_block(torch.cat((reduced, plane), 1)))
         if not ensemble:
             return output
         mirrored = torch.cat((reduced[:, self.packed :], reduced[:, : self.packed], 1 - plane), 1)
-        return _averaged(output, block(self._for_block(mirrored)))
+        return averaged(output, block(self._for_block(mirrored)))
 
     def _step(self, index: int, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Estimate:
-        """Run block `index` at 1 / step of the size."""
+        """Run block `index` at 1 / step of the size, in windows if it is a fine one."""
+        if self.tile and step < _FINE:
+
+            def compute(window: Window) -> tuple[Tensor, Tensor]:
+                refined = self._step_in(index, pair, times, found, step, window)
+                return refined.flow, refined.states[-1][0]
+
+            flow, state = in_windows(self._cut(found, step), compute)
+            states = [(state, step * self._enlarges)]
+            return Estimate(flow, [*found.states, *states] if self.summed else states)
+        return self._refine(index, self.refine_window(self._input(pair, times, found, step), index), found, step)
+
+    def refine_window(self, x: Tensor, index: int) -> Tensor:
+        """Run block `index` from 1 on on its input [B, inputs, h, w], or on a window of it: [B, used, h, w]."""
         block = self.blocks[index]
-        x = self._input(pair, times, found, step)
-        output = block(self._for_block(x))
-        if self.ensemble:
-            widths = [self.packed, self.packed, 1, 1, self._kept - 1, 4]
-            first, second, time, mask, rest, flow = torch.split(x, widths, 1)
-            mirrored = torch.cat((second, first, 1 - time, -mask, rest, flow[:, 2:], flow[:, :2]), 1)
-            output = _averaged(output, block(self._for_block(mirrored)))
-        return self._refine(index, output, found, step)
+        output: Tensor = block(self._for_block(x))
+        if not self.ensemble:
+            return output
+        widths = [self.packed, self.packed, 1, 1, self._kept - 1, 4]
+        first, second, time, mask, rest, flow = torch.split(x, widths, 1)
+        mirrored = torch.cat((second, first, 1 - time, -mask, rest, flow[:, 2:], flow[:, :2]), 1)
+        return averaged(output, block(self._for_block(mirrored)))
+
+    def _in_windows(self, pair: Pair, times: Tensor, shown: Callable[[Estimate, Window], Tensor]) -> Tensor:
+        """Run all blocks, the last in windows, and compute in each what is shown of its estimate."""
+        steps, last = self.steps, len(self.steps) - 1
+        found = self._refine(0, self._first_block(pair.reduced, times, self.ensemble), None, steps[0])
+        done = 1
+        if self.fallback:
+            start, found, done = found, self._step(1, pair, times, found, steps[1]), 2
+            large = is_large(start, found)
+            if _is_known(large) and bool(large):
+                steps = tuple(2 * step for step in steps)
+                found = self._started(pair, times, steps)
+        for index in range(done, last):
+            found = self._step(index, pair, times, found, steps[index])
+
+        def compute(window: Window) -> tuple[Tensor]:
+            return (shown(self._step_in(last, pair, times, found, steps[last], window), window),)
+
+        return in_windows(self._cut(found, steps[last]), compute)[0]
+
+    def _step_in(
+        self, index: int, pair: Pair, times: Tensor, found: Estimate, step: Fraction, window: Window
+    ) -> Estimate:
+        """Run block `index` in a window of the picture, of which its estimate is."""
+        found = Estimate(window.of(found.flow), [(window.of(values), made) for values, made in found.states])
+        first, second = _warped(pair, found.flow, window)
+        first, second, flow = (resize_bilinear(values, 1 / step) for values in (first, second, found.flow))
+        state = summed([at_size_of(values, made, step) for values, made in found.states])
+        time = planes(times, state).expand_as(state[:, :1])
+        x = torch.cat((first, second, time, state, flow / float(step)), 1)
+        return self._refine(index, self.refine_window(x, index), found, step)
+
+    def _blended(self, pair: Pair, found: Estimate, window: Window) -> Tensor:
+        """Warp and blend both images in a window by the last estimate there."""
+        pair = replace(pair, first=pair.first[:, :3], second=pair.second[:, :3])
+        first, second = _warped(pair, found.flow, window)
+        return torch.lerp(second, first, self.mask(found))
+
+    def _cut(self, found: Estimate, step: Fraction) -> list[Window]:
+        """The windows of a block, in pixels of the picture: whole pixels of all that it reads."""
+        coarsest = max(made for _, made in found.states)  # enlarged, its pixels blur across the edge of a window
+        halo = ceil((BLOCK.halo + 1) * step + coarsest / 2)
+        multiple = ceil(max(BLOCK.multiple * step, coarsest))
+        return windows(found.flow.shape[2:], Part(BLOCK.method, halo, multiple), self.tile)
 
     def _input(self, pair: Pair, times: Tensor, found: Estimate, step: Fraction) -> Tensor:
         """Return the float32 input of a block at 1 / step of the size.
@@ -217,11 +292,11 @@ class IFNet(Interpolator[Frame, Pair]):
             return refinement.warp_pair(
                 pair.first, pair.second, found.flow, found.states[0][0], times, int(step), int(sizes[0] / step)
             )
-        state = _summed([_at_size_of(values, made, step) for values, made in found.states])
+        state = summed([at_size_of(values, made, step) for values, made in found.states])
         if step >= 1:
             return refinement.warp_pair(pair.first, pair.second, found.flow, state, times, int(step), 1)
         first, second, flow = refinement.warped_and_reduced(pair.first, pair.second, found.flow, step)
-        return torch.cat((first, second, _planes(times, state).expand_as(state[:, :1]), state, flow), 1)
+        return torch.cat((first, second, planes(times, state).expand_as(state[:, :1]), state, flow), 1)
 
     def _refine(self, index: int, output: Tensor, before: Estimate | None, step: Fraction) -> Estimate:
         """Update the estimate by a block's output: add its flow; append or replace its mask and feature."""
@@ -245,50 +320,19 @@ class IFNet(Interpolator[Frame, Pair]):
         return next(self.parameters()).dtype
 
 
-def _planes(times: Tensor, like: Tensor) -> Tensor:
-    """[B] -> [B, 1, 1, 1] in the type of `like`."""
-    return times.to(like.dtype).reshape(-1, 1, 1, 1)
+def _warped(pair: Pair, flow: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """Both frames of a pair warped into a window by its flow [B, 4, h, w]."""
+    return warped(pair.first, flow[:, :2], window), warped(pair.second, flow[:, 2:], window)
 
 
-def _summed(masks: Sequence[Tensor]) -> Tensor:
-    total = masks[0]
-    for mask in masks[1:]:
-        total = total + mask
-    return total
+def _is_known(tensor: Tensor) -> bool:
+    """Whether a tensor has a value; counting and tracing have none."""
+    return type(tensor) is Tensor and not tensor.is_meta
 
 
 def _is_on_host(tensor: Tensor) -> bool:
     """Whether the host can read a tensor without waiting for a device; while a network is traced there is no value."""
     return tensor.device.type == "cpu" and type(tensor) is Tensor
-
-
-def _chosen(condition: Tensor, one: Estimate, other: Estimate) -> Estimate:
-    """One of two estimates, chosen on the device.
-
-    Only the sum of the masks is used afterwards, so it stands for them, at full size.
-    """
-    masks = [
-        _summed([resize_bilinear(state[:, :1], made) for state, made in estimate.states]) for estimate in (one, other)
-    ]
-    mask = torch.where(condition, masks[0], masks[1])
-    return Estimate(torch.where(condition, one.flow, other.flow), [(mask, Fraction(1))])
-
-
-def _averaged(output: Tensor, mirrored: Tensor) -> Tensor:
-    """Average flow and mask of a block with those of its run on the mirrored pair."""
-    back = torch.cat((mirrored[:, 2:4], mirrored[:, :2], -mirrored[:, 4:5]), 1)
-    return (output + back) / 2
-
-
-def _at_size_of(values: Tensor, made: Fraction, step: Fraction) -> Tensor:
-    """Resize values whose pixels have the size `made` to full size, then reduce them by `step`.
-
-    Done in one resize where that is equal (down by 2^m of what was enlarged by 2^n > 2^m never straddles a kink of the
-    interpolation), else through the full size.
-    """
-    if made == 1 or made > step >= 1:
-        return resize_bilinear(values, made / step)
-    return resize_bilinear(resize_bilinear(values, made), 1 / step)
 
 
 def _split(pair: Pair) -> list[Pair]:

@@ -72,20 +72,33 @@ class Version:
         assert self.steps is not None
         return 4 * self.steps[0] * (2 if self.fallback else 1)
 
-    def memory(self, area: int, times: int = 1) -> int:
-        """Estimate the peak bytes of a pair's timesteps in plain torch at scale 1, ensemble included.
+    def memory(self, area: int, scale: Fraction, times: int = 1) -> int:
+        """Estimate the peak bytes of a pair's timesteps in plain torch, ensemble included.
 
         Stored and sampled tensors are float32 in any precision; copies in half precision cost about as much as they
         save.
 
         Args:
             area: pixels of a padded frame.
+            scale: resolution of the flow.
             times: timesteps in one batch, which versions with a fallback compute one by one.
         """
-        packed = 3 + (0 if self.head is None else self.head[1])
-        held = 24 + 8 * packed
-        each = (200 + 32 * packed if self.ensemble else 172 + 20 * packed) - held
-        return area * (held + each + 12 * times if self.fallback else held + each * times)
+        packed, reduced = self._packed, float(scale) ** 2
+        held, coarse = 24 + 8 * packed, 96 if self.fallback else 40
+        fine = (200 + 32 * packed if self.ensemble else 172 + 20 * packed) - held - coarse
+        each = coarse + fine * reduced if scale <= 1 else 1.05 * (coarse + fine) * reduced
+        return int(area * (held + each + 12 * times if self.fallback else held + each * times))
+
+    def tiled_memory(self, area: int, window: int, scale: Fraction) -> int:
+        """Estimate the same in tiles of so many pixels: frames, what is stored of them, and two flows are whole."""
+        packed, reduced = self._packed, float(scale) ** 2
+        flows = 68 if self.fallback else 36 + 10 * reduced
+        return int(area * (24 + 8 * packed + flows) + window * (60 + reduced * (140 + 20 * packed)))
+
+    @property
+    def _packed(self) -> int:
+        """Channels that are stored of a frame."""
+        return 3 + (0 if self.head is None else self.head[1])
 
     def build_config(self, width: int, height: int, scale: Fraction, options: Mapping[str, object]) -> BuildConfig:
         """Return the build arguments: padding by the published rule, max(M, M / scale), all to right and bottom.
@@ -343,7 +356,11 @@ class RIFEFamily(Family):
         self, variant: Variant, build: BuildConfig, size: tuple[int, int], number: int, times: int = 1
     ) -> int:
         """See `Version.memory`."""
-        return _version(variant).memory(build.padded_area(*size), times)
+        return _version(variant).memory(build.padded_area(*size), build.scale, times)
+
+    def tiled_memory(self, variant: Variant, build: BuildConfig, area: int, window: int, number: int) -> int:
+        """Estimate both frames with their features, the flow before the last block, and that block in a tile."""
+        return _version(variant).tiled_memory(area, window, build.scale)
 
     def adapt_state(self, state: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
         """See `adapt`."""
@@ -366,7 +383,6 @@ FAMILY = RIFEFamily(
     network="vsvfi.models.rife.network:IFNet",
     size_rule=SizeRule(multiple=64, centred=False, border="constant"),
     scales=(Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)),
-    no_tiles="its blocks estimate motion at a reduced size already; a smaller scale= reduces it further",
     options={
         "ensemble": Flag(
             default=False,
