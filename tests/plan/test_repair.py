@@ -97,6 +97,12 @@ def test_nothing_is_repaired_where_repeats_differ_as_much_as_motion(
     assert {n: decision for n, decision in found.items() if decision != Copy(n)} == expected
 
 
+def test_a_held_drawing_that_passes_for_motion_is_no_usual_step() -> None:
+    """As in drawings on ones, twos and threes whose encode changes a held one by a little."""
+    moments = [*ONES[:13], 12.0, 12.0, 15.0, 15.15, *(float(n) for n in range(17, 25))]
+    assert repaired(moments) == {}
+
+
 def test_faults_in_accelerated_motion_are_found() -> None:
     moments = [1.08**n for n in range(24)]
     moments[10] = moments[9]

@@ -23,6 +23,9 @@ BEHIND, AHEAD = 2 * LONGEST_FAULT, LONGEST_FAULT + _CLEAN - 1
 _CLEAR = 1.3
 """How much more two usual steps must change than one, and the jump than its neighbours, in mean squared difference."""
 
+_HELD = 1 / 16
+"""Share of the largest change around a fault below which a step is a held drawing that passes for motion."""
+
 
 @dataclass(frozen=True, slots=True)
 class Motion:
@@ -76,6 +79,9 @@ def _jumps(step: int, start: int, end: int, motion: MotionAt) -> bool:
     noise = max(_apart(motion(k), 1) for k in range(start, end))
     around = [*before, *after]
     if any(one is None or not one.moves or not one.apart for one in [jump, *around, *wide]):
+        return False
+    changes = [_apart(one, 1) for one in around]
+    if min(changes) < _HELD * max(changes):
         return False
     size = _apart(jump, 1) - noise
     ones = [max(_apart(one, 1) - noise, 1e-9) for one in (before[0], after[0])]
