@@ -20,7 +20,10 @@ from tests.jobs import fake_render
 from vsvfi.cli import main
 from vsvfi.cli.chunk import render_chunk
 from vsvfi.errors import VsvfiError
+from vsvfi.jobs.chunks import Chunk
 from vsvfi.jobs.folder import JobFolder
+from vsvfi.jobs.retry import Try
+from vsvfi.jobs.worker import ChunkProcess, Worker
 from vsvfi.media.probe import probe
 
 FRAMES = 50
@@ -236,6 +239,19 @@ def test_a_chunk_that_is_damaged_in_its_middle_is_rendered_again(
     assert "chunk 1 (frames 0 to 11) was damaged after it had been finished; it is rendered again" in said
     assert "3 of 5 chunks are done" in said
     assert hashes(output) == hashes(whole)
+
+
+def test_a_chunks_process_reports_when_only_the_verification_is_left(
+    fake: None, video: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    output, seen = tmp_path / "out.mkv", list[str]()
+    monkeypatch.setenv("FAKE_FAIL", "0")
+    assert render(video, output, "--chunk", 1, "-e", 5) == 1
+    monkeypatch.delenv("FAKE_FAIL")
+    command = fake_render.command(job_of(output), Chunk(1, 0, 5), Worker("a"), Try())
+    process = ChunkProcess(command, tmp_path / "log")
+    failure = process.run(lambda frames, rate: seen.append(f"frame {frames}"), lambda: seen.append("rendered"))
+    assert (failure, seen[-1], seen.count("rendered")) == (None, "rendered", 1)
 
 
 def test_restart_begins_anew(fake: None, video: Path, whole: Path, tmp_path: Path, monkeypatch: Any) -> None:
