@@ -47,13 +47,14 @@ class StallError(AssertionError):
 class Watch(LiveBytes):
     """Count dispatched kernels, and refuse operators that wait for the device or mix devices.
 
-    A convolution with a bias counts twice, since cuDNN adds it separately. Each operator of ours counts as the kernels
-    that it launches (`KERNELS`).
+    A convolution with a bias counts twice, since cuDNN adds it separately. An operator of ours counts once among
+    `launches`, and in `kernels` as all kernels and clears of memory that it takes (`KERNELS`).
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.launches: Counter[str] = Counter()
+        self.kernels = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         space, name = function._schema.name.split("::")
@@ -69,14 +70,19 @@ class Watch(LiveBytes):
         if waits and devices and {tensor.device.type for tensor in made} - devices:
             raise StallError(f"{name} copies between devices")
         if space != "prim" and name not in _VIEWS:
-            self.launches[name] += KERNELS[name](*arguments) if name in KERNELS else 1
+            self.launches[name] += 1
+            self.kernels += KERNELS[name](*arguments) if name in KERNELS else 1
             if name == "convolution" and arguments[2] is not None:
                 self.launches["bias"] += 1
+                self.kernels += 1
         return result
 
 
-KERNELS: dict[str, Any] = {}
-"""How many kernels an operator of ours launches, by its name, from its arguments."""
+KERNELS: dict[str, Any] = {
+    "normalise": lambda *arguments: 2,
+    "splat": lambda values, *others: 2 + 3 * len(values),  # weights, and for each value its sums and their division
+}
+"""How many kernels an operator of ours launches and clears of memory it needs, by its name, from its arguments."""
 
 
 @contextmanager
