@@ -16,7 +16,7 @@ from vsvfi.models.uprnet.search import MULTIPLE, search_motion
 from vsvfi.ops.warp import backward_warp
 
 _HALF_SIZE, _QUARTER_SIZE = 32, 48
-_INPUTS = 20
+_INPUTS = 18
 _MOTION = 1 / 16
 _HALO = 32
 """How far in pixels what is around a pixel counts: 21, rounded up to a multiple of 4."""
@@ -38,7 +38,6 @@ class Candidates:
     doubts: Tensor
     """[B, 3, H, W]: 0, and by how far there and back misses each pixel of the second and of the first image."""
     unmoved: Tensor  # [B, 1, H, W]: mean difference of the images
-    gains: Tensor  # [B, 2, H, W]: by how much better than the network's flow `forth` and `back` explain their image
 
     def rows(self, begin: int, end: int) -> Candidates:
         """Return a part of the picture."""
@@ -59,8 +58,7 @@ def find_candidates(
     height, width = first.shape[2:]
     sides = (0, -width % (MULTIPLE * shrunk), 0, -height % (MULTIPLE * shrunk))
     before, after, estimated = (_padded(tensor, sides) for tensor in (first, second, flow))
-    searched = search_motion(before, after, estimated, constants, shrunk, band)
-    found, gains = (part[..., :height, :width] for part in searched)
+    found = search_motion(before, after, estimated, constants, shrunk, band)[..., :height, :width]
     batch = len(found)
     forth, back = found[:, :2], found[:, 2:]
     there, again = torch.cat((back, forth)), found.reshape(batch, 2, 2, height, width).transpose(0, 1).flatten(0, 1)
@@ -72,9 +70,8 @@ def find_candidates(
         there[:batch],
         there[batch:],
         apart.reshape(2, batch, height, width).transpose(0, 1),
-        torch.cat((torch.zeros_like(missed[:batch]), *missed.split(batch)), 1),
+        torch.cat((torch.zeros_like(missed[:batch]), missed.reshape(2, batch, height, width).transpose(0, 1)), 1),
         (second - first).abs_().mean(1, keepdim=True),
-        gains,
     )
 
 
@@ -141,8 +138,7 @@ class Choice(nn.Module):
         moved = _MOTION * shares * found.apart
         unmoved, where = (values.expand_as(image[:, :1]) for values in (found.unmoved, shares[:, :1]))
         doubts = (found.doubts[:, 1:] / _MOST_DOUBT).expand_as(image[:, :2])
-        gains = found.gains.expand_as(image[:, :2])
-        return torch.cat((images.flatten(1, 2), *differences, moved, unmoved, where, doubts, gains), 1)
+        return torch.cat((images.flatten(1, 2), *differences, moved, unmoved, where, doubts), 1)
 
     def _line(self, at_0: tuple[int, ...], slope: tuple[int, ...], times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """For `torch.addcmul`: what grows with the time [B, 1, 1, 1], in channels."""

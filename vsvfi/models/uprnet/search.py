@@ -51,7 +51,7 @@ _TWICE, _HALF = Fraction(2), Fraction(1, 2)
 @torch.no_grad()
 def search_motion(
     first: Tensor, second: Tensor, flow: Tensor, constants: Constants, shrunk: int = 1, band: int | None = None
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """Estimate the motion from `first` to `second`, and back.
 
     Args:
@@ -62,8 +62,7 @@ def search_motion(
         band: rows that are refined at once, a multiple of `STEP`; None for many.
 
     Returns:
-        The motion, [B, 4, H, W] float32 in pixels; and by how much better than `flow` the best candidate explains each
-        pixel of the first and of the second image, [B, 2, H, W], in units of normalised images.
+        [B, 4, H, W] float32 in pixels.
     """
     batch, _, *size = first.shape
     images, flows = torch.cat((first, second)), flow.reshape(batch, 2, 2, *size).transpose(0, 1).reshape(-1, 2, *size)
@@ -71,11 +70,10 @@ def search_motion(
         result = _found(images, flows, constants, band or _BAND)
     else:
         start = resize_bilinear(flows, Fraction(1, shrunk)) / shrunk
-        small = _found(functional.avg_pool2d(images, shrunk), start, constants, band or _BAND)[:, :2]
+        small = _found(functional.avg_pool2d(images, shrunk), start, constants, band or _BAND)
         large = shrunk * resize_bilinear(small, Fraction(shrunk))
         result = _refined(_Both.of(normalise(images)), large, flows, 2 * FINE, constants, band or _BAND)
-    both = result.reshape(2, batch, 3, *size).transpose(0, 1)
-    return both[:, :, :2].reshape(batch, 4, *size), both[:, :, 2:].reshape(batch, 2, *size)
+    return result.reshape(2, batch, 2, *size).transpose(0, 1).reshape(batch, 4, *size)
 
 
 class _Both(NamedTuple):
@@ -90,7 +88,7 @@ class _Both(NamedTuple):
 
 
 def _found(images: Tensor, flows: Tensor, constants: Constants, band: int) -> Tensor:
-    """Search both ways; see `_refined`.
+    """Search both ways, [2 B, 2, H, W].
 
     Args:
         images: [2 B, 3, H, W], the first ones and then the second ones.
@@ -136,11 +134,7 @@ def _halved(
 
 
 def _refined(images: _Both, flow: Tensor, other: Tensor, radius: int, constants: Constants, band: int) -> Tensor:
-    """Search at full size around the first of two flows, and choose among all; a band of rows at a time.
-
-    Returns:
-        [2 B, 3, H, W]: the flow, and by how much better than the second one the best candidate explains a pixel.
-    """
+    """Search at full size around the first of two flows, and choose among all; a band of rows at a time."""
     height = flow.shape[2]
     parts = []
     for top in range(0, height, band):
@@ -149,7 +143,7 @@ def _refined(images: _Both, flow: Tensor, other: Tensor, radius: int, constants:
         own, one, two = (given[:, :, begin:end] for given in (images.own, flow, other))
         blocks = _around(own, images.others, one, radius, constants, begin)[None]
         errors = _smoothed(candidate_errors(own, images.others, one, two, blocks, top=begin))
-        made = torch.cat((_agreed(errors, one, two, blocks, _FINE_COST), (errors[1] - errors.amin(0))[:, None]), 1)
+        made = _agreed(errors, one, two, blocks, _FINE_COST)
         parts.append(made[:, :, top - begin : bottom - begin])
     return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
 

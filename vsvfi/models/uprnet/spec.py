@@ -191,8 +191,8 @@ class UPRNetFamily(Family):
 
 _BUILTIN = Builtin(
     file="uprnet_builtin.safetensors",
-    sha256="8d6f3d4a2ae0e57947c75513c847a3228ff3f48a9bad97013c6e8df67e2d3f2e",
-    size=1_107_418,
+    sha256="e7233eeba5aa0e28970cf752533c819af3518905ed7eab7b4f9bd1cbf9c971a8",
+    size=1_102_810,
 )
 
 
@@ -206,7 +206,7 @@ def _builtin(name: str, ensemble: int, note: str) -> Variant:
         config={"width": 8, "detail": _DETAIL},
         sources=(_BUILTIN,),
         licence="MIT",
-        parameters=548_801,
+        parameters=546_497,
         more_levels=BUILTIN_MORE_LEVELS,
         ensemble=ensemble,
         pads_levels=True,
