@@ -16,11 +16,8 @@ _TRAINED_WIDTH = 448
 _TRAINED_LEVELS = 3
 _SKIPPED = {Fraction(1): 0, Fraction(1, 2): 1, Fraction(1, 4): 2}
 _MOST_LEVELS = 9
-_SEARCHING, _AT_ONCE, _BESIDES = 830, 340, 180 << 20
-"""Bytes that `vsvfi.models.uprnet.search` takes besides, whatever the precision.
-
-Per pixel of a small picture, whose candidates are compared at once; of a large one per pixel, and once.
-"""
+_SEARCHING = 430
+"""Bytes per pixel that `vsvfi.models.uprnet.search` takes besides, whatever the precision."""
 
 _TILED, _TILED_BESIDES = 260, 1_000_000
 """Bytes per pixel of a picture of which tiles are synthesised, and the pixels that count besides."""
@@ -92,7 +89,7 @@ class UPRNetOptions(TypedDict, total=False):
 
 
 def _searching(build: BuildConfig, area: int) -> int:
-    return min(_SEARCHING * area, _AT_ONCE * area + _BESIDES) if build.arguments["search"] else 0
+    return _SEARCHING * area if build.arguments["search"] else 0
 
 
 class UPRNetFamily(Family):
