@@ -42,7 +42,7 @@ def summed(masks: Sequence[Tensor]) -> Tensor:
 def is_large(start: Estimate, found: Estimate) -> Tensor:
     """Whether block 1 corrects the motion by much both ways."""
     correction = (found.flow - start.flow).abs()
-    every = (0, 1, 2, 3)  # ONNX knows no maximum without axes
+    every = (0, 1, 2, 3)  # ONNX has no maximum without axes
     return (correction[:, :2].amax(every) > _LARGE) & (correction[:, 2:].amax(every) > _LARGE)
 
 
