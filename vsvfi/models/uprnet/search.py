@@ -120,7 +120,8 @@ def _halved(
         start: the network's flow, [2 B, 2, h, w].
         constants: what is computed once.
         images: [2 B, 3, 2 h, 2 w], if displacements between the pixels of `half` are tried too.
-        coarse: what was found at half of this size, [2 B, 2, h, w].
+        coarse: what was found at half of this size, [2 B, 2, h, w]; None searches around no motion alone, since the
+            next size searches around `start` too.
 
     Returns:
         [2 B, 2, h, w].

@@ -83,7 +83,7 @@ def candidate_errors(
 
     Args:
         own: [B, C, h, w] float32; every `apart`-th pixel of an image along each axis, or its rows from `top` on.
-        others: [B, C, H, W], which are sampled, clamped to their border.
+        others: [B, C, H, W], which are sampled.
         flow, other: [B, 2, h, w] float32 in pixels of `own`.
         blocks: [n, B, 2, ceil(h / STEP), ceil(w / STEP)], flows of blocks.
         apart: distance of neighbours of `own` in pixels of `others`.
